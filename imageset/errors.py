@@ -1,0 +1,27 @@
+"""Errors that a person can act on: one line that says what was wrong, where, and what to do."""
+
+
+class ImagesetError(Exception):
+    """Root of the errors that end a program with one line and no traceback."""
+
+    exit_code = 1
+
+
+class ParamsError(ImagesetError):
+    """params.yaml holds something that no stage accepts."""
+
+    exit_code = 2
+
+
+class SettingsError(ImagesetError):
+    """A variable of the environment or of .env is missing or malformed."""
+
+    exit_code = 2
+
+
+class ServerError(ImagesetError):
+    """A server is out of reach or refuses; the message names its host and port and never a secret."""
+
+
+class DataError(ImagesetError):
+    """A table, a file or an answer is not what it has to be."""

@@ -1,0 +1,121 @@
+"""The two HDF5 files: names, dtypes, version. Writers and readers have these from here and nowhere else.
+
+processed.h5   images uint8 (N, S, S, C), ids int64 (N,), positions int16 (N,): every photo once, by id and position.
+dataset.h5     <subset>_images uint8 (N, S, S, C), _labels int64, _ids int64, _positions int16 (N,), train_copies int16
+               (0: the photo itself), label_map bytes (K,) b"<label>,<catalog_id>", class_names UTF-8 (K,).
+
+Images lie contiguous, so that they can be mapped into memory. Bytes depend on content alone: the library version is
+pinned, no times are tracked, names are created in one order (h5py, "File Objects: Version bounding").
+"""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from imageset.errors import DataError
+
+PROCESSED = "imageset-processed"
+DATASET = "imageset-dataset"
+FORMAT_VERSION = 1
+
+SUBSETS = ("train", "validation", "test")
+ROW_DTYPES = {"labels": "int64", "ids": "int64", "positions": "int16", "copies": "int16"}
+BLOCK_ROWS = 512
+
+Pixels = NDArray[np.uint8]  # images: (S, S, C), or (N, S, S, C); C is 1 (grayscale) or 3 (rgb)
+
+
+def create(path: Path, kind: str) -> h5py.File:
+    """Create a file of a kind, marked incomplete until `finish`."""
+    file = h5py.File(path, "w", libver=("v110", "v110"))
+    file.attrs["complete"] = False
+    file.attrs["format"] = kind
+    file.attrs["format_version"] = FORMAT_VERSION
+    return file
+
+
+def finish(file: h5py.File, **attributes: Any) -> None:
+    """Write the attributes and mark the file complete."""
+    for name in sorted(attributes):
+        file.attrs[name] = attributes[name]
+    file.attrs["complete"] = True
+
+
+def add(file: h5py.File, name: str, values: NDArray[Any]) -> None:
+    """Write an array whole."""
+    file.create_dataset(name, data=values, track_times=False)
+
+
+def add_images(file: h5py.File, name: str, shape: tuple[int, int, int, int]) -> h5py.Dataset:
+    """Return an uninitialised uint8 dataset of images in contiguous storage, to be filled by the caller."""
+    return file.create_dataset(name, shape=shape, dtype="uint8", track_times=False)
+
+
+def add_text(file: h5py.File, name: str, values: list[str]) -> None:
+    """Write strings as fixed-length UTF-8."""
+    encoded = [value.encode() for value in values]
+    width = max(map(len, encoded), default=1) or 1
+    add(file, name, np.array(encoded, dtype=h5py.string_dtype("utf-8", width)))
+
+
+def open_file(path: Path, kind: str) -> h5py.File:
+    """Open a file for reading. Raises DataError when it is not HDF5, of another kind or version, or incomplete."""
+    try:
+        file = h5py.File(path, "r")
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing: run `dvc repro` or `dvc pull {path}`") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read as HDF5 ({error}): fetch or build it again") from None
+    problem = find_problem(file, kind)
+    if problem:
+        file.close()
+        raise DataError(f"{path} {problem}")
+    return file
+
+
+def find_problem(file: h5py.File, kind: str) -> str | None:
+    found = file.attrs.get("format")
+    if found != kind:
+        return f"is not a file of format {kind}, but {found or 'something else'}"
+    version = file.attrs.get("format_version")
+    if version != FORMAT_VERSION:
+        return f"has format version {version}; this code reads version {FORMAT_VERSION}"
+    if not file.attrs.get("complete"):
+        return "is incomplete: its writer was interrupted; build it again"
+    return None
+
+
+def subsets(file: h5py.File) -> list[str]:
+    """Return the subsets that a dataset file holds, in the order of SUBSETS."""
+    return [subset for subset in SUBSETS if f"{subset}_images" in file]
+
+
+def mapped(file: h5py.File, name: str) -> Pixels:
+    """Return an uncompressed dataset of images as an array in mapped memory, valid after the file is closed."""
+    dataset = file[name]
+    offset = dataset.id.get_offset()
+    if offset is None or 0 in dataset.shape:
+        return np.asarray(dataset[...])
+    return np.memmap(file.filename, dtype=dataset.dtype, mode="r", offset=offset, shape=dataset.shape)
+
+
+def blocks(rows: int, block_rows: int = BLOCK_ROWS) -> Iterator[slice]:
+    """Yield slices that cover so many rows in order."""
+    for start in range(0, rows, block_rows):
+        yield slice(start, min(start + block_rows, rows))
+
+
+def content_digest(file: h5py.File) -> str:
+    """Return a sha256 over the names, dtypes, shapes and values of all arrays, whatever their storage layout."""
+    digest = hashlib.sha256()
+    for name in sorted(file):
+        dataset = file[name]
+        digest.update(f"{name} {dataset.dtype.str} {dataset.shape}\n".encode())
+        for block in blocks(dataset.shape[0]):
+            digest.update(dataset[block].tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,81 @@
+"""Strict loading of one section of params.yaml into the stage's own model."""
+
+from collections.abc import Hashable
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from imageset.errors import ParamsError
+
+PARAMS = Path("params.yaml")
+
+
+class Section(BaseModel):
+    """Base of a stage's params: no unknown key, no silent conversion, no infinity, no change after loading."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+Model = TypeVar("Model", bound=Section)
+
+
+def load(section: str, model: type[Model], path: Path = PARAMS) -> Model:
+    """Return the section of the params file as an instance of model.
+
+    Raises ParamsError, which names file, key, value and what was expected.
+    """
+    sections = parse(path)
+    if section not in sections:
+        raise ParamsError(f"{path}: section {section!r} is missing{suggestion(section, sections)}")
+    values = sections[section]
+    if not isinstance(values, dict):
+        raise ParamsError(f"{path}: {section} = {values!r}: expected a section of keys and values")
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise ParamsError(explain(path, section, model, error)) from None
+
+
+def parse(path: Path) -> dict[str, Any]:
+    """Return a YAML mapping; refuses a repeated key, of which PyYAML alone would keep the last."""
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=UniqueKeyLoader)
+    except FileNotFoundError:
+        raise ParamsError(f"{path} is missing: run from the project's root") from None
+    except yaml.YAMLError as error:
+        raise ParamsError(f"{path}: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise ParamsError(f"{path}: expected sections of keys and values")
+    return content
+
+
+class UniqueKeyLoader(yaml.SafeLoader):
+    """A SafeLoader that refuses two equal keys in one mapping."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.MarkedYAMLError(problem=f"key {key!r} is given twice", problem_mark=key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def explain(path: Path, section: str, model: type[Section], error: ValidationError) -> str:
+    """Return one line for the first thing that is wrong: file, key, value, what was expected."""
+    first = error.errors()[0]
+    key = ".".join([section, *map(str, first["loc"])])
+    if first["type"] == "extra_forbidden":
+        return f"{path}: {key}: no such key{suggestion(str(first['loc'][0]), model.model_fields)}"
+    if first["type"] == "missing":
+        return f"{path}: {key} is missing"
+    return f"{path}: {key} = {first['input']!r}: {first['msg']}"
+
+
+def suggestion(word: str, known: Any) -> str:
+    close = get_close_matches(word, [str(name) for name in known], n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,35 @@
+"""Progress that a person can watch: a bar on a terminal, a plain line now and then everywhere else."""
+
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from tqdm import tqdm
+
+SECONDS_BETWEEN_LINES = 10.0
+PLAIN_FORMAT = "{desc}: {n_fmt} of {total_fmt}, {rate_noinv_fmt}, {remaining} left"
+
+Item = TypeVar("Item")
+
+
+class PlainLines(tqdm):  # type: ignore[type-arg]  # generic in its stubs, not when it runs
+    """A tqdm that writes whole lines, for logs."""
+
+    @staticmethod
+    def status_printer(file: Any) -> Callable[[str], None]:
+        def print_line(text: str) -> None:
+            if text.strip():
+                print(text.strip(), file=file, flush=True)
+
+        return print_line
+
+
+def bar(items: Iterable[Item] | None, description: str, total: int | None, unit: str = "photo") -> Any:
+    """Return a tqdm over items, or one to update by hand where items is None; on stderr.
+
+    Without a terminal it prints a line every ten seconds and one at the end.
+    """
+    if sys.stderr.isatty():
+        return tqdm(items, desc=description, total=total, unit=unit)
+    return PlainLines(items, desc=description, total=total, unit=unit, ascii=True, mininterval=SECONDS_BETWEEN_LINES,
+                      maxinterval=SECONDS_BETWEEN_LINES, bar_format=PLAIN_FORMAT)

@@ -1,0 +1,64 @@
+"""Where things are and how many hands work: the environment, or .env. Nothing here may change a byte of an output.
+
+boto3 and DVC read AWS_* from the environment themselves; `load` puts what .env says there.
+"""
+
+import os
+import re
+from pathlib import Path
+
+from dotenv import find_dotenv, load_dotenv
+
+from imageset.errors import SettingsError
+
+
+def load() -> None:
+    """Fill the environment from the nearest .env, here or in a parent folder; what is set already wins."""
+    # Without interpolation: a password may hold a dollar sign.
+    load_dotenv(find_dotenv(usecwd=True), interpolate=False)
+
+
+def require(variable: str, example: str) -> str:
+    """Return a variable's value. Raises SettingsError, which names it and shows an example, where it is not set."""
+    value = os.environ.get(variable, "").strip()
+    if not value:
+        raise SettingsError(f"{variable} is not set: export it or write it to .env, such as {variable}={example}")
+    return value
+
+
+def database_url() -> str:
+    """Return DATABASE_URL for SQLAlchemy, with psycopg2 as its driver (postgresql:// alone would mean psycopg 3)."""
+    url = require("DATABASE_URL", "postgresql://user:password@host:5432/database")
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme not in ("postgres", "postgresql", "postgresql+psycopg2"):
+        raise SettingsError("DATABASE_URL has to begin with postgresql://")
+    return f"postgresql+psycopg2://{rest}"
+
+
+def image_store() -> tuple[str, str]:
+    """Return bucket and key prefix ("" or ending in a slash) of IMAGE_STORE, s3://bucket/prefix."""
+    url = require("IMAGE_STORE", "s3://bucket/prefix")
+    match = re.fullmatch(r"s3://([a-z0-9][a-z0-9.-]+)(?:/(.*))?", url)
+    if match is None:
+        raise SettingsError(f"IMAGE_STORE is {url!r}: expected s3://bucket or s3://bucket/prefix")
+    prefix = (match[2] or "").strip("/")
+    return match[1], f"{prefix}/" if prefix else ""
+
+
+def workers() -> int:
+    """Return how many worker processes to use: IMAGESET_WORKERS, or one a core."""
+    value = os.environ.get("IMAGESET_WORKERS", "").strip() or str(os.cpu_count() or 1)
+    if not re.fullmatch(r"[1-9][0-9]{0,3}", value):
+        raise SettingsError(f"IMAGESET_WORKERS is {value!r}: expected a number of processes, such as 2")
+    return int(value)
+
+
+def cache_directory() -> Path:
+    """Return the folder for what may be lost at any time: IMAGESET_CACHE, or .cache here."""
+    return Path(os.environ.get("IMAGESET_CACHE", "").strip() or ".cache")
+
+
+def model_file() -> Path | None:
+    """Return the user's own copy of the background-removal weights, IMAGESET_MODEL_FILE, if one is named."""
+    value = os.environ.get("IMAGESET_MODEL_FILE", "").strip()
+    return Path(value) if value else None

@@ -1,0 +1,142 @@
+"""The bucket: list, get what was listed and nothing else, put without writing over."""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    FlexibleChecksumError,
+    NoCredentialsError,
+    PartialCredentialsError,
+)
+
+from imageset import settings
+from imageset.errors import ImagesetError, ServerError, SettingsError
+
+# Checksums stay at boto3's default (when_supported): they refuse bits that flipped on the way, either way.
+CONFIG = Config(retries={"mode": "standard", "max_attempts": 5}, connect_timeout=5, read_timeout=60,
+                max_pool_connections=64)
+
+
+class ObjectChanged(ImagesetError):
+    """The object is not, or no longer, what was listed."""
+
+
+class ObjectExists(ImagesetError):
+    """The key is taken."""
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """One object: key without the store's prefix, etag without quotes, version_id "" where the bucket keeps none."""
+
+    key: str
+    etag: str
+    bytes: int
+    version_id: str
+
+
+@dataclass(frozen=True)
+class Store:
+    """A bucket and the prefix under which the photos lie."""
+
+    client: Any
+    bucket: str
+    prefix: str
+
+    def __str__(self) -> str:
+        return f"s3://{self.bucket}/{self.prefix} at {self.client.meta.endpoint_url}"
+
+
+def connect() -> Store:
+    """Return the store that IMAGE_STORE names, at AWS_ENDPOINT_URL or Amazon."""
+    bucket, prefix = settings.image_store()
+    try:
+        client = boto3.client("s3", config=CONFIG)
+    except (BotoCoreError, ValueError) as error:
+        raise SettingsError(f"AWS settings: {error}") from None
+    return Store(client, bucket, prefix)
+
+
+def list_objects(store: Store, page: int = 1000) -> Iterator[StoredObject]:
+    """Yield every object under the prefix, in the order of keys; `page` of them a request."""
+    with errors(store):
+        versioned = store.client.get_bucket_versioning(Bucket=store.bucket).get("Status") is not None
+        name, entries = ("list_object_versions", "Versions") if versioned else ("list_objects_v2", "Contents")
+        pages = store.client.get_paginator(name).paginate(Bucket=store.bucket, Prefix=store.prefix,
+                                                          PaginationConfig={"PageSize": page})
+        for answer in pages:
+            for entry in answer.get(entries, []):
+                if entry.get("IsLatest", True):
+                    version = entry.get("VersionId", "")
+                    yield StoredObject(entry["Key"].removeprefix(store.prefix), entry["ETag"].strip('"'),
+                                       entry["Size"], "" if version == "null" else version)
+
+
+def get(store: Store, stored: StoredObject) -> bytes:
+    """Return the bytes of the object as it was listed, checked. Raises ObjectChanged when it is another by now."""
+    pinned = {"VersionId": stored.version_id} if stored.version_id else {}
+    with errors(store):
+        try:
+            answer = store.client.get_object(Bucket=store.bucket, Key=store.prefix + stored.key, IfMatch=stored.etag,
+                                             **pinned)
+            body: bytes = answer["Body"].read()
+        except ClientError as error:
+            if status(error) in (404, 412):
+                raise ObjectChanged(f"{stored.key} in {store} is not what was listed") from None
+            raise
+        except FlexibleChecksumError:
+            raise ServerError(f"{store}: {stored.key} does not match its checksum") from None
+    if is_md5(stored.etag, answer) and hashlib.md5(body, usedforsecurity=False).hexdigest() != stored.etag:
+        raise ServerError(f"{store}: {stored.key} does not match its etag")
+    if len(body) != stored.bytes:
+        raise ServerError(f"{store}: {stored.key} has {len(body)} bytes; {stored.bytes} were listed")
+    return body
+
+
+def is_md5(etag: str, answer: dict[str, Any]) -> bool:
+    """Tell whether an etag is the md5 of the body: single-part objects that no key of KMS or of a customer encrypts."""
+    encrypted = answer.get("ServerSideEncryption", "").startswith("aws:kms") or "SSECustomerAlgorithm" in answer
+    return re.fullmatch(r"[0-9a-f]{32}", etag) is not None and not encrypted
+
+
+def put_new(store: Store, key: str, body: bytes) -> None:
+    """Put an object in one part under a key that is free. Raises ObjectExists when it is not."""
+    with errors(store):
+        try:
+            store.client.put_object(Bucket=store.bucket, Key=store.prefix + key, Body=body, IfNoneMatch="*",
+                                    ContentType="application/octet-stream")
+        except ClientError as error:
+            if status(error) in (409, 412):
+                raise ObjectExists(f"{key} stands in {store} already") from None
+            raise
+
+
+def status(error: ClientError) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+@contextmanager
+def errors(store: Store) -> Iterator[None]:
+    """Turn boto3's errors into one line that names the store and tells what to do."""
+    try:
+        yield
+    except (NoCredentialsError, PartialCredentialsError):
+        raise SettingsError("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set: export them or write them to "
+                            ".env") from None
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "")
+        hint = {"NoSuchBucket": ": does IMAGE_STORE name the right bucket?", "403": ": check the AWS_* settings",
+                "AccessDenied": ": check the AWS_* settings", "InvalidAccessKeyId": ": check AWS_ACCESS_KEY_ID",
+                "SignatureDoesNotMatch": ": check AWS_SECRET_ACCESS_KEY"}.get(code, "")
+        raise ServerError(f"{store} answered {code or status(error)}{hint}") from None
+    except BotoCoreError as error:
+        raise ServerError(f"{store} cannot be reached: {type(error).__name__}; is it up, is AWS_ENDPOINT_URL "
+                          "right?") from None

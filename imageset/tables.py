@@ -1,0 +1,102 @@
+"""The tables between stages: canonical CSV, the same bytes for the same rows.
+
+Every table has its columns and key here, once, for the stage that writes it and those that read it. Rows stand sorted
+by key, lines end in "\\n", text is UTF-8, missing values are empty.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from imageset import files
+from imageset.errors import DataError
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns in file order with their types: int64, Int64 (may be missing) or string; key: the columns to sort by."""
+
+    columns: dict[str, str]
+    key: tuple[str, ...]
+    unique: bool = True
+
+
+PHOTO = {"product_id": "int64", "position": "int64"}
+PHOTO_KEY = ("product_id", "position")
+
+LISTINGS = Table({**PHOTO, "image_url": "string"}, PHOTO_KEY)
+LISTING_REJECTS = Table({"product_id": "string", "position": "string", "image_url": "string", "reason": "string"},
+                        ("product_id", "position", "image_url", "reason"), unique=False)
+LABELS = Table({"product_id": "Int64", "catalog_id": "Int64", "date": "string"},
+               ("product_id", "date", "catalog_id"), unique=False)
+CLASSES = Table({"catalog_id": "int64", "name": "string", "parent_id": "Int64"}, ("catalog_id",))
+INGEST = Table({"key": "string", **PHOTO, "status": "string", "reason": "string"}, PHOTO_KEY)
+INVENTORY = Table({"key": "string", **PHOTO, "etag": "string", "bytes": "int64", "version_id": "string"}, PHOTO_KEY)
+PROCESSED = Table({**PHOTO, "row": "int64", "sha256": "string", "phash": "string", "phash_mirrored": "string"},
+                  PHOTO_KEY)
+REJECTS = Table({**PHOTO, "reason": "string"}, PHOTO_KEY)
+CATALOG = Table({**PHOTO, "row": "int64", "catalog_id": "int64", "label": "int64", "group": "int64"}, PHOTO_KEY)
+CATALOG_REJECTS = Table({**PHOTO, "reason": "string", "catalog_id": "Int64"}, PHOTO_KEY)
+LABEL_MAP = Table({"label": "int64", "catalog_id": "int64", "name": "string"}, ("label",))
+SPLIT = Table({**PHOTO, "subset": "string"}, PHOTO_KEY)
+
+
+def frame(table: Table, rows: Any) -> pd.DataFrame:
+    """Return rows (dicts, tuples or a DataFrame) as the table's columns and types."""
+    return typed(table, pd.DataFrame(rows, columns=list(table.columns)))
+
+
+def write(path: Path, table: Table, rows: pd.DataFrame) -> None:
+    """Write rows in canonical form, atomically. Raises DataError on a repeated key or a value of another type."""
+    content = typed(table, rows[list(table.columns)]).sort_values(list(table.key), kind="stable", na_position="first")
+    repeated = content[content.duplicated(list(table.key))]
+    if table.unique and len(repeated):
+        raise DataError(f"{path}: {describe_key(table, repeated)} stands more than once")
+    with files.atomic(path) as temporary:
+        content.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
+
+
+def read(path: Path, table: Table) -> pd.DataFrame:
+    """Return a table that `write` wrote. Raises DataError when columns or values are not the table's."""
+    try:
+        content = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} is not a table: {' '.join(str(error).split())}") from None
+    if list(content.columns) != list(table.columns):
+        raise DataError(f"{path} has columns {', '.join(content.columns)}; expected {', '.join(table.columns)}")
+    try:
+        content = typed(table, content)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
+    repeated = content[content.duplicated(list(table.key))]
+    if table.unique and len(repeated):
+        raise DataError(f"{path}: {describe_key(table, repeated)} stands more than once")
+    return content
+
+
+def typed(table: Table, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return rows with the table's types; text of digits becomes integers, "" a missing one."""
+    columns = {}
+    for name, kind in table.columns.items():
+        values = rows[name]
+        try:
+            if kind == "string":
+                columns[name] = values.astype("string").fillna("").astype(object)
+            elif kind == "int64":
+                columns[name] = values.astype("int64")
+            else:
+                columns[name] = pd.array([None if missing(value) else int(value) for value in values], dtype="Int64")
+        except (ValueError, TypeError, OverflowError) as error:
+            raise DataError(f"column {name}: {error}") from None
+    return pd.DataFrame(columns, index=rows.index).reset_index(drop=True)
+
+
+def missing(value: Any) -> bool:
+    return value is None or value is pd.NA or value == "" or value != value
+
+
+def describe_key(table: Table, rows: pd.DataFrame) -> str:
+    first = rows.iloc[0]
+    return ", ".join(f"{name} {first[name]}" for name in table.key)
