@@ -1,0 +1,3 @@
+-- The classes' names and their tree: one row a class, as catalog_id, name, parent_id (null at the top).
+SELECT catalog_id, title AS name, parent_id
+FROM catalogs

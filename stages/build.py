@@ -1,0 +1,168 @@
+"""Pixels, catalog and split -> data/dataset.h5: augmented training rows and plain test rows, in a fixed mixed order."""
+
+import json
+import math
+from collections.abc import Iterator
+from functools import lru_cache, partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+import pandas as pd
+
+from imageset import files, keys, layout, params, pool, progress, settings, stage, tables
+from imageset.augment import AugmentParams, augment
+from imageset.errors import DataError
+from imageset.layout import Pixels
+from imageset.params import Section
+
+
+class BuildParams(Section):
+    """Section `build`."""
+
+    seed: int
+
+
+class Row(NamedTuple):
+    """One row of a subset: which copy of which photo, its label, and its row in processed.h5."""
+
+    product_id: int
+    position: int
+    copy: int
+    label: int
+    source: int
+
+
+class Source(NamedTuple):
+    """What processed.h5 holds: the photos' pixels, uint8 (N, S, S, C), and the colour behind the garments."""
+
+    images: Pixels
+    fill: tuple[int, int, int]
+
+
+class Recipe(NamedTuple):
+    """All that decides the pixels of a row."""
+
+    processed_h5: Path
+    augment: AugmentParams
+
+
+def arrange(photos: pd.DataFrame, copies: int, seed: int) -> list[Row]:
+    """Return the rows of a subset, `copies` of each photo, in the order of their ranks: mixed, and always the same."""
+    rows = [Row(product_id, position, copy, label, source)
+            for product_id, position, label, source
+            in photos[["product_id", "position", "label", "row"]].itertuples(index=False, name=None)
+            for copy in range(copies)]
+    return sorted(rows, key=lambda row: keys.rank(seed, row.product_id, row.position, row.copy))
+
+
+def render(rows: list[Row], recipe: Recipe) -> Pixels:
+    """Return the pixels of some rows, uint8 (N, S, S, C); runs in a worker process."""
+    source = open_source(recipe.processed_h5)
+    return np.stack([augment(source.images[row.source], row.product_id, row.position, row.copy, recipe.augment,
+                             source.fill) for row in rows])
+
+
+@lru_cache(maxsize=1)
+def open_source(path: Path) -> Source:
+    with layout.open_file(path, layout.PROCESSED) as file:
+        red, green, blue = file.attrs["fill"].tolist()
+        return Source(layout.mapped(file, "images"), (red, green, blue))
+
+
+def batches(rows: list[Row]) -> Iterator[list[Row]]:
+    remaining = iter(rows)
+    while batch := list(islice(remaining, layout.BLOCK_ROWS)):
+        yield batch
+
+
+class Moments:
+    """Exact sums of pixel values and their squares, per channel."""
+
+    def __init__(self, channels: int) -> None:
+        self.count = 0
+        self.sums = [0] * channels
+        self.squares = [0] * channels
+
+    def add(self, images: Pixels) -> None:
+        """Take in images, uint8 (N, S, S, C)."""
+        self.count += images[..., 0].size
+        for channel in range(len(self.sums)):
+            values = images[..., channel].astype(np.uint64)
+            self.sums[channel] += int(values.sum())
+            self.squares[channel] += int((values * values).sum())
+
+    def mean(self) -> list[float]:
+        return [total / self.count for total in self.sums]
+
+    def std(self) -> list[float]:
+        """Return the population standard deviations; integers up to the last step, so that order never matters."""
+        return [math.sqrt(self.count * square - total * total) / self.count
+                for square, total in zip(self.squares, self.sums, strict=True)]
+
+
+def write_subset(file: h5py.File, subset: str, rows: list[Row], image_shape: tuple[int, int, int], recipe: Recipe,
+                 moments: Moments) -> None:
+    """Write a subset's arrays; the pixels of copy 0 of training photos go into the moments."""
+    images = layout.add_images(file, f"{subset}_images", (len(rows), *image_shape))
+    columns: dict[str, list[int]] = {"labels": [row.label for row in rows], "ids": [row.product_id for row in rows],
+                                     "positions": [row.position for row in rows]}
+    if subset == "train":
+        columns["copies"] = [row.copy for row in rows]
+    for name, values in columns.items():
+        layout.add(file, f"{subset}_{name}", np.array(values).astype(layout.ROW_DTYPES[name]))
+    rendered = pool.ordered_map(partial(render, recipe=recipe), batches(rows), settings.workers())
+    with progress.bar(None, f"build {subset}", len(rows), unit="row") as bar:
+        start = 0
+        for pixels in rendered:
+            images[start:start + len(pixels)] = pixels
+            if subset == "train":
+                plain = np.array([row.copy == 0 for row in rows[start:start + len(pixels)]])
+                moments.add(pixels[plain])
+            start += len(pixels)
+            bar.update(len(pixels))
+    assert start == len(rows)
+
+
+def write_dataset(path: Path, subsets: dict[str, list[Row]], label_map: pd.DataFrame, recipe: Recipe,
+                  attributes: dict[str, Any]) -> None:
+    """Write the dataset file, atomically."""
+    image_shape = open_source(recipe.processed_h5).images.shape[1:]
+    rows = sum(map(len, subsets.values()))
+    files.require_space(path, rows * math.prod(image_shape))
+    moments = Moments(image_shape[-1])
+    with files.atomic(path) as temporary, layout.create(temporary, layout.DATASET) as file:
+        for subset, subset_rows in subsets.items():
+            write_subset(file, subset, subset_rows, image_shape, recipe, moments)
+        pairs = [f"{label},{catalog_id}" for label, catalog_id in zip(label_map["label"], label_map["catalog_id"],
+                                                                      strict=True)]
+        layout.add(file, "label_map", np.array([pair.encode("ascii") for pair in pairs]))
+        layout.add_text(file, "class_names", label_map["name"].tolist())
+        layout.finish(file, content_digest=layout.content_digest(file), mean=moments.mean(), std=moments.std(),
+                      **attributes)
+
+
+def main(processed_h5: Path, catalog_csv: Path, label_map_csv: Path, split_csv: Path, dataset_h5: Path) -> None:
+    chosen = params.load("build", BuildParams)
+    chosen_augment = params.load("augment", AugmentParams)
+    catalog = tables.read(catalog_csv, tables.CATALOG)
+    split = tables.read(split_csv, tables.SPLIT)
+    photos = catalog.merge(split, on=["product_id", "position"], validate="one_to_one")
+    if not len(photos) == len(catalog) == len(split):
+        raise DataError(f"{split_csv} and {catalog_csv} do not name the same photos: run `dvc repro`")
+    subsets = {subset: arrange(photos[photos["subset"] == subset], chosen_augment.copies if subset == "train" else 1,
+                               chosen.seed)
+               for subset in layout.SUBSETS if subset != "validation" or (photos["subset"] == subset).any()}
+    if not subsets["train"]:
+        raise DataError(f"{split_csv} has no photo to train on")
+    sections = json.dumps({"augment": chosen_augment.model_dump(), "build": chosen.model_dump()}, sort_keys=True)
+    recipe = Recipe(processed_h5, chosen_augment)
+    write_dataset(dataset_h5, subsets, tables.read(label_map_csv, tables.LABEL_MAP), recipe, {"params": sections})
+    counts = ", ".join(f"{len(rows)} {subset}" for subset, rows in subsets.items())
+    print(f"build: {counts} rows, {dataset_h5.stat().st_size / 1e6:,.1f} MB")
+
+
+if __name__ == "__main__":
+    stage.run("build", main)

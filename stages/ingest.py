@@ -1,0 +1,227 @@
+"""Listings and the web -> the bucket, and data/ingest.csv: how each photo ended. Fetches only what the bucket lacks."""
+
+import asyncio
+import random
+import sqlite3
+from collections import Counter
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import aiohttp
+import pandas as pd
+
+from imageset import decode, keys, params, progress, settings, stage, store, tables
+from imageset.errors import DataError, ImagesetError, ServerError
+from imageset.sections import IngestParams
+from imageset.store import Store
+
+ATTEMPTS = 4
+SECONDS_PER_ATTEMPT = 30.0  # for the whole of it: connect, headers and body
+SECONDS_BEFORE_RETRY = 0.5  # doubled from attempt to attempt, and drawn from 0 to that ("full jitter")
+CONNECTIONS = 16
+CONNECTIONS_PER_HOST = 8
+REDIRECTS = 5
+
+# Definite answers: asking again would not change them. Other statuses from 400 on are transient.
+REFUSALS = {401: "forbidden", 403: "forbidden", 404: "not_found", 410: "gone", 451: "forbidden"}
+REASONS = frozenset({*REFUSALS.values(), "bad_url", "too_large", "too_many_redirects", "unreachable", "empty",
+                     "not_an_image", "too_many_pixels", "truncated", "undecodable"})
+
+
+class Photo(NamedTuple):
+    """One photo to fetch."""
+
+    product_id: int
+    position: int
+    image_url: str
+
+    @property
+    def key(self) -> str:
+        return keys.object_key(self.product_id, self.position)
+
+
+class Refused(Exception):
+    """A definite answer; the message is one of REASONS."""
+
+
+class Unreachable(Exception):
+    """A transient failure; the message says what happened."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a photo ended: reason "" when it is in the bucket, `unreachable` with the trouble when nobody answered."""
+
+    photo: Photo
+    reason: str
+    trouble: str = ""
+
+
+async def download(session: aiohttp.ClientSession, url: str, max_bytes: int) -> bytes:
+    """Return the body behind a url. Raises Refused or Unreachable."""
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise Refused("bad_url")
+    try:
+        async with session.get(url, max_redirects=REDIRECTS) as answer:
+            if answer.status in REFUSALS:
+                raise Refused(REFUSALS[answer.status])
+            if answer.status != 200:
+                raise Unreachable(f"status {answer.status}")
+            body = bytearray()
+            async for piece in answer.content.iter_chunked(1 << 16):
+                body += piece
+                if len(body) > max_bytes:
+                    raise Refused("too_large")
+            return bytes(body)
+    except aiohttp.InvalidURL:
+        raise Refused("bad_url") from None
+    except aiohttp.TooManyRedirects:
+        raise Refused("too_many_redirects") from None
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise Unreachable(type(error).__name__) from None
+
+
+def check_and_put(bucket: Store, key: str, body: bytes, max_pixels: int) -> None:
+    """Put a photo that decodes into the bucket; one that another run has put meanwhile is fine. Raises Refused."""
+    try:
+        decode.decode(body, max_pixels)
+    except decode.Undecodable as error:
+        raise Refused(error.reason) from None
+    try:
+        store.put_new(bucket, key, body)
+    except store.ObjectExists:
+        return
+
+
+async def ingest_photo(session: aiohttp.ClientSession, threads: ThreadPoolExecutor, bucket: Store, photo: Photo,
+                       limits: IngestParams) -> Outcome:
+    """Fetch, check and put one photo, with retries of what may pass."""
+    trouble = ""
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            await asyncio.sleep(random.uniform(0, SECONDS_BEFORE_RETRY * 2**attempt))
+        try:
+            body = await download(session, photo.image_url, limits.max_bytes)
+            await asyncio.get_running_loop().run_in_executor(threads, check_and_put, bucket, photo.key, body,
+                                                             limits.max_pixels)
+            return Outcome(photo, "")
+        except Refused as refusal:
+            return Outcome(photo, str(refusal))
+        except Unreachable as failure:
+            trouble = f"{urlsplit(photo.image_url).netloc.rpartition('@')[2]}: {failure}"
+    return Outcome(photo, "unreachable", trouble)
+
+
+async def ingest_all(bucket: Store, photos: list[Photo], limits: IngestParams) -> AsyncIterator[Outcome]:
+    """Yield the outcome of every photo as it comes, so many at a time, the hosts taken in turn."""
+    connector = aiohttp.TCPConnector(limit=CONNECTIONS, limit_per_host=CONNECTIONS_PER_HOST)
+    timeout = aiohttp.ClientTimeout(total=SECONDS_PER_ATTEMPT, sock_connect=10)
+    headers = {"Accept-Encoding": "identity", "User-Agent": "imageset"}
+    with ThreadPoolExecutor(settings.workers()) as threads:
+        async with aiohttp.ClientSession(connector=connector, timeout=timeout, headers=headers,
+                                         cookie_jar=aiohttp.DummyCookieJar()) as session:
+            waiting = iter(photos)
+            running: set[asyncio.Task[Outcome]] = set()
+            try:
+                while True:
+                    while len(running) < 4 * CONNECTIONS and (photo := next(waiting, None)) is not None:
+                        running.add(asyncio.create_task(ingest_photo(session, threads, bucket, photo, limits)))
+                    if not running:
+                        return
+                    done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                    for task in done:
+                        yield task.result()
+            finally:
+                for task in running:
+                    task.cancel()
+                await asyncio.gather(*running, return_exceptions=True)
+
+
+class Refusals:
+    """The definite refusals of earlier runs, by key and url, so that nobody is asked for them again."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.database = sqlite3.connect(path, isolation_level=None, timeout=30)
+        self.database.execute("CREATE TABLE IF NOT EXISTS refusals (key TEXT, url TEXT, reason TEXT, "
+                              "PRIMARY KEY (key, url))")
+
+    def reasons(self) -> dict[tuple[str, str], str]:
+        return {(key, url): reason for key, url, reason in self.database.execute("SELECT * FROM refusals")}
+
+    def add(self, photo: Photo, reason: str) -> None:
+        self.database.execute("INSERT OR REPLACE INTO refusals VALUES (?, ?, ?)", (photo.key, photo.image_url, reason))
+
+    def close(self) -> None:
+        self.database.close()
+
+
+async def fetch(bucket: Store, photos: list[Photo], limits: IngestParams, refusals: Refusals) -> dict[str, Outcome]:
+    """Return the outcome of each photo by key; refusals are written down as they come."""
+    outcomes = {}
+    with progress.bar(None, "ingest", len(photos)) as bar:
+        async for outcome in ingest_all(bucket, photos, limits):
+            if outcome.reason and outcome.reason != "unreachable":
+                refusals.add(outcome.photo, outcome.reason)
+            outcomes[outcome.photo.key] = outcome
+            bar.update()
+    return outcomes
+
+
+def ingest(bucket: Store, photos: list[Photo], limits: IngestParams, refusals: Refusals) -> dict[str, str]:
+    """Return the reason, "" for done, of each photo by key. Raises ServerError while photos are pending."""
+    present = {stored.key for stored in store.list_objects(bucket)}
+    known = refusals.reasons()
+    reasons = {photo.key: "" if photo.key in present else known[photo.key, photo.image_url] for photo in photos
+               if photo.key in present or (photo.key, photo.image_url) in known}
+    missing = [photo for photo in photos if photo.key not in reasons]
+    # Neighbours in the table lie on one host more often than not; a fixed shuffle spreads the load.
+    missing.sort(key=lambda photo: keys.rank(photo.product_id, photo.position))
+    outcomes = asyncio.run(fetch(bucket, missing, limits, refusals)) if missing else {}
+    pending = [outcome.trouble for outcome in outcomes.values() if outcome.reason == "unreachable"]
+    if pending and limits.unreachable == "fail":
+        most = ", ".join(f"{trouble} ({count} photos)" for trouble, count in Counter(pending).most_common(3))
+        raise ServerError(f"{len(pending)} photos are pending: {most}; run again later, or set ingest.unreachable: "
+                          "reject")
+    print(f"ingest: {len(photos)} photos, {len(photos) - len(missing)} known before, {len(missing)} asked for")
+    return reasons | {key: outcome.reason for key, outcome in outcomes.items()}
+
+
+def table(photos: list[Photo], reasons: dict[str, str]) -> pd.DataFrame:
+    """Return the table of outcomes, one row a photo."""
+    rows = [(photo.key, photo.product_id, photo.position, "rejected" if reasons[photo.key] else "done",
+             reasons[photo.key]) for photo in photos]
+    return tables.frame(tables.INGEST, rows)
+
+
+def check_share(reasons: dict[str, str], max_rejected_share: float) -> None:
+    """Raise DataError when more photos are refused than params allow."""
+    counts = Counter(reason for reason in reasons.values() if reason)
+    if counts.total() > max_rejected_share * len(reasons):
+        raise DataError(f"{counts.total()} of {len(reasons)} photos are refused ({dict(counts.most_common())}): more "
+                        f"than ingest.max_rejected_share = {max_rejected_share}")
+
+
+def main(listings_csv: Path, ingest_csv: Path) -> None:
+    limits = params.load("ingest", IngestParams)
+    listings = tables.read(listings_csv, tables.LISTINGS)
+    photos = [Photo(*row) for row in listings.itertuples(index=False, name=None)] if limits.enabled else []
+    reasons: dict[str, str] = {}
+    if photos:
+        with closing(Refusals(settings.cache_directory() / "ingest.sqlite")) as refusals:
+            reasons = ingest(store.connect(), photos, limits, refusals)
+    if not set(reasons.values()) <= REASONS | {""}:
+        raise ImagesetError(f"a reason is not in the closed list: {set(reasons.values()) - REASONS}")
+    check_share(reasons, limits.max_rejected_share)
+    tables.write(ingest_csv, tables.INGEST, table(photos, reasons))
+    refused = Counter(reason for reason in reasons.values() if reason)
+    print(f"ingest: {len(reasons) - refused.total()} done, {refused.total()} rejected {dict(refused.most_common())}")
+
+
+if __name__ == "__main__":
+    stage.run("ingest", main)

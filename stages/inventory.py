@@ -1,0 +1,44 @@
+"""The bucket -> data/inventory.csv: exactly which objects the dataset is made of."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from imageset import keys, params, stage, store, tables
+from imageset.errors import DataError
+from imageset.sections import IngestParams
+from imageset.store import StoredObject
+
+
+def choose(objects: Iterable[StoredObject], wanted: set[str] | None) -> tuple[pd.DataFrame, int]:
+    """Return the objects that are wanted (None: all whose key is ours) and how many others there are."""
+    rows, others = [], 0
+    for stored in objects:
+        photo = keys.parse_key(stored.key)
+        if photo is None or (wanted is not None and stored.key not in wanted):
+            others += 1
+        else:
+            rows.append((stored.key, *photo, stored.etag, stored.bytes, stored.version_id))
+    return tables.frame(tables.INVENTORY, rows), others
+
+
+def main(ingest_csv: Path, inventory_csv: Path) -> None:
+    ingest = params.load("ingest", IngestParams)
+    fetched = tables.read(ingest_csv, tables.INGEST)
+    wanted = set(fetched.loc[fetched["status"] == "done", "key"]) if ingest.enabled else None
+    bucket = store.connect()
+    inventory, others = choose(store.list_objects(bucket), wanted)
+    lost = sorted(wanted - set(inventory["key"])) if wanted is not None else []
+    if lost:
+        raise DataError(f"{len(lost)} photos that ingest had put are gone from {bucket}, such as {lost[0]}: "
+                        "run `make refresh`")
+    if inventory.empty:
+        raise DataError(f"{bucket} holds no photo named <product_id>.jpeg")
+    tables.write(inventory_csv, tables.INVENTORY, inventory)
+    print(f"inventory: {len(inventory)} photos, {inventory['bytes'].sum() / 1e6:,.1f} MB; "
+          f"{others} other objects left alone")
+
+
+if __name__ == "__main__":
+    stage.run("inventory", main)

@@ -1,0 +1,39 @@
+"""PostgreSQL -> data/labels.csv and data/classes.csv: all rows as they are; stage catalog decides about them."""
+
+import datetime
+from pathlib import Path
+from typing import Any
+
+from imageset import database, params, stage, tables
+from imageset.sections import SourceParams
+
+
+def canonical_date(value: Any) -> str:
+    """Return a date or timestamp as ISO 8601 in UTC, "" for null; a timestamp without a zone is taken as UTC.
+
+    >>> canonical_date(datetime.datetime(2026, 1, 31, 12, 0))
+    '2026-01-31T12:00:00+00:00'
+    """
+    if value is None:
+        return ""
+    if isinstance(value, datetime.datetime):
+        zoned = value if value.tzinfo else value.replace(tzinfo=datetime.UTC)
+        return zoned.astimezone(datetime.UTC).isoformat()
+    if isinstance(value, datetime.date):
+        return datetime.datetime(value.year, value.month, value.day, tzinfo=datetime.UTC).isoformat()
+    return str(value)
+
+
+def main(labels_query: Path, classes_query: Path, labels_csv: Path, classes_csv: Path) -> None:
+    source = params.load("source", SourceParams)
+    with database.snapshot() as connection:
+        labels = database.rows(connection, labels_query, ["product_id", "catalog_id", "date"], source.as_of)
+        classes = database.rows(connection, classes_query, ["catalog_id", "name", "parent_id"], source.as_of)
+    dated = [(product_id, catalog_id, canonical_date(date)) for product_id, catalog_id, date in labels]
+    tables.write(labels_csv, tables.LABELS, tables.frame(tables.LABELS, dated))
+    tables.write(classes_csv, tables.CLASSES, tables.frame(tables.CLASSES, classes))
+    print(f"labels: {len(labels)} rows, {len(classes)} classes")
+
+
+if __name__ == "__main__":
+    stage.run("labels", main)

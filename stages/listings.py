@@ -1,0 +1,80 @@
+"""PostgreSQL -> data/listings.csv: which photos exist."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from imageset import database, keys, params, stage, tables
+from imageset.errors import DataError
+from imageset.sections import SourceParams
+
+COLUMNS = ["product_id", "position", "image_url"]
+
+
+def reject_reason(product_id: Any, position: Any, image_url: Any) -> str | None:
+    """Return why a row of the query names no photo: no_id, bad_id, bad_position, no_url, bad_url; None if it does."""
+    if product_id is None or not str(product_id).strip():
+        return "no_id"
+    if not is_count(product_id, keys.INT64_MAX):
+        return "bad_id"
+    if not is_count(position, keys.POSITION_MAX):
+        return "bad_position"
+    if image_url is None or not str(image_url).strip():
+        return "no_url"
+    if re.search(r"[\x00-\x20\x7f]", str(image_url).strip()):
+        return "bad_url"
+    return None
+
+
+def is_count(value: Any, most: int) -> bool:
+    """Tell whether a value is a whole number from 0 to most, in its one proper spelling: not 007, not 1.0."""
+    return re.fullmatch(r"0|[1-9][0-9]{0,18}", str(value)) is not None and int(value) <= most
+
+
+def clean(rows: Iterable[tuple[Any, ...]]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the rows that name a photo and those that do not, with a reason; every row stands in one of the two.
+
+    Of rows that name one photo twice the first by url stays; the others have the reason repeated.
+    """
+    good, bad = {}, []
+    for product_id, position, image_url in sorted(rows, key=lambda row: str(row[2])):
+        reason = reject_reason(product_id, position, image_url)
+        if reason is None and (int(product_id), int(position)) in good:
+            reason = "repeated"
+        if reason is None:
+            good[int(product_id), int(position)] = str(image_url).strip()
+        else:
+            bad.append((*("" if value is None else str(value) for value in (product_id, position, image_url)), reason))
+    photos = [(product_id, position, url) for (product_id, position), url in good.items()]
+    return tables.frame(tables.LISTINGS, photos), tables.frame(tables.LISTING_REJECTS, bad)
+
+
+def choose(listings: pd.DataFrame, photos_per_listing: int, limit: int | None) -> pd.DataFrame:
+    """Return the first photos of every listing, or of `limit` listings, those with the lowest ranks."""
+    chosen = listings[listings["position"] < photos_per_listing]
+    if limit is None:
+        return chosen
+    ranked = sorted(chosen["product_id"].unique().tolist(), key=keys.rank)
+    return chosen[chosen["product_id"].isin(ranked[:limit])]
+
+
+def main(query: Path, listings_csv: Path, rejects_csv: Path) -> None:
+    source = params.load("source", SourceParams)
+    with database.snapshot() as connection:
+        rows = database.rows(connection, query, COLUMNS, source.as_of)
+    if not rows:
+        raise DataError(f"{query} returned no rows: an empty dataset helps nobody; check the query and source.as_of")
+    listings, rejects = clean(rows)
+    assert len(rows) == len(listings) + len(rejects)
+    chosen = choose(listings, source.photos_per_listing, source.limit)
+    tables.write(listings_csv, tables.LISTINGS, chosen)
+    tables.write(rejects_csv, tables.LISTING_REJECTS, rejects)
+    print(f"listings: {len(rows)} rows, {len(rejects)} rejected; {len(chosen)} photos of "
+          f"{chosen['product_id'].nunique()} listings chosen")
+
+
+if __name__ == "__main__":
+    stage.run("listings", main)

@@ -1,0 +1,173 @@
+"""All tables and the dataset -> reports/ (in git) and data/report.html: what people look at."""
+
+import base64
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import jinja2
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from imageset import files, layout, params, pictures, stage, tables
+from imageset.errors import DataError
+from imageset.layout import Pixels
+from imageset.params import Section
+
+COLUMNS = 10
+AUGMENTED_PHOTOS = 8
+MOST_COPIES = 10
+
+
+class ReportParams(Section):
+    """Section `report`."""
+
+    sample_photos: int = Field(ge=1, le=1000)
+
+
+class Tables(NamedTuple):
+    """The tables of the stages, as they are."""
+
+    listings: pd.DataFrame
+    listing_rejects: pd.DataFrame
+    ingest: pd.DataFrame
+    inventory: pd.DataFrame
+    rejects: pd.DataFrame
+    catalog: pd.DataFrame
+    catalog_rejects: pd.DataFrame
+    label_map: pd.DataFrame
+    split: pd.DataFrame
+
+
+def count(values: pd.Series) -> dict[str, int]:
+    """Return how often each value stands there, sorted by value."""
+    return {str(value): int(number) for value, number in sorted(values.value_counts().items())}
+
+
+def photo_flow(data: Tables) -> dict[str, dict[str, Any]]:
+    """Return, for each stage, photos in, out and rejected by reason. Raises DataError when a sum does not close."""
+    refused = data.ingest[data.ingest["status"] == "rejected"]
+    flow = {
+        "listings": (len(data.listings) + len(data.listing_rejects), len(data.listings), data.listing_rejects),
+        "ingest": (len(data.ingest), len(data.ingest) - len(refused), refused),
+        "preprocess": (len(data.inventory), len(data.catalog) + len(data.catalog_rejects), data.rejects),
+        "catalog": (len(data.catalog) + len(data.catalog_rejects), len(data.catalog), data.catalog_rejects),
+        "split": (len(data.catalog), len(data.split), data.split[:0].assign(reason="")),
+    }
+    for name, (came, went, rejects) in flow.items():
+        if came != went + len(rejects):
+            raise DataError(f"{name}: {came} photos came in, {went} went out and {len(rejects)} were rejected")
+    return {name: {"in": came, "out": went, "rejected": count(rejects["reason"])}
+            for name, (came, went, rejects) in flow.items()}
+
+
+def class_table(data: Tables) -> pd.DataFrame:
+    """Return photos per class and subset: catalog_id, name, train, (validation,) test, photos; the largest first."""
+    photos = data.catalog.merge(data.split, on=["product_id", "position"])
+    counts = photos.pivot_table(index="catalog_id", columns="subset", values="row", aggfunc="size", fill_value=0)
+    subsets = [subset for subset in layout.SUBSETS if subset != "validation" or subset in counts]
+    counts = counts.reindex(index=data.label_map["catalog_id"], columns=subsets, fill_value=0)
+    named = data.label_map[["catalog_id", "name"]].merge(counts, left_on="catalog_id", right_index=True)
+    named["photos"] = named[subsets].sum(axis=1)
+    return named.sort_values(["photos", "catalog_id"], ascending=[False, True]).reset_index(drop=True)
+
+
+def metrics(data: Tables, classes: pd.DataFrame, file: h5py.File) -> dict[str, Any]:
+    """Return the figures of reports/metrics.json."""
+    subsets = layout.subsets(file)
+    products = data.catalog.groupby("group")["product_id"].nunique()
+    return {
+        "photos": photo_flow(data),
+        "rows": {subset: len(file[f"{subset}_images"]) for subset in subsets},
+        "classes": {"count": len(classes), "largest": int(classes["photos"].max()),
+                    "smallest": int(classes["photos"].min()), "median": float(classes["photos"].median()),
+                    "without_test_photos": int((classes["test"] == 0).sum())},
+        "test_share": round(float(classes["test"].sum() / classes["photos"].sum()), 6),
+        "groups": {"count": len(products), "of_several_products": int((products > 1).sum())},
+        "pixels": {"mean": [round(value, 4) for value in file.attrs["mean"].tolist()],
+                   "std": [round(value, 4) for value in file.attrs["std"].tolist()]},
+        "content_digest": str(file.attrs["content_digest"]),
+    }
+
+
+def sample_rows(labels: np.ndarray[Any, Any], wanted: int) -> list[int]:
+    """Return up to `wanted` rows, by label: the first row of every label, then the second of every label, and so on."""
+    order = pd.Series(labels).groupby(labels).cumcount().to_numpy()
+    first = np.lexsort((labels, order))[:wanted]
+    return sorted(first.tolist(), key=lambda row: (labels[row], row))
+
+
+def samples(file: h5py.File, wanted: int) -> bytes:
+    """Return samples.png: photos as they are, with name, label and catalog id over each."""
+    plain = np.flatnonzero(file["train_copies"][:] == 0)
+    rows = plain[sample_rows(file["train_labels"][:][plain], wanted)]
+    images, labels = layout.mapped(file, "train_images")[rows], file["train_labels"][:][rows]
+    names, pairs = file["class_names"].asstr()[:], file["label_map"][:]
+    captions = [f"{names[label]}\nlabel {label}, catalog {pairs[label].decode().partition(',')[2]}" for label in labels]
+    return pictures.sheet(list(images), captions, COLUMNS)
+
+
+def augmented(file: h5py.File) -> bytes:
+    """Return augmented.png: a row a photo, the photo itself and then its copies."""
+    copies = file["train_copies"][:]
+    columns = min(int(copies.max()) + 1, MOST_COPIES)
+    table = pd.DataFrame({"id": file["train_ids"][:], "position": file["train_positions"][:], "copy": copies})
+    chosen = table[table["copy"] == 0].head(AUGMENTED_PHOTOS).index
+    photos = table.loc[chosen, ["id", "position"]].reset_index(names="place").merge(
+        table[table["copy"] < columns].reset_index(names="row"), on=["id", "position"])
+    photos = photos.sort_values(["place", "copy"])
+    captions = [f"{product_id}\n{'the photo' if not copy else f'copy {copy}'}"
+                for product_id, copy in zip(photos["id"], photos["copy"], strict=True)]
+    images: Pixels = layout.mapped(file, "train_images")[photos["row"].to_numpy()]
+    return pictures.sheet(list(images), captions, columns)
+
+
+def render(template: Path, **values: Any) -> str:
+    environment = jinja2.Environment(autoescape=template.suffix == ".html", undefined=jinja2.StrictUndefined,
+                                     trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
+    return environment.from_string(template.read_text(encoding="utf-8")).render(**values)
+
+
+def data_url(png: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    with files.atomic(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def main(listings_csv: Path, listings_rejects_csv: Path, ingest_csv: Path, inventory_csv: Path, rejects_csv: Path,
+         catalog_csv: Path, catalog_rejects_csv: Path, label_map_csv: Path, split_csv: Path, dataset_h5: Path,
+         validation_json: Path, templates: Path, reports: Path, report_html: Path) -> None:
+    chosen = params.load("report", ReportParams)
+    data = Tables(tables.read(listings_csv, tables.LISTINGS), tables.read(listings_rejects_csv, tables.LISTING_REJECTS),
+                  tables.read(ingest_csv, tables.INGEST), tables.read(inventory_csv, tables.INVENTORY),
+                  tables.read(rejects_csv, tables.REJECTS), tables.read(catalog_csv, tables.CATALOG),
+                  tables.read(catalog_rejects_csv, tables.CATALOG_REJECTS),
+                  tables.read(label_map_csv, tables.LABEL_MAP), tables.read(split_csv, tables.SPLIT))
+    classes = class_table(data)
+    with layout.open_file(dataset_h5, layout.DATASET) as file:
+        figures = metrics(data, classes, file)
+        sample_sheet, augmented_sheet = samples(file, chosen.sample_photos), augmented(file)
+        image_shape = list(file["train_images"].shape[1:])
+        sections = json.loads(file.attrs["params"])
+    subsets = [subset for subset in layout.SUBSETS if subset in classes]
+    plot = pictures.class_counts(classes["name"].tolist(), {subset: classes[subset].tolist() for subset in subsets})
+    values = {"metrics": figures, "classes": classes.to_dict("records"), "subsets": subsets, "image_shape": image_shape,
+              "sections": sections, "checks": json.loads(validation_json.read_text(encoding="utf-8"))["checks"]}
+    files.write_text(reports / "metrics.json", json.dumps(figures, indent=2) + "\n")
+    files.write_text(reports / "class_counts.csv", classes.to_csv(index=False, lineterminator="\n"))
+    files.write_text(reports / "dataset_card.md", render(templates / "dataset_card.md", **values))
+    write_bytes(reports / "class_counts.png", plot)
+    write_bytes(reports / "samples.png", sample_sheet)
+    write_bytes(reports / "augmented.png", augmented_sheet)
+    files.write_text(report_html, render(templates / "report.html", **values, plot=data_url(plot),
+                                         samples=data_url(sample_sheet), augmented=data_url(augmented_sheet)))
+    print(f"report: {figures['rows']} rows, {figures['classes']['count']} classes; see {report_html}")
+
+
+if __name__ == "__main__":
+    stage.run("report", main)

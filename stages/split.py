@@ -1,0 +1,108 @@
+"""The catalog -> data/split.csv: which photos train, which test; whole groups, stratified, hardly moving."""
+
+from pathlib import Path
+from typing import Self
+
+import pandas as pd
+from pydantic import Field, model_validator
+
+from imageset import keys, params, stage, tables
+from imageset.errors import DataError
+from imageset.params import Section
+
+HELD_OUT = ("test", "validation")  # filled in this order; what is left trains
+
+
+class SplitParams(Section):
+    """Section `split`."""
+
+    test_share: float = Field(ge=0, lt=1)
+    validation_share: float = Field(ge=0, lt=1)
+    seed: int
+
+    @model_validator(mode="after")
+    def leaves_photos_to_train_on(self) -> Self:
+        if self.test_share + self.validation_share >= 1:
+            raise ValueError("test_share and validation_share together have to be below 1")
+        return self
+
+
+def group_classes(catalog: pd.DataFrame) -> pd.DataFrame:
+    """Return one row a group: group, label (its photos' commonest, of equals the lowest), photos (how many)."""
+    counts = catalog.groupby(["group", "label"]).size().reset_index(name="photos")
+    commonest = counts.sort_values(["group", "photos", "label"], ascending=[True, False, True]).drop_duplicates("group")
+    sizes = counts.groupby("group")["photos"].sum()
+    return commonest.assign(photos=commonest["group"].map(sizes))
+
+
+def released_sides(catalog: pd.DataFrame, released: pd.DataFrame) -> dict[int, str]:
+    """Return the subset of each group that holds a released photo.
+
+    Raises DataError when a group holds photos that were released on two sides.
+    """
+    known = catalog.merge(released, on=["product_id", "position"])
+    sides = known.groupby("group")["subset"].agg(lambda subsets: sorted(set(subsets)))
+    torn = sides[sides.map(len) > 1]
+    if len(torn):
+        photos = known[known["group"].isin(torn.index)]["product_id"].unique()[:10]
+        raise DataError(f"{len(torn)} groups of near-duplicates hold photos released on two sides, of products "
+                        f"{', '.join(map(str, photos))}: lower catalog.near_duplicate_distance")
+    return {int(number): subsets[0] for number, subsets in sides.items()}
+
+
+def choose_held_out(sizes: list[int], target: float, taken: int, spare: int) -> int:
+    """Return how many of the groups, from the first on, bring a subset that holds `taken` photos nearest to target.
+
+    At least one group when nothing is taken yet, so that every class is measured; the last `spare` groups are never
+    touched, so that every class is learnt.
+
+    >>> choose_held_out([1] * 10, target=2.0, taken=0, spare=1), choose_held_out([1, 1], 0.4, 0, 1)
+    (2, 1)
+    """
+    if target == 0:
+        return 0
+    count, total = 0, taken
+    for size in sizes[:max(0, len(sizes) - spare)]:
+        if total > 0 and total + size / 2 > target:
+            break
+        count, total = count + 1, total + size
+    return count
+
+
+def split(catalog: pd.DataFrame, released: pd.DataFrame, chosen: SplitParams) -> pd.DataFrame:
+    """Return the subset of each photo; a pure function of its arguments.
+
+    Inside each class the groups are ranked by a hash of seed and group; the lowest fill the test share, the next the
+    validation share. A class of one group trains only. Released groups keep their side and count towards its share.
+    """
+    sides = released_sides(catalog, released)
+    shares = {"test": chosen.test_share, "validation": chosen.validation_share}
+    for _, groups in group_classes(catalog).groupby("label"):
+        rows = sorted(zip(groups["group"].tolist(), groups["photos"].tolist(), strict=True),
+                      key=lambda row: keys.rank(chosen.seed, row[0]))
+        taken = {subset: sum(photos for number, photos in rows if sides.get(number) == subset)
+                 for subset in ("train", *HELD_OUT)}
+        free = [(number, photos) for number, photos in rows if number not in sides]
+        everything = sum(photos for _, photos in rows)
+        spare = 0 if taken["train"] else 1
+        for subset in HELD_OUT:
+            sizes = [photos for _, photos in free]
+            count = choose_held_out(sizes, shares[subset] * everything, taken[subset], spare)
+            sides |= {number: subset for number, _ in free[:count]}
+            free = free[count:]
+        sides |= {number: "train" for number, _ in free}
+    return tables.frame(tables.SPLIT, catalog.assign(subset=catalog["group"].map(sides)))
+
+
+def main(catalog_csv: Path, released_csv: Path, split_csv: Path) -> None:
+    chosen = params.load("split", SplitParams)
+    catalog = tables.read(catalog_csv, tables.CATALOG)
+    result = split(catalog, tables.read(released_csv, tables.SPLIT), chosen)
+    assert len(result) == len(catalog)
+    tables.write(split_csv, tables.SPLIT, result)
+    counts = ", ".join(f"{count} {subset}" for subset, count in result["subset"].value_counts().items())
+    print(f"split: {len(catalog)} photos, {counts}")
+
+
+if __name__ == "__main__":
+    stage.run("split", main)
