@@ -1,0 +1,118 @@
+"""The sandbox from the command line: `python -m sandbox demo | services | serve | stop` (see `make help`)."""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+from imageset import files
+from imageset.errors import ImagesetError
+from sandbox import marketplace, servers
+
+HOME = Path(".sandbox")
+ENV_FILE = Path(".env")
+ENV_MARK = "# Written by `make services`; `make stop` removes it.\n"
+SECONDS_TO_START = 300
+SOURCE_STAGES = ("listings", "labels", "ingest", "inventory")
+
+
+def demo(photos: Path | None) -> None:
+    """Servers, marketplace, dvc repro, dvc push; says where the results are."""
+    with servers.running(HOME) as sandbox:
+        fill(sandbox, photos)
+        environment = os.environ | sandbox.environment
+        dvc(environment, "repro", "--force", "--single-item", *SOURCE_STAGES)
+        dvc(environment, "repro")
+        dvc(environment, "push")
+    print(f"\nThe dataset:  {Path('data/dataset.h5').resolve()}\n"
+          f"The report:   {Path('data/report.html').resolve()}\n"
+          f"Samples:      {Path('reports/samples.png').resolve()}\n"
+          "Next: change a value in params.yaml and run `make services`, then `dvc repro` (README.md).")
+
+
+def dvc(environment: dict[str, str], *arguments: str) -> None:
+    """Run dvc with this interpreter's environment first on PATH, as its stages call plain `python`."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", os.defpath)])
+    done = subprocess.run([sys.executable, "-m", "dvc", *arguments], env=environment | {"PATH": path})
+    if done.returncode:
+        raise ImagesetError(f"`dvc {' '.join(arguments)}` failed")
+
+
+def fill(sandbox: servers.Servers, photos: Path | None) -> None:
+    count = marketplace.open_marketplace(sandbox.environment["DATABASE_URL"], sandbox.photo_url, sandbox.photo_folder,
+                                         photos)
+    print(f"sandbox: a marketplace of {count} listings at {sandbox.photo_url}", flush=True)
+
+
+def serve(photos: Path | None) -> None:
+    """Run the servers until a signal comes; .env tells how to reach them while they run."""
+    with servers.running(HOME) as sandbox:
+        fill(sandbox, photos)
+        try:
+            files.write_text(ENV_FILE, ENV_MARK + "".join(f"{name}={value}\n" for name, value
+                                                           in sandbox.environment.items()))
+            ENV_FILE.chmod(0o600)
+            signal.sigwait({signal.SIGTERM, signal.SIGINT})
+        finally:
+            ENV_FILE.unlink(missing_ok=True)
+
+
+def services(photos: Path | None) -> None:
+    """Start `serve` in the background and return when it is ready."""
+    if ENV_FILE.exists() and not ENV_FILE.read_text(encoding="utf-8").startswith(ENV_MARK):
+        raise ImagesetError(".env is yours, not the sandbox's: move it away first")
+    ENV_FILE.unlink(missing_ok=True)
+    HOME.mkdir(exist_ok=True)
+    arguments = ["--photos", str(photos)] if photos else []
+    with (HOME / "serve.log").open("wb") as log:
+        server = subprocess.Popen([sys.executable, "-m", "sandbox", "serve", *arguments], stdin=subprocess.DEVNULL,
+                                  stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+    deadline = time.monotonic() + SECONDS_TO_START
+    while not ENV_FILE.exists():
+        if server.poll() is not None or time.monotonic() > deadline:
+            lines = (HOME / "serve.log").read_text(errors="replace").strip().splitlines() or ["no word"]
+            raise ImagesetError(f"the services did not start: {lines[-1]}")
+        time.sleep(0.1)
+    print("The services run, and .env tells the pipeline how to reach them. `make stop` ends them.\n"
+          "For `dvc push` and `dvc pull`, which read no .env: set -a; . ./.env; set +a")
+
+
+def stop() -> None:
+    """End the background services; nothing to do is fine."""
+    try:
+        with files.lock(HOME / "lock"):
+            print("No services are running.")
+    except ImagesetError:
+        server = psutil.Process(int((HOME / "lock").read_text(encoding="ascii")))
+        server.terminate()
+        server.wait(2 * servers.SECONDS_TO_STOP)
+        print("The services have ended.")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m sandbox", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name in ("demo", "services", "serve"):
+        command = commands.add_parser(name)
+        command.add_argument("--photos", type=Path, help="a folder per class with photos; without it they are drawn")
+    commands.add_parser("stop")
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        if arguments.command == "stop":
+            stop()
+        else:
+            {"demo": demo, "services": services, "serve": serve}[arguments.command](arguments.photos)
+    except ImagesetError as error:
+        sys.exit(f"sandbox: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,197 @@
+"""A marketplace for the sandbox: listings, their photos and their classes, drawn or made from folders of photos.
+
+Tables as the original had them: products_catalog (a listing and its first photo), tracking_staging (dated classes of
+a product), catalogs (the classes' names); and products_photos for the further photos of a listing.
+"""
+
+import datetime
+import io
+import itertools
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+from PIL import Image, ImageOps
+from psycopg2.extras import execute_values
+
+from imageset import pool, progress, settings
+from imageset.errors import DataError
+from sandbox import draw
+
+SCHEMA = """
+DROP TABLE IF EXISTS products_catalog, products_photos, tracking_staging, catalogs;
+CREATE TABLE products_catalog (product_id bigint, title text, image text, date timestamptz);
+CREATE TABLE products_photos (product_id bigint, position int, image text);
+CREATE TABLE tracking_staging (product_id bigint, catalog_id bigint, date timestamptz);
+CREATE TABLE catalogs (catalog_id bigint PRIMARY KEY, title text NOT NULL, parent_id bigint);
+"""
+FIRST_PRODUCT = 3_000_001
+FIRST_CATALOG = 1201
+ROOT_CATALOG = 1200
+FIRST_DATE = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
+# Listings of each drawn class: uneven, as marketplaces are, and the last class too rare to keep.
+DRAWN = (40, 32, 26, 21, 17, 14, 12, 10, 8, 7, 6, 3)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """One listing: its photos' file names, the first first, and the classes it was given, the latest last."""
+
+    product_id: int
+    title: str
+    photos: tuple[str, ...]
+    catalog_ids: tuple[int, ...]
+
+    @property
+    def date(self) -> datetime.datetime:
+        return FIRST_DATE + datetime.timedelta(hours=self.product_id - FIRST_PRODUCT)
+
+
+def classes_of(names: list[str]) -> dict[str, int]:
+    """Return a catalog_id for each class name."""
+    return {name: FIRST_CATALOG + number for number, name in enumerate(sorted(names))}
+
+
+def from_folders(source: Path, photo_folder: Path) -> tuple[list[Listing], dict[str, int]]:
+    """Copy the photos of `source`, a folder per class, and return a listing for each, and the classes."""
+    paths = sorted(path for path in source.glob("*/*") if path.suffix.lower() in PHOTO_SUFFIXES)
+    if not paths:
+        raise DataError(f"{source} holds no photos: expected a folder per class with .jpg, .png or .webp files in it")
+    classes = classes_of(list({path.parent.name for path in paths}))
+    listings = []
+    for product_id, path in enumerate(paths, FIRST_PRODUCT):
+        name = f"{product_id}{path.suffix.lower()}"
+        shutil.copyfile(path, photo_folder / name)
+        listings.append(Listing(product_id, path.parent.name, (name,), labels(product_id, path.parent.name, classes)))
+    return listings, classes
+
+
+def labels(product_id: int, name: str, classes: dict[str, int]) -> tuple[int, ...]:
+    """Return the classes a product was given over time: one in ten was moved from another class to its own."""
+    right = classes[name]
+    others = [catalog_id for catalog_id in classes.values() if catalog_id != right]
+    return (others[product_id % len(others)], right) if product_id % 10 == 0 and others else (right,)
+
+
+def drawn(photo_folder: Path) -> tuple[list[Listing], dict[str, int]]:
+    """Draw about 200 listings, with the dirt that marketplaces have, and return them and the classes."""
+    classes = classes_of(list(draw.GARMENTS))
+    garments = [name for name, count in zip(draw.GARMENTS, DRAWN, strict=True) for _ in range(count)]
+    tasks = [(garment, seed, photo_folder / f"{FIRST_PRODUCT + seed}.jpg") for seed, garment in enumerate(garments)]
+    for _ in progress.bar(pool.ordered_map(draw_file, tasks, settings.workers()), "draw", len(tasks)):
+        pass
+    listings = [Listing(FIRST_PRODUCT + seed, garment, (path.name,), labels(FIRST_PRODUCT + seed, garment, classes))
+                for garment, seed, path in tasks]
+    return [*listings, *dirty(listings, photo_folder)], classes
+
+
+def draw_file(task: tuple[str, int, Path]) -> None:
+    garment, seed, path = task
+    draw.draw(garment, seed).save(path, "JPEG", quality=90)
+
+
+def dirty(listings: list[Listing], photo_folder: Path) -> Iterator[Listing]:
+    """Yield further listings, each of them wrong or odd in one way, made from the first listing of each class."""
+    ids = itertools.count(FIRST_PRODUCT + len(listings))
+    firsts = list({listing.title: listing for listing in reversed(listings)}.values())[::-1]
+    for original, (suffix, change) in zip(itertools.cycle(firsts), CHANGES.items()):
+        product_id = next(ids)
+        name = f"{product_id}{suffix}"
+        (photo_folder / name).write_bytes(change((photo_folder / original.photos[0]).read_bytes()))
+        yield Listing(product_id, original.title, (name,), original.catalog_ids[-1:])
+    first, second, third = firsts[:3]
+    yield Listing(next(ids), "its photo is gone", ("no-such-photo.jpg",), first.catalog_ids)
+    yield Listing(next(ids), "nobody gave it a class", second.photos, ())
+    yield Listing(next(ids), "three photos", (third.photos[0], listings[1].photos[0], listings[2].photos[0]),
+                  third.catalog_ids)
+
+
+def encode(image: Image.Image, kind: str, **options: Any) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def opened(photo: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(photo)).convert("RGB")
+
+
+def smaller(photo: bytes) -> bytes:
+    image = opened(photo)
+    return encode(image.resize((image.width * 2 // 3, image.height * 2 // 3), Image.Resampling.LANCZOS), "JPEG")
+
+
+def mirrored(photo: bytes) -> bytes:
+    return encode(ImageOps.mirror(opened(photo)), "JPEG", quality=85)
+
+
+def sideways(photo: bytes) -> bytes:
+    """A phone's photo: stored lying, with the EXIF orientation (6) that sets it upright."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return encode(opened(photo).transpose(Image.Transpose.ROTATE_90), "JPEG", exif=exif)
+
+
+def as_cmyk(photo: bytes) -> bytes:
+    return encode(opened(photo).convert("CMYK"), "JPEG")
+
+
+def as_png(photo: bytes) -> bytes:
+    return encode(opened(photo), "PNG")
+
+
+def truncated(photo: bytes) -> bytes:
+    return photo[:len(photo) // 2]
+
+
+def web_page(photo: bytes) -> bytes:
+    return b"<!DOCTYPE html><html><body>Please log in</body></html>"
+
+
+def nothing(photo: bytes) -> bytes:
+    return b""
+
+
+# What becomes of a first photo in each dirty listing, by the suffix of its file.
+CHANGES: dict[str, Callable[[bytes], bytes]] = {
+    "-again.jpg": bytes,
+    "-smaller.jpg": smaller,
+    "-mirrored.jpg": mirrored,
+    "-sideways.jpg": sideways,
+    "-cmyk.jpg": as_cmyk,
+    "-picture.png": as_png,
+    "-truncated.jpg": truncated,
+    "-login.jpg": web_page,
+    "-empty.jpg": nothing,
+}
+
+
+def fill_database(url: str, photo_url: str, listings: list[Listing], classes: dict[str, int]) -> None:
+    """Write the listings to fresh tables, in one transaction."""
+    products = [(item.product_id, item.title, f"{photo_url}/{item.photos[0]}", item.date) for item in listings]
+    photos = [(item.product_id, position, f"{photo_url}/{name}") for item in listings
+              for position, name in enumerate(item.photos) if position]
+    tracked = [(item.product_id, catalog_id, item.date + datetime.timedelta(days=day)) for item in listings
+               for day, catalog_id in enumerate(item.catalog_ids)]
+    catalogs = [(ROOT_CATALOG, "clothing", None), *((number, name, ROOT_CATALOG) for name, number in classes.items())]
+    with psycopg2.connect(url) as connection, connection.cursor() as cursor:
+        cursor.execute(SCHEMA)
+        execute_values(cursor, "INSERT INTO products_catalog VALUES %s", products)
+        if photos:
+            execute_values(cursor, "INSERT INTO products_photos VALUES %s", photos)
+        execute_values(cursor, "INSERT INTO tracking_staging VALUES %s", tracked)
+        execute_values(cursor, "INSERT INTO catalogs VALUES %s", catalogs)
+    connection.close()
+
+
+def open_marketplace(url: str, photo_url: str, photo_folder: Path, source: Path | None) -> int:
+    """Fill the photo host's folder and the database, from folders of photos or drawn; return how many listings."""
+    shutil.rmtree(photo_folder)
+    photo_folder.mkdir()
+    listings, classes = from_folders(source, photo_folder) if source else drawn(photo_folder)
+    fill_database(url, photo_url, listings, classes)
+    return len(listings)
