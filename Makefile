@@ -1,0 +1,54 @@
+# `make help` lists the targets. PHOTOS=<folder of class folders> makes a marketplace of your own photos.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+PHOTOS ?=
+SOURCE_STAGES := listings labels ingest inventory
+
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+help:  ## Say what there is to make
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+demo: .venv/pipeline  ## Servers, a marketplace, the whole pipeline and a push; then says where the results are
+	$(BIN)/python -m sandbox demo $(if $(PHOTOS),--photos "$(PHOTOS)")
+
+test: .venv/pipeline .venv/train  ## Every test, on real servers
+	$(BIN)/python -m pytest $(TESTS)
+
+lint: .venv/pipeline  ## ruff and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+services: .venv/pipeline  ## The sandbox's servers in the background; writes .env
+	$(BIN)/python -m sandbox services $(if $(PHOTOS),--photos "$(PHOTOS)")
+
+stop: .venv/pipeline  ## End the servers that `make services` started
+	$(BIN)/python -m sandbox stop
+
+refresh: .venv/pipeline  ## Read database, web and bucket anew, then rerun what that affects
+	$(BIN)/dvc repro --force --single-item $(SOURCE_STAGES)
+	$(BIN)/dvc repro
+
+environment: .venv/pipeline .venv/train  ## All that is installed, in .venv
+
+constraints:  ## Pin anew what the requirements bring along
+	cat requirements-pixels.txt requirements.txt requirements-dev.txt | grep -v '^-' > .constraints.in
+	$(BIN)/uv pip compile --quiet --python-version 3.11 --no-annotate --no-header .constraints.in -o constraints.txt
+	rm .constraints.in
+
+.venv/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "imageset needs Python 3.11 or later; set PYTHON=...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check uv==0.13.9
+	touch $@
+
+.venv/pipeline: .venv/uv requirements-pixels.txt requirements.txt requirements-dev.txt constraints.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements-dev.txt
+	touch $@
+
+.venv/train: .venv/pipeline requirements-train.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-train.txt
+	touch $@
+
+.PHONY: help demo test lint services stop refresh environment constraints
+.DELETE_ON_ERROR:

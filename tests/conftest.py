@@ -1,0 +1,125 @@
+"""Fixtures: one sandbox of real servers for the run; for each test a bucket prefix and a database of its own."""
+
+import io
+import itertools
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import psycopg2
+import pytest
+from PIL import Image
+
+from imageset import store
+from imageset.store import Store
+from sandbox import draw, servers
+from sandbox.marketplace import SCHEMA
+from sandbox.servers import Servers
+from stages import model
+
+ROOT = Path(__file__).parent.parent
+U2NETP_SHA256 = "309c8469258dda742793dce0ebea8e6dd393174f89934733ecc8b14c76f4ddd8"
+numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """The servers, for all tests of the run."""
+    with servers.running(tmp_path_factory.mktemp("sandbox") / "home") as running:
+        yield running
+
+
+@pytest.fixture
+def bucket(sandbox: Servers, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """A store under a prefix that no other test uses, with the environment that leads there."""
+    for name, value in sandbox.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("IMAGE_STORE", f"s3://{servers.PHOTO_BUCKET}/test-{next(numbers)}")
+    return store.connect()
+
+
+@pytest.fixture
+def database(sandbox: Servers, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of a new database with the marketplace's empty tables; DATABASE_URL names it."""
+    server = sandbox.environment["DATABASE_URL"]
+    name = f"test_{next(numbers)}"
+    with closing(psycopg2.connect(server)) as connection:
+        connection.autocommit = True
+        connection.cursor().execute(f"CREATE DATABASE {name}")
+    url = f"{server.rpartition('/')[0]}/{name}"
+    execute(url, SCHEMA)
+    monkeypatch.setenv("DATABASE_URL", url)
+    return url
+
+
+def execute(url: str, statement: str) -> None:
+    """Run SQL and commit it."""
+    with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(statement)
+
+
+@pytest.fixture
+def photo_folder(sandbox: Servers) -> tuple[Path, str]:
+    """A folder of the photo host that no other test uses, and its URL."""
+    name = f"test-{next(numbers)}"
+    folder = sandbox.photo_folder / name
+    folder.mkdir()
+    return folder, f"{sandbox.photo_url}/{name}"
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The real weights of u2netp, fetched once as the model stage fetches them."""
+    path = tmp_path_factory.mktemp("weights") / "u2netp.onnx"
+    model.fetch("u2netp", U2NETP_SHA256, path)
+    return path
+
+
+@pytest.fixture
+def in_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory with the project's params.yaml and queries; stages' mains can run in it."""
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    shutil.copytree(ROOT / "queries", tmp_path / "queries")
+    shutil.copytree(ROOT / "releases", tmp_path / "releases")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def photo_bytes(number: int = 0, garment: str = "t-shirt", kind: str = "JPEG") -> bytes:
+    """A drawn photo, small and real."""
+    file = io.BytesIO()
+    draw.draw(garment, number).resize((120, 160)).save(file, kind)
+    return file.getvalue()
+
+
+def plain_image(color: tuple[int, int, int] = (200, 30, 30), sides: tuple[int, int] = (40, 60)) -> Image.Image:
+    return Image.new("RGB", sides, color)
+
+
+def jpeg(image: Image.Image, **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=95, **options)
+    return file.getvalue()
+
+
+def run_stage(name: str, *arguments: object, cwd: Path, environment: dict[str, str] | None = None,
+              ) -> subprocess.CompletedProcess[str]:
+    """Run a stage as DVC does, from another working directory, and return what it said."""
+    command = [sys.executable, "-m", f"stages.{name}", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, env=os.environ | {"PYTHONPATH": str(ROOT)} | (environment or {}),
+                          capture_output=True, text=True, check=False, timeout=120)
+
+
+@pytest.fixture
+def edit_params(in_project: Path) -> Callable[[str, str], None]:
+    """Replace a line of the project's params.yaml: edit_params("  limit: null", "  limit: 3")."""
+    def edit(old: str, new: str) -> None:
+        path = in_project / "params.yaml"
+        text = path.read_text()
+        assert text.count(old) == 1
+        path.write_text(text.replace(old, new))
+    return edit
