@@ -43,7 +43,7 @@ constraints:  ## Pin anew what the requirements bring along
 	touch $@
 
 .venv/pipeline: .venv/uv requirements-pixels.txt requirements.txt requirements-dev.txt constraints.txt
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements-dev.txt
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements-dev.txt
 	touch $@
 
 .venv/train: .venv/pipeline requirements-train.txt
