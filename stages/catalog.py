@@ -95,7 +95,7 @@ def group(photos: pd.DataFrame, distance: int) -> pd.Series:
 
 
 def main(processed_csv: Path, labels_csv: Path, classes_csv: Path, released_csv: Path, catalog_csv: Path,
-         label_map_csv: Path, rejects_csv: Path) -> None:
+         label_map_csv: Path, catalog_rejects_csv: Path) -> None:
     chosen = params.load("catalog", CatalogParams)
     photos = tables.read(processed_csv, tables.PROCESSED)
     classes = tables.read(classes_csv, tables.CLASSES)
@@ -111,7 +111,7 @@ def main(processed_csv: Path, labels_csv: Path, classes_csv: Path, released_csv:
     assert set(rejects["reason"]) <= REASONS
     tables.write(catalog_csv, tables.CATALOG, catalog)
     tables.write(label_map_csv, tables.LABEL_MAP, label_map)
-    tables.write(rejects_csv, tables.CATALOG_REJECTS, rejects)
+    tables.write(catalog_rejects_csv, tables.CATALOG_REJECTS, rejects)
     print(f"catalog: {len(photos)} photos, {len(catalog)} in {len(label_map)} classes and "
           f"{catalog['group'].nunique()} groups, {len(rejects)} rejected {rejects['reason'].value_counts().to_dict()}")
 

@@ -64,9 +64,9 @@ class Outcome:
 
 async def download(session: aiohttp.ClientSession, url: str, max_bytes: int) -> bytes:
     """Return the body behind a url. Raises Refused or Unreachable."""
-    if urlsplit(url).scheme not in ("http", "https"):
-        raise Refused("bad_url")
     try:
+        if urlsplit(url).scheme not in ("http", "https"):
+            raise Refused("bad_url")
         async with session.get(url, max_redirects=REDIRECTS) as answer:
             if answer.status in REFUSALS:
                 raise Refused(REFUSALS[answer.status])
@@ -78,12 +78,14 @@ async def download(session: aiohttp.ClientSession, url: str, max_bytes: int) -> 
                 if len(body) > max_bytes:
                     raise Refused("too_large")
             return bytes(body)
-    except aiohttp.InvalidURL:
+    except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
         raise Refused("bad_url") from None
     except aiohttp.TooManyRedirects:
         raise Refused("too_many_redirects") from None
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise Unreachable(type(error).__name__) from None
+    except ValueError:  # what urlsplit and the idna codec say of hosts such as "[" and "a..b"
+        raise Refused("bad_url") from None
 
 
 def check_and_put(bucket: Store, key: str, body: bytes, max_pixels: int) -> None:

@@ -61,17 +61,17 @@ def choose(listings: pd.DataFrame, photos_per_listing: int, limit: int | None) -
     return chosen[chosen["product_id"].isin(ranked[:limit])]
 
 
-def main(query: Path, listings_csv: Path, rejects_csv: Path) -> None:
+def main(listings_sql: Path, listings_csv: Path, listings_rejects_csv: Path) -> None:
     source = params.load("source", SourceParams)
     with database.snapshot() as connection:
-        rows = database.rows(connection, query, COLUMNS, source.as_of)
+        rows = database.rows(connection, listings_sql, COLUMNS, source.as_of)
     if not rows:
-        raise DataError(f"{query} returned no rows: an empty dataset helps nobody; check the query and source.as_of")
+        raise DataError(f"{listings_sql} returned no rows: an empty dataset helps nobody; check the query and source.as_of")
     listings, rejects = clean(rows)
     assert len(rows) == len(listings) + len(rejects)
     chosen = choose(listings, source.photos_per_listing, source.limit)
     tables.write(listings_csv, tables.LISTINGS, chosen)
-    tables.write(rejects_csv, tables.LISTING_REJECTS, rejects)
+    tables.write(listings_rejects_csv, tables.LISTING_REJECTS, rejects)
     print(f"listings: {len(rows)} rows, {len(rejects)} rejected; {len(chosen)} photos of "
           f"{chosen['product_id'].nunique()} listings chosen")
 

@@ -94,10 +94,10 @@ def fetch(name: str, sha256: str, destination: Path) -> str:
                         "it in IMAGESET_MODEL_FILE")
 
 
-def main(model_onnx: Path) -> None:
+def main(background_onnx: Path) -> None:
     model = params.load("model", ModelParams)
-    source = fetch(model.name, model.sha256, model_onnx)
-    print(f"model: {model.name} from {source}, {model_onnx.stat().st_size / 1e6:.1f} MB, sha256 as in params")
+    source = fetch(model.name, model.sha256, background_onnx)
+    print(f"model: {model.name} from {source}, {background_onnx.stat().st_size / 1e6:.1f} MB, sha256 as in params")
 
 
 if __name__ == "__main__":

@@ -164,7 +164,7 @@ def write_processed(path: Path, photos: pd.DataFrame, images: Pixels, fill: tupl
         layout.finish(file, fill=np.array(fill, np.uint8))
 
 
-def main(inventory_csv: Path, model_onnx: Path, processed_h5: Path, processed_csv: Path, rejects_csv: Path) -> None:
+def main(inventory_csv: Path, background_onnx: Path, processed_h5: Path, processed_csv: Path, rejects_csv: Path) -> None:
     chosen = params.load("preprocess", PreprocessParams)
     model = params.load("model", ModelParams)
     known = background.known_models()
@@ -175,7 +175,7 @@ def main(inventory_csv: Path, model_onnx: Path, processed_h5: Path, processed_cs
     # Twice: the spool, then the file. Its pixels are spooled, as the number of rows is known only at the end.
     files.require_space(processed_h5, 2 * image_bytes * len(inventory))
     with tempfile.TemporaryFile(dir=processed_h5.parent) as spool:
-        collected = collect(inventory, Recipe(chosen, model.name, model_onnx), spool)
+        collected = collect(inventory, Recipe(chosen, model.name, background_onnx), spool)
         check(collected, len(inventory), chosen.max_rejected_share)
         shape = (len(collected.processed), chosen.image_side, chosen.image_side, chosen.channels)
         images = np.memmap(spool, np.uint8, "r", shape=shape)
