@@ -51,8 +51,8 @@ def add(file: h5py.File, name: str, values: NDArray[Any]) -> None:
     file.create_dataset(name, data=values, track_times=False)
 
 
-def add_images(file: h5py.File, name: str, shape: tuple[int, int, int, int]) -> h5py.Dataset:
-    """Return an uninitialised uint8 dataset of images in contiguous storage, to be filled by the caller."""
+def add_images(file: h5py.File, name: str, shape: tuple[int, ...]) -> h5py.Dataset:
+    """Return room for images, uint8 (N, S, S, C), in contiguous storage; the caller fills it."""
     return file.create_dataset(name, shape=shape, dtype="uint8", track_times=False)
 
 
@@ -80,8 +80,8 @@ def open_file(path: Path, kind: str) -> h5py.File:
 
 def find_problem(file: h5py.File, kind: str) -> str | None:
     found = file.attrs.get("format")
-    if found != kind:
-        return f"is not a file of format {kind}, but {found or 'something else'}"
+    if not isinstance(found, str) or found != kind:
+        return f"is not a file of format {kind}, but {found if isinstance(found, str) else 'something else'}"
     version = file.attrs.get("format_version")
     if version != FORMAT_VERSION:
         return f"has format version {version}; this code reads version {FORMAT_VERSION}"

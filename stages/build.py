@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Iterator
 from functools import lru_cache, partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -103,26 +103,25 @@ class Moments:
                 for square, total in zip(self.squares, self.sums, strict=True)]
 
 
-def write_subset(file: h5py.File, subset: str, rows: list[Row], image_shape: tuple[int, int, int], recipe: Recipe,
-                 moments: Moments) -> None:
-    """Write a subset's arrays; the pixels of copy 0 of training photos go into the moments."""
-    images = layout.add_images(file, f"{subset}_images", (len(rows), *image_shape))
+def write_columns(file: h5py.File, subset: str, rows: list[Row]) -> None:
+    """Write what a subset's rows are: labels, ids, positions, and of training rows which copy."""
     columns: dict[str, list[int]] = {"labels": [row.label for row in rows], "ids": [row.product_id for row in rows],
                                      "positions": [row.position for row in rows]}
     if subset == "train":
         columns["copies"] = [row.copy for row in rows]
     for name, values in columns.items():
         layout.add(file, f"{subset}_{name}", np.array(values).astype(layout.ROW_DTYPES[name]))
-    rendered = pool.ordered_map(partial(render, recipe=recipe), batches(rows), settings.workers())
-    with progress.bar(None, f"build {subset}", len(rows), unit="row") as bar:
-        start = 0
-        for pixels in rendered:
-            images[start:start + len(pixels)] = pixels
-            if subset == "train":
-                plain = np.array([row.copy == 0 for row in rows[start:start + len(pixels)]])
-                moments.add(pixels[plain])
-            start += len(pixels)
-            bar.update(len(pixels))
+
+
+def write_images(images: h5py.Dataset, rows: list[Row], rendered: Iterator[Pixels], plain: Moments) -> None:
+    """Write the batches of pixels as they are rendered; copies 0 are summed up in `plain`."""
+    start = 0
+    with progress.bar(None, "build", len(rows), unit="row") as bar:
+        for batch, pixels in zip(batches(rows), rendered, strict=False):
+            images[start:start + len(batch)] = pixels
+            plain.add(pixels[[row.copy == 0 for row in batch]])
+            start += len(batch)
+            bar.update(len(batch))
     assert start == len(rows)
 
 
@@ -132,16 +131,20 @@ def write_dataset(path: Path, subsets: dict[str, list[Row]], label_map: pd.DataF
     image_shape = open_source(recipe.processed_h5).images.shape[1:]
     rows = sum(map(len, subsets.values()))
     files.require_space(path, rows * math.prod(image_shape))
-    moments = Moments(image_shape[-1])
+    work = chain.from_iterable(batches(subset_rows) for subset_rows in subsets.values())
+    rendered = pool.ordered_map(partial(render, recipe=recipe), work, settings.workers())
+    moments = {subset: Moments(image_shape[-1]) for subset in subsets}
     with files.atomic(path) as temporary, layout.create(temporary, layout.DATASET) as file:
         for subset, subset_rows in subsets.items():
-            write_subset(file, subset, subset_rows, image_shape, recipe, moments)
+            write_columns(file, subset, subset_rows)
+            images = layout.add_images(file, f"{subset}_images", (len(subset_rows), *image_shape))
+            write_images(images, subset_rows, rendered, moments[subset])
         pairs = [f"{label},{catalog_id}" for label, catalog_id in zip(label_map["label"], label_map["catalog_id"],
                                                                       strict=True)]
         layout.add(file, "label_map", np.array([pair.encode("ascii") for pair in pairs]))
         layout.add_text(file, "class_names", label_map["name"].tolist())
-        layout.finish(file, content_digest=layout.content_digest(file), mean=moments.mean(), std=moments.std(),
-                      **attributes)
+        layout.finish(file, content_digest=layout.content_digest(file), mean=moments["train"].mean(),
+                      std=moments["train"].std(), **attributes)
 
 
 def main(processed_h5: Path, catalog_csv: Path, label_map_csv: Path, split_csv: Path, dataset_h5: Path) -> None:

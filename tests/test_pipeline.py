@@ -170,7 +170,7 @@ def test_no_module_of_the_house_imports_upwards() -> None:
 
 
 def test_only_the_reader_imports_torch() -> None:
-    importers = {path.name for folder in ("imageset", "stages", "tools", "sandbox") for path in (ROOT / folder).glob("*.py")
-                 if re.search(r"^\s*(import|from) torch", path.read_text(), re.MULTILINE)}
+    modules = [path for folder in ("imageset", "stages", "tools", "sandbox") for path in (ROOT / folder).glob("*.py")]
+    importers = {path.name for path in modules if re.search(r"^\s*(import|from) torch", path.read_text(), re.M)}
 
     assert importers == {"reader.py"}

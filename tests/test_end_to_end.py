@@ -1,0 +1,240 @@
+"""The whole pipeline on the real servers: what reruns, same bytes, pulled by a fresh clone."""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from imageset import params
+from sandbox import draw, marketplace
+from sandbox.servers import Servers
+from tests.conftest import ROOT, photo_bytes
+
+PHOTOS = {"t-shirt": 6, "dress": 6, "pants": 6, "hat": 4}  # hats are too rare for the shipped catalog.min_photos
+KEPT = {garment: count for garment, count in PHOTOS.items() if count >= 5}
+
+# For every row of the README's table a value to change to.
+CHANGES: dict[str, object] = {
+    "source.limit": 20,
+    "ingest.max_bytes": 30_000_000,
+    "preprocess.image_side": 64,
+    "preprocess.fill": [0, 0, 0],
+    "catalog.min_photos": 2,
+    "split.test_share": 0.4,
+    "augment.copies": 3,
+    "build.seed": 2,
+    "report.sample_photos": 12,
+}
+
+
+@dataclass(frozen=True)
+class Project:
+    """A copy of the project with a git history of its own, and the environment that its commands run in."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    def run(self, *command: str, **changes: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(command, cwd=self.folder, env=self.environment | changes, capture_output=True, text=True,
+                              check=False, timeout=280)
+
+    def succeed(self, *command: str, **changes: str) -> str:
+        done = self.run(*command, **changes)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def stages_that_run(self, *options: str, **changes: str) -> list[str]:
+        """Run dvc repro and return the names of the stages that ran."""
+        return re.findall(r"Running stage '(\w+)'", self.succeed("dvc", "repro", "--no-run-cache", *options, **changes))
+
+    def commit(self, message: str) -> None:
+        self.succeed("git", "add", "--all")
+        author = ("-c", "user.name=test", "-c", "user.email=test@localhost")
+        self.succeed("git", *author, "commit", "--quiet", "-m", message)
+
+    def set_param(self, key: str, value: object) -> None:
+        """Change one value in params.yaml, its comments and all else left as they are."""
+        section, name = key.split(".")
+        path = self.folder / "params.yaml"
+        text = path.read_text()
+        changed, count = re.subn(rf"(^{section}:.*?^  {name}: )[^\n]*", rf"\g<1>{value}", text, flags=re.M | re.S)
+        assert count == 1
+        path.write_text(changed)
+
+    def md5(self) -> str:
+        return hashlib.md5((self.folder / "data/dataset.h5").read_bytes()).hexdigest()
+
+
+def copy_project(folder: Path, environment: dict[str, str]) -> Project:
+    """Return a copy of the files that git knows or would take, committed to a new repository."""
+    listed = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, check=True,
+                            capture_output=True, text=True).stdout.split("\n")
+    for name in filter(None, listed):
+        source = ROOT / name
+        if source.exists() and not name.startswith("reports/") and name != "dvc.lock":
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, folder / name)
+    project = Project(folder, environment)
+    project.succeed("git", "init", "--quiet", "--initial-branch=main")
+    project.commit("the project")
+    return project
+
+
+@pytest.fixture(scope="module")
+def project(sandbox: Servers, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project whose pipeline has run on a marketplace of drawn photos, committed and pushed."""
+    source = tmp_path_factory.mktemp("photos")
+    for garment, count in PHOTOS.items():
+        (source / garment).mkdir()
+        for number in range(count):
+            (source / garment / f"{number}.jpeg").write_bytes(photo_bytes(number, garment))
+    kept = sandbox.photo_folder
+    listings, classes = marketplace.from_folders(source, kept)
+    marketplace.fill_database(sandbox.environment["DATABASE_URL"], sandbox.photo_url, listings, classes)
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = os.environ | sandbox.environment | {"PATH": path, "IMAGESET_WORKERS": "2",
+                                                      "IMAGESET_MODEL_FILE": str(weights)}
+    environment["IMAGE_STORE"] += "/end-to-end"
+    project = copy_project(tmp_path_factory.mktemp("end-to-end") / "project", environment)
+    ran = project.stages_that_run()
+    assert set(ran) == set(stages())
+    project.commit("a run")
+    project.succeed("dvc", "push")
+    return project
+
+
+@pytest.fixture
+def unchanged(project: Project) -> Iterator[Project]:
+    """The project as committed, before and after."""
+    yield project
+    project.succeed("git", "reset", "--quiet", "--hard")
+    project.succeed("git", "clean", "--quiet", "-d", "--force")
+    project.succeed("dvc", "checkout", "--quiet", "--force")
+
+
+def stages() -> list[str]:
+    return list(params.parse(ROOT / "dvc.yaml")["stages"])
+
+
+def documented() -> dict[str, list[str]]:
+    """Return the README's table: for each param, the stages that its change reruns."""
+    rows = re.findall(r"^\| `(\w+\.\w+)` \| ([\w, ]+) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    return {key: re.findall(r"\w+", names) for key, names in rows}
+
+
+def test_the_readme_documents_one_param_of_every_section() -> None:
+    sections = {key.partition(".")[0] for key in documented()}
+
+    assert documented().keys() == CHANGES.keys()
+    assert sections | {"model"} == set(params.parse(ROOT / "params.yaml"))
+
+
+@pytest.mark.parametrize("key", CHANGES)
+def test_a_changed_param_reruns_the_stages_that_the_readme_says(unchanged: Project, key: str) -> None:
+    unchanged.set_param(key, CHANGES[key])
+
+    assert unchanged.stages_that_run() == documented()[key]
+
+
+def test_with_nothing_changed_nothing_runs_though_all_servers_are_down(unchanged: Project) -> None:
+    nowhere = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:9/none", "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
+
+    assert unchanged.stages_that_run(**nowhere) == []
+
+
+def test_a_second_build_from_scratch_with_one_worker_gives_the_same_bytes(unchanged: Project) -> None:
+    before = unchanged.md5()
+    for name in (".dvc/cache", ".dvc/tmp", ".cache", "data", "models", "reports"):
+        shutil.rmtree(unchanged.folder / name, ignore_errors=True)
+    (unchanged.folder / "dvc.lock").unlink()
+
+    ran = unchanged.stages_that_run(IMAGESET_WORKERS="1", PYTHONHASHSEED="7", LC_ALL="C", TZ="Asia/Tokyo")
+
+    assert set(ran) == set(stages())
+    assert unchanged.md5() == before
+    assert unchanged.succeed("git", "status", "--porcelain") == ""
+    unchanged.succeed("dvc", "pull")
+
+
+def test_a_fresh_clone_pulls_the_dataset(unchanged: Project, tmp_path: Path) -> None:
+    clone = Project(tmp_path / "clone", unchanged.environment)
+    unchanged.succeed("git", "clone", "--quiet", str(unchanged.folder), str(clone.folder))
+
+    clone.succeed("dvc", "pull", "data/dataset.h5")
+
+    assert clone.md5() == unchanged.md5()
+    assert clone.stages_that_run("--pull", "--allow-missing") == []
+
+
+def test_the_dataset_holds_every_photo_once_or_five_times(project: Project) -> None:
+    photos = sum(KEPT.values())
+    with h5py.File(project.folder / "data/dataset.h5") as file:
+        copies = file["train_copies"][:]
+        test = len(file["test_images"])
+
+        assert file["train_images"].shape[1:] == (128, 128, 1)
+        assert np.bincount(copies).tolist() == [photos - test] * 5
+        assert set(file["train_ids"][:]).isdisjoint(file["test_ids"][:])
+        assert file["class_names"].asstr()[:].tolist() == sorted(KEPT)
+
+
+def test_garments_stand_on_a_clean_background(project: Project) -> None:
+    with h5py.File(project.folder / "data/processed.h5") as file:
+        images = file["images"][:]
+    corners = images[:, [0, 0, -1, -1], [0, -1, 0, -1], 0]
+
+    assert np.mean(corners > 250) > 0.95
+    assert images.std(axis=(1, 2, 3)).min() > 10
+
+
+def test_a_failed_stage_says_so_in_one_line_and_keeps_the_password(unchanged: Project) -> None:
+    unchanged.set_param("source.limit", 10)
+
+    done = unchanged.run("dvc", "repro", DATABASE_URL="postgresql://nobody:secret-word@127.0.0.1:9/none")
+
+    said = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "listings: PostgreSQL at 127.0.0.1:9" in said
+    assert "Traceback" not in said
+    assert "secret-word" not in said
+
+
+def test_the_demo_runs_in_place_and_leaves_no_server(project: Project, weights: Path, tmp_path: Path) -> None:
+    source = tmp_path / "photos"
+    for garment in KEPT:
+        (source / garment).mkdir(parents=True)
+        for number in range(5):
+            draw.draw(garment, number).save(source / garment / f"{number}.jpg")
+    # As on a bare machine: nothing tells where servers are.
+    bare = {name: value for name, value in project.environment.items()
+            if name not in {"DATABASE_URL", "IMAGE_STORE"} and not name.startswith("AWS_")}
+    copy = copy_project(tmp_path / "project", bare)
+
+    said = copy.succeed(sys.executable, "-m", "sandbox", "demo", "--photos", str(source))
+
+    assert str(copy.folder / "data/dataset.h5") in said
+    assert str(copy.folder / "data/report.html") in said
+    assert not servers_of(copy.folder)
+    assert len(copy.stages_that_run()) == 0
+
+
+def servers_of(folder: Path) -> list[str]:
+    """Return the command lines of processes that name the folder."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:  # it ended meanwhile
+            continue
+        if str(folder) in line:
+            found.append(line)
+    return found
