@@ -20,6 +20,7 @@ from psycopg2.extras import execute_values
 from imageset import pool, progress, settings
 from imageset.errors import DataError
 from sandbox import draw
+from sandbox.garments import GARMENTS
 
 SCHEMA = """
 DROP TABLE IF EXISTS products_catalog, products_photos, tracking_staging, catalogs;
@@ -79,8 +80,8 @@ def labels(product_id: int, name: str, classes: dict[str, int]) -> tuple[int, ..
 
 def drawn(photo_folder: Path) -> tuple[list[Listing], dict[str, int]]:
     """Draw about 200 listings, with the dirt that marketplaces have, and return them and the classes."""
-    classes = classes_of(list(draw.GARMENTS))
-    garments = [name for name, count in zip(draw.GARMENTS, DRAWN, strict=True) for _ in range(count)]
+    classes = classes_of(list(GARMENTS))
+    garments = [name for name, count in zip(GARMENTS, DRAWN, strict=True) for _ in range(count)]
     tasks = [(garment, seed, photo_folder / f"{FIRST_PRODUCT + seed}.jpg") for seed, garment in enumerate(garments)]
     for _ in progress.bar(pool.ordered_map(draw_file, tasks, settings.workers()), "draw", len(tasks)):
         pass

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from sandbox.draw import GARMENTS, draw
+from sandbox.draw import draw
+from sandbox.garments import GARMENTS
 
 
 @pytest.mark.parametrize("garment", GARMENTS)
