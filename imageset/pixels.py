@@ -1,7 +1,7 @@
 """An upright photo -> the dataset's pixels; pure.
 
-The order is shrink, mask, composite, fit, colour. Masking a thumbnail instead, as the article did, keeps halos and
-loses hems and sleeves (ARCHITECTURE.md shows the two side by side).
+The order is shrink to a working resolution, mask, composite, fit, colour. Masking a thumbnail instead, as the article
+did, keeps halos and loses hems (benchmarks/mask_order.py draws the two side by side).
 """
 
 from typing import Literal

@@ -44,6 +44,8 @@ def dvc(environment: dict[str, str], *arguments: str) -> None:
 
 
 def fill(sandbox: servers.Servers, photos: Path | None) -> None:
+    """Open the marketplace, and remember of which photos for the next `make services`."""
+    files.write_text(HOME / "photos.txt", str(photos.resolve()) if photos else "")
     count = marketplace.open_marketplace(sandbox.environment["DATABASE_URL"], sandbox.photo_url, sandbox.photo_folder,
                                          photos)
     print(f"sandbox: a marketplace of {count} listings at {sandbox.photo_url}", flush=True)
@@ -68,6 +70,7 @@ def services(photos: Path | None) -> None:
         raise ImagesetError(".env is yours, not the sandbox's: move it away first")
     ENV_FILE.unlink(missing_ok=True)
     HOME.mkdir(exist_ok=True)
+    photos = photos or last_photos()
     arguments = ["--photos", str(photos)] if photos else []
     with (HOME / "serve.log").open("wb") as log:
         server = subprocess.Popen([sys.executable, "-m", "sandbox", "serve", *arguments], stdin=subprocess.DEVNULL,
@@ -80,6 +83,15 @@ def services(photos: Path | None) -> None:
         time.sleep(0.1)
     print("The services run, and .env tells the pipeline how to reach them. `make stop` ends them.\n"
           "For `dvc push` and `dvc pull`, which read no .env: set -a; . ./.env; set +a")
+
+
+def last_photos() -> Path | None:
+    """Return the folder that the last marketplace was made of, None where it was drawn."""
+    try:
+        text = (HOME / "photos.txt").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    return Path(text) if text else None
 
 
 def stop() -> None:

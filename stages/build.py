@@ -162,7 +162,8 @@ def main(processed_h5: Path, catalog_csv: Path, label_map_csv: Path, split_csv: 
         raise DataError(f"{split_csv} has no photo to train on")
     sections = json.dumps({"augment": chosen_augment.model_dump(), "build": chosen.model_dump()}, sort_keys=True)
     recipe = Recipe(processed_h5, chosen_augment)
-    write_dataset(dataset_h5, subsets, tables.read(label_map_csv, tables.LABEL_MAP), recipe, {"params": sections})
+    label_map = tables.read(label_map_csv, tables.LABEL_MAP).sort_values("label")
+    write_dataset(dataset_h5, subsets, label_map, recipe, {"params": sections})
     counts = ", ".join(f"{len(rows)} {subset}" for subset, rows in subsets.items())
     print(f"build: {counts} rows, {dataset_h5.stat().st_size / 1e6:,.1f} MB")
 

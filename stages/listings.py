@@ -66,7 +66,8 @@ def main(listings_sql: Path, listings_csv: Path, listings_rejects_csv: Path) -> 
     with database.snapshot() as connection:
         rows = database.rows(connection, listings_sql, COLUMNS, source.as_of)
     if not rows:
-        raise DataError(f"{listings_sql} returned no rows: an empty dataset helps nobody; check the query and source.as_of")
+        raise DataError(f"{listings_sql} returned no rows, and an empty dataset helps nobody: check the query and "
+                        "source.as_of")
     listings, rejects = clean(rows)
     assert len(rows) == len(listings) + len(rejects)
     chosen = choose(listings, source.photos_per_listing, source.limit)

@@ -164,7 +164,8 @@ def write_processed(path: Path, photos: pd.DataFrame, images: Pixels, fill: tupl
         layout.finish(file, fill=np.array(fill, np.uint8))
 
 
-def main(inventory_csv: Path, background_onnx: Path, processed_h5: Path, processed_csv: Path, rejects_csv: Path) -> None:
+def main(inventory_csv: Path, background_onnx: Path, processed_h5: Path, processed_csv: Path,
+         rejects_csv: Path) -> None:
     chosen = params.load("preprocess", PreprocessParams)
     model = params.load("model", ModelParams)
     known = background.known_models()

@@ -134,11 +134,6 @@ def data_url(png: bytes) -> str:
     return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    with files.atomic(path) as temporary:
-        temporary.write_bytes(content)
-
-
 def main(listings_csv: Path, listings_rejects_csv: Path, ingest_csv: Path, inventory_csv: Path, rejects_csv: Path,
          catalog_csv: Path, catalog_rejects_csv: Path, label_map_csv: Path, split_csv: Path, dataset_h5: Path,
          validation_json: Path, templates: Path, reports: Path, report_html: Path) -> None:
@@ -161,9 +156,9 @@ def main(listings_csv: Path, listings_rejects_csv: Path, ingest_csv: Path, inven
     files.write_text(reports / "metrics.json", json.dumps(figures, indent=2) + "\n")
     files.write_text(reports / "class_counts.csv", classes.to_csv(index=False, lineterminator="\n"))
     files.write_text(reports / "dataset_card.md", render(templates / "dataset_card.md", **values))
-    write_bytes(reports / "class_counts.png", plot)
-    write_bytes(reports / "samples.png", sample_sheet)
-    write_bytes(reports / "augmented.png", augmented_sheet)
+    files.write_bytes(reports / "class_counts.png", plot)
+    files.write_bytes(reports / "samples.png", sample_sheet)
+    files.write_bytes(reports / "augmented.png", augmented_sheet)
     files.write_text(report_html, render(templates / "report.html", **values, plot=data_url(plot),
                                          samples=data_url(sample_sheet), augmented=data_url(augmented_sheet)))
     print(f"report: {figures['rows']} rows, {figures['classes']['count']} classes; see {report_html}")

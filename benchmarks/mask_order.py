@@ -1,0 +1,42 @@
+"""Shrink first or mask first? Draws both side by side: python -m benchmarks.mask_order PHOTOS WEIGHTS OUT.png
+
+Rows: the photo; the article's order (shrink to 128, mask the thumbnail, drop alpha to black); the same on white; ours
+(mask and composite at working resolution, then shrink). PHOTOS is a folder per class, WEIGHTS is u2netp.onnx.
+"""
+
+import sys
+from pathlib import Path
+
+from PIL import Image
+
+from imageset import background, decode, files, keys, pictures, pixels, progress
+from imageset.layout import Pixels
+
+PHOTOS = 24
+SIDE = 128
+WHITE, BLACK = (255, 255, 255), (0, 0, 0)
+
+
+def four_ways(photo: Image.Image, weights: Path) -> list[Pixels]:
+    """Return the photo and its three results, uint8 (S, S, 3) each."""
+    thumbnail = pixels.fit(photo, SIDE, "stretch", WHITE)
+    thumbnail_mask = background.predict_mask(thumbnail, "u2netp", weights)
+    working = pixels.shrink(photo)
+    ours = pixels.composite(working, background.predict_mask(working, "u2netp", weights), WHITE)
+    results = [thumbnail, pixels.composite(thumbnail, thumbnail_mask, BLACK),
+               pixels.composite(thumbnail, thumbnail_mask, WHITE), pixels.fit(ours, SIDE, "stretch", WHITE)]
+    return [pixels.to_array(result, "rgb") for result in results]
+
+
+def main(photos: Path, weights: Path, sheet: Path) -> None:
+    paths = sorted(photos.glob("*/*.jp*g"), key=lambda path: keys.rank(*path.name.encode()))[:PHOTOS]
+    columns = [four_ways(decode.decode(path.read_bytes(), 50_000_000), weights)
+               for path in progress.bar(paths, "mask", len(paths))]
+    captions = [[path.parent.name for path in paths], ["shrink, mask, black"] * len(paths),
+                ["shrink, mask, white"] * len(paths), ["mask, white, shrink"] * len(paths)]
+    rows = [picture for row in zip(*columns, strict=True) for picture in row]
+    files.write_bytes(sheet, pictures.sheet(rows, [caption for row in captions for caption in row], len(paths)))
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:]))
