@@ -68,7 +68,7 @@ def connect() -> Store:
 def list_objects(store: Store, page: int = 1000) -> Iterator[StoredObject]:
     """Yield every object under the prefix, in the order of keys; `page` of them a request."""
     with errors(store):
-        versioned = store.client.get_bucket_versioning(Bucket=store.bucket).get("Status") is not None
+        versioned = keeps_versions(store)
         name, entries = ("list_object_versions", "Versions") if versioned else ("list_objects_v2", "Contents")
         pages = store.client.get_paginator(name).paginate(Bucket=store.bucket, Prefix=store.prefix,
                                                           PaginationConfig={"PageSize": page})
@@ -78,6 +78,16 @@ def list_objects(store: Store, page: int = 1000) -> Iterator[StoredObject]:
                     version = entry.get("VersionId", "")
                     yield StoredObject(entry["Key"].removeprefix(store.prefix), entry["ETag"].strip('"'),
                                        entry["Size"], "" if version == "null" else version)
+
+
+def keeps_versions(store: Store) -> bool:
+    """Tell whether the bucket keeps versions; one that does not say (403, 501) is read by etag alone."""
+    try:
+        return store.client.get_bucket_versioning(Bucket=store.bucket).get("Status") is not None
+    except ClientError as error:
+        if status(error) in (403, 501):
+            return False
+        raise
 
 
 def get(store: Store, stored: StoredObject) -> bytes:

@@ -187,6 +187,14 @@ def test_the_dataset_holds_every_photo_once_or_five_times(project: Project) -> N
         assert file["class_names"].asstr()[:].tolist() == sorted(KEPT)
 
 
+def test_the_readmes_python_runs_as_it_stands(project: Project) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+
+    assert len(blocks) == 2
+    for block in blocks:
+        project.succeed(sys.executable, "-W", "error", "-c", block)
+
+
 def test_garments_stand_on_a_clean_background(project: Project) -> None:
     with h5py.File(project.folder / "data/processed.h5") as file:
         images = file["images"][:]

@@ -3,7 +3,9 @@
 import ast
 import inspect
 import re
+import sys
 from importlib import import_module
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -174,3 +176,19 @@ def test_only_the_reader_imports_torch() -> None:
     importers = {path.name for path in modules if re.search(r"^\s*(import|from) torch", path.read_text(), re.M)}
 
     assert importers == {"reader.py"}
+
+
+def test_requirements_pin_all_that_stages_and_shared_modules_import() -> None:
+    pinned = {match.lower() for name in ("requirements.txt", "requirements-pixels.txt", "requirements-train.txt")
+              for match in re.findall(r"^([\w-]+)==", (ROOT / name).read_text(), re.MULTILINE)}
+    imported = set()
+    for path in [*(ROOT / "stages").glob("*.py"), *(ROOT / "imageset").glob("*.py"), *(ROOT / "tools").glob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                imported.add(node.module.partition(".")[0])
+    third_party = imported - set(sys.stdlib_module_names) - {"imageset", "stages", "tools"}
+    packages = packages_distributions()
+
+    assert {name for name in third_party if not {package.lower() for package in packages[name]} & pinned} == set()

@@ -1,0 +1,68 @@
+"""The documents against what they describe, so that they cannot part."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT
+
+README = (ROOT / "README.md").read_text()
+DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md")
+
+
+def test_the_stage_table_has_every_stage() -> None:
+    table = README.partition("## The stages")[2].partition("## The dataset")[0]
+    named = re.findall(r"^\| (\w+) \| (?!writes)", table, re.MULTILINE)
+
+    assert [name for name in named if name != "stage"] == list(yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"])
+
+
+def test_the_stage_table_names_every_output_of_the_graph() -> None:
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    outputs = [path for stage in stages.values() for path in stage.get("outs", []) if isinstance(path, str)]
+
+    assert [path for path in outputs if path.rpartition("/")[2] not in README] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_make_target_that_is_named_exists(document: str) -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"(?:`|^    )make ([a-z]+)", (ROOT / document).read_text(), re.MULTILINE))
+
+    assert named
+    assert named <= targets
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_file_that_is_named_exists(document: str) -> None:
+    named = re.findall(r"`((?:imageset|stages|sandbox|tools|tests|benchmarks|queries|releases|\.github)/[\w./]+\w)`",
+                       (ROOT / document).read_text())
+
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_every_setting_stands_in_code_example_and_readme() -> None:
+    code = (ROOT / "imageset/settings.py").read_text()
+    read = set(re.findall(r'"((?:IMAGESET_|DATABASE_|IMAGE_)[A-Z_]+)"', code))
+    example = set(re.findall(r"^(?:# )?([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    section = README.partition("## Settings")[2].partition("\n## ")[0]
+
+    assert read == {name for name in example if not name.startswith("AWS_")}
+    assert read == set(re.findall(r"`((?:IMAGESET_|DATABASE_|IMAGE_)[A-Z_]+)`", section))
+
+
+def test_make_help_describes_the_targets_that_people_use() -> None:
+    said = subprocess.run(["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    for target in ("demo", "test", "lint", "services", "stop", "refresh"):
+        assert re.search(rf"^{target} +\w", said.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", [["ruff", "check", "."], ["mypy"]], ids=["ruff", "mypy"])
+def test_the_checks_of_make_lint_pass(command: list[str]) -> None:
+    done = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stdout
