@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy.exc import DBAPIError, ResourceClosedError
+from sqlalchemy.exc import ArgumentError, DBAPIError, ResourceClosedError, StatementError
 
 from imageset import settings
-from imageset.errors import DataError, ServerError
+from imageset.errors import DataError, ServerError, SettingsError
 from imageset.sections import utc
 
 CONNECT_ATTEMPTS = 3
@@ -24,7 +24,7 @@ def snapshot() -> Iterator[sqlalchemy.Connection]:
 
     Raises ServerError, with host and port and without the password, when the database cannot be reached or breaks off.
     """
-    url = sqlalchemy.make_url(settings.database_url())
+    url = parse_url(settings.database_url())
     where = f"PostgreSQL at {url.host or 'localhost'}:{url.port or 5432}, database {url.database}"
     engine = sqlalchemy.create_engine(url, isolation_level="REPEATABLE READ", connect_args={"connect_timeout": 10},
                                       hide_parameters=True)
@@ -32,10 +32,21 @@ def snapshot() -> Iterator[sqlalchemy.Connection]:
         with connect(engine) as connection:
             connection.execute(sqlalchemy.text("SET TRANSACTION READ ONLY"))
             yield connection
-    except DBAPIError as error:
+    except StatementError as error:  # DBAPIError, or a parameter that is not :as_of
         raise ServerError(f"{where}: {reason(error)}") from None
     finally:
         engine.dispose()
+
+
+def parse_url(text: str) -> sqlalchemy.URL:
+    """Return the parts of a URL. Raises SettingsError, which quotes nothing of it, when it has not these parts."""
+    try:
+        url = sqlalchemy.make_url(text)
+    except (ArgumentError, ValueError):
+        raise SettingsError("DATABASE_URL is not of the form postgresql://user:password@host:5432/database") from None
+    if "@" in (url.host or ""):
+        raise SettingsError("DATABASE_URL: write the @ of a user or password as %40")
+    return url
 
 
 def connect(engine: sqlalchemy.Engine) -> sqlalchemy.Connection:
@@ -47,7 +58,7 @@ def connect(engine: sqlalchemy.Engine) -> sqlalchemy.Connection:
     return engine.connect()
 
 
-def reason(error: DBAPIError) -> str:
+def reason(error: StatementError) -> str:
     """Return what the driver says, in one line; libpq's messages hold host and user, never the password."""
     return " ".join(str(error.orig).split()) or type(error.orig).__name__
 

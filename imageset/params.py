@@ -45,7 +45,7 @@ def parse(path: Path) -> dict[str, Any]:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=UniqueKeyLoader)
     except FileNotFoundError:
         raise ParamsError(f"{path} is missing: run from the project's root") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a date that no calendar has
         raise ParamsError(f"{path}: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise ParamsError(f"{path}: expected sections of keys and values")
@@ -56,12 +56,12 @@ class UniqueKeyLoader(yaml.SafeLoader):
     """A SafeLoader that refuses two equal keys in one mapping."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen = set()
+        seen: list[Any] = []  # not a set: a key may be a list, which PyYAML refuses in its own words
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if key in seen:
                 raise yaml.MarkedYAMLError(problem=f"key {key!r} is given twice", problem_mark=key_node.start_mark)
-            seen.add(key)
+            seen.append(key)
         return super().construct_mapping(node, deep)
 
 
@@ -73,7 +73,10 @@ def explain(path: Path, section: str, model: type[Section], error: ValidationErr
         return f"{path}: {key}: no such key{suggestion(str(first['loc'][0]), model.model_fields)}"
     if first["type"] == "missing":
         return f"{path}: {key} is missing"
-    return f"{path}: {key} = {first['input']!r}: {first['msg']}"
+    message = first["msg"].removeprefix("Value error, ")
+    if not first["loc"]:  # a rule about several keys
+        return f"{path}: {section}: {message}"
+    return f"{path}: {key} = {first['input']!r}: {message}"
 
 
 def suggestion(word: str, known: Any) -> str:

