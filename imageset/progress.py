@@ -29,6 +29,7 @@ def bar(items: Iterable[Item] | None, description: str, total: int | None, unit:
 
     Without a terminal it prints a line every ten seconds and one at the end.
     """
+    unit = f" {unit}"
     if sys.stderr.isatty():
         return tqdm(items, desc=description, total=total, unit=unit)
     return PlainLines(items, desc=description, total=total, unit=unit, ascii=True, mininterval=SECONDS_BETWEEN_LINES,

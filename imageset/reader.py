@@ -37,6 +37,7 @@ class ImageSet(Dataset[tuple[Any, int]]):
                 raise DataError(f"{path} has no subset {subset!r}; it has {', '.join(layout.subsets(file))}")
             self.labels = torch.from_numpy(file[f"{subset}_labels"][:])
             self.classes: list[str] = file["class_names"].asstr()[:].tolist()
+            self._digest = str(file.attrs["content_digest"])
         self._file: h5py.File | None = None
         self._opened_by = 0
 
@@ -58,6 +59,8 @@ class ImageSet(Dataset[tuple[Any, int]]):
     def _images(self) -> Any:
         if self._file is None or self._opened_by != os.getpid():  # an HDF5 handle must not cross a fork
             self._file, self._opened_by = layout.open_file(self.path, layout.DATASET), os.getpid()
+            if self._file.attrs["content_digest"] != self._digest:
+                raise DataError(f"{self.path} was replaced since this dataset was opened: open it again")
         return self._file[f"{self.subset}_images"]
 
     def __getstate__(self) -> dict[str, Any]:

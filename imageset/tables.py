@@ -65,7 +65,7 @@ def read(path: Path, table: Table) -> pd.DataFrame:
         content = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8", lineterminator="\n")
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise DataError(f"{path} is not a table: {' '.join(str(error).split())}") from None
-    if list(content.columns) != list(table.columns):
+    if list(content.columns) != list(table.columns) or not isinstance(content.index, pd.RangeIndex):
         raise DataError(f"{path} has columns {', '.join(content.columns)}; expected {', '.join(table.columns)}")
     try:
         content = typed(table, content)

@@ -1,0 +1,200 @@
+"""The bucket, on a real S3 server: list, get what was listed, put without writing over."""
+
+import re
+import secrets
+from dataclasses import replace
+from pathlib import Path
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from imageset import store
+from imageset.errors import ImagesetError, ServerError, SettingsError
+from imageset.store import ObjectChanged, ObjectExists, Store, StoredObject
+
+ODD_KEYS = ["a b+c%20d", "é.jpeg", "e\u0301.jpeg", "x.txt", "1.jpeg", "deep/er/1.jpeg", "&<>\"'.jpeg"]
+
+
+def only(bucket: Store) -> StoredObject:
+    """Return the one object that the store holds."""
+    stored, = store.list_objects(bucket)
+    return stored
+
+
+def overwrite(bucket: Store, key: str, body: bytes) -> None:
+    bucket.client.put_object(Bucket=bucket.bucket, Key=bucket.prefix + key, Body=body)
+
+
+@pytest.fixture
+def versioned(bucket: Store) -> Store:
+    """A store in a bucket that keeps versions."""
+    name = f"versioned-{secrets.token_hex(4)}"
+    bucket.client.create_bucket(Bucket=name)
+    bucket.client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    return replace(bucket, bucket=name)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One attempt at each request, as boto3's waits between them are its own affair; no remembered credentials."""
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    monkeypatch.setattr(store, "CONFIG", Config(retries={"total_max_attempts": 1}, connect_timeout=5))
+
+
+def test_an_empty_store_lists_nothing(bucket: Store) -> None:
+    assert list(store.list_objects(bucket)) == []
+
+
+@pytest.mark.parametrize("page", [1000, 20, 19, 7, 1])
+def test_every_object_is_listed_once_whatever_the_page(bucket: Store, page: int) -> None:
+    bodies = {f"{number}.jpeg": bytes(number) for number in range(20)}
+    for key, body in bodies.items():
+        store.put_new(bucket, key, body)
+    listed = list(store.list_objects(bucket, page))
+
+    assert [stored.key for stored in listed] == sorted(bodies)
+    assert {stored.key: stored.bytes for stored in listed} == {key: len(body) for key, body in bodies.items()}
+    assert {stored.version_id for stored in listed} == {""}
+
+
+def test_odd_keys_come_back_as_they_are(bucket: Store) -> None:
+    for key in ODD_KEYS:
+        store.put_new(bucket, key, key.encode())
+    listed = list(store.list_objects(bucket))
+
+    assert sorted(stored.key for stored in listed) == sorted(ODD_KEYS)
+    assert all(store.get(bucket, stored) == stored.key.encode() for stored in listed)
+
+
+def test_objects_outside_the_prefix_are_not_seen(bucket: Store) -> None:
+    for prefix in (bucket.prefix, bucket.prefix.rstrip("/") + "0/", f"other/{bucket.prefix}"):
+        overwrite(replace(bucket, prefix=prefix), "1.jpeg", b"photo")
+
+    assert only(bucket).key == "1.jpeg"
+
+
+@pytest.mark.parametrize("body", [b"", b"photo", bytes(range(256)) * 5000])
+def test_what_was_put_is_got(bucket: Store, body: bytes) -> None:
+    store.put_new(bucket, "1.jpeg", body)
+
+    assert store.get(bucket, only(bucket)) == body
+
+
+@pytest.mark.parametrize("body", [b"photo", b"other", b""])
+def test_a_taken_key_is_never_written_over(bucket: Store, body: bytes) -> None:
+    store.put_new(bucket, "1.jpeg", b"photo")
+    with pytest.raises(ObjectExists, match=r"1\.jpeg stands in s3://"):
+        store.put_new(bucket, "1.jpeg", body)
+
+    assert store.get(bucket, only(bucket)) == b"photo"
+
+
+@pytest.mark.parametrize("body", [b"other", b"phot", b""])
+def test_an_object_that_was_replaced_is_not_got(bucket: Store, body: bytes) -> None:
+    store.put_new(bucket, "1.jpeg", b"photo")
+    stored = only(bucket)
+    overwrite(bucket, "1.jpeg", body)
+
+    with pytest.raises(ObjectChanged, match=r"1\.jpeg in s3://.* is not what was listed"):
+        store.get(bucket, stored)
+
+
+def test_an_object_that_was_deleted_is_not_got(bucket: Store) -> None:
+    store.put_new(bucket, "1.jpeg", b"photo")
+    stored = only(bucket)
+    bucket.client.delete_object(Bucket=bucket.bucket, Key=bucket.prefix + stored.key)
+
+    assert list(store.list_objects(bucket)) == []
+    with pytest.raises(ObjectChanged):
+        store.get(bucket, stored)
+
+
+def test_an_object_of_another_length_than_listed_is_refused(bucket: Store) -> None:
+    store.put_new(bucket, "1.jpeg", b"photo")
+
+    with pytest.raises(ServerError, match=r"1\.jpeg has 5 bytes; 6 were listed"):
+        store.get(bucket, replace(only(bucket), bytes=6))
+
+
+def test_an_object_put_in_parts_is_got(bucket: Store) -> None:
+    """Its etag is no md5 of its body."""
+    place = {"Bucket": bucket.bucket, "Key": f"{bucket.prefix}1.jpeg"}
+    upload = bucket.client.create_multipart_upload(**place)["UploadId"]
+    bodies = [b"a" * 5 * 2**20, b"b"]
+    parts = [{"PartNumber": number, "ETag": bucket.client.upload_part(
+        **place, UploadId=upload, PartNumber=number, Body=body)["ETag"]} for number, body in enumerate(bodies, 1)]
+    bucket.client.complete_multipart_upload(**place, UploadId=upload, MultipartUpload={"Parts": parts})
+
+    assert only(bucket).etag.endswith("-2")
+    assert store.get(bucket, only(bucket)) == b"".join(bodies)
+
+
+def test_a_bucket_with_versions_lists_the_latest_and_keeps_what_was_listed(versioned: Store) -> None:
+    for key in ("1.jpeg", "2.jpeg"):
+        overwrite(versioned, key, b"old")
+    old, other = store.list_objects(versioned)
+    overwrite(versioned, "1.jpeg", b"new")
+    versioned.client.delete_object(Bucket=versioned.bucket, Key=f"{versioned.prefix}2.jpeg")
+    new = only(versioned)
+
+    assert (old.key, new.key) == ("1.jpeg", "1.jpeg")
+    assert len({old.version_id, new.version_id, other.version_id, ""}) == 4
+    assert [store.get(versioned, stored) for stored in (old, new, other)] == [b"old", b"new", b"old"]
+
+
+def test_objects_from_before_a_bucket_kept_versions_are_listed(versioned: Store) -> None:
+    plain = replace(versioned, bucket=f"plain-{secrets.token_hex(4)}")
+    plain.client.create_bucket(Bucket=plain.bucket)
+    overwrite(plain, "1.jpeg", b"photo")
+    plain.client.put_bucket_versioning(Bucket=plain.bucket, VersioningConfiguration={"Status": "Enabled"})
+
+    assert only(plain).version_id == ""
+    assert store.get(plain, only(plain)) == b"photo"
+
+
+def refusal(error: type[ImagesetError]) -> str:
+    """Return the message with which the store that the environment names refuses to be listed."""
+    with pytest.raises(error) as caught:
+        list(store.list_objects(store.connect()))
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(("variable", "value", "problem"), [
+    ("IMAGE_STORE", "s3://no-such-bucket/photos", r"does IMAGE_STORE name the right bucket\?"),
+    ("AWS_ACCESS_KEY_ID", "stranger", "check AWS_ACCESS_KEY_ID"),
+    ("AWS_SECRET_ACCESS_KEY", "hidden-and-wrong", "check AWS_SECRET_ACCESS_KEY"),
+    ("AWS_ENDPOINT_URL", "http://127.0.0.1:1", "cannot be reached.*AWS_ENDPOINT_URL"),
+])
+@pytest.mark.usefixtures("bucket", "impatient")
+def test_a_wrong_setting_is_one_line_that_names_store_and_setting_and_no_secret(
+        variable: str, value: str, problem: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, value)
+    message = refusal(ServerError)
+
+    assert re.match(f"s3://.* at http://127.0.0.1:.*{problem}", message)
+    assert "\n" not in message
+    assert "hidden" not in message
+
+
+@pytest.mark.parametrize(("variable", "value"), [("AWS_SECRET_ACCESS_KEY", None), ("AWS_ENDPOINT_URL", "no url"),
+                                                 ("AWS_PROFILE", "nobody")])
+@pytest.mark.usefixtures("bucket", "impatient")
+def test_settings_that_cannot_be_used_are_refused_before_any_request(variable: str, value: str | None,
+                                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    if value is None:
+        monkeypatch.delenv(variable)
+    else:
+        monkeypatch.setenv(variable, value)
+
+    assert re.search("AWS", refusal(SettingsError))
+
+
+@pytest.mark.usefixtures("bucket", "impatient")
+def test_without_credentials_the_variables_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+
+    assert "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set" in refusal(SettingsError)
