@@ -16,12 +16,12 @@ from PIL import Image
 
 from imageset import store
 from imageset.store import Store
-from sandbox import draw, servers
+from sandbox import draw, marketplace, servers
 from sandbox.marketplace import SCHEMA
 from sandbox.servers import Servers
 from stages import model
+from tests.project import PHOTOS, ROOT, Project, copy_project
 
-ROOT = Path(__file__).parent.parent
 U2NETP_SHA256 = "309c8469258dda742793dce0ebea8e6dd393174f89934733ecc8b14c76f4ddd8"
 numbers = itertools.count()
 
@@ -77,6 +77,27 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "u2netp.onnx"
     model.fetch("u2netp", U2NETP_SHA256, path)
     return path
+
+
+@pytest.fixture(scope="session")
+def project(sandbox: Servers, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project whose pipeline has run on a marketplace of drawn photos, committed and pushed."""
+    source = tmp_path_factory.mktemp("photos")
+    for garment, count in PHOTOS.items():
+        (source / garment).mkdir()
+        for number in range(count):
+            (source / garment / f"{number}.jpeg").write_bytes(photo_bytes(number, garment))
+    listings, classes = marketplace.from_folders(source, sandbox.photo_folder)
+    marketplace.fill_database(sandbox.environment["DATABASE_URL"], sandbox.photo_url, listings, classes)
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = os.environ | sandbox.environment | {"PATH": path, "IMAGESET_WORKERS": "2",
+                                                      "IMAGESET_MODEL_FILE": str(weights)}
+    environment["IMAGE_STORE"] += "/end-to-end"
+    project = copy_project(tmp_path_factory.mktemp("end-to-end") / "project", environment)
+    project.succeed("dvc", "repro")
+    project.commit("a run")
+    project.succeed("dvc", "push")
+    return project
 
 
 @pytest.fixture

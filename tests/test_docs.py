@@ -7,9 +7,10 @@ import sys
 import pytest
 import yaml
 
-from tests.conftest import ROOT
+from tests.project import ROOT
 
 README = (ROOT / "README.md").read_text()
+STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md")
 
 
@@ -17,12 +18,11 @@ def test_the_stage_table_has_every_stage() -> None:
     table = README.partition("## The stages")[2].partition("## The dataset")[0]
     named = re.findall(r"^\| (\w+) \| (?!writes)", table, re.MULTILINE)
 
-    assert [name for name in named if name != "stage"] == list(yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"])
+    assert [name for name in named if name != "stage"] == list(STAGES)
 
 
 def test_the_stage_table_names_every_output_of_the_graph() -> None:
-    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-    outputs = [path for stage in stages.values() for path in stage.get("outs", []) if isinstance(path, str)]
+    outputs = [path for stage in STAGES.values() for path in stage.get("outs", []) if isinstance(path, str)]
 
     assert [path for path in outputs if path.rpartition("/")[2] not in README] == []
 
@@ -55,7 +55,8 @@ def test_every_setting_stands_in_code_example_and_readme() -> None:
 
 
 def test_make_help_describes_the_targets_that_people_use() -> None:
-    said = subprocess.run(["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    command = ["make", "--no-print-directory", "help"]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
 
     for target in ("demo", "test", "lint", "services", "stop", "refresh"):
         assert re.search(rf"^{target} +\w", said.stdout, re.MULTILINE)

@@ -1,13 +1,9 @@
 """The whole pipeline on the real servers: what reruns, same bytes, pulled by a fresh clone."""
 
-import hashlib
-import os
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
@@ -15,12 +11,8 @@ import numpy as np
 import pytest
 
 from imageset import params
-from sandbox import draw, marketplace
-from sandbox.servers import Servers
-from tests.conftest import ROOT, photo_bytes
-
-PHOTOS = {"t-shirt": 6, "dress": 6, "pants": 6, "hat": 4}  # hats are too rare for the shipped catalog.min_photos
-KEPT = {garment: count for garment, count in PHOTOS.items() if count >= 5}
+from sandbox import draw
+from tests.project import KEPT, ROOT, Project, copy_project
 
 # For every row of the README's table a value to change to.
 CHANGES: dict[str, object] = {
@@ -34,82 +26,6 @@ CHANGES: dict[str, object] = {
     "build.seed": 2,
     "report.sample_photos": 12,
 }
-
-
-@dataclass(frozen=True)
-class Project:
-    """A copy of the project with a git history of its own, and the environment that its commands run in."""
-
-    folder: Path
-    environment: dict[str, str]
-
-    def run(self, *command: str, **changes: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(command, cwd=self.folder, env=self.environment | changes, capture_output=True, text=True,
-                              check=False, timeout=280)
-
-    def succeed(self, *command: str, **changes: str) -> str:
-        done = self.run(*command, **changes)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    def stages_that_run(self, *options: str, **changes: str) -> list[str]:
-        """Run dvc repro and return the names of the stages that ran."""
-        return re.findall(r"Running stage '(\w+)'", self.succeed("dvc", "repro", "--no-run-cache", *options, **changes))
-
-    def commit(self, message: str) -> None:
-        self.succeed("git", "add", "--all")
-        author = ("-c", "user.name=test", "-c", "user.email=test@localhost")
-        self.succeed("git", *author, "commit", "--quiet", "-m", message)
-
-    def set_param(self, key: str, value: object) -> None:
-        """Change one value in params.yaml, its comments and all else left as they are."""
-        section, name = key.split(".")
-        path = self.folder / "params.yaml"
-        text = path.read_text()
-        changed, count = re.subn(rf"(^{section}:.*?^  {name}: )[^\n]*", rf"\g<1>{value}", text, flags=re.M | re.S)
-        assert count == 1
-        path.write_text(changed)
-
-    def md5(self) -> str:
-        return hashlib.md5((self.folder / "data/dataset.h5").read_bytes()).hexdigest()
-
-
-def copy_project(folder: Path, environment: dict[str, str]) -> Project:
-    """Return a copy of the files that git knows or would take, committed to a new repository."""
-    listed = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, check=True,
-                            capture_output=True, text=True).stdout.split("\n")
-    for name in filter(None, listed):
-        source = ROOT / name
-        if source.exists() and not name.startswith("reports/") and name != "dvc.lock":
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(source, folder / name)
-    project = Project(folder, environment)
-    project.succeed("git", "init", "--quiet", "--initial-branch=main")
-    project.commit("the project")
-    return project
-
-
-@pytest.fixture(scope="module")
-def project(sandbox: Servers, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project whose pipeline has run on a marketplace of drawn photos, committed and pushed."""
-    source = tmp_path_factory.mktemp("photos")
-    for garment, count in PHOTOS.items():
-        (source / garment).mkdir()
-        for number in range(count):
-            (source / garment / f"{number}.jpeg").write_bytes(photo_bytes(number, garment))
-    kept = sandbox.photo_folder
-    listings, classes = marketplace.from_folders(source, kept)
-    marketplace.fill_database(sandbox.environment["DATABASE_URL"], sandbox.photo_url, listings, classes)
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = os.environ | sandbox.environment | {"PATH": path, "IMAGESET_WORKERS": "2",
-                                                      "IMAGESET_MODEL_FILE": str(weights)}
-    environment["IMAGE_STORE"] += "/end-to-end"
-    project = copy_project(tmp_path_factory.mktemp("end-to-end") / "project", environment)
-    ran = project.stages_that_run()
-    assert set(ran) == set(stages())
-    project.commit("a run")
-    project.succeed("dvc", "push")
-    return project
 
 
 @pytest.fixture
@@ -166,8 +82,7 @@ def test_a_second_build_from_scratch_with_one_worker_gives_the_same_bytes(unchan
 
 
 def test_a_fresh_clone_pulls_the_dataset(unchanged: Project, tmp_path: Path) -> None:
-    clone = Project(tmp_path / "clone", unchanged.environment)
-    unchanged.succeed("git", "clone", "--quiet", str(unchanged.folder), str(clone.folder))
+    clone = unchanged.clone(tmp_path / "clone")
 
     clone.succeed("dvc", "pull", "data/dataset.h5")
 
