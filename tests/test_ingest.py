@@ -1,0 +1,392 @@
+import functools
+import http.server
+import socket
+import struct
+import threading
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from imageset import store, tables
+from imageset.errors import DataError, ServerError
+from imageset.store import Store
+from stages import ingest
+from tests.conftest import jpeg, photo_bytes, plain_image
+
+PHOTO = jpeg(plain_image())
+
+
+class PhotoHost:
+    """What a hostile photo host answers to each path, how often it was asked, and with which credentials."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.answers: dict[str, Answer] = {}
+        self.asked: Counter[str] = Counter()
+        self.credentials: list[str] = []
+
+    def at(self, path: str, answer: "Answer") -> str:
+        """Answer so from now on; return the url."""
+        self.answers[path] = answer
+        return self.url + path
+
+
+class Request(http.server.BaseHTTPRequestHandler):
+    """One request to a photo host."""
+
+    def __init__(self, photo_host: PhotoHost, *arguments: object) -> None:
+        self.photo_host = photo_host
+        super().__init__(*arguments)  # type: ignore[arg-type]
+
+    def do_GET(self) -> None:
+        self.photo_host.asked[self.path] += 1
+        self.photo_host.credentials += self.headers.get_all("Authorization", [])
+        self.photo_host.answers[self.path](self)
+
+    def answer(self, status: int, body: bytes = PHOTO, **headers: str) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+class QuietServer(http.server.ThreadingHTTPServer):
+    """Says nothing of clients that hang up, as they do on bodies that are too large."""
+
+    def handle_error(self, *arguments: object) -> None:
+        pass
+
+
+Answer = Callable[[Request], None]
+Edit = Callable[[str, str], None]
+
+
+def status(number: int) -> Answer:
+    return lambda request: request.answer(number)
+
+
+def body(content: bytes, **headers: str) -> Answer:
+    return lambda request: request.answer(200, content, **headers)
+
+
+def redirect(location: str) -> Answer:
+    return lambda request: request.answer(302, b"", Location=location)
+
+
+def bomb() -> bytes:
+    """A PNG of 80 bytes that claims 60,000 x 60,000 pixels."""
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
+
+
+@pytest.fixture
+def host() -> Iterator[PhotoHost]:
+    photo_host = PhotoHost("")
+    with QuietServer(("127.0.0.1", 0), functools.partial(Request, photo_host)) as server:
+        photo_host.url = f"http://127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        yield photo_host
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def dead_host() -> Iterator[str]:
+    """The url of a port at which nobody listens, and that nobody else gets."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
+
+
+@pytest.fixture
+def project(in_project: Path, bucket: Store, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with a bucket, in which retries follow at once."""
+    monkeypatch.setattr(ingest, "SECONDS_BEFORE_RETRY", 0.001)
+    return in_project
+
+
+@pytest.fixture
+def any_share(edit_params: Edit) -> None:
+    """However many photos are refused, the stage goes on."""
+    edit_params("max_rejected_share: 0.2\n\nmodel:", "max_rejected_share: 1.0\n\nmodel:")
+
+
+def run(project: Path, *urls: str) -> list[str]:
+    """Ingest listings 1, 2, ... with these urls and return their reasons, "" for done."""
+    rows = [(product_id, 0, url) for product_id, url in enumerate(urls, 1)]
+    tables.write(project / "data/listings.csv", tables.LISTINGS, tables.frame(tables.LISTINGS, rows))
+    ingest.main(project / "data/listings.csv", project / "data/ingest.csv")
+    table = tables.read(project / "data/ingest.csv", tables.INGEST)
+
+    assert table["product_id"].tolist() == list(range(1, len(urls) + 1))
+    assert table["status"].tolist() == ["rejected" if reason else "done" for reason in table["reason"]]
+    return list(table["reason"])
+
+
+def contents(bucket: Store) -> dict[str, bytes]:
+    return {stored.key: store.get(bucket, stored) for stored in store.list_objects(bucket)}
+
+
+def test_photos_are_stored_byte_for_byte_under_their_keys(project: Path, bucket: Store,
+                                                          photo_folder: tuple[Path, str]) -> None:
+    folder, url = photo_folder
+    first, second = photo_bytes(1), photo_bytes(2, kind="PNG")
+    (folder / "a.jpg").write_bytes(first)
+    (folder / "b c.png").write_bytes(second)
+    rows = [(3_000_001, 0, f"{url}/a.jpg"), (3_000_001, 2, f"{url}/b%20c.png")]
+    tables.write(project / "data/listings.csv", tables.LISTINGS, tables.frame(tables.LISTINGS, rows))
+
+    ingest.main(project / "data/listings.csv", project / "data/ingest.csv")
+
+    assert contents(bucket) == {"3000001.jpeg": first, "3000001-2.jpeg": second}
+    assert (project / "data/ingest.csv").read_text() == (
+        "key,product_id,position,status,reason\n3000001.jpeg,3000001,0,done,\n3000001-2.jpeg,3000001,2,done,\n")
+
+
+def test_only_what_the_bucket_lacks_is_asked_for(project: Path, bucket: Store, host: PhotoHost) -> None:
+    store.put_new(bucket, "2.jpeg", b"put by another system")
+
+    assert run(project, *(host.at(f"/{number}", status(200)) for number in (1, 2, 3))) == ["", "", ""]
+    assert host.asked == {"/1": 1, "/3": 1}
+    assert contents(bucket)["2.jpeg"] == b"put by another system"
+
+
+def test_an_object_that_came_meanwhile_is_not_written_over(bucket: Store) -> None:
+    store.put_new(bucket, "1.jpeg", b"put by another run")
+    ingest.check_and_put(bucket, "1.jpeg", PHOTO, 10_000)
+
+    assert contents(bucket) == {"1.jpeg": b"put by another run"}
+
+
+@pytest.mark.usefixtures("any_share")
+def test_a_second_run_asks_for_nothing_and_writes_the_same(project: Path, host: PhotoHost) -> None:
+    urls = [host.at("/1", status(200)), host.at("/2", status(404)), host.at("/3", body(b"<html>"))]
+    run(project, *urls)
+    asked, table = host.asked.copy(), (project / "data/ingest.csv").read_bytes()
+    run(project, *urls)
+
+    assert host.asked == asked == {"/1": 1, "/2": 1, "/3": 1}
+    assert (project / "data/ingest.csv").read_bytes() == table
+
+
+@pytest.mark.usefixtures("any_share")
+def test_without_the_journal_refusals_are_found_again(project: Path, host: PhotoHost) -> None:
+    urls = [host.at("/1", status(200)), host.at("/2", status(410))]
+    run(project, *urls)
+    table = (project / "data/ingest.csv").read_bytes()
+    (project / ".cache/ingest.sqlite").unlink()
+    run(project, *urls)
+
+    assert host.asked == {"/1": 1, "/2": 2}
+    assert (project / "data/ingest.csv").read_bytes() == table
+
+
+@pytest.mark.usefixtures("any_share")
+def test_a_refused_photo_with_another_url_is_asked_for_again(project: Path, host: PhotoHost) -> None:
+    run(project, host.at("/gone", status(404)))
+
+    assert run(project, host.at("/back", status(200))) == [""]
+
+
+DEFINITE: dict[str, tuple[Answer, str]] = {
+    "401": (status(401), "forbidden"),
+    "403": (status(403), "forbidden"),
+    "404": (status(404), "not_found"),
+    "410": (status(410), "gone"),
+    "empty": (body(b""), "empty"),
+    "html": (body(b"<!DOCTYPE html><html>Please log in</html>", Content_Type="image/jpeg"), "not_an_image"),
+    "json": (body(b'{"error": "no such photo"}'), "not_an_image"),
+    "half a photo": (body(photo_bytes()[:1500]), "truncated"),
+    "pixel bomb": (body(bomb()), "too_many_pixels"),
+    "redirect loop": (redirect("/photo"), "too_many_redirects"),
+    "redirect to a file": (redirect("file:///etc/passwd"), "bad_url"),
+    "redirect to nonsense": (redirect("http://[/"), "bad_url"),
+}
+
+
+@pytest.mark.usefixtures("any_share")
+@pytest.mark.parametrize(("answer", "reason"), DEFINITE.values(), ids=DEFINITE)
+def test_a_definite_answer_refuses_the_photo(answer: Answer, reason: str, project: Path, bucket: Store,
+                                             host: PhotoHost) -> None:
+    assert run(project, host.at("/photo", answer)) == [reason]
+    assert contents(bucket) == {}
+
+
+@pytest.mark.usefixtures("any_share")
+@pytest.mark.parametrize("url", [
+    "file:///etc/passwd", "ftp://127.0.0.1/1.jpg", "//127.0.0.1/1.jpg", "1.jpg", "http://", "http://[", "http://a..b/",
+    "http://\u2100.com/", f"http://{'a' * 64}.example/", "http://127.0.0.1:99999/", "http://127.0.0.1:http/",
+])
+def test_a_url_that_leads_nowhere_refuses_its_photo_alone(url: str, project: Path, host: PhotoHost) -> None:
+    assert run(project, url, host.at("/photo", status(200))) == ["bad_url", ""]
+
+
+def test_a_photo_of_just_the_bytes_and_pixels_allowed_is_taken(project: Path, host: PhotoHost,
+                                                               edit_params: Edit) -> None:
+    edit_params("max_bytes: 20000000", f"max_bytes: {len(PHOTO)}")
+    edit_params("  max_pixels: 50000000\n  # Photos whose", "  max_pixels: 2400\n  # Photos whose")
+
+    assert run(project, host.at("/photo", status(200))) == [""]
+
+
+@pytest.mark.usefixtures("any_share")
+def test_a_photo_of_one_pixel_more_is_refused(project: Path, host: PhotoHost, edit_params: Edit) -> None:
+    edit_params("  max_pixels: 50000000\n  # Photos whose", "  max_pixels: 2399\n  # Photos whose")
+
+    assert run(project, host.at("/photo", status(200))) == ["too_many_pixels"]
+
+
+@pytest.mark.usefixtures("any_share")
+@pytest.mark.parametrize("headers", [{}, {"Content-Length": "2000000000"}])
+def test_an_endless_body_is_cut_off_and_refused(headers: dict[str, str], project: Path, host: PhotoHost,
+                                                edit_params: Edit) -> None:
+    edit_params("max_bytes: 20000000", "max_bytes: 300000")
+    sent = 0
+
+    def endless(request: Request) -> None:
+        nonlocal sent
+        request.answer(200, b"", **headers)
+        for _ in range(10_000):
+            sent += request.wfile.write(bytes(100_000))
+
+    assert run(project, host.at("/photo", endless)) == ["too_large"]
+    assert sent < 100_000_000
+
+
+@pytest.mark.usefixtures("any_share")
+def test_a_body_that_expands_is_cut_off_and_refused(project: Path, host: PhotoHost, edit_params: Edit) -> None:
+    edit_params("max_bytes: 20000000", "max_bytes: 300000")
+    packed = zlib.compress(bytes(10_000_000))
+
+    assert run(project, host.at("/photo", body(packed, Content_Encoding="deflate"))) == ["too_large"]
+
+
+def test_a_redirect_is_followed_to_the_photo(project: Path, bucket: Store, host: PhotoHost) -> None:
+    host.at("/photo", status(200))
+
+    assert run(project, host.at("/moved", redirect("/photo"))) == [""]
+    assert contents(bucket) == {"1.jpeg": PHOTO}
+
+
+def test_trouble_that_passes_leaves_no_trace(project: Path, host: PhotoHost) -> None:
+    troubles = iter([status(500), status(503), body(PHOTO[:50], Content_Length=str(len(PHOTO))), status(200)])
+
+    assert run(project, host.at("/photo", lambda request: next(troubles)(request))) == [""]
+    assert host.asked == {"/photo": 4}
+
+
+@pytest.mark.parametrize(("answer", "trouble"), [
+    (status(500), "status 500"), (status(429), "status 429"),
+    (body(PHOTO[:50], Content_Length=str(len(PHOTO))), "ClientPayloadError"),
+    (lambda request: request.wfile.write(b"nonsense\r\n\r\n"), "ClientResponseError"),
+])
+def test_trouble_that_stays_leaves_the_photo_pending(answer: Answer, trouble: str, project: Path, bucket: Store,
+                                                     host: PhotoHost) -> None:
+    urls = host.at("/photo", answer), host.at("/good", status(200))
+
+    with pytest.raises(ServerError, match=trouble) as caught:
+        run(project, *urls)
+
+    assert f"1 photos are pending: {host.url.removeprefix('http://')}" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (project / "data/ingest.csv").exists()
+    assert contents(bucket) == {"2.jpeg": PHOTO}
+
+
+def test_a_run_after_the_trouble_goes_on_where_the_first_one_was(project: Path, host: PhotoHost) -> None:
+    urls = host.at("/1", status(200)), host.at("/2", status(500))
+    with pytest.raises(ServerError):
+        run(project, *urls)
+    host.at("/2", status(200))
+
+    assert run(project, *urls) == ["", ""]
+    assert host.asked["/1"] == 1
+
+
+def test_a_dead_host_is_named_without_the_password_of_its_url(project: Path, dead_host: str) -> None:
+    url = dead_host.replace("http://", "http://shop:hunter2@")
+
+    with pytest.raises(ServerError, match=dead_host.removeprefix("http://")) as caught:
+        run(project, f"{url}/1.jpg", f"{url}/2.jpg")
+
+    assert "2 photos are pending" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("any_share")
+def test_dead_hosts_photos_are_rejected_when_told_so(project: Path, host: PhotoHost, dead_host: str,
+                                                     edit_params: Edit) -> None:
+    edit_params("unreachable: fail", "unreachable: reject")
+    urls = f"{dead_host}/1.jpg", host.at("/2", status(500)), host.at("/3", status(200))
+
+    assert run(project, *urls) == ["unreachable", "unreachable", ""]
+
+
+@pytest.mark.usefixtures("any_share")
+def test_an_unreachable_photo_is_asked_for_again(project: Path, host: PhotoHost, edit_params: Edit) -> None:
+    edit_params("unreachable: fail", "unreachable: reject")
+    run(project, host.at("/1", status(500)))
+    host.at("/1", status(200))
+
+    assert run(project, f"{host.url}/1") == [""]
+
+
+def test_more_refusals_than_allowed_fail_the_stage_with_their_counts(project: Path, host: PhotoHost) -> None:
+    urls = [host.at(f"/{number}", status(200)) for number in range(3)]
+
+    with pytest.raises(DataError, match=r"1 of 4 photos are refused \({'not_found': 1}\).*max_rejected_share = 0.2"):
+        run(project, *urls, host.at("/gone", status(404)))
+
+    assert not (project / "data/ingest.csv").exists()
+
+
+def test_just_the_share_allowed_passes(project: Path, host: PhotoHost) -> None:
+    urls = [host.at(f"/{number}", status(200)) for number in range(4)]
+
+    assert run(project, *urls, host.at("/gone", status(404))) == [*[""] * 4, "not_found"]
+
+
+def test_where_another_system_fills_the_bucket_nothing_is_asked_for(project: Path, host: PhotoHost,
+                                                                    edit_params: Edit) -> None:
+    edit_params("enabled: true", "enabled: false")
+    rows = [(1, 0, host.at("/1", status(200)))]
+    tables.write(project / "data/listings.csv", tables.LISTINGS, tables.frame(tables.LISTINGS, rows))
+    ingest.main(project / "data/listings.csv", project / "data/ingest.csv")
+
+    assert tables.read(project / "data/ingest.csv", tables.INGEST).empty
+    assert not host.asked
+
+
+def test_no_proxy_and_no_password_come_from_the_environment(project: Path, host: PhotoHost, dead_host: str,
+                                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    (project / ".netrc").write_text("machine localhost login shop password hunter2\n")
+    monkeypatch.setenv("NETRC", str(project / ".netrc"))
+    monkeypatch.setenv("HTTP_PROXY", dead_host)
+    monkeypatch.setenv("http_proxy", dead_host)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")  # the bucket; the photo is asked for at localhost
+    url = host.at("/photo", status(200)).replace("127.0.0.1", "localhost")
+
+    assert run(project, url) == [""]
+    assert host.credentials == []
+
+
+def test_a_bucket_that_is_down_fails_the_stage_by_its_name(project: Path, host: PhotoHost, dead_host: str,
+                                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", dead_host)
+    monkeypatch.setattr(store, "CONFIG", store.CONFIG.merge(type(store.CONFIG)(retries={"total_max_attempts": 1})))
+
+    with pytest.raises(ServerError, match=f"{dead_host}.*cannot be reached"):
+        run(project, host.at("/photo", status(200)))
+
+    assert not host.asked
