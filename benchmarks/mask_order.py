@@ -21,7 +21,7 @@ def four_ways(photo: Image.Image, weights: Path) -> list[Pixels]:
     """Return the photo and its three results, uint8 (S, S, 3) each."""
     thumbnail = pixels.fit(photo, SIDE, "stretch", WHITE)
     thumbnail_mask = background.predict_mask(thumbnail, "u2netp", weights)
-    working = pixels.shrink(photo)
+    working = pixels.shrink(photo, pixels.working_side(SIDE))
     ours = pixels.composite(working, background.predict_mask(working, "u2netp", weights), WHITE)
     results = [thumbnail, pixels.composite(thumbnail, thumbnail_mask, BLACK),
                pixels.composite(thumbnail, thumbnail_mask, WHITE), pixels.fit(ours, SIDE, "stretch", WHITE)]

@@ -79,4 +79,7 @@ def rows(connection: sqlalchemy.Connection, query: Path, columns: list[str],
         raise DataError(f"{query} returns no rows: it has to be one SELECT") from None
     if found != columns:
         raise DataError(f"{query} returns columns {', '.join(found)}; expected {', '.join(columns)}")
-    return [tuple(row) for row in result]
+    try:
+        return [tuple(row) for row in result]
+    except (ValueError, OverflowError) as error:  # of the driver: a date beyond the year 9999
+        raise DataError(f"{query}: a value cannot be read: {error}") from None

@@ -9,6 +9,7 @@ pinned, no times are tracked, names are created in one order (h5py, "File Object
 """
 
 import hashlib
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ FORMAT_VERSION = 1
 
 SUBSETS = ("train", "validation", "test")
 ROW_DTYPES = {"labels": "int64", "ids": "int64", "positions": "int16", "copies": "int16"}
-BLOCK_ROWS = 512
+BLOCK_BYTES = 8 << 20
 
 Pixels = NDArray[np.uint8]  # images: (S, S, C), or (N, S, S, C); C is 1 (grayscale) or 3 (rgb)
 
@@ -104,10 +105,17 @@ def mapped(file: h5py.File, name: str) -> Pixels:
     return np.memmap(file.filename, dtype=dataset.dtype, mode="r", offset=offset, shape=dataset.shape)
 
 
-def blocks(rows: int, block_rows: int = BLOCK_ROWS) -> Iterator[slice]:
-    """Yield slices that cover so many rows in order."""
-    for start in range(0, rows, block_rows):
-        yield slice(start, min(start + block_rows, rows))
+def block_rows(row_bytes: int) -> int:
+    """Return how many rows to hold in memory at a time."""
+    return max(1, BLOCK_BYTES // row_bytes)
+
+
+def blocks(dataset: h5py.Dataset) -> Iterator[slice]:
+    """Yield slices that cover a dataset's rows in order, BLOCK_BYTES or one row at a time."""
+    rows = len(dataset)
+    step = block_rows(dataset.dtype.itemsize * math.prod(dataset.shape[1:]))
+    for start in range(0, rows, step):
+        yield slice(start, min(start + step, rows))
 
 
 def content_digest(file: h5py.File) -> str:
@@ -116,6 +124,6 @@ def content_digest(file: h5py.File) -> str:
     for name in sorted(file):
         dataset = file[name]
         digest.update(f"{name} {dataset.dtype.str} {dataset.shape}\n".encode())
-        for block in blocks(dataset.shape[0]):
+        for block in blocks(dataset):
             digest.update(dataset[block].tobytes())
     return digest.hexdigest()

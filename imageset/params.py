@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from imageset.errors import ParamsError
 
 PARAMS = Path("params.yaml")
+# Of all stages, so that a misspelt one is found by the first stage and not by the one that misses it.
+SECTIONS = ("source", "ingest", "model", "preprocess", "catalog", "split", "augment", "build", "report")
 
 
 class Section(BaseModel):
@@ -28,8 +30,11 @@ def load(section: str, model: type[Model], path: Path = PARAMS) -> Model:
     Raises ParamsError, which names file, key, value and what was expected.
     """
     sections = parse(path)
+    for name in sections:
+        if name not in SECTIONS:
+            raise ParamsError(f"{path}: {name}: no such section{suggestion(str(name), SECTIONS)}")
     if section not in sections:
-        raise ParamsError(f"{path}: section {section!r} is missing{suggestion(section, sections)}")
+        raise ParamsError(f"{path}: section {section!r} is missing")
     values = sections[section]
     if not isinstance(values, dict):
         raise ParamsError(f"{path}: {section} = {values!r}: expected a section of keys and values")
@@ -67,7 +72,8 @@ class UniqueKeyLoader(yaml.SafeLoader):
 
 def explain(path: Path, section: str, model: type[Section], error: ValidationError) -> str:
     """Return one line for the first thing that is wrong: file, key, value, what was expected."""
-    first = error.errors()[0]
+    # A key that is unknown first: the one that is missing is most often the same, spelt rightly.
+    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     key = ".".join([section, *map(str, first["loc"])])
     if first["type"] == "extra_forbidden":
         return f"{path}: {key}: no such key{suggestion(str(first['loc'][0]), model.model_fields)}"

@@ -12,17 +12,22 @@ from PIL import Image, ImageOps
 
 from imageset.layout import Pixels
 
-# The longer side at which photos are masked and composited. The network sees 320 pixels whatever comes in, and the
-# result is 128: more than 512 cost time and changed nothing that could be seen.
+# The network sees 320 pixels whatever comes in, and the usual result is 128: working at more than 512 cost time and
+# changed nothing that could be seen.
 WORKING_SIDE = 512
 
 
-def shrink(image: Image.Image) -> Image.Image:
-    """Return the photo with its longer side at WORKING_SIDE at the most; small ones as they are."""
+def working_side(image_side: int) -> int:
+    """Return the longer side at which to mask and composite photos that become image_side x image_side."""
+    return max(WORKING_SIDE, 2 * image_side)
+
+
+def shrink(image: Image.Image, most: int) -> Image.Image:
+    """Return the photo with its longer side at `most` pixels at the most; small ones as they are."""
     longer = max(image.size)
-    if longer <= WORKING_SIDE:
+    if longer <= most:
         return image
-    width, height = (max(1, round(side * WORKING_SIDE / longer)) for side in image.size)
+    width, height = (max(1, round(side * most / longer)) for side in image.size)
     return image.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3.0)
 
 

@@ -2,6 +2,7 @@
 
 import inspect
 import signal
+import sqlite3
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +30,7 @@ def run(name: str, main: Callable[..., None]) -> None:
     except ImagesetError as error:
         print(f"{name}: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except OSError as error:
+    except (OSError, sqlite3.Error) as error:
         print(f"{name}: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:

@@ -13,8 +13,11 @@ from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     FlexibleChecksumError,
+    IncompleteReadError,
     NoCredentialsError,
     PartialCredentialsError,
+    ReadTimeoutError,
+    ResponseStreamingError,
 )
 
 from imageset import settings
@@ -23,6 +26,10 @@ from imageset.errors import ImagesetError, ServerError, SettingsError
 # Checksums stay at boto3's default (when_supported): they refuse bits that flipped on the way, either way.
 CONFIG = Config(retries={"mode": "standard", "max_attempts": 5}, connect_timeout=5, read_timeout=60,
                 max_pool_connections=64)
+
+# boto3 retries up to the headers; what breaks in the body is for us to ask for again.
+BODY_ATTEMPTS = 4
+BROKEN_BODIES = (FlexibleChecksumError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
 
 
 class ObjectChanged(ImagesetError):
@@ -92,23 +99,30 @@ def keeps_versions(store: Store) -> bool:
 
 def get(store: Store, stored: StoredObject) -> bytes:
     """Return the bytes of the object as it was listed, checked. Raises ObjectChanged when it is another by now."""
-    pinned = {"VersionId": stored.version_id} if stored.version_id else {}
     with errors(store):
-        try:
-            answer = store.client.get_object(Bucket=store.bucket, Key=store.prefix + stored.key, IfMatch=stored.etag,
-                                             **pinned)
-            body: bytes = answer["Body"].read()
-        except ClientError as error:
-            if status(error) in (404, 412):
-                raise ObjectChanged(f"{stored.key} in {store} is not what was listed") from None
-            raise
-        except FlexibleChecksumError:
-            raise ServerError(f"{store}: {stored.key} does not match its checksum") from None
+        for attempt in range(1, BODY_ATTEMPTS + 1):
+            try:
+                answer, body = request(store, stored)
+                break
+            except ClientError as error:
+                if status(error) in (404, 412):
+                    raise ObjectChanged(f"{stored.key} in {store} is not what was listed") from None
+                raise
+            except BROKEN_BODIES as error:
+                if attempt == BODY_ATTEMPTS:
+                    raise ServerError(f"{store}: {stored.key} did not arrive whole in {attempt} attempts: "
+                                      f"{type(error).__name__}") from None
     if is_md5(stored.etag, answer) and hashlib.md5(body, usedforsecurity=False).hexdigest() != stored.etag:
         raise ServerError(f"{store}: {stored.key} does not match its etag")
     if len(body) != stored.bytes:
         raise ServerError(f"{store}: {stored.key} has {len(body)} bytes; {stored.bytes} were listed")
     return body
+
+
+def request(store: Store, stored: StoredObject) -> tuple[dict[str, Any], bytes]:
+    pinned = {"VersionId": stored.version_id} if stored.version_id else {}
+    answer = store.client.get_object(Bucket=store.bucket, Key=store.prefix + stored.key, IfMatch=stored.etag, **pinned)
+    return answer, answer["Body"].read()
 
 
 def is_md5(etag: str, answer: dict[str, Any]) -> bool:

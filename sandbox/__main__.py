@@ -10,13 +10,14 @@ from pathlib import Path
 
 import psutil
 
-from imageset import files
+from imageset import files, stage
 from imageset.errors import ImagesetError
 from sandbox import marketplace, servers
 
 HOME = Path(".sandbox")
 ENV_FILE = Path(".env")
 ENV_MARK = "# Written by `make services`; `make stop` removes it.\n"
+ENV_END = "# That is all.\n"
 SECONDS_TO_START = 300
 SOURCE_STAGES = ("listings", "labels", "ingest", "inventory")
 
@@ -24,8 +25,7 @@ SOURCE_STAGES = ("listings", "labels", "ingest", "inventory")
 def demo(photos: Path | None) -> None:
     """Servers, marketplace, dvc repro, dvc push; says where the results are."""
     with servers.running(HOME) as sandbox:
-        fill(sandbox, photos)
-        environment = os.environ | sandbox.environment
+        environment = os.environ | fill(sandbox, photos)
         dvc(environment, "repro", "--force", "--single-item", *SOURCE_STAGES)
         dvc(environment, "repro")
         dvc(environment, "push")
@@ -43,22 +43,22 @@ def dvc(environment: dict[str, str], *arguments: str) -> None:
         raise ImagesetError(f"`dvc {' '.join(arguments)}` failed")
 
 
-def fill(sandbox: servers.Servers, photos: Path | None) -> None:
-    """Open the marketplace, and remember of which photos for the next `make services`."""
+def fill(sandbox: servers.Servers, photos: Path | None) -> dict[str, str]:
+    """Open the marketplace and return the environment to use; remembers of which photos, for `make services`."""
     files.write_text(HOME / "photos.txt", str(photos.resolve()) if photos else "")
-    count = marketplace.open_marketplace(sandbox.environment["DATABASE_URL"], sandbox.photo_url, sandbox.photo_folder,
-                                         photos)
+    count, name = marketplace.open_marketplace(sandbox.environment["DATABASE_URL"], sandbox.photo_url,
+                                               sandbox.photo_folder, photos)
     print(f"sandbox: a marketplace of {count} listings at {sandbox.photo_url}", flush=True)
+    return sandbox.environment | {"IMAGE_STORE": f"{sandbox.environment['IMAGE_STORE']}/{name}"}
 
 
 def serve(photos: Path | None) -> None:
     """Run the servers until a signal comes; .env tells how to reach them while they run."""
     with servers.running(HOME) as sandbox:
-        fill(sandbox, photos)
+        lines = [f"{name}='{value}'\n" for name, value in fill(sandbox, photos).items()]
         try:
-            files.write_text(ENV_FILE, ENV_MARK + "".join(f"{name}={value}\n" for name, value
-                                                           in sandbox.environment.items()))
-            ENV_FILE.chmod(0o600)
+            ENV_FILE.touch(mode=0o600)
+            ENV_FILE.write_text(ENV_MARK + "".join(lines) + ENV_END, encoding="utf-8")
             signal.sigwait({signal.SIGTERM, signal.SIGINT})
         finally:
             ENV_FILE.unlink(missing_ok=True)
@@ -68,21 +68,21 @@ def services(photos: Path | None) -> None:
     """Start `serve` in the background and return when it is ready."""
     if ENV_FILE.exists() and not ENV_FILE.read_text(encoding="utf-8").startswith(ENV_MARK):
         raise ImagesetError(".env is yours, not the sandbox's: move it away first")
-    ENV_FILE.unlink(missing_ok=True)
-    HOME.mkdir(exist_ok=True)
+    with files.lock(HOME / "lock"):  # not while others run, whose .env it is
+        ENV_FILE.unlink(missing_ok=True)
     photos = photos or last_photos()
     arguments = ["--photos", str(photos)] if photos else []
     with (HOME / "serve.log").open("wb") as log:
         server = subprocess.Popen([sys.executable, "-m", "sandbox", "serve", *arguments], stdin=subprocess.DEVNULL,
                                   stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
     deadline = time.monotonic() + SECONDS_TO_START
-    while not ENV_FILE.exists():
+    while not (ENV_FILE.exists() and ENV_FILE.read_text(encoding="utf-8").endswith(ENV_END)):
         if server.poll() is not None or time.monotonic() > deadline:
             lines = (HOME / "serve.log").read_text(errors="replace").strip().splitlines() or ["no word"]
             raise ImagesetError(f"the services did not start: {lines[-1]}")
         time.sleep(0.1)
     print("The services run, and .env tells the pipeline how to reach them. `make stop` ends them.\n"
-          "For `dvc push` and `dvc pull`, which read no .env: set -a; . ./.env; set +a")
+          "DVC itself reads no .env: `dotenv run -- dvc push`, `dotenv run -- dvc pull`.")
 
 
 def last_photos() -> Path | None:
@@ -114,7 +114,11 @@ def main() -> None:
         command.add_argument("--photos", type=Path, help="a folder per class with photos; without it they are drawn")
     commands.add_parser("stop")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    signal.signal(signal.SIGTERM, stage.exit_cleanly)
+    # Settings for other servers than ours.
+    for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN"):
+        os.environ.pop(name, None)
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = servers.HOST
     try:
         if arguments.command == "stop":
             stop()

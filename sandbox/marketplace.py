@@ -5,6 +5,7 @@ a product), catalogs (the classes' names); and products_photos for the further p
 """
 
 import datetime
+import hashlib
 import io
 import itertools
 import shutil
@@ -17,7 +18,7 @@ import psycopg2
 from PIL import Image, ImageOps
 from psycopg2.extras import execute_values
 
-from imageset import pool, progress, settings
+from imageset import files, pool, progress, settings
 from imageset.errors import DataError
 from sandbox import draw
 from sandbox.garments import GARMENTS
@@ -189,10 +190,20 @@ def fill_database(url: str, photo_url: str, listings: list[Listing], classes: di
     connection.close()
 
 
-def open_marketplace(url: str, photo_url: str, photo_folder: Path, source: Path | None) -> int:
-    """Fill the photo host's folder and the database, from folders of photos or drawn; return how many listings."""
+def open_marketplace(url: str, photo_url: str, photo_folder: Path, source: Path | None) -> tuple[int, str]:
+    """Fill the photo host's folder and the database, from folders of photos or drawn.
+
+    Return how many listings there are and a name for this very set of photos: another set has the same ids, and in a
+    bucket that holds the first one's photos none of its own would be fetched.
+    """
     shutil.rmtree(photo_folder)
     photo_folder.mkdir()
     listings, classes = from_folders(source, photo_folder) if source else drawn(photo_folder)
     fill_database(url, photo_url, listings, classes)
-    return len(listings)
+    return len(listings), name_of(photo_folder)
+
+
+def name_of(photo_folder: Path) -> str:
+    """Return a short name that depends on the photos' file names and bytes."""
+    sums = [f"{path.name} {files.sha256(path)}" for path in sorted(photo_folder.iterdir())]
+    return hashlib.sha256("\n".join(sums).encode()).hexdigest()[:12]

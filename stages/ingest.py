@@ -3,17 +3,19 @@
 import asyncio
 import random
 import sqlite3
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import aiohttp
 import pandas as pd
+import yarl
 
 from imageset import decode, keys, params, progress, settings, stage, store, tables
 from imageset.errors import DataError, ImagesetError, ServerError
@@ -23,14 +25,17 @@ from imageset.store import Store
 ATTEMPTS = 4
 SECONDS_PER_ATTEMPT = 30.0  # for the whole of it: connect, headers and body
 SECONDS_BEFORE_RETRY = 0.5  # doubled from attempt to attempt, and drawn from 0 to that ("full jitter")
-CONNECTIONS = 16
+IN_FLIGHT = 64
 CONNECTIONS_PER_HOST = 8
 REDIRECTS = 5
 
-# Definite answers: asking again would not change them. Other statuses from 400 on are transient.
+# Statuses of 400 to 499 are definite answers: asking again would not change them. But for these, and all others.
+PASSING = {408, 425, 429}
 REFUSALS = {401: "forbidden", 403: "forbidden", 404: "not_found", 410: "gone", 451: "forbidden"}
-REASONS = frozenset({*REFUSALS.values(), "bad_url", "too_large", "too_many_redirects", "unreachable", "empty",
-                     "not_an_image", "too_many_pixels", "truncated", "undecodable"})
+# What params decide is not journalled, as they may change.
+BY_PARAMS = frozenset({"too_large", "too_many_pixels", "unreachable"})
+REASONS = frozenset({*REFUSALS.values(), *BY_PARAMS, "refused", "bad_url", "too_many_redirects", "empty",
+                     "not_an_image", "truncated", "undecodable"})
 
 
 class Photo(NamedTuple):
@@ -67,9 +72,11 @@ async def download(session: aiohttp.ClientSession, url: str, max_bytes: int) -> 
     try:
         if urlsplit(url).scheme not in ("http", "https"):
             raise Refused("bad_url")
-        async with session.get(url, max_redirects=REDIRECTS) as answer:
-            if answer.status in REFUSALS:
-                raise Refused(REFUSALS[answer.status])
+        # As it was written: a signed url is good in one spelling only.
+        spelled = yarl.URL(url, encoded=url.isascii())
+        async with session.get(spelled, max_redirects=REDIRECTS) as answer:
+            if 400 <= answer.status < 500 and answer.status not in PASSING:
+                raise Refused(REFUSALS.get(answer.status, "refused"))
             if answer.status != 200:
                 raise Unreachable(f"status {answer.status}")
             body = bytearray()
@@ -100,39 +107,53 @@ def check_and_put(bucket: Store, key: str, body: bytes, max_pixels: int) -> None
         return
 
 
-async def ingest_photo(session: aiohttp.ClientSession, threads: ThreadPoolExecutor, bucket: Store, photo: Photo,
-                       limits: IngestParams) -> Outcome:
+@dataclass(frozen=True)
+class Means:
+    """What the photos of a run share: connections, places at each host, threads that decode, the bucket."""
+
+    session: aiohttp.ClientSession
+    places: defaultdict[str, asyncio.Semaphore]
+    threads: ThreadPoolExecutor
+    bucket: Store
+    limits: IngestParams
+
+
+async def ingest_photo(photo: Photo, means: Means) -> Outcome:
     """Fetch, check and put one photo, with retries of what may pass."""
+    host = photo.image_url.partition("://")[2].partition("/")[0].rpartition("@")[2]
     trouble = ""
     for attempt in range(ATTEMPTS):
         if attempt:
             await asyncio.sleep(random.uniform(0, SECONDS_BEFORE_RETRY * 2**attempt))
         try:
-            body = await download(session, photo.image_url, limits.max_bytes)
-            await asyncio.get_running_loop().run_in_executor(threads, check_and_put, bucket, photo.key, body,
-                                                             limits.max_pixels)
+            async with means.places[host]:  # before the download's clock starts: to wait for a place is no failure
+                body = await download(means.session, photo.image_url, means.limits.max_bytes)
+            await asyncio.get_running_loop().run_in_executor(means.threads, check_and_put, means.bucket, photo.key,
+                                                             body, means.limits.max_pixels)
             return Outcome(photo, "")
         except Refused as refusal:
             return Outcome(photo, str(refusal))
         except Unreachable as failure:
-            trouble = f"{urlsplit(photo.image_url).netloc.rpartition('@')[2]}: {failure}"
+            trouble = f"{host}: {failure}"
     return Outcome(photo, "unreachable", trouble)
 
 
 async def ingest_all(bucket: Store, photos: list[Photo], limits: IngestParams) -> AsyncIterator[Outcome]:
-    """Yield the outcome of every photo as it comes, so many at a time, the hosts taken in turn."""
-    connector = aiohttp.TCPConnector(limit=CONNECTIONS, limit_per_host=CONNECTIONS_PER_HOST)
+    """Yield the outcome of every photo as it comes, so many at a time."""
+    connector = aiohttp.TCPConnector(limit=0)  # the places limit them
     timeout = aiohttp.ClientTimeout(total=SECONDS_PER_ATTEMPT, sock_connect=10)
     headers = {"Accept-Encoding": "identity", "User-Agent": "imageset"}
     with ThreadPoolExecutor(settings.workers()) as threads:
         async with aiohttp.ClientSession(connector=connector, timeout=timeout, headers=headers,
                                          cookie_jar=aiohttp.DummyCookieJar()) as session:
+            means = Means(session, defaultdict(partial(asyncio.Semaphore, CONNECTIONS_PER_HOST)), threads, bucket,
+                          limits)
             waiting = iter(photos)
             running: set[asyncio.Task[Outcome]] = set()
             try:
                 while True:
-                    while len(running) < 4 * CONNECTIONS and (photo := next(waiting, None)) is not None:
-                        running.add(asyncio.create_task(ingest_photo(session, threads, bucket, photo, limits)))
+                    while len(running) < IN_FLIGHT and (photo := next(waiting, None)) is not None:
+                        running.add(asyncio.create_task(ingest_photo(photo, means)))
                     if not running:
                         return
                     done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
@@ -157,7 +178,10 @@ class Refusals:
         return {(key, url): reason for key, url, reason in self.database.execute("SELECT * FROM refusals")}
 
     def add(self, photo: Photo, reason: str) -> None:
-        self.database.execute("INSERT OR REPLACE INTO refusals VALUES (?, ?, ?)", (photo.key, photo.image_url, reason))
+        """Note a refusal, unless it is the params' own."""
+        if reason not in BY_PARAMS:
+            self.database.execute("INSERT OR REPLACE INTO refusals VALUES (?, ?, ?)",
+                                  (photo.key, photo.image_url, reason))
 
     def close(self) -> None:
         self.database.close()
@@ -168,7 +192,7 @@ async def fetch(bucket: Store, photos: list[Photo], limits: IngestParams, refusa
     outcomes = {}
     with progress.bar(None, "ingest", len(photos)) as bar:
         async for outcome in ingest_all(bucket, photos, limits):
-            if outcome.reason and outcome.reason != "unreachable":
+            if outcome.reason:
                 refusals.add(outcome.photo, outcome.reason)
             outcomes[outcome.photo.key] = outcome
             bar.update()
@@ -177,10 +201,12 @@ async def fetch(bucket: Store, photos: list[Photo], limits: IngestParams, refusa
 
 def ingest(bucket: Store, photos: list[Photo], limits: IngestParams, refusals: Refusals) -> dict[str, str]:
     """Return the reason, "" for done, of each photo by key. Raises ServerError while photos are pending."""
-    present = {stored.key for stored in store.list_objects(bucket)}
+    present = {stored.key: stored.bytes for stored in store.list_objects(bucket)}
     known = refusals.reasons()
-    reasons = {photo.key: "" if photo.key in present else known[photo.key, photo.image_url] for photo in photos
-               if photo.key in present or (photo.key, photo.image_url) in known}
+    reasons = {photo.key: known[photo.key, photo.image_url] for photo in photos
+               if (photo.key, photo.image_url) in known}
+    reasons |= {photo.key: "too_large" if present[photo.key] > limits.max_bytes else "" for photo in photos
+                if photo.key in present}
     missing = [photo for photo in photos if photo.key not in reasons]
     # Neighbours in the table lie on one host more often than not; a fixed shuffle spreads the load.
     missing.sort(key=lambda photo: keys.rank(photo.product_id, photo.position))

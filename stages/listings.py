@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from imageset import database, keys, params, stage, tables
@@ -12,6 +13,8 @@ from imageset.errors import DataError
 from imageset.sections import SourceParams
 
 COLUMNS = ["product_id", "position", "image_url"]
+REASONS = frozenset({"no_id", "bad_id", "bad_position", "no_url", "bad_url", "repeated", "beyond_position",
+                     "beyond_limit"})
 
 
 def reject_reason(product_id: Any, position: Any, image_url: Any) -> str | None:
@@ -52,13 +55,15 @@ def clean(rows: Iterable[tuple[Any, ...]]) -> tuple[pd.DataFrame, pd.DataFrame]:
     return tables.frame(tables.LISTINGS, photos), tables.frame(tables.LISTING_REJECTS, bad)
 
 
-def choose(listings: pd.DataFrame, photos_per_listing: int, limit: int | None) -> pd.DataFrame:
-    """Return the first photos of every listing, or of `limit` listings, those with the lowest ranks."""
-    chosen = listings[listings["position"] < photos_per_listing]
-    if limit is None:
-        return chosen
-    ranked = sorted(chosen["product_id"].unique().tolist(), key=keys.rank)
-    return chosen[chosen["product_id"].isin(ranked[:limit])]
+def choose(listings: pd.DataFrame, photos_per_listing: int, limit: int | None) -> pd.Series:
+    """Return "" for the photos that params choose, beyond_position or beyond_limit for the others.
+
+    Chosen are the first photos of every listing, or of `limit` listings, those with the lowest ranks.
+    """
+    early = listings["position"] < photos_per_listing
+    ranked = sorted(listings.loc[early, "product_id"].unique().tolist(), key=keys.rank)
+    sampled = listings["product_id"].isin(ranked[:limit])
+    return pd.Series(np.select([~early, ~sampled], ["beyond_position", "beyond_limit"], ""), listings.index)
 
 
 def main(listings_sql: Path, listings_csv: Path, listings_rejects_csv: Path) -> None:
@@ -68,13 +73,16 @@ def main(listings_sql: Path, listings_csv: Path, listings_rejects_csv: Path) -> 
     if not rows:
         raise DataError(f"{listings_sql} returned no rows, and an empty dataset helps nobody: check the query and "
                         "source.as_of")
-    listings, rejects = clean(rows)
-    assert len(rows) == len(listings) + len(rejects)
-    chosen = choose(listings, source.photos_per_listing, source.limit)
+    listings, faulty = clean(rows)
+    reasons = choose(listings, source.photos_per_listing, source.limit)
+    chosen = listings[reasons == ""]
+    rejects = pd.concat([faulty, listings.assign(reason=reasons)[reasons != ""].astype(str)])
+    assert len(rows) == len(chosen) + len(rejects)
+    assert set(rejects["reason"]) <= REASONS
     tables.write(listings_csv, tables.LISTINGS, chosen)
     tables.write(listings_rejects_csv, tables.LISTING_REJECTS, rejects)
-    print(f"listings: {len(rows)} rows, {len(rejects)} rejected; {len(chosen)} photos of "
-          f"{chosen['product_id'].nunique()} listings chosen")
+    print(f"listings: {len(rows)} rows, {len(chosen)} photos of {chosen['product_id'].nunique()} listings, "
+          f"{len(rejects)} rejected {rejects['reason'].value_counts().to_dict()}")
 
 
 if __name__ == "__main__":

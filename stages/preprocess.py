@@ -5,12 +5,12 @@ import tempfile
 from collections import Counter
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import IO, Annotated, Literal, NamedTuple
+from typing import IO, Annotated, Literal, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
 from PIL import Image
-from pydantic import Field, Strict
+from pydantic import Field, Strict, model_validator
 
 from imageset import background, decode, files, layout, params, pixels, pool, progress, settings, stage, store, tables
 from imageset.errors import DataError, ParamsError
@@ -36,6 +36,12 @@ class PreprocessParams(Section):
     max_foreground: float = Field(ge=0, le=1)
     max_pixels: int = Field(ge=1)
     max_rejected_share: float = Field(ge=0, le=1)
+
+    @model_validator(mode="after")
+    def leaves_room_for_foreground(self) -> Self:
+        if self.min_foreground > self.max_foreground:
+            raise ValueError("min_foreground has to be max_foreground at the most")
+        return self
 
     @property
     def channels(self) -> int:
@@ -73,10 +79,10 @@ def prepare(body: bytes, recipe: Recipe) -> Prepared | Rejected:
     except decode.Undecodable as error:
         return Rejected(error.reason)
     phash, phash_mirrored = pixels.perceptual_hashes(photo)
-    garment = remove_background(pixels.shrink(photo), recipe)
+    chosen = recipe.preprocess
+    garment = remove_background(pixels.shrink(photo, pixels.working_side(chosen.image_side)), recipe)
     if isinstance(garment, Rejected):
         return garment
-    chosen = recipe.preprocess
     square = pixels.fit(garment, chosen.image_side, chosen.fit, chosen.fill)
     return Prepared(pixels.to_array(square, chosen.color), hashlib.sha256(body).hexdigest(), phash, phash_mirrored)
 
@@ -150,7 +156,9 @@ def check(collected: Collected, photos: int, max_rejected_share: float) -> None:
     assert len(collected.processed) + len(collected.rejects) == photos
     assert set(collected.rejects["reason"]) <= REASONS
     counts = dict(Counter(collected.rejects["reason"]).most_common())
-    if len(collected.rejects) > max_rejected_share * photos or collected.processed.empty:
+    if collected.processed.empty:
+        raise DataError(f"none of {photos} photos is left ({counts})")
+    if len(collected.rejects) > max_rejected_share * photos:
         raise DataError(f"{len(collected.rejects)} of {photos} photos are rejected ({counts}): more than "
                         f"preprocess.max_rejected_share = {max_rejected_share}")
 
@@ -171,6 +179,8 @@ def main(inventory_csv: Path, background_onnx: Path, processed_h5: Path, process
     known = background.known_models()
     if model.name not in known:
         raise ParamsError(f"params.yaml: model.name = {model.name!r}: rembg knows {', '.join(known)}")
+    if chosen.background == "remove" and files.sha256(background_onnx) != model.sha256:
+        raise DataError(f"{background_onnx} has not the sha256 that params.yaml names: remove it and run `dvc repro`")
     inventory = tables.read(inventory_csv, tables.INVENTORY)
     image_bytes = chosen.image_side**2 * chosen.channels
     # Twice: the spool, then the file. Its pixels are spooled, as the number of rows is known only at the end.

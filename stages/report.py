@@ -2,6 +2,7 @@
 
 import base64
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,6 +50,7 @@ def count(values: pd.Series) -> dict[str, int]:
 def photo_flow(data: Tables) -> dict[str, dict[str, Any]]:
     """Return, for each stage, photos in, out and rejected by reason. Raises DataError when a sum does not close."""
     refused = data.ingest[data.ingest["status"] == "rejected"]
+    fetches = len(data.ingest) > 0  # ingest.enabled: else the bucket, not the listings, says which photos there are
     flow = {
         "listings": (len(data.listings) + len(data.listing_rejects), len(data.listings), data.listing_rejects),
         "ingest": (len(data.ingest), len(data.ingest) - len(refused), refused),
@@ -59,6 +61,10 @@ def photo_flow(data: Tables) -> dict[str, dict[str, Any]]:
     for name, (came, went, rejects) in flow.items():
         if came != went + len(rejects):
             raise DataError(f"{name}: {came} photos came in, {went} went out and {len(rejects)} were rejected")
+    stages = list(flow) if fetches else list(flow)[2:]
+    for before, after in pairwise(stages):
+        if flow[before][1] != flow[after][0]:
+            raise DataError(f"{flow[before][1]} photos left {before} and {flow[after][0]} came to {after}")
     return {name: {"in": came, "out": went, "rejected": count(rejects["reason"])}
             for name, (came, went, rejects) in flow.items()}
 

@@ -38,8 +38,11 @@ def group_classes(catalog: pd.DataFrame) -> pd.DataFrame:
 def released_sides(catalog: pd.DataFrame, released: pd.DataFrame) -> dict[int, str]:
     """Return the subset of each group that holds a released photo.
 
-    Raises DataError when a group holds photos that were released on two sides.
+    Raises DataError when a group holds photos that were released on two sides, or a subset is none of ours.
     """
+    strange = sorted(set(released["subset"]) - {"train", *HELD_OUT})
+    if strange:
+        raise DataError(f"the released split names a subset {strange[0]!r}: expected train, validation or test")
     known = catalog.merge(released, on=["product_id", "position"])
     sides = known.groupby("group")["subset"].agg(lambda subsets: sorted(set(subsets)))
     torn = sides[sides.map(len) > 1]
@@ -50,29 +53,35 @@ def released_sides(catalog: pd.DataFrame, released: pd.DataFrame) -> dict[int, s
     return {int(number): subsets[0] for number, subsets in sides.items()}
 
 
-def choose_held_out(sizes: list[int], target: float, taken: int, spare: int) -> int:
-    """Return how many of the groups, from the first on, bring a subset that holds `taken` photos nearest to target.
+def choose_held_out(sizes: list[int], target: float, taken: int, spare: bool) -> list[int]:
+    """Return which groups, in the order of their ranks, bring a subset that holds `taken` photos near to target.
 
-    At least one group when nothing is taken yet, so that every class is measured; the last `spare` groups are never
-    touched, so that every class is learnt.
+    A group that would overshoot it by more than half is passed over. At least one group is chosen, the smallest, when
+    nothing is taken yet, so that every class is measured; with `spare` one is left, so that every class is learnt.
 
-    >>> choose_held_out([1] * 10, target=2.0, taken=0, spare=1), choose_held_out([1, 1], 0.4, 0, 1)
-    (2, 1)
+    >>> choose_held_out([1] * 10, 2.0, 0, True), choose_held_out([90, 5, 5], 20.0, 0, True)
+    ([0, 1], [1, 2])
+    >>> choose_held_out([1, 1], 0.4, 0, True), choose_held_out([1], 0.2, 0, True)
+    ([0], [])
     """
-    if target == 0:
-        return 0
-    count, total = 0, taken
-    for size in sizes[:max(0, len(sizes) - spare)]:
-        if total > 0 and total + size / 2 > target:
-            break
-        count, total = count + 1, total + size
-    return count
+    if target == 0 or not sizes:
+        return []
+    chosen, total = [], taken
+    for number, size in enumerate(sizes):
+        if total + size / 2 <= target:
+            chosen.append(number)
+            total += size
+    if total == 0:
+        chosen = [min(range(len(sizes)), key=sizes.__getitem__)]
+    if spare and len(chosen) == len(sizes):
+        chosen.remove(max(reversed(chosen), key=sizes.__getitem__))
+    return chosen
 
 
 def split(catalog: pd.DataFrame, released: pd.DataFrame, chosen: SplitParams) -> pd.DataFrame:
     """Return the subset of each photo; a pure function of its arguments.
 
-    Inside each class the groups are ranked by a hash of seed and group; the lowest fill the test share, the next the
+    Inside each class the groups are ranked by a hash of seed and group; the lowest fill the test share, then the
     validation share. A class of one group trains only. Released groups keep their side and count towards its share.
     """
     sides = released_sides(catalog, released)
@@ -84,12 +93,11 @@ def split(catalog: pd.DataFrame, released: pd.DataFrame, chosen: SplitParams) ->
                  for subset in ("train", *HELD_OUT)}
         free = [(number, photos) for number, photos in rows if number not in sides]
         everything = sum(photos for _, photos in rows)
-        spare = 0 if taken["train"] else 1
         for subset in HELD_OUT:
             sizes = [photos for _, photos in free]
-            count = choose_held_out(sizes, shares[subset] * everything, taken[subset], spare)
-            sides |= {number: subset for number, _ in free[:count]}
-            free = free[count:]
+            held_out = choose_held_out(sizes, shares[subset] * everything, taken[subset], not taken["train"])
+            sides |= {free[place][0]: subset for place in held_out}
+            free = [group for group in free if group[0] not in sides]
         sides |= {number: "train" for number, _ in free}
     return tables.frame(tables.SPLIT, catalog.assign(subset=catalog["group"].map(sides)))
 

@@ -46,6 +46,8 @@ def read_rows(file: h5py.File) -> Rows:
             raise DataError(f"{file.filename}: {subset} has {length} images and another number of {wrong[0]} values")
         parts.append(pd.DataFrame({"subset": subset} | columns))
     label_map = [row.decode("ascii") for row in file["label_map"][:]]
+    if len(file["class_names"]) != len(label_map):
+        raise DataError(f"{file.filename} has {len(label_map)} labels and {len(file['class_names'])} class names")
     return Rows(pd.concat(parts, ignore_index=True), dict(file.attrs), label_map)
 
 

@@ -106,7 +106,7 @@ def test_each_training_photo_has_its_copies_and_each_test_photo_none(dataset: Pa
 
 def test_copy_0_is_the_photo_and_the_others_are_not(project: Path, edit_params: Edit,
                                                     monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layout, "BLOCK_ROWS", 7)  # several batches a subset
+    monkeypatch.setattr(layout, "BLOCK_BYTES", 7 * SIDE * SIDE)  # several batches a subset
     edit_params("noise_probability: 0.5", "noise_probability: 1.0")
     source = photo_table(8).set_index(["product_id", "position"])["row"]
     with h5py.File(run(project)) as file:
@@ -203,7 +203,7 @@ def test_a_split_without_test_photos_makes_an_empty_subset(project: Path) -> Non
 
 
 def test_neither_workers_nor_the_order_of_tables_change_a_byte(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layout, "BLOCK_ROWS", 7)
+    monkeypatch.setattr(layout, "BLOCK_BYTES", 7 * SIDE * SIDE)
     one = md5(run(project))
     for name in ("catalog", "split", "label_map"):
         path = project / f"data/{name}.csv"

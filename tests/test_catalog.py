@@ -54,6 +54,18 @@ def test_a_product_has_the_class_of_its_latest_row_of_several_the_lowest(rows: S
     assert dict(catalog.latest_labels(labels(*rows))) == {1: 12}
 
 
+def test_catalog_ids_beyond_the_integers_of_a_float_stay_as_they_are() -> None:
+    large = 2**53 + 1
+    classified = catalog.classify(photos(photo(1), photo(2)), labels((1, large, FIRST)), classes(large), 1)
+
+    assert classified["catalog_id"].tolist() == [large, pd.NA]
+    assert classified["reason"].tolist() == ["", "no_label"]
+
+
+def test_a_placeholder_on_many_listings_is_one_group() -> None:
+    assert groups(*(photo(number, phash=0) for number in range(3000, 9000)), photo(1, phash=1)) == [1] * 6001
+
+
 def test_each_photo_that_goes_says_why() -> None:
     told = labels(*((product_id, 11, FIRST) for product_id in (1, 2)), (3, 12, FIRST), (4, 99, FIRST), (5, None, LAST))
     classified = catalog.classify(photos(*(photo(number) for number in range(1, 7))), told, classes(11, 12), 2)
@@ -125,7 +137,7 @@ def test_ties_chain_through_hashes_bytes_and_products() -> None:
 
 
 def test_pairs_are_found_across_the_blocks_they_are_compared_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalog, "HASHES_AT_ONCE", 2)
+    monkeypatch.setattr(catalog, "PAIRS_AT_ONCE", 10)
 
     assert groups(photo(1, phash=0), photo(2), photo(3), photo(4), photo(5, phash=1)) == [1, 2, 3, 4, 1]
 

@@ -7,6 +7,7 @@ import sys
 import pytest
 import yaml
 
+from sandbox.__main__ import SOURCE_STAGES
 from tests.project import ROOT
 
 README = (ROOT / "README.md").read_text()
@@ -52,6 +53,12 @@ def test_every_setting_stands_in_code_example_and_readme() -> None:
 
     assert read == {name for name in example if not name.startswith("AWS_")}
     assert read == set(re.findall(r"`((?:IMAGESET_|DATABASE_|IMAGE_)[A-Z_]+)`", section))
+
+
+def test_make_refresh_forces_the_stages_that_the_demo_forces() -> None:
+    stages = re.findall(r"^SOURCE_STAGES := (.*)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+    assert stages == [" ".join(SOURCE_STAGES)]
 
 
 def test_make_help_describes_the_targets_that_people_use() -> None:

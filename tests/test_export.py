@@ -78,8 +78,9 @@ def test_photos_keep_their_detail(tmp_path: Path) -> None:
         assert image.quantization == reference.quantization  # type: ignore[attr-defined]
 
 
-def test_photos_of_every_block(tmp_path: Path) -> None:
-    count = 2 * layout.BLOCK_ROWS + 3
+def test_photos_of_every_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layout, "BLOCK_BYTES", 4 * SIDE * SIDE)
+    count = 11
     rows = [(5, position, 0, 0) for position in range(1, count + 1)]
     dataset = write_dataset(tmp_path / "dataset.h5", train=rows)
 

@@ -3,6 +3,7 @@ import http.server
 import socket
 import struct
 import threading
+import time
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -238,6 +239,45 @@ def test_a_photo_of_just_the_bytes_and_pixels_allowed_is_taken(project: Path, ho
     edit_params("  max_pixels: 50000000\n  # Photos whose", "  max_pixels: 2400\n  # Photos whose")
 
     assert run(project, host.at("/photo", status(200))) == [""]
+
+
+def test_a_limit_that_is_raised_lets_in_what_it_kept_out(project: Path, host: PhotoHost, edit_params: Edit,
+                                                       any_share: None) -> None:
+    edit_params("max_bytes: 20000000", "max_bytes: 10")
+    url = host.at("/photo", body(PHOTO))
+    before = run(project, url)
+    edit_params("max_bytes: 10", "max_bytes: 20000000")
+
+    assert [before, run(project, url)] == [["too_large"], [""]]
+
+
+def test_a_limit_that_is_lowered_counts_for_what_the_bucket_holds(project: Path, host: PhotoHost, edit_params: Edit,
+                                                                any_share: None) -> None:
+    url = host.at("/photo", body(PHOTO))
+    before = run(project, url)
+    edit_params("max_bytes: 20000000", "max_bytes: 10")
+
+    assert [before, run(project, url)] == [[""], ["too_large"]]
+
+
+def test_a_url_is_asked_for_as_it_is_spelt(project: Path, host: PhotoHost) -> None:
+    path = "/a%7Eb?signature=x%2fy%3D"
+
+    assert run(project, host.at(path, body(PHOTO))) == [""]
+    assert host.asked == {path: 1}
+
+
+def test_waiting_for_a_place_at_a_slow_host_is_no_failure(project: Path, host: PhotoHost,
+                                                         monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ingest, "SECONDS_PER_ATTEMPT", 1.0)
+    monkeypatch.setattr(ingest, "CONNECTIONS_PER_HOST", 1)
+    monkeypatch.setattr(ingest, "ATTEMPTS", 1)
+
+    def slowly(request: Request) -> None:
+        time.sleep(0.15)
+        request.answer(200)
+
+    assert run(project, *(host.at(f"/{number}", slowly) for number in range(12))) == [""] * 12
 
 
 @pytest.mark.usefixtures("any_share")

@@ -180,8 +180,9 @@ def test_the_digest_changes_with_names_types_shapes_and_order(arrays: dict[str, 
 
 
 @pytest.mark.parametrize(("rows", "sizes"), [(0, []), (1, [1]), (4, [4]), (5, [4, 1]), (12, [4, 4, 4])])
-def test_blocks_cover_every_row_once(rows: int, sizes: list[int]) -> None:
-    slices = list(layout.blocks(rows, 4))
+def test_blocks_cover_every_row_once(rows: int, sizes: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layout, "BLOCK_BYTES", 4 * 6)
+    slices = list(layout.blocks(np.zeros((rows, 3, 2), np.uint8)))
 
     assert [len(range(rows)[block]) for block in slices] == sizes
     assert [row for block in slices for row in range(rows)[block]] == list(range(rows))

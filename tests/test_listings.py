@@ -79,25 +79,31 @@ def photos(count: int, positions: int = 1) -> pd.DataFrame:
                                           for position in range(positions)])
 
 
+def chosen(listed: pd.DataFrame, photos_per_listing: int, limit: int) -> pd.DataFrame:
+    return listed[listings.choose(listed, photos_per_listing, limit) == ""]
+
+
 def test_raising_the_limit_keeps_the_listings_already_in() -> None:
-    samples = [set(listings.choose(photos(200), 1, limit)["product_id"]) for limit in (10, 11, 50, 1000)]
+    samples = [set(chosen(photos(200), 1, limit)["product_id"]) for limit in (10, 11, 50, 1000)]
 
     assert [len(sample) for sample in samples] == [10, 11, 50, 200]
     assert all(smaller < larger for smaller, larger in itertools.pairwise(samples))
 
 
 def test_the_sample_does_not_follow_the_ids() -> None:
-    chosen = listings.choose(photos(200), 1, 10)["product_id"].tolist()
+    sample = chosen(photos(200), 1, 10)["product_id"].tolist()
 
-    assert chosen != list(range(10))
-    assert sorted(chosen) == sorted(sorted(range(200), key=keys.rank)[:10])
+    assert sample != list(range(10))
+    assert sorted(sample) == sorted(sorted(range(200), key=keys.rank)[:10])
 
 
 def test_the_limit_counts_listings_and_not_photos() -> None:
-    chosen = listings.choose(photos(10, positions=3), 2, 4)
+    listed = photos(10, positions=3)
+    sample = chosen(listed, 2, 4)
 
-    assert len(chosen) == 8
-    assert set(chosen["position"]) == {0, 1}
+    assert len(sample) == 8
+    assert set(sample["position"]) == {0, 1}
+    assert listings.choose(listed, 2, 4).value_counts().to_dict() == {"": 8, "beyond_position": 10, "beyond_limit": 12}
 
 
 def run(project: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -115,7 +121,8 @@ def test_the_photos_of_the_database_reach_the_table(database: str, in_project: P
 
     assert good.to_dict("list") == {"product_id": [7, 9], "position": [0, 0],
                                     "image_url": ["http://h/7.jpg", "http://h/9.jpg"]}
-    assert sorted(bad[["product_id", "reason"]].itertuples(index=False, name=None)) == [("", "no_id"), ("5", "no_url")]
+    assert sorted(bad[["product_id", "reason"]].itertuples(index=False, name=None)) == [
+        ("", "no_id"), ("5", "no_url"), ("7", "beyond_position")]
 
 
 def test_more_photos_of_a_listing_are_taken_when_asked_for(database: str, in_project: Path,

@@ -30,6 +30,12 @@ class ShopParams(Section):
 GOOD = {"name": "u2netp", "copies": "5", "share": "0.2"}
 
 
+@pytest.fixture(autouse=True)
+def shop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A project whose only section is shop."""
+    monkeypatch.setattr(params, "SECTIONS", ("shop",))
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "params.yaml"
@@ -104,10 +110,23 @@ def test_a_missing_key_is_named(path: Path) -> None:
     assert refusal(path) == f"{path}: shop.copies is missing"
 
 
-def test_a_missing_section_is_named_with_the_nearest_one(path: Path) -> None:
-    write_shop(path)
+def test_a_missing_section_is_named(path: Path) -> None:
+    path.write_text("{}")
 
-    assert refusal(path, "shopp") == f"{path}: section 'shopp' is missing; did you mean 'shop'?"
+    assert refusal(path) == f"{path}: section 'shop' is missing"
+
+
+@pytest.mark.parametrize("text", ["shopp:\n  copies: 5\n", "shop:\n  name: a\n  copies: 5\n  share: 0.1\nshopp: {}\n"])
+def test_an_unknown_section_is_named_with_the_nearest_one_whichever_is_asked_for(path: Path, text: str) -> None:
+    path.write_text(text)
+
+    assert refusal(path) == f"{path}: shopp: no such section; did you mean 'shop'?"
+
+
+def test_of_a_misspelt_key_the_wrong_spelling_is_named(path: Path) -> None:
+    path.write_text("shop:\n  name: a\n  copise: 5\n  share: 0.1\n")
+
+    assert refusal(path) == f"{path}: shop.copise: no such key; did you mean 'copies'?"
 
 
 @pytest.mark.parametrize("text", ["shop:\n  a: 1\n  b: 2\n  a: 1\n", "shop: {a: 1}\nother: {}\nshop: {a: 1}\n",

@@ -33,14 +33,19 @@ def is_blue(image: Image.Image) -> Any:
                                                  ((512, 512), (512, 512)), ((40, 60), (40, 60)), ((1, 1), (1, 1))])
 def test_a_large_photo_shrinks_to_the_working_side_and_keeps_its_shape(sides: tuple[int, int],
                                                                        expected: tuple[int, int]) -> None:
-    assert pixels.shrink(plain_image(sides=sides)).size == expected
+    assert pixels.shrink(plain_image(sides=sides), 512).size == expected
 
 
 def test_shrinking_keeps_the_picture() -> None:
-    small = pixels.shrink(flag((1000, 2000)))
+    small = pixels.shrink(flag((1000, 2000)), 512)
 
     assert small.size == (256, 512)
     assert np.abs(np.asarray(small, int) - np.asarray(flag((256, 512)), int)).mean() < 4
+
+
+@pytest.mark.parametrize(("image_side", "expected"), [(64, 512), (128, 512), (256, 512), (512, 1024), (2048, 4096)])
+def test_large_images_are_made_from_larger_ones(image_side: int, expected: int) -> None:
+    assert pixels.working_side(image_side) == expected
 
 
 @pytest.mark.parametrize("how", FITS)

@@ -105,8 +105,9 @@ def test_the_garment_stands_alone_on_the_fill(weights: Path) -> None:
     assert is_near(removed.pixels[16, 16], kept.pixels[16, 16])
 
 
-@pytest.mark.parametrize(("bounds", "reason"), [({"min_foreground": 1.0}, "mask_empty"),
-                                                ({"max_foreground": 0.0}, "mask_full")])
+@pytest.mark.parametrize(("bounds", "reason"), [
+    ({"min_foreground": 1.0, "max_foreground": 1.0}, "mask_empty"),
+    ({"min_foreground": 0.0, "max_foreground": 0.0}, "mask_full")])
 def test_a_mask_that_found_nothing_rejects_the_photo(bounds: dict[str, float], reason: str, weights: Path) -> None:
     assert preprocess.prepare(photo_bytes(), recipe(weights, background="remove", **bounds)) == Rejected(reason)
 
@@ -191,10 +192,35 @@ def test_more_rejects_than_allowed_fail_the_stage_with_their_counts(project: Pat
 
 
 @pytest.mark.usefixtures("any_share")
+def test_weights_that_are_not_the_ones_named_are_refused(project: Path, bucket: Store, edit_params: Edit) -> None:
+    edit_params("  background: keep", "  background: remove")
+    fill(bucket, project, {"1.jpeg": photo_bytes()})
+    (project / "no weights").write_bytes(b"<html>not found</html>")
+
+    with pytest.raises(DataError, match=r"no weights has not the sha256 that params\.yaml names"):
+        run(project)
+
+
+def test_bounds_of_the_foreground_that_cross_are_refused(project: Path, edit_params: Edit) -> None:
+    edit_params("min_foreground: 0.01", "min_foreground: 0.995")
+
+    with pytest.raises(ParamsError, match="min_foreground has to be"):
+        run(project)
+
+
+def test_large_images_keep_the_photos_detail() -> None:
+    checkers = np.indices((1024, 1024)).sum(axis=0) // 2 % 2 * 255
+    body = jpeg(Image.fromarray(checkers.astype(np.uint8)))
+    prepared = preprocess.prepare(body, recipe(image_side=1024, color="grayscale", max_pixels=1024 * 1024))
+
+    assert isinstance(prepared, Prepared)
+    assert prepared.pixels.std() > 100
+
+
 def test_a_dataset_of_no_photo_is_an_error(project: Path, bucket: Store) -> None:
     fill(bucket, project, {"1.jpeg": HTML})
 
-    with pytest.raises(DataError, match="1 of 1 photos are rejected"):
+    with pytest.raises(DataError, match=r"none of 1 photos is left .*not_an_image"):
         run(project)
 
 

@@ -1,4 +1,5 @@
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -211,12 +212,14 @@ def test_a_supervisor_that_is_asked_to_end_takes_servers_and_env_file_along(serv
                                                                             tmp_path: Path) -> None:
     children = psutil.Process(served.pid).children(recursive=True)
     mode = stat.S_IMODE((tmp_path / ".env").stat().st_mode)
-    refused = run_command(tmp_path, "serve")
+    refused = run_command(tmp_path, "services")
+    kept = (tmp_path / ".env").exists()
     served.terminate()
     served.wait(SECONDS)
 
     assert [process for process in children if process.is_running()] == []
     assert not (tmp_path / ".env").exists()
+    assert kept
     assert mode == 0o600
     assert refused.returncode == 1
     assert refused.stderr.startswith(f"sandbox: another run is at it (process {served.pid})")
@@ -233,6 +236,34 @@ def test_an_env_file_of_ones_own_is_left_alone(tmp_path: Path, monkeypatch: pyte
     assert (tmp_path / ".env").read_text() == "DATABASE_URL=postgresql://shop/production\n"
 
 
+def test_another_set_of_photos_has_another_prefix_in_the_bucket(tmp_path: Path) -> None:
+    names = []
+    for content in (b"a", b"b", b"a"):
+        (tmp_path / "3000001.jpg").write_bytes(content)
+        names.append(marketplace.name_of(tmp_path))
+
+    assert names[0] == names[2] != names[1]
+
+
+def test_settings_for_other_servers_do_not_disturb(tmp_path: Path, photos: Path,
+                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "of-the-office")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    started = run_command(tmp_path, "services", "--photos", str(photos))
+    environment = (tmp_path / ".env").read_text() if started.returncode == 0 else ""
+    run_command(tmp_path, "stop")
+
+    assert (started.returncode, started.stderr) == (0, "")
+    assert "IMAGE_STORE='s3://imageset-photos/" in environment
+
+
+def test_the_database_asks_for_the_password(sandbox: Servers) -> None:
+    without = re.sub(r":\w+@", "@", sandbox.environment["DATABASE_URL"])
+
+    with pytest.raises(psycopg2.OperationalError, match="no password supplied"):
+        psycopg2.connect(without)
+
+
 def test_stopping_where_nothing_runs_is_fine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                                              capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
@@ -246,7 +277,7 @@ def test_folders_become_a_marketplace_that_the_stages_can_read(database: str, ph
     folder, url = photo_folder
     (folder / "of_last_time.jpg").write_bytes(b"")
 
-    assert marketplace.open_marketplace(database, url, folder, photos) == 12
+    assert marketplace.open_marketplace(database, url, folder, photos)[0] == 12
 
     data, queries = in_project / "data", in_project / "queries"
     listings.main(queries / "listings.sql", data / "listings.csv", data / "listings_rejects.csv")

@@ -71,8 +71,19 @@ def test_every_class_is_held_out_to_its_share_give_or_take_a_group(photos: pd.Da
         assert held_out["train"] > 0
         assert held_out["validation"] <= how.validation_share * len(rows) + sizes.max()
         if len(sizes) > 1:
-            assert abs(held_out["test"] - how.test_share * len(rows)) <= sizes.max()
+            target = how.test_share * len(rows)
+
+            assert abs(held_out["test"] - target) <= sizes.max()
+            assert held_out["test"] <= max(2 * target, sizes.min())
             assert (held_out["test"] > 0) == (how.test_share > 0)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_group_that_is_most_of_its_class_trains(seed: int) -> None:
+    photos = catalog([[(0, 90)], [(0, 5)], [(0, 5)]])
+    found = split.split(photos, NOTHING, chosen(seed=seed)).merge(photos, on=["product_id", "position"])
+
+    assert found.groupby("group")["subset"].first().tolist() == ["train", "test", "test"]
 
 
 @UNHURRIED
@@ -149,6 +160,13 @@ def test_a_group_follows_its_released_photo() -> None:
         released = tables.frame(tables.SPLIT, [(1, 1, side)])
 
         assert {subsets(photos, released, chosen())[key] for key in [(0, 0), (1, 0), (1, 1)]} == {side}
+
+
+def test_a_released_subset_that_is_none_is_an_error() -> None:
+    released = tables.frame(tables.SPLIT, [(0, 0, "Test")])
+
+    with pytest.raises(DataError, match="names a subset 'Test'"):
+        split.split(catalog([[(0, 1)], [(0, 1)]]), released, chosen())
 
 
 def test_a_group_released_on_two_sides_is_an_error_that_lists_its_products() -> None:

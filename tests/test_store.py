@@ -4,6 +4,7 @@ import re
 import secrets
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -115,6 +116,36 @@ def test_an_object_of_another_length_than_listed_is_refused(bucket: Store) -> No
 
     with pytest.raises(ServerError, match=r"1\.jpeg has 5 bytes; 6 were listed"):
         store.get(bucket, replace(only(bucket), bytes=6))
+
+
+def break_bodies(bucket: Store, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    """Let so many of the real answers' bodies end early, as a reset connection ends them."""
+    real, left = bucket.client.get_object, iter(range(times))
+
+    def get_object(**arguments: Any) -> Any:
+        answer = real(**arguments)
+        if next(left, None) is not None:
+            answer["Body"].read(1)
+            answer["Body"]._raw_stream.close()
+        return answer
+
+    monkeypatch.setattr(bucket.client, "get_object", get_object)
+
+
+def test_a_body_that_breaks_off_is_asked_for_again(bucket: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.put_new(bucket, "1.jpeg", bytes(100_000))
+    break_bodies(bucket, monkeypatch, store.BODY_ATTEMPTS - 1)
+
+    assert store.get(bucket, only(bucket)) == bytes(100_000)
+
+
+def test_a_body_that_keeps_breaking_off_is_an_error_that_names_it(bucket: Store,
+                                                                  monkeypatch: pytest.MonkeyPatch) -> None:
+    store.put_new(bucket, "1.jpeg", bytes(100_000))
+    break_bodies(bucket, monkeypatch, store.BODY_ATTEMPTS)
+
+    with pytest.raises(ServerError, match=r"1\.jpeg did not arrive whole in 4 attempts"):
+        store.get(bucket, only(bucket))
 
 
 def test_an_object_put_in_parts_is_got(bucket: Store) -> None:

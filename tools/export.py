@@ -50,7 +50,7 @@ def read_photos(file: h5py.File, subsets: list[str]) -> Iterator[Photo]:
     for subset in subsets:
         plain = plain_rows(file, subset)
         images, labels, ids, positions = (file[f"{subset}_{name}"] for name in ("images", "labels", "ids", "positions"))
-        for block in layout.blocks(len(images)):
+        for block in layout.blocks(images):
             rows = zip(labels[block].tolist(), ids[block].tolist(), positions[block].tolist(), images[block],
                        strict=True)
             for (label, product_id, position, pixels), is_plain in zip(rows, plain[block], strict=True):
