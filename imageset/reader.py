@@ -23,8 +23,10 @@ class ImageSet(Dataset[tuple[Any, int]]):
 
     Raises DataError when the file is not a complete dataset of this format version, or has no such subset.
 
-    >>> train = ImageSet("data/dataset.h5", subset="train")  # doctest: +SKIP
-    >>> image, label = train[0]                              # doctest: +SKIP
+    Example::
+
+        train = ImageSet("data/dataset.h5", subset="train")
+        image, label = train[0]
     """
 
     def __init__(self, path: str | Path, subset: str = "train",
