@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 import aiohttp
 import pandas as pd
-import yarl
 
 from imageset import decode, keys, params, progress, settings, stage, store, tables
+from imageset.download import REFUSALS, Refused, Unreachable, download
 from imageset.errors import DataError, ImagesetError, ServerError
 from imageset.sections import IngestParams
 from imageset.store import Store
@@ -27,11 +26,7 @@ SECONDS_PER_ATTEMPT = 30.0  # for the whole of it: connect, headers and body
 SECONDS_BEFORE_RETRY = 0.5  # doubled from attempt to attempt, and drawn from 0 to that ("full jitter")
 IN_FLIGHT = 64
 CONNECTIONS_PER_HOST = 8
-REDIRECTS = 5
 
-# Statuses of 400 to 499 are definite answers: asking again would not change them. But for these, and all others.
-PASSING = {408, 425, 429}
-REFUSALS = {401: "forbidden", 403: "forbidden", 404: "not_found", 410: "gone", 451: "forbidden"}
 # What params decide is not journalled, as they may change.
 BY_PARAMS = frozenset({"too_large", "too_many_pixels", "unreachable"})
 REASONS = frozenset({*REFUSALS.values(), *BY_PARAMS, "refused", "bad_url", "too_many_redirects", "empty",
@@ -50,14 +45,6 @@ class Photo(NamedTuple):
         return keys.object_key(self.product_id, self.position)
 
 
-class Refused(Exception):
-    """A definite answer; the message is one of REASONS."""
-
-
-class Unreachable(Exception):
-    """A transient failure; the message says what happened."""
-
-
 @dataclass(frozen=True)
 class Outcome:
     """How a photo ended: reason "" when it is in the bucket, `unreachable` with the trouble when nobody answered."""
@@ -65,34 +52,6 @@ class Outcome:
     photo: Photo
     reason: str
     trouble: str = ""
-
-
-async def download(session: aiohttp.ClientSession, url: str, max_bytes: int) -> bytes:
-    """Return the body behind a url. Raises Refused or Unreachable."""
-    try:
-        if urlsplit(url).scheme not in ("http", "https"):
-            raise Refused("bad_url")
-        # As it was written: a signed url is good in one spelling only.
-        spelled = yarl.URL(url, encoded=url.isascii())
-        async with session.get(spelled, max_redirects=REDIRECTS) as answer:
-            if 400 <= answer.status < 500 and answer.status not in PASSING:
-                raise Refused(REFUSALS.get(answer.status, "refused"))
-            if answer.status != 200:
-                raise Unreachable(f"status {answer.status}")
-            body = bytearray()
-            async for piece in answer.content.iter_chunked(1 << 16):
-                body += piece
-                if len(body) > max_bytes:
-                    raise Refused("too_large")
-            return bytes(body)
-    except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
-        raise Refused("bad_url") from None
-    except aiohttp.TooManyRedirects:
-        raise Refused("too_many_redirects") from None
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise Unreachable(type(error).__name__) from None
-    except ValueError:  # what urlsplit and the idna codec say of hosts such as "[" and "a..b"
-        raise Refused("bad_url") from None
 
 
 def check_and_put(bucket: Store, key: str, body: bytes, max_pixels: int) -> None:

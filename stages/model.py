@@ -77,6 +77,7 @@ def fetch(name: str, sha256: str, destination: Path) -> str:
     """
     failures = []
     for source, find in SOURCES.items():
+        print(f"model: looking for {name}.onnx, source: {source}", flush=True)
         with tempfile.TemporaryDirectory() as folder:
             try:
                 path = find(name, Path(folder))
