@@ -43,6 +43,7 @@ constraints:  ## Pin anew what the requirements bring along
 	touch $@
 
 .venv/pipeline: .venv/uv requirements-pixels.txt requirements.txt requirements-dev.txt constraints.txt
+	@echo "Installing the environment into .venv: about half a minute"
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements-dev.txt
 	touch $@
 

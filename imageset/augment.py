@@ -15,6 +15,8 @@ from imageset import keys
 from imageset.layout import Pixels
 from imageset.params import Section
 
+NOISE = 1  # sets the noise's generator apart from the steps' own
+
 Share = Annotated[float, Field(ge=0, le=1)]
 Range = Annotated[tuple[float, float], Strict(False)]
 
@@ -71,7 +73,9 @@ def augment(photo: Pixels, product_id: int, position: int, copy: int, chosen: Au
     if radius:
         image = image.filter(ImageFilter.GaussianBlur(radius))
     pixels: Pixels = np.asarray(image).reshape(photo.shape)
-    return add_noise(pixels, stddev, random) if stddev else pixels
+    # A generator of its own: another step before it would otherwise change every noisy copy, even a step that is off.
+    grain = np.random.Generator(np.random.PCG64(keys.rank(chosen.seed, product_id, position, copy, NOISE)))
+    return add_noise(pixels, stddev, grain) if stddev else pixels
 
 
 def draw(random: np.random.Generator, probability: float, bounds: tuple[float, float]) -> float:

@@ -20,6 +20,7 @@ def run(name: str, main: Callable[..., None]) -> None:
     """
     process.die_with_parent()
     signal.signal(signal.SIGTERM, exit_cleanly)
+    signal.signal(signal.SIGINT, exit_cleanly)
     names = list(inspect.signature(main).parameters)
     if len(sys.argv) - 1 != len(names):
         sys.exit(f"usage: python -m stages.{name} {' '.join(names).upper()}")
@@ -39,5 +40,9 @@ def run(name: str, main: Callable[..., None]) -> None:
 
 
 def exit_cleanly(signal_number: int, frame: FrameType | None) -> None:
-    """End by way of the finally blocks, which remove what is half-written."""
+    """End by way of the finally blocks, which remove what is half-written; a second signal does not disturb them."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if signal_number == signal.SIGINT:
+        raise KeyboardInterrupt
     sys.exit(128 + signal_number)

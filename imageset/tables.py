@@ -4,6 +4,8 @@ Every table has its columns and key here, once, for the stage that writes it and
 by key, lines end in "\\n", text is UTF-8, missing values are empty.
 """
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,6 +103,15 @@ def whole_number(value: Any) -> int:
     if (str(number) if isinstance(value, str) else number) != value or not -2**63 <= number < 2**63:
         raise ValueError(f"{value!r} is not a whole number of 64 bits")
     return number
+
+
+def tally(reasons: Iterable[str]) -> str:
+    """Return how often each reason stands there, the commonest first.
+
+    >>> tally(["gone", "empty", "gone"]), tally([])
+    ('2 gone, 1 empty', 'none')
+    """
+    return ", ".join(f"{count} {reason}" for reason, count in Counter(reasons).most_common()) or "none"
 
 
 def missing(value: Any) -> bool:

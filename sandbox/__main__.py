@@ -29,25 +29,34 @@ def demo(photos: Path | None) -> None:
         dvc(environment, "repro", "--force", "--single-item", *SOURCE_STAGES)
         dvc(environment, "repro")
         dvc(environment, "push")
+        print("sandbox: stopping the servers", flush=True)
     print(f"\nThe dataset:  {Path('data/dataset.h5').resolve()}\n"
           f"The report:   {Path('data/report.html').resolve()}\n"
           f"Samples:      {Path('reports/samples.png').resolve()}\n"
-          "Next: change a value in params.yaml and run `make services`, then `dvc repro` (README.md).")
+          "Next: `. .venv/bin/activate` and `make services`; change a value in params.yaml; `dvc repro` (README.md).")
 
 
 def dvc(environment: dict[str, str], *arguments: str) -> None:
     """Run dvc with this interpreter's environment first on PATH, as its stages call plain `python`."""
     path = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", os.defpath)])
-    done = subprocess.run([sys.executable, "-m", "dvc", *arguments], env=environment | {"PATH": path})
-    if done.returncode:
+    with subprocess.Popen([sys.executable, "-m", "dvc", *arguments], env=environment | {"PATH": path}) as running:
+        try:
+            running.wait()
+        except KeyboardInterrupt:  # dvc and its stage have had it from the terminal too, and end by themselves
+            running.wait()
+            raise
+        except BaseException:
+            running.terminate()
+            raise
+    if running.returncode:
         raise ImagesetError(f"`dvc {' '.join(arguments)}` failed")
 
 
 def fill(sandbox: servers.Servers, photos: Path | None) -> dict[str, str]:
     """Open the marketplace and return the environment to use; remembers of which photos, for `make services`."""
-    files.write_text(HOME / "photos.txt", str(photos.resolve()) if photos else "")
     count, name = marketplace.open_marketplace(sandbox.environment["DATABASE_URL"], sandbox.photo_url,
                                                sandbox.photo_folder, photos)
+    files.write_text(HOME / "photos.txt", str(photos.resolve()) if photos else "")
     print(f"sandbox: a marketplace of {count} listings at {sandbox.photo_url}", flush=True)
     return sandbox.environment | {"IMAGE_STORE": f"{sandbox.environment['IMAGE_STORE']}/{name}"}
 
@@ -68,8 +77,11 @@ def services(photos: Path | None) -> None:
     """Start `serve` in the background and return when it is ready."""
     if ENV_FILE.exists() and not ENV_FILE.read_text(encoding="utf-8").startswith(ENV_MARK):
         raise ImagesetError(".env is yours, not the sandbox's: move it away first")
-    with files.lock(HOME / "lock"):  # not while others run, whose .env it is
-        ENV_FILE.unlink(missing_ok=True)
+    try:
+        with files.lock(HOME / "lock"):
+            ENV_FILE.unlink(missing_ok=True)
+    except ImagesetError:
+        raise ImagesetError("the services, or a demo, run already: `make stop` ends them") from None
     photos = photos or last_photos()
     arguments = ["--photos", str(photos)] if photos else []
     with (HOME / "serve.log").open("wb") as log:
@@ -81,7 +93,8 @@ def services(photos: Path | None) -> None:
             lines = (HOME / "serve.log").read_text(errors="replace").strip().splitlines() or ["no word"]
             raise ImagesetError(f"the services did not start: {lines[-1]}")
         time.sleep(0.1)
-    print("The services run, and .env tells the pipeline how to reach them. `make stop` ends them.\n"
+    print("The services run, and .env tells the pipeline how to reach them: `. .venv/bin/activate`, then `dvc repro`.\n"
+          "`make stop` ends them. "
           "DVC itself reads no .env: `dotenv run -- dvc push`, `dotenv run -- dvc pull`.")
 
 
@@ -127,6 +140,7 @@ def main() -> None:
     except ImagesetError as error:
         sys.exit(f"sandbox: {error}")
     except KeyboardInterrupt:
+        print("sandbox: interrupted", file=sys.stderr)
         sys.exit(130)
 
 

@@ -117,6 +117,7 @@ def write_images(images: h5py.Dataset, batched: Iterator[list[Row]], rendered: I
     """Write the batches of pixels as they are rendered; copies 0 are summed up in `plain`."""
     start = 0
     with progress.bar(None, "build", len(images), unit="row") as bar:
+        # `rendered` goes on with the next subset: zip ends at the last batch of this one and takes nothing more of it.
         for batch, pixels in zip(batched, rendered, strict=False):
             images[start:start + len(batch)] = pixels
             plain.add(pixels[[row.copy == 0 for row in batch]])

@@ -110,7 +110,7 @@ def main(processed_csv: Path, labels_csv: Path, classes_csv: Path, released_csv:
     kept = classified[classified["reason"] == ""].reset_index(drop=True)
     rejects = classified[classified["reason"] != ""]
     if kept.empty:
-        raise DataError(f"no photo is left: {rejects['reason'].value_counts().to_dict()}; see catalog.min_photos")
+        raise DataError(f"no photo is left ({tables.tally(rejects['reason'])}): see catalog.min_photos")
     label_map = number_classes(set(kept["catalog_id"]), tables.read(released_csv, tables.LABEL_MAP), classes)
     labels = dict(zip(label_map["catalog_id"], label_map["label"], strict=True))
     catalog = kept.assign(label=kept["catalog_id"].map(labels), group=group(kept, chosen.near_duplicate_distance))
@@ -120,7 +120,7 @@ def main(processed_csv: Path, labels_csv: Path, classes_csv: Path, released_csv:
     tables.write(label_map_csv, tables.LABEL_MAP, label_map)
     tables.write(catalog_rejects_csv, tables.CATALOG_REJECTS, rejects)
     print(f"catalog: {len(photos)} photos, {len(catalog)} in {len(label_map)} classes and "
-          f"{catalog['group'].nunique()} groups, {len(rejects)} rejected {rejects['reason'].value_counts().to_dict()}")
+          f"{catalog['group'].nunique()} groups, {len(rejects)} rejected ({tables.tally(rejects['reason'])})")
 
 
 if __name__ == "__main__":

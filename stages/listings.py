@@ -82,7 +82,7 @@ def main(listings_sql: Path, listings_csv: Path, listings_rejects_csv: Path) -> 
     tables.write(listings_csv, tables.LISTINGS, chosen)
     tables.write(listings_rejects_csv, tables.LISTING_REJECTS, rejects)
     print(f"listings: {len(rows)} rows, {len(chosen)} photos of {chosen['product_id'].nunique()} listings, "
-          f"{len(rejects)} rejected {rejects['reason'].value_counts().to_dict()}")
+          f"{len(rejects)} rejected ({tables.tally(rejects['reason'])})")
 
 
 if __name__ == "__main__":

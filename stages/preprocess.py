@@ -2,7 +2,6 @@
 
 import hashlib
 import tempfile
-from collections import Counter
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import IO, Annotated, Literal, NamedTuple, Self
@@ -66,10 +65,15 @@ class Prepared(NamedTuple):
 
 
 class Rejected(NamedTuple):
-    """Why a photo has no pixels; `changed`: it is not what the inventory listed, and the run has to be repeated."""
+    """Why a photo has no pixels."""
 
     reason: str
-    changed: bool = False
+
+
+class Changed(NamedTuple):
+    """The object of this key is not what the inventory lists."""
+
+    key: str
 
 
 def prepare(body: bytes, recipe: Recipe) -> Prepared | Rejected:
@@ -101,12 +105,12 @@ def remove_background(photo: Image.Image, recipe: Recipe) -> Image.Image | Rejec
     return pixels.composite(photo, mask, chosen.fill)
 
 
-def fetch_and_prepare(stored: StoredObject, recipe: Recipe) -> Prepared | Rejected:
+def fetch_and_prepare(stored: StoredObject, recipe: Recipe) -> Prepared | Rejected | Changed:
     """Get one object of the inventory and prepare it; runs in a worker process."""
     try:
         body = store.get(connected_store(), stored)
     except store.ObjectChanged:
-        return Rejected(f"{stored.key} is not what the inventory lists", changed=True)
+        return Changed(stored.key)
     return prepare(body, recipe)
 
 
@@ -140,8 +144,8 @@ def collect(inventory: pd.DataFrame, recipe: Recipe, spool: IO[bytes]) -> Collec
         if isinstance(result, Prepared):
             spool.write(result.pixels.tobytes())
             processed.append((*photo, len(processed), result.sha256, result.phash, result.phash_mirrored))
-        elif result.changed:
-            changed.append(result.reason)
+        elif isinstance(result, Changed):
+            changed.append(result.key)
         else:
             rejects.append((*photo, result.reason))
     spool.flush()
@@ -151,11 +155,12 @@ def collect(inventory: pd.DataFrame, recipe: Recipe, spool: IO[bytes]) -> Collec
 def check(collected: Collected, photos: int, max_rejected_share: float) -> None:
     """Raise DataError when objects changed under way, when no photo or too few are left."""
     if collected.changed:
-        raise DataError(f"{len(collected.changed)} objects changed since the inventory, such as: "
-                        f"{'; '.join(collected.changed[:5])}; run `make refresh`")
+        which = "all: is IMAGE_STORE where the inventory was made?" if len(collected.changed) == photos else ""
+        raise DataError(f"{len(collected.changed)} objects changed since the inventory, such as "
+                        f"{', '.join(collected.changed[:5])}{f' ({which})' if which else ''}: run `make refresh`")
     assert len(collected.processed) + len(collected.rejects) == photos
     assert set(collected.rejects["reason"]) <= REASONS
-    counts = dict(Counter(collected.rejects["reason"]).most_common())
+    counts = tables.tally(collected.rejects["reason"])
     if collected.processed.empty:
         raise DataError(f"none of {photos} photos is left ({counts})")
     if len(collected.rejects) > max_rejected_share * photos:
@@ -194,7 +199,7 @@ def main(inventory_csv: Path, background_onnx: Path, processed_h5: Path, process
     tables.write(processed_csv, tables.PROCESSED, collected.processed)
     tables.write(rejects_csv, tables.REJECTS, collected.rejects)
     print(f"preprocess: {len(inventory)} photos, {len(collected.processed)} done, {len(collected.rejects)} rejected "
-          f"{dict(Counter(collected.rejects['reason']).most_common())}")
+          f"({tables.tally(collected.rejects['reason'])})")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,18 @@
 """The whole pipeline on the real servers: what reruns, same bytes, pulled by a fresh clone."""
 
+import os
 import re
 import shutil
+import signal
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
 import numpy as np
+import psutil
 import pytest
 
 from imageset import params
@@ -132,15 +137,8 @@ def test_a_failed_stage_says_so_in_one_line_and_keeps_the_password(unchanged: Pr
 
 
 def test_the_demo_runs_in_place_and_leaves_no_server(project: Project, weights: Path, tmp_path: Path) -> None:
-    source = tmp_path / "photos"
-    for garment in KEPT:
-        (source / garment).mkdir(parents=True)
-        for number in range(5):
-            draw.draw(garment, number).save(source / garment / f"{number}.jpg")
-    # As on a bare machine: nothing tells where servers are.
-    bare = {name: value for name, value in project.environment.items()
-            if name not in {"DATABASE_URL", "IMAGE_STORE"} and not name.startswith("AWS_")}
-    copy = copy_project(tmp_path / "project", bare)
+    source = drawn_photos(tmp_path)
+    copy = copy_project(tmp_path / "project", bare(project))
 
     said = copy.succeed(sys.executable, "-m", "sandbox", "demo", "--photos", str(source))
 
@@ -148,6 +146,44 @@ def test_the_demo_runs_in_place_and_leaves_no_server(project: Project, weights: 
     assert str(copy.folder / "data/report.html") in said
     assert not servers_of(copy.folder)
     assert len(copy.stages_that_run()) == 0
+
+
+def test_ctrl_c_ends_a_demo_and_all_that_it_started(project: Project, weights: Path, tmp_path: Path) -> None:
+    source = drawn_photos(tmp_path)
+    copy = copy_project(tmp_path / "project", bare(project))
+    demo = subprocess.Popen([sys.executable, "-m", "sandbox", "demo", "--photos", str(source)], cwd=copy.folder,
+                            env=copy.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                            start_new_session=True)
+    started = psutil.Process(demo.pid)
+    while not any("stages.preprocess" in process.cmdline() for process in started.children(recursive=True)):
+        assert demo.poll() is None
+        time.sleep(0.2)
+    time.sleep(3)  # its workers are up, or just coming up: both have to end
+    children = started.children(recursive=True)
+    os.killpg(demo.pid, signal.SIGINT)
+    _, said = demo.communicate(timeout=60)
+    _, alive = psutil.wait_procs(children, 10)
+
+    assert demo.returncode == 130
+    assert said.endswith("sandbox: interrupted\n")
+    assert "Exception ignored" not in said
+    assert alive == []
+
+
+def drawn_photos(tmp_path: Path) -> Path:
+    """Return a folder of two classes with photos in them."""
+    source = tmp_path / "photos"
+    for garment in list(KEPT)[:2]:
+        (source / garment).mkdir(parents=True)
+        for number in range(5):
+            draw.draw(garment, number).save(source / garment / f"{number}.jpg")
+    return source
+
+
+def bare(project: Project) -> dict[str, str]:
+    """Return the environment as on a bare machine: nothing tells where servers are."""
+    return {name: value for name, value in project.environment.items()
+            if name not in {"DATABASE_URL", "IMAGE_STORE"} and not name.startswith("AWS_")}
 
 
 def servers_of(folder: Path) -> list[str]:

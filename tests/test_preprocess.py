@@ -185,7 +185,7 @@ def test_every_object_is_a_row_of_its_own_pixels_or_a_reject(project: Path, buck
 def test_more_rejects_than_allowed_fail_the_stage_with_their_counts(project: Path, bucket: Store) -> None:
     fill(bucket, project, {"1.jpeg": HTML, "2.jpeg": jpeg(plain_image()), "3.jpeg": jpeg(plain_image())})
 
-    with pytest.raises(DataError, match=r"1 of 3 photos are rejected \({'not_an_image': 1}\)"):
+    with pytest.raises(DataError, match=r"1 of 3 photos are rejected \(1 not_an_image\)"):
         run(project)
 
     assert [path.name for path in (project / "data").iterdir()] == ["inventory.csv"]
@@ -229,7 +229,7 @@ def test_objects_that_changed_since_the_inventory_fail_the_stage_by_their_keys(p
     bucket.client.put_object(Bucket=bucket.bucket, Key=f"{bucket.prefix}1.jpeg", Body=jpeg(plain_image(BLUE)))
     bucket.client.delete_object(Bucket=bucket.bucket, Key=f"{bucket.prefix}3.jpeg")
 
-    with pytest.raises(DataError, match=r"2 objects changed .*1\.jpeg is not .*3\.jpeg is not .*`make refresh`"):
+    with pytest.raises(DataError, match=r"2 objects changed .*1\.jpeg, 3\.jpeg: run `make refresh`"):
         run(project)
 
     assert [path.name for path in (project / "data").iterdir()] == ["inventory.csv"]

@@ -222,7 +222,7 @@ def test_a_supervisor_that_is_asked_to_end_takes_servers_and_env_file_along(serv
     assert kept
     assert mode == 0o600
     assert refused.returncode == 1
-    assert refused.stderr.startswith(f"sandbox: another run is at it (process {served.pid})")
+    assert refused.stderr.startswith("sandbox: the services, or a demo, run already")
     assert refused.stderr.count("\n") == 1
 
 

@@ -109,6 +109,8 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     print(f"export: {count} photos in {arguments.destination}")
+    if arguments.subset == "all":
+        print("export: these are the photos of all subsets together; to train on them, take --subset train")
 
 
 if __name__ == "__main__":
