@@ -155,9 +155,9 @@ def collect(inventory: pd.DataFrame, recipe: Recipe, spool: IO[bytes]) -> Collec
 def check(collected: Collected, photos: int, max_rejected_share: float) -> None:
     """Raise DataError when objects changed under way, when no photo or too few are left."""
     if collected.changed:
-        which = "all: is IMAGE_STORE where the inventory was made?" if len(collected.changed) == photos else ""
+        hint = " (all of them: is IMAGE_STORE the one it was made of?)" if len(collected.changed) == photos else ""
         raise DataError(f"{len(collected.changed)} objects changed since the inventory, such as "
-                        f"{', '.join(collected.changed[:5])}{f' ({which})' if which else ''}: run `make refresh`")
+                        f"{', '.join(collected.changed[:5])}{hint}: run `make refresh`")
     assert len(collected.processed) + len(collected.rejects) == photos
     assert set(collected.rejects["reason"]) <= REASONS
     counts = tables.tally(collected.rejects["reason"])

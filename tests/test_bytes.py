@@ -1,0 +1,82 @@
+"""Bytes that may change on purpose only: a change of one of these sums changes every dataset, and the commit says so.
+
+Nothing here rests on the network's floating point; what does is compared within one machine (test_end_to_end.py).
+"""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from imageset import keys, layout, pixels, tables
+from imageset.augment import AugmentParams, augment
+from stages import split
+from stages.split import SplitParams
+
+AUGMENT = AugmentParams(copies=8, seed=1, flip_probability=0.5, rotate_probability=0.5, rotate_degrees=(-20.0, 20.0),
+                        translate_probability=0.5, translate_share=(-0.08, 0.08), blur_probability=0.5,
+                        blur_radius=(0.3, 1.2), noise_probability=0.5, noise_stddev=(2.0, 10.0))
+
+RANKS = [17797172410793473910, 8793645831276010059, 7070682991944218085]
+AUGMENTED = "dd90103a913766e9"
+SQUARES = "049bd20184733381"
+SPLIT = "6794d45cda2e6a2c"
+HASHES = ("f6704ec955096e56", "a3355bbc02dc3b07")
+FILES = ["2e111c355c2c485b", "aaf796e4a9c719a2"]
+
+
+def pattern(side: int, channels: int) -> layout.Pixels:
+    """Return a picture of plain integer arithmetic, uint8 (S, S, C)."""
+    rows, columns, channel = np.indices((side, side, channels))
+    return np.asarray((rows * rows * 3 + columns * 7 + rows * columns + channel * 50) % 256, np.uint8)
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def test_ranks() -> None:
+    assert [keys.rank(1), keys.rank(1, 3_000_001), keys.rank(-1, 0, 2)] == RANKS
+
+
+def test_augmented_copies() -> None:
+    copies = [augment(pattern(64, channels), 3_000_001, 0, copy, AUGMENT, (255, 255, 255))
+              for channels in (1, 3) for copy in range(8)]
+
+    assert sha256(b"".join(copy.tobytes() for copy in copies)) == AUGMENTED
+
+
+def test_photos_made_square_and_of_the_right_colours() -> None:
+    photo = Image.fromarray(pattern(700, 3)).crop((0, 0, 500, 700))
+    mask = Image.fromarray(pattern(700, 1)[..., 0]).crop((0, 0, 500, 700))
+    garment = pixels.shrink(pixels.composite(photo, mask, (255, 255, 255)), 512)
+    squares = [pixels.to_array(pixels.fit(garment, 128, how, (255, 255, 255)), color)
+               for how in ("stretch", "pad", "crop") for color in ("grayscale", "rgb")]
+
+    assert sha256(b"".join(square.tobytes() for square in squares)) == SQUARES
+
+
+def test_perceptual_hashes() -> None:
+    assert pixels.perceptual_hashes(Image.fromarray(pattern(200, 3))) == HASHES
+
+
+def test_the_split() -> None:
+    photos = [(number, 0, number, 1200 + number % 7, number % 7, number - number % 2) for number in range(500)]
+    found = split.split(tables.frame(tables.CATALOG, photos), tables.frame(tables.SPLIT, []),
+                        SplitParams(test_share=0.2, validation_share=0.1, seed=1))
+
+    assert sha256(found.to_csv(index=False).encode()) == SPLIT
+
+
+def test_the_files(tmp_path: Path) -> None:
+    with layout.create(tmp_path / "file.h5", layout.DATASET) as file:
+        layout.add_images(file, "train_images", (3, 8, 8, 1))[:] = np.stack([pattern(8, 1)] * 3)
+        layout.add(file, "train_labels", np.arange(3))
+        layout.add_text(file, "class_names", ["a", "Größe"])
+        layout.finish(file, content_digest=layout.content_digest(file), mean=[1.5], params="{}")
+    tables.write(tmp_path / "table.csv", tables.LABEL_MAP, pd.DataFrame({"label": [1, 0], "catalog_id": [7, 9],
+                                                                        "name": ['a "b", c', "ä"]}))
+
+    assert [sha256((tmp_path / name).read_bytes()) for name in ("file.h5", "table.csv")] == FILES
