@@ -128,6 +128,8 @@ def main() -> None:
     commands.add_parser("stop")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, stage.exit_cleanly)
+    # As the stages do: a script that runs us in the background has Python ignore it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # Settings for other servers than ours.
     for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN"):
         os.environ.pop(name, None)
