@@ -45,7 +45,7 @@ def dvc(environment: dict[str, str], *arguments: str) -> None:
         except KeyboardInterrupt:  # dvc and its stage have had it from the terminal too, and end by themselves
             running.wait()
             raise
-        except BaseException:
+        except SystemExit:  # we were told to stop; dvc was not
             running.terminate()
             raise
     if running.returncode:
