@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 SECONDS_BETWEEN_LINES = 10.0
-PLAIN_FORMAT = "{desc}: {n_fmt} of {total_fmt}, {rate_noinv_fmt}, {remaining} left"
+PLAIN_FORMAT = "{desc}: {n_fmt} of {total_fmt}, {rate_noinv_fmt}, {remaining} left{postfix}"
+PLAIN_FORMAT_WITHOUT_TOTAL = "{desc}: {n_fmt}, {rate_noinv_fmt}{postfix}"
 
 Item = TypeVar("Item")
 
@@ -25,7 +26,7 @@ class PlainLines(tqdm):  # type: ignore[type-arg]  # generic in its stubs, not w
 
 
 def bar(items: Iterable[Item] | None, description: str, total: int | None, unit: str = "photo") -> Any:
-    """Return a tqdm over items, or one to update by hand where items is None; on stderr.
+    """Return a tqdm over items, or one to update by hand where items is None; total None: nobody knows; on stderr.
 
     Without a terminal it prints a line every ten seconds and one at the end.
     """
@@ -33,4 +34,5 @@ def bar(items: Iterable[Item] | None, description: str, total: int | None, unit:
     if sys.stderr.isatty():
         return tqdm(items, desc=description, total=total, unit=unit)
     return PlainLines(items, desc=description, total=total, unit=unit, ascii=True, mininterval=SECONDS_BETWEEN_LINES,
-                      maxinterval=SECONDS_BETWEEN_LINES, bar_format=PLAIN_FORMAT)
+                      maxinterval=SECONDS_BETWEEN_LINES,
+                      bar_format=PLAIN_FORMAT if total is not None else PLAIN_FORMAT_WITHOUT_TOTAL)

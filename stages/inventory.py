@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from imageset import keys, params, stage, store, tables
+from imageset import keys, params, progress, stage, store, tables
 from imageset.errors import DataError
 from imageset.sections import IngestParams
 from imageset.store import StoredObject
@@ -13,23 +13,32 @@ from imageset.store import StoredObject
 
 def choose(objects: Iterable[StoredObject], wanted: set[str] | None) -> tuple[pd.DataFrame, int]:
     """Return the objects that are wanted (None: all whose key is ours) and how many others there are."""
-    rows, others = [], 0
+    parts, rows, others = [], [], 0
     for stored in objects:
         photo = keys.parse_key(stored.key)
         if photo is None or (wanted is not None and stored.key not in wanted):
             others += 1
-        else:
-            rows.append((stored.key, *photo, stored.etag, stored.bytes, stored.version_id))
-    return tables.frame(tables.INVENTORY, rows), others
+            continue
+        rows.append((stored.key, *photo, stored.etag, stored.bytes, stored.version_id))
+        if len(rows) == tables.ROWS_AT_ONCE:
+            parts.append(tables.frame(tables.INVENTORY, rows))
+            rows = []
+    return pd.concat([*parts, tables.frame(tables.INVENTORY, rows)], ignore_index=True), others
+
+
+def wanted_keys(ingest_csv: Path) -> set[str]:
+    """Return the keys of the photos that ingest found in the bucket or put there, and let go of its table."""
+    fetched = tables.read(ingest_csv, tables.INGEST)
+    return set(fetched.loc[fetched["status"] == "done", "key"])
 
 
 def main(ingest_csv: Path, inventory_csv: Path) -> None:
     ingest = params.load("ingest", IngestParams)
-    fetched = tables.read(ingest_csv, tables.INGEST)
-    wanted = set(fetched.loc[fetched["status"] == "done", "key"]) if ingest.enabled else None
+    wanted = wanted_keys(ingest_csv) if ingest.enabled else None
     bucket = store.connect()
-    inventory, others = choose(store.list_objects(bucket), wanted)
-    lost = sorted(wanted - set(inventory["key"])) if wanted is not None else []
+    listed = progress.bar(store.list_objects(bucket), "inventory", None, unit="key")
+    inventory, others = choose(listed, wanted)
+    lost = sorted(wanted.difference(inventory["key"])) if wanted is not None else []
     if lost:
         raise DataError(f"{len(lost)} photos that ingest had put are gone from {bucket}, such as {lost[0]}: "
                         "run `make refresh`")

@@ -110,6 +110,11 @@ def in_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def put(bucket: Store, key: str, body: bytes) -> None:
+    """Put an object as another system would, over whatever is there."""
+    bucket.client.put_object(Bucket=bucket.bucket, Key=bucket.prefix + key, Body=body)
+
+
 def photo_bytes(number: int = 0, garment: str = "t-shirt", kind: str = "JPEG") -> bytes:
     """A drawn photo, small and real."""
     file = io.BytesIO()

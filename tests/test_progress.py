@@ -28,3 +28,11 @@ def test_a_bar_updated_by_hand_says_how_far_it_came(capsys: pytest.CaptureFixtur
 def test_quick_work_is_not_a_line_for_each_item(capsys: pytest.CaptureFixture[str]) -> None:
     assert sum(progress.bar(range(1000), "catalog", 1000)) == 499_500
     assert len(capsys.readouterr().err.split("\n")) < 10
+
+
+def test_where_nobody_knows_the_total_none_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    list(progress.bar(iter("abc"), "inventory", None, unit="key"))
+    last = capsys.readouterr().err.rstrip().splitlines()[-1]
+
+    assert last.startswith("inventory: 3, ")
+    assert last.endswith(" key/s")

@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -169,3 +170,40 @@ def test_a_file_that_is_not_the_table_is_refused_by_name(content: bytes, problem
     assert str(path) in str(caught.value)
     assert problem in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("count", range(8))
+def test_rows_are_the_same_however_many_are_read_at_once(count: int, monkeypatch: pytest.MonkeyPatch,
+                                                         tmp_path: Path) -> None:
+    rows = [(number, "", 2**53 + 1 if number == 4 else None) for number in range(count)]
+    write(tmp_path / "table.csv", rows)
+    whole = tables.read(tmp_path / "table.csv", SHOP)
+    monkeypatch.setattr(tables, "ROWS_AT_ONCE", 3)
+
+    assert read(tmp_path / "table.csv") == rows
+    pd.testing.assert_frame_equal(tables.read(tmp_path / "table.csv", SHOP), whole)
+
+
+@pytest.mark.parametrize(("line", "problem"), [
+    ("x,a,", "column product_id: invalid literal"),
+    ("8,a,2.0", "column parent_id: invalid literal"),
+    ("8,a,b,c", "is not a table"),
+    ("0,a,", "product_id 0 stands more than once"),
+])
+def test_a_fault_far_down_in_a_file_is_found(line: str, problem: str, monkeypatch: pytest.MonkeyPatch,
+                                             tmp_path: Path) -> None:
+    monkeypatch.setattr(tables, "ROWS_AT_ONCE", 3)
+    path = tmp_path / "table.csv"
+    path.write_text("product_id,name,parent_id\n" + "".join(f"{number},a,\n" for number in range(7)) + f"{line}\n")
+
+    with pytest.raises(DataError, match=f"table.csv:? .*{problem}"):
+        read(path)
+
+
+def test_a_table_that_has_its_types_is_written_as_it_is_and_left_alone(tmp_path: Path) -> None:
+    typed = tables.frame(SHOP, [(2, "b", None), (1, "a", 2**53 + 1)])
+    before = typed.copy(deep=True)
+    tables.write(tmp_path / "table.csv", SHOP, typed)
+
+    assert read(tmp_path / "table.csv") == [(1, "a", 2**53 + 1), (2, "b", None)]
+    pd.testing.assert_frame_equal(typed, before)

@@ -1,0 +1,161 @@
+"""How long the inventory takes and how much memory it needs: python -m benchmarks.inventory [KEYS ...]
+
+A million objects cannot be put into a real bucket here in minutes, so a server on loopback, in a process of its own,
+answers the two requests that the stage makes (GetBucketVersioning, ListObjectsV2) as a bucket of so many keys would.
+The stage itself runs whole, as DVC runs it. A row of what is printed is one run; bytes a key are the peak of resident
+memory beyond that of the first run of its kind, divided by the keys beyond that run's.
+"""
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from bisect import bisect_left
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing.connection import Connection
+from pathlib import Path
+from urllib.parse import parse_qsl, quote, urlsplit
+from xml.sax.saxutils import escape
+
+ROOT = Path(__file__).parent.parent
+SIZES = (10_000, 100_000, 1_000_000)
+WANTED_AMONG_FOREIGN = 1000
+STRANGE = ("a//b", "..", "x.txt", "é.jpeg", "e\u0301.jpeg", "a b+c%2F", "007.jpeg", "1-0.jpeg", "9.jpeg\n")
+PREFIX = "photos/"
+NEIGHBOUR = "photos-old/1.jpeg"
+NAMESPACE = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
+COLUMNS = "{:<34} {:>9} {:>8} {:>8} {:>8} {:>11}"
+
+
+def product_id(number: int) -> int:
+    """Return ids that rise with number and have one to ten digits, so that keys stand in another order."""
+    return 1 + 1009 * number
+
+
+class Bucket(BaseHTTPRequestHandler):
+    """A bucket without versions; `held` are its keys in the order of their UTF-8 bytes."""
+
+    held: tuple[str, ...] = ()
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # headers and body are two writes: the second would wait for an acknowledgement
+
+    def do_GET(self) -> None:
+        query = dict(parse_qsl(urlsplit(self.path).query, keep_blank_values=True))
+        if "versioning" in query:
+            body = f"<VersioningConfiguration {NAMESPACE}/>"
+        else:
+            body = self.listing(query["prefix"], int(query["max-keys"]), query.get("continuation-token", ""),
+                                url=query.get("encoding-type") == "url")
+        content = f'<?xml version="1.0" encoding="UTF-8"?>\n{body}'.encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/xml")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def listing(self, prefix: str, most: int, token: str, url: bool) -> str:
+        """Return the page that begins at the token, a place in `held`, or where the prefix begins."""
+        def spell(key: str) -> str:
+            return quote(key, safe="/") if url else escape(key)
+
+        start = int(token) if token else bisect_left(self.held, prefix.encode(), key=str.encode)
+        page = [(number, key) for number, key in enumerate(self.held[start:start + most], start)
+                if key.startswith(prefix)]
+        end = start + len(page)
+        more = len(page) == most and end < len(self.held) and self.held[end].startswith(prefix)
+        entries = "".join(
+            f"<Contents><Key>{spell(key)}</Key><LastModified>2026-01-31T00:00:00.000Z</LastModified>"
+            f"<ETag>&quot;{number:032x}&quot;</ETag><Size>{100_000 + number % 100_000}</Size>"
+            "<StorageClass>STANDARD</StorageClass></Contents>" for number, key in page)
+        after = f"<NextContinuationToken>{end}</NextContinuationToken>" if more else ""
+        encoding = "<EncodingType>url</EncodingType>" if url else ""
+        return (f"<ListBucketResult {NAMESPACE}><Name>bucket</Name><Prefix>{spell(prefix)}</Prefix>"
+                f"<KeyCount>{len(page)}</KeyCount><MaxKeys>{most}</MaxKeys>{encoding}"
+                f"<IsTruncated>{str(more).lower()}</IsTruncated>{after}{entries}</ListBucketResult>")
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+def serve(photos: int, foreign: int, port: Connection) -> None:
+    """Answer as a bucket of so many keys, and the strange ones; tell the port once it can."""
+    held = [f"{PREFIX}{product_id(number)}.jpeg" for number in range(photos)]
+    held += [f"{PREFIX}thumbnails/{product_id(number)}.webp" for number in range(foreign)]
+    held += [PREFIX + key for key in STRANGE]
+    Bucket.held = tuple(sorted([*held, NEIGHBOUR], key=str.encode))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Bucket)
+    port.send(server.server_port)
+    server.serve_forever()
+
+
+def run_stage(folder: Path, port: int) -> tuple[float, int]:
+    """Run the stage in folder; return its seconds and the peak of its resident memory in bytes."""
+    environment = os.environ | {
+        "PYTHONPATH": str(ROOT), "IMAGE_STORE": f"s3://bucket/{PREFIX}", "AWS_ACCESS_KEY_ID": "benchmark",
+        "AWS_SECRET_ACCESS_KEY": "benchmark", "AWS_DEFAULT_REGION": "us-east-1", "NO_PROXY": "127.0.0.1",
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}
+    started = time.perf_counter()
+    stage = subprocess.Popen([sys.executable, "-m", "stages.inventory", "ingest.csv", "inventory.csv"], cwd=folder,
+                             env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    with stage:
+        assert stage.stdout is not None
+        said = stage.stdout.read()
+        # wait4: the usage of this child alone. It counts from before the exec on, so this process has to stay small.
+        _, code, usage = os.wait4(stage.pid, 0)
+        stage.returncode = os.waitstatus_to_exitcode(code)
+    seconds = time.perf_counter() - started
+    if stage.returncode != 0:
+        sys.exit(f"the stage ended with {stage.returncode}: {said}")
+    return seconds, usage.ru_maxrss * 1024
+
+
+def prepare(folder: Path, wanted: int | None) -> None:
+    """Write params.yaml and ingest.csv for a stage that wants so many photos, or the whole prefix."""
+    params = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    if wanted is None:
+        params = params.replace("enabled: true", "enabled: false")
+    (folder / "params.yaml").write_text(params, encoding="utf-8")
+    with (folder / "ingest.csv").open("w", encoding="utf-8") as file:
+        file.write("key,product_id,position,status,reason\n")
+        for number in range(wanted or 0):
+            file.write(f"{product_id(number)}.jpeg,{product_id(number)},0,done,\n")
+
+
+def measure(photos: int, foreign: int, wanted: int | None) -> tuple[float, int]:
+    """Run the stage on a bucket of so many photos and other objects; return its seconds and peak memory."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    server = context.Process(target=serve, args=(photos, foreign, theirs), daemon=True)
+    server.start()
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            prepare(Path(folder), wanted)
+            return run_stage(Path(folder), ours.recv())
+    finally:
+        server.terminate()
+        server.join()
+
+
+def main(sizes: list[int]) -> None:
+    few = WANTED_AMONG_FOREIGN
+    kinds: dict[str, list[tuple[int, int, int | None]]] = {
+        "ingest's photos": [(size, 0, size) for size in sizes],
+        "the whole prefix": [(size, 0, None) for size in sizes],
+        f"{few} photos among foreign keys": [(few, size, few) for size in sizes],
+    }
+    print(COLUMNS.format("kind", "keys", "seconds", "keys/s", "peak MB", "bytes a key"))
+    for kind, buckets in kinds.items():
+        first: tuple[int, int] | None = None
+        for photos, foreign, wanted in buckets:
+            keys = photos + foreign + len(STRANGE)
+            seconds, peak = measure(photos, foreign, wanted)
+            slope = f"{(peak - first[1]) / (keys - first[0]):,.0f}" if first else ""
+            first = first or (keys, peak)
+            print(COLUMNS.format(kind, f"{keys:,}", f"{seconds:.1f}", f"{keys / seconds:,.0f}", f"{peak / 1e6:,.0f}",
+                                 slope), flush=True)
+
+
+if __name__ == "__main__":
+    main([int(size) for size in sys.argv[1:]] or list(SIZES))
