@@ -2,6 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PHOTOS ?=
+RETRY ?=
 SOURCE_STAGES := listings labels ingest inventory
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -25,7 +26,8 @@ services: .venv/pipeline  ## The sandbox's servers in the background; writes .en
 stop: .venv/pipeline  ## End the servers that `make services` started
 	$(BIN)/python -m sandbox stop
 
-refresh: .venv/pipeline  ## Read database, web and bucket anew, then rerun what that affects
+refresh: .venv/pipeline  ## Read database, web and bucket anew, then rerun what that affects; RETRY=<reason> asks again
+	$(if $(RETRY),$(BIN)/python -m stages.ingest $(addprefix --retry ,$(RETRY)) data/listings.csv data/ingest.csv)
 	$(BIN)/dvc repro --force --single-item $(SOURCE_STAGES)
 	$(BIN)/dvc repro
 

@@ -9,13 +9,16 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF")  # JPEG includes MPO, the two-picture files of some cameras
 
+HEAD_BYTES = 16  # what Pillow itself looks at to tell formats apart
+
 # What Pillow's decoders were seen to raise on broken files (its own Tests/images are full of them).
 DECODER_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError,
-                  MemoryError, RuntimeError, struct.error)
+                  RuntimeError, struct.error)
 
 
 class Undecodable(Exception):
-    """The bytes are not a photo; `reason` is one of empty, not_an_image, too_many_pixels, truncated, undecodable."""
+    """The bytes are not a photo; `reason` is empty, not_an_image, too_many_pixels, truncated, undecodable or
+    decoder_memory."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -30,18 +33,31 @@ def decode(data: bytes, max_pixels: int) -> Image.Image:
     """
     if not data:
         raise Undecodable("empty")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # broken metadata warns; what matters here is the pixels
-        image = open_image(data)
-        if image.width * image.height > max_pixels:
-            raise Undecodable("too_many_pixels")
-        try:
-            image.load()
-        except OSError:
-            raise Undecodable("truncated") from None
-        except DECODER_ERRORS:
-            raise Undecodable("undecodable") from None
-        return to_rgb(upright(image))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # broken metadata warns; what matters here is the pixels
+            image = open_image(data)
+            if image.width * image.height > max_pixels:
+                raise Undecodable("too_many_pixels")
+            load(image)
+            return to_rgb(upright(image))
+    except MemoryError:
+        raise Undecodable("decoder_memory") from None
+
+
+def fault(data: bytes, max_pixels: int) -> str:
+    """Return why the bytes are not a photo, "" when they are one. What the main process asks a worker process."""
+    try:
+        decode(data, max_pixels)
+    except Undecodable as error:
+        return error.reason
+    return ""
+
+
+def begins_like_photo(head: bytes) -> bool:
+    """Tell by the first HEAD_BYTES whether this may be a file of FORMATS."""
+    Image.init()
+    return any(accept is None or accept(head) for _, accept in map(Image.OPEN.__getitem__, FORMATS))
 
 
 def open_image(data: bytes) -> Image.Image:
@@ -51,6 +67,15 @@ def open_image(data: bytes) -> Image.Image:
         raise Undecodable("not_an_image") from None
     except Image.DecompressionBombError:
         raise Undecodable("too_many_pixels") from None
+    except DECODER_ERRORS:
+        raise Undecodable("undecodable") from None
+
+
+def load(image: Image.Image) -> None:
+    try:
+        image.load()
+    except OSError:
+        raise Undecodable("truncated") from None
     except DECODER_ERRORS:
         raise Undecodable("undecodable") from None
 

@@ -1,15 +1,42 @@
-"""One GET of a stranger's url: the body, a definite refusal, or trouble that may pass."""
+"""One photo from a stranger's url: its body, a definite refusal, or trouble that may pass."""
 
-from urllib.parse import urlsplit
+import asyncio
+import datetime
+import email.utils
+import hashlib
+import re
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from urllib.parse import quote, urljoin
 
 import aiohttp
 import yarl
 
+from imageset import decode
+from imageset.addresses import AddressRefused, Guard
+from imageset.budget import Budget
+from imageset.hosts import Host, HostGivenUp
+
+SECONDS_TO_CONNECT = 10.0
+SECONDS_PER_REQUEST = 30.0  # for the whole of it: connect, headers and body
 REDIRECTS = 5
+BYTES_IN_HAND = 64_000_000  # of all bodies together, from their headers' arrival until nobody needs them
+BYTES_OF_A_HOST = 24_000_000  # of these; a few hosts that trickle are not to hold them all
+UNDECLARED_BYTES = 1_000_000  # what a body of undeclared length counts for; longer ones come one at a time
+
 # A status from 400 to 499 is a definite answer, which asking again would not change, unless it is one of these.
 PASSING = {408, 425, 429}
 # What the commonest of the definite ones are called; the others are "refused".
 REFUSALS = {401: "forbidden", 403: "forbidden", 404: "not_found", 410: "gone", 451: "forbidden"}
+THROTTLING = {429, 503}
+MOVED = {301, 302, 303, 307, 308}
+USER_AGENT = "imageset"
+RESERVED = ":/?#[]@!$&'()*+,;=%"  # RFC 3986, and the percent sign of what is encoded already
+# Directives of X-Robots-Tag that have a value after a colon, where other names before a colon are robots.
+VALUED_ROBOTS_TAGS = {"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"}
 
 
 class Refused(Exception):
@@ -17,32 +44,224 @@ class Refused(Exception):
 
 
 class Unreachable(Exception):
-    """A transient failure; the message says what happened."""
+    """A failure that may pass, though not in this run where it is final; the message says where and what."""
+
+    def __init__(self, trouble: str, final: bool = False) -> None:
+        super().__init__(trouble)
+        self.final = final
 
 
-async def download(session: aiohttp.ClientSession, url: str, max_bytes: int) -> bytes:
-    """Return the body behind a url. Raises Refused or Unreachable."""
+class Body(NamedTuple):
+    """What came: the bytes, and their sha256 as they came."""
+
+    content: bytes
+    sha256: str
+
+
+class Web:
+    """What the downloads of a run share: connections, what is known of the hosts, the bytes in hand, the limits."""
+
+    def __init__(self, allowed_hosts: frozenset[tuple[str, int]], connections_per_host: int, max_bytes: int,
+                 refused_robots_tags: frozenset[str]) -> None:
+        """allowed_hosts: names and ports that may lie outside of the public internet."""
+        # By default aiohttp takes nothing from the environment: no proxy, no .netrc.
+        guard = Guard(allowed_hosts)
+        # Without limits of its own: waiting for a turn and for bytes is not to count as the host's failure to answer.
+        connector = aiohttp.TCPConnector(limit=0, resolver=guard, socket_factory=guard.open_socket)
+        self.session = aiohttp.ClientSession(
+            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False,
+            headers={"Accept-Encoding": "identity", "User-Agent": USER_AGENT},
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=SECONDS_TO_CONNECT))
+        self.connections_per_host = connections_per_host
+        self.hosts: dict[str, Host] = {}
+        self.bytes = Budget(BYTES_IN_HAND)
+        self.undeclared = asyncio.Semaphore(1)
+        self.max_bytes = max_bytes
+        self.refused_robots_tags = refused_robots_tags
+
+    async def __aenter__(self) -> "Web":
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.session.close()
+
+    def host(self, url: str) -> Host:
+        """Return what is known of a url's host; bad urls share one without a name."""
+        try:
+            target = parse(url)
+            name = f"{target.raw_host}:{target.port}"
+        except Refused:
+            name = ""
+        if name not in self.hosts:
+            self.hosts[name] = Host(name, self.connections_per_host, BYTES_OF_A_HOST)
+        return self.hosts[name]
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A request whose answer's headers are there, and the clock that bounds the rest."""
+
+    host: Host
+    answer: aiohttp.ClientResponse
+    clock: asyncio.Timeout
+
+
+@asynccontextmanager
+async def download(web: Web, url: str) -> AsyncIterator[Body]:
+    """Yield the body behind a url; its bytes count as bytes in hand until the context ends.
+
+    Raises Refused or Unreachable.
+    """
+    async with AsyncExitStack() as held:
+        for _ in range(1 + REDIRECTS):
+            async with ask(web, url) as exchange:
+                location = exchange.answer.headers.get("Location")
+                if exchange.answer.status in MOVED and location is not None:
+                    url = join(url, location)
+                    continue
+                check_headers(exchange.answer, web)
+                body = await read(exchange, web, held)
+            break
+        else:
+            raise Refused("too_many_redirects")
+        yield body
+
+
+def parse(url: str) -> yarl.URL:
+    """Return a url as it was written, since a signed one is good in one spelling only. Raises Refused.
+
+    What a url cannot hold, spaces and other alphabets, is encoded, and nothing else.
+    """
     try:
-        if urlsplit(url).scheme not in ("http", "https"):
-            raise Refused("bad_url")
-        # As it was written: a signed url is good in one spelling only.
-        spelled = yarl.URL(url, encoded=url.isascii())
-        async with session.get(spelled, max_redirects=REDIRECTS) as answer:
-            if 400 <= answer.status < 500 and answer.status not in PASSING:
-                raise Refused(REFUSALS.get(answer.status, "refused"))
-            if answer.status != 200:
-                raise Unreachable(f"status {answer.status}")
-            body = bytearray()
-            async for piece in answer.content.iter_chunked(1 << 16):
-                body += piece
-                if len(body) > max_bytes:
-                    raise Refused("too_large")
-            return bytes(body)
-    except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
+        parts = re.fullmatch(r"(https?://(?:[^/?#]*@)?([^/?#@]*))([^\x00-\x1f\x7f]*)", url, re.IGNORECASE)
+        if parts is None or not re.fullmatch(r"(\[.*\]|[^:]*)(:[0-9]+)?", parts[2]):
+            raise ValueError("not a url of the web")
+        base = yarl.URL(parts[1])
+        if not re.fullmatch(r"[a-z0-9_.-]+|[0-9a-f:.]+(%.+)?", base.raw_host or ""):
+            raise ValueError("neither a name nor an address")
+        if not base.port or (base.port < 1024 and base.port not in (80, 443)):
+            raise ValueError("a port of another protocol")
+        rest = quote(parts[3], safe=RESERVED, errors="surrogateescape")
+        return yarl.URL(f"{base.scheme}://{base.raw_authority}{rest}", encoded=True)
+    except ValueError:
         raise Refused("bad_url") from None
-    except aiohttp.TooManyRedirects:
-        raise Refused("too_many_redirects") from None
+
+
+def join(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        raise Refused("bad_url") from None
+
+
+@asynccontextmanager
+async def ask(web: Web, url: str) -> AsyncIterator[Exchange]:
+    """Yield the exchange when the answer's headers are there; its host learns how all of it went.
+
+    Raises Refused for what cannot be asked, Unreachable for what fails, be it in the context.
+    """
+    target, host = parse(url), web.host(url)
+    try:
+        # The clock starts when the turn has come.
+        async with host.turn() as wave, asyncio.timeout(SECONDS_PER_REQUEST) as clock:
+            started = time.monotonic()
+            async with web.session.get(target, allow_redirects=False) as answer:
+                latency = time.monotonic() - started
+                check_status(host, wave, answer)
+                try:
+                    yield Exchange(host, answer, clock)
+                except Refused:
+                    host.answered(wave, latency)
+                    raise
+                host.answered(wave, latency)
+    except HostGivenUp:
+        raise Unreachable(f"{host.name}: {host.trouble}", final=True) from None
+    except ValueError:  # what aiohttp and the idna codec say of hosts that are no names, such as 127.1 and a..b
+        raise Refused("bad_url") from None
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise Unreachable(type(error).__name__) from None
-    except ValueError:  # what urlsplit and the idna codec say of hosts such as "[" and "a..b"
-        raise Refused("bad_url") from None
+        if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, AddressRefused):
+            raise Refused("private_address") from None
+        host.failed(wave, type(error).__name__)
+        raise Unreachable(f"{host.name}: {host.trouble}") from None
+
+
+def check_status(host: Host, wave: int, answer: aiohttp.ClientResponse) -> None:
+    """Raise Unreachable for a status after which asking again may help; the host learns of its trouble."""
+    trouble = f"status {answer.status}"
+    if answer.status in THROTTLING:
+        host.throttled(wave, trouble, seconds_to_wait(answer.headers))
+    elif answer.status >= 500:
+        host.failed(wave, trouble)
+    if answer.status in PASSING or answer.status >= 500:
+        raise Unreachable(f"{host.name}: {trouble}")
+
+
+def seconds_to_wait(headers: Mapping[str, str]) -> float | None:
+    """Return what Retry-After says, in seconds or as a date (RFC 9110, 10.2.3); None where it says nothing sensible."""
+    text = headers.get("Retry-After", "").strip()
+    if re.fullmatch("[0-9]+", text):
+        return float(text)
+    try:
+        moment = email.utils.parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    return (moment.replace(tzinfo=moment.tzinfo or datetime.UTC) - datetime.datetime.now(datetime.UTC)).total_seconds()
+
+
+def check_headers(answer: aiohttp.ClientResponse, web: Web) -> None:
+    """Raise Refused for an answer whose body nobody needs to see."""
+    if answer.status != 200:
+        raise Refused(REFUSALS.get(answer.status, "refused"))
+    if robots_tags(answer.headers.getall("X-Robots-Tag", [])) & web.refused_robots_tags:
+        raise Refused("robots_tag")
+    if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise Refused("encoded")
+    if (answer.content_length or 0) > web.max_bytes:
+        raise Refused("too_large")
+
+
+def robots_tags(headers: list[str]) -> set[str]:
+    """Return the X-Robots-Tag directives that are meant for us: those for everybody and those after our name.
+
+    >>> sorted(robots_tags(["noindex, max-snippet: 0, nofollow", "otherbot: noarchive, nosnippet", "imageset: NoAI"]))
+    ['noai', 'nofollow', 'noindex']
+    """
+    tags: set[str] = set()
+    for header in headers:
+        agent = ""
+        for piece in header.lower().split(","):
+            name, colon, rest = (part.strip() for part in piece.partition(":"))
+            if colon and name not in VALUED_ROBOTS_TAGS:
+                agent, name = name, rest
+            if agent in ("", "*", USER_AGENT):
+                tags |= {"noindex", "nofollow"} if name == "none" else {name}
+    return tags - VALUED_ROBOTS_TAGS
+
+
+async def read(exchange: Exchange, web: Web, held: AsyncExitStack) -> Body:
+    """Return an answer's body; `held` gives back the bytes in hand. Raises Refused."""
+    answer = exchange.answer
+    paid = answer.content_length if answer.content_length is not None else UNDECLARED_BYTES
+    await wait(exchange, held, exchange.host.bytes.take(paid))
+    await wait(exchange, held, web.bytes.take(paid))
+    body, digest = bytearray(), hashlib.sha256()
+    async for piece in answer.content.iter_any():
+        seen = len(body)
+        body += piece
+        digest.update(piece)
+        if seen < decode.HEAD_BYTES <= len(body) and not decode.begins_like_photo(bytes(body[:decode.HEAD_BYTES])):
+            raise Refused("not_an_image")
+        if len(body) > web.max_bytes:
+            raise Refused("too_large")
+        if seen <= paid < len(body):  # it had declared nothing, and is large
+            await wait(exchange, held, web.undeclared)
+    return Body(bytes(body), digest.hexdigest())
+
+
+async def wait(exchange: Exchange, held: AsyncExitStack, place: AbstractAsyncContextManager[Any]) -> None:
+    """Wait for a place and hold it, while the clock stands still: it is not for us that the host has to hurry."""
+    loop = asyncio.get_running_loop()
+    seconds_left = (exchange.clock.when() or 0.0) - loop.time()
+    exchange.clock.reschedule(None)
+    await held.enter_async_context(place)
+    exchange.clock.reschedule(loop.time() + seconds_left)

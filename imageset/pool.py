@@ -1,13 +1,19 @@
-"""A map over worker processes: results in the order of the inputs, a bounded number in flight."""
+"""Worker processes: a map whose results come in the order of the inputs, and a pool in which tasks fail alone."""
 
 import multiprocessing
 import os
+import resource
 import signal
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from importlib.machinery import ModuleSpec
 from typing import TypeVar
+
+from pebble import ProcessPool
 
 from imageset import process
 from imageset.errors import ImagesetError
@@ -42,8 +48,29 @@ def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], worke
         executor.shutdown(wait=True, cancel_futures=True)
 
 
-def prepare_worker() -> None:
-    """Leave Ctrl-C to the main process and end with it."""
+@contextmanager
+def isolated(workers: int, max_bytes: int) -> Iterator[ProcessPool]:
+    """Yield a pool in which a task that crashes, hangs or wants more than max_bytes of memory costs itself alone.
+
+    Functions come from modules of imageset: its workers do not import the program that was started.
+    """
+    main = sys.modules["__main__"]
+    spec = main.__spec__
+    # Each spawned worker would import the stage with all that it imports, 100 MB and a second that it does not need.
+    # multiprocessing leaves out a package's __main__.
+    main.__spec__ = ModuleSpec("imageset.__main__", None)
+    try:
+        with ProcessPool(workers, initializer=prepare_worker, initargs=(max_bytes,),
+                         context=multiprocessing.get_context("spawn")) as pool:
+            yield pool
+    finally:
+        main.__spec__ = spec
+
+
+def prepare_worker(max_bytes: int = 0) -> None:
+    """Leave Ctrl-C to the main process and end with it; max_bytes bounds the memory, 0 does not."""
+    if max_bytes:
+        resource.setrlimit(resource.RLIMIT_DATA, (max_bytes, max_bytes))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     process.die_with_parent()
     parent = multiprocessing.parent_process()

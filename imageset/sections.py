@@ -29,6 +29,7 @@ class IngestParams(Section):
     enabled: bool
     max_bytes: int = Field(ge=1)
     max_pixels: int = Field(ge=1)
+    refused_robots_tags: list[str]
     unreachable: Literal["fail", "reject"]
     max_rejected_share: float = Field(ge=0, le=1)
 

@@ -6,6 +6,7 @@ boto3 and DVC read AWS_* from the environment themselves; `load` puts what .env 
 import os
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from dotenv import find_dotenv, load_dotenv
 
@@ -24,6 +25,14 @@ def require(variable: str, example: str) -> str:
     if not value:
         raise SettingsError(f"{variable} is not set: export it or write it to .env, such as {variable}={example}")
     return value
+
+
+def number(variable: str, default: int) -> int:
+    """Return a variable's value, 1 to 9999. Raises SettingsError."""
+    value = os.environ.get(variable, "").strip() or str(default)
+    if not re.fullmatch(r"[1-9][0-9]{0,3}", value):
+        raise SettingsError(f"{variable} is {value!r}: expected a number from 1 to 9999, such as 2")
+    return int(value)
 
 
 def database_url() -> str:
@@ -45,12 +54,35 @@ def image_store() -> tuple[str, str]:
     return match[1], f"{prefix}/" if prefix else ""
 
 
+def allowed_hosts() -> frozenset[tuple[str, int]]:
+    """Return hosts and ports from which photos may be fetched though they are not on the public internet.
+
+    IMAGESET_ALLOWED_HOSTS, separated by commas: names or addresses as urls have them, each with or without a port.
+    """
+    hosts: set[tuple[str, int]] = set()
+    for entry in os.environ.get("IMAGESET_ALLOWED_HOSTS", "").split(","):
+        if not entry.strip():
+            continue
+        try:
+            parts = urlsplit(f"//{entry.strip()}")
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            host, port = None, None
+        if not host or parts.path or parts.username:
+            raise SettingsError(f"IMAGESET_ALLOWED_HOSTS holds {entry.strip()!r}: expected host or host:port, such as "
+                                "photos.internal:8080")
+        hosts.update((host, number) for number in ([port] if port else [80, 443]))
+    return frozenset(hosts)
+
+
+def connections_per_host() -> int:
+    """Return how many photos may be asked of one host at once: IMAGESET_CONNECTIONS_PER_HOST, or 32."""
+    return number("IMAGESET_CONNECTIONS_PER_HOST", 32)
+
+
 def workers() -> int:
     """Return how many worker processes to use: IMAGESET_WORKERS, or one a core."""
-    value = os.environ.get("IMAGESET_WORKERS", "").strip() or str(os.cpu_count() or 1)
-    if not re.fullmatch(r"[1-9][0-9]{0,3}", value):
-        raise SettingsError(f"IMAGESET_WORKERS is {value!r}: expected a number of processes, such as 2")
-    return int(value)
+    return number("IMAGESET_WORKERS", os.cpu_count() or 1)
 
 
 def cache_directory() -> Path:

@@ -1,5 +1,6 @@
 """The edge of every stage: paths from the command line, one run at a time, one line for an error."""
 
+import argparse
 import inspect
 import signal
 import sqlite3
@@ -15,19 +16,19 @@ from imageset.errors import ImagesetError
 def run(name: str, main: Callable[..., None]) -> None:
     """Call main with the command line's paths, one for each of its parameters, and end the process.
 
+    A keyword-only parameter of main is an option that may be given several times; main gets the tuple of its values.
+
     A stage ends when its parent does (kill -9 of dvc would otherwise leave it writing) and holds a lock while it
     runs. Exit code 0: done; 1: failed; 2: params or settings are wrong; 130: interrupted.
     """
     process.die_with_parent()
     signal.signal(signal.SIGTERM, exit_cleanly)
     signal.signal(signal.SIGINT, exit_cleanly)
-    names = list(inspect.signature(main).parameters)
-    if len(sys.argv) - 1 != len(names):
-        sys.exit(f"usage: python -m stages.{name} {' '.join(names).upper()}")
+    paths, options = arguments(name, main)
     try:
         settings.load()
         with files.lock(settings.cache_directory() / f"{name}.lock"):
-            main(*(Path(argument) for argument in sys.argv[1:]))
+            main(*paths, **options)
     except ImagesetError as error:
         print(f"{name}: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
@@ -37,6 +38,21 @@ def run(name: str, main: Callable[..., None]) -> None:
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def arguments(name: str, main: Callable[..., None]) -> tuple[list[Path], dict[str, tuple[str, ...]]]:
+    """Return the paths and options on the command line, as main's signature names them; a slip ends the process."""
+    parser = argparse.ArgumentParser(f"python -m stages.{name}", description=inspect.getdoc(main))
+    paths, options = [], []
+    for parameter in inspect.signature(main).parameters.values():
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            parser.add_argument(f"--{parameter.name}", action="append", default=[], metavar="VALUE")
+            options.append(parameter.name)
+        else:
+            parser.add_argument(parameter.name, type=Path, metavar=parameter.name.upper())
+            paths.append(parameter.name)
+    given = vars(parser.parse_args())
+    return [given[path] for path in paths], {option: tuple(given[option]) for option in options}
 
 
 def exit_cleanly(signal_number: int, frame: FrameType | None) -> None:

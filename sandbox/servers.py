@@ -65,6 +65,7 @@ def running(home: Path) -> Iterator[Servers]:
             "AWS_ACCESS_KEY_ID": "sandbox",
             "AWS_SECRET_ACCESS_KEY": secret,
             "AWS_DEFAULT_REGION": "us-east-1",
+            "IMAGESET_ALLOWED_HOSTS": f"{HOST}:{ports['photos']}",
             "NO_PROXY": HOST,
         }
         photos = home / "photos"

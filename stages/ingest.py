@@ -1,36 +1,40 @@
 """Listings and the web -> the bucket, and data/ingest.csv: how each photo ended. Fetches only what the bucket lacks."""
 
 import asyncio
-import random
 import sqlite3
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import aiohttp
 import pandas as pd
+from obstore.store import S3Store
+from pebble import ProcessExpired, ProcessPool
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from imageset import decode, keys, params, progress, settings, stage, store, tables
-from imageset.download import REFUSALS, Refused, Unreachable, download
-from imageset.errors import DataError, ImagesetError, ServerError
+from imageset import decode, keys, params, pool, progress, settings, stage, store, tables
+from imageset.download import REFUSALS, Body, Refused, Unreachable, Web, download
+from imageset.errors import DataError, ParamsError, ServerError
+from imageset.hosts import Host
 from imageset.sections import IngestParams
 from imageset.store import Store
 
-ATTEMPTS = 4
-SECONDS_PER_ATTEMPT = 30.0  # for the whole of it: connect, headers and body
-SECONDS_BEFORE_RETRY = 0.5  # doubled from attempt to attempt, and drawn from 0 to that ("full jitter")
-IN_FLIGHT = 64
-CONNECTIONS_PER_HOST = 8
+ATTEMPTS = 6
+SECONDS_BEFORE_RETRY = 1.0  # doubled from attempt to attempt, and drawn from 0 to that ("full jitter")
+MOST_SECONDS_BEFORE_RETRY = 30.0
+PHOTOS_AT_ONCE = 512  # most of them wait: for a turn at their host, for a retry, for the bucket
+SECONDS_TO_DECODE = 30.0
+BYTES_TO_DECODE = 2_000_000_000  # of memory in one worker process; 50 million pixels take about 400 MB
 
-# What params decide is not journalled, as they may change.
-BY_PARAMS = frozenset({"too_large", "too_many_pixels", "unreachable"})
-REASONS = frozenset({*REFUSALS.values(), *BY_PARAMS, "refused", "bad_url", "too_many_redirects", "empty",
-                     "not_an_image", "truncated", "undecodable"})
+# What the params decide is journalled with them, and asked for again when they change.
+BY_PARAMS = frozenset({"too_large", "too_many_pixels", "robots_tag"})
+# What the settings, or the hour, decide is not journalled.
+PASSING = frozenset({"private_address", "unreachable"})
+DEFINITE = frozenset({*REFUSALS.values(), "refused", "bad_url", "too_many_redirects", "encoded", "empty",
+                      "not_an_image", "truncated", "undecodable", "decoder_crash", "decoder_timeout", "decoder_memory"})
+REASONS = DEFINITE | BY_PARAMS | PASSING
 
 
 class Photo(NamedTuple):
@@ -54,93 +58,116 @@ class Outcome:
     trouble: str = ""
 
 
-def check_and_put(bucket: Store, key: str, body: bytes, max_pixels: int) -> None:
-    """Put a photo that decodes into the bucket; one that another run has put meanwhile is fine. Raises Refused."""
-    try:
-        decode.decode(body, max_pixels)
-    except decode.Undecodable as error:
-        raise Refused(error.reason) from None
-    try:
-        store.put_new(bucket, key, body)
-    except store.ObjectExists:
-        return
-
-
 @dataclass(frozen=True)
 class Means:
-    """What the photos of a run share: connections, places at each host, threads that decode, the bucket."""
+    """What the photos of a run share: the web, the processes that decode, the bucket and the connections to it."""
 
-    session: aiohttp.ClientSession
-    places: defaultdict[str, asyncio.Semaphore]
-    threads: ThreadPoolExecutor
+    web: Web
+    decoders: ProcessPool
     bucket: Store
-    limits: IngestParams
+    uploads: S3Store
+    max_pixels: int
 
 
 async def ingest_photo(photo: Photo, means: Means) -> Outcome:
     """Fetch, check and put one photo, with retries of what may pass."""
-    host = photo.image_url.partition("://")[2].partition("/")[0].rpartition("@")[2]
-    trouble = ""
-    for attempt in range(ATTEMPTS):
-        if attempt:
-            await asyncio.sleep(random.uniform(0, SECONDS_BEFORE_RETRY * 2**attempt))
-        try:
-            async with means.places[host]:  # before the download's clock starts: to wait for a place is no failure
-                body = await download(means.session, photo.image_url, means.limits.max_bytes)
-            await asyncio.get_running_loop().run_in_executor(means.threads, check_and_put, means.bucket, photo.key,
-                                                             body, means.limits.max_pixels)
-            return Outcome(photo, "")
-        except Refused as refusal:
-            return Outcome(photo, str(refusal))
-        except Unreachable as failure:
-            trouble = f"{host}: {failure}"
-    return Outcome(photo, "unreachable", trouble)
+    retrying = AsyncRetrying(retry=retry_if_exception(lambda error: isinstance(error, Unreachable) and not error.final),
+                             wait=wait_random_exponential(SECONDS_BEFORE_RETRY, MOST_SECONDS_BEFORE_RETRY),
+                             stop=stop_after_attempt(ATTEMPTS), reraise=True)
+    try:
+        async for attempt in retrying:
+            with attempt:
+                async with download(means.web, photo.image_url) as body:
+                    await check(body, means)
+                    await put(photo, body, means)
+    except Refused as refusal:
+        return Outcome(photo, str(refusal))
+    except Unreachable as failure:
+        return Outcome(photo, "unreachable", str(failure))
+    return Outcome(photo, "")
 
 
-async def ingest_all(bucket: Store, photos: list[Photo], limits: IngestParams) -> AsyncIterator[Outcome]:
-    """Yield the outcome of every photo as it comes, so many at a time."""
-    connector = aiohttp.TCPConnector(limit=0)  # the places limit them
-    timeout = aiohttp.ClientTimeout(total=SECONDS_PER_ATTEMPT, sock_connect=10)
-    headers = {"Accept-Encoding": "identity", "User-Agent": "imageset"}
-    with ThreadPoolExecutor(settings.workers()) as threads:
-        async with aiohttp.ClientSession(connector=connector, timeout=timeout, headers=headers,
-                                         cookie_jar=aiohttp.DummyCookieJar()) as session:
-            means = Means(session, defaultdict(partial(asyncio.Semaphore, CONNECTIONS_PER_HOST)), threads, bucket,
-                          limits)
-            waiting = iter(photos)
-            running: set[asyncio.Task[Outcome]] = set()
-            try:
-                while True:
-                    while len(running) < IN_FLIGHT and (photo := next(waiting, None)) is not None:
-                        running.add(asyncio.create_task(ingest_photo(photo, means)))
-                    if not running:
-                        return
-                    done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-                    for task in done:
-                        yield task.result()
-            finally:
-                for task in running:
-                    task.cancel()
-                await asyncio.gather(*running, return_exceptions=True)
+async def check(body: Body, means: Means) -> None:
+    """Decode a photo to its last pixel, in a process that nobody misses. Raises Refused."""
+    decoding = means.decoders.schedule(decode.fault, (body.content, means.max_pixels), timeout=SECONDS_TO_DECODE)
+    try:
+        reason = await asyncio.wrap_future(decoding)
+    except ProcessExpired:
+        reason = "decoder_crash"
+    except TimeoutError:
+        reason = "decoder_timeout"
+    if reason:
+        raise Refused(reason)
+
+
+async def put(photo: Photo, body: Body, means: Means) -> None:
+    """Put a photo into the bucket; one that another run has put meanwhile stays as it is."""
+    try:
+        await store.put_new(means.uploads, means.bucket, photo.key, body.content, body.sha256)
+    except store.ObjectExists:
+        return
+
+
+async def ingest_all(photos: list[Photo], means: Means) -> AsyncIterator[Outcome]:
+    """Yield the outcome of every photo as it comes; no host's photos keep those of another waiting."""
+    queues: defaultdict[Host, deque[Photo]] = defaultdict(deque)
+    for photo in photos:
+        queues[means.web.host(photo.image_url)].append(photo)
+    at_work: Counter[Host] = Counter()
+    in_turn = dict.fromkeys(queues)  # an ordered set of the hosts that may have room for one more photo
+    running: dict[asyncio.Task[Outcome], Host] = {}
+    finished: asyncio.Queue[asyncio.Task[Outcome]] = asyncio.Queue()
+    try:
+        while True:
+            while in_turn and len(running) < PHOTOS_AT_ONCE:
+                host = next(iter(in_turn))
+                del in_turn[host]
+                if queues[host] and at_work[host] < 2 * host.limit:  # half to ask, half to decode and put meanwhile
+                    task = asyncio.create_task(ingest_photo(queues[host].popleft(), means))
+                    task.add_done_callback(finished.put_nowait)
+                    running[task] = host
+                    at_work[host] += 1
+                    in_turn[host] = None
+            if not running:
+                return
+            task = await finished.get()
+            host = running.pop(task)
+            at_work[host] -= 1
+            in_turn[host] = None
+            yield task.result()
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
 
 
 class Refusals:
     """The definite refusals of earlier runs, by key and url, so that nobody is asked for them again."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, limits: IngestParams) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        self.limits = limits.model_dump_json(include={"max_bytes", "max_pixels", "refused_robots_tags"})
         self.database = sqlite3.connect(path, isolation_level=None, timeout=30)
-        self.database.execute("CREATE TABLE IF NOT EXISTS refusals (key TEXT, url TEXT, reason TEXT, "
+        self.database.execute("PRAGMA journal_mode = WAL")
+        self.database.execute("PRAGMA synchronous = NORMAL")
+        self.database.execute("CREATE TABLE IF NOT EXISTS refused (key TEXT, url TEXT, reason TEXT, limits TEXT, "
                               "PRIMARY KEY (key, url))")
 
     def reasons(self) -> dict[tuple[str, str], str]:
-        return {(key, url): reason for key, url, reason in self.database.execute("SELECT * FROM refusals")}
+        """Return what is refused under the params of today, by key and url."""
+        rows = self.database.execute("SELECT key, url, reason FROM refused WHERE limits IN ('', ?)", (self.limits,))
+        return {(key, url): reason for key, url, reason in rows}
 
     def add(self, photo: Photo, reason: str) -> None:
-        """Note a refusal, unless it is the params' own."""
-        if reason not in BY_PARAMS:
-            self.database.execute("INSERT OR REPLACE INTO refusals VALUES (?, ?, ?)",
-                                  (photo.key, photo.image_url, reason))
+        """Note a refusal, unless another hour or another setting would undo it."""
+        if reason not in PASSING:
+            self.database.execute("INSERT OR REPLACE INTO refused VALUES (?, ?, ?, ?)",
+                                  (photo.key, photo.image_url, reason, self.limits if reason in BY_PARAMS else ""))
+
+    def forget(self, reasons: tuple[str, ...]) -> int:
+        """Forget the refusals with these reasons, for all photos, and return how many they were."""
+        marks = ", ".join("?" * len(reasons))
+        return self.database.execute(f"DELETE FROM refused WHERE reason IN ({marks})", reasons).rowcount
 
     def close(self) -> None:
         self.database.close()
@@ -149,12 +176,19 @@ class Refusals:
 async def fetch(bucket: Store, photos: list[Photo], limits: IngestParams, refusals: Refusals) -> dict[str, Outcome]:
     """Return the outcome of each photo by key; refusals are written down as they come."""
     outcomes = {}
-    with progress.bar(None, "ingest", len(photos)) as bar:
-        async for outcome in ingest_all(bucket, photos, limits):
-            if outcome.reason:
-                refusals.add(outcome.photo, outcome.reason)
-            outcomes[outcome.photo.key] = outcome
-            bar.update()
+    reasons: Counter[str] = Counter()
+    async with Web(settings.allowed_hosts(), settings.connections_per_host(), limits.max_bytes,
+                   frozenset(limits.refused_robots_tags)) as web:
+        with (pool.isolated(settings.workers(), BYTES_TO_DECODE) as decoders,
+              progress.bar(None, "ingest", len(photos)) as bar):
+            means = Means(web, decoders, bucket, store.open_uploads(bucket), limits.max_pixels)
+            async for outcome in ingest_all(photos, means):
+                if outcome.reason:
+                    refusals.add(outcome.photo, outcome.reason)
+                    reasons[outcome.reason] += 1
+                    bar.set_postfix(reasons, refresh=False)
+                outcomes[outcome.photo.key] = outcome
+                bar.update()
     return outcomes
 
 
@@ -168,6 +202,8 @@ def ingest(bucket: Store, photos: list[Photo], limits: IngestParams, refusals: R
     reasons |= {photo.key: "too_large" if present[photo.key] > limits.max_bytes else "" for photo in photos
                 if photo.key in present}
     missing = [photo for photo in photos if photo.key not in reasons]
+    print(f"ingest: {len(photos)} photos, {len(photos) - len(missing)} known before, {len(missing)} to ask for",
+          flush=True)
     # Neighbours in the table lie on one host more often than not; a fixed shuffle spreads the load.
     missing.sort(key=lambda photo: keys.rank(photo.product_id, photo.position))
     outcomes = asyncio.run(fetch(bucket, missing, limits, refusals)) if missing else {}
@@ -176,7 +212,6 @@ def ingest(bucket: Store, photos: list[Photo], limits: IngestParams, refusals: R
         most = ", ".join(f"{trouble} ({count} photos)" for trouble, count in Counter(pending).most_common(3))
         raise ServerError(f"{len(pending)} photos are pending: {most}; run again later, or set ingest.unreachable: "
                           "reject")
-    print(f"ingest: {len(photos)} photos, {len(photos) - len(missing)} known before, {len(missing)} asked for")
     return reasons | {key: outcome.reason for key, outcome in outcomes.items()}
 
 
@@ -191,20 +226,23 @@ def check_share(reasons: dict[str, str], max_rejected_share: float) -> None:
     """Raise DataError when more photos are refused than params allow."""
     refused = [reason for reason in reasons.values() if reason]
     if len(refused) > max_rejected_share * len(reasons):
+        hint = "; IMAGESET_ALLOWED_HOSTS names hosts on private addresses" if "private_address" in refused else ""
         raise DataError(f"{len(refused)} of {len(reasons)} photos are refused ({tables.tally(refused)}): more than "
-                        f"ingest.max_rejected_share = {max_rejected_share}")
+                        f"ingest.max_rejected_share = {max_rejected_share}{hint}")
 
 
-def main(listings_csv: Path, ingest_csv: Path) -> None:
+def main(listings_csv: Path, ingest_csv: Path, *, retry: tuple[str, ...] = ()) -> None:
+    """Fetch what the bucket lacks; --retry REASON asks again for the photos that earlier runs refused for it."""
     limits = params.load("ingest", IngestParams)
+    if unknown := set(retry) - DEFINITE - BY_PARAMS:
+        raise ParamsError(f"--retry {min(unknown)}: expected one of {', '.join(sorted(DEFINITE | BY_PARAMS))}")
     listings = tables.read(listings_csv, tables.LISTINGS)
     photos = [Photo(*row) for row in listings.itertuples(index=False, name=None)] if limits.enabled else []
     reasons: dict[str, str] = {}
     if photos:
-        with closing(Refusals(settings.cache_directory() / "ingest.sqlite")) as refusals:
+        with closing(Refusals(settings.cache_directory() / "ingest.sqlite", limits)) as refusals:
+            refusals.forget(retry)
             reasons = ingest(store.connect(), photos, limits, refusals)
-    if not set(reasons.values()) <= REASONS | {""}:
-        raise ImagesetError(f"a reason is not in the closed list: {set(reasons.values()) - REASONS}")
     check_share(reasons, limits.max_rejected_share)
     tables.write(ingest_csv, tables.INGEST, table(photos, reasons))
     refused = [reason for reason in reasons.values() if reason]

@@ -18,7 +18,8 @@ from imageset.params import Section
 from imageset.sections import ModelParams
 from imageset.store import Store, StoredObject
 
-REASONS = frozenset({"empty", "not_an_image", "too_many_pixels", "truncated", "undecodable", "mask_empty", "mask_full"})
+REASONS = frozenset({"empty", "not_an_image", "too_many_pixels", "truncated", "undecodable", "decoder_memory",
+                     "mask_empty", "mask_full"})
 
 Channel = Annotated[int, Field(ge=0, le=255)]
 

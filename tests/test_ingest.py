@@ -1,7 +1,13 @@
 import functools
 import http.server
+import os
+import random
+import re
+import signal
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
 import zlib
@@ -11,11 +17,12 @@ from pathlib import Path
 
 import pytest
 
-from imageset import store, tables
+from imageset import decode, download, hosts, store, tables
 from imageset.errors import DataError, ServerError
 from imageset.store import Store
 from stages import ingest
-from tests.conftest import jpeg, photo_bytes, plain_image
+from tests.conftest import jpeg, photo_bytes, plain_image, put, run_stage
+from tests.project import ROOT
 
 PHOTO = jpeg(plain_image())
 
@@ -81,20 +88,39 @@ def redirect(location: str) -> Answer:
     return lambda request: request.answer(302, b"", Location=location)
 
 
+def chunk(kind: bytes, content: bytes) -> bytes:
+    """A chunk of a PNG."""
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def png(side: int, pixels: bytes, rest: bytes) -> bytes:
+    """A grayscale PNG of side x side pixels, whose packed pixels are followed by other chunks."""
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + rest
+
+
 def bomb() -> bytes:
     """A PNG of 80 bytes that claims 60,000 x 60,000 pixels."""
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+    return png(60_000, zlib.compress(b"\0"), chunk(b"IEND", b""))
 
-    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
+
+def broken_png() -> bytes:
+    """A PNG whose first pixels are followed by a chunk without a name."""
+    rows = b"".join(b"\0" + random.Random(row).randbytes(200) for row in range(200))
+    return png(200, zlib.compress(rows)[:1000], b"\0\0\0\5" + b"\xff" * 60)
+
+
+def allow(monkeypatch: pytest.MonkeyPatch, *hosts: str) -> None:
+    monkeypatch.setenv("IMAGESET_ALLOWED_HOSTS", ",".join([os.environ.get("IMAGESET_ALLOWED_HOSTS", ""), *hosts]))
 
 
 @pytest.fixture
-def host() -> Iterator[PhotoHost]:
+def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[PhotoHost]:
+    """A photo host on loopback, which the settings allow by its address and by its name."""
     photo_host = PhotoHost("")
     with QuietServer(("127.0.0.1", 0), functools.partial(Request, photo_host)) as server:
         photo_host.url = f"http://127.0.0.1:{server.server_port}"
+        allow(monkeypatch, f"127.0.0.1:{server.server_port}", f"localhost:{server.server_port}")
         thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         yield photo_host
@@ -103,10 +129,11 @@ def host() -> Iterator[PhotoHost]:
 
 
 @pytest.fixture
-def dead_host() -> Iterator[str]:
-    """The url of a port at which nobody listens, and that nobody else gets."""
+def dead_host(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The url of an allowed port at which nobody listens, and that nobody else gets."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
+        allow(monkeypatch, f"127.0.0.1:{taken.getsockname()[1]}")
         yield f"http://127.0.0.1:{taken.getsockname()[1]}"
 
 
@@ -114,6 +141,8 @@ def dead_host() -> Iterator[str]:
 def project(in_project: Path, bucket: Store, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project with a bucket, in which retries follow at once."""
     monkeypatch.setattr(ingest, "SECONDS_BEFORE_RETRY", 0.001)
+    monkeypatch.setattr(hosts, "FIRST_PAUSE", 0.001)
+    monkeypatch.setenv("IMAGESET_WORKERS", "1")
     return in_project
 
 
@@ -156,17 +185,19 @@ def test_photos_are_stored_byte_for_byte_under_their_keys(project: Path, bucket:
 
 
 def test_only_what_the_bucket_lacks_is_asked_for(project: Path, bucket: Store, host: PhotoHost) -> None:
-    store.put_new(bucket, "2.jpeg", b"put by another system")
+    put(bucket, "2.jpeg", b"put by another system")
 
     assert run(project, *(host.at(f"/{number}", status(200)) for number in (1, 2, 3))) == ["", "", ""]
     assert host.asked == {"/1": 1, "/3": 1}
     assert contents(bucket)["2.jpeg"] == b"put by another system"
 
 
-def test_an_object_that_came_meanwhile_is_not_written_over(bucket: Store) -> None:
-    store.put_new(bucket, "1.jpeg", b"put by another run")
-    ingest.check_and_put(bucket, "1.jpeg", PHOTO, 10_000)
+def test_an_object_that_came_meanwhile_is_not_written_over(project: Path, bucket: Store, host: PhotoHost) -> None:
+    def late(request: Request) -> None:
+        put(bucket, "1.jpeg", b"put by another run")
+        request.answer(200)
 
+    assert run(project, host.at("/photo", late)) == [""]
     assert contents(bucket) == {"1.jpeg": b"put by another run"}
 
 
@@ -224,6 +255,45 @@ def test_a_definite_answer_refuses_the_photo(answer: Answer, reason: str, projec
     assert contents(bucket) == {}
 
 
+def planted_fault(data: bytes, max_pixels: int) -> str:
+    """Do as decode.fault does, but for photos that say what is to become of their decoder."""
+    if data.endswith(b"crash"):
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if data.endswith(b"hang"):
+        time.sleep(600)
+    return decode.fault(data, max_pixels)
+
+
+@pytest.mark.usefixtures("any_share")
+def test_every_reason_of_the_closed_list_comes_from_a_real_answer(
+        project: Path, bucket: Store, host: PhotoHost, dead_host: str, edit_params: Edit,
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    edit_params("unreachable: fail", "unreachable: reject")
+    monkeypatch.setattr(decode, "fault", planted_fault)
+    monkeypatch.setattr(ingest, "SECONDS_TO_DECODE", 5.0)
+    monkeypatch.setattr(ingest, "BYTES_TO_DECODE", 200_000_000)
+    answers = DEFINITE | {
+        "402": (status(402), "refused"),
+        "robots": (body(PHOTO, X_Robots_Tag="noai"), "robots_tag"),
+        "packed": (body(zlib.compress(PHOTO), Content_Encoding="deflate"), "encoded"),
+        "large": (body(b"", Content_Length="20000001"), "too_large"),
+        "memory": (body(jpeg(plain_image(sides=(7000, 7000)))), "decoder_memory"),
+        "crash": (body(PHOTO + b"crash"), "decoder_crash"),
+        "hang": (body(PHOTO + b"hang"), "decoder_timeout"),
+        "undecodable": (body(broken_png()), "undecodable"),
+        "good": (status(200), ""),
+    }
+    urls = [host.at("/photo" if "loop" in name else f"/{number}", answer)
+            for number, (name, (answer, _)) in enumerate(answers.items())]
+
+    reasons = run(project, *urls, "http://10.0.0.1/photo.jpg", f"{dead_host}/photo.jpg")
+
+    assert dict(zip(answers, reasons, strict=False)) == {name: reason for name, (_, reason) in answers.items()}
+    assert reasons[-2:] == ["private_address", "unreachable"]
+    assert set(reasons) == ingest.REASONS | {""}
+    assert list(contents(bucket)) == [f"{list(answers).index('good') + 1}.jpeg"]
+
+
 @pytest.mark.usefixtures("any_share")
 @pytest.mark.parametrize("url", [
     "file:///etc/passwd", "ftp://127.0.0.1/1.jpg", "//127.0.0.1/1.jpg", "1.jpg", "http://", "http://[", "http://a..b/",
@@ -236,7 +306,7 @@ def test_a_url_that_leads_nowhere_refuses_its_photo_alone(url: str, project: Pat
 def test_a_photo_of_just_the_bytes_and_pixels_allowed_is_taken(project: Path, host: PhotoHost,
                                                                edit_params: Edit) -> None:
     edit_params("max_bytes: 20000000", f"max_bytes: {len(PHOTO)}")
-    edit_params("  max_pixels: 50000000\n  # Photos whose", "  max_pixels: 2400\n  # Photos whose")
+    edit_params("  max_pixels: 50000000\n  # A photo that comes", "  max_pixels: 2400\n  # A photo that comes")
 
     assert run(project, host.at("/photo", status(200))) == [""]
 
@@ -246,9 +316,12 @@ def test_a_limit_that_is_raised_lets_in_what_it_kept_out(project: Path, host: Ph
     edit_params("max_bytes: 20000000", "max_bytes: 10")
     url = host.at("/photo", body(PHOTO))
     before = run(project, url)
+    again = run(project, url)
+    asked = host.asked.total()
     edit_params("max_bytes: 10", "max_bytes: 20000000")
 
-    assert [before, run(project, url)] == [["too_large"], [""]]
+    assert [before, again, run(project, url)] == [["too_large"], ["too_large"], [""]]
+    assert asked == 1
 
 
 def test_a_limit_that_is_lowered_counts_for_what_the_bucket_holds(project: Path, host: PhotoHost, edit_params: Edit,
@@ -269,8 +342,8 @@ def test_a_url_is_asked_for_as_it_is_spelt(project: Path, host: PhotoHost) -> No
 
 def test_waiting_for_a_place_at_a_slow_host_is_no_failure(project: Path, host: PhotoHost,
                                                          monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ingest, "SECONDS_PER_ATTEMPT", 1.0)
-    monkeypatch.setattr(ingest, "CONNECTIONS_PER_HOST", 1)
+    monkeypatch.setattr(download, "SECONDS_PER_REQUEST", 1.0)
+    monkeypatch.setenv("IMAGESET_CONNECTIONS_PER_HOST", "1")
     monkeypatch.setattr(ingest, "ATTEMPTS", 1)
 
     def slowly(request: Request) -> None:
@@ -282,7 +355,7 @@ def test_waiting_for_a_place_at_a_slow_host_is_no_failure(project: Path, host: P
 
 @pytest.mark.usefixtures("any_share")
 def test_a_photo_of_one_pixel_more_is_refused(project: Path, host: PhotoHost, edit_params: Edit) -> None:
-    edit_params("  max_pixels: 50000000\n  # Photos whose", "  max_pixels: 2399\n  # Photos whose")
+    edit_params("  max_pixels: 50000000\n  # A photo that comes", "  max_pixels: 2399\n  # A photo that comes")
 
     assert run(project, host.at("/photo", status(200))) == ["too_many_pixels"]
 
@@ -298,18 +371,64 @@ def test_an_endless_body_is_cut_off_and_refused(headers: dict[str, str], project
         nonlocal sent
         request.answer(200, b"", **headers)
         for _ in range(10_000):
-            sent += request.wfile.write(bytes(100_000))
+            sent += request.wfile.write(PHOTO[:20] + bytes(100_000))
 
     assert run(project, host.at("/photo", endless)) == ["too_large"]
     assert sent < 100_000_000
 
 
 @pytest.mark.usefixtures("any_share")
-def test_a_body_that_expands_is_cut_off_and_refused(project: Path, host: PhotoHost, edit_params: Edit) -> None:
-    edit_params("max_bytes: 20000000", "max_bytes: 300000")
+@pytest.mark.usefixtures("any_share")
+@pytest.mark.parametrize("coding", ["deflate", "gzip", "br", "zstd", "x"])
+def test_a_body_that_would_expand_is_refused_unseen(coding: str, project: Path, host: PhotoHost) -> None:
     packed = zlib.compress(bytes(10_000_000))
 
-    assert run(project, host.at("/photo", body(packed, Content_Encoding="deflate"))) == ["too_large"]
+    assert run(project, host.at("/photo", body(packed, Content_Encoding=coding))) == ["encoded"]
+
+
+@pytest.mark.usefixtures("any_share")
+def test_robots_tags_count_as_the_params_say(project: Path, host: PhotoHost, edit_params: Edit) -> None:
+    url = host.at("/photo", body(PHOTO, X_Robots_Tag="noindex"))
+    before = run(project, url)
+    edit_params("[noai, noimageai, noindex, noimageindex]", "[noai]")
+
+    assert [before, run(project, url)] == [["robots_tag"], [""]]
+
+
+def test_a_host_that_asks_for_time_gets_it_up_to_a_limit(project: Path, host: PhotoHost,
+                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hosts, "LONGEST_PAUSE", 0.01)
+    waits = iter(["3600", "-1", "Sun, 06 Nov 2994 08:49:37 GMT"])
+
+    def busy(request: Request) -> None:
+        wait = next(waits, None)
+        request.answer(200) if wait is None else request.answer(429, b"", Retry_After=wait)
+
+    assert run(project, host.at("/photo", busy)) == [""]
+    assert host.asked == {"/photo": 4}
+
+
+def test_a_host_that_hangs_costs_the_others_nothing(project: Path, host: PhotoHost, monkeypatch: pytest.MonkeyPatch,
+                                                    ) -> None:
+    monkeypatch.setenv("IMAGESET_CONNECTIONS_PER_HOST", "2")
+    monkeypatch.setattr(ingest, "PHOTOS_AT_ONCE", 10)
+    others_are_done = threading.Event()
+    left = 30
+
+    def hang(request: Request) -> None:
+        request.answer(200 if others_are_done.wait(20) else 404)
+
+    def answer(request: Request) -> None:
+        nonlocal left
+        left -= 1
+        request.answer(200)
+        if not left:
+            others_are_done.set()
+
+    hanging = [host.at(f"/hang{number}", hang) for number in range(30)]
+    answering = [host.at(f"/{number}", answer).replace("127.0.0.1", "localhost") for number in range(30)]
+
+    assert run(project, *hanging, *answering) == [""] * 60
 
 
 def test_a_redirect_is_followed_to_the_photo(project: Path, bucket: Store, host: PhotoHost) -> None:
@@ -380,6 +499,63 @@ def test_an_unreachable_photo_is_asked_for_again(project: Path, host: PhotoHost,
     host.at("/1", status(200))
 
     assert run(project, f"{host.url}/1") == [""]
+
+
+@pytest.mark.usefixtures("any_share")
+def test_what_was_refused_is_asked_for_again_when_told(project: Path, host: PhotoHost) -> None:
+    urls = [host.at("/1", status(404)), host.at("/2", status(410)), host.at("/3", status(200))]
+    run(project, *urls)
+    host.at("/1", status(200))
+    before = run(project, *urls)
+    ingest.main(project / "data/listings.csv", project / "data/ingest.csv", retry=("not_found", "empty"))
+
+    assert before == ["not_found", "gone", ""]
+    assert list(tables.read(project / "data/ingest.csv", tables.INGEST)["reason"]) == ["", "gone", ""]
+    assert host.asked == {"/1": 2, "/2": 1, "/3": 1}
+
+
+def test_a_reason_that_is_none_is_refused_with_those_there_are(project: Path, host: PhotoHost) -> None:
+    run(project, host.at("/1", status(200)))
+    said = run_stage("ingest", "--retry", "notfound", "data/listings.csv", "data/ingest.csv", cwd=project)
+
+    assert said.returncode == 2
+    assert re.fullmatch("ingest: --retry notfound: expected one of bad_url, .*, undecodable\n", said.stderr)
+
+
+def test_the_log_says_how_many_how_fast_how_long_and_what_went_wrong(project: Path, host: PhotoHost,
+                                                                     edit_params: Edit, any_share: None) -> None:
+    run(project, *(host.at(f"/{number}", status(404 if number < 3 else 200)) for number in range(9)))
+    (project / ".cache/ingest.sqlite").unlink()
+    said = run_stage("ingest", "data/listings.csv", "data/ingest.csv", cwd=project)
+
+    assert said.returncode == 0
+    assert re.search(r"^ingest: 3 of 3, +[0-9.]+ photo/s, 00:00 left, not_found=3$", said.stderr, re.MULTILINE)
+    assert "9 photos, 6 known before, 3 to ask for" in said.stdout
+    assert "6 done, 3 rejected (3 not_found)" in said.stdout
+
+
+def test_after_a_kill_only_what_was_in_flight_is_asked_for_again(project: Path, bucket: Store, host: PhotoHost,
+                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMAGESET_CONNECTIONS_PER_HOST", "4")
+
+    def answer(request: Request) -> None:
+        time.sleep(0.01)
+        request.answer(200)
+
+    urls = [host.at(f"/{number}", answer) for number in range(120)]
+    rows = [(number, 0, url) for number, url in enumerate(urls)]
+    tables.write(project / "data/listings.csv", tables.LISTINGS, tables.frame(tables.LISTINGS, rows))
+    command = [sys.executable, "-m", "stages.ingest", "data/listings.csv", "data/ingest.csv"]
+    stage = subprocess.Popen(command, cwd=project, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    while host.asked.total() < 60:
+        time.sleep(0.01)
+    stage.kill()
+    stage.wait()
+    ingest.main(project / "data/listings.csv", project / "data/ingest.csv")
+
+    assert len(contents(bucket)) == 120
+    assert set(tables.read(project / "data/ingest.csv", tables.INGEST)["status"]) == {"done"}
+    assert 120 <= host.asked.total() <= 120 + 2 * 4
 
 
 def test_more_refusals_than_allowed_fail_the_stage_with_their_counts(project: Path, host: PhotoHost) -> None:

@@ -13,7 +13,7 @@ from imageset.errors import DataError, ParamsError
 from imageset.store import Store
 from stages import inventory, preprocess
 from stages.preprocess import Prepared, PreprocessParams, Recipe, Rejected
-from tests.conftest import jpeg, photo_bytes, plain_image
+from tests.conftest import jpeg, photo_bytes, plain_image, put
 from tests.test_ingest import bomb
 
 RED, GREEN, BLUE = (220, 20, 20), (20, 200, 20), (20, 20, 220)
@@ -148,7 +148,7 @@ def any_share(edit_params: Edit) -> None:
 def fill(bucket: Store, project: Path, photos: dict[str, bytes]) -> None:
     """Put photos by key into the bucket and take the inventory."""
     for key, body in photos.items():
-        store.put_new(bucket, key, body)
+        put(bucket, key, body)
     table, _ = inventory.choose(store.list_objects(bucket), None)
     tables.write(project / "data/inventory.csv", tables.INVENTORY, table)
 

@@ -1,8 +1,11 @@
 """The bucket, on a real S3 server: list, get what was listed, put without writing over."""
 
+import asyncio
 import re
 import secrets
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ from botocore.config import Config
 from imageset import store
 from imageset.errors import ImagesetError, ServerError, SettingsError
 from imageset.store import ObjectChanged, ObjectExists, Store, StoredObject
+from tests.conftest import put
 
 ODD_KEYS = ["a b+c%20d", "é.jpeg", "e\u0301.jpeg", "x.txt", "1.jpeg", "deep/er/1.jpeg", "&<>\"'.jpeg"]
 
@@ -23,8 +27,9 @@ def only(bucket: Store) -> StoredObject:
     return stored
 
 
-def overwrite(bucket: Store, key: str, body: bytes) -> None:
-    bucket.client.put_object(Bucket=bucket.bucket, Key=bucket.prefix + key, Body=body)
+def put_new(bucket: Store, key: str, body: bytes) -> None:
+    """Put an object as ingest does."""
+    asyncio.run(store.put_new(store.open_uploads(bucket), bucket, key, body, sha256(body).hexdigest()))
 
 
 @pytest.fixture
@@ -51,7 +56,7 @@ def test_an_empty_store_lists_nothing(bucket: Store) -> None:
 def test_every_object_is_listed_once_whatever_the_page(bucket: Store, page: int) -> None:
     bodies = {f"{number}.jpeg": bytes(number) for number in range(20)}
     for key, body in bodies.items():
-        store.put_new(bucket, key, body)
+        put(bucket, key, body)
     listed = list(store.list_objects(bucket, page))
 
     assert [stored.key for stored in listed] == sorted(bodies)
@@ -61,7 +66,7 @@ def test_every_object_is_listed_once_whatever_the_page(bucket: Store, page: int)
 
 def test_odd_keys_come_back_as_they_are(bucket: Store) -> None:
     for key in ODD_KEYS:
-        store.put_new(bucket, key, key.encode())
+        put(bucket, key, key.encode())
     listed = list(store.list_objects(bucket))
 
     assert sorted(stored.key for stored in listed) == sorted(ODD_KEYS)
@@ -70,39 +75,48 @@ def test_odd_keys_come_back_as_they_are(bucket: Store) -> None:
 
 def test_objects_outside_the_prefix_are_not_seen(bucket: Store) -> None:
     for prefix in (bucket.prefix, bucket.prefix.rstrip("/") + "0/", f"other/{bucket.prefix}"):
-        overwrite(replace(bucket, prefix=prefix), "1.jpeg", b"photo")
+        put(replace(bucket, prefix=prefix), "1.jpeg", b"photo")
 
     assert only(bucket).key == "1.jpeg"
 
 
 @pytest.mark.parametrize("body", [b"", b"photo", bytes(range(256)) * 5000])
 def test_what_was_put_is_got(bucket: Store, body: bytes) -> None:
-    store.put_new(bucket, "1.jpeg", body)
+    put_new(bucket, "1.jpeg", body)
 
     assert store.get(bucket, only(bucket)) == body
 
 
 @pytest.mark.parametrize("body", [b"photo", b"other", b""])
 def test_a_taken_key_is_never_written_over(bucket: Store, body: bytes) -> None:
-    store.put_new(bucket, "1.jpeg", b"photo")
+    put_new(bucket, "1.jpeg", b"photo")
     with pytest.raises(ObjectExists, match=r"1\.jpeg stands in s3://"):
-        store.put_new(bucket, "1.jpeg", body)
+        put_new(bucket, "1.jpeg", body)
 
     assert store.get(bucket, only(bucket)) == b"photo"
 
 
+def test_what_is_not_what_ingest_had_put_is_refused(bucket: Store) -> None:
+    """A copy that keeps the metadata and has an etag and a length of its own, and other bytes."""
+    bucket.client.put_object(Bucket=bucket.bucket, Key=f"{bucket.prefix}1.jpeg", Body=b"other",
+                             Metadata={"sha256": sha256(b"photo").hexdigest()})
+
+    with pytest.raises(ServerError, match=r"1\.jpeg is not what ingest had put"):
+        store.get(bucket, only(bucket))
+
+
 @pytest.mark.parametrize("body", [b"other", b"phot", b""])
 def test_an_object_that_was_replaced_is_not_got(bucket: Store, body: bytes) -> None:
-    store.put_new(bucket, "1.jpeg", b"photo")
+    put_new(bucket, "1.jpeg", b"photo")
     stored = only(bucket)
-    overwrite(bucket, "1.jpeg", body)
+    put(bucket, "1.jpeg", body)
 
     with pytest.raises(ObjectChanged, match=r"1\.jpeg in s3://.* is not what was listed"):
         store.get(bucket, stored)
 
 
 def test_an_object_that_was_deleted_is_not_got(bucket: Store) -> None:
-    store.put_new(bucket, "1.jpeg", b"photo")
+    put_new(bucket, "1.jpeg", b"photo")
     stored = only(bucket)
     bucket.client.delete_object(Bucket=bucket.bucket, Key=bucket.prefix + stored.key)
 
@@ -112,7 +126,7 @@ def test_an_object_that_was_deleted_is_not_got(bucket: Store) -> None:
 
 
 def test_an_object_of_another_length_than_listed_is_refused(bucket: Store) -> None:
-    store.put_new(bucket, "1.jpeg", b"photo")
+    put_new(bucket, "1.jpeg", b"photo")
 
     with pytest.raises(ServerError, match=r"1\.jpeg has 5 bytes; 6 were listed"):
         store.get(bucket, replace(only(bucket), bytes=6))
@@ -133,7 +147,7 @@ def break_bodies(bucket: Store, monkeypatch: pytest.MonkeyPatch, times: int) -> 
 
 
 def test_a_body_that_breaks_off_is_asked_for_again(bucket: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    store.put_new(bucket, "1.jpeg", bytes(100_000))
+    put_new(bucket, "1.jpeg", bytes(100_000))
     break_bodies(bucket, monkeypatch, store.BODY_ATTEMPTS - 1)
 
     assert store.get(bucket, only(bucket)) == bytes(100_000)
@@ -141,7 +155,7 @@ def test_a_body_that_breaks_off_is_asked_for_again(bucket: Store, monkeypatch: p
 
 def test_a_body_that_keeps_breaking_off_is_an_error_that_names_it(bucket: Store,
                                                                   monkeypatch: pytest.MonkeyPatch) -> None:
-    store.put_new(bucket, "1.jpeg", bytes(100_000))
+    put_new(bucket, "1.jpeg", bytes(100_000))
     break_bodies(bucket, monkeypatch, store.BODY_ATTEMPTS)
 
     with pytest.raises(ServerError, match=r"1\.jpeg did not arrive whole in 4 attempts"):
@@ -163,9 +177,9 @@ def test_an_object_put_in_parts_is_got(bucket: Store) -> None:
 
 def test_a_bucket_with_versions_lists_the_latest_and_keeps_what_was_listed(versioned: Store) -> None:
     for key in ("1.jpeg", "2.jpeg"):
-        overwrite(versioned, key, b"old")
+        put(versioned, key, b"old")
     old, other = store.list_objects(versioned)
-    overwrite(versioned, "1.jpeg", b"new")
+    put(versioned, "1.jpeg", b"new")
     versioned.client.delete_object(Bucket=versioned.bucket, Key=f"{versioned.prefix}2.jpeg")
     new = only(versioned)
 
@@ -177,7 +191,7 @@ def test_a_bucket_with_versions_lists_the_latest_and_keeps_what_was_listed(versi
 def test_objects_from_before_a_bucket_kept_versions_are_listed(versioned: Store) -> None:
     plain = replace(versioned, bucket=f"plain-{secrets.token_hex(4)}")
     plain.client.create_bucket(Bucket=plain.bucket)
-    overwrite(plain, "1.jpeg", b"photo")
+    put(plain, "1.jpeg", b"photo")
     plain.client.put_bucket_versioning(Bucket=plain.bucket, VersioningConfiguration={"Status": "Enabled"})
 
     assert only(plain).version_id == ""
@@ -229,3 +243,40 @@ def test_without_credentials_the_variables_are_named(monkeypatch: pytest.MonkeyP
         monkeypatch.delenv(name)
 
     assert "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set" in refusal(SettingsError)
+
+
+def test_a_listing_is_whole_just_below_at_and_above_a_thousand_keys(bucket: Store) -> None:
+    """A thousand are what S3 answers at most. Each prefix here holds one key more than the one inside it."""
+    held = ["1.jpeg", "1/1.jpeg", *(f"1/1/{number}.jpeg" for number in range(999))]
+    with ThreadPoolExecutor(16) as threads:
+        list(threads.map(lambda key: put(bucket, key, b""), held))
+    for prefix, count in (("1/1/", 999), ("1/", 1000), ("", 1001)):
+        inside = replace(bucket, prefix=bucket.prefix + prefix)
+        expected = sorted(key.removeprefix(prefix) for key in held if key.startswith(prefix))
+
+        assert len(expected) == count
+        for page in (1000, 7):
+            assert sorted(stored.key for stored in store.list_objects(inside, page)) == expected
+
+
+def test_strange_keys_are_listed_whole_where_a_page_ends_at_each(bucket: Store) -> None:
+    """The last key of a page travels back to the server, which has to find its place again."""
+    strange = ["1.jpeg\n", "\t.jpeg", " 1.jpeg", "1.jpeg ", "%2F", "%", "+", "a+b c", "?a=b&c", "#", "*", "~", "é",
+               "e\u0301", "\uff11.jpeg", "\U0001f600.jpeg"]
+    for key in strange:
+        put(bucket, key, b"")
+
+    assert sorted(stored.key for stored in store.list_objects(bucket, page=1)) == sorted(strange)
+
+
+@pytest.mark.parametrize("page", [1000, 3, 2, 1])
+def test_the_latest_version_is_listed_wherever_a_page_ends(versioned: Store, page: int) -> None:
+    for number in range(4):
+        for version in range(number + 1):
+            put(versioned, f"{number}.jpeg", bytes(10 * number + version))
+    for number in (0, 2):
+        versioned.client.delete_object(Bucket=versioned.bucket, Key=f"{versioned.prefix}{number}.jpeg")
+    put(versioned, "2.jpeg", bytes(99))
+
+    assert [(stored.key, stored.bytes) for stored in store.list_objects(versioned, page)] == [
+        ("1.jpeg", 11), ("2.jpeg", 99), ("3.jpeg", 33)]
