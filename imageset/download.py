@@ -34,6 +34,8 @@ REFUSALS = {401: "forbidden", 403: "forbidden", 404: "not_found", 410: "gone", 4
 THROTTLING = {429, 503}
 MOVED = {301, 302, 303, 307, 308}
 USER_AGENT = "imageset"
+URL = re.compile(r"(?P<base>https?://([^/?#\x00-\x1f\x7f]*@)?(\[[0-9a-f:.]+\]|[^]/?#@:[\x00-\x1f\x7f]+)(:[0-9]*)?)"
+                 r"(?P<rest>([/?#][^\x00-\x1f\x7f]*)?)", re.IGNORECASE)
 RESERVED = ":/?#[]@!$&'()*+,;=%"  # RFC 3986, and the percent sign of what is encoded already
 # Directives of X-Robots-Tag that have a value after a colon, where other names before a colon are robots.
 VALUED_ROBOTS_TAGS = {"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"}
@@ -85,13 +87,9 @@ class Web:
     async def __aexit__(self, *error: object) -> None:
         await self.session.close()
 
-    def host(self, url: str) -> Host:
-        """Return what is known of a url's host; bad urls share one without a name."""
-        try:
-            target = parse(url)
-            name = f"{target.raw_host}:{target.port}"
-        except Refused:
-            name = ""
+    def host(self, target: yarl.URL) -> Host:
+        """Return what is known of a url's host."""
+        name = f"{target.raw_host}:{target.port}"
         if name not in self.hosts:
             self.hosts[name] = Host(name, self.connections_per_host, BYTES_OF_A_HOST)
         return self.hosts[name]
@@ -114,7 +112,7 @@ async def download(web: Web, url: str) -> AsyncIterator[Body]:
     """
     async with AsyncExitStack() as held:
         for _ in range(1 + REDIRECTS):
-            async with ask(web, url) as exchange:
+            async with ask(web, parse(url)) as exchange:
                 location = exchange.answer.headers.get("Location")
                 if exchange.answer.status in MOVED and location is not None:
                     url = join(url, location)
@@ -132,18 +130,18 @@ def parse(url: str) -> yarl.URL:
 
     What a url cannot hold, spaces and other alphabets, is encoded, and nothing else.
     """
+    parts = URL.fullmatch(url)
     try:
-        parts = re.fullmatch(r"(https?://(?:[^/?#]*@)?([^/?#@]*))([^\x00-\x1f\x7f]*)", url, re.IGNORECASE)
-        if parts is None or not re.fullmatch(r"(\[.*\]|[^:]*)(:[0-9]+)?", parts[2]):
+        if parts is None:
             raise ValueError("not a url of the web")
-        base = yarl.URL(parts[1])
-        if not re.fullmatch(r"[a-z0-9_.-]+|[0-9a-f:.]+(%.+)?", base.raw_host or ""):
+        base = yarl.URL(parts["base"])
+        if not re.fullmatch(r"[a-z0-9_.-]{1,253}|[0-9a-f:.]*:[0-9a-f:.]*", base.raw_host or ""):
             raise ValueError("neither a name nor an address")
         if not base.port or (base.port < 1024 and base.port not in (80, 443)):
             raise ValueError("a port of another protocol")
-        rest = quote(parts[3], safe=RESERVED, errors="surrogateescape")
+        rest = quote(parts["rest"], safe=RESERVED, errors="surrogateescape")
         return yarl.URL(f"{base.scheme}://{base.raw_authority}{rest}", encoded=True)
-    except ValueError:
+    except (ValueError, IndexError):  # yarl's, for brackets in a user's name
         raise Refused("bad_url") from None
 
 
@@ -155,12 +153,12 @@ def join(url: str, location: str) -> str:
 
 
 @asynccontextmanager
-async def ask(web: Web, url: str) -> AsyncIterator[Exchange]:
+async def ask(web: Web, target: yarl.URL) -> AsyncIterator[Exchange]:
     """Yield the exchange when the answer's headers are there; its host learns how all of it went.
 
     Raises Refused for what cannot be asked, Unreachable for what fails, be it in the context.
     """
-    target, host = parse(url), web.host(url)
+    host = web.host(target)
     try:
         # The clock starts when the turn has come.
         async with host.turn() as wave, asyncio.timeout(SECONDS_PER_REQUEST) as clock:
@@ -176,13 +174,15 @@ async def ask(web: Web, url: str) -> AsyncIterator[Exchange]:
                 host.answered(wave, latency)
     except HostGivenUp:
         raise Unreachable(f"{host.name}: {host.trouble}", final=True) from None
-    except ValueError:  # what aiohttp and the idna codec say of hosts that are no names, such as 127.1 and a..b
+    except aiohttp.InvalidURL:  # such as 127.1
         raise Refused("bad_url") from None
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, AddressRefused):
             raise Refused("private_address") from None
         host.failed(wave, type(error).__name__)
         raise Unreachable(f"{host.name}: {host.trouble}") from None
+    except ValueError:  # the idna codec's of a..b, aiohttp's of a colon in a user's name
+        raise Refused("bad_url") from None
 
 
 def check_status(host: Host, wave: int, answer: aiohttp.ClientResponse) -> None:
@@ -231,7 +231,7 @@ def robots_tags(headers: list[str]) -> set[str]:
         agent = ""
         for piece in header.lower().split(","):
             name, colon, rest = (part.strip() for part in piece.partition(":"))
-            if colon and name not in VALUED_ROBOTS_TAGS:
+            if colon and name not in VALUED_ROBOTS_TAGS and re.fullmatch(r"[\w*.-]+", name):
                 agent, name = name, rest
             if agent in ("", "*", USER_AGENT):
                 tags |= {"noindex", "nofollow"} if name == "none" else {name}

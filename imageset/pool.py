@@ -59,11 +59,16 @@ def isolated(workers: int, max_bytes: int) -> Iterator[ProcessPool]:
     # Each spawned worker would import the stage with all that it imports, 100 MB and a second that it does not need.
     # multiprocessing leaves out a package's __main__.
     main.__spec__ = ModuleSpec("imageset.__main__", None)
+    pool = ProcessPool(workers, initializer=prepare_worker, initargs=(max_bytes,),
+                       context=multiprocessing.get_context("spawn"))
     try:
-        with ProcessPool(workers, initializer=prepare_worker, initargs=(max_bytes,),
-                         context=multiprocessing.get_context("spawn")) as pool:
-            yield pool
+        yield pool
+        pool.close()  # type: ignore[no-untyped-call]
+    except BaseException:
+        pool.stop()  # type: ignore[no-untyped-call]
+        raise
     finally:
+        pool.join()
         main.__spec__ = spec
 
 
@@ -72,6 +77,8 @@ def prepare_worker(max_bytes: int = 0) -> None:
     if max_bytes:
         resource.setrlimit(resource.RLIMIT_DATA, (max_bytes, max_bytes))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # pebble handles it in Python, which a worker that hangs in C never gets to.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     process.die_with_parent()
     parent = multiprocessing.parent_process()
     if parent is not None and parent.pid != os.getppid():  # it ended before the kernel was asked

@@ -15,7 +15,7 @@ from pebble import ProcessExpired, ProcessPool
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from imageset import decode, keys, params, pool, progress, settings, stage, store, tables
-from imageset.download import REFUSALS, Body, Refused, Unreachable, Web, download
+from imageset.download import REFUSALS, Body, Refused, Unreachable, Web, download, parse
 from imageset.errors import DataError, ParamsError, ServerError
 from imageset.hosts import Host
 from imageset.sections import IngestParams
@@ -112,7 +112,10 @@ async def ingest_all(photos: list[Photo], means: Means) -> AsyncIterator[Outcome
     """Yield the outcome of every photo as it comes; no host's photos keep those of another waiting."""
     queues: defaultdict[Host, deque[Photo]] = defaultdict(deque)
     for photo in photos:
-        queues[means.web.host(photo.image_url)].append(photo)
+        try:
+            queues[means.web.host(parse(photo.image_url))].append(photo)
+        except Refused as refusal:
+            yield Outcome(photo, str(refusal))
     at_work: Counter[Host] = Counter()
     in_turn = dict.fromkeys(queues)  # an ordered set of the hosts that may have room for one more photo
     running: dict[asyncio.Task[Outcome], Host] = {}
