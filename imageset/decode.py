@@ -1,5 +1,6 @@
 """Bytes of strangers -> an upright RGB image, or a reason why not."""
 
+import hashlib
 import io
 import struct
 import warnings
@@ -45,13 +46,13 @@ def decode(data: bytes, max_pixels: int) -> Image.Image:
         raise Undecodable("decoder_memory") from None
 
 
-def fault(data: bytes, max_pixels: int) -> str:
-    """Return why the bytes are not a photo, "" when they are one. What the main process asks a worker process."""
+def check(data: bytes, max_pixels: int) -> tuple[str, str]:
+    """Return why the bytes are not a photo, "" when they are one, and their sha256. Made for worker processes."""
     try:
         decode(data, max_pixels)
     except Undecodable as error:
-        return error.reason
-    return ""
+        return error.reason, ""
+    return "", hashlib.sha256(data).hexdigest()
 
 
 def begins_like_photo(head: bytes) -> bool:

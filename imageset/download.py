@@ -3,13 +3,11 @@
 import asyncio
 import datetime
 import email.utils
-import hashlib
 import re
-import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote, urljoin
 
 import aiohttp
@@ -21,7 +19,8 @@ from imageset.budget import Budget
 from imageset.hosts import Host, HostGivenUp
 
 SECONDS_TO_CONNECT = 10.0
-SECONDS_PER_REQUEST = 30.0  # for the whole of it: connect, headers and body
+SECONDS_TO_ANSWER = 15.0  # to the end of the headers
+SECONDS_PER_REQUEST = 30.0  # for the whole of it
 REDIRECTS = 5
 BYTES_IN_HAND = 64_000_000  # of all bodies together, from their headers' arrival until nobody needs them
 BYTES_OF_A_HOST = 24_000_000  # of these; a few hosts that trickle are not to hold them all
@@ -51,13 +50,6 @@ class Unreachable(Exception):
     def __init__(self, trouble: str, final: bool = False) -> None:
         super().__init__(trouble)
         self.final = final
-
-
-class Body(NamedTuple):
-    """What came: the bytes, and their sha256 as they came."""
-
-    content: bytes
-    sha256: str
 
 
 class Web:
@@ -105,7 +97,7 @@ class Exchange:
 
 
 @asynccontextmanager
-async def download(web: Web, url: str) -> AsyncIterator[Body]:
+async def download(web: Web, url: str) -> AsyncIterator[bytes]:
     """Yield the body behind a url; its bytes count as bytes in hand until the context ends.
 
     Raises Refused or Unreachable.
@@ -161,10 +153,11 @@ async def ask(web: Web, target: yarl.URL) -> AsyncIterator[Exchange]:
     host = web.host(target)
     try:
         # The clock starts when the turn has come.
-        async with host.turn() as wave, asyncio.timeout(SECONDS_PER_REQUEST) as clock:
-            started = time.monotonic()
+        async with host.turn() as wave, asyncio.timeout(SECONDS_TO_ANSWER) as clock:
+            started = asyncio.get_running_loop().time()
             async with web.session.get(target, allow_redirects=False) as answer:
-                latency = time.monotonic() - started
+                latency = asyncio.get_running_loop().time() - started
+                clock.reschedule(started + SECONDS_PER_REQUEST)
                 check_status(host, wave, answer)
                 try:
                     yield Exchange(host, answer, clock)
@@ -238,24 +231,23 @@ def robots_tags(headers: list[str]) -> set[str]:
     return tags - VALUED_ROBOTS_TAGS
 
 
-async def read(exchange: Exchange, web: Web, held: AsyncExitStack) -> Body:
+async def read(exchange: Exchange, web: Web, held: AsyncExitStack) -> bytes:
     """Return an answer's body; `held` gives back the bytes in hand. Raises Refused."""
     answer = exchange.answer
     paid = answer.content_length if answer.content_length is not None else UNDECLARED_BYTES
     await wait(exchange, held, exchange.host.bytes.take(paid))
     await wait(exchange, held, web.bytes.take(paid))
-    body, digest = bytearray(), hashlib.sha256()
+    body = bytearray()
     async for piece in answer.content.iter_any():
         seen = len(body)
         body += piece
-        digest.update(piece)
         if seen < decode.HEAD_BYTES <= len(body) and not decode.begins_like_photo(bytes(body[:decode.HEAD_BYTES])):
             raise Refused("not_an_image")
         if len(body) > web.max_bytes:
             raise Refused("too_large")
         if seen <= paid < len(body):  # it had declared nothing, and is large
             await wait(exchange, held, web.undeclared)
-    return Body(bytes(body), digest.hexdigest())
+    return bytes(body)
 
 
 async def wait(exchange: Exchange, held: AsyncExitStack, place: AbstractAsyncContextManager[Any]) -> None:

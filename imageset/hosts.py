@@ -19,7 +19,8 @@ ROUNDS_TO_MEASURE = 30  # then the best latency is measured anew, at half the li
 FAILURES_TO_OPEN = 5
 FIRST_PAUSE = 1.0  # seconds; each pause without an answer since is twice as long
 LONGEST_PAUSE = 60.0  # seconds; Retry-After is obeyed up to that
-PAUSES = 5
+PAUSES = 5  # without an answer, and the host is given up; sooner, when it has never answered
+PAUSES_OF_A_STRANGER = 2
 
 
 class HostGivenUp(Exception):
@@ -41,6 +42,7 @@ class Host:
         self.failures = 0
         self.trouble = ""
         self.pauses = 0
+        self.has_answered = False
         self.starting = True
         self.best_latency = float("inf")
         self.limit_after_measuring = 0
@@ -49,7 +51,7 @@ class Host:
 
     @property
     def given_up(self) -> bool:
-        return self.pauses > PAUSES
+        return self.pauses > (PAUSES if self.has_answered else PAUSES_OF_A_STRANGER)
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[int]:
@@ -65,6 +67,7 @@ class Host:
         """Note a whole answer, which began so many seconds after its request; adapt once in `limit` of them."""
         if wave != self.wave:
             return
+        self.has_answered = True
         self.failures = self.pauses = 0
         self.round.append(latency)
         if len(self.round) < self.limit:

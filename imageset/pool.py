@@ -62,6 +62,7 @@ def isolated(workers: int, max_bytes: int) -> Iterator[ProcessPool]:
     pool = ProcessPool(workers, initializer=prepare_worker, initargs=(max_bytes,),
                        context=multiprocessing.get_context("spawn"))
     try:
+        pool.schedule(bool)  # starts the workers now, not with the first task
         yield pool
         pool.close()  # type: ignore[no-untyped-call]
     except BaseException:

@@ -15,7 +15,7 @@ from pebble import ProcessExpired, ProcessPool
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from imageset import decode, keys, params, pool, progress, settings, stage, store, tables
-from imageset.download import REFUSALS, Body, Refused, Unreachable, Web, download, parse
+from imageset.download import REFUSALS, Refused, Unreachable, Web, download, parse
 from imageset.errors import DataError, ParamsError, ServerError
 from imageset.hosts import Host
 from imageset.sections import IngestParams
@@ -40,13 +40,10 @@ REASONS = DEFINITE | BY_PARAMS | PASSING
 class Photo(NamedTuple):
     """One photo to fetch."""
 
+    key: str
     product_id: int
     position: int
     image_url: str
-
-    @property
-    def key(self) -> str:
-        return keys.object_key(self.product_id, self.position)
 
 
 @dataclass(frozen=True)
@@ -78,8 +75,8 @@ async def ingest_photo(photo: Photo, means: Means) -> Outcome:
         async for attempt in retrying:
             with attempt:
                 async with download(means.web, photo.image_url) as body:
-                    await check(body, means)
-                    await put(photo, body, means)
+                    sha256 = await check(body, means)
+                    await put(photo, body, sha256, means)
     except Refused as refusal:
         return Outcome(photo, str(refusal))
     except Unreachable as failure:
@@ -87,23 +84,24 @@ async def ingest_photo(photo: Photo, means: Means) -> Outcome:
     return Outcome(photo, "")
 
 
-async def check(body: Body, means: Means) -> None:
-    """Decode a photo to its last pixel, in a process that nobody misses. Raises Refused."""
-    decoding = means.decoders.schedule(decode.fault, (body.content, means.max_pixels), timeout=SECONDS_TO_DECODE)
+async def check(body: bytes, means: Means) -> str:
+    """Decode a photo to its last pixel, in a process that nobody misses, and return its sha256. Raises Refused."""
+    checking = means.decoders.schedule(decode.check, (body, means.max_pixels), timeout=SECONDS_TO_DECODE)
     try:
-        reason = await asyncio.wrap_future(decoding)
+        reason, sha256 = await asyncio.wrap_future(checking)
     except ProcessExpired:
-        reason = "decoder_crash"
+        raise Refused("decoder_crash") from None
     except TimeoutError:
-        reason = "decoder_timeout"
+        raise Refused("decoder_timeout") from None
     if reason:
         raise Refused(reason)
+    return sha256
 
 
-async def put(photo: Photo, body: Body, means: Means) -> None:
+async def put(photo: Photo, body: bytes, sha256: str, means: Means) -> None:
     """Put a photo into the bucket; one that another run has put meanwhile stays as it is."""
     try:
-        await store.put_new(means.uploads, means.bucket, photo.key, body.content, body.sha256)
+        await store.put_new(means.uploads, means.bucket, photo.key, body, sha256)
     except store.ObjectExists:
         return
 
@@ -197,13 +195,13 @@ async def fetch(bucket: Store, photos: list[Photo], limits: IngestParams, refusa
 
 def ingest(bucket: Store, photos: list[Photo], limits: IngestParams, refusals: Refusals) -> dict[str, str]:
     """Return the reason, "" for done, of each photo by key. Raises ServerError while photos are pending."""
-    present = {stored.key: stored.bytes for stored in store.list_objects(bucket)}
     known = refusals.reasons()
     reasons = {photo.key: known[photo.key, photo.image_url] for photo in photos
                if (photo.key, photo.image_url) in known}
+    wanted = {photo.key for photo in photos}
     # The bucket over the journal: a photo that another system put there is there, whatever its url once answered.
-    reasons |= {photo.key: "too_large" if present[photo.key] > limits.max_bytes else "" for photo in photos
-                if photo.key in present}
+    reasons |= {stored.key: "too_large" if stored.bytes > limits.max_bytes else ""
+                for stored in store.list_objects(bucket) if stored.key in wanted}
     missing = [photo for photo in photos if photo.key not in reasons]
     print(f"ingest: {len(photos)} photos, {len(photos) - len(missing)} known before, {len(missing)} to ask for",
           flush=True)
@@ -240,7 +238,8 @@ def main(listings_csv: Path, ingest_csv: Path, *, retry: tuple[str, ...] = ()) -
     if unknown := set(retry) - DEFINITE - BY_PARAMS:
         raise ParamsError(f"--retry {min(unknown)}: expected one of {', '.join(sorted(DEFINITE | BY_PARAMS))}")
     listings = tables.read(listings_csv, tables.LISTINGS)
-    photos = [Photo(*row) for row in listings.itertuples(index=False, name=None)] if limits.enabled else []
+    photos = [Photo(keys.object_key(product_id, position), product_id, position, url)
+              for product_id, position, url in listings.itertuples(index=False, name=None)] if limits.enabled else []
     reasons: dict[str, str] = {}
     if photos:
         with closing(Refusals(settings.cache_directory() / "ingest.sqlite", limits)) as refusals:

@@ -3,7 +3,6 @@
 import asyncio
 import datetime
 import email.utils
-import hashlib
 import ssl
 import subprocess
 import time
@@ -17,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imageset import download, hosts
-from imageset.download import Body, Refused, Unreachable, Web
+from imageset.download import Refused, Unreachable, Web
 from tests.conftest import jpeg, plain_image
 
 PHOTO = jpeg(plain_image())
@@ -136,7 +135,7 @@ def new_web(*ports: int, connections: int = 1, max_bytes: int = BYTES_IN_HAND) -
     return Web(frozenset(("127.0.0.1", port) for port in ports), connections, max_bytes, frozenset({"noai", "noindex"}))
 
 
-async def outcome(web: Web, url: str) -> Body | str:
+async def outcome(web: Web, url: str) -> bytes | str:
     """Return the body behind a url, or what is said in its place."""
     try:
         async with download.download(web, url) as body:
@@ -162,14 +161,8 @@ def ask(host: RawHost, path: str = "/photo", max_bytes: int = BYTES_IN_HAND) -> 
             second = await outcome(web, f"http://127.0.0.1:{port}/everything")
             download.SECONDS_PER_REQUEST = patience
 
-            assert isinstance(second, Body), second
-            assert second.content == everything
-
-            if isinstance(first, str):
-                return first
-
-            assert first.sha256 == hashlib.sha256(first.content).hexdigest()
-            return first.content
+            assert second == everything
+            return first
 
     return asyncio.run(main())
 
@@ -408,7 +401,7 @@ def test_the_sum_is_that_of_the_bytes() -> None:
         async with host.serving() as port, new_web(port) as web:
             body = await outcome(web, f"http://127.0.0.1:{port}/photo")
 
-        assert body == Body(PHOTO, hashlib.sha256(PHOTO).hexdigest())
+        assert body == PHOTO
 
     asyncio.run(main())
 
@@ -491,7 +484,7 @@ def test_a_redirect_leads_to_another_host(make: str) -> None:
             there.answers["/photo"] = whole()
             body = await outcome(web, f"http://127.0.0.1:{port}/photo")
 
-        assert isinstance(body, Body)
+        assert isinstance(body, bytes)
         assert (here.asked, there.asked) == (["/photo"], ["/photo"])
 
     asyncio.run(main())
@@ -629,7 +622,7 @@ def test_a_user_in_the_url_is_taken_or_refused(user: str) -> None:
         async with host.serving() as port, new_web(port) as web:
             result = await outcome(web, f"http://{user}@127.0.0.1:{port}/photo")
 
-        assert isinstance(result, Body) or result == "bad_url"
+        assert isinstance(result, bytes) or result == "bad_url"
 
     asyncio.run(main())
 
@@ -820,10 +813,10 @@ def test_many_bodies_share_the_bytes_there_are_to_have_in_hand(monkeypatch: pyte
         async def one(web: Web, url: str) -> None:
             nonlocal in_hand, most, taken
             async with download.download(web, url) as body:
-                in_hand += len(body.content)
+                in_hand += len(body)
                 most = max(most, in_hand)
                 await asyncio.sleep(0.005)
-                in_hand -= len(body.content)
+                in_hand -= len(body)
                 taken += 1
 
         async with asyncio.timeout(60), host.serving() as port, new_web(port, connections=8) as web:
@@ -849,7 +842,7 @@ def test_large_bodies_of_undeclared_length_come_one_at_a_time(answer: bytes | An
         async def one(web: Web, url: str) -> None:
             size = url.rpartition("/")[2]
             async with download.download(web, url) as body:
-                assert len(body.content) == (len(LARGE) if size == "large" else len(PHOTO))
+                assert len(body) == (len(LARGE) if size == "large" else len(PHOTO))
 
                 in_hand[size] += 1
                 most[size] = max(most[size], in_hand[size])
@@ -904,7 +897,7 @@ def waits_off_the_clock(monkeypatch: pytest.MonkeyPatch, answer: bytes) -> None:
                         stopped.append(clock.when() is None)
                 body = await second
 
-        assert isinstance(body, Body), body
+        assert isinstance(body, bytes), body
         assert stopped == [True] * 10
 
     asyncio.run(main())
@@ -946,7 +939,7 @@ def test_a_host_that_declares_much_and_sends_nothing_keeps_nobody_else_waiting(d
                     task.cancel()
                 await asyncio.gather(*hanging, return_exceptions=True)
 
-        assert isinstance(body, Body)
+        assert isinstance(body, bytes)
 
     asyncio.run(main())
 
@@ -965,6 +958,6 @@ def test_a_photo_that_nobody_wants_any_more_leaves_nothing_behind() -> None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
 
-                assert isinstance(await outcome(web, f"http://127.0.0.1:{port}/good"), Body)
+                assert isinstance(await outcome(web, f"http://127.0.0.1:{port}/good"), bytes)
 
     asyncio.run(main())

@@ -255,13 +255,13 @@ def test_a_definite_answer_refuses_the_photo(answer: Answer, reason: str, projec
     assert contents(bucket) == {}
 
 
-def planted_fault(data: bytes, max_pixels: int) -> str:
-    """Do as decode.fault does, but for photos that say what is to become of their decoder."""
+def check_or_fall(data: bytes, max_pixels: int) -> tuple[str, str]:
+    """Do as decode.check does, but for photos that say what is to become of their decoder."""
     if data.endswith(b"crash"):
         os.kill(os.getpid(), signal.SIGSEGV)
     if data.endswith(b"hang"):
         time.sleep(600)
-    return decode.fault(data, max_pixels)
+    return decode.check(data, max_pixels)
 
 
 @pytest.mark.usefixtures("any_share")
@@ -269,7 +269,7 @@ def test_every_reason_of_the_closed_list_comes_from_a_real_answer(
         project: Path, bucket: Store, host: PhotoHost, dead_host: str, edit_params: Edit,
         monkeypatch: pytest.MonkeyPatch) -> None:
     edit_params("unreachable: fail", "unreachable: reject")
-    monkeypatch.setattr(decode, "fault", planted_fault)
+    monkeypatch.setattr(decode, "check", check_or_fall)
     monkeypatch.setattr(ingest, "SECONDS_TO_DECODE", 5.0)
     monkeypatch.setattr(ingest, "BYTES_TO_DECODE", 200_000_000)
     answers = DEFINITE | {
