@@ -1,6 +1,7 @@
 """The edge of every stage: paths from the command line, one run at a time, one line for an error."""
 
 import argparse
+import gc
 import inspect
 import signal
 import sqlite3
@@ -28,6 +29,7 @@ def run(name: str, main: Callable[..., None]) -> None:
     try:
         settings.load()
         with files.lock(settings.cache_directory() / f"{name}.lock"):
+            gc.freeze()  # what the imports have made stays: no collection need look at it, nor the interpreter's end
             main(*paths, **options)
     except ImagesetError as error:
         print(f"{name}: {error}", file=sys.stderr)
