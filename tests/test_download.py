@@ -128,6 +128,7 @@ def little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """A request has a tenth of a second. Only for answers that fail, since a busy machine may take longer."""
+    monkeypatch.setattr(download, "SECONDS_TO_ANSWER", 0.1)
     monkeypatch.setattr(download, "SECONDS_PER_REQUEST", 0.1)
 
 
@@ -871,7 +872,7 @@ def test_waiting_with_a_large_body_of_undeclared_length_is_no_failure_of_the_hos
 
 def waits_off_the_clock(monkeypatch: pytest.MonkeyPatch, answer: bytes) -> None:
     """Fetch a photo while another one holds what it needs, and see that its clock does not run meanwhile."""
-    monkeypatch.setattr(download, "SECONDS_PER_REQUEST", 1234.0)
+    monkeypatch.setattr(download, "SECONDS_TO_ANSWER", 1234.0)
     clocks: list[asyncio.Timeout] = []
     original = asyncio.timeout
 

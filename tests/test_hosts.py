@@ -18,7 +18,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imageset import hosts
-from imageset.hosts import FAILURES_TO_OPEN, FIRST_LIMIT, FIRST_PAUSE, LONGEST_PAUSE, PAUSES, HostGivenUp
+from imageset.hosts import (
+    FAILURES_TO_OPEN,
+    FIRST_LIMIT,
+    FIRST_PAUSE,
+    LONGEST_PAUSE,
+    PAUSES,
+    PAUSES_OF_A_STRANGER,
+    HostGivenUp,
+)
 
 
 class Clock(selectors.DefaultSelector):
@@ -56,10 +64,11 @@ def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 
 class Host(hosts.Host):
-    """A host that counts the requests that have their turn."""
+    """A host that has answered before, and counts the requests that have their turn."""
 
     def __init__(self, name: str, most: int) -> None:
         super().__init__(name, most, most_bytes=1)
+        self.has_answered = True
         self.asking = 0
 
     @asynccontextmanager
@@ -445,6 +454,26 @@ def test_each_pause_is_twice_as_long_and_after_the_last_all_who_wait_are_told() 
 
         with pytest.raises(HostGivenUp):
             await ask(host, answer())
+
+    run(main)
+
+
+async def fail_for_ever(host: Host) -> None:
+    while True:
+        await ask(host, fail)
+
+
+def test_a_host_that_has_never_answered_is_given_up_sooner() -> None:
+    async def main() -> None:
+        seconds = {}
+        for has_answered in (True, False):
+            host, started = Host("a:80", most=4), now()
+            host.has_answered = has_answered
+            with pytest.raises(HostGivenUp):
+                await fail_for_ever(host)
+            seconds[has_answered] = round(now() - started)
+
+        assert seconds == {True: 2**PAUSES - 1, False: 2**PAUSES_OF_A_STRANGER - 1}
 
     run(main)
 
