@@ -79,9 +79,8 @@ class Web:
     async def __aexit__(self, *error: object) -> None:
         await self.session.close()
 
-    def host(self, target: yarl.URL) -> Host:
-        """Return what is known of a url's host."""
-        name = f"{target.raw_host}:{target.port}"
+    def host(self, name: str) -> Host:
+        """Return what is known of a host."""
         if name not in self.hosts:
             self.hosts[name] = Host(name, self.connections_per_host, BYTES_OF_A_HOST)
         return self.hosts[name]
@@ -137,6 +136,11 @@ def parse(url: str) -> yarl.URL:
         raise Refused("bad_url") from None
 
 
+def host_name(target: yarl.URL) -> str:
+    """Return the name that stands for a url's host, with its port: "shop.example:80"."""
+    return f"{target.raw_host}:{target.port}"
+
+
 def join(url: str, location: str) -> str:
     try:
         return urljoin(url, location)
@@ -150,7 +154,7 @@ async def ask(web: Web, target: yarl.URL) -> AsyncIterator[Exchange]:
 
     Raises Refused for what cannot be asked, Unreachable for what fails, be it in the context.
     """
-    host = web.host(target)
+    host = web.host(host_name(target))
     try:
         # The clock starts when the turn has come.
         async with host.turn() as wave, asyncio.timeout(SECONDS_TO_ANSWER) as clock:

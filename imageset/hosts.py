@@ -100,6 +100,7 @@ class Host:
     def throttled(self, wave: int, trouble: str, retry_after: float | None) -> None:
         """Note a 429 or 503 and the seconds it asks to wait; fewer requests, after a pause."""
         self.trouble = trouble
+        self.has_answered = True
         if retry_after is not None:
             self.resume_at = max(self.resume_at, time.monotonic() + min(retry_after, LONGEST_PAUSE))
         if wave == self.wave:

@@ -1,9 +1,7 @@
 """Listings and the web -> the bucket, and data/ingest.csv: how each photo ended. Fetches only what the bucket lacks."""
 
 import asyncio
-import sqlite3
 from collections import Counter, defaultdict, deque
-from collections.abc import AsyncIterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,17 +12,17 @@ from obstore.store import S3Store
 from pebble import ProcessExpired, ProcessPool
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from imageset import decode, keys, params, pool, progress, settings, stage, store, tables
-from imageset.download import REFUSALS, Refused, Unreachable, Web, download, parse
+from imageset import decode, frontier, keys, params, pool, progress, settings, stage, store, tables
+from imageset.download import REFUSALS, Refused, Unreachable, Web, download, host_name, parse
 from imageset.errors import DataError, ParamsError, ServerError
 from imageset.hosts import Host
+from imageset.journal import Journal
 from imageset.sections import IngestParams
 from imageset.store import Store
 
 ATTEMPTS = 6
 SECONDS_BEFORE_RETRY = 1.0  # doubled from attempt to attempt, and drawn from 0 to that ("full jitter")
 MOST_SECONDS_BEFORE_RETRY = 30.0
-PHOTOS_AT_ONCE = 512  # most of them wait: for a turn at their host, for a retry, for the bucket
 SECONDS_TO_DECODE = 30.0
 BYTES_TO_DECODE = 2_000_000_000  # of memory in one worker process; 50 million pixels take about 400 MB
 
@@ -106,96 +104,55 @@ async def put(photo: Photo, body: bytes, sha256: str, means: Means) -> None:
         return
 
 
-async def ingest_all(photos: list[Photo], means: Means) -> AsyncIterator[Outcome]:
-    """Yield the outcome of every photo as it comes; no host's photos keep those of another waiting."""
+def by_host(photos: list[Photo], web: Web) -> dict[Host, deque[Photo]]:
+    """Return the photos of each host; bad urls lie on one host without a name, until their download says so."""
     queues: defaultdict[Host, deque[Photo]] = defaultdict(deque)
     for photo in photos:
         try:
-            queues[means.web.host(parse(photo.image_url))].append(photo)
-        except Refused as refusal:
-            yield Outcome(photo, str(refusal))
-    at_work: Counter[Host] = Counter()
-    in_turn = dict.fromkeys(queues)  # an ordered set of the hosts that may have room for one more photo
-    running: dict[asyncio.Task[Outcome], Host] = {}
-    finished: asyncio.Queue[asyncio.Task[Outcome]] = asyncio.Queue()
-    try:
-        while True:
-            while in_turn and len(running) < PHOTOS_AT_ONCE:
-                host = next(iter(in_turn))
-                del in_turn[host]
-                if queues[host] and at_work[host] < 2 * host.limit:  # half to ask, half to decode and put meanwhile
-                    task = asyncio.create_task(ingest_photo(queues[host].popleft(), means))
-                    task.add_done_callback(finished.put_nowait)
-                    running[task] = host
-                    at_work[host] += 1
-                    in_turn[host] = None
-            if not running:
-                return
-            task = await finished.get()
-            host = running.pop(task)
-            at_work[host] -= 1
-            in_turn[host] = None
-            yield task.result()
-    finally:
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+            name = host_name(parse(photo.image_url))
+        except Refused:
+            name = ""
+        queues[web.host(name)].append(photo)
+    return queues
 
 
-class Refusals:
-    """The definite refusals of earlier runs, by key and url, so that nobody is asked for them again."""
-
-    def __init__(self, path: Path, limits: IngestParams) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.limits = limits.model_dump_json(include={"max_bytes", "max_pixels", "refused_robots_tags"})
-        self.database = sqlite3.connect(path, isolation_level=None, timeout=30)
-        self.database.execute("PRAGMA journal_mode = WAL")
-        self.database.execute("PRAGMA synchronous = NORMAL")
-        self.database.execute("CREATE TABLE IF NOT EXISTS refused (key TEXT, url TEXT, reason TEXT, limits TEXT, "
-                              "PRIMARY KEY (key, url))")
-
-    def reasons(self) -> dict[tuple[str, str], str]:
-        """Return what is refused under the params of today, by key and url."""
-        rows = self.database.execute("SELECT key, url, reason FROM refused WHERE limits IN ('', ?)", (self.limits,))
-        return {(key, url): reason for key, url, reason in rows}
-
-    def add(self, photo: Photo, reason: str) -> None:
-        """Note a refusal, unless another hour or another setting would undo it."""
-        if reason not in PASSING:
-            self.database.execute("INSERT OR REPLACE INTO refused VALUES (?, ?, ?, ?)",
-                                  (photo.key, photo.image_url, reason, self.limits if reason in BY_PARAMS else ""))
-
-    def forget(self, reasons: tuple[str, ...]) -> int:
-        """Forget the refusals with these reasons, for all photos, and return how many they were."""
-        marks = ", ".join("?" * len(reasons))
-        return self.database.execute(f"DELETE FROM refused WHERE reason IN ({marks})", reasons).rowcount
-
-    def close(self) -> None:
-        self.database.close()
-
-
-async def fetch(bucket: Store, photos: list[Photo], limits: IngestParams, refusals: Refusals) -> dict[str, Outcome]:
+async def fetch(bucket: Store, photos: list[Photo], limits: IngestParams, journal: Journal) -> dict[str, Outcome]:
     """Return the outcome of each photo by key; refusals are written down as they come."""
     outcomes = {}
     reasons: Counter[str] = Counter()
-    async with Web(settings.allowed_hosts(), settings.connections_per_host(), limits.max_bytes,
-                   frozenset(limits.refused_robots_tags)) as web:
-        with (pool.isolated(settings.workers(), BYTES_TO_DECODE) as decoders,
-              progress.bar(None, "ingest", len(photos)) as bar):
+    with (pool.isolated(settings.workers(), BYTES_TO_DECODE) as decoders,
+          progress.bar(None, "ingest", len(photos)) as bar):
+        async with Web(settings.allowed_hosts(), settings.connections_per_host(), limits.max_bytes,
+                       frozenset(limits.refused_robots_tags)) as web:
             means = Means(web, decoders, bucket, store.open_uploads(bucket), limits.max_pixels)
-            async for outcome in ingest_all(photos, means):
+
+            async def ingest_and_note(photo: Photo) -> None:
+                outcome = outcomes[photo.key] = await ingest_photo(photo, means)
                 if outcome.reason:
-                    refusals.add(outcome.photo, outcome.reason)
+                    note(outcome, limits, journal)
                     reasons[outcome.reason] += 1
                     bar.set_postfix(reasons, refresh=False)
-                outcomes[outcome.photo.key] = outcome
                 bar.update()
+
+            await frontier.work_through(by_host(photos, web), ingest_and_note)
     return outcomes
 
 
-def ingest(bucket: Store, photos: list[Photo], limits: IngestParams, refusals: Refusals) -> dict[str, str]:
+def deciding(limits: IngestParams) -> str:
+    """Return the params that decide about photos, for the journal."""
+    return limits.model_dump_json(include={"max_bytes", "max_pixels", "refused_robots_tags"})
+
+
+def note(outcome: Outcome, limits: IngestParams, journal: Journal) -> None:
+    """Write a refusal down, unless another hour or another setting would undo it."""
+    if outcome.reason not in PASSING:
+        journal.add(outcome.photo.key, outcome.photo.image_url, outcome.reason,
+                    deciding(limits) if outcome.reason in BY_PARAMS else "")
+
+
+def ingest(bucket: Store, photos: list[Photo], limits: IngestParams, journal: Journal) -> dict[str, str]:
     """Return the reason, "" for done, of each photo by key. Raises ServerError while photos are pending."""
-    known = refusals.reasons()
+    known = journal.reasons(deciding(limits))
     reasons = {photo.key: known[photo.key, photo.image_url] for photo in photos
                if (photo.key, photo.image_url) in known}
     wanted = {photo.key for photo in photos}
@@ -207,7 +164,7 @@ def ingest(bucket: Store, photos: list[Photo], limits: IngestParams, refusals: R
           flush=True)
     # Neighbours in the table lie on one host more often than not; a fixed shuffle spreads the load.
     missing.sort(key=lambda photo: keys.rank(photo.product_id, photo.position))
-    outcomes = asyncio.run(fetch(bucket, missing, limits, refusals)) if missing else {}
+    outcomes = asyncio.run(fetch(bucket, missing, limits, journal)) if missing else {}
     pending = [outcome.trouble for outcome in outcomes.values() if outcome.reason == "unreachable"]
     if pending and limits.unreachable == "fail":
         most = ", ".join(f"{trouble} ({count} photos)" for trouble, count in Counter(pending).most_common(3))
@@ -242,9 +199,9 @@ def main(listings_csv: Path, ingest_csv: Path, *, retry: tuple[str, ...] = ()) -
               for product_id, position, url in listings.itertuples(index=False, name=None)] if limits.enabled else []
     reasons: dict[str, str] = {}
     if photos:
-        with closing(Refusals(settings.cache_directory() / "ingest.sqlite", limits)) as refusals:
-            refusals.forget(retry)
-            reasons = ingest(store.connect(), photos, limits, refusals)
+        with closing(Journal(settings.cache_directory() / "ingest.sqlite")) as journal:
+            journal.forget(retry)
+            reasons = ingest(store.connect(), photos, limits, journal)
     check_share(reasons, limits.max_rejected_share)
     tables.write(ingest_csv, tables.INGEST, table(photos, reasons))
     refused = [reason for reason in reasons.values() if reason]

@@ -439,13 +439,13 @@ def test_a_connection_serves_all_requests_to_its_host() -> None:
 def test_two_spellings_of_a_name_are_one_host() -> None:
     async def main() -> None:
         async with new_web() as web:
-            host = web.host(download.parse("http://Shop.Example/1"))
+            host = web.host(download.host_name(download.parse("http://Shop.Example/1")))
 
             assert host.name == "shop.example:80"
-            assert web.host(download.parse("http://shop.example:80/2")) is host
-            assert web.host(download.parse("http://user@SHOP.example?3")) is host
-            assert web.host(download.parse("http://shop.example:8080/")) is not host
-            assert web.host(download.parse("https://shop.example/")) is not host
+            assert web.host(download.host_name(download.parse("http://shop.example:80/2"))) is host
+            assert web.host(download.host_name(download.parse("http://user@SHOP.example?3"))) is host
+            assert web.host(download.host_name(download.parse("http://shop.example:8080/"))) is not host
+            assert web.host(download.host_name(download.parse("https://shop.example/"))) is not host
 
     asyncio.run(main())
 
@@ -752,7 +752,7 @@ def test_a_host_that_asks_for_time_gets_it() -> None:
             url = f"http://127.0.0.1:{port}/photo"
             await outcome(web, url)
 
-            assert 10 < web.host(download.parse(url)).resume_at - time.monotonic() <= 30
+            assert 10 < web.host(download.host_name(download.parse(url))).resume_at - time.monotonic() <= 30
 
     asyncio.run(main())
 
@@ -796,7 +796,7 @@ def test_a_host_that_refuses_photos_in_good_order_is_never_given_up(answer: byte
                     host.answers["/photo"] = each
                     await outcome(web, f"http://127.0.0.1:{port}/photo")
 
-            assert web.host(download.parse(f"http://127.0.0.1:{port}/")).resume_at == 0.0  # it has never been paused
+            assert web.host(f"127.0.0.1:{port}").resume_at == 0.0  # it has never been paused
 
     asyncio.run(main())
 
@@ -927,7 +927,7 @@ def test_a_host_that_declares_much_and_sends_nothing_keeps_nobody_else_waiting(d
         async with AsyncExitStack() as stack:
             ports = [await stack.enter_async_context(host.serving()) for host in (bad, good)]
             web = await stack.enter_async_context(new_web(*ports, connections=32, max_bytes=20_000_000))
-            web.host(download.parse(f"http://127.0.0.1:{ports[0]}/")).change_limit(32)
+            web.host(f"127.0.0.1:{ports[0]}").change_limit(32)
             hanging = [asyncio.create_task(outcome(web, f"http://127.0.0.1:{ports[0]}/photo")) for _ in range(32)]
             while len(bad.asked) < 32:
                 await asyncio.sleep(0.001)

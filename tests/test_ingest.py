@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from imageset import decode, download, hosts, store, tables
+from imageset import decode, download, frontier, hosts, store, tables
 from imageset.errors import DataError, ServerError
 from imageset.store import Store
 from stages import ingest
@@ -411,7 +411,7 @@ def test_a_host_that_asks_for_time_gets_it_up_to_a_limit(project: Path, host: Ph
 def test_a_host_that_hangs_costs_the_others_nothing(project: Path, host: PhotoHost, monkeypatch: pytest.MonkeyPatch,
                                                     ) -> None:
     monkeypatch.setenv("IMAGESET_CONNECTIONS_PER_HOST", "2")
-    monkeypatch.setattr(ingest, "PHOTOS_AT_ONCE", 10)
+    monkeypatch.setattr(frontier, "AT_ONCE", 10)
     others_are_done = threading.Event()
     left = 30
 

@@ -1,0 +1,32 @@
+"""What earlier runs were refused, so that nobody is asked for it again: a SQLite file that may be lost at any time."""
+
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+
+
+class Journal:
+    """Reasons by key and url: another url for the same key is another matter."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.database = sqlite3.connect(path, isolation_level=None, timeout=30)
+        self.database.execute("PRAGMA journal_mode = WAL")
+        self.database.execute("PRAGMA synchronous = NORMAL")
+        self.database.execute("CREATE TABLE IF NOT EXISTS refused (key TEXT, url TEXT, reason TEXT, limits TEXT, "
+                              "PRIMARY KEY (key, url))")
+
+    def reasons(self, limits: str) -> dict[tuple[str, str], str]:
+        """Return what stands under these limits or under none, by key and url."""
+        rows = self.database.execute("SELECT key, url, reason FROM refused WHERE limits IN ('', ?)", (limits,))
+        return {(key, url): reason for key, url, reason in rows}
+
+    def add(self, key: str, url: str, reason: str, limits: str = "") -> None:
+        """Note a reason; limits: the params that decided it, "" where none did."""
+        self.database.execute("INSERT OR REPLACE INTO refused VALUES (?, ?, ?, ?)", (key, url, reason, limits))
+
+    def forget(self, reasons: Iterable[str]) -> None:
+        self.database.executemany("DELETE FROM refused WHERE reason = ?", [(reason,) for reason in reasons])
+
+    def close(self) -> None:
+        self.database.close()
