@@ -67,13 +67,18 @@ class Guard(ThreadedResolver):
 
     async def resolve(self, host: str, port: int = 0,
                       family: socket.AddressFamily = socket.AF_INET) -> list[ResolveResult]:
+        """Return where a name leads to, of that what is public unless the name is allowed. Raises AddressRefused."""
         results = await super().resolve(host, port, family)
         if (host.lower(), port) in self.allowed:
             self.granted.update((result["host"], port) for result in results)
-        return results
+            return results
+        public = [result for result in results if is_public(result["host"])]
+        if not public:
+            raise AddressRefused
+        return public
 
     def open_socket(self, address_info: AddressInfo) -> socket.socket:
-        """Return a socket for this address. Raises AddressRefused."""
+        """Return a socket for this address, be it a name's or one that the url itself has. Raises AddressRefused."""
         family, kind, protocol, _, (address, port, *_) = address_info
         if not is_public(address) and (address, port) not in self.granted:
             raise AddressRefused

@@ -5,6 +5,7 @@ import datetime
 import email.utils
 import re
 from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from urllib.parse import quote, urljoin
 import aiohttp
 import yarl
 
-from imageset import decode
+from imageset import decode, process
 from imageset.addresses import AddressRefused, Guard
 from imageset.budget import Budget
 from imageset.hosts import Host, HostGivenUp
@@ -21,6 +22,9 @@ from imageset.hosts import Host, HostGivenUp
 SECONDS_TO_CONNECT = 10.0
 SECONDS_TO_ANSWER = 15.0  # to the end of the headers
 SECONDS_PER_REQUEST = 30.0  # for the whole of it
+SECONDS_IDLE = 5.0  # that a connection is kept for the host's next photo
+LOOKUPS_AT_ONCE = 256
+OPEN_FILES = 16_384  # a connection is one; with a host for each photo many are idle
 REDIRECTS = 5
 BYTES_IN_HAND = 64_000_000  # of all bodies together, from their headers' arrival until nobody needs them
 BYTES_OF_A_HOST = 24_000_000  # of these; a few hosts that trickle are not to hold them all
@@ -61,7 +65,11 @@ class Web:
         # By default aiohttp takes nothing from the environment: no proxy, no .netrc.
         guard = Guard(allowed_hosts)
         # Without limits of its own: waiting for a turn and for bytes is not to count as the host's failure to answer.
-        connector = aiohttp.TCPConnector(limit=0, resolver=guard, socket_factory=guard.open_socket)
+        connector = aiohttp.TCPConnector(limit=0, resolver=guard, socket_factory=guard.open_socket,
+                                         keepalive_timeout=SECONDS_IDLE)
+        # Lookups run in its threads, which are few by default: some names that nobody answers for would hold them all.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(LOOKUPS_AT_ONCE, "lookup"))
+        process.allow_open_files(OPEN_FILES)
         self.session = aiohttp.ClientSession(
             connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False,
             headers={"Accept-Encoding": "identity", "User-Agent": USER_AGENT},

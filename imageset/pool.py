@@ -19,6 +19,8 @@ from imageset import process
 from imageset.errors import ImagesetError
 
 IN_FLIGHT_PER_WORKER = 4
+WORKER_DIED = ("a worker process died, most often for want of memory: see the system's log, or set IMAGESET_WORKERS "
+               "lower")
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -42,8 +44,7 @@ def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], worke
         while in_flight:
             yield in_flight.popleft().result()
     except BrokenProcessPool:
-        raise ImagesetError("a worker process died, most often for want of memory: see the system's log, or set "
-                            "IMAGESET_WORKERS lower") from None
+        raise ImagesetError(WORKER_DIED) from None
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
 

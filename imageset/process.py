@@ -1,6 +1,7 @@
-"""What a process owes its parent: to end with it."""
+"""What a process owes its parent, to end with it, and what it may ask of the kernel."""
 
 import ctypes
+import resource
 import signal
 import sys
 
@@ -14,3 +15,11 @@ def die_with_parent(with_signal: signal.Signals = signal.SIGTERM) -> None:
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, with_signal)
+
+
+def allow_open_files(count: int) -> None:
+    """Raise this process's own limit of open files, often 1,024, to count, or as far as the system lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = count if hard == resource.RLIM_INFINITY else min(count, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

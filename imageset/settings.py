@@ -51,6 +51,9 @@ def image_store() -> tuple[str, str]:
     if match is None:
         raise SettingsError(f"IMAGE_STORE is {url!r}: expected s3://bucket or s3://bucket/prefix")
     prefix = (match[2] or "").strip("/")
+    if prefix and any(part in ("", ".", "..") or not part.isprintable() for part in prefix.split("/")):
+        raise SettingsError(f"IMAGE_STORE is {url!r}: no part of its prefix may be empty, . or .., nor hold a control "
+                            "character")
     return match[1], f"{prefix}/" if prefix else ""
 
 

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import botocore.session
@@ -28,9 +29,14 @@ from obstore.store import S3Store
 from imageset import settings
 from imageset.errors import ImagesetError, ServerError, SettingsError
 
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig  # it is there for type checkers alone
+
 # Checksums stay at boto3's default (when_supported): they refuse bits that flipped on the way, either way.
 CONFIG = Config(retries={"mode": "standard", "max_attempts": 5}, connect_timeout=5, read_timeout=60,
                 max_pool_connections=64)
+
+PUT_RETRIES = 5
 
 # boto3 retries up to the headers; what breaks in the body is for us to ask for again.
 BODY_ATTEMPTS = 4
@@ -57,8 +63,9 @@ class StoredObject:
 
 @dataclass(frozen=True)
 class Store:
-    """A bucket and the prefix under which the photos lie."""
+    """A bucket and the prefix under which the photos lie; botocore's session knows settings and credentials."""
 
+    session: Any
     client: Any
     bucket: str
     prefix: str
@@ -77,7 +84,7 @@ def connect() -> Store:
         client = boto3.Session(botocore_session=session).client("s3", config=CONFIG)
     except (BotoCoreError, ValueError) as error:
         raise SettingsError(f"AWS settings: {error}") from None
-    return Store(client, bucket, prefix)
+    return Store(session, client, bucket, prefix)
 
 
 def list_objects(store: Store, page: int = 1000) -> Iterator[StoredObject]:
@@ -147,14 +154,18 @@ def open_uploads(store: Store) -> S3Store:
     endpoint = store.client.meta.endpoint_url
     with errors(store):
         try:
-            credentials = Boto3CredentialProvider()
+            # boto3 renews credentials that end within 15 minutes, so these are good for as long as obstore keeps them.
+            credentials = Boto3CredentialProvider(store.session, ttl=datetime.timedelta(minutes=5))
         except ValueError:  # it found none
             raise NoCredentialsError from None
+    options: ClientConfig = {"allow_http": endpoint.startswith("http://"), "timeout": "60s"}
+    if bundle := store.session.get_config_variable("ca_bundle"):
+        options["root_certificate"] = Path(bundle).read_bytes()
     # Checked by the bucket: what arrives there is what was sent.
     return S3Store(store.bucket, endpoint=endpoint, region=store.client.meta.region_name,
                    credential_provider=credentials, checksum_algorithm="SHA256", virtual_hosted_style_request=False,
-                   client_options={"allow_http": endpoint.startswith("http://"), "timeout": "60s"},
-                   retry_config={"max_retries": 5, "retry_timeout": datetime.timedelta(seconds=60)})
+                   client_options=options,
+                   retry_config={"max_retries": PUT_RETRIES, "retry_timeout": datetime.timedelta(seconds=60)})
 
 
 async def put_new(uploads: S3Store, store: Store, key: str, body: bytes, sha256: str) -> None:
@@ -165,7 +176,9 @@ async def put_new(uploads: S3Store, store: Store, key: str, body: bytes, sha256:
     except obstore.exceptions.AlreadyExistsError:
         raise ObjectExists(f"{key} stands in {store} already") from None
     except obstore.exceptions.BaseError as error:
-        raise ServerError(f"{store} did not take {key}: {type(error).__name__}") from None
+        # Its first line ends in what happened, and in the server's XML, which may name an access key.
+        cause = re.search(r" - (.+?)(: <|\n|$)", str(error))
+        raise ServerError(f"{store} did not take {key}: {cause[1] if cause else type(error).__name__}") from None
 
 
 def status(error: ClientError) -> int:

@@ -14,7 +14,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait
 
 from imageset import decode, frontier, keys, params, pool, progress, settings, stage, store, tables
 from imageset.download import REFUSALS, Refused, Unreachable, Web, download, host_name, parse
-from imageset.errors import DataError, ParamsError, ServerError
+from imageset.errors import DataError, ImagesetError, ParamsError, ServerError
 from imageset.hosts import Host
 from imageset.journal import Journal
 from imageset.sections import IngestParams
@@ -23,15 +23,16 @@ from imageset.store import Store
 ATTEMPTS = 6
 SECONDS_BEFORE_RETRY = 1.0  # doubled from attempt to attempt, and drawn from 0 to that ("full jitter")
 MOST_SECONDS_BEFORE_RETRY = 30.0
+DECODE_ATTEMPTS = 2  # a decoder that dies may have been killed, or the machine put to sleep
 SECONDS_TO_DECODE = 30.0
 BYTES_TO_DECODE = 2_000_000_000  # of memory in one worker process; 50 million pixels take about 400 MB
 
 # What the params decide is journalled with them, and asked for again when they change.
 BY_PARAMS = frozenset({"too_large", "too_many_pixels", "robots_tag"})
-# What the settings, or the hour, decide is not journalled.
-PASSING = frozenset({"private_address", "unreachable"})
+# What the settings, the hour or the machine decide is not journalled.
+PASSING = frozenset({"private_address", "unreachable", "decoder_crash", "decoder_timeout", "decoder_memory"})
 DEFINITE = frozenset({*REFUSALS.values(), "refused", "bad_url", "too_many_redirects", "encoded", "empty",
-                      "not_an_image", "truncated", "undecodable", "decoder_crash", "decoder_timeout", "decoder_memory"})
+                      "not_an_image", "truncated", "undecodable"})
 REASONS = DEFINITE | BY_PARAMS | PASSING
 
 
@@ -84,13 +85,17 @@ async def ingest_photo(photo: Photo, means: Means) -> Outcome:
 
 async def check(body: bytes, means: Means) -> str:
     """Decode a photo to its last pixel, in a process that nobody misses, and return its sha256. Raises Refused."""
-    checking = means.decoders.schedule(decode.check, (body, means.max_pixels), timeout=SECONDS_TO_DECODE)
-    try:
-        reason, sha256 = await asyncio.wrap_future(checking)
-    except ProcessExpired:
-        raise Refused("decoder_crash") from None
-    except TimeoutError:
-        raise Refused("decoder_timeout") from None
+    for _ in range(DECODE_ATTEMPTS):
+        try:
+            checking = means.decoders.schedule(decode.check, (body, means.max_pixels), timeout=SECONDS_TO_DECODE)
+            reason, sha256 = await asyncio.wrap_future(checking)
+            break
+        except ProcessExpired:
+            reason, sha256 = "decoder_crash", ""
+        except TimeoutError:
+            reason, sha256 = "decoder_timeout", ""
+        except RuntimeError:
+            raise ImagesetError(pool.WORKER_DIED) from None
     if reason:
         raise Refused(reason)
     return sha256

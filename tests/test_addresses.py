@@ -196,11 +196,12 @@ def test_without_the_guard_the_canary_is_reached(canary: Canary, monkeypatch: py
 
 
 def test_a_host_that_the_settings_allow_is_reached_at_its_port_alone(canary: Canary) -> None:
-    canary.names["photos.test"] = [["10.0.0.7"]]
+    canary.names |= {"photos.test": [["10.0.0.7"]], "other.test": [["10.0.0.7"]]}
 
     ends = canary.fetch("http://photos.test:8080/1.jpg", "http://PHOTOS.test:8080/1.jpg", "http://127.0.0.1:9000/1.jpg",
                         "http://photos.test/1.jpg", "http://10.0.0.8:8080/1.jpg", "http://127.0.0.1:9001/1.jpg",
-                        "http://localhost:9001/1.jpg", allowed=(("photos.test", 8080), ("127.0.0.1", 9000)))
+                        "http://localhost:9001/1.jpg", "http://other.test:8080/1.jpg",
+                        allowed=(("photos.test", 8080), ("127.0.0.1", 9000)))
 
-    assert ends == ["photo"] * 3 + ["private_address"] * 4
+    assert ends == ["photo"] * 3 + ["private_address"] * 5
     assert canary.reached == ["10.0.0.7", "10.0.0.7", "127.0.0.1"]

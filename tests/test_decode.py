@@ -1,5 +1,6 @@
 """Bytes of strangers: an upright RGB photo, or a reason."""
 
+import hashlib
 import io
 import struct
 import zlib
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from imageset.decode import Undecodable, decode
+from imageset.decode import Undecodable, check, decode
 from tests.conftest import jpeg, photo_bytes, plain_image
 
 MAX_PIXELS = 1_000_000
@@ -197,3 +198,24 @@ def test_a_damaged_photo_is_refused_or_has_all_its_pixels() -> None:
 
     assert outcomes <= {"RGB", "not_an_image", "truncated", "undecodable", "too_many_pixels"}
     assert len(outcomes) > 1
+
+
+def test_more_transparent_colours_than_a_palette_has_are_refused() -> None:
+    """Pillow decodes it, and fails when it applies the transparency."""
+    png = bytearray(saved(Image.new("P", (8, 8)), "PNG"))
+    transparency = b"tRNS" + bytes(300)
+    at = png.index(b"IDAT") - 4
+    png[at:at] = struct.pack(">I", 300) + transparency + struct.pack(">I", zlib.crc32(transparency))
+
+    assert reason(bytes(png)) == "undecodable"
+    assert check(bytes(png), MAX_PIXELS) == ("undecodable", "")
+
+
+def test_a_check_tells_the_reason_or_the_sum(monkeypatch: pytest.MonkeyPatch) -> None:
+    photo = jpeg(plain_image())
+
+    assert check(photo, MAX_PIXELS) == ("", hashlib.sha256(photo).hexdigest())
+    assert check(b"", MAX_PIXELS) == ("empty", "")
+
+    monkeypatch.setattr(Image.Image, "convert", lambda *arguments: arguments[0].what_no_decoder_has)
+    assert check(saved(Image.new("L", (8, 8)), "PNG"), MAX_PIXELS) == ("undecodable", "")

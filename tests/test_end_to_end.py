@@ -155,7 +155,7 @@ def test_ctrl_c_ends_a_demo_and_all_that_it_started(project: Project, weights: P
                             env=copy.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
                             start_new_session=True)
     started = psutil.Process(demo.pid)
-    while not any("stages.preprocess" in process.cmdline() for process in started.children(recursive=True)):
+    while not any("stages.preprocess" in command(process) for process in started.children(recursive=True)):
         assert demo.poll() is None
         time.sleep(0.2)
     time.sleep(3)  # its workers are up, or just coming up: both have to end
@@ -167,6 +167,14 @@ def test_ctrl_c_ends_a_demo_and_all_that_it_started(project: Project, weights: P
     assert (demo.returncode, said.splitlines()[-1]) == (130, "sandbox: interrupted")
     assert "Exception ignored" not in said
     assert alive == []
+
+
+def command(process: psutil.Process) -> list[str]:
+    """Return a process's command line, none when it has just ended."""
+    try:
+        return list(process.cmdline())
+    except psutil.NoSuchProcess:
+        return []
 
 
 def drawn_photos(tmp_path: Path) -> Path:

@@ -3,6 +3,7 @@ import http.server
 import os
 import random
 import re
+import resource
 import signal
 import socket
 import struct
@@ -291,6 +292,7 @@ def test_every_reason_of_the_closed_list_comes_from_a_real_answer(
     assert dict(zip(answers, reasons, strict=False)) == {name: reason for name, (_, reason) in answers.items()}
     assert reasons[-2:] == ["private_address", "unreachable"]
     assert set(reasons) == ingest.REASONS | {""}
+    assert [host.asked[f"/{list(answers).index(name)}"] for name in ("memory", "crash", "hang")] == [1, 1, 1]
     assert list(contents(bucket)) == [f"{list(answers).index('good') + 1}.jpeg"]
 
 
@@ -429,6 +431,52 @@ def test_a_host_that_hangs_costs_the_others_nothing(project: Path, host: PhotoHo
     answering = [host.at(f"/{number}", answer).replace("127.0.0.1", "localhost") for number in range(30)]
 
     assert run(project, *hanging, *answering) == [""] * 60
+
+
+def test_names_that_nobody_answers_for_cost_the_others_nothing(project: Path, host: PhotoHost, edit_params: Edit,
+                                                               any_share: None, monkeypatch: pytest.MonkeyPatch,
+                                                               ) -> None:
+    edit_params("unreachable: fail", "unreachable: reject")
+    others_are_done = threading.Event()
+    look_up = socket.getaddrinfo
+
+    def block(name: str, *arguments: int, **options: int) -> object:
+        if name.startswith("silent"):
+            assert others_are_done.wait(20)
+            raise socket.gaierror(socket.EAI_AGAIN, "nobody answers")
+        return look_up(name, *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", block)
+    answered = 0
+
+    def answer(request: Request) -> None:
+        nonlocal answered
+        answered += 1
+        request.answer(200)
+        if answered == 20:
+            others_are_done.set()
+
+    silent = [f"http://silent{number}.test/1.jpg" for number in range(40)]
+    good = [host.at(f"/{number}", answer).replace("127.0.0.1", "localhost") for number in range(20)]
+
+    assert run(project, *silent, *good) == ["unreachable"] * 40 + [""] * 20
+
+
+def test_few_open_files_are_no_failure_of_the_hosts(project: Path, host: PhotoHost) -> None:
+    def answer(request: Request) -> None:
+        time.sleep(0.05)
+        request.answer(200)
+
+    urls = [host.at(f"/{number}", answer) for number in range(100)]
+    rows = [(number, 0, url) for number, url in enumerate(urls)]
+    tables.write(project / "data/listings.csv", tables.LISTINGS, tables.frame(tables.LISTINGS, rows))
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    said = subprocess.run([sys.executable, "-m", "stages.ingest", "data/listings.csv", "data/ingest.csv"], cwd=project,
+                          env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
+                          preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (40, hard)))
+
+    assert said.returncode == 0, said.stderr
+    assert host.asked.total() == 100
 
 
 def test_a_redirect_is_followed_to_the_photo(project: Path, bucket: Store, host: PhotoHost) -> None:

@@ -1,6 +1,7 @@
 """Settings: the environment first, then .env; what is missing or malformed is named."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,35 @@ def test_a_store_that_is_no_s3_url_is_refused_with_its_value(url: str, monkeypat
 
     assert repr(url) in str(caught.value)
     assert "s3://bucket/prefix" in str(caught.value)
+
+
+@pytest.mark.parametrize("prefix", ["a//b", "./a", "a/..", "a/./b", "a\tb", "a\u202eb"])
+def test_a_prefix_that_no_client_keeps_as_it_is_is_refused(prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMAGE_STORE", f"s3://photos/{prefix}")
+
+    with pytest.raises(SettingsError, match=r"IMAGE_STORE is .*: no part of its prefix may be empty"):
+        settings.image_store()
+
+
+@pytest.mark.parametrize(("value", "expected"), [
+    ("", set()), (" , ", set()), ("photos.internal", {("photos.internal", 80), ("photos.internal", 443)}),
+    ("Photos.internal:8080, 10.0.0.7:81", {("photos.internal", 8080), ("10.0.0.7", 81)}),
+    ("[fd00::1]:8080", {("fd00::1", 8080)}),
+])
+def test_allowed_hosts_are_names_and_ports(value: str, expected: set[tuple[str, int]],
+                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMAGESET_ALLOWED_HOSTS", value)
+
+    assert settings.allowed_hosts() == expected
+
+
+@pytest.mark.parametrize("value", ["http://photos.internal", "photos.internal/x", "a:b", "a:99999", "user@a", ":80",
+                                   "["])
+def test_what_is_no_host_is_refused_with_its_value(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMAGESET_ALLOWED_HOSTS", f"good.example,{value}")
+
+    with pytest.raises(SettingsError, match=f"IMAGESET_ALLOWED_HOSTS holds {re.escape(repr(value))}"):
+        settings.allowed_hosts()
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "two", "1.5", "²", "99999", "1e2"])

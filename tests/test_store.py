@@ -105,6 +105,34 @@ def test_what_is_not_what_ingest_had_put_is_refused(bucket: Store) -> None:
         store.get(bucket, only(bucket))
 
 
+@pytest.mark.parametrize(("variable", "value", "problem"), [
+    ("AWS_SECRET_ACCESS_KEY", "hidden-and-wrong", "403"),
+    ("AWS_ENDPOINT_URL", "http://127.0.0.1:1", "error sending request"),
+])
+@pytest.mark.usefixtures("bucket")
+def test_a_put_that_fails_is_one_line_that_says_why_and_no_secret(variable: str, value: str, problem: str,
+                                                                  monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "PUT_RETRIES", 0)
+    monkeypatch.setenv(variable, value)
+
+    with pytest.raises(ServerError, match=rf"s3://.* did not take 1\.jpeg: .*{problem}") as caught:
+        put_new(store.connect(), "1.jpeg", b"photo")
+
+    assert "\n" not in str(caught.value)
+    assert not re.search("hidden|sandbox|<", str(caught.value))
+
+
+@pytest.mark.parametrize("prefix", ["a b/\u00e9+", "a%2Fb", "~#*[x]%", "e\u0301", "\u670d"])
+def test_what_ingest_puts_under_a_strange_prefix_is_listed_and_got(prefix: str, bucket: Store,
+                                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMAGE_STORE", f"s3://{bucket.bucket}/{bucket.prefix}{prefix}")
+    strange = store.connect()
+    put_new(strange, "1.jpeg", b"photo")
+
+    assert store.get(strange, only(strange)) == b"photo"
+    assert [stored.key for stored in store.list_objects(bucket)] == [f"{prefix}/1.jpeg"]
+
+
 @pytest.mark.parametrize("body", [b"other", b"phot", b""])
 def test_an_object_that_was_replaced_is_not_got(bucket: Store, body: bytes) -> None:
     put_new(bucket, "1.jpeg", b"photo")
