@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, urljoin
 
 import aiohttp
@@ -49,11 +49,22 @@ class Refused(Exception):
 
 
 class Unreachable(Exception):
-    """A failure that may pass, though not in this run where it is final; the message says where and what."""
+    """A failure that may pass, though not in this run where it is final; the message says where and what.
 
-    def __init__(self, trouble: str, final: bool = False) -> None:
+    reason: what the photo's reason is when all attempts ended so.
+    """
+
+    def __init__(self, trouble: str, final: bool = False, reason: str = "unreachable") -> None:
         super().__init__(trouble)
         self.final = final
+        self.reason = reason
+
+
+class Body(NamedTuple):
+    """What came, and whether its length or its end was declared, so that what broke off would have been noticed."""
+
+    content: bytes
+    is_whole: bool
 
 
 class Web:
@@ -104,7 +115,7 @@ class Exchange:
 
 
 @asynccontextmanager
-async def download(web: Web, url: str) -> AsyncIterator[bytes]:
+async def download(web: Web, url: str) -> AsyncIterator[Body]:
     """Yield the body behind a url; its bytes count as bytes in hand until the context ends.
 
     Raises Refused or Unreachable.
@@ -243,7 +254,7 @@ def robots_tags(headers: list[str]) -> set[str]:
     return tags - VALUED_ROBOTS_TAGS
 
 
-async def read(exchange: Exchange, web: Web, held: AsyncExitStack) -> bytes:
+async def read(exchange: Exchange, web: Web, held: AsyncExitStack) -> Body:
     """Return an answer's body; `held` gives back the bytes in hand. Raises Refused."""
     answer = exchange.answer
     paid = answer.content_length if answer.content_length is not None else UNDECLARED_BYTES
@@ -259,7 +270,7 @@ async def read(exchange: Exchange, web: Web, held: AsyncExitStack) -> bytes:
             raise Refused("too_large")
         if seen <= paid < len(body):  # it had declared nothing, and is large
             await wait(exchange, held, web.undeclared)
-    return bytes(body)
+    return Body(bytes(body), answer.content_length is not None or "Transfer-Encoding" in answer.headers)
 
 
 async def wait(exchange: Exchange, held: AsyncExitStack, place: AbstractAsyncContextManager[Any]) -> None:

@@ -164,6 +164,8 @@ def open_uploads(store: Store) -> S3Store:
     # Checked by the bucket: what arrives there is what was sent.
     return S3Store(store.bucket, endpoint=endpoint, region=store.client.meta.region_name,
                    credential_provider=credentials, checksum_algorithm="SHA256", virtual_hosted_style_request=False,
+                   # Not as variables of the environment that boto3 does not know may say.
+                   conditional_put="etag", skip_signature=False, s3_express=False,
                    client_options=options,
                    retry_config={"max_retries": PUT_RETRIES, "retry_timeout": datetime.timedelta(seconds=60)})
 
@@ -173,12 +175,16 @@ async def put_new(uploads: S3Store, store: Store, key: str, body: bytes, sha256:
     try:
         await obstore.put_async(uploads, store.prefix + key, body, mode="create", use_multipart=False,
                                 attributes={"Content-Type": "application/octet-stream", "sha256": sha256})
-    except obstore.exceptions.AlreadyExistsError:
+    except obstore.exceptions.AlreadyExistsError as error:
+        if "status code: 409" in str(error):  # two wrote at once; S3 kept neither's word
+            raise ServerError(f"{store} had a conflict over {key}; run again") from None
         raise ObjectExists(f"{key} stands in {store} already") from None
     except obstore.exceptions.BaseError as error:
-        # Its first line ends in what happened, and in the server's XML, which may name an access key.
-        cause = re.search(r" - (.+?)(: <|\n|$)", str(error))
-        raise ServerError(f"{store} did not take {key}: {cause[1] if cause else type(error).__name__}") from None
+        # Codes and phrases alone: the server's XML may name an access key.
+        cause = (re.search(r"<Code>(\w+)</Code>", str(error))
+                 or re.search(r"(status code: \d+|incorrectly configured region|error sending request)", str(error)))
+        said = cause[1] if cause else type(error).__name__
+        raise ServerError(f"{store} did not take {key}: {said}; run again") from None
 
 
 def status(error: ClientError) -> int:

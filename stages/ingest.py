@@ -13,7 +13,7 @@ from pebble import ProcessExpired, ProcessPool
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from imageset import decode, frontier, keys, params, pool, progress, settings, stage, store, tables
-from imageset.download import REFUSALS, Refused, Unreachable, Web, download, host_name, parse
+from imageset.download import REFUSALS, Body, Refused, Unreachable, Web, download, host_name, parse
 from imageset.errors import DataError, ImagesetError, ParamsError, ServerError
 from imageset.hosts import Host
 from imageset.journal import Journal
@@ -60,6 +60,7 @@ class Means:
 
     web: Web
     decoders: ProcessPool
+    decoding: asyncio.Semaphore
     bucket: Store
     uploads: S3Store
     max_pixels: int
@@ -75,30 +76,42 @@ async def ingest_photo(photo: Photo, means: Means) -> Outcome:
             with attempt:
                 async with download(means.web, photo.image_url) as body:
                     sha256 = await check(body, means)
-                    await put(photo, body, sha256, means)
+                    await put(photo, body.content, sha256, means)
     except Refused as refusal:
         return Outcome(photo, str(refusal))
     except Unreachable as failure:
-        return Outcome(photo, "unreachable", str(failure))
+        return Outcome(photo, failure.reason, str(failure))
     return Outcome(photo, "")
 
 
-async def check(body: bytes, means: Means) -> str:
-    """Decode a photo to its last pixel, in a process that nobody misses, and return its sha256. Raises Refused."""
+async def check(body: Body, means: Means) -> str:
+    """Return a photo's sha256 once it is decoded to its last pixel. Raises Refused, or Unreachable if it broke off."""
     for _ in range(DECODE_ATTEMPTS):
-        try:
-            checking = means.decoders.schedule(decode.check, (body, means.max_pixels), timeout=SECONDS_TO_DECODE)
-            reason, sha256 = await asyncio.wrap_future(checking)
+        reason, sha256 = await decode_apart(body.content, means)
+        if reason not in ("decoder_crash", "decoder_timeout"):
             break
-        except ProcessExpired:
-            reason, sha256 = "decoder_crash", ""
-        except TimeoutError:
-            reason, sha256 = "decoder_timeout", ""
-        except RuntimeError:
-            raise ImagesetError(pool.WORKER_DIED) from None
+    if reason == "truncated" and not body.is_whole:
+        raise Unreachable("a body of undeclared length broke off", reason=reason)
     if reason:
         raise Refused(reason)
     return sha256
+
+
+async def decode_apart(content: bytes, means: Means) -> tuple[str, str]:
+    """Return what decode.check says, or what became of the process that did it. Raises ImagesetError."""
+    try:
+        # So few wait in the pool that the clock tells when it is stuck: its own runs only once a worker has its task.
+        async with means.decoding, asyncio.timeout(3 * SECONDS_TO_DECODE) as clock:
+            checking = means.decoders.schedule(decode.check, (content, means.max_pixels), timeout=SECONDS_TO_DECODE)
+            return await asyncio.wrap_future(checking)
+    except ProcessExpired:
+        return "decoder_crash", ""
+    except TimeoutError:
+        if clock.expired():
+            raise ImagesetError(pool.WORKER_DIED) from None
+        return "decoder_timeout", ""
+    except RuntimeError:  # the pool's, when a worker that had nothing to do is gone
+        raise ImagesetError(pool.WORKER_DIED) from None
 
 
 async def put(photo: Photo, body: bytes, sha256: str, means: Means) -> None:
@@ -129,7 +142,8 @@ async def fetch(bucket: Store, photos: list[Photo], limits: IngestParams, journa
           progress.bar(None, "ingest", len(photos)) as bar):
         async with Web(settings.allowed_hosts(), settings.connections_per_host(), limits.max_bytes,
                        frozenset(limits.refused_robots_tags)) as web:
-            means = Means(web, decoders, bucket, store.open_uploads(bucket), limits.max_pixels)
+            means = Means(web, decoders, asyncio.Semaphore(2 * settings.workers()), bucket, store.open_uploads(bucket),
+                          limits.max_pixels)
 
             async def ingest_and_note(photo: Photo) -> None:
                 outcome = outcomes[photo.key] = await ingest_photo(photo, means)
@@ -189,9 +203,11 @@ def check_share(reasons: dict[str, str], max_rejected_share: float) -> None:
     """Raise DataError when more photos are refused than params allow."""
     refused = [reason for reason in reasons.values() if reason]
     if len(refused) > max_rejected_share * len(reasons):
-        hint = "; IMAGESET_ALLOWED_HOSTS names hosts on private addresses" if "private_address" in refused else ""
+        reason, _ = Counter(refused).most_common(1)[0]
+        hint = ("name their host in IMAGESET_ALLOWED_HOSTS if it is yours" if reason == "private_address" else
+                f"`make refresh RETRY={reason}` asks for them again")
         raise DataError(f"{len(refused)} of {len(reasons)} photos are refused ({tables.tally(refused)}): more than "
-                        f"ingest.max_rejected_share = {max_rejected_share}{hint}")
+                        f"ingest.max_rejected_share = {max_rejected_share}; {hint}")
 
 
 def main(listings_csv: Path, ingest_csv: Path, *, retry: tuple[str, ...] = ()) -> None:

@@ -83,7 +83,7 @@ class Canary:
             for url in urls:
                 try:
                     async with download(web, url) as body:
-                        ends.append("photo" if body == PHOTO else "other bytes")
+                        ends.append("photo" if body.content == PHOTO else "other bytes")
                 except (Refused, Unreachable) as error:
                     ends.append(str(error))
                 web.session.connector.clear_dns_cache()  # type: ignore[union-attr]  # as if its ten seconds were over

@@ -140,7 +140,7 @@ async def outcome(web: Web, url: str) -> bytes | str:
     """Return the body behind a url, or what is said in its place."""
     try:
         async with download.download(web, url) as body:
-            return body
+            return body.content
     except Refused as refusal:
         return str(refusal)
     except Unreachable as failure:
@@ -814,10 +814,10 @@ def test_many_bodies_share_the_bytes_there_are_to_have_in_hand(monkeypatch: pyte
         async def one(web: Web, url: str) -> None:
             nonlocal in_hand, most, taken
             async with download.download(web, url) as body:
-                in_hand += len(body)
+                in_hand += len(body.content)
                 most = max(most, in_hand)
                 await asyncio.sleep(0.005)
-                in_hand -= len(body)
+                in_hand -= len(body.content)
                 taken += 1
 
         async with asyncio.timeout(60), host.serving() as port, new_web(port, connections=8) as web:
@@ -843,7 +843,7 @@ def test_large_bodies_of_undeclared_length_come_one_at_a_time(answer: bytes | An
         async def one(web: Web, url: str) -> None:
             size = url.rpartition("/")[2]
             async with download.download(web, url) as body:
-                assert len(body) == (len(LARGE) if size == "large" else len(PHOTO))
+                assert len(body.content) == (len(LARGE) if size == "large" else len(PHOTO))
 
                 in_hand[size] += 1
                 most[size] = max(most[size], in_hand[size])

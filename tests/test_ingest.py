@@ -296,6 +296,52 @@ def test_every_reason_of_the_closed_list_comes_from_a_real_answer(
     assert list(contents(bucket)) == [f"{list(answers).index('good') + 1}.jpeg"]
 
 
+def fall_once(data: bytes, max_pixels: int) -> tuple[str, str]:
+    """Be killed over the first photo, as the kernel does it for want of memory; decode all others."""
+    mark = Path("killed")
+    if not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return decode.check(data, max_pixels)
+
+
+def test_a_decoder_that_is_killed_has_not_judged_the_photo(project: Path, host: PhotoHost,
+                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decode, "check", fall_once)
+
+    assert run(project, *(host.at(f"/{number}", status(200)) for number in range(5))) == [""] * 5
+    assert (project / "killed").exists()
+
+
+@pytest.mark.usefixtures("any_share")
+def test_what_becomes_of_a_decoder_is_not_remembered(project: Path, host: PhotoHost, monkeypatch: pytest.MonkeyPatch,
+                                                     ) -> None:
+    url = host.at("/photo", body(PHOTO + b"crash"))
+    with monkeypatch.context() as patch:
+        patch.setattr(decode, "check", check_or_fall)
+        before = run(project, url)
+
+    assert [before, run(project, url)] == [["decoder_crash"], [""]]
+
+
+@pytest.mark.usefixtures("any_share")
+def test_a_body_of_undeclared_length_that_breaks_off_is_asked_for_again(project: Path, host: PhotoHost) -> None:
+    photo = photo_bytes()
+    passing, staying = iter([photo[:1500], photo[:1500], photo]), body(photo[:1500])
+    urls = host.at("/passing", lambda request: request.answer(200, next(passing))), host.at("/staying", staying)
+
+    assert run(project, *urls) == ["", "truncated"]
+    assert host.asked == {"/passing": 3, "/staying": ingest.ATTEMPTS}
+
+
+@pytest.mark.usefixtures("any_share")
+def test_a_body_of_declared_length_that_is_no_whole_photo_is_not(project: Path, host: PhotoHost) -> None:
+    photo = photo_bytes()[:1500]
+
+    assert run(project, host.at("/photo", body(photo, Content_Length=str(len(photo))))) == ["truncated"]
+    assert host.asked == {"/photo": 1}
+
+
 @pytest.mark.usefixtures("any_share")
 @pytest.mark.parametrize("url", [
     "file:///etc/passwd", "ftp://127.0.0.1/1.jpg", "//127.0.0.1/1.jpg", "1.jpg", "http://", "http://[", "http://a..b/",
@@ -609,7 +655,8 @@ def test_after_a_kill_only_what_was_in_flight_is_asked_for_again(project: Path, 
 def test_more_refusals_than_allowed_fail_the_stage_with_their_counts(project: Path, host: PhotoHost) -> None:
     urls = [host.at(f"/{number}", status(200)) for number in range(3)]
 
-    with pytest.raises(DataError, match=r"1 of 4 photos are refused \(1 not_found\).*max_rejected_share = 0.2"):
+    with pytest.raises(DataError, match=r"1 of 4 photos are refused \(1 not_found\).*max_rejected_share = 0.2; "
+                                        "`make refresh RETRY=not_found` asks for them again"):
         run(project, *urls, host.at("/gone", status(404)))
 
     assert not (project / "data/ingest.csv").exists()

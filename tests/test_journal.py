@@ -1,10 +1,12 @@
 """What is remembered of refusals."""
 
+import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from imageset.errors import ImagesetError
 from imageset.journal import Journal
 
 
@@ -39,6 +41,18 @@ def test_reasons_are_forgotten_when_told(path: Path) -> None:
         journal.forget(())
 
         assert journal.reasons("") == {("1.jpeg", "http://a/1"): "empty"}
+
+
+@pytest.mark.parametrize("content", [b"no database at all" * 100, b""])
+def test_a_file_that_is_no_journal_is_named_with_what_to_do(content: bytes, path: Path) -> None:
+    path.parent.mkdir()
+    path.write_bytes(content)
+    if not content:
+        with closing(sqlite3.connect(path)) as database:
+            database.execute("CREATE TABLE refused (other TEXT)")
+
+    with pytest.raises(ImagesetError, match=r"ingest\.sqlite: .*; it may be removed"):
+        Journal(path)
 
 
 def test_two_runs_may_write_at_once(path: Path) -> None:

@@ -106,7 +106,7 @@ def test_what_is_not_what_ingest_had_put_is_refused(bucket: Store) -> None:
 
 
 @pytest.mark.parametrize(("variable", "value", "problem"), [
-    ("AWS_SECRET_ACCESS_KEY", "hidden-and-wrong", "403"),
+    ("AWS_SECRET_ACCESS_KEY", "hidden-and-wrong", "SignatureDoesNotMatch"),
     ("AWS_ENDPOINT_URL", "http://127.0.0.1:1", "error sending request"),
 ])
 @pytest.mark.usefixtures("bucket")
