@@ -71,7 +71,7 @@ def allowed_hosts() -> frozenset[tuple[str, int]]:
             host, port = parts.hostname, parts.port
         except ValueError:
             host, port = None, None
-        if not host or parts.path or parts.username:
+        if not host or port == 0 or parts.path or parts.query or parts.fragment or parts.username:
             raise SettingsError(f"IMAGESET_ALLOWED_HOSTS holds {entry.strip()!r}: expected host or host:port, such as "
                                 "photos.internal:8080")
         hosts.update((host, number) for number in ([port] if port else [80, 443]))

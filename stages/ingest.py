@@ -25,6 +25,7 @@ SECONDS_BEFORE_RETRY = 1.0  # doubled from attempt to attempt, and drawn from 0 
 MOST_SECONDS_BEFORE_RETRY = 30.0
 DECODE_ATTEMPTS = 2  # a decoder that dies may have been killed, or the machine put to sleep
 SECONDS_TO_DECODE = 30.0
+PHOTOS_PER_DECODER = 8  # that wait for one worker process at most
 BYTES_TO_DECODE = 2_000_000_000  # of memory in one worker process; 50 million pixels take about 400 MB
 
 # What the params decide is journalled with them, and asked for again when they change.
@@ -100,8 +101,9 @@ async def check(body: Body, means: Means) -> str:
 async def decode_apart(content: bytes, means: Means) -> tuple[str, str]:
     """Return what decode.check says, or what became of the process that did it. Raises ImagesetError."""
     try:
-        # So few wait in the pool that the clock tells when it is stuck: its own runs only once a worker has its task.
-        async with means.decoding, asyncio.timeout(3 * SECONDS_TO_DECODE) as clock:
+        # The pool's own clock runs from when a worker has its task; one that is killed while it gets it stops them all.
+        patience = (1 + PHOTOS_PER_DECODER) * SECONDS_TO_DECODE
+        async with means.decoding, asyncio.timeout(patience) as clock:
             checking = means.decoders.schedule(decode.check, (content, means.max_pixels), timeout=SECONDS_TO_DECODE)
             return await asyncio.wrap_future(checking)
     except ProcessExpired:
@@ -142,8 +144,8 @@ async def fetch(bucket: Store, photos: list[Photo], limits: IngestParams, journa
           progress.bar(None, "ingest", len(photos)) as bar):
         async with Web(settings.allowed_hosts(), settings.connections_per_host(), limits.max_bytes,
                        frozenset(limits.refused_robots_tags)) as web:
-            means = Means(web, decoders, asyncio.Semaphore(2 * settings.workers()), bucket, store.open_uploads(bucket),
-                          limits.max_pixels)
+            decoding = asyncio.Semaphore(PHOTOS_PER_DECODER * settings.workers())
+            means = Means(web, decoders, decoding, bucket, store.open_uploads(bucket), limits.max_pixels)
 
             async def ingest_and_note(photo: Photo) -> None:
                 outcome = outcomes[photo.key] = await ingest_photo(photo, means)

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from sandbox.__main__ import SOURCE_STAGES
+from stages import ingest
 from tests.project import ROOT
 
 README = (ROOT / "README.md").read_text()
@@ -16,7 +17,7 @@ DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md")
 
 
 def test_the_stage_table_has_every_stage() -> None:
-    table = README.partition("## The stages")[2].partition("## The dataset")[0]
+    table = README.partition("## The stages")[2].partition("## Photos from the web")[0]
     named = re.findall(r"^\| (\w+) \| (?!writes)", table, re.MULTILINE)
 
     assert [name for name in named if name != "stage"] == list(STAGES)
@@ -74,3 +75,11 @@ def test_the_checks_of_make_lint_pass(command: list[str]) -> None:
     done = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stdout
+
+
+def test_the_readme_says_of_every_reason_of_ingest_what_it_means_and_whether_it_is_remembered() -> None:
+    rows = re.findall(r"^\| (`[a-z_`, ]+`) \|.*\| ([a-z ]+) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    told = {reason: remembered for reasons, remembered in rows for reason in re.findall("[a-z_]+", reasons)}
+
+    assert told == (dict.fromkeys(ingest.DEFINITE, "for good") | dict.fromkeys(ingest.BY_PARAMS, "until these change")
+                    | dict.fromkeys(ingest.PASSING, "no"))
