@@ -3,6 +3,7 @@
 import asyncio
 import datetime
 import email.utils
+import os
 import re
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +29,8 @@ OPEN_FILES = 16_384  # a connection is one; with a host for each photo many are 
 REDIRECTS = 5
 BYTES_IN_HAND = 64_000_000  # of all bodies together, from their headers' arrival until nobody needs them
 BYTES_OF_A_HOST = 24_000_000  # of these; a few hosts that trickle are not to hold them all
-UNDECLARED_BYTES = 1_000_000  # what a body of undeclared length counts for; longer ones come one at a time
+UNDECLARED_BYTES = 1_000_000  # what a body of undeclared length counts for
+UNDECLARED_AT_ONCE = 3  # of those that are longer, from as many hosts
 
 # A status from 400 to 499 is a definite answer, which asking again would not change, unless it is one of these.
 PASSING = {408, 425, 429}
@@ -78,6 +80,8 @@ class Web:
         # Without limits of its own: waiting for a turn and for bytes is not to count as the host's failure to answer.
         connector = aiohttp.TCPConnector(limit=0, resolver=guard, socket_factory=guard.open_socket,
                                          keepalive_timeout=SECONDS_IDLE)
+        # glibc would wait half a minute for name servers that do not answer, and Ctrl-C with it.
+        os.environ.setdefault("RES_OPTIONS", "timeout:3 attempts:2")
         # Lookups run in its threads, which are few by default: some names that nobody answers for would hold them all.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(LOOKUPS_AT_ONCE, "lookup"))
         process.allow_open_files(OPEN_FILES)
@@ -88,7 +92,7 @@ class Web:
         self.connections_per_host = connections_per_host
         self.hosts: dict[str, Host] = {}
         self.bytes = Budget(BYTES_IN_HAND)
-        self.undeclared = asyncio.Semaphore(1)
+        self.undeclared = asyncio.Semaphore(UNDECLARED_AT_ONCE)
         self.max_bytes = max_bytes
         self.refused_robots_tags = refused_robots_tags
 
@@ -269,6 +273,7 @@ async def read(exchange: Exchange, web: Web, held: AsyncExitStack) -> Body:
         if len(body) > web.max_bytes:
             raise Refused("too_large")
         if seen <= paid < len(body):  # it had declared nothing, and is large
+            await wait(exchange, held, exchange.host.undeclared)
             await wait(exchange, held, web.undeclared)
     return Body(bytes(body), answer.content_length is not None or "Transfer-Encoding" in answer.headers)
 

@@ -37,6 +37,7 @@ class Host:
         self.limit = min(FIRST_LIMIT, most)
         self.turns = Budget(self.limit)
         self.bytes = Budget(most_bytes)
+        self.undeclared = asyncio.Semaphore(1)  # large bodies of undeclared length
         self.wave = 0  # counts the sudden falls of the limit: what a request from before one tells is no news after it
         self.resume_at = 0.0
         self.failures = 0
