@@ -3,7 +3,6 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PHOTOS ?=
 RETRY ?=
-SOURCE_STAGES := listings labels ingest inventory
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
@@ -27,8 +26,9 @@ stop: .venv/pipeline  ## End the servers that `make services` started
 	$(BIN)/python -m sandbox stop
 
 refresh: .venv/pipeline  ## Read database, web and bucket anew, then rerun what that affects; RETRY=<reason> asks again
+	$(BIN)/dvc repro --force --single-item listings labels
 	$(if $(RETRY),$(BIN)/python -m stages.ingest $(addprefix --retry ,$(RETRY)) data/listings.csv data/ingest.csv)
-	$(BIN)/dvc repro --force --single-item $(SOURCE_STAGES)
+	$(BIN)/dvc repro --force --single-item ingest inventory
 	$(BIN)/dvc repro
 
 environment: .venv/pipeline .venv/train  ## All that is installed, in .venv

@@ -3,6 +3,7 @@
 import asyncio
 import datetime
 import email.utils
+import errno
 import os
 import re
 from collections.abc import AsyncIterator, Mapping
@@ -18,6 +19,7 @@ import yarl
 from imageset import decode, process
 from imageset.addresses import AddressRefused, Guard
 from imageset.budget import Budget
+from imageset.errors import ServerError
 from imageset.hosts import Host, HostGivenUp
 
 SECONDS_TO_CONNECT = 10.0
@@ -199,6 +201,8 @@ async def ask(web: Web, target: yarl.URL) -> AsyncIterator[Exchange]:
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, AddressRefused):
             raise Refused("private_address") from None
+        if getattr(error, "errno", None) in (errno.EMFILE, errno.ENFILE):  # that is no failure of the host's
+            raise ServerError("too many open files: raise `ulimit -n`") from None
         host.failed(wave, type(error).__name__)
         raise Unreachable(f"{host.name}: {host.trouble}") from None
     except ValueError:  # the idna codec's of a..b, aiohttp's of a colon in a user's name

@@ -25,6 +25,7 @@ SECONDS_BEFORE_RETRY = 1.0  # doubled from attempt to attempt, and drawn from 0 
 MOST_SECONDS_BEFORE_RETRY = 30.0
 DECODE_ATTEMPTS = 2  # a decoder that dies may have been killed, or the machine put to sleep
 SECONDS_TO_DECODE = 30.0
+SECONDS_TO_REPLACE_DECODER = 5.0
 PHOTOS_PER_DECODER = 8  # that wait for one worker process at most
 BYTES_TO_DECODE = 2_000_000_000  # of memory in one worker process; 50 million pixels take about 400 MB
 
@@ -102,7 +103,7 @@ async def decode_apart(content: bytes, means: Means) -> tuple[str, str]:
     """Return what decode.check says, or what became of the process that did it. Raises ImagesetError."""
     try:
         # The pool's own clock runs from when a worker has its task; one that is killed while it gets it stops them all.
-        patience = (1 + PHOTOS_PER_DECODER) * SECONDS_TO_DECODE
+        patience = (1 + PHOTOS_PER_DECODER) * (SECONDS_TO_DECODE + SECONDS_TO_REPLACE_DECODER)
         async with means.decoding, asyncio.timeout(patience) as clock:
             checking = means.decoders.schedule(decode.check, (content, means.max_pixels), timeout=SECONDS_TO_DECODE)
             return await asyncio.wrap_future(checking)
