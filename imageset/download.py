@@ -1,22 +1,17 @@
 """One photo from a stranger's url: its body, a definite refusal, or trouble that may pass."""
 
 import asyncio
-import datetime
-import email.utils
 import errno
 import os
-import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
-from urllib.parse import quote, urljoin
 
 import aiohttp
-import yarl
 
-from imageset import decode, process
+from imageset import decode, headers, process, urls
 from imageset.addresses import AddressRefused, Guard
 from imageset.budget import Budget
 from imageset.errors import ServerError
@@ -41,11 +36,6 @@ REFUSALS = {401: "forbidden", 403: "forbidden", 404: "not_found", 410: "gone", 4
 THROTTLING = {429, 503}
 MOVED = {301, 302, 303, 307, 308}
 USER_AGENT = "imageset"
-URL = re.compile(r"(?P<base>https?://([^/?#\x00-\x1f\x7f]*@)?(\[[0-9a-f:.]+\]|[^]/?#@:[\x00-\x1f\x7f]+)(:[0-9]*)?)"
-                 r"(?P<rest>([/?#][^\x00-\x1f\x7f]*)?)", re.IGNORECASE)
-RESERVED = ":/?#[]@!$&'()*+,;=%"  # RFC 3986, and the percent sign of what is encoded already
-# Directives of X-Robots-Tag that have a value after a colon, where other names before a colon are robots.
-VALUED_ROBOTS_TAGS = {"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"}
 
 
 class Refused(Exception):
@@ -128,10 +118,10 @@ async def download(web: Web, url: str) -> AsyncIterator[Body]:
     """
     async with AsyncExitStack() as held:
         for _ in range(1 + REDIRECTS):
-            async with ask(web, parse(url)) as exchange:
+            async with ask(web, url) as exchange:
                 location = exchange.answer.headers.get("Location")
                 if exchange.answer.status in MOVED and location is not None:
-                    url = join(url, location)
+                    url = urls.join(url, location)
                     continue
                 check_headers(exchange.answer, web)
                 body = await read(exchange, web, held)
@@ -141,45 +131,17 @@ async def download(web: Web, url: str) -> AsyncIterator[Body]:
         yield body
 
 
-def parse(url: str) -> yarl.URL:
-    """Return a url as it was written, since a signed one is good in one spelling only. Raises Refused.
-
-    What a url cannot hold, spaces and other alphabets, is encoded, and nothing else.
-    """
-    parts = URL.fullmatch(url)
-    try:
-        if parts is None:
-            raise ValueError("not a url of the web")
-        base = yarl.URL(parts["base"])
-        if not re.fullmatch(r"[a-z0-9_.-]{1,253}|[0-9a-f:.]*:[0-9a-f:.]*", base.raw_host or ""):
-            raise ValueError("neither a name nor an address")
-        if not base.port or (base.port < 1024 and base.port not in (80, 443)):
-            raise ValueError("a port of another protocol")
-        rest = quote(parts["rest"], safe=RESERVED, errors="surrogateescape")
-        return yarl.URL(f"{base.scheme}://{base.raw_authority}{rest}", encoded=True)
-    except (ValueError, IndexError):  # yarl's, for brackets in a user's name
-        raise Refused("bad_url") from None
-
-
-def host_name(target: yarl.URL) -> str:
-    """Return the name that stands for a url's host, with its port: "shop.example:80"."""
-    return f"{target.raw_host}:{target.port}"
-
-
-def join(url: str, location: str) -> str:
-    try:
-        return urljoin(url, location)
-    except ValueError:
-        raise Refused("bad_url") from None
-
-
 @asynccontextmanager
-async def ask(web: Web, target: yarl.URL) -> AsyncIterator[Exchange]:
+async def ask(web: Web, url: str) -> AsyncIterator[Exchange]:
     """Yield the exchange when the answer's headers are there; its host learns how all of it went.
 
     Raises Refused for what cannot be asked, Unreachable for what fails, be it in the context.
     """
-    host = web.host(host_name(target))
+    try:
+        target = urls.parse(url)
+    except urls.BadUrl:
+        raise Refused("bad_url") from None
+    host = web.host(urls.host_name(target))
     try:
         # The clock starts when the turn has come.
         async with host.turn() as wave, asyncio.timeout(SECONDS_TO_ANSWER) as clock:
@@ -205,7 +167,7 @@ async def ask(web: Web, target: yarl.URL) -> AsyncIterator[Exchange]:
             raise ServerError("too many open files: raise `ulimit -n`") from None
         host.failed(wave, type(error).__name__)
         raise Unreachable(f"{host.name}: {host.trouble}") from None
-    except ValueError:  # the idna codec's of a..b, aiohttp's of a colon in a user's name
+    except ValueError:  # of a redirect to no url, the idna codec's of a..b, aiohttp's of a colon in a user's name
         raise Refused("bad_url") from None
 
 
@@ -213,53 +175,23 @@ def check_status(host: Host, wave: int, answer: aiohttp.ClientResponse) -> None:
     """Raise Unreachable for a status after which asking again may help; the host learns of its trouble."""
     trouble = f"status {answer.status}"
     if answer.status in THROTTLING:
-        host.throttled(wave, trouble, seconds_to_wait(answer.headers))
+        host.throttled(wave, trouble, headers.seconds_to_wait(answer.headers))
     elif answer.status >= 500:
         host.failed(wave, trouble)
     if answer.status in PASSING or answer.status >= 500:
         raise Unreachable(f"{host.name}: {trouble}")
 
 
-def seconds_to_wait(headers: Mapping[str, str]) -> float | None:
-    """Return what Retry-After says, in seconds or as a date (RFC 9110, 10.2.3); None where it says nothing sensible."""
-    text = headers.get("Retry-After", "").strip()
-    if re.fullmatch("[0-9]+", text):
-        return float(text)
-    try:
-        moment = email.utils.parsedate_to_datetime(text)
-    except (ValueError, OverflowError):
-        return None
-    return (moment.replace(tzinfo=moment.tzinfo or datetime.UTC) - datetime.datetime.now(datetime.UTC)).total_seconds()
-
-
 def check_headers(answer: aiohttp.ClientResponse, web: Web) -> None:
     """Raise Refused for an answer whose body nobody needs to see."""
     if answer.status != 200:
         raise Refused(REFUSALS.get(answer.status, "refused"))
-    if robots_tags(answer.headers.getall("X-Robots-Tag", [])) & web.refused_robots_tags:
+    if headers.robots_tags(answer.headers.getall("X-Robots-Tag", []), USER_AGENT) & web.refused_robots_tags:
         raise Refused("robots_tag")
     if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise Refused("encoded")
     if (answer.content_length or 0) > web.max_bytes:
         raise Refused("too_large")
-
-
-def robots_tags(headers: list[str]) -> set[str]:
-    """Return the X-Robots-Tag directives that are meant for us: those for everybody and those after our name.
-
-    >>> sorted(robots_tags(["noindex, max-snippet: 0, nofollow", "otherbot: noarchive, nosnippet", "imageset: NoAI"]))
-    ['noai', 'nofollow', 'noindex']
-    """
-    tags: set[str] = set()
-    for header in headers:
-        agent = ""
-        for piece in header.lower().split(","):
-            name, colon, rest = (part.strip() for part in piece.partition(":"))
-            if colon and name not in VALUED_ROBOTS_TAGS and re.fullmatch(r"[\w*.-]+", name):
-                agent, name = name, rest
-            if agent in ("", "*", USER_AGENT):
-                tags |= {"noindex", "nofollow"} if name == "none" else {name}
-    return tags - VALUED_ROBOTS_TAGS
 
 
 async def read(exchange: Exchange, web: Web, held: AsyncExitStack) -> Body:

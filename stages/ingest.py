@@ -12,8 +12,8 @@ from obstore.store import S3Store
 from pebble import ProcessExpired, ProcessPool
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from imageset import decode, frontier, keys, params, pool, progress, settings, stage, store, tables
-from imageset.download import REFUSALS, Body, Refused, Unreachable, Web, download, host_name, parse
+from imageset import decode, frontier, keys, params, pool, progress, settings, stage, store, tables, urls
+from imageset.download import REFUSALS, Body, Refused, Unreachable, Web, download
 from imageset.errors import DataError, ImagesetError, ParamsError, ServerError
 from imageset.hosts import Host
 from imageset.journal import Journal
@@ -130,8 +130,8 @@ def by_host(photos: list[Photo], web: Web) -> dict[Host, deque[Photo]]:
     queues: defaultdict[Host, deque[Photo]] = defaultdict(deque)
     for photo in photos:
         try:
-            name = host_name(parse(photo.image_url))
-        except Refused:
+            name = urls.host_name(urls.parse(photo.image_url))
+        except urls.BadUrl:
             name = ""
         queues[web.host(name)].append(photo)
     return queues

@@ -1,0 +1,39 @@
+"""Headers of answers that have a language of their own."""
+
+import datetime
+import email.utils
+import re
+from collections.abc import Iterable, Mapping
+
+# Directives of X-Robots-Tag that have a value after a colon, where other names before a colon are robots.
+VALUED_ROBOTS_TAGS = {"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"}
+
+
+def seconds_to_wait(headers: Mapping[str, str]) -> float | None:
+    """Return what Retry-After says, in seconds or as a date (RFC 9110, 10.2.3); None where it says nothing sensible."""
+    text = headers.get("Retry-After", "").strip()
+    if re.fullmatch("[0-9]+", text):
+        return float(text)
+    try:
+        moment = email.utils.parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    return (moment.replace(tzinfo=moment.tzinfo or datetime.UTC) - datetime.datetime.now(datetime.UTC)).total_seconds()
+
+
+def robots_tags(headers: Iterable[str], agent_name: str) -> set[str]:
+    """Return the X-Robots-Tag directives that are meant for an agent: those for everybody and those after its name.
+
+    >>> sorted(robots_tags(["noindex, max-snippet: 0, nofollow", "other: noarchive, nosnippet", "me: NoAI"], "me"))
+    ['noai', 'nofollow', 'noindex']
+    """
+    tags: set[str] = set()
+    for header in headers:
+        agent = ""
+        for piece in header.lower().split(","):
+            name, colon, rest = (part.strip() for part in piece.partition(":"))
+            if colon and name not in VALUED_ROBOTS_TAGS and re.fullmatch(r"[\w*.-]+", name):
+                agent, name = name, rest
+            if agent in ("", "*", agent_name):
+                tags |= {"noindex", "nofollow"} if name == "none" else {name}
+    return tags - VALUED_ROBOTS_TAGS
