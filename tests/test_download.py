@@ -1,24 +1,18 @@
 """One photo from a stranger's url, asked for at hosts that send whatever bytes they like, when they like."""
 
 import asyncio
-import datetime
-import email.utils
 import ssl
 import subprocess
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from imageset import download, hosts, urls
 from imageset.download import Refused, Unreachable, Web
-from imageset.headers import robots_tags, seconds_to_wait
-from imageset.urls import BadUrl
 from tests.conftest import jpeg, plain_image
 
 PHOTO = jpeg(plain_image())
@@ -175,218 +169,6 @@ def ask_one(answer: bytes | Answer, max_bytes: int = BYTES_IN_HAND) -> bytes | s
     host = RawHost()
     host.answers["/photo"] = answer
     return ask(host, max_bytes=max_bytes)
-
-
-# X-Robots-Tag
-
-@pytest.mark.parametrize(("headers", "tags"), [
-    ([], set()),
-    ([""], set()),
-    ([" , ,"], set()),
-    (["noai"], {"noai"}),
-    (["NoAI,NOINDEX , nofollow"], {"noai", "noindex", "nofollow"}),
-    (["noai", "noimageai"], {"noai", "noimageai"}),
-    (["imageset: noai, noindex"], {"noai", "noindex"}),
-    ([" ImageSet : NoAI"], {"noai"}),
-    (["googlebot: noindex"], set()),
-    (["googlebot: noindex, noai"], set()),
-    (["imageset2: noai", "myimageset: noai"], set()),
-    (["googlebot: nofollow", "noai", "imageset: noindex"], {"noai", "noindex"}),
-    # Two headers that a proxy has joined.
-    (["googlebot: nofollow, imageset: noai"], {"noai"}),
-    (["imageset: noai, googlebot: noindex"], {"noai"}),
-], ids=str)
-def test_robots_tags_are_those_for_everybody_and_for_us(headers: list[str], tags: set[str]) -> None:
-    assert robots_tags(headers, "imageset") - {""} == tags
-
-
-@pytest.mark.parametrize("header", [
-    "noindex, max-snippet: 0", "max-snippet: 0, noindex", "max-image-preview:none,noindex",
-    "noindex, unavailable_after: 25 Jun 2030 15:00:00 PST", "unavailable_after: 25 Jun 2030 15:00:00 PST, noindex",
-    "unavailable_after: Wednesday, 25-Jun-30 15:00:00 PST, noindex", "imageset: max-snippet: 0, noindex",
-    "imageset: noindex, max-video-preview: -1",
-])
-def test_directives_with_values_hide_no_others(header: str) -> None:
-    assert "noindex" in robots_tags([header], "imageset")
-
-
-def test_directives_with_values_are_nobodys_names_and_say_nothing_else() -> None:
-    headers = ["unavailable_after: 25 Jun 2030 15:00:00 PST", "max-snippet: 0", "max-image-preview: large"]
-
-    assert not robots_tags(headers, "imageset") & {"noindex", "noai", "none", "0", "large", ""}
-
-
-@given(st.lists(st.text()))
-def test_no_robots_tag_is_too_strange(headers: list[str]) -> None:
-    assert all(tag == tag.strip() for tag in robots_tags(headers, "imageset"))
-
-
-# Retry-After
-
-def in_an_hour() -> datetime.datetime:
-    return datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)
-
-
-@pytest.mark.parametrize(("text", "seconds"), [
-    ("0", 0.0), ("7", 7.0), (" 120 ", 120.0), ("007", 7.0), ("9" * 400, float("inf")), ("9" * 5000, float("inf")),
-])
-def test_seconds_to_wait_are_a_number(text: str, seconds: float) -> None:
-    assert seconds_to_wait({"Retry-After": text}) == seconds
-
-
-@pytest.mark.parametrize("text", [
-    "", " ", "-1", "1.5", "1e3", "+5", "0x10", "5 s", "soon", "inf", "nan", "\uff15", "\u0665", "\u00b2", "5,6", "\x00",
-    "25 Jun", "Wed, 99 Oct 2115 07:28:00 GMT", "Wed, 21 Oct 99999999999999999999 07:28:00 GMT",
-    "Wed, 21 Oct 2015 07:28:00 +99999999", "Wed, 21 Oct 2015 " + "9" * 5000,
-])
-def test_nonsense_asks_for_no_wait(text: str) -> None:
-    assert seconds_to_wait({"Retry-After": text}) is None
-
-
-def test_no_header_asks_for_no_wait() -> None:
-    assert seconds_to_wait({}) is None
-
-
-@pytest.mark.parametrize("write", [
-    lambda moment: email.utils.format_datetime(moment, usegmt=True),
-    email.utils.format_datetime,
-    lambda moment: email.utils.format_datetime(moment.replace(tzinfo=None)),  # "-0000": a zone that is not known
-    lambda moment: moment.strftime("%a, %d %b %Y %H:%M:%S"),
-    lambda moment: moment.strftime("%A, %d-%b-%y %H:%M:%S GMT"),  # RFC 850
-    lambda moment: moment.strftime("%a %b %d %H:%M:%S %Y"),  # asctime
-    lambda moment: email.utils.format_datetime(moment.astimezone(datetime.timezone(datetime.timedelta(hours=5.5)))),
-], ids=["gmt", "zero", "unknown", "none", "rfc850", "asctime", "india"])
-def test_seconds_to_wait_are_those_until_a_date(write: Callable[[datetime.datetime], str]) -> None:
-    seconds = seconds_to_wait({"Retry-After": write(in_an_hour())})
-
-    assert seconds is not None
-    assert 3000 < seconds <= 3600
-
-
-def test_a_date_in_the_past_asks_for_less_than_no_time() -> None:
-    seconds = seconds_to_wait({"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"})
-
-    assert seconds is not None
-    assert seconds < 0
-
-
-DATE_WORDS = st.sampled_from(["Wed,", "21", "Oct", "2115", "07:28:00", "7:28", "GMT", "+2359", "-2359", "-0000", "PST",
-                              "9999", "31", "Dec", "0001", "-1", ":", ",", "1e9"])
-
-
-@given(st.text() | st.lists(DATE_WORDS).map(" ".join))
-def test_no_retry_after_is_too_strange(text: str) -> None:
-    seconds = seconds_to_wait({"Retry-After": text})
-
-    assert seconds is None or seconds == seconds  # a number
-
-
-# Urls
-
-@pytest.mark.parametrize(("authority", "asked_for"), [
-    ("shop.example", "/a%7Eb?signature=x%2fy%3D&n=%C3%A9"), ("shop.example", "/a%7eb%2F?x=%e4+y"),
-    ("shop.example", "/"), ("shop.example:443", "/a/../b/./c"), ("shop.example", "//a//b"), ("shop.example", "/%zz%"),
-    ("shop.example", "/%0d%0aX:%20y"), ("shop.example", "/a+b%20c;d=1,2?x=[1]&y=a'b(c)*!$@:?"),
-    ("user:p%40ss@shop.example", "/~a_b-c.d"), ("93.184.216.34:8080", "/a"), ("[2606:2800:220:1::1]:8080", "/a"),
-])
-def test_a_url_keeps_its_spelling(authority: str, asked_for: str) -> None:
-    target = urls.parse(f"http://{authority}{asked_for}#fragment")
-
-    assert target.raw_path_qs == asked_for
-    assert target.raw_authority == authority
-
-
-@pytest.mark.parametrize(("url", "asked_for"), [
-    ("http://shop.example", "/"), ("http://shop.example?q=/", "/?q=/"), ("http://shop.example#a", "/"),
-])
-def test_a_url_without_path_leads_to_the_root(url: str, asked_for: str) -> None:
-    assert urls.parse(url).raw_path_qs == asked_for
-
-
-@pytest.mark.parametrize(("url", "asked_for"), [
-    ("http://shop.example/a b.jpg", "/a%20b.jpg"),
-    ("http://shop.example/caf\u00e9?n=\u00e9", "/caf%C3%A9?n=%C3%A9"),
-    ("http://shop.example/\U0001f455.jpg", "/%F0%9F%91%95.jpg"),
-    ("http://shop.example/a\"b<c>d`e{f}|g^h\\i", "/a%22b%3Cc%3Ed%60e%7Bf%7D%7Cg%5Eh%5Ci"),
-    ("http://shop.example/a\x85\xa0\u2028b", "/a%C2%85%C2%A0%E2%80%A8b"),
-    # The rest of such a url keeps its spelling all the same.
-    ("http://shop.example/a b%7E?signature=x%2fy%3D", "/a%20b%7E?signature=x%2fy%3D"),
-    ("http://shop.example/\u00e9%7e?signature=x%2fy%3D+z", "/%C3%A9%7e?signature=x%2fy%3D+z"),
-    # Bytes that are no UTF-8, as aiohttp hands on those of a Location.
-    ("http://shop.example/caf\udce9.jpg", "/caf%E9.jpg"),
-])
-def test_characters_that_no_url_holds_are_percent_encoded(url: str, asked_for: str) -> None:
-    assert urls.parse(url).raw_path_qs == asked_for
-
-
-def test_a_name_in_other_letters_is_asked_for_by_its_ascii_name() -> None:
-    assert urls.parse("http://m\u00fcnchen.example/").raw_host == "xn--mnchen-3ya.example"
-
-
-@pytest.mark.parametrize(("url", "port"), [
-    ("http://shop.example/", 80), ("https://shop.example/", 443), ("http://shop.example:443/", 443),
-    ("http://shop.example:/", 80), ("http://shop.example:8080/", 8080), ("http://shop.example:65535/", 65535),
-    ("HTTP://shop.example/", 80), ("http://shop.example./", 80),
-])
-def test_a_url_leads_to_a_port(url: str, port: int) -> None:
-    assert urls.parse(url).port == port
-
-
-@pytest.mark.parametrize("url", [
-    *(f"http://shop.example/a{character}b" for character in "\r\n\t\0\x0b\x0c\x1f\x7f"),
-    "http://shop.example\r\n/", "\nhttp://shop.example/", "http://shop.example/\n", "ht\ntp://shop.example/",
-    "", "/", "//shop.example/a", "shop.example/a", "http:", "http:shop.example/a", "http:/shop.example", "http://",
-    "http:///a", "http://?a", "http://#a", "http://@/", "http://:80/", "http://user@/",
-    *(f"{scheme}://shop.example/a" for scheme in ("ftp", "file", "gopher", "ws", "dict", "ldap", "httpx", "http+unix")),
-    "file:///etc/passwd", "data:image/png;base64,iVBORw0KGgo=", "javascript:alert(1)", "mailto:a@shop.example",
-    *(f"http://shop.example:{port}/" for port in (0, 1, 22, 25, 110, 1023, 65536, 99999, -1, "9" * 400, "http", "80a")),
-    *(f"http://shop.example:{port}/" for port in ("+80", " 80", "8_0", "\uff18\uff10", "\u0668\u0660", "80:80", "1e3")),
-    "http://[", "http://[::1", "http://::1]/", "http://[]/", "http://[g::1]/", "http://[::1]a/", "http://[127.0.0.1]/",
-    "http://[]@", "http://[a]@/a", "http://[@shop.example]/",
-])
-def test_what_leads_nowhere_is_a_bad_url(url: str) -> None:
-    with pytest.raises(BadUrl):
-        urls.parse(url)
-
-
-STRANGE = st.text() | st.text("htps:/@[]?#.%0123456789ax \t\u00e9\uff10\\")
-
-
-@given(STRANGE | STRANGE.map("http://".__add__))
-def test_a_url_is_taken_or_refused(url: str) -> None:
-    try:
-        target = urls.parse(url)
-    except BadUrl:
-        return
-
-    assert target.scheme in ("http", "https")
-    assert target.raw_host
-    assert target.port in (80, 443) or 1024 <= (target.port or 0) <= 65535
-    assert target.raw_path_qs.isascii()
-    assert not set(target.raw_path_qs) & set(" \r\n\t\0")
-
-
-@pytest.mark.parametrize(("location", "url"), [
-    ("c", "http://shop.example/a/c"), ("/c", "http://shop.example/c"), ("../c", "http://shop.example/c"),
-    ("?y=2", "http://shop.example/a/b?y=2"), ("", "http://shop.example/a/b?x=1"),
-    ("//other.example/c", "http://other.example/c"), ("https://other.example/c", "https://other.example/c"),
-    ("http://other.example/a%7Eb?s=x%2fy%3D", "http://other.example/a%7Eb?s=x%2fy%3D"),
-    ("file:///etc/passwd", "file:///etc/passwd"), ("data:,x", "data:,x"),
-])
-def test_a_location_is_joined_to_the_url_it_came_from(location: str, url: str) -> None:
-    assert urls.join("http://shop.example/a/b?x=1", location) == url
-
-
-@pytest.mark.parametrize("location", ["http://[", "//[::1", "http://\u2100.example/"])
-def test_a_location_that_cannot_be_joined_is_a_bad_url(location: str) -> None:
-    with pytest.raises(BadUrl):
-        urls.join("http://shop.example/", location)
-
-
-@given(STRANGE | STRANGE.map("//".__add__) | STRANGE.map("http://".__add__))
-def test_no_location_is_too_strange(location: str) -> None:
-    with suppress(BadUrl):
-        urls.parse(urls.join("http://shop.example/a/b?x=1", location))
 
 
 # Answers as they should be
