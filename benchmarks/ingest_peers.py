@@ -27,7 +27,7 @@ Keep = Callable[[str, bytes], Awaitable[object]]
 
 def check(body: bytes) -> None:
     """Decode to the last pixel; raises Undecodable."""
-    decode.decode(body, MAX_PIXELS)
+    decode.check(body, MAX_PIXELS)
 
 
 @cache

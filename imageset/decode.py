@@ -4,8 +4,9 @@ import hashlib
 import io
 import struct
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF")  # JPEG includes MPO, the two-picture files of some cameras
@@ -32,16 +33,17 @@ def decode(data: bytes, max_pixels: int) -> Image.Image:
     Of an animation, the first frame. Transparent pixels lie on white, 16-bit values are scaled to 8 bits.
     Raises Undecodable.
     """
-    if not data:
-        raise Undecodable("empty")
+    with decoder_errors():
+        return to_rgb(upright(load(data, max_pixels)))
+
+
+@contextmanager
+def decoder_errors() -> Iterator[None]:
+    """Turn what decoders raise into Undecodable."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # broken metadata warns; what matters here is the pixels
-            image = open_image(data)
-            if image.width * image.height > max_pixels:
-                raise Undecodable("too_many_pixels")
-            load(image)
-            return to_rgb(upright(image))
+            yield
     except MemoryError:
         raise Undecodable("decoder_memory") from None
     except DECODER_ERRORS:
@@ -51,7 +53,8 @@ def decode(data: bytes, max_pixels: int) -> Image.Image:
 def check(data: bytes, max_pixels: int) -> tuple[str, str]:
     """Return why the bytes are not a photo, "" when they are one, and their sha256. Made for worker processes."""
     try:
-        decode(data, max_pixels)
+        with decoder_errors():
+            load(data, max_pixels)
     except Undecodable as error:
         return error.reason, ""
     except Exception:  # at a process's edge: what no decoder was seen to raise yet is to cost one photo all the same
@@ -74,11 +77,18 @@ def open_image(data: bytes) -> Image.Image:
         raise Undecodable("too_many_pixels") from None
 
 
-def load(image: Image.Image) -> None:
+def load(data: bytes, max_pixels: int) -> Image.Image:
+    """Return the photo as it was stored, every pixel decoded."""
+    if not data:
+        raise Undecodable("empty")
+    image = open_image(data)
+    if image.width * image.height > max_pixels:
+        raise Undecodable("too_many_pixels")
     try:
         image.load()
     except OSError:
         raise Undecodable("truncated") from None
+    return image
 
 
 def upright(image: Image.Image) -> Image.Image:
@@ -90,6 +100,8 @@ def upright(image: Image.Image) -> Image.Image:
 
 def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16"):
+        import numpy as np  # here, as processes that only check do without: 50 ms of their start
+
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         layer = image.convert("RGBA")
