@@ -1,8 +1,8 @@
 """One photo from a stranger's url, asked for at hosts that send whatever bytes they like, when they like."""
 
 import asyncio
+import datetime
 import ssl
-import subprocess
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -10,6 +10,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from imageset import download, hosts, urls
 from imageset.download import Refused, Unreachable, Web
@@ -429,11 +433,17 @@ def test_a_host_that_is_no_name_is_a_bad_url(host: str) -> None:
 
 def test_a_host_whose_certificate_is_wrong_may_have_a_good_one_tomorrow(tmp_path: Path) -> None:
     """aiohttp's error for that is a ValueError, as those for bad urls are."""
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    subprocess.run(["openssl", "req", "-x509", "-nodes", "-newkey", "rsa:2048", "-subj", "/CN=nobody", "-days", "1",
-                    "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    key = ec.generate_private_key(ec.SECP256R1())
+    nobody = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "nobody")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (x509.CertificateBuilder().subject_name(nobody).issuer_name(nobody).public_key(key.public_key())
+                   .serial_number(1).not_valid_before(now).not_valid_after(now + datetime.timedelta(days=1))
+                   .sign(key, hashes.SHA256()))
+    pem = tmp_path / "own.pem"
+    pem.write_bytes(certificate.public_bytes(Encoding.PEM)
+                    + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     own = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    own.load_cert_chain(certificate, key)
+    own.load_cert_chain(pem)
 
     async def main() -> None:
         host = RawHost()
