@@ -57,7 +57,7 @@ def isolated(workers: int, max_bytes: int) -> Iterator[ProcessPool]:
     """
     main = sys.modules["__main__"]
     spec = main.__spec__
-    # Each spawned worker would import the stage with all that it imports, 100 MB and a second that it does not need.
+    # Each spawned worker would import the stage with all that it imports, 90 MB and half a second for nothing.
     # multiprocessing leaves out a package's __main__.
     main.__spec__ = ModuleSpec("imageset.__main__", None)
     pool = ProcessPool(workers, initializer=prepare_worker, initargs=(max_bytes,),

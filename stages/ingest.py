@@ -35,7 +35,8 @@ BY_PARAMS = frozenset({"too_large", "too_many_pixels", "robots_tag"})
 PASSING = frozenset({"private_address", "unreachable", "decoder_crash", "decoder_timeout", "decoder_memory"})
 DEFINITE = frozenset({*REFUSALS.values(), "refused", "bad_url", "too_many_redirects", "encoded", "empty",
                       "not_an_image", "truncated", "undecodable"})
-REASONS = DEFINITE | BY_PARAMS | PASSING
+REMEMBERED = DEFINITE | BY_PARAMS
+REASONS = REMEMBERED | PASSING
 
 
 class Photo(NamedTuple):
@@ -207,8 +208,9 @@ def check_share(reasons: dict[str, str], max_rejected_share: float) -> None:
     refused = [reason for reason in reasons.values() if reason]
     if len(refused) > max_rejected_share * len(reasons):
         reason, _ = Counter(refused).most_common(1)[0]
+        retry = f" RETRY={reason}" if reason in REMEMBERED else ""
         hint = ("name their host in IMAGESET_ALLOWED_HOSTS if it is yours" if reason == "private_address" else
-                f"`make refresh RETRY={reason}` asks for them again")
+                f"`make refresh{retry}` asks for them again")
         raise DataError(f"{len(refused)} of {len(reasons)} photos are refused ({tables.tally(refused)}): more than "
                         f"ingest.max_rejected_share = {max_rejected_share}; {hint}")
 
@@ -216,8 +218,8 @@ def check_share(reasons: dict[str, str], max_rejected_share: float) -> None:
 def main(listings_csv: Path, ingest_csv: Path, *, retry: tuple[str, ...] = ()) -> None:
     """Fetch what the bucket lacks; --retry REASON asks again for the photos that earlier runs refused for it."""
     limits = params.load("ingest", IngestParams)
-    if unknown := set(retry) - DEFINITE - BY_PARAMS:
-        raise ParamsError(f"--retry {min(unknown)}: expected one of {', '.join(sorted(DEFINITE | BY_PARAMS))}")
+    if unknown := set(retry) - REMEMBERED:
+        raise ParamsError(f"--retry {min(unknown)}: expected one of {', '.join(sorted(REMEMBERED))}")
     listings = tables.read(listings_csv, tables.LISTINGS)
     photos = [Photo(keys.object_key(product_id, position), product_id, position, url)
               for product_id, position, url in listings.itertuples(index=False, name=None)] if limits.enabled else []

@@ -153,10 +153,15 @@ def any_share(edit_params: Edit) -> None:
     edit_params("max_rejected_share: 0.2\n\nmodel:", "max_rejected_share: 1.0\n\nmodel:")
 
 
-def run(project: Path, *urls: str) -> list[str]:
-    """Ingest listings 1, 2, ... with these urls and return their reasons, "" for done."""
+def write_listings(project: Path, *urls: str) -> None:
+    """Write the table of listings 1, 2, ..., each with one photo."""
     rows = [(product_id, 0, url) for product_id, url in enumerate(urls, 1)]
     tables.write(project / "data/listings.csv", tables.LISTINGS, tables.frame(tables.LISTINGS, rows))
+
+
+def run(project: Path, *urls: str) -> list[str]:
+    """Ingest listings 1, 2, ... with these urls and return their reasons, "" for done."""
+    write_listings(project, *urls)
     ingest.main(project / "data/listings.csv", project / "data/ingest.csv")
     table = tables.read(project / "data/ingest.csv", tables.INGEST)
 
@@ -514,8 +519,7 @@ def test_few_open_files_are_no_failure_of_the_hosts(project: Path, host: PhotoHo
         request.answer(200)
 
     urls = [host.at(f"/{number}", answer) for number in range(100)]
-    rows = [(number, 0, url) for number, url in enumerate(urls)]
-    tables.write(project / "data/listings.csv", tables.LISTINGS, tables.frame(tables.LISTINGS, rows))
+    write_listings(project, *urls)
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     said = subprocess.run([sys.executable, "-m", "stages.ingest", "data/listings.csv", "data/ingest.csv"], cwd=project,
                           env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
@@ -637,8 +641,7 @@ def test_after_a_kill_only_what_was_in_flight_is_asked_for_again(project: Path, 
         request.answer(200)
 
     urls = [host.at(f"/{number}", answer) for number in range(120)]
-    rows = [(number, 0, url) for number, url in enumerate(urls)]
-    tables.write(project / "data/listings.csv", tables.LISTINGS, tables.frame(tables.LISTINGS, rows))
+    write_listings(project, *urls)
     command = [sys.executable, "-m", "stages.ingest", "data/listings.csv", "data/ingest.csv"]
     stage = subprocess.Popen(command, cwd=project, env=os.environ | {"PYTHONPATH": str(ROOT)})
     while host.asked.total() < 60:
@@ -662,6 +665,15 @@ def test_more_refusals_than_allowed_fail_the_stage_with_their_counts(project: Pa
     assert not (project / "data/ingest.csv").exists()
 
 
+def test_what_to_do_about_too_many_refusals_is_something_that_can_be_done(project: Path, dead_host: str,
+                                                                        edit_params: Edit) -> None:
+    edit_params("unreachable: fail", "unreachable: reject")
+    with pytest.raises(DataError, match=r"1 unreachable.*; `make refresh` asks for them again"):
+        run(project, f"{dead_host}/1.jpg")
+    with pytest.raises(DataError, match=r"1 private_address.*; name their host in IMAGESET_ALLOWED_HOSTS"):
+        run(project, "http://10.0.0.1/1.jpg")
+
+
 def test_just_the_share_allowed_passes(project: Path, host: PhotoHost) -> None:
     urls = [host.at(f"/{number}", status(200)) for number in range(4)]
 
@@ -671,8 +683,7 @@ def test_just_the_share_allowed_passes(project: Path, host: PhotoHost) -> None:
 def test_where_another_system_fills_the_bucket_nothing_is_asked_for(project: Path, host: PhotoHost,
                                                                     edit_params: Edit) -> None:
     edit_params("enabled: true", "enabled: false")
-    rows = [(1, 0, host.at("/1", status(200)))]
-    tables.write(project / "data/listings.csv", tables.LISTINGS, tables.frame(tables.LISTINGS, rows))
+    write_listings(project, host.at("/1", status(200)))
     ingest.main(project / "data/listings.csv", project / "data/ingest.csv")
 
     assert tables.read(project / "data/ingest.csv", tables.INGEST).empty
