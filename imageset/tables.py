@@ -5,7 +5,8 @@ by key, lines end in "\\n", text is UTF-8, missing values are empty.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,9 +65,74 @@ def write(path: Path, table: Table, rows: pd.DataFrame) -> None:
         content.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
 
 
+@contextmanager
+def writing(path: Path, table: Table) -> Iterator[Callable[[tuple[Any, ...]], None]]:
+    """Yield a function that takes one row at a time, in the order of their keys; what it took is written atomically.
+
+    For tables with a unique key without missing values. ROWS_AT_ONCE rows are held in memory. Raises DataError as
+    `write` does, and for rows out of order.
+    """
+    waiting: list[tuple[Any, ...]] = []
+    places = [list(table.columns).index(name) for name in table.key]
+    last: tuple[Any, ...] | None = None
+
+    def add(row: tuple[Any, ...]) -> None:
+        nonlocal last
+        key = tuple(row[place] for place in places)
+        if last is not None and key <= last:
+            raise DataError(f"{path}: {key} comes after {last}: rows are repeated or out of order")
+        last = key
+        waiting.append(row)
+        if len(waiting) == ROWS_AT_ONCE:
+            flush()
+
+    def flush() -> None:
+        frame(table, waiting).to_csv(file, index=False, header=not file.tell(), lineterminator="\n")
+        waiting.clear()
+
+    with files.atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        yield add
+        flush()
+
+
 def read(path: Path, table: Table) -> pd.DataFrame:
     """Return a table that `write` wrote. Raises DataError when columns or values are not the table's."""
-    parts = []
+    content = pd.concat(parts(path, table), ignore_index=True)
+    repeated = content[content.duplicated(list(table.key))]
+    if table.unique and len(repeated):
+        raise DataError(f"{path}: {describe_key(table, repeated)} stands more than once")
+    return content
+
+
+def scan(path: Path, table: Table) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of a table that `write` wrote, one at a time; ROWS_AT_ONCE of them are held in memory.
+
+    For tables whose key has no missing values. Raises DataError as `read` does, and for rows out of order, when it
+    comes to them.
+    """
+    places = [list(table.columns).index(name) for name in table.key]
+    last: tuple[Any, ...] | None = None
+    for part in parts(path, table):
+        for row in part.itertuples(index=False, name=None):
+            key = tuple(row[place] for place in places)
+            if last is not None and (key < last or (table.unique and key == last)):
+                raise DataError(f"{path}: {key} comes after {last}: rows are repeated or out of order")
+            last = key
+            yield row
+
+
+def count(path: Path) -> int:
+    """Return how many rows a table has whose texts hold no line ends, without reading it into memory."""
+    lines, block = 0, b"\n"
+    with path.open("rb") as file:
+        while following := file.read(1 << 20):
+            block = following
+            lines += block.count(b"\n")
+    return lines - block.endswith(b"\n")
+
+
+def parts(path: Path, table: Table) -> Iterator[pd.DataFrame]:
+    """Yield a table ROWS_AT_ONCE rows at a time."""
     try:
         with pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8", lineterminator="\n",
                          chunksize=ROWS_AT_ONCE) as chunks:
@@ -75,16 +141,11 @@ def read(path: Path, table: Table) -> pd.DataFrame:
                     raise DataError(f"{path} has columns {', '.join(chunk.columns)}; "
                                     f"expected {', '.join(table.columns)}")
                 try:
-                    parts.append(typed(table, chunk))
+                    yield typed(table, chunk)
                 except DataError as error:
                     raise DataError(f"{path}: {error}") from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise DataError(f"{path} is not a table: {' '.join(str(error).split())}") from None
-    content = pd.concat(parts, ignore_index=True)
-    repeated = content[content.duplicated(list(table.key))]
-    if table.unique and len(repeated):
-        raise DataError(f"{path}: {describe_key(table, repeated)} stands more than once")
-    return content
 
 
 def typed(table: Table, rows: pd.DataFrame) -> pd.DataFrame:

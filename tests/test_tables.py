@@ -36,6 +36,18 @@ def write(path: Path, rows: list[Row], table: Table = SHOP) -> bytes:
     return path.read_bytes()
 
 
+def write_in_turn(path: Path, rows: list[Row], table: Table = SHOP) -> bytes:
+    with tables.writing(path, table) as add:
+        for row in rows:
+            add(row)
+    return path.read_bytes()
+
+
+def scan(path: Path, table: Table = SHOP) -> list[Row]:
+    """Return what is scanned, None for what is missing."""
+    return [tuple(None if value is pd.NA else value for value in row) for row in tables.scan(path, table)]
+
+
 def read(path: Path, table: Table = SHOP) -> list[Row]:
     """Return a table's rows, None for what is missing."""
     content = tables.read(path, table).astype(object)
@@ -207,3 +219,71 @@ def test_a_table_that_has_its_types_is_written_as_it_is_and_left_alone(tmp_path:
 
     assert read(tmp_path / "table.csv") == [(1, "a", 2**53 + 1), (2, "b", None)]
     pd.testing.assert_frame_equal(typed, before)
+
+
+@few
+@given(SHOP_ROWS, st.integers(1, 4))
+def test_rows_written_in_turn_are_the_same_bytes_and_are_scanned_as_they_were(rows: list[Row], at_once: int) -> None:
+    rows.sort()
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as monkeypatch:
+        path = Path(folder) / "table.csv"
+        content = write(path, rows)
+        monkeypatch.setattr(tables, "ROWS_AT_ONCE", at_once)
+
+        assert write_in_turn(path, rows) == content
+        assert scan(path) == rows
+
+
+def test_rows_of_equal_names_are_scanned(tmp_path: Path) -> None:
+    rows = [("B", 1), ("a", 9), ("a", 9), ("a", 10), ("b", 2)]
+    write(tmp_path / "table.csv", rows, VISITS)
+
+    assert scan(tmp_path / "table.csv", VISITS) == rows
+
+
+@pytest.mark.parametrize("row", [(5, "a", None), (4, "a", None), (-6, "a", None), (7, "a", 1.5)])
+@pytest.mark.parametrize("at_once", [1, 3, 100])
+def test_rows_repeated_out_of_order_or_of_another_type_are_not_written(row: Row, at_once: int, tmp_path: Path,
+                                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "ROWS_AT_ONCE", at_once)
+    path = tmp_path / "table.csv"
+    path.write_text("old")
+
+    with pytest.raises(DataError):
+        write_in_turn(path, [(number, "", None) for number in range(6)] + [row, (10, "", None)])
+
+    assert {left.name: left.read_text() for left in tmp_path.iterdir()} == {"table.csv": "old"}
+
+
+@pytest.mark.parametrize(("lines", "problem"), [
+    ("x,a,", "column product_id: invalid literal"), ("8,a,b,c", "is not a table"),
+    ("0,a,", r"\(0,\) comes after \(6,\)"), ("6,a,", r"\(6,\) comes after \(6,\)"), ("6,a,\n7,a,", "comes after"),
+])
+def test_a_fault_is_found_when_the_scan_comes_to_it(lines: str, problem: str, monkeypatch: pytest.MonkeyPatch,
+                                                    tmp_path: Path) -> None:
+    monkeypatch.setattr(tables, "ROWS_AT_ONCE", 3)
+    path = tmp_path / "table.csv"
+    path.write_text("product_id,name,parent_id\n" + "".join(f"{number},a,\n" for number in range(7)) + f"{lines}\n")
+    rows = tables.scan(path, SHOP)
+
+    assert [next(rows)[0] for _ in range(6)] == [0, 1, 2, 3, 4, 5]
+    with pytest.raises(DataError, match=f"table.csv:? .*{problem}"):
+        list(rows)
+
+
+@pytest.mark.parametrize("content", [b"", b"name,product_id,parent_id\na,1,2\n", b"product_id,name\n"])
+def test_a_file_that_is_not_the_table_is_not_scanned(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_bytes(content)
+
+    with pytest.raises(DataError, match=r"table\.csv"):
+        next(tables.scan(path, SHOP))
+
+
+@pytest.mark.parametrize("count", [0, 1, 9, 200_000])
+def test_rows_are_counted(count: int, tmp_path: Path) -> None:
+    """The last count is of more than a block of the file."""
+    path = tmp_path / "table.csv"
+    path.write_text("product_id,name,parent_id\n" + "".join(f"{number},,\n" for number in range(count)))
+
+    assert tables.count(path) == count
