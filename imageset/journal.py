@@ -1,10 +1,11 @@
 """What earlier runs were refused, so that nobody is asked for it again: a SQLite file that may be lost at any time."""
 
-import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 
-from imageset.errors import ImagesetError
+from imageset import cachefile
+
+SCHEMA = "CREATE TABLE IF NOT EXISTS refused (key TEXT, url TEXT, reason TEXT, limits TEXT, PRIMARY KEY (key, url))"
 
 
 class Journal:
@@ -12,16 +13,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         """Raises ImagesetError when the file is none of ours."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self.database = sqlite3.connect(path, isolation_level=None, timeout=30)
-            self.database.execute("PRAGMA journal_mode = WAL")
-            self.database.execute("PRAGMA synchronous = NORMAL")
-            self.database.execute("CREATE TABLE IF NOT EXISTS refused (key TEXT, url TEXT, reason TEXT, limits TEXT, "
-                                  "PRIMARY KEY (key, url))")
-            self.reasons("")
-        except sqlite3.DatabaseError as error:
-            raise ImagesetError(f"{path}: {error}; it may be removed: what is lost is asked for again") from None
+        self.database = cachefile.connect(path, SCHEMA)
 
     def reasons(self, limits: str) -> dict[tuple[str, str], str]:
         """Return what stands under these limits or under none, by key and url."""
