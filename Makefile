@@ -3,6 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PHOTOS ?=
 RETRY ?=
+DAYS ?= 30
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
@@ -31,6 +32,12 @@ refresh: .venv/pipeline  ## Read database, web and bucket anew, then rerun what 
 	$(BIN)/dvc repro --force --single-item ingest inventory
 	$(BIN)/dvc repro
 
+cluster: .venv/pipeline  ## A Dask cluster on this machine, until Ctrl-C; IMAGESET_DASK sends preprocess there
+	$(BIN)/python -m sandbox.cluster
+
+prune: .venv/pipeline  ## Remove from the cache what no run has used for DAYS days
+	$(BIN)/python -m tools.prune --days $(DAYS)
+
 environment: .venv/pipeline .venv/train  ## All that is installed, in .venv
 
 constraints:  ## Pin anew what the requirements bring along
@@ -53,5 +60,5 @@ constraints:  ## Pin anew what the requirements bring along
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-train.txt
 	touch $@
 
-.PHONY: help demo test lint services stop refresh environment constraints
+.PHONY: help demo test lint services stop refresh cluster prune environment constraints
 .DELETE_ON_ERROR:

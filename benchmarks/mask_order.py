@@ -9,7 +9,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from imageset import background, decode, files, keys, pictures, pixels, progress
+from imageset import background, decode, files, keys, models, pictures, pixels, progress
+from imageset.background import Network
 from imageset.layout import Pixels
 
 PHOTOS = 24
@@ -17,20 +18,20 @@ SIDE = 128
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 
 
-def four_ways(photo: Image.Image, weights: Path) -> list[Pixels]:
+def four_ways(photo: Image.Image, network: Network) -> list[Pixels]:
     """Return the photo and its three results, uint8 (S, S, 3) each."""
     thumbnail = pixels.fit(photo, SIDE, "stretch", WHITE)
-    thumbnail_mask = background.predict_mask(thumbnail, "u2netp", weights)
-    working = pixels.shrink(photo, pixels.working_side(SIDE))
-    ours = pixels.composite(working, background.predict_mask(working, "u2netp", weights), WHITE)
+    thumbnail_mask = background.predict_mask(thumbnail, network)
+    ours = pixels.composite(photo, background.predict_mask(photo, network), WHITE)
     results = [thumbnail, pixels.composite(thumbnail, thumbnail_mask, BLACK),
                pixels.composite(thumbnail, thumbnail_mask, WHITE), pixels.fit(ours, SIDE, "stretch", WHITE)]
-    return [pixels.to_array(result, "rgb") for result in results]
+    return [pixels.to_array(result) for result in results]
 
 
 def main(photos: Path, weights: Path, sheet: Path) -> None:
     paths = sorted(photos.glob("*/*.jp*g"), key=lambda path: keys.rank(*path.name.encode()))[:PHOTOS]
-    columns = [four_ways(decode.decode(path.read_bytes(), 50_000_000), weights)
+    network = Network("u2netp", weights, models.MODELS["u2netp"].side)
+    columns = [four_ways(decode.decode(path.read_bytes(), 50_000_000), network)
                for path in progress.bar(paths, "mask", len(paths))]
     captions = [[path.parent.name for path in paths], ["shrink, mask, black"] * len(paths),
                 ["shrink, mask, white"] * len(paths), ["mask, white, shrink"] * len(paths)]

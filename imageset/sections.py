@@ -37,8 +37,9 @@ class IngestParams(Section):
 class ModelParams(Section):
     """Section `model`: the weights of the background-removal network."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    allow_non_commercial: bool
 
 
 def utc(text: str) -> datetime.datetime | None:

@@ -89,8 +89,28 @@ def workers() -> int:
 
 
 def cache_directory() -> Path:
-    """Return the folder for what may be lost at any time: IMAGESET_CACHE, or .cache here."""
-    return Path(os.environ.get("IMAGESET_CACHE", "").strip() or ".cache")
+    """Return the folder for what may be lost at any time: IMAGESET_CACHE, or .cache of this project."""
+    return Path(os.environ.get("IMAGESET_CACHE", "").strip() or project_directory() / ".cache")
+
+
+def project_directory() -> Path:
+    """Return the project that a temporary copy of it, made by `dvc exp run --temp`, belongs to; else this folder."""
+    here = Path.cwd()
+    return next((parent.parent for parent in here.parents if parent.name == ".dvc"), Path())
+
+
+def photo_cache() -> Path:
+    """Return the file of masks and pixels that were made before."""
+    return cache_directory() / "photos.sqlite"
+
+
+def dask() -> str:
+    """Return the address of a Dask scheduler, IMAGESET_DASK, "" where none is named."""
+    value = os.environ.get("IMAGESET_DASK", "").strip()
+    if value and not re.fullmatch(r"(tcp|tls)://([^/\s:\[\]]+|\[[0-9a-fA-F:.]+\]):[0-9]+", value):
+        raise SettingsError(f"IMAGESET_DASK is {value!r}: expected the address of a scheduler, such as "
+                            "tcp://scheduler:8786")
+    return value
 
 
 def model_file() -> Path | None:

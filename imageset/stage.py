@@ -13,6 +13,8 @@ from types import FrameType
 from imageset import files, process, settings
 from imageset.errors import ImagesetError
 
+LOCKS = Path(".cache")  # here, wherever the cache is: what has one writer are the outputs here
+
 
 def run(name: str, main: Callable[..., None]) -> None:
     """Call main with the command line's paths, one for each of its parameters, and end the process.
@@ -28,7 +30,7 @@ def run(name: str, main: Callable[..., None]) -> None:
     paths, options = arguments(name, main)
     try:
         settings.load()
-        with files.lock(settings.cache_directory() / f"{name}.lock"):
+        with files.lock(LOCKS / f"{name}.lock"):
             # What the imports have made stays, and what stages make has few cycles: less for the collector to look at.
             gc.freeze()
             gc.set_threshold(20_000)

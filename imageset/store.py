@@ -1,17 +1,14 @@
-"""The bucket: list, get what was listed and nothing else, put without writing over."""
+"""The bucket: list, and get what was listed and nothing else."""
 
-import datetime
 import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import boto3
 import botocore.session
-import obstore
 from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
@@ -23,20 +20,13 @@ from botocore.exceptions import (
     ReadTimeoutError,
     ResponseStreamingError,
 )
-from obstore.auth.boto3 import Boto3CredentialProvider
-from obstore.store import S3Store
 
 from imageset import settings
 from imageset.errors import ImagesetError, ServerError, SettingsError
 
-if TYPE_CHECKING:
-    from obstore.store import ClientConfig  # it is there for type checkers alone
-
 # Checksums stay at boto3's default (when_supported): they refuse bits that flipped on the way, either way.
 CONFIG = Config(retries={"mode": "standard", "max_attempts": 5}, connect_timeout=5, read_timeout=60,
                 max_pool_connections=64)
-
-PUT_RETRIES = 5
 
 # boto3 retries up to the headers; what breaks in the body is for us to ask for again.
 BODY_ATTEMPTS = 4
@@ -45,10 +35,6 @@ BROKEN_BODIES = (FlexibleChecksumError, IncompleteReadError, ReadTimeoutError, R
 
 class ObjectChanged(ImagesetError):
     """The object is not, or no longer, what was listed."""
-
-
-class ObjectExists(ImagesetError):
-    """The key is taken."""
 
 
 @dataclass(frozen=True)
@@ -147,44 +133,6 @@ def is_md5(etag: str, answer: dict[str, Any]) -> bool:
     """Tell whether an etag is the md5 of the body: single-part objects that no key of KMS or of a customer encrypts."""
     encrypted = answer.get("ServerSideEncryption", "").startswith("aws:kms") or "SSECustomerAlgorithm" in answer
     return re.fullmatch(r"[0-9a-f]{32}", etag) is not None and not encrypted
-
-
-def open_uploads(store: Store) -> S3Store:
-    """Return a client for many puts at once, with boto3's endpoint and credentials and a quarter of its work each."""
-    endpoint = store.client.meta.endpoint_url
-    with errors(store):
-        try:
-            # boto3 renews credentials that end within 15 minutes, so these are good for as long as obstore keeps them.
-            credentials = Boto3CredentialProvider(store.session, ttl=datetime.timedelta(minutes=5))
-        except ValueError:  # it found none
-            raise NoCredentialsError from None
-    options: ClientConfig = {"allow_http": endpoint.startswith("http://"), "timeout": "60s"}
-    if bundle := store.session.get_config_variable("ca_bundle"):
-        options["root_certificate"] = Path(bundle).read_bytes()
-    # Checked by the bucket: what arrives there is what was sent.
-    return S3Store(store.bucket, endpoint=endpoint, region=store.client.meta.region_name,
-                   credential_provider=credentials, checksum_algorithm="SHA256", virtual_hosted_style_request=False,
-                   # Not as variables of the environment that boto3 does not know may say.
-                   conditional_put="etag", skip_signature=False, s3_express=False,
-                   client_options=options,
-                   retry_config={"max_retries": PUT_RETRIES, "retry_timeout": datetime.timedelta(seconds=60)})
-
-
-async def put_new(uploads: S3Store, store: Store, key: str, body: bytes, sha256: str) -> None:
-    """Put an object in one part under a key that is free, its sha256 as metadata. Raises ObjectExists, ServerError."""
-    try:
-        await obstore.put_async(uploads, store.prefix + key, body, mode="create", use_multipart=False,
-                                attributes={"Content-Type": "application/octet-stream", "sha256": sha256})
-    except obstore.exceptions.AlreadyExistsError as error:
-        if "status code: 409" in str(error):  # two wrote at once; S3 kept neither's word
-            raise ServerError(f"{store} had a conflict over {key}; run again") from None
-        raise ObjectExists(f"{key} stands in {store} already") from None
-    except obstore.exceptions.BaseError as error:
-        # Codes and phrases alone: the server's XML may name an access key.
-        cause = (re.search(r"<Code>(\w+)</Code>", str(error))
-                 or re.search(r"(status code: \d+|incorrectly configured region|error sending request)", str(error)))
-        said = cause[1] if cause else type(error).__name__
-        raise ServerError(f"{store} did not take {key}: {said}; run again") from None
 
 
 def status(error: ClientError) -> int:

@@ -20,6 +20,7 @@ from psycopg2.extras import execute_values
 
 from imageset import files, pool, progress, settings
 from imageset.errors import DataError
+from imageset.processes import Processes
 from sandbox import draw
 from sandbox.garments import GARMENTS
 
@@ -84,16 +85,18 @@ def drawn(photo_folder: Path) -> tuple[list[Listing], dict[str, int]]:
     classes = classes_of(list(GARMENTS))
     garments = [name for name, count in zip(GARMENTS, DRAWN, strict=True) for _ in range(count)]
     tasks = [(garment, seed, photo_folder / f"{FIRST_PRODUCT + seed}.jpg") for seed, garment in enumerate(garments)]
-    for _ in progress.bar(pool.ordered_map(draw_file, tasks, settings.workers()), "draw", len(tasks)):
-        pass
+    with Processes(settings.workers()) as engine:
+        for _ in progress.bar(pool.ordered_map(engine, draw_files, ([task] for task in tasks)), "draw", len(tasks)):
+            pass
     listings = [Listing(FIRST_PRODUCT + seed, garment, (path.name,), labels(FIRST_PRODUCT + seed, garment, classes))
                 for garment, seed, path in tasks]
     return [*listings, *dirty(listings, photo_folder)], classes
 
 
-def draw_file(task: tuple[str, int, Path]) -> None:
-    garment, seed, path = task
-    draw.draw(garment, seed).save(path, "JPEG", quality=90)
+def draw_files(tasks: list[tuple[str, int, Path]]) -> list[None]:
+    for garment, seed, path in tasks:
+        draw.draw(garment, seed).save(path, "JPEG", quality=90)
+    return [None] * len(tasks)
 
 
 def dirty(listings: list[Listing], photo_folder: Path) -> Iterator[Listing]:

@@ -14,9 +14,10 @@ import pandas as pd
 
 from imageset import files, keys, layout, params, pool, progress, settings, stage, tables
 from imageset.augment import AugmentParams, augment
-from imageset.errors import DataError
+from imageset.errors import DataError, ImagesetError
 from imageset.layout import Pixels
 from imageset.params import Section
+from imageset.processes import Processes
 
 
 class BuildParams(Section):
@@ -58,11 +59,11 @@ def arrange(photos: pd.DataFrame, copies: int, seed: int) -> list[Row]:
     return sorted(rows, key=lambda row: keys.rank(seed, row.product_id, row.position, row.copy))
 
 
-def render(rows: list[Row], recipe: Recipe) -> Pixels:
-    """Return the pixels of some rows, uint8 (N, S, S, C); runs in a worker process."""
+def render(batches: list[list[Row]], recipe: Recipe) -> list[Pixels]:
+    """Return the pixels of batches of rows, each uint8 (N, S, S, C); runs in a worker process."""
     source = open_source(recipe.processed_h5)
-    return np.stack([augment(source.images[row.source], row.product_id, row.position, row.copy, recipe.augment,
-                             source.fill) for row in rows])
+    return [np.stack([augment(source.images[row.source], row.product_id, row.position, row.copy, recipe.augment,
+                              source.fill) for row in rows]) for rows in batches]
 
 
 @lru_cache(maxsize=1)
@@ -112,13 +113,16 @@ def write_columns(file: h5py.File, subset: str, rows: list[Row]) -> None:
         layout.add(file, f"{subset}_{name}", np.array(values).astype(layout.ROW_DTYPES[name]))
 
 
-def write_images(images: h5py.Dataset, batched: Iterator[list[Row]], rendered: Iterator[Pixels],
+def write_images(images: h5py.Dataset, batched: Iterator[list[Row]], rendered: Iterator[list[Pixels | pool.Lost]],
                  plain: Moments) -> None:
     """Write the batches of pixels as they are rendered; copies 0 are summed up in `plain`."""
     start = 0
     with progress.bar(None, "build", len(images), unit="row") as bar:
         # `rendered` goes on with the next subset: zip ends at the last batch of this one and takes nothing more of it.
-        for batch, pixels in zip(batched, rendered, strict=False):
+        for batch, (pixels,) in zip(batched, rendered, strict=False):
+            if isinstance(pixels, pool.Lost):
+                raise ImagesetError("a worker process died twice over the same rows, most often for want of memory: "
+                                    "see the system's log, or set IMAGESET_WORKERS lower")
             images[start:start + len(batch)] = pixels
             plain.add(pixels[[row.copy == 0 for row in batch]])
             start += len(batch)
@@ -134,9 +138,10 @@ def write_dataset(path: Path, subsets: dict[str, list[Row]], label_map: pd.DataF
     files.require_space(path, rows * math.prod(image_shape))
     batch_rows = layout.block_rows(math.prod(image_shape))
     work = chain.from_iterable(batches(subset_rows, batch_rows) for subset_rows in subsets.values())
-    rendered = pool.ordered_map(partial(render, recipe=recipe), work, settings.workers())
     moments = {subset: Moments(image_shape[-1]) for subset in subsets}
-    with files.atomic(path) as temporary, layout.create(temporary, layout.DATASET) as file:
+    with (Processes(settings.workers()) as engine, files.atomic(path) as temporary,
+          layout.create(temporary, layout.DATASET) as file):
+        rendered = pool.ordered_map(engine, partial(render, recipe=recipe), ([batch] for batch in work))
         for subset, subset_rows in subsets.items():
             write_columns(file, subset, subset_rows)
             images = layout.add_images(file, f"{subset}_images", (len(subset_rows), *image_shape))

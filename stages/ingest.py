@@ -4,19 +4,20 @@ import asyncio
 from collections import Counter, defaultdict, deque
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 from obstore.store import S3Store
-from pebble import ProcessExpired, ProcessPool
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from imageset import decode, frontier, keys, params, pool, progress, settings, stage, store, tables, urls
+from imageset import bulk, decode, frontier, keys, params, processes, progress, settings, stage, store, tables, urls
 from imageset.download import REFUSALS, Body, Refused, Unreachable, Web, download
-from imageset.errors import DataError, ImagesetError, ParamsError, ServerError
+from imageset.errors import DataError, ParamsError, ServerError
 from imageset.hosts import Host
 from imageset.journal import Journal
+from imageset.processes import Processes, WorkerLost
 from imageset.sections import IngestParams
 from imageset.store import Store
 
@@ -25,7 +26,6 @@ SECONDS_BEFORE_RETRY = 1.0  # doubled from attempt to attempt, and drawn from 0 
 MOST_SECONDS_BEFORE_RETRY = 30.0
 DECODE_ATTEMPTS = 2  # a decoder that dies may have been killed, or the machine put to sleep
 SECONDS_TO_DECODE = 30.0
-SECONDS_TO_REPLACE_DECODER = 5.0
 PHOTOS_PER_DECODER = 8  # that wait for one worker process at most
 BYTES_TO_DECODE = 2_000_000_000  # of memory in one worker process; 50 million pixels take about 400 MB
 
@@ -62,7 +62,7 @@ class Means:
     """What the photos of a run share: the web, the processes that decode, the bucket and the connections to it."""
 
     web: Web
-    decoders: ProcessPool
+    decoders: Processes
     decoding: asyncio.Semaphore
     bucket: Store
     uploads: S3Store
@@ -101,28 +101,22 @@ async def check(body: Body, means: Means) -> str:
 
 
 async def decode_apart(content: bytes, means: Means) -> tuple[str, str]:
-    """Return what decode.check says, or what became of the process that did it. Raises ImagesetError."""
+    """Return what decode.check says, or what became of the process that did it."""
+    check = partial(decode.check, max_pixels=means.max_pixels)
+    bounded = partial(processes.bounded, function=check, seconds=SECONDS_TO_DECODE, max_bytes=BYTES_TO_DECODE)
     try:
-        # The pool's own clock runs from when a worker has its task; one that is killed while it gets it stops them all.
-        patience = (1 + PHOTOS_PER_DECODER) * (SECONDS_TO_DECODE + SECONDS_TO_REPLACE_DECODER)
-        async with means.decoding, asyncio.timeout(patience) as clock:
-            checking = means.decoders.schedule(decode.check, (content, means.max_pixels), timeout=SECONDS_TO_DECODE)
-            return await asyncio.wrap_future(checking)
-    except ProcessExpired:
-        return "decoder_crash", ""
-    except TimeoutError:
-        if clock.expired():
-            raise ImagesetError(pool.WORKER_DIED) from None
-        return "decoder_timeout", ""
-    except RuntimeError:  # the pool's, when a worker that had nothing to do is gone
-        raise ImagesetError(pool.WORKER_DIED) from None
+        async with means.decoding:
+            answer, = await asyncio.wrap_future(means.decoders.submit(bounded, [content]))
+    except WorkerLost as lost:
+        return f"decoder_{lost.reason}", ""
+    return answer
 
 
 async def put(photo: Photo, body: bytes, sha256: str, means: Means) -> None:
     """Put a photo into the bucket; one that another run has put meanwhile stays as it is."""
     try:
-        await store.put_new(means.uploads, means.bucket, photo.key, body, sha256)
-    except store.ObjectExists:
+        await bulk.put_new(means.uploads, means.bucket, photo.key, body, sha256)
+    except bulk.ObjectExists:
         return
 
 
@@ -142,12 +136,12 @@ async def fetch(bucket: Store, photos: list[Photo], limits: IngestParams, journa
     """Return the outcome of each photo by key; refusals are written down as they come."""
     outcomes = {}
     reasons: Counter[str] = Counter()
-    with (pool.isolated(settings.workers(), BYTES_TO_DECODE) as decoders,
+    with (Processes(settings.workers(), import_main=False) as decoders,
           progress.bar(None, "ingest", len(photos)) as bar):
         async with Web(settings.allowed_hosts(), settings.connections_per_host(), limits.max_bytes,
                        frozenset(limits.refused_robots_tags)) as web:
             decoding = asyncio.Semaphore(PHOTOS_PER_DECODER * settings.workers())
-            means = Means(web, decoders, decoding, bucket, store.open_uploads(bucket), limits.max_pixels)
+            means = Means(web, decoders, decoding, bucket, bulk.open_client(bucket), limits.max_pixels)
 
             async def ingest_and_note(photo: Photo) -> None:
                 outcome = outcomes[photo.key] = await ingest_photo(photo, means)

@@ -1,5 +1,6 @@
 """The name and sha256 in params -> models/background.onnx, the weights of the background-removal network."""
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -9,7 +10,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from imageset import files, params, settings, stage
+from imageset import files, models, params, settings, stage
 from imageset.errors import ImagesetError
 from imageset.sections import ModelParams
 
@@ -84,9 +85,9 @@ def fetch(name: str, sha256: str, destination: Path) -> str:
             except SourceFailed as failure:
                 failures.append(f"{source}: {failure}")
                 continue
-            found = files.sha256(path)
-            if found != sha256:
-                failures.append(f"{source}: sha256 is {found}")
+            if (found := files.sha256(path)) != sha256:
+                known = " and it is the one that rembg names" if is_known(name, path) else ""
+                failures.append(f"{source}: sha256 is {found}{known}")
                 continue
             with files.atomic(destination) as temporary:
                 shutil.copyfile(path, temporary)
@@ -95,8 +96,16 @@ def fetch(name: str, sha256: str, destination: Path) -> str:
                         "it in IMAGESET_MODEL_FILE")
 
 
+def is_known(name: str, path: Path) -> bool:
+    """Tell whether a file is the model of that name that rembg distributes."""
+    algorithm, _, expected = models.MODELS[name].checksum.partition(":")
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest() == expected
+
+
 def main(background_onnx: Path) -> None:
     model = params.load("model", ModelParams)
+    models.choose(model)
     source = fetch(model.name, model.sha256, background_onnx)
     print(f"model: {model.name} from {source}, {background_onnx.stat().st_size / 1e6:.1f} MB, sha256 as in params")
 

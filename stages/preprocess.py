@@ -1,206 +1,200 @@
 """The bucket's photos -> data/processed.h5: decoded, upright, without background, square, uint8."""
 
-import hashlib
 import tempfile
-from functools import lru_cache, partial
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, closing
+from functools import partial
+from itertools import tee
 from pathlib import Path
-from typing import IO, Annotated, Literal, NamedTuple, Self
+from typing import IO, Any, NamedTuple
 
 import numpy as np
-import pandas as pd
-from PIL import Image
-from pydantic import Field, Strict, model_validator
 
-from imageset import background, decode, files, layout, params, pixels, pool, progress, settings, stage, store, tables
+from imageset import batch, files, layout, models, params, pool, progress, settings, stage, store, tables
+from imageset.background import Network
+from imageset.batch import Changed, Wanted
 from imageset.errors import DataError, ParamsError
-from imageset.layout import Pixels
-from imageset.params import Section
+from imageset.photo_cache import PhotoCache, identify
+from imageset.pool import Engine, Lost
+from imageset.prepare import Made, Prepared, PreprocessParams, Recipe, Rejected
+from imageset.processes import Processes
 from imageset.sections import ModelParams
-from imageset.store import Store, StoredObject
+from imageset.store import StoredObject
 
-REASONS = frozenset({"empty", "not_an_image", "too_many_pixels", "truncated", "undecodable", "decoder_memory",
-                     "mask_empty", "mask_full"})
+REASONS = frozenset({"empty", "not_an_image", "too_many_pixels", "truncated", "undecodable", "mask_empty", "mask_full",
+                     "decoder_crash", "decoder_timeout", "decoder_memory"})
 
-Channel = Annotated[int, Field(ge=0, le=255)]
+# How many photos a worker takes at a time: few where each takes a network's time, many where handing over costs more.
+PHOTOS_TO_MASK = 8
+PHOTOS_TO_FIT = 64
+BATCH_BYTES = 16 << 20  # of photos to get, or of pixels, but for the last of them
 
-
-class PreprocessParams(Section):
-    """Section `preprocess`."""
-
-    background: Literal["remove", "keep"]
-    fill: Annotated[tuple[Channel, Channel, Channel], Strict(False)]
-    fit: Literal["stretch", "pad", "crop"]
-    color: Literal["grayscale", "rgb"]
-    image_side: int = Field(ge=8, le=4096)
-    min_foreground: float = Field(ge=0, le=1)
-    max_foreground: float = Field(ge=0, le=1)
-    max_pixels: int = Field(ge=1)
-    max_rejected_share: float = Field(ge=0, le=1)
-
-    @model_validator(mode="after")
-    def leaves_room_for_foreground(self) -> Self:
-        if self.min_foreground > self.max_foreground:
-            raise ValueError("min_foreground has to be max_foreground at the most")
-        return self
-
-    @property
-    def channels(self) -> int:
-        return 1 if self.color == "grayscale" else 3
+Outcome = Prepared | Rejected | Changed
+AddRow = Callable[[tuple[Any, ...]], None]
 
 
-class Recipe(NamedTuple):
-    """All that decides what becomes of a photo's bytes."""
+class Photo(NamedTuple):
+    """A row of the inventory, and what an earlier run made of it, if one did."""
 
-    preprocess: PreprocessParams
-    model_name: str
-    model_weights: Path
-
-
-class Prepared(NamedTuple):
-    """A photo's pixels and what identifies its source."""
-
-    pixels: Pixels
-    sha256: str
-    phash: str
-    phash_mirrored: str
+    product_id: int
+    position: int
+    stored: StoredObject
+    known: Prepared | Rejected | None
 
 
-class Rejected(NamedTuple):
-    """Why a photo has no pixels."""
+class Batch(NamedTuple):
+    """Neighbours in the inventory, and what a worker is to do for those of which nothing is known."""
 
-    reason: str
-
-
-class Changed(NamedTuple):
-    """The object of this key is not what the inventory lists."""
-
-    key: str
+    photos: list[Photo]
+    wanted: list[Wanted]
 
 
-def prepare(body: bytes, recipe: Recipe) -> Prepared | Rejected:
-    """Return a photo's pixels, uint8 (S, S, C), or why there are none; a pure function of its arguments."""
-    try:
-        photo = decode.decode(body, recipe.preprocess.max_pixels)
-    except decode.Undecodable as error:
-        return Rejected(error.reason)
-    phash, phash_mirrored = pixels.perceptual_hashes(photo)
-    chosen = recipe.preprocess
-    garment = remove_background(pixels.shrink(photo, pixels.working_side(chosen.image_side)), recipe)
-    if isinstance(garment, Rejected):
-        return garment
-    square = pixels.fit(garment, chosen.image_side, chosen.fit, chosen.fill)
-    return Prepared(pixels.to_array(square, chosen.color), hashlib.sha256(body).hexdigest(), phash, phash_mirrored)
+def batches(inventory: Iterable[tuple[Any, ...]], cache: PhotoCache, recipe: Recipe) -> Iterator[Batch]:
+    """Yield the inventory in batches, as large as the work on them wants it."""
+    network = recipe.network
+    photos, wanted, to_mask, source_bytes = [], [], 0, 0
+    for key, product_id, position, etag, size, version_id in inventory:
+        stored = StoredObject(key, etag, size, version_id)
+        known = cache.find(stored)
+        photos.append(Photo(product_id, position, stored, known))
+        if known is None:
+            mask = cache.find_mask(stored, network.side) if network else None
+            to_mask += network is not None and mask is None
+            source_bytes += size
+            wanted.append(Wanted(stored, mask))
+        pixel_bytes = len(photos) * recipe.preprocess.image_bytes
+        if (to_mask == PHOTOS_TO_MASK or len(wanted) == PHOTOS_TO_FIT or source_bytes >= BATCH_BYTES
+                or pixel_bytes >= BATCH_BYTES):
+            yield Batch(photos, wanted)
+            photos, wanted, to_mask, source_bytes = [], [], 0, 0
+    if photos:
+        yield Batch(photos, wanted)
 
 
-def remove_background(photo: Image.Image, recipe: Recipe) -> Image.Image | Rejected:
-    """Return the garment on the fill colour, the photo itself where backgrounds are kept."""
-    chosen = recipe.preprocess
-    if chosen.background == "keep":
-        return photo
-    mask = background.predict_mask(photo, recipe.model_name, recipe.model_weights)
-    share = pixels.foreground(mask)
-    if share < chosen.min_foreground:
-        return Rejected("mask_empty")
-    if share > chosen.max_foreground:
-        return Rejected("mask_full")
-    return pixels.composite(photo, mask, chosen.fill)
+def outcomes(batched: Iterator[Batch], engine: Engine, work: Callable[[list[Wanted]], list[Made | Changed]],
+             cache: PhotoCache) -> Iterator[tuple[Photo, Outcome]]:
+    """Yield what becomes of each photo, in the inventory's order; what is made is added to the cache."""
+    planned, to_do = tee(batched)
+    results = pool.ordered_map(engine, work, (batch.wanted for batch in to_do))
+    for (photos, _), made in zip(planned, results, strict=True):
+        news = iter(made)
+        for photo in photos:
+            yield photo, photo.known or settle(photo.stored, next(news), cache)
 
 
-def fetch_and_prepare(stored: StoredObject, recipe: Recipe) -> Prepared | Rejected | Changed:
-    """Get one object of the inventory and prepare it; runs in a worker process."""
-    try:
-        body = store.get(connected_store(), stored)
-    except store.ObjectChanged:
-        return Changed(stored.key)
-    return prepare(body, recipe)
+def settle(stored: StoredObject, made: Made | Changed | Lost, cache: PhotoCache) -> Outcome:
+    """Return what became of a photo that a worker had, and remember it."""
+    if isinstance(made, Changed):
+        return made
+    if isinstance(made, Lost):
+        return Rejected(f"decoder_{made.reason}")
+    cache.add(stored, made)
+    return made.outcome
 
 
-@lru_cache(maxsize=1)
-def connected_store() -> Store:
-    return store.connect()
+class Collected:
+    """What came of the photos: ids and positions of those that have pixels, and counts of the others."""
+
+    def __init__(self) -> None:
+        self.product_ids, self.positions = array("q"), array("h")
+        self.reasons: Counter[str] = Counter()
+        self.changed: list[str] = []
+
+    def check(self, photos: int, max_rejected_share: float) -> None:
+        """Raise DataError when objects changed under way, when no photo or too few are left."""
+        rejected, counts = self.reasons.total(), tables.tally(self.reasons.elements())
+        assert len(self.product_ids) + rejected + len(self.changed) == photos
+        assert set(self.reasons) <= REASONS
+        if self.changed:
+            hint = " (all of them: is IMAGE_STORE the one it was made of?)" if len(self.changed) == photos else ""
+            raise DataError(f"{len(self.changed)} objects changed since the inventory, such as "
+                            f"{', '.join(self.changed[:5])}{hint}: run `make refresh`")
+        if not self.product_ids:
+            raise DataError(f"none of {photos} photos is left ({counts})")
+        if rejected > max_rejected_share * photos:
+            raise DataError(f"{rejected} of {photos} photos are rejected ({counts}): more than "
+                            f"preprocess.max_rejected_share = {max_rejected_share}")
 
 
-def stored_objects(inventory: pd.DataFrame) -> list[StoredObject]:
-    columns = inventory[["key", "etag", "bytes", "version_id"]]
-    return [StoredObject(*row) for row in columns.itertuples(index=False, name=None)]
-
-
-class Collected(NamedTuple):
-    """What came of the inventory: tables of both outcomes, and keys that changed since it was made."""
-
-    processed: pd.DataFrame
-    rejects: pd.DataFrame
-    changed: list[str]
-
-
-def collect(inventory: pd.DataFrame, recipe: Recipe, spool: IO[bytes]) -> Collected:
-    """Prepare all photos, in the inventory's order; the pixels of those that have any go to the spool."""
-    processed: list[tuple[int | str, ...]] = []
-    rejects: list[tuple[int | str, ...]] = []
-    changed: list[str] = []
-    work = partial(fetch_and_prepare, recipe=recipe)
-    results = pool.ordered_map(work, stored_objects(inventory), settings.workers())
-    photos = inventory[["product_id", "position"]].itertuples(index=False, name=None)
-    for photo, result in zip(photos, progress.bar(results, "preprocess", len(inventory)), strict=True):
-        if isinstance(result, Prepared):
-            spool.write(result.pixels.tobytes())
-            processed.append((*photo, len(processed), result.sha256, result.phash, result.phash_mirrored))
-        elif isinstance(result, Changed):
-            changed.append(result.key)
+def collect(results: Iterable[tuple[Photo, Outcome]], photos: int, spool: IO[bytes], add_processed: AddRow,
+            add_reject: AddRow) -> Collected:
+    """Take results as they come: rows to their tables, pixels to the spool."""
+    collected = Collected()
+    for photo, outcome in progress.bar(results, "preprocess", photos):
+        if isinstance(outcome, Prepared):
+            add_processed((photo.product_id, photo.position, len(collected.product_ids), *outcome[1:]))
+            spool.write(outcome.pixels.tobytes())
+            collected.product_ids.append(photo.product_id)
+            collected.positions.append(photo.position)
+        elif isinstance(outcome, Changed):
+            collected.changed.append(outcome.key)
         else:
-            rejects.append((*photo, result.reason))
-    spool.flush()
-    return Collected(tables.frame(tables.PROCESSED, processed), tables.frame(tables.REJECTS, rejects), changed)
+            add_reject((photo.product_id, photo.position, outcome.reason))
+            collected.reasons[outcome.reason] += 1
+    return collected
 
 
-def check(collected: Collected, photos: int, max_rejected_share: float) -> None:
-    """Raise DataError when objects changed under way, when no photo or too few are left."""
-    if collected.changed:
-        hint = " (all of them: is IMAGE_STORE the one it was made of?)" if len(collected.changed) == photos else ""
-        raise DataError(f"{len(collected.changed)} objects changed since the inventory, such as "
-                        f"{', '.join(collected.changed[:5])}{hint}: run `make refresh`")
-    assert len(collected.processed) + len(collected.rejects) == photos
-    assert set(collected.rejects["reason"]) <= REASONS
-    counts = tables.tally(collected.rejects["reason"])
-    if collected.processed.empty:
-        raise DataError(f"none of {photos} photos is left ({counts})")
-    if len(collected.rejects) > max_rejected_share * photos:
-        raise DataError(f"{len(collected.rejects)} of {photos} photos are rejected ({counts}): more than "
-                        f"preprocess.max_rejected_share = {max_rejected_share}")
-
-
-def write_processed(path: Path, photos: pd.DataFrame, images: Pixels, fill: tuple[int, int, int]) -> None:
+def write_processed(path: Path, collected: Collected, spool: IO[bytes], chosen: PreprocessParams) -> None:
     """Write the photos' pixels, ids and positions, and the colour behind them, atomically."""
+    shape = (len(collected.product_ids), chosen.image_side, chosen.image_side, chosen.channels)
     with files.atomic(path) as temporary, layout.create(temporary, layout.PROCESSED) as file:
-        layout.add(file, "images", images)
-        layout.add(file, "ids", photos["product_id"].to_numpy(np.int64))
-        layout.add(file, "positions", photos["position"].to_numpy(np.int16))
-        layout.finish(file, fill=np.array(fill, np.uint8))
+        images = layout.add_images(file, "images", shape)
+        spool.seek(0)
+        for block in layout.blocks(images):
+            rows = (block.stop - block.start, *shape[1:])
+            images[block] = np.frombuffer(spool.read(int(np.prod(rows))), np.uint8).reshape(rows)
+        layout.add(file, "ids", np.array(collected.product_ids, np.int64))
+        layout.add(file, "positions", np.array(collected.positions, np.int16))
+        layout.finish(file, fill=np.array(chosen.fill, np.uint8))
+
+
+def choose_network(chosen: PreprocessParams, model: ModelParams, background_onnx: Path) -> Network | None:
+    """Return params' network with its weights, None where backgrounds are kept. Raises ParamsError, DataError."""
+    known = models.choose(model)
+    if chosen.background == "keep":
+        return None
+    if chosen.mask_side not in (None, known.side) and not known.any_side:
+        raise ParamsError(f"params.yaml: preprocess.mask_side = {chosen.mask_side}: {model.name} takes {known.side} "
+                          "only: expected null")
+    if files.sha256(background_onnx) != model.sha256:
+        raise DataError(f"{background_onnx} has not the sha256 that params.yaml names: remove it and run `dvc repro`")
+    return Network(model.name, background_onnx, chosen.mask_side or known.side)
+
+
+def open_engine(address: str) -> AbstractContextManager[Engine]:
+    """Return the workers of the Dask cluster at this address, processes here where it is ""."""
+    if not address:
+        return Processes(settings.workers(), import_main=False)
+    from imageset import cluster  # half a second, and nobody else needs it
+
+    return cluster.workers(address, identify)
 
 
 def main(inventory_csv: Path, background_onnx: Path, processed_h5: Path, processed_csv: Path,
          rejects_csv: Path) -> None:
     chosen = params.load("preprocess", PreprocessParams)
     model = params.load("model", ModelParams)
-    known = background.known_models()
-    if model.name not in known:
-        raise ParamsError(f"params.yaml: model.name = {model.name!r}: rembg knows {', '.join(known)}")
-    if chosen.background == "remove" and files.sha256(background_onnx) != model.sha256:
-        raise DataError(f"{background_onnx} has not the sha256 that params.yaml names: remove it and run `dvc repro`")
-    inventory = tables.read(inventory_csv, tables.INVENTORY)
-    image_bytes = chosen.image_side**2 * chosen.channels
-    # Twice: the spool, then the file. Its pixels are spooled, as the number of rows is known only at the end.
-    files.require_space(processed_h5, 2 * image_bytes * len(inventory))
-    with tempfile.TemporaryFile(dir=processed_h5.parent) as spool:
-        collected = collect(inventory, Recipe(chosen, model.name, background_onnx), spool)
-        check(collected, len(inventory), chosen.max_rejected_share)
-        shape = (len(collected.processed), chosen.image_side, chosen.image_side, chosen.channels)
-        images = np.memmap(spool, np.uint8, "r", shape=shape)
-        write_processed(processed_h5, collected.processed, images, chosen.fill)
-    tables.write(processed_csv, tables.PROCESSED, collected.processed)
-    tables.write(rejects_csv, tables.REJECTS, collected.rejects)
-    print(f"preprocess: {len(inventory)} photos, {len(collected.processed)} done, {len(collected.rejects)} rejected "
-          f"({tables.tally(collected.rejects['reason'])})")
+    address = settings.dask()
+    network = choose_network(chosen, model, background_onnx)
+    if network and address:
+        network = network._replace(weights=background_onnx.read_bytes())  # other machines have no such file
+    recipe = Recipe(chosen, network)
+    photos = tables.count(inventory_csv)
+    # Twice: the spool, then the file. Pixels are spooled, as how many photos have some is known only at the end.
+    files.require_space(processed_h5, 2 * chosen.image_bytes * photos)
+    with (tempfile.TemporaryFile(dir=processed_h5.parent) as spool, open_engine(address) as engine,
+          closing(PhotoCache(settings.photo_cache(), store.connect(), recipe, model.sha256)) as cache,
+          tables.writing(processed_csv, tables.PROCESSED) as add_processed,
+          tables.writing(rejects_csv, tables.REJECTS) as add_reject):
+        batched = batches(tables.scan(inventory_csv, tables.INVENTORY), cache, recipe)
+        results = outcomes(batched, engine, partial(batch.work, recipe=recipe), cache)
+        collected = collect(results, photos, spool, add_processed, add_reject)
+        collected.check(photos, chosen.max_rejected_share)
+        write_processed(processed_h5, collected, spool, chosen)
+    print(f"preprocess: {photos} photos, {len(collected.product_ids)} done, {collected.reasons.total()} rejected "
+          f"({tables.tally(collected.reasons.elements())})")
 
 
 if __name__ == "__main__":

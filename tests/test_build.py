@@ -1,4 +1,6 @@
 import hashlib
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,9 +11,9 @@ import pandas as pd
 import pytest
 
 from imageset import keys, layout, tables
-from imageset.errors import DataError
+from imageset.errors import DataError, ImagesetError
 from imageset.layout import Pixels
-from stages import build, preprocess
+from stages import build
 from tests.project import ROOT
 
 Edit = Callable[[str, str], None]
@@ -41,8 +43,12 @@ def photo_table(count: int) -> pd.DataFrame:
 def make_inputs(project: Path, table: pd.DataFrame, channels: int = 1) -> None:
     """Write all that the stage reads."""
     data = project / "data"
-    images = np.stack([photo(row, channels) for row in table["row"]])
-    preprocess.write_processed(data / "processed.h5", table, images, (255, 255, 255))
+    data.mkdir(exist_ok=True)
+    with layout.create(data / "processed.h5", layout.PROCESSED) as file:
+        layout.add(file, "images", np.stack([photo(row, channels) for row in table["row"]]))
+        layout.add(file, "ids", table["product_id"].to_numpy(np.int64))
+        layout.add(file, "positions", table["position"].to_numpy(np.int16))
+        layout.finish(file, fill=np.array([255, 255, 255], np.uint8))
     tables.write(data / "catalog.csv", tables.CATALOG, table)
     tables.write(data / "split.csv", tables.SPLIT, table)
     label_map = [(label, 1000 + label, name) for label, name in enumerate(NAMES)]
@@ -241,6 +247,22 @@ def test_a_failure_while_writing_leaves_the_old_file_and_nothing_else(project: P
 
     assert md5(project / "data/dataset.h5") == before
     assert sorted(path.name for path in (project / "data").iterdir()) == names
+
+
+def die(batches: list[list[build.Row]], recipe: build.Recipe) -> list[Pixels]:
+    """Do as render does where memory runs out."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    return []
+
+
+def test_a_worker_that_dies_over_the_same_rows_again_fails_the_stage(project: Path,
+                                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "render", die)
+
+    with pytest.raises(ImagesetError, match=r"a worker process died twice over the same rows.*IMAGESET_WORKERS"):
+        run(project)
+
+    assert not [path for path in (project / "data").iterdir() if "dataset" in path.name]
 
 
 def test_tables_that_do_not_name_the_same_photos_are_refused(project: Path) -> None:

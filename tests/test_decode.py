@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import math
 import struct
 import zlib
 from typing import Any
@@ -10,12 +11,16 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from imageset.decode import Undecodable, check, decode
+from imageset.decode import Mode, Undecodable, check, decode, sides
+from sandbox import draw
 from tests.conftest import jpeg, photo_bytes, plain_image
 
 MAX_PIXELS = 1_000_000
 ORIENTATION = 0x0112
 RED, GREEN, BLUE, GREY = (220, 20, 20), (20, 200, 20), (20, 20, 220), (120, 120, 120)
+
+
+MODES: tuple[Mode, ...] = ("RGB", "L")
 
 
 def quartered() -> Image.Image:
@@ -32,10 +37,10 @@ def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
     return file.getvalue()
 
 
-def reason(data: bytes) -> str:
+def reason(data: bytes, factor: int = 1, mode: Mode = "RGB") -> str:
     """Return why the bytes are refused."""
     with pytest.raises(Undecodable) as caught:
-        decode(data, MAX_PIXELS)
+        decode(data, MAX_PIXELS, factor, mode)
     return caught.value.reason
 
 
@@ -109,6 +114,7 @@ def test_sixteen_bits_are_scaled_to_eight() -> None:
     values = np.array([[0, 255, 256, 0x7FFF], [0x8000, 0xFEFF, 0xFF00, 0xFFFF]], np.uint16)
     photo = decode(saved(Image.fromarray(values), "PNG"), MAX_PIXELS)
 
+    assert decode(saved(Image.fromarray(values), "PNG"), MAX_PIXELS, mode="L").tobytes() == photo.convert("L").tobytes()
     assert np.asarray(photo)[..., 0].tolist() == [[0, 0, 1, 127], [128, 254, 255, 255]]
     assert np.ptp(np.asarray(photo), axis=2).max() == 0
 
@@ -124,6 +130,7 @@ def test_transparent_pixels_lie_on_white() -> None:
     for data in (saved(image, "PNG"), saved(image, "WEBP", lossless=True), saved(palette, "PNG", transparency=0),
                  saved(palette, "GIF", transparency=0)):
         assert np.asarray(decode(data, MAX_PIXELS)).tolist() == [[[255, 255, 255], [200, 0, 0]]]
+        assert np.asarray(decode(data, MAX_PIXELS, mode="L")).tolist() == [[255, 60]]
 
 
 def test_half_transparent_palette_entries_are_mixed_with_white() -> None:
@@ -142,14 +149,97 @@ def test_of_several_frames_the_first_is_the_photo(kind: str) -> None:
     assert np.allclose(np.asarray(photo), RED, atol=10)
 
 
+EXIF_LYING = Image.Exif()
+EXIF_LYING[ORIENTATION] = 6
+
+# Photos as they come, by how they are stored: format, mode, options.
+STORED: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "baseline": ("JPEG", "RGB", {}), "progressive": ("JPEG", "RGB", {"progressive": True}),
+    "lying": ("JPEG", "RGB", {"exif": EXIF_LYING}), "of a printer": ("JPEG", "CMYK", {}),
+    "without chroma": ("JPEG", "L", {}), "without luma": ("JPEG", "RGB", {"keep_rgb": True}),
+    "of two pictures": ("MPO", "RGB", {"save_all": True, "append_images": [plain_image()]}),
+    "png": ("PNG", "RGB", {"exif": EXIF_LYING}), "gif": ("GIF", "P", {}), "webp": ("WEBP", "RGB", {}),
+}
+every_kind = pytest.mark.parametrize("kind", STORED)
+
+
+def drawn(kind: str, width: int, height: int) -> bytes:
+    stored_as, mode, options = STORED[kind]
+    image = draw.draw("t-shirt", 1).resize((width, height), Image.Resampling.LANCZOS)
+    return saved(image.convert(mode), stored_as, **options)
+
+
+@every_kind
+def test_a_reduced_photo_is_the_whole_one_shrunk(kind: str) -> None:
+    data = drawn(kind, 192, 256)
+    for mode in MODES:
+        whole = decode(data, MAX_PIXELS, mode=mode)
+        for factor in (2, 4, 8, 16):
+            reduced = decode(data, MAX_PIXELS, factor, mode)
+            apart = np.asarray(reduced, int) - np.asarray(whole.reduce(factor), int)
+
+            assert reduced.mode == mode
+            assert np.abs(apart).mean() < 2
+
+    luma = decode(data, MAX_PIXELS).convert("L")
+
+    assert np.abs(np.asarray(decode(data, MAX_PIXELS, mode="L"), int) - np.asarray(luma, int)).mean() < 0.5
+
+
+@every_kind
+def test_jpeg_is_reduced_by_a_power_of_two_as_it_is_decoded_and_then_by_the_rest(kind: str) -> None:
+    """By 3 as by 2, then; by 23 as by 8 and by 2. Other formats are reduced by all of it."""
+    data = drawn(kind, 203, 271)
+    standing = decode(data, MAX_PIXELS).size
+    is_jpeg = STORED[kind][0] in ("JPEG", "MPO")
+    for factor, steps in {1: (1, 1), 2: (2, 1), 3: (2, 1), 5: (4, 1), 8: (8, 1), 11: (8, 1), 23: (8, 2), 40: (8, 5),
+                          1000: (8, 125)}.items():
+        expected = standing
+        for step in steps if is_jpeg else (factor,):
+            expected = math.ceil(expected[0] / step), math.ceil(expected[1] / step)
+
+        assert decode(data, MAX_PIXELS, factor).size == decode(data, MAX_PIXELS, factor, "L").size == expected
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP"])
+def test_a_photo_that_is_smaller_than_its_factor_keeps_a_pixel_and_its_colour(kind: str) -> None:
+    for stored in ((1, 1), (1, 300), (300, 2), (5, 3), (7, 300)):
+        data = saved(plain_image(RED, stored), kind)
+        for factor in (2, 3, 7, 8, 9, 100, 1000):
+            color, luma = decode(data, MAX_PIXELS, factor), decode(data, MAX_PIXELS, factor, "L")
+
+            assert all(1 <= side <= whole for side, whole in zip(color.size, stored, strict=True))
+            assert max(color.size) <= math.ceil(max(stored) / min(factor, 2))
+            assert np.abs(np.asarray(color, int) - RED).max() < 8
+            assert np.abs(np.asarray(luma, int) - 80).max() < 4
+
+
+@every_kind
+def test_sides_are_those_that_the_header_tells(kind: str) -> None:
+    assert sides(drawn(kind, 203, 271), MAX_PIXELS) == (203, 271)
+
+
+@pytest.mark.parametrize(("data", "expected"), [(b"", "empty"), (b"<html>", "not_an_image"),
+                                                (png_header(1001, 1000), "too_many_pixels"),
+                                                (png_header(50_000, 50_000), "too_many_pixels")])
+def test_what_is_no_photo_by_its_header_has_no_sides(data: bytes, expected: str) -> None:
+    with pytest.raises(Undecodable) as caught:
+        sides(data, MAX_PIXELS)
+
+    assert caught.value.reason == expected
+
+
 @pytest.mark.parametrize(("kind", "options"), [("JPEG", {}), ("JPEG", {"progressive": True}), ("PNG", {}), ("GIF", {}),
                                                ("WEBP", {}), ("WEBP", {"lossless": True}), ("MPO", {})])
 @pytest.mark.parametrize("tenths", range(10))
 def test_a_truncated_photo_is_never_accepted(kind: str, options: dict[str, Any], tenths: int) -> None:
     photo = Image.open(io.BytesIO(photo_bytes(3)))
     data = saved(photo, kind, **options)
+    left = data[:len(data) * tenths // 10]
+    reasons = {reason(left, factor, mode) for factor in (1, 2, 3, 4, 8) for mode in MODES}
 
-    assert reason(data[:len(data) * tenths // 10]) in {"empty", "not_an_image", "truncated", "undecodable"}
+    assert len(reasons) == 1
+    assert reasons <= {"empty", "not_an_image", "truncated", "undecodable"}
 
 
 @pytest.mark.parametrize(("data", "expected"), [

@@ -7,8 +7,9 @@ import sys
 import pytest
 import yaml
 
+from imageset import models
 from sandbox.__main__ import SOURCE_STAGES
-from stages import ingest
+from stages import ingest, preprocess
 from tests.project import ROOT
 
 README = (ROOT / "README.md").read_text()
@@ -16,9 +17,13 @@ STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md")
 
 
+def section(title: str) -> str:
+    """Return a section of the README."""
+    return README.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
 def test_the_stage_table_has_every_stage() -> None:
-    table = README.partition("## The stages")[2].partition("## Photos from the web")[0]
-    named = re.findall(r"^\| (\w+) \| (?!writes)", table, re.MULTILINE)
+    named = re.findall(r"^\| (\w+) \| (?!writes)", section("The stages"), re.MULTILINE)
 
     assert [name for name in named if name != "stage"] == list(STAGES)
 
@@ -50,10 +55,9 @@ def test_every_setting_stands_in_code_example_and_readme() -> None:
     code = (ROOT / "imageset/settings.py").read_text()
     read = set(re.findall(r'"((?:IMAGESET_|DATABASE_|IMAGE_)[A-Z_]+)"', code))
     example = set(re.findall(r"^(?:# )?([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
-    section = README.partition("## Settings")[2].partition("\n## ")[0]
 
     assert read == {name for name in example if not name.startswith("AWS_")}
-    assert read == set(re.findall(r"`((?:IMAGESET_|DATABASE_|IMAGE_)[A-Z_]+)`", section))
+    assert read == set(re.findall(r"`((?:IMAGESET_|DATABASE_|IMAGE_)[A-Z_]+)`", section("Settings")))
 
 
 def test_make_refresh_forces_the_stages_that_the_demo_forces() -> None:
@@ -78,8 +82,22 @@ def test_the_checks_of_make_lint_pass(command: list[str]) -> None:
 
 
 def test_the_readme_says_of_every_reason_of_ingest_what_it_means_and_whether_it_is_remembered() -> None:
-    rows = re.findall(r"^\| (`[a-z_`, ]+`) \|.*\| ([a-z ]+) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    rows = re.findall(r"^\| (`[a-z_`, ]+`) \|.*\| ([a-z ]+) \|$", section("Photos from the web"), re.MULTILINE)
     told = {reason: remembered for reasons, remembered in rows for reason in re.findall("[a-z_]+", reasons)}
 
     assert told == (dict.fromkeys(ingest.DEFINITE, "for good") | dict.fromkeys(ingest.BY_PARAMS, "until these change")
                     | dict.fromkeys(ingest.PASSING, "no"))
+
+
+def test_the_readme_says_of_every_reason_of_preprocess_what_it_means() -> None:
+    rows = re.findall(r"^\| (`[a-z_`, ]+`) \|[^|]+\|$", section("From photos to pixels"), re.MULTILINE)
+
+    assert sorted(re.findall("[a-z_]+", " ".join(rows))) == sorted(preprocess.REASONS)
+
+
+def test_the_readme_has_every_network_with_its_licence_and_side() -> None:
+    text = section("From photos to pixels")
+    rows = re.findall(r"^\| (`[a-z0-9_`, -]+`) \| ([\w.-]+) \| (\d+) \|", text, re.MULTILINE)
+    told = {name: (licence, int(side)) for names, licence, side in rows for name in re.findall("`([^`]+)`", names)}
+
+    assert told == {name: (model.licence, model.side) for name, model in models.MODELS.items()}

@@ -277,7 +277,7 @@ def test_every_reason_of_the_closed_list_comes_from_a_real_answer(
     edit_params("unreachable: fail", "unreachable: reject")
     monkeypatch.setattr(decode, "check", check_or_fall)
     monkeypatch.setattr(ingest, "SECONDS_TO_DECODE", 5.0)
-    monkeypatch.setattr(ingest, "BYTES_TO_DECODE", 200_000_000)
+    monkeypatch.setattr(ingest, "BYTES_TO_DECODE", 100_000_000)
     answers = DEFINITE | {
         "402": (status(402), "refused"),
         "robots": (body(PHOTO, X_Robots_Tag="noai"), "robots_tag"),

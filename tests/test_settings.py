@@ -9,7 +9,7 @@ import pytest
 from imageset import settings
 from imageset.errors import SettingsError
 
-NAMES = ("DATABASE_URL", "IMAGE_STORE", "IMAGESET_WORKERS", "IMAGESET_CACHE", "IMAGESET_MODEL_FILE")
+NAMES = ("DATABASE_URL", "IMAGE_STORE", "IMAGESET_WORKERS", "IMAGESET_CACHE", "IMAGESET_MODEL_FILE", "IMAGESET_DASK")
 
 
 @pytest.fixture(autouse=True)
@@ -137,10 +137,44 @@ def test_workers_are_as_many_as_cores_unless_set(monkeypatch: pytest.MonkeyPatch
 
 def test_cache_and_model_file_have_defaults_and_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.cache_directory() == Path(".cache")
+    assert settings.photo_cache() == Path(".cache/photos.sqlite")
     assert settings.model_file() is None
 
     monkeypatch.setenv("IMAGESET_CACHE", "/tmp/elsewhere")
     monkeypatch.setenv("IMAGESET_MODEL_FILE", "/tmp/mine.onnx")
 
     assert settings.cache_directory() == Path("/tmp/elsewhere")
+    assert settings.photo_cache() == Path("/tmp/elsewhere/photos.sqlite")
     assert settings.model_file() == Path("/tmp/mine.onnx")
+
+
+def test_the_copies_of_dvc_exp_run_share_the_cache_of_their_project(tmp_path: Path,
+                                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = tmp_path / "shop" / ".dvc" / "tmp" / "exps" / "tmpx1y2z3"
+    (copy / ".dvc").mkdir(parents=True)
+    monkeypatch.chdir(copy)
+
+    assert settings.photo_cache() == tmp_path.resolve() / "shop/.cache/photos.sqlite"
+
+    monkeypatch.setenv("IMAGESET_CACHE", "/tmp/elsewhere")
+
+    assert settings.photo_cache() == Path("/tmp/elsewhere/photos.sqlite")
+
+
+@pytest.mark.parametrize("value", ["", " ", "tcp://scheduler:8786", " tls://10.0.0.7:8786 ", "tcp://[::1]:8786"])
+def test_a_scheduler_is_named_by_its_address(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings.dask() == ""
+
+    monkeypatch.setenv("IMAGESET_DASK", value)
+
+    assert settings.dask() == value.strip()
+
+
+@pytest.mark.parametrize("value", ["scheduler:8786", "tcp://scheduler", "http://scheduler:8787", "tcp://:8786",
+                                   "tcp://scheduler:8786/status", "tcp://a b:8786", "tcp://scheduler:\uff11"])
+def test_what_is_no_address_of_a_scheduler_is_refused_with_its_value(value: str,
+                                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMAGESET_DASK", value)
+
+    with pytest.raises(SettingsError, match=f"IMAGESET_DASK is {re.escape(repr(value))}: .*tcp://scheduler:8786"):
+        settings.dask()

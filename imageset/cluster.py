@@ -1,0 +1,124 @@
+"""Work on other machines: a dask.distributed cluster's workers as an engine, with the contract of processes.Processes.
+
+A task runs in a process of its own beside the Dask worker that has it, so that what a photo does to its process is the
+same there as here, and the worker lives on. A worker that is lost with its machine is Dask's affair: the scheduler
+gives its tasks to others.
+"""
+
+import multiprocessing
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+import distributed
+from distributed import Client
+from distributed.scheduler import KilledWorker
+
+from imageset import pool, settings
+from imageset.errors import DataError, ImagesetError, ServerError
+from imageset.pool import Item, Result
+from imageset.processes import Processes, WorkerLost
+
+SECONDS_TO_CONNECT = 20
+SECONDS_WITHOUT_WORKERS = 60
+STARTING = threading.Lock()
+CHUNKS_PER_THREAD = 3  # one at work, one at hand, one on its way
+GONE = "the Dask cluster has no workers any more, or no scheduler: start it and run again, what is done is kept"
+
+Function = Callable[[list[Item]], Sequence[Result]]
+
+
+class Workers:
+    """The engine. identify tells, here and on a worker, which code and libraries decide the results."""
+
+    def __init__(self, client: Client, identify: Callable[[], list[str]]) -> None:
+        self.client = client
+        self.identify = identify
+        self.expected = identify()
+        self.scattered: tuple[Any, Any] = (None, None)
+        self.slots = max(1, CHUNKS_PER_THREAD * threads(client))
+
+    def submit(self, function: Function[Item, Result], items: list[Item]) -> "Task":
+        """Send a chunk; the function, which may carry a network's weights, goes to each worker once."""
+        if self.scattered[0] is not function:
+            scatter: Any = self.client.scatter  # not typed
+            try:
+                self.scattered = (function, scatter(function, broadcast=True, hash=False))
+            except (OSError, TimeoutError):
+                raise ServerError(GONE) from None
+        # Not pure: Dask would give the same result for the same chunk without doing it again.
+        return Task(self.client, self.client.submit(run_here, self.scattered[1], items, self.identify, self.expected,
+                                                    pure=False))
+
+
+class Task:
+    """A chunk that the cluster has."""
+
+    def __init__(self, client: Client, future: Any) -> None:
+        self.client = client
+        self.future = future
+
+    def result(self) -> Any:
+        """Raises WorkerLost when several workers were lost over it, ServerError when none is left."""
+        while True:
+            try:
+                return self.future.result(timeout=SECONDS_WITHOUT_WORKERS)
+            except TimeoutError:
+                if not threads(self.client):
+                    raise ServerError(GONE) from None
+            except KilledWorker:
+                raise WorkerLost("crash") from None
+            except (distributed.client.FutureCancelledError, OSError):
+                raise ServerError(GONE) from None
+
+    def cancel(self) -> None:
+        self.future.cancel()
+
+
+def threads(client: Client) -> int:
+    """Return how many threads the cluster's workers have together."""
+    per_worker: dict[str, int] = client.nthreads()  # type: ignore[no-untyped-call]
+    return sum(per_worker.values())
+
+
+@contextmanager
+def workers(address: str, identify: Callable[[], list[str]]) -> Iterator[Workers]:
+    """Yield the engine of the cluster whose scheduler is at address. Raises ServerError when it has no workers."""
+    try:
+        client = Client(address, timeout=SECONDS_TO_CONNECT, set_as_default=False)  # type: ignore[no-untyped-call]
+    except OSError:
+        raise ServerError(f"no Dask scheduler answers at {address}: is it up, is IMAGESET_DASK right?") from None
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=SECONDS_WITHOUT_WORKERS)
+        except TimeoutError:
+            raise ServerError(f"the Dask scheduler at {address} has no workers: start some") from None
+        yield Workers(client, identify)
+
+
+def run_here(function: Function[Item, Result], items: list[Item], identify: Callable[[], list[str]],
+             expected: list[str]) -> list[Result | pool.Lost]:
+    """Return the function's results from a process beside this Dask worker. Raises ImagesetError."""
+    if differing := sorted(set(identify()) ^ set(expected)):
+        raise DataError(f"the Dask worker on {socket.gethostname()} would make other bytes, as its code or libraries "
+                        f"differ: {', '.join(differing)}; install there what is installed here")
+    results, = pool.ordered_map(processes(), function, [items])
+    return results
+
+
+def processes() -> Processes:
+    """Return this Dask worker's processes, one for each of its threads."""
+    with STARTING:  # lru_cache alone lets several threads in at first
+        return start_processes()
+
+
+@lru_cache(maxsize=1)
+def start_processes() -> Processes:
+    if multiprocessing.current_process().daemon:
+        raise ImagesetError("Dask workers need processes of their own: start them with "
+                            "DASK_DISTRIBUTED__WORKER__DAEMON=False in their environment, or with --no-nanny")
+    settings.load()
+    return Processes(distributed.get_worker().state.nthreads, import_main=False)
