@@ -213,7 +213,7 @@ def test_keys_that_obstore_refuses_are_asked_of_boto3(bucket: Store, of_boto3: l
     bodies = get_all(bucket, [listed["\t.jpeg"], listed["a/b"], replace(listed["a/b"], key="a//b")])
 
     assert bodies == [b"\t.jpeg", b"a/b", b"a/b"]
-    assert of_boto3 == ["\t.jpeg", "a//b"]
+    assert sorted(of_boto3) == ["\t.jpeg", "a//b"]
 
 
 def test_bits_that_flip_on_the_way_here_are_healed_or_refused(bucket: Store, wire: Wire) -> None:

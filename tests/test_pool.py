@@ -466,7 +466,9 @@ def test_a_closed_engine_takes_no_task() -> None:
 # Programs of their own
 
 PROGRAM = """
-import multiprocessing, signal, sys, time
+import atexit, time
+atexit.register(time.sleep, 0.3)  # the last of all: time for what should not be begun any more
+import multiprocessing, signal, sys
 from pathlib import Path
 import heavy
 from imageset.processes import Processes
@@ -525,6 +527,10 @@ def test_workers_end_with_a_program_that_is_killed_and_with_one_that_closes_noth
         _, complaints = program.communicate(timeout=PATIENCE)
 
     assert len(workers) == 2
-    wait_until(lambda: not any(map(psutil.pid_exists, workers)))
+    try:
+        wait_until(lambda: not any(map(psutil.pid_exists, workers)))
+    finally:
+        for worker in filter(psutil.pid_exists, workers):
+            os.kill(worker, signal.SIGKILL)
     assert (program.returncode, complaints if what == "end" else "") == (code, "")
     assert not (tmp_path / "3").exists()
