@@ -127,7 +127,8 @@ class Views:
         """Raises decode.Undecodable by what the header says."""
         self.body = body
         self.max_pixels = max_pixels
-        self.sides = decode.sides(body, max_pixels)
+        with process.deadline(SECONDS_TO_DECODE), process.memory_limit(BYTES_TO_DECODE):
+            self.sides = decode.sides(body, max_pixels)
         self.decoded: dict[tuple[int, decode.Mode], Image.Image] = {}
 
     def reduced(self, reduction: Callable[[int, int], int], mode: decode.Mode) -> Image.Image:
