@@ -114,7 +114,7 @@ def draw_plot(curve: Curve) -> bytes:
         axes.set_xscale("log")
         axes.set_xticks(curve.sizes, [f"{size:,}" for size in curve.sizes])
         axes.minorticks_off()
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.15 * axes.get_ylim()[1])
         axes.set_xlabel("photos")
         axes.spines[["top", "right"]].set_visible(False)
     file = io.BytesIO()

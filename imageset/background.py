@@ -25,10 +25,10 @@ MASKING_SIDE = 512
 
 
 class Network(NamedTuple):
-    """Rembg's name of a model, its weights (a file, or the content of one), the side of the square it is shown."""
+    """Rembg's name of a model, the file of its weights, and the side of the square that it is shown, in pixels."""
 
     name: str
-    weights: Path | bytes
+    weights: Path
     side: int
 
 

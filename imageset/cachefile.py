@@ -41,11 +41,24 @@ def tables(database: sqlite3.Connection) -> list[tuple[str, str]]:
 
 
 @contextmanager
+def transaction(database: sqlite3.Connection) -> Iterator[None]:
+    """Do all that is inside, or nothing."""
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        database.execute("COMMIT")
+    except BaseException:
+        database.rollback()
+        raise
+
+
+@contextmanager
 def errors(path: Path) -> Iterator[None]:
     """Turn SQLite's errors into one line that names the file and tells what to do."""
     try:
         yield
     except sqlite3.DatabaseError as error:
         name = getattr(error, "sqlite_errorname", "")
-        hint = "" if name.startswith(OF_THE_MACHINE) else "; it may be removed: what is lost is made again"
+        hint = ("; IMAGESET_CACHE names the folder, `make prune` makes room" if name.startswith(OF_THE_MACHINE) else
+                "; it may be removed: what is lost is made again")
         raise ImagesetError(f"{path}: {error}{hint}") from None

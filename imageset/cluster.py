@@ -5,25 +5,31 @@ same there as here, and the worker lives on. A worker that is lost with its mach
 gives its tasks to others.
 """
 
+import math
 import multiprocessing
+import os
 import socket
+import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
-from typing import Any
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, cast
 
 import distributed
 from distributed import Client
 from distributed.scheduler import KilledWorker
 
-from imageset import pool, settings
+from imageset import files, pool, settings
 from imageset.errors import DataError, ImagesetError, ServerError
 from imageset.pool import Item, Result
-from imageset.processes import Processes, WorkerLost
+from imageset.processes import Processes
 
 SECONDS_TO_CONNECT = 20
 SECONDS_WITHOUT_WORKERS = 60
+SECONDS_BETWEEN_COUNTS = 5
 STARTING = threading.Lock()
 CHUNKS_PER_THREAD = 3  # one at work, one at hand, one on its way
 GONE = "the Dask cluster has no workers any more, or no scheduler: start it and run again, what is done is kept"
@@ -39,7 +45,15 @@ class Workers:
         self.identify = identify
         self.expected = identify()
         self.scattered: tuple[Any, Any] = (None, None)
-        self.slots = max(1, CHUNKS_PER_THREAD * threads(client))
+        self.counted = -math.inf
+        self.threads = 0
+
+    @property
+    def slots(self) -> int:
+        """Clusters grow and shrink while they work."""
+        if time.monotonic() - self.counted > SECONDS_BETWEEN_COUNTS:
+            self.threads, self.counted = threads(self.client), time.monotonic()
+        return max(1, CHUNKS_PER_THREAD * self.threads)
 
     def submit(self, function: Function[Item, Result], items: list[Item]) -> "Task":
         """Send a chunk; the function, which may carry a network's weights, goes to each worker once."""
@@ -62,15 +76,18 @@ class Task:
         self.future = future
 
     def result(self) -> Any:
-        """Raises WorkerLost when several workers were lost over it, ServerError when none is left."""
+        """Raises ServerError when no worker is left, or when one after the other was lost with this chunk."""
         while True:
             try:
                 return self.future.result(timeout=SECONDS_WITHOUT_WORKERS)
             except TimeoutError:
+                if self.future.done():  # it is the task's own
+                    raise
                 if not threads(self.client):
                     raise ServerError(GONE) from None
-            except KilledWorker:
-                raise WorkerLost("crash") from None
+            except KilledWorker as killed:
+                raise ServerError(f"the Dask cluster lost {killed.allowed_failures + 1} workers over one batch: run "
+                                  "again, what is done is kept") from None
             except (distributed.client.FutureCancelledError, OSError):
                 raise ServerError(GONE) from None
 
@@ -102,11 +119,43 @@ def workers(address: str, identify: Callable[[], list[str]]) -> Iterator[Workers
 def run_here(function: Function[Item, Result], items: list[Item], identify: Callable[[], list[str]],
              expected: list[str]) -> list[Result | pool.Lost]:
     """Return the function's results from a process beside this Dask worker. Raises ImagesetError."""
-    if differing := sorted(set(identify()) ^ set(expected)):
-        raise DataError(f"the Dask worker on {socket.gethostname()} would make other bytes, as its code or libraries "
-                        f"differ: {', '.join(differing)}; install there what is installed here")
-    results, = pool.ordered_map(processes(), function, [items])
+    same = partial(run_if_same, function=function, identify=identify, expected=expected)
+    try:
+        results, = pool.ordered_map(processes(), same, [items])
+    except (ImagesetError, OSError) as error:
+        raise ImagesetError(f"the Dask worker on {socket.gethostname()}: {error}") from None
     return results
+
+
+def run_if_same(items: list[Item], function: Function[Item, Result], identify: Callable[[], list[str]],
+                expected: list[str]) -> Sequence[Result]:
+    """Return the function's results in a process whose code is the expected one. Raises DataError."""
+    if differing := sorted(set(identify()) - set(expected)):
+        raise DataError(f"it would make other bytes, as its code or libraries are others: {', '.join(differing)}; "
+                        "check out and install there what is here, and start it again")
+    return function(items)
+
+
+class Carried:
+    """A file that becomes a file, once, where it is unpickled: a Path on another machine."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Callable[[str, bytes], Path], tuple[str, bytes]]:
+        return unpack, (files.sha256(self.path), self.path.read_bytes())
+
+
+def carried(path: Path) -> Path:
+    """Return what is this file here and a copy of it on a Dask worker."""
+    return cast(Path, Carried(path))
+
+
+def unpack(sha256: str, content: bytes) -> Path:
+    path = Path(tempfile.gettempdir()) / f"imageset-{os.getuid()}-{sha256}"
+    if not path.is_file() or files.sha256(path) != sha256:
+        files.write_bytes(path, content)
+    return path
 
 
 def processes() -> Processes:

@@ -4,6 +4,7 @@ import hashlib
 import io
 import struct
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Literal
@@ -18,9 +19,9 @@ JPEG_FACTORS = (1, 2, 4, 8)  # by which libjpeg itself can divide the sides
 
 HEAD_BYTES = 16  # what Pillow itself looks at to tell formats apart
 
-# What Pillow's decoders were seen to raise on broken files (its own Tests/images are full of them).
-DECODER_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError,
-                  RuntimeError, struct.error)
+# What Pillow's decoders raise on broken files (its own Tests/images are full of them), and what they might.
+DECODER_ERRORS = (ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, OSError, RuntimeError,
+                  SyntaxError, TypeError, ValueError, struct.error, zlib.error)
 
 
 class Undecodable(Exception):
@@ -103,7 +104,7 @@ def draft(image: Image.Image, factor: int, mode: Mode) -> int:
     possible = max(number for number in JPEG_FACTORS if number <= factor)
     # Formats other than JPEG take no notice.
     image.draft(mode, (max(1, width // possible), max(1, height // possible)))
-    return 1 if image.size == (width, height) else possible
+    return round(max(width, height) / max(image.size))
 
 
 def load(image: Image.Image) -> Image.Image:

@@ -13,6 +13,7 @@ import time
 import zlib
 from collections.abc import Iterable
 from contextlib import closing
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
@@ -50,7 +51,7 @@ class PhotoCache:
         """Raises ImagesetError when the file is none of ours."""
         self.path = path
         self.database = cachefile.connect(path, SCHEMA)
-        self.place = f"{store.bucket}/{store.prefix}"
+        self.place = str(store)
         self.preprocess = recipe.preprocess
         network = [recipe.network.name, model_sha256, recipe.network.side] if recipe.network else None
         self.mask_recipe = digest(network, fingerprint(MASK_CODE, MASK_LIBRARIES))
@@ -127,11 +128,9 @@ class PhotoCache:
 
     def commit(self) -> None:
         """Write what waits, in one short transaction: another run may be waiting for its turn."""
-        with cachefile.errors(self.path):
-            self.database.execute("BEGIN IMMEDIATE")
+        with cachefile.errors(self.path), cachefile.transaction(self.database):
             for statement, values in self.waiting:
                 self.database.execute(statement, values)
-            self.database.execute("COMMIT")
         self.waiting.clear()
         self.committed = time.monotonic()
 
@@ -152,8 +151,12 @@ def digest(*parts: Any) -> bytes:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).digest()
 
 
+@cache
 def identify() -> list[str]:
-    """Return what decides pixels besides params and weights, for another machine to compare with its own."""
+    """Return what decides pixels besides params and weights, for another machine to compare with its own.
+
+    Of a process, it is what it was at first: files may change under it, the code that it runs does not.
+    """
     return fingerprint(PIXEL_CODE, PIXEL_LIBRARIES)
 
 

@@ -21,9 +21,11 @@ class Lost(NamedTuple):
 
 
 class Engine(Protocol):
-    """Where work is done; slots: how many chunks it can have in hand."""
+    """Where work is done."""
 
-    slots: int
+    @property
+    def slots(self) -> int:
+        """How many chunks it can have in hand, now."""
 
     def submit(self, function: Callable[[list[Item]], Sequence[Result]], items: list[Item]) -> Any:
         """Return a future of the results, whose result() raises WorkerLost when the process that had them is gone."""
@@ -40,7 +42,7 @@ def ordered_map(engine: Engine, function: Callable[[list[Item]], Sequence[Result
     try:
         for chunk in chunks:
             in_flight.append((chunk, engine.submit(function, chunk) if chunk else None))
-            if len(in_flight) == engine.slots:
+            while len(in_flight) >= engine.slots:
                 yield settle(engine, function, *in_flight.popleft())
         while in_flight:
             yield settle(engine, function, *in_flight.popleft())
@@ -58,12 +60,12 @@ def settle(engine: Engine, function: Callable[[list[Item]], Sequence[Result]], c
     try:
         return list(future.result())
     except WorkerLost:
-        return [alone(engine, function, item) for item in chunk]
+        return [alone(future) for future in [engine.submit(function, [item]) for item in chunk]]
 
 
-def alone(engine: Engine, function: Callable[[list[Item]], Sequence[Result]], item: Item) -> Result | Lost:
+def alone(future: Any) -> Any:
+    """Return the one result of a future, or that its process is lost."""
     try:
-        results: Sequence[Result] = engine.submit(function, [item]).result()
+        return future.result()[0]
     except WorkerLost as lost:
         return Lost(lost.reason)
-    return results[0]

@@ -19,7 +19,7 @@ from imageset.pixels import Color, Fit
 
 SECONDS_TO_DECODE = 30.0
 BYTES_TO_DECODE = 2 << 30
-SECONDS_TO_MASK = 300.0  # of a second or less: a network that hangs
+SECONDS_TO_MASK = 300.0  # of a part of one, or of some 30 with the largest networks
 
 Channel = Annotated[int, Field(ge=0, le=255)]
 
@@ -102,6 +102,7 @@ def prepare(body: bytes, recipe: Recipe, mask: Image.Image | None = None) -> Mad
         return Made(Rejected(error.reason))
     predicted = None
     if recipe.network is not None and seen is not None:
+        background.session(recipe.network)  # the first one of a process takes its time
         with process.deadline(SECONDS_TO_MASK):
             mask = predicted = background.predict_mask(seen, recipe.network)
     if mask is not None and (reason := refusal(mask, chosen)):

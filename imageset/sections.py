@@ -1,4 +1,4 @@
-"""The params sections that two stages read; a section of one stage stands in that stage."""
+"""The params sections that two stages read; a section of one stage stands in that stage or the module it is for."""
 
 import datetime
 from typing import Literal

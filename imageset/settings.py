@@ -90,7 +90,7 @@ def workers() -> int:
 
 def cache_directory() -> Path:
     """Return the folder for what may be lost at any time: IMAGESET_CACHE, or .cache of this project."""
-    return Path(os.environ.get("IMAGESET_CACHE", "").strip() or project_directory() / ".cache")
+    return project_directory() / (os.environ.get("IMAGESET_CACHE", "").strip() or ".cache")
 
 
 def project_directory() -> Path:

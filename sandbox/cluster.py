@@ -60,6 +60,7 @@ def is_registered(log: Path) -> bool:
 def main() -> None:
     """Run the cluster until Ctrl-C."""
     parser = argparse.ArgumentParser("python -m sandbox.cluster", description=main.__doc__)
+    settings.load()
     parser.add_argument("--workers", type=int, default=settings.workers(), help="worker processes (one a core)")
     parser.add_argument("--port", type=int, default=PORT, help=f"the scheduler's ({PORT})")
     arguments = parser.parse_args()

@@ -38,7 +38,9 @@ def from_user(name: str, folder: Path) -> Path:
 def from_rembg(name: str, folder: Path) -> Path:
     """Return the weights as rembg itself downloads them, into the folder and not the user's home."""
     code = "import sys; from rembg.sessions import sessions; sessions[sys.argv[1]].download_models()"
-    run([sys.executable, "-c", code, name], {"REMBG_HOME": str(folder), "NUMBA_DISABLE_JIT": "1"})
+    # Both homes, or rembg would be content with a copy in the user's own.
+    homes = {"REMBG_HOME": str(folder), "U2NET_HOME": str(folder)}
+    run([sys.executable, "-c", code, name], {**homes, "NUMBA_DISABLE_JIT": "1"})
     return only(folder, f"**/{name}.onnx")
 
 

@@ -31,6 +31,8 @@ PHOTOS_TO_MASK = 8
 PHOTOS_TO_FIT = 64
 BATCH_BYTES = 16 << 20  # of photos to get, or of pixels, but for the last of them
 
+KEYS_TO_NAME = 5  # of objects that changed
+
 Outcome = Prepared | Rejected | Changed
 AddRow = Callable[[tuple[Any, ...]], None]
 
@@ -100,22 +102,30 @@ class Collected:
     def __init__(self) -> None:
         self.product_ids, self.positions = array("q"), array("h")
         self.reasons: Counter[str] = Counter()
-        self.changed: list[str] = []
+        self.changed = 0
+        self.changed_keys: list[str] = []  # the first ones
 
     def check(self, photos: int, max_rejected_share: float) -> None:
         """Raise DataError when objects changed under way, when no photo or too few are left."""
         rejected, counts = self.reasons.total(), tables.tally(self.reasons.elements())
-        assert len(self.product_ids) + rejected + len(self.changed) == photos
+        assert len(self.product_ids) + rejected + self.changed == photos
         assert set(self.reasons) <= REASONS
         if self.changed:
-            hint = " (all of them: is IMAGE_STORE the one it was made of?)" if len(self.changed) == photos else ""
-            raise DataError(f"{len(self.changed)} objects changed since the inventory, such as "
-                            f"{', '.join(self.changed[:5])}{hint}: run `make refresh`")
+            hint = " (all of them: is IMAGE_STORE the one it was made of?)" if self.changed == photos else ""
+            raise DataError(f"{self.changed} objects changed since the inventory, such as "
+                            f"{', '.join(self.changed_keys)}{hint}: run `make refresh`")
         if not self.product_ids:
-            raise DataError(f"none of {photos} photos is left ({counts})")
+            raise DataError(f"none of {photos} photos is left ({counts}): is the bucket the right one?")
         if rejected > max_rejected_share * photos:
             raise DataError(f"{rejected} of {photos} photos are rejected ({counts}): more than "
-                            f"preprocess.max_rejected_share = {max_rejected_share}")
+                            f"preprocess.max_rejected_share = {max_rejected_share}; set to 1, the stage goes on and "
+                            "lists them in data/rejects.csv")
+
+    def hint(self) -> str:
+        """Return what to do about photos that may be good: memory may have been short, or the machine asleep."""
+        if not any(reason.startswith("decoder_") for reason in self.reasons):
+            return ""
+        return "; decoder_* may pass: `dvc repro --force --single-item preprocess` tries these again"
 
 
 def collect(results: Iterable[tuple[Photo, Outcome]], photos: int, spool: IO[bytes], add_processed: AddRow,
@@ -129,7 +139,9 @@ def collect(results: Iterable[tuple[Photo, Outcome]], photos: int, spool: IO[byt
             collected.product_ids.append(photo.product_id)
             collected.positions.append(photo.position)
         elif isinstance(outcome, Changed):
-            collected.changed.append(outcome.key)
+            collected.changed += 1
+            if collected.changed <= KEYS_TO_NAME:
+                collected.changed_keys.append(outcome.key)
         else:
             add_reject((photo.product_id, photo.position, outcome.reason))
             collected.reasons[outcome.reason] += 1
@@ -167,7 +179,7 @@ def open_engine(address: str) -> AbstractContextManager[Engine]:
     """Return the workers of the Dask cluster at this address, processes here where it is ""."""
     if not address:
         return Processes(settings.workers(), import_main=False)
-    from imageset import cluster  # half a second, and nobody else needs it
+    from imageset import cluster
 
     return cluster.workers(address, identify)
 
@@ -179,13 +191,16 @@ def main(inventory_csv: Path, background_onnx: Path, processed_h5: Path, process
     address = settings.dask()
     network = choose_network(chosen, model, background_onnx)
     if network and address:
-        network = network._replace(weights=background_onnx.read_bytes())  # other machines have no such file
+        from imageset import cluster  # half a second, and nobody else needs it
+
+        network = network._replace(weights=cluster.carried(network.weights))
     recipe = Recipe(chosen, network)
+    bucket = store.connect()
     photos = tables.count(inventory_csv)
     # Twice: the spool, then the file. Pixels are spooled, as how many photos have some is known only at the end.
     files.require_space(processed_h5, 2 * chosen.image_bytes * photos)
     with (tempfile.TemporaryFile(dir=processed_h5.parent) as spool, open_engine(address) as engine,
-          closing(PhotoCache(settings.photo_cache(), store.connect(), recipe, model.sha256)) as cache,
+          closing(PhotoCache(settings.photo_cache(), bucket, recipe, model.sha256)) as cache,
           tables.writing(processed_csv, tables.PROCESSED) as add_processed,
           tables.writing(rejects_csv, tables.REJECTS) as add_reject):
         batched = batches(tables.scan(inventory_csv, tables.INVENTORY), cache, recipe)
@@ -194,7 +209,7 @@ def main(inventory_csv: Path, background_onnx: Path, processed_h5: Path, process
         collected.check(photos, chosen.max_rejected_share)
         write_processed(processed_h5, collected, spool, chosen)
     print(f"preprocess: {photos} photos, {len(collected.product_ids)} done, {collected.reasons.total()} rejected "
-          f"({tables.tally(collected.reasons.elements())})")
+          f"({tables.tally(collected.reasons.elements())}){collected.hint()}")
 
 
 if __name__ == "__main__":

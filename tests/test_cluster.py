@@ -2,7 +2,9 @@
 
 import hashlib
 import os
+import pickle
 import signal
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 import pytest
 
 from imageset import cluster, store, tables
-from imageset.errors import DataError, ServerError
+from imageset.errors import DataError, ImagesetError, ServerError
 from imageset.photo_cache import PhotoCache
 from imageset.pool import Lost, ordered_map
 from imageset.prepare import Made
@@ -60,14 +62,30 @@ def test_results_come_in_order_and_a_task_that_crashes_costs_itself_alone(dask: 
 
 
 def test_what_a_worker_raises_is_raised_here(dask: Cluster) -> None:
-    with cluster.workers(dask.address, same_code) as engine, pytest.raises(DataError, match=r"^photo 7 is bad"):
+    with cluster.workers(dask.address, same_code) as engine, \
+            pytest.raises(ImagesetError, match=r"^the Dask worker on .*: photo 7 is bad"):
         list(ordered_map(engine, work, [[1], ["bad"], [2]]))
 
 
 def test_workers_that_would_make_other_bytes_are_refused(dask: Cluster) -> None:
     with (cluster.workers(dask.address, other_code_there) as engine,
-          pytest.raises(DataError, match=r"the Dask worker on .* would make other bytes.*code \d+, code \d+")):
+          pytest.raises(ImagesetError, match=r"the Dask worker on .*: it would make other bytes.*code \d+; check out")):
         list(ordered_map(engine, work, [[1]]))
+
+
+def test_a_file_is_carried_to_where_it_is_unpickled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "there"))
+    (tmp_path / "weights").write_bytes(b"weights")
+    sent = pickle.dumps(cluster.carried(tmp_path / "weights"))
+    (tmp_path / "weights").unlink()
+    arrived, = (tmp_path / "there").iterdir() if (path := pickle.loads(sent)).exists() else []
+
+    assert (path, path.read_bytes()) == (arrived, b"weights")
+
+    path.write_bytes(b"other weights")
+
+    assert pickle.loads(sent).read_bytes() == b"weights"
+    assert pickle.loads(pickle.dumps(path)) == path
 
 
 def calculate(address: str, seconds: float, monkeypatch: pytest.MonkeyPatch,

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from imageset import pixels, store, tables
+from imageset import photo_cache, pixels, store, tables
 from imageset.store import Store
 from stages import inventory, preprocess
 from tests.conftest import jpeg, photo_bytes, plain_image, put, run_stage
@@ -165,9 +165,12 @@ def test_what_other_code_left_in_the_cache_is_made_anew(undisturbed: Undisturbed
     before = wire.asked["GET"]
     with monkeypatch.context() as other:
         other.setattr(pixels, "__file__", str(changed))
+        photo_cache.identify.cache_clear()
 
         assert run(project) == undisturbed.md5s
         assert wire.asked["GET"] == before + len(PLAIN)
+
+    photo_cache.identify.cache_clear()
 
     assert run(project) == undisturbed.md5s
     assert wire.asked["GET"] == before + len(PLAIN)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from imageset import params
+from imageset import params, photo_cache
 
 ROOT = Path(__file__).parent.parent
 GRAPH: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())
@@ -124,6 +124,15 @@ def test_the_packages_that_decide_bytes_are_deps_of_the_stages_that_make_pixels(
     users = [name for name, stage in STAGES.items() if "requirements-pixels.txt" in stage["deps"]]
 
     assert users == ["preprocess", "build"]
+
+
+def test_the_keys_of_the_photo_cache_name_all_code_and_libraries_that_shape_pixels() -> None:
+    shapeless = {"errors", "layout", "params", "process"}  # messages, a type, checks of params, limits
+    shaping = {Path(name).stem for name in imported_files(ROOT / "imageset/prepare.py", set())} - shapeless
+    pinned = re.findall(r"^([\w-]+)==", (ROOT / "requirements-pixels.txt").read_text(), re.MULTILINE)
+
+    assert {module.__name__.rpartition(".")[2] for module in photo_cache.PIXEL_CODE} == shaping | {"prepare"}
+    assert sorted(photo_cache.PIXEL_LIBRARIES) == sorted(set(pinned) - {"h5py"})
 
 
 def test_the_graph_uses_no_templating() -> None:

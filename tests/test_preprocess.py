@@ -30,6 +30,7 @@ from stages.preprocess import Collected
 from tests.conftest import U2NETP_SHA256, jpeg, photo_bytes, plain_image, put
 from tests.test_decode import saved
 from tests.test_ingest import bomb, broken_png
+from tests.test_photo_cache import CLIENT
 from tests.test_prepare import GREEN, HTML, RED, is_near, recipe
 
 BLUE = (20, 20, 220)
@@ -188,7 +189,8 @@ def collected(done: int, rejected: int, changed: int) -> Collected:
     result = Collected()
     result.product_ids.extend(range(done))
     result.reasons.update({"empty": rejected} if rejected else {})
-    result.changed.extend(f"{number}.jpeg" for number in range(changed))
+    result.changed = changed
+    result.changed_keys = [f"{number}.jpeg" for number in range(changed)][:5]
     return result
 
 
@@ -269,7 +271,7 @@ def open_cache(tmp_path: Path) -> Iterator[Callable[[Recipe], PhotoCache]]:
     """Return the cache of a store that is never asked, for a recipe."""
     with ExitStack() as opened:
         yield lambda chosen: opened.enter_context(closing(
-            PhotoCache(tmp_path / "photos.sqlite", Store(None, None, "bucket", ""), chosen, U2NETP_SHA256)))
+            PhotoCache(tmp_path / "photos.sqlite", Store(None, CLIENT, "bucket", ""), chosen, U2NETP_SHA256)))
 
 
 KEEP, REMOVE = recipe(), recipe(Path("no weights"))
