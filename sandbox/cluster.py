@@ -65,10 +65,12 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=PORT, help=f"the scheduler's ({PORT})")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, stage.exit_cleanly)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a script that runs us in the background has it ignored
     with running(HOME, arguments.workers, arguments.port) as cluster:
         print(f"A Dask cluster of {arguments.workers} workers. In another terminal: "
               f"`IMAGESET_DASK={cluster.address} dvc repro`. Ctrl-C ends it.", flush=True)
-        signal.sigwait({signal.SIGTERM, signal.SIGINT})
+        while True:
+            signal.pause()
 
 
 if __name__ == "__main__":
