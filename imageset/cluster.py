@@ -8,6 +8,7 @@ gives its tasks to others.
 import math
 import multiprocessing
 import os
+import pickle
 import socket
 import tempfile
 import threading
@@ -60,7 +61,8 @@ class Workers:
         if self.scattered[0] is not function:
             scatter: Any = self.client.scatter  # not typed
             try:
-                self.scattered = (function, scatter(function, broadcast=True, hash=False))
+                # As bytes: workers copy it from each other, and a file that one has unpacked is no other machine's.
+                self.scattered = (function, scatter(pickle.dumps(function), broadcast=True, hash=False))
             except (OSError, TimeoutError):
                 raise ServerError(GONE) from None
         # Not pure: Dask would give the same result for the same chunk without doing it again.
@@ -116,15 +118,20 @@ def workers(address: str, identify: Callable[[], list[str]]) -> Iterator[Workers
         yield Workers(client, identify)
 
 
-def run_here(function: Function[Item, Result], items: list[Item], identify: Callable[[], list[str]],
-             expected: list[str]) -> list[Result | pool.Lost]:
-    """Return the function's results from a process beside this Dask worker. Raises ImagesetError."""
-    same = partial(run_if_same, function=function, identify=identify, expected=expected)
+def run_here(pickled: bytes, items: list[Any], identify: Callable[[], list[str]],
+             expected: list[str]) -> list[Any | pool.Lost]:
+    """Return a pickled function's results from a process beside this Dask worker. Raises ImagesetError."""
+    same = partial(run_if_same, function=unpickle(pickled), identify=identify, expected=expected)
     try:
         results, = pool.ordered_map(processes(), same, [items])
     except (ImagesetError, OSError) as error:
         raise ImagesetError(f"the Dask worker on {socket.gethostname()}: {error}") from None
     return results
+
+
+@lru_cache(maxsize=1)
+def unpickle(pickled: bytes) -> Any:
+    return pickle.loads(pickled)
 
 
 def run_if_same(items: list[Item], function: Function[Item, Result], identify: Callable[[], list[str]],

@@ -6,6 +6,7 @@ import pickle
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,21 @@ def test_a_file_is_carried_to_where_it_is_unpickled(tmp_path: Path, monkeypatch:
 
     assert pickle.loads(sent).read_bytes() == b"weights"
     assert pickle.loads(pickle.dumps(path)) == path
+
+
+def read(items: list[Any], path: Path) -> list[bytes]:
+    return [path.read_bytes()] * len(items)
+
+
+def test_what_workers_copy_from_each_other_holds_the_content_of_files(dask: Cluster, tmp_path: Path) -> None:
+    """Not the path of one worker's own copy: other machines have no such file."""
+    (tmp_path / "weights").write_bytes(b"weights of a network")
+    with cluster.workers(dask.address, same_code) as engine:
+        results = list(ordered_map(engine, partial(read, path=cluster.carried(tmp_path / "weights")), [[1, 2]]))
+
+        assert b"weights of a network" in engine.scattered[1].result()
+
+    assert results == [[b"weights of a network"] * 2]
 
 
 def calculate(address: str, seconds: float, monkeypatch: pytest.MonkeyPatch,
