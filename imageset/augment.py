@@ -4,7 +4,9 @@ Every copy draws from a random generator of its own, so order, neighbours and th
 """
 
 import math
-from typing import Annotated, Self
+from collections.abc import Mapping
+from statistics import median_low
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +27,8 @@ class AugmentParams(Section):
     """Section `augment`."""
 
     copies: int = Field(ge=1, le=32_767)
+    balance: Literal["none", "to_median", "to_max"]
+    max_copies: int = Field(ge=1, le=32_767)
     seed: int
     flip_probability: Share
     rotate_probability: Share
@@ -45,6 +49,23 @@ class AugmentParams(Section):
         if min(self.blur_radius[0], self.noise_stddev[0]) < 0:
             raise ValueError("blur_radius and noise_stddev have to be 0 or more")
         return self
+
+
+def copies_of(photos: Mapping[int, int], chosen: AugmentParams) -> dict[int, int]:
+    """Return how many copies each training photo of a label gets; photos: how many there are of each label.
+
+    Every label gets `copies`. With balance, a label with fewer photos than the median label (of two in the middle the
+    smaller), or than the largest, gets as many as bring its rows nearest to that label's, up to `max_copies`.
+
+    >>> chosen = AugmentParams.model_construct(copies=5, balance="to_max", max_copies=20)
+    >>> copies_of({0: 100, 1: 40, 2: 3}, chosen)
+    {0: 5, 1: 13, 2: 20}
+    """
+    if chosen.balance == "none" or not photos:
+        return dict.fromkeys(photos, chosen.copies)
+    rows = chosen.copies * (max(photos.values()) if chosen.balance == "to_max" else median_low(photos.values()))
+    most = max(chosen.copies, chosen.max_copies)
+    return {label: min(most, max(chosen.copies, (2 * rows + count) // (2 * count))) for label, count in photos.items()}
 
 
 def augment(photo: Pixels, product_id: int, position: int, copy: int, chosen: AugmentParams,

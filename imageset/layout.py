@@ -4,15 +4,16 @@ processed.h5   images uint8 (N, S, S, C), ids int64 (N,), positions int16 (N,): 
 dataset.h5     <subset>_images uint8 (N, S, S, C), _labels int64, _ids int64, _positions int16 (N,), train_copies int16
                (0: the photo itself), label_map bytes (K,) b"<label>,<catalog_id>", class_names UTF-8 (K,).
 
-Images lie contiguous, so that they can be mapped into memory. Bytes depend on content alone: the library version is
-pinned, no times are tracked, names are created in one order (h5py, "File Objects: Version bounding").
+Images lie contiguous, so that they can be mapped into memory, or in dataset.h5 compressed, one image a chunk. Bytes
+depend on content alone: the library version is pinned, no times are tracked, names are created in one order (h5py,
+"File Objects: Version bounding").
 """
 
 import hashlib
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import h5py
 import numpy as np
@@ -28,6 +29,7 @@ SUBSETS = ("train", "validation", "test")
 ROW_DTYPES = {"labels": "int64", "ids": "int64", "positions": "int16", "copies": "int16"}
 BLOCK_BYTES = 8 << 20
 
+Compression = Literal["none", "lzf", "gzip"]
 Pixels = NDArray[np.uint8]  # images: (S, S, C), or (N, S, S, C); C is 1 (grayscale) or 3 (rgb)
 
 
@@ -52,9 +54,12 @@ def add(file: h5py.File, name: str, values: NDArray[Any]) -> None:
     file.create_dataset(name, data=values, track_times=False)
 
 
-def add_images(file: h5py.File, name: str, shape: tuple[int, ...]) -> h5py.Dataset:
-    """Return room for images, uint8 (N, S, S, C), in contiguous storage; the caller fills it."""
-    return file.create_dataset(name, shape=shape, dtype="uint8", track_times=False)
+def add_images(file: h5py.File, name: str, shape: tuple[int, ...], compression: Compression = "none") -> h5py.Dataset:
+    """Return room for images, uint8 (N, S, S, C), which the caller fills: contiguous, or one image a chunk."""
+    if compression == "none" or 0 in shape:
+        return file.create_dataset(name, shape=shape, dtype="uint8", track_times=False)
+    return file.create_dataset(name, shape=shape, dtype="uint8", track_times=False, chunks=(1, *shape[1:]),
+                               compression=compression)
 
 
 def add_text(file: h5py.File, name: str, values: list[str]) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache, partial
 from itertools import chain
 from pathlib import Path
@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from imageset import files, keys, layout, params, pool, progress, settings, stage, tables
-from imageset.augment import AugmentParams, augment
+from imageset.augment import AugmentParams, augment, copies_of
 from imageset.errors import DataError, ImagesetError
 from imageset.layout import Pixels
 from imageset.params import Section
@@ -24,16 +25,25 @@ class BuildParams(Section):
     """Section `build`."""
 
     seed: int
+    compression: layout.Compression
 
 
-class Row(NamedTuple):
-    """One row of a subset: which copy of which photo, its label, and its row in processed.h5."""
+class Rows(NamedTuple):
+    """Rows of a subset, a column each: which copy of which photo, its label, and its row in processed.h5."""
 
-    product_id: int
-    position: int
-    copy: int
-    label: int
-    source: int
+    ids: NDArray[np.int64]
+    positions: NDArray[np.int16]
+    copies: NDArray[np.int16]
+    labels: NDArray[np.int64]
+    sources: NDArray[np.int64]
+
+    @property
+    def total(self) -> int:
+        return len(self.ids)
+
+    def take(self, which: slice | NDArray[np.intp]) -> "Rows":
+        return Rows(self.ids[which], self.positions[which], self.copies[which], self.labels[which],
+                    self.sources[which])
 
 
 class Source(NamedTuple):
@@ -44,26 +54,48 @@ class Source(NamedTuple):
 
 
 class Recipe(NamedTuple):
-    """All that decides the pixels of a row."""
+    """All that decides the pixels of the rows and how they are stored."""
 
     processed_h5: Path
     augment: AugmentParams
+    compression: layout.Compression
 
 
-def arrange(photos: pd.DataFrame, copies: int, seed: int) -> list[Row]:
-    """Return the rows of a subset, `copies` of each photo, in the order of their ranks: mixed, and always the same."""
-    rows = [Row(product_id, position, copy, label, source)
-            for product_id, position, label, source
-            in photos[["product_id", "position", "label", "row"]].itertuples(index=False, name=None)
-            for copy in range(copies)]
-    return sorted(rows, key=lambda row: keys.rank(seed, row.product_id, row.position, row.copy))
+def arrange(photos: pd.DataFrame, copies: Mapping[int, int], seed: int) -> Rows:
+    """Return the rows of a subset, of each photo as many copies as its label gets, mixed by their ranks."""
+    wanted = photos["label"].map(copies).to_numpy(np.int64)
+    ids, positions, labels, sources = (np.repeat(photos[name].to_numpy(), wanted)
+                                       for name in ("product_id", "position", "label", "row"))
+    numbers = np.arange(len(ids)) - np.repeat(np.cumsum(wanted) - wanted, wanted)
+    ranks = np.fromiter((keys.rank(seed, *key) for key in zip(ids.tolist(), positions.tolist(), numbers.tolist(),
+                                                              strict=True)), np.uint64, len(ids))
+    rows = Rows(ids, positions.astype(np.int16), numbers.astype(np.int16), labels, sources)
+    return rows.take(np.argsort(ranks, kind="stable"))
 
 
-def render(batches: list[list[Row]], recipe: Recipe) -> list[Pixels]:
+def require_same_photos(processed_h5: Path, photos: pd.DataFrame) -> None:
+    """Raise DataError when a row of processed.h5 is of another photo than the catalog says."""
+    with layout.open_file(processed_h5, layout.PROCESSED) as file:
+        ids, positions = file["ids"][:], file["positions"][:]
+    rows = photos["row"].to_numpy()
+    if (rows >= len(ids)).any() or (ids[rows] != photos["product_id"]).any() or (
+            positions[rows] != photos["position"]).any():
+        raise DataError(f"{processed_h5} and the catalog are of different photos: run `dvc repro`")
+
+
+def copies(subset: str, labels: pd.Series, chosen: AugmentParams) -> dict[int, int]:
+    """Return how many copies of each photo of a label a subset holds."""
+    photos = labels.value_counts().to_dict()
+    return copies_of(photos, chosen) if subset == "train" else dict.fromkeys(photos, 1)
+
+
+def render(batches: list[Rows], recipe: Recipe) -> list[Pixels]:
     """Return the pixels of batches of rows, each uint8 (N, S, S, C); runs in a worker process."""
     source = open_source(recipe.processed_h5)
-    return [np.stack([augment(source.images[row.source], row.product_id, row.position, row.copy, recipe.augment,
-                              source.fill) for row in rows]) for rows in batches]
+    return [np.stack([augment(source.images[row], product_id, position, copy, recipe.augment, source.fill)
+                      for product_id, position, copy, row in zip(rows.ids.tolist(), rows.positions.tolist(),
+                                                                 rows.copies.tolist(), rows.sources, strict=True)])
+            for rows in batches]
 
 
 @lru_cache(maxsize=1)
@@ -73,9 +105,9 @@ def open_source(path: Path) -> Source:
         return Source(layout.mapped(file, "images"), (red, green, blue))
 
 
-def batches(rows: list[Row], batch_rows: int) -> Iterator[list[Row]]:
-    for start in range(0, len(rows), batch_rows):
-        yield rows[start:start + batch_rows]
+def batches(rows: Rows, batch_rows: int) -> Iterator[Rows]:
+    for start in range(0, rows.total, batch_rows):
+        yield rows.take(slice(start, start + batch_rows))
 
 
 class Moments:
@@ -103,17 +135,17 @@ class Moments:
                 for square, total in zip(self.squares, self.sums, strict=True)]
 
 
-def write_columns(file: h5py.File, subset: str, rows: list[Row]) -> None:
+def write_columns(file: h5py.File, subset: str, rows: Rows) -> None:
     """Write what a subset's rows are: labels, ids, positions, and of training rows which copy."""
-    columns: dict[str, list[int]] = {"labels": [row.label for row in rows], "ids": [row.product_id for row in rows],
-                                     "positions": [row.position for row in rows]}
+    columns: dict[str, NDArray[Any]] = {"labels": rows.labels, "ids": rows.ids,
+                                        "positions": rows.positions}
     if subset == "train":
-        columns["copies"] = [row.copy for row in rows]
+        columns["copies"] = rows.copies
     for name, values in columns.items():
-        layout.add(file, f"{subset}_{name}", np.array(values).astype(layout.ROW_DTYPES[name]))
+        layout.add(file, f"{subset}_{name}", values.astype(layout.ROW_DTYPES[name]))
 
 
-def write_images(images: h5py.Dataset, batched: Iterator[list[Row]], rendered: Iterator[list[Pixels | pool.Lost]],
+def write_images(images: h5py.Dataset, batched: Iterator[Rows], rendered: Iterator[list[Pixels | pool.Lost]],
                  plain: Moments) -> None:
     """Write the batches of pixels as they are rendered; copies 0 are summed up in `plain`."""
     start = 0
@@ -123,18 +155,18 @@ def write_images(images: h5py.Dataset, batched: Iterator[list[Row]], rendered: I
             if isinstance(pixels, pool.Lost):
                 raise ImagesetError("a worker process died twice over the same rows, most often for want of memory: "
                                     "see the system's log, or set IMAGESET_WORKERS lower")
-            images[start:start + len(batch)] = pixels
-            plain.add(pixels[[row.copy == 0 for row in batch]])
-            start += len(batch)
-            bar.update(len(batch))
+            images[start:start + batch.total] = pixels
+            plain.add(pixels[batch.copies == 0])
+            start += batch.total
+            bar.update(batch.total)
     assert start == len(images)
 
 
-def write_dataset(path: Path, subsets: dict[str, list[Row]], label_map: pd.DataFrame, recipe: Recipe,
+def write_dataset(path: Path, subsets: dict[str, Rows], label_map: pd.DataFrame, recipe: Recipe,
                   attributes: dict[str, Any]) -> None:
     """Write the dataset file, atomically."""
     image_shape = open_source(recipe.processed_h5).images.shape[1:]
-    rows = sum(map(len, subsets.values()))
+    rows = sum(subset_rows.total for subset_rows in subsets.values())
     files.require_space(path, rows * math.prod(image_shape))
     batch_rows = layout.block_rows(math.prod(image_shape))
     work = chain.from_iterable(batches(subset_rows, batch_rows) for subset_rows in subsets.values())
@@ -144,7 +176,7 @@ def write_dataset(path: Path, subsets: dict[str, list[Row]], label_map: pd.DataF
         rendered = pool.ordered_map(engine, partial(render, recipe=recipe), ([batch] for batch in work))
         for subset, subset_rows in subsets.items():
             write_columns(file, subset, subset_rows)
-            images = layout.add_images(file, f"{subset}_images", (len(subset_rows), *image_shape))
+            images = layout.add_images(file, f"{subset}_images", (subset_rows.total, *image_shape), recipe.compression)
             write_images(images, batches(subset_rows, batch_rows), rendered, moments[subset])
         pairs = [f"{label},{catalog_id}" for label, catalog_id in zip(label_map["label"], label_map["catalog_id"],
                                                                       strict=True)]
@@ -162,16 +194,17 @@ def main(processed_h5: Path, catalog_csv: Path, label_map_csv: Path, split_csv: 
     photos = catalog.merge(split, on=["product_id", "position"], validate="one_to_one")
     if not len(photos) == len(catalog) == len(split):
         raise DataError(f"{split_csv} and {catalog_csv} do not name the same photos: run `dvc repro`")
-    subsets = {subset: arrange(photos[photos["subset"] == subset], chosen_augment.copies if subset == "train" else 1,
-                               chosen.seed)
-               for subset in layout.SUBSETS if subset != "validation" or (photos["subset"] == subset).any()}
-    if not subsets["train"]:
+    require_same_photos(processed_h5, photos)
+    subsets = {subset: arrange(chosen_photos, copies(subset, chosen_photos["label"], chosen_augment), chosen.seed)
+               for subset in layout.SUBSETS
+               if len(chosen_photos := photos[photos["subset"] == subset]) or subset != "validation"}
+    if not subsets["train"].total:
         raise DataError(f"{split_csv} has no photo to train on")
     sections = json.dumps({"augment": chosen_augment.model_dump(), "build": chosen.model_dump()}, sort_keys=True)
-    recipe = Recipe(processed_h5, chosen_augment)
+    recipe = Recipe(processed_h5, chosen_augment, chosen.compression)
     label_map = tables.read(label_map_csv, tables.LABEL_MAP).sort_values("label")
     write_dataset(dataset_h5, subsets, label_map, recipe, {"params": sections})
-    counts = ", ".join(f"{len(rows)} {subset}" for subset, rows in subsets.items())
+    counts = ", ".join(f"{rows.total} {subset}" for subset, rows in subsets.items())
     print(f"build: {counts} rows, {dataset_h5.stat().st_size / 1e6:,.1f} MB")
 
 

@@ -13,7 +13,8 @@ from imageset.layout import Pixels
 SIDE = 40
 FILL = (250, 120, 10)
 STILL: dict[str, Any] = {
-    "copies": 5, "seed": 1, "flip_probability": 0.0, "rotate_probability": 0.0, "rotate_degrees": (-20.0, 20.0),
+    "copies": 5, "balance": "none", "max_copies": 20, "seed": 1,
+    "flip_probability": 0.0, "rotate_probability": 0.0, "rotate_degrees": (-20.0, 20.0),
     "translate_probability": 0.0, "translate_share": (-0.1, 0.1), "blur_probability": 0.0, "blur_radius": (0.5, 1.0),
     "noise_probability": 0.0, "noise_stddev": (2.0, 10.0),
 }

@@ -92,10 +92,44 @@ def project(in_project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return in_project
 
 
+def test_pixels_of_other_photos_than_the_catalogs_are_refused(project: Path) -> None:
+    make_inputs(project, photo_table(8))
+    table = tables.read(project / "data/catalog.csv", tables.CATALOG)
+    tables.write(project / "data/catalog.csv", tables.CATALOG, table.assign(row=table["row"].to_numpy()[::-1]))
+
+    with pytest.raises(DataError, match="of different photos"):
+        run(project)
+
+
 def rows_of(file: h5py.File, subset: str) -> list[tuple[int, ...]]:
     """Return product_id, position, label of each row, and the copy's number where the subset has one."""
     names = [name for name in ("ids", "positions", "labels", "copies") if f"{subset}_{name}" in file]
     return list(zip(*(file[f"{subset}_{name}"][:].tolist() for name in names), strict=True))
+
+
+@pytest.mark.parametrize("compression", ["lzf", "gzip"])
+def test_compression_changes_storage_alone(project: Path, dataset: Path, edit_params: Edit, compression: str) -> None:
+    edit_params("  compression: none", f"  compression: {compression}")
+    with h5py.File(run(project)) as file, h5py.File(dataset) as plain:
+        images = file["train_images"]
+
+        assert (images.compression, images.chunks) == (compression, (1, SIDE, SIDE, 1))
+        assert file.attrs["content_digest"] == plain.attrs["content_digest"] == layout.content_digest(file)
+        assert all((file[name][:] == plain[name][:]).all() for name in plain)
+
+
+def test_balance_gives_rare_classes_more_copies(project: Path, edit_params: Edit) -> None:
+    edit_params("  balance: none", "  balance: to_max")
+    edit_params("  max_copies: 20", "  max_copies: 9")
+    edit_params("  copies: 5", "  copies: 2")
+    with h5py.File(run(project)) as file:
+        train, test = pd.DataFrame(rows_of(file, "train")), rows_of(file, "test")
+
+    photos = photo_table(8).query("subset == 'train'")["label"].value_counts()
+    expected = {label: min(9, round(2 * photos.max() / count + 1e-9)) for label, count in photos.items()}
+    assert expected == {0: 2, 2: 4, 1: 4}
+    assert {row[2]: len(rows) for row, rows in train.groupby([0, 1, 2])} == expected
+    assert len(test) == len(photo_table(8).query("subset == 'test'"))
 
 
 def test_each_training_photo_has_its_copies_and_each_test_photo_none(dataset: Path) -> None:
@@ -158,8 +192,8 @@ def test_attributes_say_what_the_file_is_and_how_it_was_made(dataset: Path) -> N
         assert set(file.attrs) == {"complete", "content_digest", "format", "format_version", "mean", "params", "std"}
         assert file.attrs["content_digest"] == layout.content_digest(file)
         assert file.attrs["complete"]
-        assert file.attrs["params"].startswith('{"augment": {"blur_probability": 0.5, ')
-        assert file.attrs["params"].endswith('"build": {"seed": 1}}')
+        assert file.attrs["params"].startswith('{"augment": {"balance": "none", "blur_probability": 0.5, ')
+        assert file.attrs["params"].endswith('"build": {"compression": "none", "seed": 1}}')
 
 
 def test_classes_are_numbered_and_named(dataset: Path) -> None:
@@ -249,7 +283,7 @@ def test_a_failure_while_writing_leaves_the_old_file_and_nothing_else(project: P
     assert sorted(path.name for path in (project / "data").iterdir()) == names
 
 
-def die(batches: list[list[build.Row]], recipe: build.Recipe) -> list[Pixels]:
+def die(batches: list[build.Rows], recipe: build.Recipe) -> list[Pixels]:
     """Do as render does where memory runs out."""
     os.kill(os.getpid(), signal.SIGKILL)
     return []

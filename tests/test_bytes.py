@@ -18,9 +18,9 @@ from stages.split import SplitParams
 from tests.test_decode import saved
 from tests.test_prepare import prepared, recipe
 
-AUGMENT = AugmentParams(copies=8, seed=1, flip_probability=0.5, rotate_probability=0.5, rotate_degrees=(-20.0, 20.0),
-                        translate_probability=0.5, translate_share=(-0.08, 0.08), blur_probability=0.5,
-                        blur_radius=(0.3, 1.2), noise_probability=0.5, noise_stddev=(2.0, 10.0))
+AUGMENT = AugmentParams(copies=8, balance="none", max_copies=8, seed=1, flip_probability=0.5, rotate_probability=0.5,
+                        rotate_degrees=(-20.0, 20.0), translate_probability=0.5, translate_share=(-0.08, 0.08),
+                        blur_probability=0.5, blur_radius=(0.3, 1.2), noise_probability=0.5, noise_stddev=(2.0, 10.0))
 
 RANKS = [17797172410793473910, 8793645831276010059, 7070682991944218085]
 AUGMENTED = "dd90103a913766e9"
