@@ -4,6 +4,7 @@ BIN := .venv/bin
 PHOTOS ?=
 RETRY ?=
 DAYS ?= 30
+VERSION ?=
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
@@ -35,6 +36,9 @@ refresh: .venv/pipeline  ## Read database, web and bucket anew, then rerun what 
 cluster: .venv/pipeline  ## A Dask cluster on this machine, until Ctrl-C; IMAGESET_DASK sends preprocess there
 	$(BIN)/python -m sandbox.cluster
 
+release: .venv/pipeline  ## Fix the sides and numbers of this dataset and push it: VERSION=v1.2.0
+	$(BIN)/python -m tools.release $(VERSION)
+
 prune: .venv/pipeline  ## Remove from the cache what no run has used for DAYS days
 	$(BIN)/python -m tools.prune --days $(DAYS)
 
@@ -60,5 +64,5 @@ constraints:  ## Pin anew what the requirements bring along
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-train.txt
 	touch $@
 
-.PHONY: help demo test lint services stop refresh cluster prune environment constraints
+.PHONY: help demo test lint services stop refresh cluster release prune environment constraints
 .DELETE_ON_ERROR:

@@ -56,7 +56,8 @@ class Course:
         changes: of params.yaml, such as preprocess={"background": "keep"}.
         """
         self.make_project(rows, **changes)
-        paths = ("data/inventory.csv", str(self.weights), "data/processed.h5", "data/processed.csv", "data/rejects.csv")
+        paths = ("data/inventory.csv", str(self.weights), "data/processed.h5", "data/thumbnails.h5",
+                 "data/processed.csv", "data/rejects.csv")
         return measure([sys.executable, "-m", "stages.preprocess", *paths], self.project,
                        {"IMAGESET_CACHE": str(cache or self.project / "cache"), **(settings or {})})
 

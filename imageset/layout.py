@@ -1,6 +1,7 @@
-"""The two HDF5 files: names, dtypes, version. Writers and readers have these from here and nowhere else.
+"""The HDF5 files: names, dtypes, version. Writers and readers have these from here and nowhere else.
 
 processed.h5   images uint8 (N, S, S, C), ids int64 (N,), positions int16 (N,): every photo once, by id and position.
+thumbnails.h5  the same of the photos as they are, grey: uint8 (N, 64, 64, 1), whatever the params.
 dataset.h5     <subset>_images uint8 (N, S, S, C), _labels int64, _ids int64, _positions int16 (N,), train_copies int16
                (0: the photo itself), label_map bytes (K,) b"<label>,<catalog_id>", class_names UTF-8 (K,).
 
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from imageset.errors import DataError
 
 PROCESSED = "imageset-processed"
+THUMBNAILS = "imageset-thumbnails"
 DATASET = "imageset-dataset"
 FORMAT_VERSION = 1
 
@@ -70,14 +72,17 @@ def add_text(file: h5py.File, name: str, values: list[str]) -> None:
 
 
 def open_file(path: Path, kind: str) -> h5py.File:
-    """Open a file for reading. Raises DataError when it is not HDF5, of another kind or version, or incomplete."""
+    """Open a file for reading. Raises DataError when it is no HDF5, damaged, incomplete, or another format."""
     try:
         file = h5py.File(path, "r")
     except FileNotFoundError:
         raise DataError(f"{path} is missing: run `dvc repro` or `dvc pull {path}`") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read as HDF5 ({error}): fetch or build it again") from None
-    problem = find_problem(file, kind)
+    try:
+        problem = find_problem(file, kind)
+    except (OSError, RuntimeError, KeyError) as error:  # by where the damage is
+        problem = f"is damaged ({error}): fetch or build it again"
     if problem:
         file.close()
         raise DataError(f"{path} {problem}")
@@ -87,13 +92,20 @@ def open_file(path: Path, kind: str) -> h5py.File:
 def find_problem(file: h5py.File, kind: str) -> str | None:
     found = file.attrs.get("format")
     if not isinstance(found, str) or found != kind:
-        return f"is not a file of format {kind}, but {found if isinstance(found, str) else 'something else'}"
+        return f"is not a file of format {kind}, but {repr(found) if isinstance(found, str) else 'something else'}"
     version = file.attrs.get("format_version")
     if version != FORMAT_VERSION:
         return f"has format version {version}; this code reads version {FORMAT_VERSION}"
     if not file.attrs.get("complete"):
         return "is incomplete: its writer was interrupted; build it again"
     return None
+
+
+def require_photos(file: h5py.File, rows: NDArray[Any], ids: NDArray[Any], positions: NDArray[Any]) -> None:
+    """Raise DataError when rows of a file of photos are of others than product ids and positions say."""
+    found_ids, found_positions = file["ids"][:], file["positions"][:]
+    if (rows >= len(found_ids)).any() or (found_ids[rows] != ids).any() or (found_positions[rows] != positions).any():
+        raise DataError(f"{file.filename} is of other photos than the tables: run `dvc repro`")
 
 
 def subsets(file: h5py.File) -> list[str]:

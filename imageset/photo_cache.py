@@ -75,8 +75,10 @@ class PhotoCache:
             return None  # a damaged file is a loss, never a wrong photo
         if reason is not None:
             return Rejected(reason)
-        side, channels = self.preprocess.image_side, self.preprocess.channels
-        return Prepared(np.frombuffer(content, np.uint8).reshape(side, side, channels), sha256, phash, phash_mirrored)
+        side, small = self.preprocess.image_side, pixels.THUMBNAIL_SIDE
+        both = np.frombuffer(content, np.uint8)
+        square, thumbnail = both[:-small**2].reshape(side, side, -1), both[-small**2:].reshape(small, small, 1)
+        return Prepared(square, thumbnail, sha256, phash, phash_mirrored)
 
     def find_mask(self, stored: StoredObject, side: int) -> Image.Image | None:
         """Return the mask (mode L, side x side) that an earlier run predicted, None if there is none."""
@@ -92,7 +94,8 @@ class PhotoCache:
         if made.mask is not None:
             self.put("masks", self.key(stored, self.mask_recipe), zlib.compress(made.mask.tobytes(), 1))
         if isinstance(outcome, Prepared):
-            values: tuple[Any, ...] = (None, *outcome[1:], outcome.pixels.tobytes())
+            content = outcome.pixels.tobytes() + outcome.thumbnail.tobytes()
+            values: tuple[Any, ...] = (None, outcome.sha256, outcome.phash, outcome.phash_mirrored, content)
         elif outcome.reason.startswith("decoder_"):
             return
         else:

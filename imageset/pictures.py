@@ -17,7 +17,7 @@ TRAIN_COLOR, TEST_COLOR, VALIDATION_COLOR = "#3b6ea5", "#e08e45", "#7aa874"
 
 def sheet(images: Sequence[Pixels], captions: Sequence[str], columns: int) -> bytes:
     """Return a grid of images, uint8 (S, S, C), with a caption of up to two lines over each, as PNG."""
-    rows = -(-len(images) // columns)
+    rows = -(-len(images) // columns) or 1
     picture = Image.new("RGB", (columns * (CELL + GAP) + GAP, rows * (CELL + CAPTION + GAP) + GAP), "#e8e8e8")
     pen = ImageDraw.Draw(picture)
     font = ImageFont.load_default(size=11)

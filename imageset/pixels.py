@@ -15,9 +15,9 @@ from imageset.layout import Pixels
 Color = Literal["grayscale", "rgb"]
 Fit = Literal["stretch", "pad", "crop"]
 
-# The longer side to hash at, whatever the params: processed.csv is to stay as it is when they change.
+# The longer side to make thumbnails of, whatever the params: what near-duplicates are found by is to stay as it is.
 HASHING_SIDE = 256
-HASHED_SIDE = 32  # ImageHash's hash_size * highfreq_factor
+THUMBNAIL_SIDE = 64
 
 
 def fitting_reduction(width: int, height: int, image_side: int, how: Fit) -> int:
@@ -27,7 +27,7 @@ def fitting_reduction(width: int, height: int, image_side: int, how: Fit) -> int
 
 
 def hashing_reduction(width: int, height: int) -> int:
-    """Return by what to divide a photo's sides before it is hashed."""
+    """Return by what to divide a photo's sides before its thumbnail is made."""
     return max(1, max(width, height) // HASHING_SIDE)
 
 
@@ -61,11 +61,15 @@ def foreground(mask: Image.Image) -> float:
     return float(np.asarray(mask).mean()) / 255
 
 
-def perceptual_hashes(image: Image.Image) -> tuple[str, str]:
-    """Return the 64-bit DCT hashes of a photo (mode L) and of its mirror image, as 16 hexadecimal digits each.
+def thumbnail(image: Image.Image) -> Image.Image:
+    """Return a photo (mode L) as near-duplicates are told by: 64 x 64, all of it, its shape lost."""
+    return image.resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS, reducing_gap=2.0)
+
+
+def perceptual_hashes(small: Image.Image) -> tuple[str, str]:
+    """Return the 64-bit DCT hashes of a thumbnail and of its mirror image, as 16 hexadecimal digits each.
 
     Zauner, Implementation and Benchmarking of Perceptual Image Hash Functions, 2010; computed by ImageHash.
     """
-    # As ImageHash does first, but for the gap, which takes a third of the time.
-    small = image.resize((HASHED_SIDE, HASHED_SIDE), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    small = small.reduce(2)  # to the sides that ImageHash takes: hash_size * highfreq_factor
     return str(imagehash.phash(small)), str(imagehash.phash(ImageOps.mirror(small)))

@@ -4,6 +4,7 @@ What this and the modules under it do is part of the cache's keys (imageset/phot
 """
 
 import hashlib
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Literal, NamedTuple, Self
@@ -53,8 +54,12 @@ class PreprocessParams(Section):
         return len(self.mode)
 
     @property
+    def image_shape(self) -> tuple[int, int, int]:
+        return self.image_side, self.image_side, self.channels
+
+    @property
     def image_bytes(self) -> int:
-        return self.image_side**2 * self.channels
+        return math.prod(self.image_shape)
 
 
 class Recipe(NamedTuple):
@@ -65,9 +70,10 @@ class Recipe(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """A photo's pixels, uint8 (S, S, C), and what identifies its source."""
+    """A photo's pixels, uint8 (S, S, C), its thumbnail, uint8 (64, 64, 1), and what identifies its source."""
 
     pixels: Pixels
+    thumbnail: Pixels
     sha256: str
     phash: str
     phash_mirrored: str
@@ -94,7 +100,7 @@ def prepare(body: bytes, recipe: Recipe, mask: Image.Image | None = None) -> Mad
     chosen = recipe.preprocess
     try:
         views = Views(body, chosen.max_pixels)
-        hashed = views.reduced(pixels.hashing_reduction, "L")
+        whole = views.reduced(pixels.hashing_reduction, "L")
         photo = views.reduced(partial(pixels.fitting_reduction, image_side=chosen.image_side, how=chosen.fit),
                               chosen.mode)
         seen = views.reduced(background.reduction, "RGB") if recipe.network and mask is None else None
@@ -110,7 +116,9 @@ def prepare(body: bytes, recipe: Recipe, mask: Image.Image | None = None) -> Mad
     if mask is not None:
         photo = pixels.composite(photo, mask, chosen.fill)
     square = pixels.to_array(pixels.fit(photo, chosen.image_side, chosen.fit, chosen.fill))
-    return Made(Prepared(square, hashlib.sha256(body).hexdigest(), *pixels.perceptual_hashes(hashed)), predicted)
+    small = pixels.thumbnail(whole)
+    return Made(Prepared(square, pixels.to_array(small), hashlib.sha256(body).hexdigest(),
+                         *pixels.perceptual_hashes(small)), predicted)
 
 
 def refusal(mask: Image.Image, chosen: PreprocessParams) -> str:

@@ -45,6 +45,9 @@ PROCESSED = Table({**PHOTO, "row": "int64", "sha256": "string", "phash": "string
 REJECTS = Table({**PHOTO, "reason": "string"}, PHOTO_KEY)
 CATALOG = Table({**PHOTO, "row": "int64", "catalog_id": "int64", "label": "int64", "group": "int64"}, PHOTO_KEY)
 CATALOG_REJECTS = Table({**PHOTO, "reason": "string", "catalog_id": "Int64"}, PHOTO_KEY)
+NEAR_DUPLICATES = Table({**PHOTO, "other_product_id": "int64", "other_position": "int64", "likeness": "string"},
+                        (*PHOTO_KEY, "other_product_id", "other_position"))
+LABEL_CHANGES = Table({**PHOTO, "change": "string", "told": "string", "catalog_id": "Int64"}, (*PHOTO_KEY, "change"))
 LABEL_MAP = Table({"label": "int64", "catalog_id": "int64", "name": "string"}, ("label",))
 SPLIT = Table({**PHOTO, "subset": "string"}, PHOTO_KEY)
 

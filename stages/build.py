@@ -17,6 +17,7 @@ from imageset import files, keys, layout, params, pool, progress, settings, stag
 from imageset.augment import AugmentParams, augment, copies_of
 from imageset.errors import DataError, ImagesetError
 from imageset.layout import Pixels
+from imageset.moments import Moments
 from imageset.params import Section
 from imageset.processes import Processes
 
@@ -73,16 +74,6 @@ def arrange(photos: pd.DataFrame, copies: Mapping[int, int], seed: int) -> Rows:
     return rows.take(np.argsort(ranks, kind="stable"))
 
 
-def require_same_photos(processed_h5: Path, photos: pd.DataFrame) -> None:
-    """Raise DataError when a row of processed.h5 is of another photo than the catalog says."""
-    with layout.open_file(processed_h5, layout.PROCESSED) as file:
-        ids, positions = file["ids"][:], file["positions"][:]
-    rows = photos["row"].to_numpy()
-    if (rows >= len(ids)).any() or (ids[rows] != photos["product_id"]).any() or (
-            positions[rows] != photos["position"]).any():
-        raise DataError(f"{processed_h5} and the catalog are of different photos: run `dvc repro`")
-
-
 def copies(subset: str, labels: pd.Series, chosen: AugmentParams) -> dict[int, int]:
     """Return how many copies of each photo of a label a subset holds."""
     photos = labels.value_counts().to_dict()
@@ -108,31 +99,6 @@ def open_source(path: Path) -> Source:
 def batches(rows: Rows, batch_rows: int) -> Iterator[Rows]:
     for start in range(0, rows.total, batch_rows):
         yield rows.take(slice(start, start + batch_rows))
-
-
-class Moments:
-    """Exact sums of pixel values and their squares, per channel."""
-
-    def __init__(self, channels: int) -> None:
-        self.count = 0
-        self.sums = [0] * channels
-        self.squares = [0] * channels
-
-    def add(self, images: Pixels) -> None:
-        """Take in images, uint8 (N, S, S, C)."""
-        self.count += images[..., 0].size
-        for channel in range(len(self.sums)):
-            values = images[..., channel].astype(np.uint64)
-            self.sums[channel] += int(values.sum())
-            self.squares[channel] += int((values * values).sum())
-
-    def mean(self) -> list[float]:
-        return [total / self.count for total in self.sums]
-
-    def std(self) -> list[float]:
-        """Return the population standard deviations; integers up to the last step, so that order never matters."""
-        return [math.sqrt(self.count * square - total * total) / self.count
-                for square, total in zip(self.squares, self.sums, strict=True)]
 
 
 def write_columns(file: h5py.File, subset: str, rows: Rows) -> None:
@@ -194,7 +160,8 @@ def main(processed_h5: Path, catalog_csv: Path, label_map_csv: Path, split_csv: 
     photos = catalog.merge(split, on=["product_id", "position"], validate="one_to_one")
     if not len(photos) == len(catalog) == len(split):
         raise DataError(f"{split_csv} and {catalog_csv} do not name the same photos: run `dvc repro`")
-    require_same_photos(processed_h5, photos)
+    with layout.open_file(processed_h5, layout.PROCESSED) as file:
+        layout.require_photos(file, *(photos[name].to_numpy() for name in ("row", "product_id", "position")))
     subsets = {subset: arrange(chosen_photos, copies(subset, chosen_photos["label"], chosen_augment), chosen.seed)
                for subset in layout.SUBSETS
                if len(chosen_photos := photos[photos["subset"] == subset]) or subset != "validation"}

@@ -1,126 +1,138 @@
-"""Photos and labels -> data/catalog.csv: one class a product, rare classes out, near-duplicates grouped."""
+"""Photos and labels -> data/catalog.csv: for each photo its class and the group that the split may not tear apart."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
-from imageset import params, progress, stage, tables
+from imageset import classes, groups, layout, near_duplicates, params, stage, tables
 from imageset.errors import DataError
+from imageset.forest import Forest
+from imageset.groups import Ties
+from imageset.layout import Pixels
+from imageset.near_duplicates import Pair, Photos
 from imageset.params import Section
 
-REASONS = frozenset({"no_label", "unknown_class", "rare_class"})
-PAIRS_AT_ONCE = 1 << 24
+REASONS = frozenset({"no_label", "unknown_class", "label_conflict", "rare_class", "bridges_release"})
 
 
 class CatalogParams(Section):
     """Section `catalog`."""
 
-    near_duplicate_distance: int = Field(ge=0, le=64)
+    near_duplicate_distance: int = Field(ge=0, le=16)
+    near_duplicate_likeness: float = Field(ge=0, le=1)
+    label_conflict: Literal["latest", "drop"]
     min_photos: int = Field(ge=1)
+    rare: Literal["drop", "merge"]
 
 
-def latest_labels(labels: pd.DataFrame) -> pd.Series:
-    """Return the catalog_id of each product_id: of its latest dated row, of several at one moment the lowest.
-
-    Rows without a product or a class say nothing and are passed over.
-    """
-    told = labels.dropna(subset=["product_id", "catalog_id"])
-    ordered = told.sort_values(["product_id", "date", "catalog_id"], ascending=[True, False, True], kind="stable")
-    latest = ordered.drop_duplicates("product_id")
-    # Int64 and not int64: a product without a label would make floats of all, and round what is beyond 2**53.
-    return pd.Series(latest["catalog_id"].array, index=latest["product_id"].to_numpy(np.int64), dtype="Int64")
+def released_sides(photos: pd.DataFrame, released: pd.DataFrame) -> NDArray[Any]:
+    """Return the subset that each photo was released in, "" of new ones."""
+    sides: NDArray[Any] = photos.merge(released, how="left", on=["product_id", "position"])["subset"].to_numpy(
+        dtype=object, na_value="")
+    return sides
 
 
-def classify(photos: pd.DataFrame, labels: pd.DataFrame, classes: pd.DataFrame, min_photos: int) -> pd.DataFrame:
-    """Return the photos with columns catalog_id (Int64) and reason, "" for those that stay."""
-    classified = photos.assign(catalog_id=photos["product_id"].map(latest_labels(labels)).astype("Int64"))
-    known = classified["catalog_id"].isin(classes["catalog_id"])
-    counts = classified["catalog_id"].map(classified["catalog_id"].value_counts()).fillna(0)
-    reason = np.select([classified["catalog_id"].isna(), ~known, counts < min_photos],
-                       ["no_label", "unknown_class", "rare_class"], "")
-    return classified.assign(reason=reason)
-
-
-def number_classes(catalog_ids: set[int], released: pd.DataFrame, classes: pd.DataFrame) -> pd.DataFrame:
-    """Return the label map: released numbers stay, new classes follow in the order of their catalog_id.
-
-    Raises DataError when the released numbers are not 0 to their count.
-    """
-    if sorted(released["label"]) != list(range(len(released))):
-        raise DataError("releases/label_map.csv: labels have to be 0, 1, 2, ... without a gap")
-    ordered = released.sort_values("label")["catalog_id"].tolist()
-    ordered += sorted(catalog_ids - set(ordered))
-    names = dict(zip(classes["catalog_id"], classes["name"], strict=True))
-    known = dict(zip(released["catalog_id"], released["name"], strict=True)) | names
-    rows = [(label, catalog_id, known[catalog_id]) for label, catalog_id in enumerate(ordered)]
-    return tables.frame(tables.LABEL_MAP, rows)
-
-
-def near_pairs(photos: pd.DataFrame, distance: int) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Yield row numbers of photos whose hash is within `distance` bits of another's, or of its mirror image.
-
-    Every pair is compared, so many at a time: time grows with the square of the photos, memory with the pairs found.
-    """
-    plain = np.array([int(value, 16) for value in photos["phash"]], dtype=np.uint64)
-    mirrored = np.array([int(value, 16) for value in photos["phash_mirrored"]], dtype=np.uint64)
-    rows = max(1, PAIRS_AT_ONCE // max(1, len(plain)))
-    for start in progress.bar(range(0, len(plain), rows), "near-duplicates", -(-len(plain) // rows), unit="block"):
-        block = plain[start:start + rows, np.newaxis]
-        near = np.bitwise_count(block ^ plain) <= distance
-        near |= np.bitwise_count(block ^ mirrored) <= distance
-        left, right = np.nonzero(near)
-        yield left + start, right
-
-
-def first_alike(values: pd.Series) -> NDArray[np.intp]:
-    """Return for each row the number of the first row with the same value."""
-    _, first, inverse = np.unique(values.to_numpy(), return_index=True, return_inverse=True)
-    return np.asarray(first[inverse], np.intp)
-
-
-def group(photos: pd.DataFrame, distance: int) -> pd.Series:
-    """Return each photo's group: the lowest product_id among all that are tied to it.
-
-    Photos are tied when they are of one product, have the same bytes, or are near-duplicates; ties chain.
-    """
-    alike = {column: first_alike(photos[column]) for column in ("product_id", "sha256", "phash")}
-    ties = [(np.arange(len(photos)), first) for first in alike.values()]
+def look_alikes(photos: pd.DataFrame, thumbnails: Pixels, certain: Ties, sides: NDArray[Any],
+                chosen: CatalogParams) -> Iterator[Pair]:
+    """Yield pairs of near-duplicates among photos that are not tied for certain, as numbers of rows."""
     # One photo of each hash is compared: a placeholder picture on thousands of listings would make millions of pairs.
-    distinct = np.unique(alike["phash"])
-    pairs = near_pairs(photos.iloc[distinct], distance)
-    near = [(distinct[left], distinct[right]) for left, right in pairs]
-    left, right = (np.concatenate(side) for side in zip(*ties, *near, strict=True))
-    graph = coo_array((np.ones(len(left), bool), (left, right)), shape=(len(photos), len(photos)))
-    _, component = connected_components(graph, directed=False)
-    return photos["product_id"].groupby(component).transform("min")
+    released = sides != ""
+    hashes = photos["phash"].to_numpy()
+    distinct = np.unique(groups.first_alike(hashes, np.argsort(~released, kind="stable")))
+    limits = chosen.near_duplicate_distance, chosen.near_duplicate_likeness
+    forest = Forest(sides.tolist())
+    # Released ones by themselves: what ties two of them must not go unseen because a new one does, too.
+    seen = np.zeros(len(photos), bool)
+    for within in (released, np.ones(len(photos), bool)):
+        forest.join_all(certain.among(within).pairs())
+        numbers = distinct[within[distinct]]
+        compared = Photos(numbers, photos["row"].to_numpy()[numbers],
+                          np.array([int(value, 16) for value in hashes[numbers]], np.uint64), seen[numbers])
+        if len(numbers):
+            yield from near_duplicates.find(thumbnails, compared, *limits, forest)
+        seen = within
 
 
-def main(processed_csv: Path, labels_csv: Path, classes_csv: Path, released_csv: Path, catalog_csv: Path,
-         label_map_csv: Path, catalog_rejects_csv: Path) -> None:
+def group(photos: pd.DataFrame, certain: Ties, pairs: Iterable[Pair], sides: NDArray[Any]) -> pd.DataFrame:
+    """Return the photos with columns group and reason, "bridges_release" for those that cannot be let in, else ""."""
+    near = np.array([pair[:2] for pair in pairs], np.intp).reshape(-1, 2)
+    ties = groups.join([certain, Ties(near[:, 0], near[:, 1])])
+    left_out = groups.bridges(ties, sides)
+    return photos.assign(group=groups.group(photos, ties.among(~left_out)),
+                         reason=np.where(left_out, "bridges_release", ""))
+
+
+def leave_out_rare(photos: pd.DataFrame, parents: Mapping[int, int], min_photos: int) -> pd.DataFrame:
+    """Return the photos with the class that rare ones are merged into, in column merged; reason rare_class if none."""
+    inside = photos["reason"] == ""
+    counts = {int(catalog_id): int(count) for catalog_id, count in photos[inside]["catalog_id"].value_counts().items()}
+    merged = look_up(photos["catalog_id"], classes.merge_rare(counts, parents, min_photos))
+    return photos.assign(merged=merged, reason=photos["reason"].where(~inside | merged.notna(), "rare_class"))
+
+
+def look_up(catalog_ids: pd.Series, found: Mapping[int, int]) -> pd.Series:
+    """Return what is found of each, missing where nothing is; never by way of floats, which end at 2**53."""
+    values = pd.Series(list(found.values()), index=pd.Index(list(found), dtype="Int64"), dtype="Int64")
+    return values.reindex(catalog_ids).set_axis(catalog_ids.index)
+
+
+def label_changes(photos: pd.DataFrame) -> pd.DataFrame:
+    """Return what was decided where labels disagree or a class is rare: the classes told, and what it became."""
+    became = photos["merged"].where(photos["reason"] == "")
+    disagreeing = photos.assign(catalog_id=became)[photos["change"] != ""]
+    moved = (photos["reason"] == "") & (photos["merged"] != photos["catalog_id"]).fillna(False)
+    merged = photos.assign(change="rare_merged", told=photos["catalog_id"].astype(str), catalog_id=became)[moved]
+    return pd.concat([disagreeing, merged])
+
+
+def pair_table(photos: pd.DataFrame, pairs: list[Pair]) -> pd.DataFrame:
+    """Return the near-duplicates as people can look them up, the lower product first, each pair once."""
+    keys = list(photos[["product_id", "position"]].itertuples(index=False, name=None))
+    # Whichever was cropped to fit the other: of pairs that may not be joined, both ways are seen.
+    agreed = {tuple(sorted((keys[left], keys[right]))): likeness for left, right, likeness in
+              sorted(pairs, key=lambda pair: pair.likeness)}
+    return tables.frame(tables.NEAR_DUPLICATES, [(*one, *other, f"{likeness:.3f}")
+                                                 for (one, other), likeness in agreed.items()])
+
+
+def main(processed_csv: Path, thumbnails_h5: Path, labels_csv: Path, classes_csv: Path, released_split_csv: Path,
+         released_label_map_csv: Path, catalog_csv: Path, label_map_csv: Path, near_duplicates_csv: Path,
+         label_changes_csv: Path, catalog_rejects_csv: Path) -> None:
     chosen = params.load("catalog", CatalogParams)
     photos = tables.read(processed_csv, tables.PROCESSED)
-    classes = tables.read(classes_csv, tables.CLASSES)
-    classified = classify(photos, tables.read(labels_csv, tables.LABELS), classes, chosen.min_photos)
-    kept = classified[classified["reason"] == ""].reset_index(drop=True)
-    rejects = classified[classified["reason"] != ""]
+    known = tables.read(classes_csv, tables.CLASSES)
+    parents = classes.parents_of(known) if chosen.rare == "merge" else {}
+    sides = released_sides(photos, tables.read(released_split_csv, tables.SPLIT))
+    with layout.open_file(thumbnails_h5, layout.THUMBNAILS) as file:
+        layout.require_photos(file, *(photos[name].to_numpy() for name in ("row", "product_id", "position")))
+        thumbnails = layout.mapped(file, "images")
+    certain = groups.certain_ties(photos, sides != "")
+    pairs = list(look_alikes(photos, thumbnails, certain, sides, chosen))
+    grouped = group(photos, certain, pairs, sides)
+    settled = classes.settle(grouped, tables.read(labels_csv, tables.LABELS), known, chosen.label_conflict == "latest")
+    decided = leave_out_rare(settled, parents, chosen.min_photos)
+    kept, rejects = decided[decided["reason"] == ""], decided[decided["reason"] != ""]
     if kept.empty:
         raise DataError(f"no photo is left ({tables.tally(rejects['reason'])}): see catalog.min_photos")
-    label_map = number_classes(set(kept["catalog_id"]), tables.read(released_csv, tables.LABEL_MAP), classes)
-    labels = dict(zip(label_map["catalog_id"], label_map["label"], strict=True))
-    catalog = kept.assign(label=kept["catalog_id"].map(labels), group=group(kept, chosen.near_duplicate_distance))
-    assert len(photos) == len(catalog) + len(rejects)
+    assert len(photos) == len(kept) + len(rejects)
     assert set(rejects["reason"]) <= REASONS
-    tables.write(catalog_csv, tables.CATALOG, catalog)
+    label_map = classes.number_labels(set(kept["merged"]), tables.read(released_label_map_csv, tables.LABEL_MAP), known)
+    labels = dict(zip(label_map["catalog_id"], label_map["label"], strict=True))
+    changes = label_changes(decided)
+    tables.write(catalog_csv, tables.CATALOG, kept.assign(catalog_id=kept["merged"],
+                                                                    label=look_up(kept["merged"], labels)))
     tables.write(label_map_csv, tables.LABEL_MAP, label_map)
+    tables.write(near_duplicates_csv, tables.NEAR_DUPLICATES, pair_table(photos, pairs))
+    tables.write(label_changes_csv, tables.LABEL_CHANGES, changes)
     tables.write(catalog_rejects_csv, tables.CATALOG_REJECTS, rejects)
-    print(f"catalog: {len(photos)} photos, {len(catalog)} in {len(label_map)} classes and "
-          f"{catalog['group'].nunique()} groups, {len(rejects)} rejected ({tables.tally(rejects['reason'])})")
+    print(f"catalog: {len(photos)} photos, {len(kept)} in {kept['merged'].nunique()} classes and "
+          f"{kept['group'].nunique()} groups, {len(pairs)} near-duplicates, labels changed: "
+          f"{tables.tally(changes['change'])}; {len(rejects)} rejected ({tables.tally(rejects['reason'])})")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-from imageset import batch, files, layout, models, params, pool, progress, settings, stage, store, tables
+from imageset import batch, files, layout, models, params, pixels, pool, progress, settings, stage, store, tables
 from imageset.background import Network
 from imageset.batch import Changed, Wanted
 from imageset.errors import DataError, ParamsError
@@ -96,6 +96,13 @@ def settle(stored: StoredObject, made: Made | Changed | Lost, cache: PhotoCache)
     return made.outcome
 
 
+class Spools(NamedTuple):
+    """Where pixels and thumbnails wait until it is known how many there are."""
+
+    pixels: IO[bytes]
+    thumbnails: IO[bytes]
+
+
 class Collected:
     """What came of the photos: ids and positions of those that have pixels, and counts of the others."""
 
@@ -128,14 +135,15 @@ class Collected:
         return "; decoder_* may pass: `dvc repro --force --single-item preprocess` tries these again"
 
 
-def collect(results: Iterable[tuple[Photo, Outcome]], photos: int, spool: IO[bytes], add_processed: AddRow,
+def collect(results: Iterable[tuple[Photo, Outcome]], photos: int, spools: Spools, add_processed: AddRow,
             add_reject: AddRow) -> Collected:
-    """Take results as they come: rows to their tables, pixels to the spool."""
+    """Take results as they come: rows to their tables, pixels to the spools."""
     collected = Collected()
     for photo, outcome in progress.bar(results, "preprocess", photos):
         if isinstance(outcome, Prepared):
-            add_processed((photo.product_id, photo.position, len(collected.product_ids), *outcome[1:]))
-            spool.write(outcome.pixels.tobytes())
+            add_processed((photo.product_id, photo.position, len(collected.product_ids), *outcome[2:]))
+            spools.pixels.write(outcome.pixels.tobytes())
+            spools.thumbnails.write(outcome.thumbnail.tobytes())
             collected.product_ids.append(photo.product_id)
             collected.positions.append(photo.position)
         elif isinstance(outcome, Changed):
@@ -148,10 +156,11 @@ def collect(results: Iterable[tuple[Photo, Outcome]], photos: int, spool: IO[byt
     return collected
 
 
-def write_processed(path: Path, collected: Collected, spool: IO[bytes], chosen: PreprocessParams) -> None:
-    """Write the photos' pixels, ids and positions, and the colour behind them, atomically."""
-    shape = (len(collected.product_ids), chosen.image_side, chosen.image_side, chosen.channels)
-    with files.atomic(path) as temporary, layout.create(temporary, layout.PROCESSED) as file:
+def write_photos(path: Path, kind: str, image_shape: tuple[int, ...], collected: Collected, spool: IO[bytes],
+                 **attributes: Any) -> None:
+    """Write the photos' pixels from the spool, their ids and positions, atomically."""
+    shape = (len(collected.product_ids), *image_shape)
+    with files.atomic(path) as temporary, layout.create(temporary, kind) as file:
         images = layout.add_images(file, "images", shape)
         spool.seek(0)
         for block in layout.blocks(images):
@@ -159,7 +168,7 @@ def write_processed(path: Path, collected: Collected, spool: IO[bytes], chosen: 
             images[block] = np.frombuffer(spool.read(int(np.prod(rows))), np.uint8).reshape(rows)
         layout.add(file, "ids", np.array(collected.product_ids, np.int64))
         layout.add(file, "positions", np.array(collected.positions, np.int16))
-        layout.finish(file, fill=np.array(chosen.fill, np.uint8))
+        layout.finish(file, **attributes)
 
 
 def choose_network(chosen: PreprocessParams, model: ModelParams, background_onnx: Path) -> Network | None:
@@ -184,7 +193,7 @@ def open_engine(address: str) -> AbstractContextManager[Engine]:
     return cluster.workers(address, identify)
 
 
-def main(inventory_csv: Path, background_onnx: Path, processed_h5: Path, processed_csv: Path,
+def main(inventory_csv: Path, background_onnx: Path, processed_h5: Path, thumbnails_h5: Path, processed_csv: Path,
          rejects_csv: Path) -> None:
     chosen = params.load("preprocess", PreprocessParams)
     model = params.load("model", ModelParams)
@@ -197,17 +206,21 @@ def main(inventory_csv: Path, background_onnx: Path, processed_h5: Path, process
     recipe = Recipe(chosen, network)
     bucket = store.connect()
     photos = tables.count(inventory_csv)
-    # Twice: the spool, then the file. Pixels are spooled, as how many photos have some is known only at the end.
-    files.require_space(processed_h5, 2 * chosen.image_bytes * photos)
-    with (tempfile.TemporaryFile(dir=processed_h5.parent) as spool, open_engine(address) as engine,
+    # Twice: the spools, then the files. How many photos have pixels is known only at the end.
+    files.require_space(processed_h5, 2 * (chosen.image_bytes + pixels.THUMBNAIL_SIDE**2) * photos)
+    with (tempfile.TemporaryFile(dir=processed_h5.parent) as spooled, open_engine(address) as engine,
+          tempfile.TemporaryFile(dir=processed_h5.parent) as spooled_thumbnails,
           closing(PhotoCache(settings.photo_cache(), bucket, recipe, model.sha256)) as cache,
           tables.writing(processed_csv, tables.PROCESSED) as add_processed,
           tables.writing(rejects_csv, tables.REJECTS) as add_reject):
         batched = batches(tables.scan(inventory_csv, tables.INVENTORY), cache, recipe)
         results = outcomes(batched, engine, partial(batch.work, recipe=recipe), cache)
-        collected = collect(results, photos, spool, add_processed, add_reject)
+        collected = collect(results, photos, Spools(spooled, spooled_thumbnails), add_processed, add_reject)
         collected.check(photos, chosen.max_rejected_share)
-        write_processed(processed_h5, collected, spool, chosen)
+        write_photos(processed_h5, layout.PROCESSED, chosen.image_shape, collected, spooled,
+                     fill=np.array(chosen.fill, np.uint8))
+        write_photos(thumbnails_h5, layout.THUMBNAILS, (pixels.THUMBNAIL_SIDE, pixels.THUMBNAIL_SIDE, 1), collected,
+                     spooled_thumbnails)
     print(f"preprocess: {photos} photos, {len(collected.product_ids)} done, {collected.reasons.total()} rejected "
           f"({tables.tally(collected.reasons.elements())}){collected.hint()}")
 

@@ -20,6 +20,7 @@ from imageset.params import Section
 COLUMNS = 10
 AUGMENTED_PHOTOS = 8
 MOST_COPIES = 10
+PAIRS = 20
 
 
 class ReportParams(Section):
@@ -38,6 +39,8 @@ class Tables(NamedTuple):
     rejects: pd.DataFrame
     catalog: pd.DataFrame
     catalog_rejects: pd.DataFrame
+    label_changes: pd.DataFrame
+    near_duplicates: pd.DataFrame
     label_map: pd.DataFrame
     split: pd.DataFrame
 
@@ -84,6 +87,9 @@ def metrics(data: Tables, classes: pd.DataFrame, file: h5py.File) -> dict[str, A
     """Return the figures of reports/metrics.json."""
     subsets = layout.subsets(file)
     products = data.catalog.groupby("group")["product_id"].nunique()
+    copies = file["train_copies"][:]
+    class_rows, class_photos = (pd.Series(labels).value_counts().sort_index() for labels in (
+        file["train_labels"][:], file["train_labels"][:][copies == 0]))
     return {
         "photos": photo_flow(data),
         "rows": {subset: len(file[f"{subset}_images"]) for subset in subsets},
@@ -91,7 +97,14 @@ def metrics(data: Tables, classes: pd.DataFrame, file: h5py.File) -> dict[str, A
                     "smallest": int(classes["photos"].min()), "median": float(classes["photos"].median()),
                     "without_test_photos": int((classes["test"] == 0).sum())},
         "test_share": round(float(classes["test"].sum() / classes["photos"].sum()), 6),
-        "groups": {"count": len(products), "of_several_products": int((products > 1).sum())},
+        "groups": {"count": len(products), "of_several_products": int((products > 1).sum()),
+                   "near_duplicates": len(data.near_duplicates)},
+        "labels_changed": count(data.label_changes["change"]),
+        # How uneven the classes are that a network is shown, and with augment.balance would be without it.
+        "copies": {"most": int(copies.max()) + 1, "classes_with_more": int(
+            (class_rows > class_photos * (class_rows / class_photos).min()).sum()),
+            "rows_of_largest_class": int(class_rows.max()), "rows_of_median_class": float(class_rows.median()),
+            "rows_of_smallest_class": int(class_rows.min())},
         "pixels": {"mean": [round(value, 4) for value in file.attrs["mean"].tolist()],
                    "std": [round(value, 4) for value in file.attrs["std"].tolist()]},
         "content_digest": str(file.attrs["content_digest"]),
@@ -130,6 +143,21 @@ def augmented(file: h5py.File) -> bytes:
     return pictures.sheet(list(images), captions, columns)
 
 
+def look_alikes(pairs: pd.DataFrame, thumbnails_h5: Path) -> bytes:
+    """Return near_duplicates.png: the two photos of each pair beside each other, the least alike first."""
+    with layout.open_file(thumbnails_h5, layout.THUMBNAILS) as file:
+        rows = {key: row for row, key in enumerate(zip(file["ids"][:].tolist(), file["positions"][:].tolist(),
+                                                       strict=True))}
+        images = layout.mapped(file, "images")
+    sheet, captions = [], []
+    for *keys, likeness in pairs.sort_values("likeness").head(PAIRS).itertuples(index=False):
+        for number, (product_id, position) in enumerate(zip(keys[::2], keys[1::2], strict=True)):
+            sheet.append(images[rows[product_id, position]])
+            captions.append(f"{product_id}{f', photo {position}' if position else ''}\n"
+                            f"{'' if number else f'likeness {likeness}'}")
+    return pictures.sheet(sheet, captions, COLUMNS)
+
+
 def render(template: Path, **values: Any) -> str:
     environment = jinja2.Environment(autoescape=template.suffix == ".html", undefined=jinja2.StrictUndefined,
                                      trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
@@ -141,13 +169,16 @@ def data_url(png: bytes) -> str:
 
 
 def main(listings_csv: Path, listings_rejects_csv: Path, ingest_csv: Path, inventory_csv: Path, rejects_csv: Path,
-         catalog_csv: Path, catalog_rejects_csv: Path, label_map_csv: Path, split_csv: Path, dataset_h5: Path,
-         validation_json: Path, templates: Path, reports: Path, report_html: Path) -> None:
+         catalog_csv: Path, catalog_rejects_csv: Path, label_changes_csv: Path, near_duplicates_csv: Path,
+         label_map_csv: Path, split_csv: Path, thumbnails_h5: Path, dataset_h5: Path, validation_json: Path,
+         baseline_json: Path, confusion_png: Path, templates: Path, reports: Path, report_html: Path) -> None:
     chosen = params.load("report", ReportParams)
     data = Tables(tables.read(listings_csv, tables.LISTINGS), tables.read(listings_rejects_csv, tables.LISTING_REJECTS),
                   tables.read(ingest_csv, tables.INGEST), tables.read(inventory_csv, tables.INVENTORY),
                   tables.read(rejects_csv, tables.REJECTS), tables.read(catalog_csv, tables.CATALOG),
                   tables.read(catalog_rejects_csv, tables.CATALOG_REJECTS),
+                  tables.read(label_changes_csv, tables.LABEL_CHANGES),
+                  tables.read(near_duplicates_csv, tables.NEAR_DUPLICATES),
                   tables.read(label_map_csv, tables.LABEL_MAP), tables.read(split_csv, tables.SPLIT))
     classes = class_table(data)
     with layout.open_file(dataset_h5, layout.DATASET) as file:
@@ -158,15 +189,19 @@ def main(listings_csv: Path, listings_rejects_csv: Path, ingest_csv: Path, inven
     subsets = [subset for subset in layout.SUBSETS if subset in classes]
     plot = pictures.class_counts(classes["name"].tolist(), {subset: classes[subset].tolist() for subset in subsets})
     values = {"metrics": figures, "classes": classes.to_dict("records"), "subsets": subsets, "image_shape": image_shape,
-              "sections": sections, "checks": json.loads(validation_json.read_text(encoding="utf-8"))["checks"]}
+              "sections": sections, "checks": json.loads(validation_json.read_text(encoding="utf-8"))["checks"],
+              "baseline": json.loads(baseline_json.read_text(encoding="utf-8"))}
+    pairs = look_alikes(data.near_duplicates, thumbnails_h5)
     files.write_text(reports / "metrics.json", json.dumps(figures, indent=2) + "\n")
     files.write_text(reports / "class_counts.csv", classes.to_csv(index=False, lineterminator="\n"))
     files.write_text(reports / "dataset_card.md", render(templates / "dataset_card.md", **values))
     files.write_bytes(reports / "class_counts.png", plot)
     files.write_bytes(reports / "samples.png", sample_sheet)
     files.write_bytes(reports / "augmented.png", augmented_sheet)
+    files.write_bytes(reports / "near_duplicates.png", pairs)
     files.write_text(report_html, render(templates / "report.html", **values, plot=data_url(plot),
-                                         samples=data_url(sample_sheet), augmented=data_url(augmented_sheet)))
+                                         samples=data_url(sample_sheet), augmented=data_url(augmented_sheet),
+                                         pairs=data_url(pairs), confusion=data_url(confusion_png.read_bytes())))
     print(f"report: {figures['rows']} rows, {figures['classes']['count']} classes; see {report_html}")
 
 

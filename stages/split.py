@@ -11,6 +11,7 @@ from imageset.errors import DataError
 from imageset.params import Section
 
 HELD_OUT = ("test", "validation")  # filled in this order; what is left trains
+PHOTOS_TO_NAME = 10
 
 
 class SplitParams(Section):
@@ -28,11 +29,12 @@ class SplitParams(Section):
 
 
 def group_classes(catalog: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a group: group, label (its photos' commonest, of equals the lowest), photos (how many)."""
-    counts = catalog.groupby(["group", "label"]).size().reset_index(name="photos")
-    commonest = counts.sort_values(["group", "photos", "label"], ascending=[True, False, True]).drop_duplicates("group")
-    sizes = counts.groupby("group")["photos"].sum()
-    return commonest.assign(photos=commonest["group"].map(sizes))
+    """Return one row a group: group, label, photos (how many). Raises DataError when a group is of two classes."""
+    sizes = catalog.groupby(["group", "label"]).size().reset_index(name="photos")
+    torn = sizes[sizes.duplicated("group")]
+    if len(torn):
+        raise DataError(f"group {torn['group'].iloc[0]} of the catalog has photos of several classes: run `dvc repro`")
+    return sizes
 
 
 def released_sides(catalog: pd.DataFrame, released: pd.DataFrame) -> dict[int, str]:
@@ -45,19 +47,24 @@ def released_sides(catalog: pd.DataFrame, released: pd.DataFrame) -> dict[int, s
         raise DataError(f"the released split names a subset {strange[0]!r}: expected train, validation or test")
     known = catalog.merge(released, on=["product_id", "position"])
     sides = known.groupby("group")["subset"].agg(lambda subsets: sorted(set(subsets)))
-    torn = sides[sides.map(len) > 1]
+    torn = known[known["group"].isin(sides.index[sides.map(len) > 1])]
     if len(torn):
-        photos = known[known["group"].isin(torn.index)]["product_id"].unique()[:10]
-        raise DataError(f"{len(torn)} groups of near-duplicates hold photos released on two sides, of products "
-                        f"{', '.join(map(str, photos))}: lower catalog.near_duplicate_distance")
+        photos = [f"{product_id}/{position} ({subset}, group {group})" for product_id, position, subset, group in
+                  torn.sort_values(["group", "product_id", "position"])[["product_id", "position", "subset", "group"]]
+                  .head(PHOTOS_TO_NAME).itertuples(index=False)]
+        raise DataError(f"{len(torn)} photos that were released on two sides are near-duplicates now: "
+                        f"{', '.join(photos)}{', ...' if len(torn) > PHOTOS_TO_NAME else ''}; data/near_duplicates.csv "
+                        "has the pairs: take back the change of section catalog, or release a new major version "
+                        "without these rows of releases/split.csv")
     return {int(number): subsets[0] for number, subsets in sides.items()}
 
 
 def choose_held_out(sizes: list[int], target: float, taken: int, spare: bool) -> list[int]:
     """Return which groups, in the order of their ranks, bring a subset that holds `taken` photos near to target.
 
-    A group that would overshoot it by more than half is passed over. At least one group is chosen, the smallest, when
-    nothing is taken yet, so that every class is measured; with `spare` one is left, so that every class is learnt.
+    The first ones, until the next would overshoot it by more than half. Groups larger than twice the target are passed
+    over. At least one group is chosen, the smallest, when nothing is taken yet, so that every class is measured; with
+    `spare` one is left, so that every class is learnt.
 
     >>> choose_held_out([1] * 10, 2.0, 0, True), choose_held_out([90, 5, 5], 20.0, 0, True)
     ([0, 1], [1, 2])
@@ -68,9 +75,13 @@ def choose_held_out(sizes: list[int], target: float, taken: int, spare: bool) ->
         return []
     chosen, total = [], taken
     for number, size in enumerate(sizes):
-        if total + size / 2 <= target:
-            chosen.append(number)
-            total += size
+        if size > 2 * target:
+            continue
+        # Not the next smaller one either: only the first of a ranking are still the first of a longer one.
+        if total + size / 2 > target:
+            break
+        chosen.append(number)
+        total += size
     if total == 0:
         chosen = [min(range(len(sizes)), key=sizes.__getitem__)]
     if spare and len(chosen) == len(sizes):
@@ -81,8 +92,9 @@ def choose_held_out(sizes: list[int], target: float, taken: int, spare: bool) ->
 def split(catalog: pd.DataFrame, released: pd.DataFrame, chosen: SplitParams) -> pd.DataFrame:
     """Return the subset of each photo; a pure function of its arguments.
 
-    Inside each class the groups are ranked by a hash of seed and group; the lowest fill the test share, then the
-    validation share. A class of one group trains only. Released groups keep their side and count towards its share.
+    Inside each class the groups are ranked by a hash of seed and group; the first fill the test share, the last the
+    validation share, so that neither ever takes from the other. A class of one group trains only, one of two has none
+    to validate. Released groups keep their side and count towards its share.
     """
     sides = released_sides(catalog, released)
     shares = {"test": chosen.test_share, "validation": chosen.validation_share}
@@ -94,6 +106,8 @@ def split(catalog: pd.DataFrame, released: pd.DataFrame, chosen: SplitParams) ->
         free = [(number, photos) for number, photos in rows if number not in sides]
         everything = sum(photos for _, photos in rows)
         for subset in HELD_OUT:
+            if subset == "validation":
+                free.reverse()
             sizes = [photos for _, photos in free]
             held_out = choose_held_out(sizes, shares[subset] * everything, taken[subset], not taken["train"])
             sides |= {free[place][0]: subset for place in held_out}
@@ -102,10 +116,10 @@ def split(catalog: pd.DataFrame, released: pd.DataFrame, chosen: SplitParams) ->
     return tables.frame(tables.SPLIT, catalog.assign(subset=catalog["group"].map(sides)))
 
 
-def main(catalog_csv: Path, released_csv: Path, split_csv: Path) -> None:
+def main(catalog_csv: Path, released_split_csv: Path, split_csv: Path) -> None:
     chosen = params.load("split", SplitParams)
     catalog = tables.read(catalog_csv, tables.CATALOG)
-    result = split(catalog, tables.read(released_csv, tables.SPLIT), chosen)
+    result = split(catalog, tables.read(released_split_csv, tables.SPLIT), chosen)
     assert len(result) == len(catalog)
     tables.write(split_csv, tables.SPLIT, result)
     counts = ", ".join(f"{count} {subset}" for subset, count in result["subset"].value_counts().items())

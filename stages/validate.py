@@ -1,149 +1,174 @@
-"""data/dataset.h5 against its tables -> reports/validation.json; fails the run when the dataset is wrong."""
+"""data/dataset.h5, by itself and against its tables -> reports/validation.json; fails the run when it is wrong."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import h5py
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from imageset import files, layout, stage, tables
+from imageset import checks, files, layout, stage, tables, verify
+from imageset.augment import copies_of
+from imageset.checks import Check, Photos
 from imageset.errors import DataError
+from imageset.verify import Contents
 
 
-class Rows(NamedTuple):
-    """A dataset file without its pixels; the table's columns: subset, product_id, position, copy, label."""
+class Tables(NamedTuple):
+    """What the file is held against: photos with columns product_id, position, catalog_id, label, group and subset.
 
-    table: pd.DataFrame
-    attributes: dict[str, Any]
-    label_map: list[str]
+    photos: the catalog, each with its subset as a place in layout.SUBSETS; hashes: product_id, position and both
+    perceptual hashes as uint64, of all photos that have pixels; label_map: as the table.
+    """
 
-
-class Check(NamedTuple):
-    """One check: its name, how many violations it found, and examples of them."""
-
-    name: str
-    violations: int
-    examples: list[str]
-
-    @property
-    def passed(self) -> bool:
-        return self.violations == 0
+    photos: pd.DataFrame
+    hashes: pd.DataFrame
+    label_map: pd.DataFrame
 
 
-def read_rows(file: h5py.File) -> Rows:
-    """Return everything in the file but the pixels."""
-    parts = []
-    for subset in layout.subsets(file):
-        length = len(file[f"{subset}_images"])
-        copies = file[f"{subset}_copies"][:] if f"{subset}_copies" in file else np.zeros(length, np.int16)
-        columns = {"product_id": file[f"{subset}_ids"][:], "position": file[f"{subset}_positions"][:],
-                   "copy": copies, "label": file[f"{subset}_labels"][:]}
-        wrong = [name for name, values in columns.items() if len(values) != length]
-        if wrong:
-            raise DataError(f"{file.filename}: {subset} has {length} images and another number of {wrong[0]} values")
-        parts.append(pd.DataFrame({"subset": subset} | columns))
-    label_map = [row.decode("ascii") for row in file["label_map"][:]]
-    if len(file["class_names"]) != len(label_map):
-        raise DataError(f"{file.filename} has {len(label_map)} labels and {len(file['class_names'])} class names")
-    return Rows(pd.concat(parts, ignore_index=True), dict(file.attrs), label_map)
+def find(photos: Photos, table: pd.DataFrame) -> NDArray[np.intp]:
+    """Return of each photo the row of a table with its id and position, -1 where there is none."""
+    rows = photos.rows.take(photos.first)
+    wanted = pd.DataFrame({"product_id": rows.ids, "position": rows.positions.astype(np.int64)})
+    known = table[["product_id", "position"]].assign(place=np.arange(len(table)))
+    found = wanted.assign(photo=np.arange(len(wanted))).merge(known, on=["product_id", "position"])
+    places = np.full(len(wanted), -1, np.intp)
+    places[found["photo"]] = found["place"]
+    return places
 
 
-def check(name: str, wrong: pd.DataFrame) -> Check:
-    examples = [" ".join(map(str, row)) for row in wrong.head(5).itertuples(index=False, name=None)]
-    return Check(name, len(wrong), examples)
-
-
-def products_in_one_subset(rows: Rows, catalog: pd.DataFrame, split: pd.DataFrame) -> Check:
-    """No product stands in two subsets."""
-    seen = rows.table[["product_id", "subset"]].drop_duplicates()
-    return check("products_in_one_subset", seen[seen.duplicated("product_id")])
-
-
-def groups_in_one_subset(rows: Rows, catalog: pd.DataFrame, split: pd.DataFrame) -> Check:
+def groups_in_one_subset(photos: Photos, table: pd.DataFrame) -> Check:
     """No group of near-duplicates stands in two subsets."""
-    grouped = rows.table.merge(catalog[["product_id", "position", "group"]], on=["product_id", "position"])
-    seen = grouped[["group", "subset"]].drop_duplicates()
-    return check("groups_in_one_subset", seen[seen.duplicated("group")])
+    places = find(photos, table)
+    known = places >= 0
+    rows, groups = photos.rows.take(photos.first[known]), table["group"].to_numpy()[places[known]]
+    wrong, _ = checks.strays(rows.subsets, groups)
+    return checks.check("groups_in_one_subset", len(groups), wrong,
+                        lambda row: f"{rows.describe(row)} of group {groups[row]}")
 
 
-def photos_as_split(rows: Rows, catalog: pd.DataFrame, split: pd.DataFrame) -> Check:
-    """Every photo of the split stands in its subset once as itself, and no other photo does."""
-    photos = rows.table.loc[rows.table["copy"] == 0, ["product_id", "position", "subset"]]
-    both = pd.concat([photos.astype(str), split[["product_id", "position", "subset"]].astype(str)])
-    once = both[~both.duplicated(keep=False)]
-    repeated = photos[photos.duplicated(["product_id", "position"])].astype(str)
-    return check("photos_as_split", pd.concat([once, repeated]))
+def photos_as_split(photos: Photos, table: pd.DataFrame) -> Check:
+    """Every photo of the split stands in its subset as itself, and no other photo does."""
+    key = ["product_id", "position", "subset"]
+    rows = photos.rows.take(photos.first[photos.whole])
+    held = pd.DataFrame({"product_id": rows.ids, "position": rows.positions.astype(np.int64), "subset": rows.subsets})
+    both = held.merge(table[key], how="outer", on=key, indicator="side")
+    wrong = both[both["side"] != "both"].reset_index(drop=True)
+
+    def describe(row: int) -> str:
+        product_id, position, subset, side = wrong.loc[row]
+        where = "the file" if side == "left_only" else "the split"
+        return f"{layout.SUBSETS[subset]} {product_id} {position} in {where} alone"
+
+    return checks.check("photos_as_split", len(both), wrong.index.to_numpy(), describe)
 
 
-def copies_complete(rows: Rows, catalog: pd.DataFrame, split: pd.DataFrame) -> Check:
-    """Every training photo has copies 0 to copies - 1 once each; other photos copy 0 alone."""
-    expected = int(json.loads(rows.attributes["params"])["augment"]["copies"])
-    wanted = rows.table["subset"].map(lambda subset: expected if subset == "train" else 1)
-    of_photo = rows.table.groupby(["subset", "product_id", "position"])["copy"]
-    counted = (of_photo.transform("nunique") == wanted) & (of_photo.transform("size") == wanted)
-    numbered = (rows.table["copy"] >= 0) & (rows.table["copy"] < wanted)
-    return check("copies_complete", rows.table[~(counted & numbered)])
-
-
-def labels_as_catalog(rows: Rows, catalog: pd.DataFrame, split: pd.DataFrame) -> Check:
+def labels_as_catalog(photos: Photos, table: pd.DataFrame) -> Check:
     """Every row has its photo's label in the catalog."""
-    merged = rows.table.merge(catalog[["product_id", "position", "label"]], on=["product_id", "position"], how="left",
-                              suffixes=("", "_catalog"))
-    return check("labels_as_catalog", merged[merged["label"] != merged["label_catalog"]])
+    places, rows = find(photos, table), photos.rows
+    labels = np.append(table["label"].to_numpy(), -1)[places]  # -1: the last one, for photos that are not there
+    wrong = (np.repeat(labels, photos.counts) != rows.labels) | np.repeat(places < 0, photos.counts)
+    return checks.check("labels_as_catalog", len(wrong), np.flatnonzero(wrong),
+                        lambda row: f"{rows.describe(row)} label {rows.labels[row]}")
 
 
-def labels_in_map(rows: Rows, catalog: pd.DataFrame, split: pd.DataFrame) -> Check:
-    """Every label is a row of the label map."""
-    return check("labels_in_map", rows.table[~rows.table["label"].between(0, len(rows.label_map) - 1)])
+def label_map_as_table(contents: Contents, label_map: pd.DataFrame) -> Check:
+    """The file's label map and class names are those of the table."""
+    numbered = zip(label_map["label"], label_map["catalog_id"], label_map["name"], strict=True)
+    expected = [(f"{label},{catalog_id}".encode(), name.encode()) for label, catalog_id, name in numbered]
+    held = list(zip(contents.pairs, contents.names, strict=False))
+    most = max(len(contents.pairs), len(contents.names), len(expected))
+    wrong = [row for row in range(most) if held[row:row + 1] != expected[row:row + 1]]
+    return checks.check("label_map_as_table", most, np.array(wrong, np.intp),
+                        lambda row: f"row {row}: {held[row:row + 1]}, the table has {expected[row:row + 1]}")
 
 
-def label_map_as_catalog(rows: Rows, catalog: pd.DataFrame, split: pd.DataFrame) -> Check:
-    """Row l of the label map is "l,catalog_id", with the catalog_id that the catalog gives l."""
-    pairs = catalog[["label", "catalog_id"]].drop_duplicates()
-    known = set(rows.label_map)
-    absent = [f"{label},{catalog_id}" not in known for label, catalog_id in pairs.itertuples(index=False, name=None)]
-    misnumbered = [row for number, row in enumerate(rows.label_map) if row.partition(",")[0] != str(number)]
-    return check("label_map_as_catalog", pd.concat([pairs[absent].astype(str), pd.DataFrame({"label": misnumbered})]))
+def counts_as_tables(contents: Contents, table: pd.DataFrame) -> Check:
+    """Of every class, each subset has as many rows of each copy as the tables and the params say."""
+    expected: dict[tuple[int, int, int], int] = {}
+    for subset, chosen in table.groupby("subset"):
+        numbers = chosen["label"].value_counts().to_dict()
+        due = copies_of(numbers, contents.chosen) if subset == 0 else dict.fromkeys(numbers, 1)
+        expected |= {(subset, label, copy): numbers[label] for label in numbers for copy in range(due[label])}
+    rows = contents.photos.rows
+    order = np.lexsort((rows.copies, rows.labels, rows.subsets))
+    cells = (rows.subsets[order], rows.labels[order], rows.copies[order])
+    first = checks.starts(cells)
+    found = dict(zip(zip(*(column[first].tolist() for column in cells), strict=True),
+                     np.diff(np.append(first, len(order))).tolist(), strict=True))
+    every = sorted(expected.keys() | found.keys())
+    wrong = [cell for cell in every if expected.get(cell, 0) != found.get(cell, 0)]
+
+    def describe(place: int) -> str:
+        subset, label, copy = wrong[place]
+        return (f"{layout.SUBSETS[subset]} label {label} copy {copy} has {found.get(wrong[place], 0)} rows, "
+                f"by the tables {expected.get(wrong[place], 0)}")
+
+    return checks.check("counts_as_tables", len(every), np.arange(len(wrong)), describe)
 
 
-CHECKS: tuple[Callable[[Rows, pd.DataFrame, pd.DataFrame], Check], ...] = (
-    products_in_one_subset, groups_in_one_subset, photos_as_split, copies_complete, labels_as_catalog, labels_in_map,
-    label_map_as_catalog)
+def hashes_in_one_subset(photos: Photos, hashes: pd.DataFrame) -> Check:
+    """No held-out photo has the perceptual hash of a training photo, of the photo or of its mirror image."""
+    places = find(photos, hashes)
+    known = places >= 0
+    rows, places = photos.rows.take(photos.first[known]), places[known]
+    plain, mirrored = hashes["phash"].to_numpy()[places], hashes["phash_mirrored"].to_numpy()[places]
+    trained = rows.subsets == 0
+    alike = np.isin(plain, np.concatenate([plain[trained], mirrored[trained]])) | np.isin(mirrored, plain[trained])
+    return checks.check("hashes_in_one_subset", len(places), np.flatnonzero(alike & ~trained),
+                        lambda row: f"{rows.describe(row)} with hash {plain[row]:016x}")
 
 
-def digest_matches(file: h5py.File) -> Check:
-    """The arrays have the digest that their writer noted."""
-    found, noted = layout.content_digest(file), file.attrs["content_digest"]
-    return Check("digest_matches", int(found != noted), [] if found == noted else [f"{found}, noted {noted}"])
+def against_tables(contents: Contents, data: Tables) -> Iterator[Check]:
+    yield groups_in_one_subset(contents.photos, data.photos)
+    yield photos_as_split(contents.photos, data.photos)
+    yield labels_as_catalog(contents.photos, data.photos)
+    yield label_map_as_table(contents, data.label_map)
+    yield counts_as_tables(contents, data.photos)
+    yield hashes_in_one_subset(contents.photos, data.hashes)
 
 
-def run_checks(file: h5py.File, catalog: pd.DataFrame, split: pd.DataFrame) -> Iterator[Check]:
-    """Yield the outcome of every check; that the file is complete and of this version, its opening has shown."""
-    rows = read_rows(file)
-    for function in CHECKS:
-        yield function(rows, catalog, split)
-    yield digest_matches(file)
-
-
-def main(dataset_h5: Path, catalog_csv: Path, split_csv: Path, validation_json: Path) -> None:
-    catalog = tables.read(catalog_csv, tables.CATALOG)
-    split = tables.read(split_csv, tables.SPLIT)
-    with layout.open_file(dataset_h5, layout.DATASET) as file:
+def read_hashes(path: Path) -> pd.DataFrame:
+    """Return the perceptual hashes as numbers, read a piece at a time: as text they take ten times the memory."""
+    parts = []
+    for part in tables.parts(path, tables.PROCESSED):
         try:
-            checks = list(run_checks(file, catalog, split))
-        except KeyError as error:
-            raise DataError(f"{dataset_h5} lacks something that its format version has: {error}") from None
-    verdicts = {check.name: {"passed": check.passed, "violations": check.violations, "examples": check.examples}
-                for check in checks}
-    failed = [check for check in checks if not check.passed]
+            numbers = {name: np.array([int(value, 16) for value in part[name]], np.uint64)
+                       for name in ("phash", "phash_mirrored")}
+        except (ValueError, OverflowError) as error:
+            raise DataError(f"{path} has a hash that is none ({error}): run `dvc repro`") from None
+        parts.append(part[["product_id", "position"]].assign(**numbers))
+    return pd.concat(parts, ignore_index=True)
+
+
+def read_photos(catalog_csv: Path, split_csv: Path) -> pd.DataFrame:
+    """Return the catalog's photos with their subsets as places in layout.SUBSETS."""
+    catalog, split = tables.read(catalog_csv, tables.CATALOG), tables.read(split_csv, tables.SPLIT)
+    places = split["subset"].map({subset: place for place, subset in enumerate(layout.SUBSETS)})
+    if places.isna().any():
+        raise DataError(f"{split_csv} names a subset {split['subset'][places.isna()].iloc[0]!r}: run `dvc repro`")
+    photos = catalog.merge(split.assign(subset=places.astype(np.int8)), on=["product_id", "position"])
+    if not len(photos) == len(catalog) == len(split):
+        raise DataError(f"{split_csv} and {catalog_csv} do not name the same photos: run `dvc repro`")
+    return photos
+
+
+def main(dataset_h5: Path, processed_csv: Path, catalog_csv: Path, label_map_csv: Path, split_csv: Path,
+         validation_json: Path) -> None:
+    data = Tables(read_photos(catalog_csv, split_csv), read_hashes(processed_csv),
+                  tables.read(label_map_csv, tables.LABEL_MAP))
+    with layout.open_file(dataset_h5, layout.DATASET) as file:
+        outcomes = list(verify.verify(file, partial(against_tables, data=data)))
+    verdicts = {check.name: {"passed": check.passed, "examined": check.examined, "violations": check.violations,
+                             "examples": check.examples} for check in outcomes}
+    failed = [check for check in outcomes if not check.passed]
     files.write_text(validation_json, json.dumps({"passed": not failed, "checks": verdicts}, indent=2) + "\n")
     if failed:
-        summary = "; ".join(f"{check.name}: {check.violations}, such as {check.examples[0]}" for check in failed)
-        raise DataError(f"{dataset_h5} is wrong: {summary}")
-    print(f"validate: {len(checks)} checks passed")
+        raise DataError(f"{dataset_h5} is wrong: {'; '.join(check.summary() for check in failed)}")
+    print(f"validate: {len(outcomes)} checks passed")
 
 
 if __name__ == "__main__":

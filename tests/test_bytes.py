@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from imageset import keys, layout, pixels, tables
+from imageset import keys, layout, near_duplicates, pixels, tables, views
 from imageset.augment import AugmentParams, augment
 from imageset.prepare import prepare
 from stages import split
@@ -25,8 +25,10 @@ AUGMENT = AugmentParams(copies=8, balance="none", max_copies=8, seed=1, flip_pro
 RANKS = [17797172410793473910, 8793645831276010059, 7070682991944218085]
 AUGMENTED = "dd90103a913766e9"
 SQUARES = "be45320fe92a0687"
-SPLIT = "6794d45cda2e6a2c"
-HASHES = ("f660cec155996e52", "a335db9c02dc3b07")
+SPLIT = "16ea32b1c14296b0"
+VIEWS = "6e274870b56f5fc6"
+LIKENESS = [0.772476, 0.058809]
+HASHES = ("b6600ee957896e53", "e3355bbc02dc3b06")
 FILES = ["2e111c355c2c485b", "aaf796e4a9c719a2"]
 
 
@@ -62,11 +64,22 @@ def test_photos_made_square_and_of_the_right_colours() -> None:
 
 
 def test_perceptual_hashes() -> None:
-    assert pixels.perceptual_hashes(Image.fromarray(pattern(200, 3)).convert("L")) == HASHES
+    assert pixels.perceptual_hashes(pixels.thumbnail(Image.fromarray(pattern(200, 3)).convert("L"))) == HASHES
+
+
+def test_the_second_look_at_near_duplicates() -> None:
+    photo = Image.fromarray(pattern(256, 1)[..., 0])
+    small = [np.asarray(pixels.thumbnail(image)) for image in (photo, photo.crop((5, 2, 250, 254)), photo.rotate(3))]
+    thumbnails = np.stack(small)[..., np.newaxis]
+    found = near_duplicates.compare(thumbnails, np.array([0, 0]), np.array([1, 2]))
+
+    assert sha256(views.hashes(views.frequencies(thumbnails[..., 0])).tobytes()) == VIEWS
+    assert found.tolist() == LIKENESS
 
 
 def test_the_split() -> None:
-    photos = [(number, 0, number, 1200 + number % 7, number % 7, number - number % 2) for number in range(500)]
+    photos = [(number, 0, number, 1200 + number // 2 % 7, number // 2 % 7, number - number % 2)
+              for number in range(500)]
     found = split.split(tables.frame(tables.CATALOG, photos), tables.frame(tables.SPLIT, []),
                         SplitParams(test_share=0.2, validation_share=0.1, seed=1))
 

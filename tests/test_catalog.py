@@ -1,204 +1,532 @@
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
+"""The stage, from files to files: every photo ends with a class and a group or with a reason, and no side leaks."""
 
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageOps
+from scipy.fft import idctn
 
-from imageset import pixels, tables
-from imageset.errors import DataError
+from imageset import groups, layout, near_duplicates, pixels, tables
+from imageset.errors import DataError, ParamsError
 from sandbox import draw
 from sandbox.garments import GARMENTS
-from stages import catalog
+from stages import catalog, split
+from stages.catalog import CatalogParams
+from stages.split import SplitParams
+from tests.conftest import run_stage
+from tools import release
 
 FIRST, LAST = "2026-01-01T00:00:00+00:00", "2026-02-01T00:00:00+00:00"
-NO_CLASSES = tables.frame(tables.LABEL_MAP, [])
-FAR = 0xAAAA_AAAA_AAAA_AAAA  # differs from 0 in 32 bits
+LARGE = 2**53 + 1  # a float would make 2**53 of it
+INPUTS = ("data/processed.csv", "data/thumbnails.h5", "data/labels.csv", "data/classes.csv", "releases/split.csv",
+          "releases/label_map.csv")
+OUTPUTS = {"catalog": tables.CATALOG, "label_map": tables.LABEL_MAP, "near_duplicates": tables.NEAR_DUPLICATES,
+           "label_changes": tables.LABEL_CHANGES, "catalog_rejects": tables.CATALOG_REJECTS}
+LOOKS = 18  # on a circle: those at most LIKE apart are near-duplicates, all others are not
+LIKE = 2
+CHOSEN = CatalogParams(near_duplicate_distance=6, near_duplicate_likeness=0.65, label_conflict="latest",
+                       min_photos=1, rare="drop")
+
+Edit = Callable[[str, str], None]
+Key = tuple[int, int]
+LabelRow = tuple[Any, Any, str]
 
 
-def labels(*rows: tuple[Any, Any, str]) -> pd.DataFrame:
-    return tables.frame(tables.LABELS, rows)
+class Found(NamedTuple):
+    """The stage's five tables."""
+
+    catalog: pd.DataFrame
+    label_map: pd.DataFrame
+    near: pd.DataFrame
+    changes: pd.DataFrame
+    rejects: pd.DataFrame
+
+    @property
+    def groups(self) -> dict[Key, int]:
+        return by_photo(self.catalog, "group")
+
+    @property
+    def classes(self) -> dict[Key, int]:
+        return by_photo(self.catalog, "catalog_id")
+
+    @property
+    def reasons(self) -> dict[Key, str]:
+        return by_photo(self.rejects, "reason")
 
 
-def classes(*catalog_ids: int) -> pd.DataFrame:
-    return tables.frame(tables.CLASSES, [(catalog_id, f"class {catalog_id}", None) for catalog_id in catalog_ids])
+def by_photo(table: pd.DataFrame, column: str) -> dict[Key, Any]:
+    return dict(zip(zip(table["product_id"], table["position"], strict=True), table[column], strict=True))
 
 
-def photo(product_id: int, position: int = 0, phash: int | None = None, mirrored: int | None = None,
-          sha256: str | None = None) -> tuple[int, int, int, str, str, str]:
-    """A row of processed.csv; hashes that are not given are far from all others."""
-    plain = product_id * 0x9E37_79B9_7F4A_7C15 + position * 0xC2B2_AE3D_27D4_EB4F if phash is None else phash
-    other = plain ^ FAR if mirrored is None else mirrored
-    return (product_id, position, 0, sha256 or f"{product_id}-{position}", f"{plain % 2**64:016x}",
-            f"{other % 2**64:016x}")
+def rows(table: pd.DataFrame) -> list[tuple[Any, ...]]:
+    return list(table.itertuples(index=False, name=None))
 
 
-def photos(*rows: tuple[int, int, int, str, str, str]) -> pd.DataFrame:
-    return tables.frame(tables.PROCESSED, rows)
+@cache
+def photo(garment: str, seed: int = 1) -> Image.Image:
+    """The thumbnail of a drawn photo."""
+    return thumbnail(draw.draw(garment, seed))
 
 
-def groups(*rows: tuple[int, int, int, str, str, str], distance: int = 6) -> list[int]:
-    return list(catalog.group(photos(*rows), distance))
+def thumbnail(image: Image.Image) -> Image.Image:
+    return pixels.thumbnail(image.convert("L"))
 
 
-@pytest.mark.parametrize("rows", [
-    [(1, 11, FIRST), (1, 12, LAST)],
-    [(1, 12, LAST), (1, 11, FIRST)],
-    [(1, 11, "2026-01-01T00:00:00+00:00"), (1, 12, "2026-01-01T00:00:00.500000+00:00")],
-    [(1, 13, LAST), (1, 12, LAST)],
-    [(1, 12, FIRST), (1, 11, "")],
-    [(1, 12, FIRST), (1, None, LAST), (None, 11, LAST)],
-])
-def test_a_product_has_the_class_of_its_latest_row_of_several_the_lowest(rows: Sequence[tuple[Any, Any, str]]) -> None:
-    assert dict(catalog.latest_labels(labels(*rows))) == {1: 12}
+@cache
+def look(number: int) -> Image.Image:
+    """A thumbnail whose likeness to others is known: details between two noises, at an angle of 20 degrees a number.
+
+    All have nearly the same low frequencies: nine of 64 bits' pairs turn one after the other along the circle, so that
+    hashes differ, and for near-duplicates in at most four bits.
+    """
+    rng = np.random.default_rng(7)
+    signs = rng.permutation(np.tile([1.0, -1.0], 32))
+    noises = rng.choice([-1.0, 1.0], (2, 64, 64))
+    low = signs * rng.uniform(0.8, 1.2, 64)
+    half = LOOKS // 2
+    turned = range(number) if number <= half else range(number - half, half)
+    for bit in turned:
+        pair = [np.flatnonzero(signs > 0)[1 + bit], np.flatnonzero(signs < 0)[1 + bit]]
+        low[pair] = low[pair[::-1]]
+    frequencies = np.zeros((64, 64))
+    frequencies[:8, :8] = low.reshape(8, 8)
+    frequencies[0, 0] = 0
+    shape = idctn(frequencies, norm="ortho")
+    angle = 2 * np.pi * number / LOOKS
+    values = 128 + 25 * (shape / shape.std() + np.cos(angle) * noises[0] + np.sin(angle) * noises[1])
+    return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
 
 
-def test_catalog_ids_beyond_the_integers_of_a_float_stay_as_they_are() -> None:
-    large = 2**53 + 1
-    classified = catalog.classify(photos(photo(1), photo(2)), labels((1, large, FIRST)), classes(large), 1)
-
-    assert classified["catalog_id"].tolist() == [large, pd.NA]
-    assert classified["reason"].tolist() == ["", "no_label"]
+def look_alike(one: int, other: int) -> bool:
+    return min((one - other) % LOOKS, (other - one) % LOOKS) <= LIKE
 
 
-def test_a_placeholder_on_many_listings_is_one_group() -> None:
-    assert groups(*(photo(number, phash=0) for number in range(3000, 9000)), photo(1, phash=1)) == [1] * 6001
+@cache
+def hashes(pixels_of: bytes) -> tuple[str, str]:
+    return pixels.perceptual_hashes(Image.frombytes("L", (64, 64), pixels_of))
 
 
-def test_each_photo_that_goes_says_why() -> None:
-    told = labels(*((product_id, 11, FIRST) for product_id in (1, 2)), (3, 12, FIRST), (4, 99, FIRST), (5, None, LAST))
-    classified = catalog.classify(photos(*(photo(number) for number in range(1, 7))), told, classes(11, 12), 2)
-
-    assert dict(zip(classified["product_id"], classified["reason"], strict=True)) == {
-        1: "", 2: "", 3: "rare_class", 4: "unknown_class", 5: "no_label", 6: "no_label"}
-
-
-def test_a_class_of_just_enough_photos_stays() -> None:
-    rows = photos(photo(1), photo(1, 1), photo(2))
-    classified = catalog.classify(rows, labels((1, 11, FIRST), (2, 11, FIRST)), classes(11), 3)
-
-    assert set(classified["reason"]) == {""}
-
-
-def test_classes_are_numbered_in_the_order_of_their_catalog_ids() -> None:
-    numbered = catalog.number_classes({30, 4, 200}, NO_CLASSES, classes(200, 4, 30))
-
-    assert list(numbered.itertuples(index=False, name=None)) == [
-        (0, 4, "class 4"), (1, 30, "class 30"), (2, 200, "class 200")]
+def lay_photos(project: Path, photos: dict[Key, Image.Image], sha256: dict[Key, str] | None = None) -> None:
+    """Write what preprocess would of thumbnails: processed.csv and thumbnails.h5."""
+    keys = sorted(photos)
+    content = [photos[key].tobytes() for key in keys]
+    (project / "data").mkdir(exist_ok=True)
+    with layout.create(project / "data/thumbnails.h5", layout.THUMBNAILS) as file:
+        layout.add_images(file, "images", (len(keys), 64, 64, 1))[...] = np.frombuffer(
+            b"".join(content), np.uint8).reshape(-1, 64, 64, 1)
+        layout.add(file, "ids", np.array([product_id for product_id, _ in keys], np.int64))
+        layout.add(file, "positions", np.array([position for _, position in keys], np.int16))
+        layout.finish(file)
+    processed = [(*key, row, (sha256 or {}).get(key, f"{key}"), *hashes(content[row])) for row, key in enumerate(keys)]
+    tables.write(project / "data/processed.csv", tables.PROCESSED, tables.frame(tables.PROCESSED, processed))
 
 
-def test_released_numbers_stay_and_new_classes_follow() -> None:
-    released = tables.frame(tables.LABEL_MAP, [(1, 30, "trousers"), (0, 200, "coats")])
-    numbered = catalog.number_classes({30, 4, 5}, released, classes(4, 5, 30))
-
-    assert list(numbered.itertuples(index=False, name=None)) == [
-        (0, 200, "coats"), (1, 30, "class 30"), (2, 4, "class 4"), (3, 5, "class 5")]
-
-
-@pytest.mark.parametrize("numbers", [(0, 2), (1, 2), (0, 0)])
-def test_released_numbers_with_a_gap_are_refused(numbers: tuple[int, int]) -> None:
-    released = tables.frame(tables.LABEL_MAP, list(zip(numbers, (30, 200), ("a", "b"), strict=True)))
-
-    with pytest.raises(DataError, match=r"label_map\.csv.*without a gap"):
-        catalog.number_classes({30}, released, classes(30, 200))
+def lay_labels(project: Path, labels: list[LabelRow], parents: dict[int, int | None]) -> None:
+    """Write labels in the order given, and classes with their parents."""
+    (project / "data").mkdir(exist_ok=True)
+    tables.frame(tables.LABELS, labels).to_csv(project / "data/labels.csv", index=False)
+    named = [(catalog_id, f"class {catalog_id}", parent) for catalog_id, parent in parents.items()]
+    tables.write(project / "data/classes.csv", tables.CLASSES, tables.frame(tables.CLASSES, named))
 
 
-def test_photos_without_a_tie_are_groups_of_their_own() -> None:
-    assert groups(photo(3), photo(1), photo(2)) == [3, 1, 2]
+def lay_release(project: Path, sides: dict[Key, str]) -> None:
+    tables.write(project / "releases/split.csv", tables.SPLIT,
+                 tables.frame(tables.SPLIT, [(*key, subset) for key, subset in sides.items()]))
 
 
-def test_photos_of_one_product_are_one_group() -> None:
-    assert groups(photo(3), photo(3, 1), photo(4)) == [3, 3, 4]
+def run(project: Path) -> Found:
+    """Run the stage and return its tables, which hold every photo once."""
+    catalog.main(*(project / name for name in INPUTS), *(project / f"data/{name}.csv" for name in OUTPUTS))
+    found = Found(*(tables.read(project / f"data/{name}.csv", table) for name, table in OUTPUTS.items()))
+    processed = tables.read(project / "data/processed.csv", tables.PROCESSED)
+
+    assert sorted([*found.groups, *found.reasons]) == rows(processed[["product_id", "position"]])
+    assert by_photo(found.catalog, "row").items() <= by_photo(processed, "row").items()
+    assert set(found.rejects["reason"]) <= catalog.REASONS
+    assert (found.catalog.groupby("group")["label"].nunique() == 1).all()
+    assert rows(found.catalog[["label", "catalog_id"]].drop_duplicates().sort_values("label")) == [
+        (label, catalog_id) for label, catalog_id, _ in rows(found.label_map) if catalog_id in found.classes.values()]
+    return found
 
 
-def test_photos_of_equal_bytes_are_one_group_of_the_lowest_product() -> None:
-    assert groups(photo(9, sha256="same"), photo(5), photo(4, sha256="same")) == [4, 5, 4]
+def run_split(project: Path) -> dict[Key, str]:
+    paths = [project / name for name in ("data/catalog.csv", "releases/split.csv", "data/split.csv")]
+    split.main(*paths)
+    return by_photo(tables.read(paths[2], tables.SPLIT), "subset")
 
 
-@pytest.mark.parametrize(("bits", "together"), [(0b111111, True), (0b1111111, False)])
-def test_hashes_within_the_distance_are_one_group(bits: int, together: bool) -> None:
-    assert groups(photo(1, phash=0), photo(2, phash=bits)) == ([1, 1] if together else [1, 2])
+def of_one_class(project: Path, photos: dict[Key, Image.Image], sha256: dict[Key, str] | None = None) -> Found:
+    """Run the stage on photos that all have class 10."""
+    lay_photos(project, photos, sha256)
+    lay_labels(project, [(product_id, 10, FIRST) for product_id, _ in photos], {10: None})
+    return run(project)
 
 
-def test_at_distance_0_equal_hashes_alone_are_one_group() -> None:
-    assert groups(photo(1, phash=0), photo(2, phash=1), photo(3, phash=0), distance=0) == [1, 2, 1]
+def written(project: Path) -> dict[str, bytes]:
+    return {name: (project / f"data/{name}.csv").read_bytes() for name in OUTPUTS}
 
 
-def test_a_photo_and_a_mirror_image_of_it_are_one_group() -> None:
-    assert groups(photo(1, phash=0, mirrored=FAR), photo(2, phash=FAR, mirrored=0)) == [1, 1]
+@pytest.fixture
+def one_is_enough(edit_params: Edit) -> None:
+    """A class of one photo is not rare."""
+    edit_params("min_photos: 5", "min_photos: 1")
 
 
-def test_ties_chain_through_hashes_bytes_and_products() -> None:
-    rows = [photo(50, phash=0), photo(40, phash=0b1111), photo(40, 1, sha256="same"), photo(30, sha256="same"),
-            photo(30, 1, phash=0xFFFF << 32), photo(20, phash=0xFFFE << 32), photo(60)]
+# Groups.
 
-    assert groups(*rows) == [20] * 6 + [60]
+@pytest.mark.usefixtures("one_is_enough")
+def test_copies_join_their_photo_and_other_garments_do_not(in_project: Path) -> None:
+    shirt = draw.draw("t-shirt", 1)
+    width, height = shirt.size
+    copies = [shirt, shirt.resize((width // 2, height // 2), Image.Resampling.LANCZOS), ImageOps.mirror(shirt),
+              shirt.crop((width // 25, height // 25, width, height))]
+    photos = {(number, 0): thumbnail(image) for number, image in enumerate(copies, 101)}
+    others = {(number, 0): photo(garment, number) for number, garment in enumerate(GARMENTS)}
+    found = of_one_class(in_project, photos | others)
 
-
-def test_pairs_are_found_across_the_blocks_they_are_compared_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalog, "PAIRS_AT_ONCE", 10)
-
-    assert groups(photo(1, phash=0), photo(2), photo(3), photo(4), photo(5, phash=1)) == [1, 2, 3, 4, 1]
-
-
-def drawn(product_id: int, image: Image.Image) -> tuple[int, int, int, str, str, str]:
-    return (product_id, 0, 0, str(product_id), *pixels.perceptual_hashes(image))
-
-
-def test_resized_and_mirrored_copies_join_their_photo_and_other_garments_do_not() -> None:
-    shirt, bag = draw.draw("t-shirt", 1), draw.draw("bag", 2)
-    smaller = shirt.resize((shirt.width // 2, shirt.height // 2), Image.Resampling.LANCZOS)
-
-    assert groups(drawn(1, shirt), drawn(2, smaller), drawn(3, ImageOps.mirror(shirt)), drawn(4, bag),
-                  drawn(5, ImageOps.mirror(bag))) == [1, 1, 1, 4, 4]
+    assert found.groups == {key: 101 if key in photos else key[0] for key in photos | others}
+    assert rows(found.catalog[["product_id", "position"]]) == sorted(photos | others)
 
 
-def test_drawn_garments_are_all_different() -> None:
-    rows = [drawn(number, draw.draw(garment, number)) for number, garment in enumerate(GARMENTS)]
+@pytest.mark.usefixtures("one_is_enough")
+def test_one_product_the_same_bytes_and_likeness_chain(in_project: Path) -> None:
+    photos = {(50, 0): look(0), (40, 0): look(1), (40, 1): look(6), (30, 0): look(10), (30, 1): look(14),
+              (20, 0): look(15), (60, 0): photo("bag")}
+    found = of_one_class(in_project, photos, {(40, 1): "same", (30, 0): "same"})
 
-    assert groups(*rows) == list(range(len(GARMENTS)))
-
-
-def run(project: Path, processed: pd.DataFrame, told: pd.DataFrame, named: pd.DataFrame) -> list[pd.DataFrame]:
-    """Run the stage and return catalog, label map and rejects."""
-    data = project / "data"
-    inputs = {"processed": (tables.PROCESSED, processed), "labels": (tables.LABELS, told),
-              "classes": (tables.CLASSES, named)}
-    for name, (table, rows) in inputs.items():
-        tables.write(data / f"{name}.csv", table, rows)
-    outputs = {"catalog": tables.CATALOG, "label_map": tables.LABEL_MAP, "catalog_rejects": tables.CATALOG_REJECTS}
-    catalog.main(data / "processed.csv", data / "labels.csv", data / "classes.csv", project / "releases/label_map.csv",
-                 data / "catalog.csv", data / "label_map.csv", data / "catalog_rejects.csv")
-    return [tables.read(data / f"{name}.csv", table) for name, table in outputs.items()]
+    assert set(found.groups.items()) == {(key, 60 if key == (60, 0) else 20) for key in photos}
 
 
-def test_every_photo_stands_in_the_catalog_or_among_the_rejects(in_project: Path,
-                                                                edit_params: Callable[[str, str], None]) -> None:
+def test_the_looks_of_these_tests_are_as_like_as_they_say() -> None:
+    thumbnails = np.stack([np.asarray(look(number))[..., np.newaxis] for number in range(LOOKS)])
+    pairs = [(one, (one + step) % LOOKS) for one in range(LOOKS) for step in range(LIKE + 2)]
+    likeness = near_duplicates.compare(thumbnails, *np.array(pairs).T)
+
+    assert [value >= CHOSEN.near_duplicate_likeness for value in likeness] == [look_alike(*pair) for pair in pairs]
+    assert len({hashes(look(number).tobytes()) for number in range(LOOKS)}) == LOOKS
+
+
+@pytest.mark.usefixtures("one_is_enough")
+def test_near_duplicates_are_listed_with_their_likeness_and_what_is_known_is_not(in_project: Path) -> None:
+    photos = {(9, 1): look(0), (2, 0): look(1), (3, 0): look(9), (4, 0): look(9), (5, 0): look(13)}
+    found = of_one_class(in_project, photos)
+    (pair,) = rows(found.near)
+
+    assert pair[:4] == (2, 0, 9, 1)
+    assert 0.9 < float(pair[4]) < 1
+    assert found.groups == {(9, 1): 2, (2, 0): 2, (3, 0): 3, (4, 0): 3, (5, 0): 5}
+
+
+@pytest.mark.usefixtures("one_is_enough")
+def test_at_distance_0_equal_hashes_alone_are_one_group(in_project: Path, edit_params: Edit) -> None:
+    edit_params("near_duplicate_distance: 6", "near_duplicate_distance: 0")
+    found = of_one_class(in_project, {(1, 0): look(0), (2, 0): look(2), (3, 0): look(0)})
+
+    assert found.groups == {(1, 0): 1, (2, 0): 2, (3, 0): 1}
+
+
+# Labels.
+
+def test_each_reason_is_reached_and_what_was_decided_is_told(in_project: Path, edit_params: Edit) -> None:
     edit_params("min_photos: 5", "min_photos: 2")
-    processed = photos(photo(1), photo(2, sha256="same"), photo(2, 1), photo(3), photo(4, sha256="same"), photo(5))
-    processed["row"] = range(6)
-    told = labels((1, 20, FIRST), (2, 20, FIRST), (4, 10, FIRST), (4, 20, LAST), (5, 30, FIRST))
-    found, label_map, rejects = run(in_project, processed, told, classes(10, 20, 30))
+    edit_params("label_conflict: latest", "label_conflict: drop")
+    lay_photos(in_project, {(1, 0): look(0), (2, 0): look(3), (3, 0): look(1), (4, 0): photo("bag"),
+                            (4, 1): photo("bag", 2), (5, 0): photo("dress"), (6, 0): photo("skirt"),
+                            (7, 0): photo("skirt"), (8, 0): photo("hat"), (9, 0): photo("shoes"),
+                            (10, 0): photo("t-shirt")})
+    lay_release(in_project, {(1, 0): "train", (2, 0): "test"})
+    lay_labels(in_project, [*((number, 11, FIRST) for number in (1, 2, 3, 4)), (5, 11, FIRST), (5, 12, LAST),
+                            (6, 11, FIRST), (7, 12, FIRST), (8, 99, FIRST), (9, None, FIRST), (10, 13, FIRST)],
+               {11: None, 12: 11, 13: 11})
+    found = run(in_project)
 
-    assert list(found.itertuples(index=False, name=None)) == [
-        (1, 0, 0, 20, 0, 1), (2, 0, 1, 20, 0, 2), (2, 1, 2, 20, 0, 2), (4, 0, 4, 20, 0, 2)]
-    assert list(label_map.itertuples(index=False, name=None)) == [(0, 20, "class 20")]
-    assert rejects[["product_id", "reason"]].to_numpy().tolist() == [[3, "no_label"], [5, "rare_class"]]
+    assert found.reasons == {(3, 0): "bridges_release", (5, 0): "label_conflict", (6, 0): "label_conflict",
+                             (7, 0): "label_conflict", (8, 0): "unknown_class", (9, 0): "no_label",
+                             (10, 0): "rare_class"}
+    assert set(found.reasons.values()) == catalog.REASONS
+    assert rows(found.catalog.drop(columns="row")) == [(1, 0, 11, 0, 1), (2, 0, 11, 0, 2), (4, 0, 11, 0, 4),
+                                                       (4, 1, 11, 0, 4)]
+    assert rows(found.label_map) == [(0, 11, "class 11")]
+    assert [row[:4] for row in rows(found.changes)] == [(5, 0, "several_labels", "11 12"),
+                                                        (6, 0, "same_photo", "11 12"), (7, 0, "same_photo", "11 12")]
+    assert found.changes["catalog_id"].isna().all()
+    assert found.rejects["catalog_id"].fillna(0).tolist() == [11, 12, 11, 12, 99, 0, 13]
+
+
+def test_with_latest_and_merge_it_is_told_what_each_label_became(in_project: Path, edit_params: Edit) -> None:
+    edit_params("min_photos: 5", "min_photos: 3")
+    edit_params("rare: drop", "rare: merge")
+    lay_photos(in_project, {(1, 0): photo("bag"), (2, 0): photo("dress"), (3, 0): photo("skirt"),
+                            (4, 0): photo("skirt"), (5, 0): photo("hat"), (6, 0): photo("shoes")})
+    lay_labels(in_project, [(1, 12, FIRST), (2, 11, FIRST), (2, 12, LAST), (3, 11, FIRST), (4, 10, LAST),
+                            (5, 11, FIRST), (6, 20, FIRST)], {10: None, 11: 10, 12: 10, 20: 99})
+    found = run(in_project)
+
+    assert found.classes == dict.fromkeys([(1, 0), (2, 0), (3, 0), (4, 0), (5, 0)], 10)
+    assert found.reasons == {(6, 0): "rare_class"}
+    assert rows(found.changes) == [
+        (1, 0, "rare_merged", "12", 10), (2, 0, "rare_merged", "12", 10), (2, 0, "several_labels", "11 12", 10),
+        (3, 0, "same_photo", "10 11", 10), (4, 0, "same_photo", "10 11", 10), (5, 0, "rare_merged", "11", 10)]
+
+
+def test_ids_beyond_the_integers_of_a_float_stay_as_they_are(in_project: Path, edit_params: Edit) -> None:
+    edit_params("min_photos: 5", "min_photos: 2")
+    lay_photos(in_project, {(LARGE, 0): photo("bag"), (2, 0): photo("dress"), (3, 0): photo("skirt"),
+                            (4, 0): photo("hat"), (LARGE - 1, 0): photo("shoes"), (5, 0): photo("t-shirt")})
+    lay_labels(in_project, [(LARGE, LARGE, FIRST), (2, LARGE, FIRST), (3, LARGE - 1, FIRST), (4, LARGE - 1, FIRST),
+                            (LARGE - 1, 12, FIRST)], {LARGE: None, LARGE - 1: None, 12: None})
+    found = run(in_project)
+
+    assert found.classes == {(2, 0): LARGE, (3, 0): LARGE - 1, (4, 0): LARGE - 1, (LARGE, 0): LARGE}
+    assert found.groups[LARGE, 0] == LARGE
+    assert found.reasons == {(5, 0): "no_label", (LARGE - 1, 0): "rare_class"}
+    assert found.changes.empty
+
+
+@pytest.mark.usefixtures("one_is_enough")
+def test_released_numbers_of_classes_stay_and_those_of_lost_ones_too(in_project: Path) -> None:
+    tables.write(in_project / "releases/label_map.csv", tables.LABEL_MAP,
+                 tables.frame(tables.LABEL_MAP, [(0, 30, "coats"), (1, 12, "bags")]))
+    lay_photos(in_project, {(1, 0): photo("bag"), (2, 0): photo("dress")})
+    lay_labels(in_project, [(1, 12, FIRST), (2, 11, FIRST)], {11: None, 12: None})
+    found = run(in_project)
+
+    assert rows(found.label_map) == [(0, 30, "coats"), (1, 12, "class 12"), (2, 11, "class 11")]
+    assert by_photo(found.catalog, "label") == {(1, 0): 1, (2, 0): 2}
+
+
+def test_parents_in_a_circle_are_one_line_with_merge_and_harmless_with_drop(in_project: Path,
+                                                                            edit_params: Edit) -> None:
+    edit_params("min_photos: 5", "min_photos: 2")
+    lay_photos(in_project, {(1, 0): photo("bag"), (2, 0): photo("dress"), (3, 0): photo("skirt")})
+    lay_labels(in_project, [(1, 11, FIRST), (2, 11, FIRST), (3, 12, FIRST)], {11: 12, 12: 13, 13: 11})
+
+    assert run(in_project).reasons == {(3, 0): "rare_class"}
+
+    edit_params("rare: drop", "rare: merge")
+    outputs = [f"data/{name}.csv" for name in OUTPUTS]
+    ended = run_stage("catalog", *INPUTS, *outputs, cwd=in_project)
+
+    assert ended.returncode == 1
+    (line,) = [line for line in ended.stderr.splitlines() if line and not line.startswith("near-duplicates:")]
+    assert line.startswith("catalog: class ")
+    assert "is its own ancestor" in line
+
+
+# Errors.
+
+def failure(project: Path) -> str:
+    """Return what the stage says as it fails, leaving no output behind."""
+    before = sorted((project / "data").iterdir())
+    with pytest.raises(DataError) as caught:
+        run(project)
+
+    assert sorted((project / "data").iterdir()) == before
+    return str(caught.value)
 
 
 def test_a_catalog_without_a_photo_is_an_error_with_the_counts(in_project: Path) -> None:
-    with pytest.raises(DataError, match=r"no photo is left \(4 rare_class\).*min_photos"):
-        run(in_project, photos(*(photo(number) for number in range(4))),
-            labels(*((number, 10, FIRST) for number in range(4))), classes(10))
+    lay_photos(in_project, {(number, 0): photo(garment) for number, garment in enumerate(GARMENTS[:3])})
+    lay_labels(in_project, [(0, 10, FIRST), (1, 10, FIRST)], {10: None})
+
+    assert failure(in_project).startswith("no photo is left (2 rare_class, 1 no_label): see catalog.min_photos")
 
 
-def test_the_order_of_rows_changes_no_byte(in_project: Path) -> None:
-    processed = photos(*(photo(number, sha256=str(number % 7)) for number in range(20)))
-    told = labels(*((number, 10 + number % 2, date) for number in range(20) for date in (FIRST, LAST)))
-    written = []
-    for rows in (processed, processed[::-1]):
-        run(in_project, rows, told[::-1], classes(10, 11))
-        written.append((in_project / "data/catalog.csv").read_bytes())
+@pytest.mark.parametrize("labels", [[], [(None, 10, FIRST), (1, None, FIRST)]])
+def test_labels_that_say_nothing_are_an_error_with_the_counts(in_project: Path, labels: list[LabelRow]) -> None:
+    lay_photos(in_project, {(1, 0): look(0), (2, 0): look(1)})
+    lay_labels(in_project, labels, {})
 
-    assert written[0] == written[1]
+    assert "no photo is left (2 no_label)" in failure(in_project)
+
+
+def test_no_photos_at_all_are_an_error(in_project: Path) -> None:
+    lay_photos(in_project, {})
+    lay_labels(in_project, [(1, 10, FIRST)], {10: None})
+
+    assert "no photo is left (none)" in failure(in_project)
+
+
+@pytest.mark.parametrize("others", [[(1, 0), (3, 0)], [(1, 0), (2, 1)], [(1, 0)]])
+def test_thumbnails_of_other_photos_are_refused(in_project: Path, others: list[Key]) -> None:
+    lay_photos(in_project, {(1, 0): look(0), (2, 0): look(9)})
+    processed = (in_project / "data/processed.csv").read_bytes()
+    lay_photos(in_project, {key: look(0) for key in others})
+    (in_project / "data/processed.csv").write_bytes(processed)
+    lay_labels(in_project, [(1, 10, FIRST)], {10: None})
+
+    assert "thumbnails.h5 is of other photos than the tables" in failure(in_project)
+
+
+def test_a_file_that_holds_no_thumbnails_is_refused(in_project: Path) -> None:
+    lay_photos(in_project, {(1, 0): look(0)})
+    lay_labels(in_project, [(1, 10, FIRST)], {10: None})
+    with layout.create(in_project / "data/thumbnails.h5", layout.PROCESSED) as file:
+        layout.finish(file)
+
+    assert "is not a file of format imageset-thumbnails" in failure(in_project)
+
+
+@pytest.mark.parametrize("change", [("near_duplicate_distance: 6", "near_duplicate_distance: 17"),
+                                    ("near_duplicate_likeness: 0.65", "near_duplicate_likeness: 1.5"),
+                                    ("label_conflict: latest", "label_conflict: newest"),
+                                    ("min_photos: 5", "min_photos: 0"), ("rare: drop", "rare: keep")])
+def test_params_out_of_their_range_are_refused_by_name(in_project: Path, edit_params: Edit,
+                                                       change: tuple[str, str]) -> None:
+    edit_params(*change)
+
+    with pytest.raises(ParamsError, match=f"catalog.{change[0].partition(':')[0]}"):
+        run(in_project)
+
+
+# Bytes.
+
+def test_run_twice_or_with_labels_in_another_order_the_bytes_are_the_same(in_project: Path, edit_params: Edit) -> None:
+    edit_params("min_photos: 5", "min_photos: 2")
+    edit_params("rare: drop", "rare: merge")
+    lay_photos(in_project, {(number, number % 2): look(number * 5 % LOOKS) for number in range(1, 13)})
+    labels = [(number, 10 + number * shift % 5, date) for number in range(12) for shift in (1, 3)
+              for date in (FIRST, LAST, "")]
+    bytes_of = []
+    for told in (labels, labels, sorted(labels, key=lambda row: row[1:])):
+        lay_labels(in_project, told, {10: None, 11: 10, 12: 10, 13: 12})
+        run(in_project)
+        bytes_of.append(written(in_project))
+
+    assert bytes_of[0] == bytes_of[1] == bytes_of[2]
+    for name, content in bytes_of[0].items():
+        assert content.count(b"\n") > 1, name
+        assert b"\r" not in content
+        tables.write(in_project / "again.csv", OUTPUTS[name], tables.read(in_project / f"data/{name}.csv",
+                                                                          OUTPUTS[name]))
+        assert (in_project / "again.csv").read_bytes() == content, "not canonical"
+
+
+# Releases, with the split.
+
+@pytest.mark.usefixtures("one_is_enough")
+@pytest.mark.parametrize(("new", "left_out"), [
+    ({(3, 0): 1}, [(3, 0)]),
+    ({(3, 0): 1, (4, 0): 2}, [(3, 0), (4, 0)]),
+    ({(3, 0): 16, (3, 1): 5}, [(3, 0), (3, 1)]),
+    ({(3, 0): 16, (4, 0): 5}, []),
+    ({(1, 1): 5}, [(1, 1)]),
+    ({(1, 1): 9}, []),
+    ({(3, 0): 0}, []),
+    ({(3, 0): 0, (3, 1): 3}, [(3, 0), (3, 1)]),
+    ({(3, 0): 9}, []),
+], ids=["like both", "both like both", "product like both", "two like one each", "of the one like the other",
+        "of the one like none", "hash of the one", "hashes of both", "like none"])
+def test_what_would_join_two_released_sides_is_left_out_and_nothing_else(in_project: Path, new: dict[Key, int],
+                                                                         left_out: list[Key]) -> None:
+    released: dict[Key, str] = {(1, 0): "train", (2, 0): "test"}
+    lay_release(in_project, released)
+    found = of_one_class(in_project, {(1, 0): look(0), (2, 0): look(3)} | {key: look(new[key]) for key in new})
+    sides = run_split(in_project)
+
+    assert found.reasons == dict.fromkeys(left_out, "bridges_release")
+    assert released.items() <= sides.items()
+    for key in new.keys() - set(left_out):
+        if look_alike(new[key], 0) or key[0] == 1:
+            assert sides[key] == "train"
+        elif look_alike(new[key], 3):
+            assert sides[key] == "test"
+
+
+@pytest.mark.usefixtures("one_is_enough")
+@pytest.mark.parametrize("new", [{}, {(3, 0): look(1)}, {(3, 0): look(0), (3, 1): look(2)}],
+                         ids=["alone", "with a new photo like both", "with a new product that has the hashes of both"])
+def test_released_photos_tied_to_each_other_across_the_sides_fail_the_split_that_lists_them(
+        in_project: Path, new: dict[Key, Image.Image]) -> None:
+    """As after a change of the params that finds more: which of the two to give up is not for the pipeline to say."""
+    lay_release(in_project, {(1, 0): "train", (2, 0): "test"})
+    found = of_one_class(in_project, {(1, 0): look(0), (2, 0): look(2), **new})
+
+    assert found.groups.items() >= {(1, 0): 1, (2, 0): 1}.items()
+    with pytest.raises(DataError, match=r"2 photos .* released on two sides .*: 1/0 \(train.* 2/0 \(test"):
+        run_split(in_project)
+
+
+def reached(start: Key, looks: dict[Key, int]) -> set[Key]:
+    """Return the photos that ties lead to from one, among those given."""
+    found, waiting = {start}, [start]
+    while waiting:
+        here = waiting.pop()
+        news = {key for key in looks.keys() - found if tied(here, key, looks)}
+        found |= news
+        waiting += news
+    return found
+
+
+def tied(one: Key, other: Key, looks: dict[Key, int]) -> bool:
+    return one[0] == other[0] or look_alike(looks[one], looks[other])
+
+
+def grouped(looks: dict[Key, int], released: pd.DataFrame) -> pd.DataFrame:
+    """Do as the stage's main does between its files: the photos with their group and with a reason if left out."""
+    keys = sorted(looks)
+    images = [look(looks[key]) for key in keys]
+    rows_of = [(*key, row, str(key), *hashes(images[row].tobytes())) for row, key in enumerate(keys)]
+    photos = tables.frame(tables.PROCESSED, rows_of)
+    sides = catalog.released_sides(photos, released)
+    certain = groups.certain_ties(photos, sides != "")
+    thumbnails = np.stack([np.asarray(image)[..., np.newaxis] for image in images])
+    pairs = catalog.look_alikes(photos, thumbnails, certain, sides, CHOSEN)
+    return catalog.group(photos, certain, pairs, sides)
+
+
+def held_apart(looks: dict[Key, int], unlabelled: set[Key], before: dict[Key, str], seed: int) -> dict[Key, str]:
+    """Group and split photos on top of a release and return their sides, of which all is true that has to be."""
+    photos = grouped(looks, split_table(before))
+    left_out = {key for key, reason in by_photo(photos, "reason").items() if reason}
+    has_label = np.array([key not in unlabelled for key in sorted(looks)])
+    kept = photos[(photos["reason"] == "") & has_label].assign(catalog_id=10, label=0)
+    sides = by_photo(split.split(kept, split_table(before),
+                                 SplitParams(test_share=0.5, validation_share=0.1, seed=seed)), "subset")
+
+    assert sides.keys() == looks.keys() - left_out - unlabelled
+    assert all(side == before.get(key, side) for key, side in sides.items()), "a released photo has moved"
+    assert not left_out & before.keys()
+    for one in sides:
+        for other in sides:
+            assert not tied(one, other, looks) or sides[one] == sides[other], f"{one} is like {other}"
+    for key in left_out:
+        chain = reached(key, {other: looks[other] for other in looks.keys() - before.keys()})
+        touched = {before[other] for other in looks.keys() & before.keys()
+                   if any(tied(link, other, looks) for link in chain)}
+
+        assert len(touched) > 1, f"{key} touches one side at most"
+    return sides
+
+
+def split_table(sides: dict[Key, str]) -> pd.DataFrame:
+    return tables.frame(tables.SPLIT, [(*key, side) for key, side in sides.items()])
+
+
+histories = st.dictionaries(
+    st.tuples(st.integers(1, 8), st.integers(0, 1)),
+    st.tuples(st.integers(0, 11), st.sampled_from(["goes", "stays", "stays, labelled later", "comes", "comes"])),
+    min_size=3, max_size=11)
+
+
+@settings(deadline=None, max_examples=40)
+@given(history=histories, seed=st.integers(0, 3))
+def test_on_top_of_any_release_no_photo_is_like_one_on_another_side(history: dict[Key, tuple[int, str]],
+                                                                    seed: int) -> None:
+    first = {key: number for key, (number, fate) in history.items() if fate != "comes"}
+    later = {key: number for key, (number, fate) in history.items() if fate != "goes"}
+    unlabelled = {key for key, (_, fate) in history.items() if fate == "stays, labelled later"}
+    assume(later and first.keys() - unlabelled)
+    before = held_apart(first, unlabelled, {}, seed)
+    now = held_apart(later, set(), before, seed)
+    frozen = release.freeze_split(split_table(before), split_table(now))
+    columns = ["product_id", "position", "group", "reason"]
+
+    assert rows(grouped(later, frozen)[columns]) == rows(grouped(later, split_table(before))[columns]), "by a release"

@@ -24,7 +24,7 @@ from tests.conftest import photo_bytes, put
 from tests.project import ROOT
 
 PHOTOS = 24  # three batches
-OUTPUTS = ("data/processed.h5", "data/processed.csv", "data/rejects.csv")
+OUTPUTS = ("data/processed.h5", "data/thumbnails.h5", "data/processed.csv", "data/rejects.csv")
 
 Edit = Callable[[str, str], None]
 

@@ -25,7 +25,7 @@ from tests.test_bulk import Wire, wire
 
 __all__ = ["wire"]  # a fixture
 
-OUTPUTS = ("processed.h5", "processed.csv", "rejects.csv")
+OUTPUTS = ("processed.h5", "thumbnails.h5", "processed.csv", "rejects.csv")
 GARMENTS = {f"{number}.jpeg": photo_bytes(number) for number in range(1, 5)} | {"5.jpeg": b"<html>not found</html>"}
 # Two batches, and a photo that is no photo.
 PLAIN = {f"{number}.jpeg": jpeg(plain_image((3 * number, 0, 0), (40, 40 + number)))

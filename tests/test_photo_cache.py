@@ -38,8 +38,9 @@ MASK = Image.frombytes("L", (32, 32), bytes(range(256)) * 4)
 
 
 def made(side: int = 16, channels: int = 1, seed: int = 0) -> Made:
-    square = np.random.default_rng(seed).integers(0, 256, (side, side, channels), np.uint8)
-    return Made(Prepared(square, "b" * 64, "0123456789abcdef", "fedcba9876543210"), MASK)
+    random = np.random.default_rng(seed)
+    square, thumbnail = (random.integers(0, 256, shape, np.uint8) for shape in ((side, side, channels), (64, 64, 1)))
+    return Made(Prepared(square, thumbnail, "b" * 64, "0123456789abcdef", "fedcba9876543210"), MASK)
 
 
 def open_cache(folder: Path, network: Network | None = NETWORK, weights: str = WEIGHTS, bucket: Store = BUCKET,

@@ -89,7 +89,7 @@ def test_the_command_names_just_the_deps_and_outputs(name: str) -> None:
 def test_the_command_gives_main_a_path_for_each_parameter(name: str) -> None:
     parameters = [name for name, parameter in inspect.signature(import_module(f"stages.{name}").main).parameters.items()
                   if parameter.kind is not parameter.KEYWORD_ONLY]
-    expected = ["released_csv" if path.startswith("releases/") else re.sub(r"\W", "_", Path(path).name)
+    expected = [("released_" if path.startswith("releases/") else "") + re.sub(r"\W", "_", Path(path).name)
                 for path in paths_in_command(STAGES[name])]
 
     assert str(STAGES[name]["cmd"]).split()[:4] == ["exec", "python", "-m", f"stages.{name}"]

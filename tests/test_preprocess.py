@@ -34,7 +34,7 @@ from tests.test_photo_cache import CLIENT
 from tests.test_prepare import GREEN, HTML, RED, is_near, recipe
 
 BLUE = (20, 20, 220)
-OUTPUTS = ("processed.h5", "processed.csv", "rejects.csv")
+OUTPUTS = ("processed.h5", "thumbnails.h5", "processed.csv", "rejects.csv")
 
 Edit = Callable[[str, str], None]
 
@@ -296,7 +296,8 @@ def test_what_is_known_of_a_photo_is_not_wanted_again(open_cache: Callable[[Reci
     inventory = rows([1] * 130)
     mask, cache = Image.new("L", (320, 320), 7), open_cache(REMOVE)
     known: dict[int, Prepared | Rejected] = {
-        3: Prepared(np.zeros((32, 32, 3), np.uint8), "sum", "hash", "mirrored"), 4: Rejected("mask_full"),
+        3: Prepared(np.zeros((32, 32, 3), np.uint8), np.zeros((64, 64, 1), np.uint8), "sum", "hash", "mirrored"),
+        4: Rejected("mask_full"),
     }
     for number, (key, _, _, etag, size, _) in enumerate(inventory[:80]):
         # Of most, the mask alone is known: what came of the photo is what no cache remembers.

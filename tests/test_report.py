@@ -11,16 +11,19 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from imageset import pictures, tables
+from imageset import layout, pictures, tables
 from imageset.errors import DataError
-from stages import report, validate
+from stages import baseline, report, validate
 from tests.project import ROOT
 from tests.test_build import build_in, photo_table
+from tests.test_validate import make_hashes
 
 TABLES = {"listings": tables.LISTINGS, "listings_rejects": tables.LISTING_REJECTS, "ingest": tables.INGEST,
           "inventory": tables.INVENTORY, "rejects": tables.REJECTS, "catalog": tables.CATALOG,
-          "catalog_rejects": tables.CATALOG_REJECTS, "label_map": tables.LABEL_MAP, "split": tables.SPLIT}
-WRITTEN = ["augmented.png", "class_counts.csv", "class_counts.png", "dataset_card.md", "metrics.json", "samples.png"]
+          "catalog_rejects": tables.CATALOG_REJECTS, "label_changes": tables.LABEL_CHANGES,
+          "near_duplicates": tables.NEAR_DUPLICATES, "label_map": tables.LABEL_MAP, "split": tables.SPLIT}
+WRITTEN = ["augmented.png", "class_counts.csv", "class_counts.png", "dataset_card.md", "metrics.json",
+           "near_duplicates.png", "samples.png"]
 # The sheets' measures: a cell with its gap, a caption, the gap that is left over.
 CELL_WIDTH, CELL_HEIGHT, GAP = 134, 164, 6
 
@@ -37,6 +40,8 @@ def make_tables(data: Path) -> None:
         "inventory": [(f"{a}-{b}.jpeg", a, b, "etag", 1, "") for a, b in fetched],
         "rejects": [(900, 0, "mask_empty")],
         "catalog_rejects": [(901, 0, "rare_class", 77)],
+        "label_changes": [(100, 0, "several_labels", "7 1000", 1000), (103, 0, "rare_merged", "78", 1001)],
+        "near_duplicates": [(100, 0, 100, 1, "0.812"), (100, 0, 103, 0, "0.702")],
     }
     for name, content in rows.items():
         tables.write(data / f"{name}.csv", TABLES[name], tables.frame(TABLES[name], content))
@@ -46,14 +51,24 @@ def make_inputs(folder: Path, copies: int = 5) -> Path:
     """Build the dataset in a folder, with all tables and the validation beside it; return where."""
     data = build_in(folder, copies).parent
     make_tables(data)
-    validate.main(data / "dataset.h5", data / "catalog.csv", data / "split.csv", data / "validation.json")
+    make_hashes(data)
+    validate.main(data / "dataset.h5", data / "processed.csv", data / "catalog.csv", data / "label_map.csv",
+                  data / "split.csv", data / "validation.json")
+    baseline.main(data / "dataset.h5", data / "validation.json", data / "baseline.json", data / "confusion.png")
+    photos = photo_table(8)
+    with layout.create(data / "thumbnails.h5", layout.THUMBNAILS) as file:
+        layout.add(file, "images", np.full((len(photos), 64, 64, 1), 90, np.uint8))
+        layout.add(file, "ids", photos["product_id"].to_numpy(np.int64))
+        layout.add(file, "positions", photos["position"].to_numpy(np.int16))
+        layout.finish(file)
     return data
 
 
 def run(data: Path, reports: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(data.parent)
-        paths = [*(data / f"{name}.csv" for name in TABLES), data / "dataset.h5", data / "validation.json",
+        paths = [*(data / f"{name}.csv" for name in TABLES), data / "thumbnails.h5", data / "dataset.h5",
+                 data / "validation.json", data / "baseline.json", data / "confusion.png",
                  ROOT / "stages/templates", reports, reports / "report.html"]
         report.main(*paths)
 
@@ -97,7 +112,10 @@ def test_the_figures_are_those_of_the_dataset(reports: Path) -> None:
     assert metrics["rows"] == {"train": 40, "test": 3}
     assert metrics["classes"] == {"count": 3, "largest": 6, "smallest": 2, "median": 3.0, "without_test_photos": 1}
     assert metrics["test_share"] == pytest.approx(3 / 11, abs=1e-6)
-    assert metrics["groups"] == {"count": 8, "of_several_products": 0}
+    assert metrics["groups"] == {"count": 8, "of_several_products": 0, "near_duplicates": 2}
+    assert metrics["labels_changed"] == {"rare_merged": 1, "several_labels": 1}
+    assert metrics["copies"] == {"most": 5, "classes_with_more": 0, "rows_of_largest_class": 20,
+                                 "rows_of_median_class": 10.0, "rows_of_smallest_class": 10}
     assert len(metrics["pixels"]["mean"]) == len(metrics["pixels"]["std"]) == 1
     assert len(metrics["content_digest"]) == 64
 
@@ -129,7 +147,7 @@ def test_no_class_name_is_read_as_html(reports: Path) -> None:
 def test_the_page_needs_nothing_from_elsewhere(reports: Path) -> None:
     page = (reports / "report.html").read_text()
 
-    assert re.findall(r'(?:src|href)="(.{22})', page) == ["data:image/png;base64,"] * 3
+    assert re.findall(r'(?:src|href)="(.{22})', page) == ["data:image/png;base64,"] * 5
     assert "http" not in page
 
 

@@ -220,7 +220,7 @@ def test_a_stage_ends_when_its_parent_is_killed(project: Path) -> None:
 
 def test_an_env_file_in_a_parent_folder_is_read(project: Path) -> None:
     (project / ".env").write_text("IMAGESET_DASK=nowhere\n")
-    done = run_stage("preprocess", "inventory.csv", "background.onnx", "processed.h5", "processed.csv", "rejects.csv",
-                     cwd=project)
+    done = run_stage("preprocess", "inventory.csv", "background.onnx", "processed.h5", "thumbnails.h5", "processed.csv",
+                     "rejects.csv", cwd=project)
 
     assert (done.returncode, "IMAGESET_DASK is 'nowhere'" in done.stderr) == (2, True)

@@ -1,7 +1,10 @@
+"""The dataset file against its tables; what the file says of itself is tests/test_verify.py's."""
+
 import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -11,16 +14,44 @@ import pytest
 from imageset import layout, tables
 from imageset.errors import DataError
 from stages import validate
-from tests.test_build import build_in
+from tests.conftest import run_stage
+from tests.test_build import build_in, photo_table
+from tests.test_verify import CHECKS as OF_THE_FILE
+from tests.test_verify import (
+    FORMAT,
+    change_rows,
+    copy_left_out,
+    label_above_the_map,
+    note_moments,
+    other_params,
+    photo_twice_in_test,
+    pixels_in_both_subsets,
+    plant,
+    row_of_copy,
+)
 
-CHECKS = {"products_in_one_subset", "groups_in_one_subset", "photos_as_split", "copies_complete", "labels_as_catalog",
-          "labels_in_map", "label_map_as_catalog", "digest_matches"}
+Fault = Callable[[h5py.File], None]
+
+OF_TABLES = {"groups_in_one_subset", "photos_as_split", "labels_as_catalog", "label_map_as_table", "counts_as_tables",
+             "hashes_in_one_subset"}
+INPUTS = ("dataset.h5", "processed.csv", "catalog.csv", "label_map.csv", "split.csv")
+
+
+def make_hashes(data: Path) -> None:
+    """Write processed.csv for the photos of tests.test_build: each with hashes of its own."""
+    table = photo_table(8)
+    table["sha256"] = [f"{row:064x}" for row in table["row"]]
+    table["phash"] = [f"{row:016x}" for row in table["row"]]
+    table["phash_mirrored"] = [f"{2**63 + row:016x}" for row in table["row"]]
+    tables.write(data / "processed.csv", tables.PROCESSED, table)
 
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a good dataset and its tables."""
-    return build_in(tmp_path_factory.mktemp("good")).parent
+    data = build_in(tmp_path_factory.mktemp("good")).parent
+    make_hashes(data)
+    return data
 
 
 @pytest.fixture
@@ -30,40 +61,69 @@ def data(good: Path, tmp_path: Path) -> Path:
 
 
 def run(data: Path) -> None:
-    validate.main(data / "dataset.h5", data / "catalog.csv", data / "split.csv", data / "validation.json")
+    validate.main(*[data / name for name in (*INPUTS, "validation.json")])
 
 
 def failed(data: Path) -> set[str]:
     """Return the checks that reports/validation.json calls failed."""
-    verdicts = json.loads((data / "validation.json").read_text())
-    found = {name for name, verdict in verdicts["checks"].items() if not verdict["passed"]}
+    written = json.loads((data / "validation.json").read_text())
+    verdicts: dict[str, dict[str, Any]] = written["checks"]
+    found = {name for name, verdict in verdicts.items() if not verdict["passed"]}
 
-    assert set(verdicts["checks"]) == CHECKS
-    assert verdicts["passed"] == (not found)
+    assert set(verdicts) in (OF_TABLES | set(OF_THE_FILE), set(FORMAT))
+    assert written["passed"] == (not found)
+    assert all(set(verdict) == {"passed", "examined", "violations", "examples"} for verdict in verdicts.values())
     assert all(bool(verdict["violations"]) == bool(verdict["examples"]) == (name in found)
-               for name, verdict in verdicts["checks"].items())
+               for name, verdict in verdicts.items())
     return found
 
 
-def change_rows(file: h5py.File, subset: str, rows: list[int]) -> None:
-    """Let the subset consist of these rows."""
-    for name in [name for name in file if name.startswith(subset)]:
-        values = file[name][:][rows]
-        del file[name]
-        layout.add(file, name, values)
+def refused(data: Path) -> str:
+    """Run the stage and return the message that it fails with."""
+    with pytest.raises(DataError) as caught:
+        run(data)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def edit(data: Path, name: str, table: tables.Table, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
+    tables.write(data / name, table, change(tables.read(data / name, table)))
+
+
+def test_a_good_dataset_passes_every_check(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(data)
+    verdicts = json.loads((data / "validation.json").read_text())["checks"]
+
+    assert failed(data) == set()
+    assert {name: verdicts[name]["examined"] for name in OF_TABLES} == {
+        "groups_in_one_subset": 11, "photos_as_split": 11, "labels_as_catalog": 43, "label_map_as_table": 3,
+        "counts_as_tables": 3 * 5 + 2, "hashes_in_one_subset": 11}
+    assert capsys.readouterr().out == "validate: 16 checks passed\n"
+
+
+def labels_swapped(file: h5py.File) -> None:
+    ids, labels = file["test_ids"][:], file["test_labels"][:]
+    swapped = [int(np.flatnonzero(ids == product_id)[0]) for product_id in (109, 121)]
+    file["test_labels"][:] = np.where(np.isin(np.arange(3), swapped), 1 - labels, labels)
+
+
+def other_catalog_id(file: h5py.File) -> None:
+    file["label_map"][1] = b"1,1999"
+
+
+def other_class_name(file: h5py.File) -> None:
+    file["class_names"][1] = b"coats"
 
 
 def photo_in_both_subsets(file: h5py.File) -> None:
-    for name in ("ids", "positions", "labels"):
-        file[f"test_{name}"][0] = file[f"train_{name}"][0]
+    row = row_of_copy(file, 0)
+    for name in ("ids", "positions"):
+        file[f"test_{name}"][0] = file[f"train_{name}"][row]
+    file["test_labels"][0] = file["train_labels"][row]
 
 
 def photo_left_out(file: h5py.File) -> None:
-    change_rows(file, "test", [0])
-
-
-def photo_twice(file: h5py.File) -> None:
-    change_rows(file, "test", [0, 1, 2, 2])
+    change_rows(file, "test", [0, 1])
 
 
 def photo_of_nobody(file: h5py.File) -> None:
@@ -74,140 +134,171 @@ def other_label(file: h5py.File) -> None:
     file["test_labels"][0] = (file["test_labels"][0] + 1) % 3
 
 
-def label_above_the_map(file: h5py.File) -> None:
-    file["test_labels"][0] = 3
+def photo_gone_and_its_copies_left(file: h5py.File) -> None:
+    zero = row_of_copy(file, 0)
+    change_rows(file, "train", [row for row in range(len(file["train_ids"])) if row != zero])
+    note_moments(file)
 
 
-def label_below_the_map(file: h5py.File) -> None:
-    file["test_labels"][0] = -1
-
-
-def copy_left_out(file: h5py.File) -> None:
-    last = int(np.flatnonzero(file["train_copies"][:] == 4)[0])
-    change_rows(file, "train", [row for row in range(len(file["train_ids"])) if row != last])
-
-
-def copy_twice(file: h5py.File) -> None:
-    file["train_copies"][int(np.flatnonzero(file["train_copies"][:] == 4)[0])] = 3
-
-
-def copy_in_place_of_the_photo(file: h5py.File) -> None:
-    file["train_copies"][int(np.flatnonzero(file["train_copies"][:] == 0)[0])] = 5
-
-
-def other_catalog_id(file: h5py.File) -> None:
-    file["label_map"][1] = b"1,1999"
-
-
-def map_out_of_order(file: h5py.File) -> None:
-    file["label_map"][:] = file["label_map"][:][::-1]
-
-
-FAULTS: dict[Callable[[h5py.File], None], set[str]] = {
-    photo_in_both_subsets: {"products_in_one_subset", "groups_in_one_subset", "photos_as_split"},
-    photo_left_out: {"photos_as_split"},
-    photo_twice: {"photos_as_split", "copies_complete"},
+# Where several checks fail, each sees another side of the one fault.
+FAULTS: dict[Fault, set[str]] = {
+    labels_swapped: {"labels_as_catalog"},
+    other_catalog_id: {"label_map_as_table"},
+    other_class_name: {"label_map_as_table"},
+    pixels_in_both_subsets: {"pixels_in_one_subset"},
+    # A row less, or one of another label, is one less of the tables' count.
+    photo_left_out: {"photos_as_split", "counts_as_tables"},
+    other_label: {"labels_as_catalog", "counts_as_tables"},
+    label_above_the_map: {"labels_as_catalog", "labels_in_map", "counts_as_tables"},
+    copy_left_out: {"copies_complete", "counts_as_tables"},
+    photo_twice_in_test: {"copies_complete", "counts_as_tables"},
+    photo_gone_and_its_copies_left: {"augmented_as_photos", "photos_as_split", "counts_as_tables"},
+    # The params decide what either check expects.
+    other_params: {"copies_complete", "counts_as_tables"},
+    # A photo that no table knows is not the split's, and its label not the catalog's.
     photo_of_nobody: {"photos_as_split", "labels_as_catalog"},
-    other_label: {"labels_as_catalog"},
-    label_above_the_map: {"labels_as_catalog", "labels_in_map"},
-    label_below_the_map: {"labels_as_catalog", "labels_in_map"},
-    copy_left_out: {"copies_complete"},
-    copy_twice: {"copies_complete"},
-    copy_in_place_of_the_photo: {"photos_as_split", "copies_complete"},
-    other_catalog_id: {"label_map_as_catalog"},
-    map_out_of_order: {"label_map_as_catalog"},
+    # A photo has its product, its group and its hash with it.
+    photo_in_both_subsets: {"products_in_one_subset", "groups_in_one_subset", "hashes_in_one_subset",
+                            "photos_as_split", "counts_as_tables"},
 }
 
 
-def test_a_good_dataset_passes_every_check(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run(data)
+@pytest.mark.parametrize(("fault", "names"), FAULTS.items())
+def test_a_writer_that_errs_fails_just_the_checks_for_it(fault: Fault, names: set[str], data: Path) -> None:
+    plant(data / "dataset.h5", fault)
+    message = refused(data)
 
-    assert failed(data) == set()
-    assert capsys.readouterr().out == "validate: 8 checks passed\n"
-
-
-@pytest.mark.parametrize(("plant", "checks"), FAULTS.items())
-def test_a_writer_that_errs_fails_just_the_checks_for_it(plant: Callable[[h5py.File], None], checks: set[str],
-                                                         data: Path) -> None:
-    with h5py.File(data / "dataset.h5", "r+") as file:
-        plant(file)
-        file.attrs["content_digest"] = layout.content_digest(file)
-
-    with pytest.raises(DataError, match=r"dataset\.h5 is wrong: ") as caught:
-        run(data)
-
-    assert failed(data) == checks
-    assert all(f"{check}: " in str(caught.value) for check in checks)
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("name", ["train_images", "test_images", "train_labels", "class_names"])
-def test_a_change_after_writing_shows_in_the_digest(name: str, data: Path) -> None:
-    with h5py.File(data / "dataset.h5", "r+") as file:
-        values = file[name][:]
-        values[0] = b"?" if name == "class_names" else values[0] ^ 1
-        file[name][:] = values
-
-    with pytest.raises(DataError, match=r"digest_matches: 1, such as [0-9a-f]{64}, noted [0-9a-f]{64}"):
-        run(data)
-
-    assert "digest_matches" in failed(data)
+    assert failed(data) == names
+    assert "dataset.h5 is wrong: " in message
+    assert all(f"{name}: " in message for name in names)
 
 
 def test_near_duplicates_on_two_sides_fail_although_their_products_differ(data: Path) -> None:
-    catalog = tables.read(data / "catalog.csv", tables.CATALOG)
-    tables.write(data / "catalog.csv", tables.CATALOG, catalog.assign(group=catalog["group"].replace(109, 100)))
+    edit(data, "catalog.csv", tables.CATALOG, lambda table: table.assign(group=table["group"].replace(109, 100)))
 
-    with pytest.raises(DataError, match="groups_in_one_subset: 1, such as 100 test"):
-        run(data)
-
+    assert "groups_in_one_subset: 2, such as test 109 0 of group 100" in refused(data)
     assert failed(data) == {"groups_in_one_subset"}
 
 
-def test_a_photo_on_another_side_than_in_the_split_fails(data: Path) -> None:
-    split = tables.read(data / "split.csv", tables.SPLIT)
-    split.loc[split["product_id"] == 103, "subset"] = "test"
-    tables.write(data / "split.csv", tables.SPLIT, split)
+def test_photos_on_other_sides_than_in_the_split_fail(data: Path) -> None:
+    """100 and 109, two photos of one class each, have changed places: the counts stay as they are."""
+    places = {100: "test", 109: "train"}
+    edit(data, "split.csv", tables.SPLIT,
+         lambda table: table.assign(subset=table["product_id"].map(places).fillna(table["subset"])))
 
-    with pytest.raises(DataError, match="photos_as_split: 2, such as 103 0 train"):
-        run(data)
-
+    assert "photos_as_split: 8, such as train 100 0 in the file alone" in refused(data)
     assert failed(data) == {"photos_as_split"}
 
 
-def test_a_class_that_the_map_lacks_fails(data: Path) -> None:
-    catalog = tables.read(data / "catalog.csv", tables.CATALOG)
-    more = pd.concat([catalog, catalog[:1].assign(product_id=999, label=3, catalog_id=1003, group=999)])
-    tables.write(data / "catalog.csv", tables.CATALOG, more)
+@pytest.mark.parametrize(("held_out", "of_train"), [("phash", "phash"), ("phash", "phash_mirrored"),
+                                                    ("phash_mirrored", "phash")])
+def test_a_held_out_photo_with_the_hash_of_a_training_photo_fails(held_out: str, of_train: str, data: Path) -> None:
+    def change(table: pd.DataFrame) -> pd.DataFrame:
+        value = table.loc[table["product_id"] == 103, of_train].item()
+        table.loc[table["product_id"] == 121, held_out] = value
+        return table
 
-    with pytest.raises(DataError, match="label_map_as_catalog: 1, such as 3 1003"):
-        run(data)
+    edit(data, "processed.csv", tables.PROCESSED, change)
+
+    assert "hashes_in_one_subset: 1, such as test 121 0 with hash " in refused(data)
+    assert failed(data) == {"hashes_in_one_subset"}
+
+
+def test_equal_hashes_of_one_subset_and_of_two_mirror_images_pass(data: Path) -> None:
+    def change(table: pd.DataFrame) -> pd.DataFrame:
+        table.loc[table["product_id"].isin([109, 121]), "phash"] = "f" * 16
+        return table.assign(phash_mirrored="e" * 16)
+
+    edit(data, "processed.csv", tables.PROCESSED, change)
+    run(data)
+
+    assert failed(data) == set()
+
+
+def test_a_class_that_the_files_map_lacks_fails(data: Path) -> None:
+    more = pd.DataFrame([(3, 1003, "hats")], columns=["label", "catalog_id", "name"])
+    edit(data, "label_map.csv", tables.LABEL_MAP, lambda table: pd.concat([table, more]))
+
+    assert "label_map_as_table: 1, such as row 3: [], the table has [(b'3,1003', b'hats')]" in refused(data)
+    assert failed(data) == {"label_map_as_table"}
+
+
+def test_balanced_classes_are_counted_as_the_files_params_say(in_project: Path, monkeypatch: pytest.MonkeyPatch,
+                                                              edit_params: Callable[[str, str], None]) -> None:
+    edit_params("  balance: none", "  balance: to_max")
+    monkeypatch.setattr("tests.test_build.ROOT", in_project)
+    data = build_in(in_project).parent
+    make_hashes(data)
+    run(data)
+
+    assert failed(data) == set()
+
+
+def test_ids_beyond_what_a_float_holds_are_told_apart(data: Path) -> None:
+    """As integers throughout: pandas makes floats of those among which one is missing."""
+    large = 2**53
+    with h5py.File(data / "dataset.h5", "r+") as file:
+        for name in ("train_ids", "test_ids"):
+            file[name][:] += large
+        file.attrs["content_digest"] = layout.content_digest(file)
+    for name, table in {"catalog.csv": tables.CATALOG, "processed.csv": tables.PROCESSED,
+                        "split.csv": tables.SPLIT}.items():
+        edit(data, name, table, lambda rows: rows.assign(product_id=rows["product_id"] + large))
+    edit(data, "catalog.csv", tables.CATALOG, lambda rows: rows.assign(group=rows["group"] + large))
+    run(data)
+
+    assert failed(data) == set()
+
+    plant(data / "dataset.h5", lambda file: file["test_ids"].write_direct(file["test_ids"][:] + np.array([0, 0, 1])))
+    refused(data)
+
+    assert "photos_as_split" in failed(data)
 
 
 def test_an_incomplete_file_is_not_even_opened(data: Path) -> None:
     with h5py.File(data / "dataset.h5", "r+") as file:
         file.attrs["complete"] = False
 
-    with pytest.raises(DataError, match="is incomplete"):
-        run(data)
-
+    assert "is incomplete" in refused(data)
     assert not (data / "validation.json").exists()
 
 
-@pytest.mark.parametrize("name", ["train_copies", "test_positions", "label_map"])
-def test_a_file_without_one_of_its_arrays_is_refused(name: str, data: Path) -> None:
+def test_without_its_arrays_there_is_nothing_to_hold_against_the_tables(data: Path) -> None:
     with h5py.File(data / "dataset.h5", "r+") as file:
-        del file[name]
-
-    with pytest.raises(DataError):
-        run(data)
-
-
-def test_columns_of_another_length_than_the_images_are_refused(data: Path) -> None:
-    with h5py.File(data / "dataset.h5", "r+") as file:
+        del file["train_copies"]
         labels = file["test_labels"][:-1]
         del file["test_labels"]
         layout.add(file, "test_labels", labels)
 
-    with pytest.raises(DataError, match="test has 3 images and another number of label values"):
-        run(data)
+    assert "arrays_as_format: 1, such as train_copies is missing" in refused(data)
+    assert failed(data) == {"arrays_as_format"}
+
+
+def test_tables_that_do_not_name_the_same_photos_are_refused(data: Path) -> None:
+    edit(data, "split.csv", tables.SPLIT, lambda table: table[1:])
+
+    assert "split.csv and " in refused(data)
+
+
+def test_a_subset_that_is_none_of_ours_is_refused(data: Path) -> None:
+    edit(data, "split.csv", tables.SPLIT, lambda table: table.assign(subset="training"))
+
+    assert "split.csv names a subset 'training'" in refused(data)
+
+
+@pytest.mark.parametrize("value", ["", "hash", "f" * 17])
+def test_a_hash_that_is_none_is_refused(value: str, data: Path) -> None:
+    edit(data, "processed.csv", tables.PROCESSED, lambda table: table.assign(phash=value))
+
+    assert "processed.csv has a hash that is none" in refused(data)
+
+
+def test_the_stage_writes_its_report_and_then_fails_in_one_line(data: Path) -> None:
+    plant(data / "dataset.h5", pixels_in_both_subsets)
+    done = run_stage("validate", *(data / name for name in INPUTS), data / "validation.json", cwd=data)
+
+    assert done.returncode == 1
+    assert [line for line in done.stderr.splitlines() if line.startswith("validate: ")] == [
+        done.stderr.splitlines()[-1]]
+    assert "raise preprocess.min_foreground" in done.stderr
+    assert failed(data) == {"pixels_in_one_subset"}

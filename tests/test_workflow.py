@@ -62,13 +62,15 @@ def test_a_pull_request_runs_what_changed_and_shows_it(changed: Project, tmp_pat
     summary, said = run_compare(changed, tmp_path / "clone", secrets)
     metrics = {name: delta for name, _, _, delta in rows(section(summary, "Metrics"))}
 
-    assert set(re.findall(r"Running stage '(\w+)'", said)) == {"split", "build", "validate", "report"}
+    assert set(re.findall(r"Running stage '(\w+)'", said)) == {"split", "build", "validate", "baseline", "report"}
     assert rows(section(summary, "Params changed")) == [("split.test_share", "0.2", "0.4")]
     assert {name: (reruns, why) for name, (reruns, why, _) in stage_rows(summary).items()} == {
         "split": ("yes", "params split.test_share"),
         "build": ("yes", "data/split.csv of split"),
         "validate": ("yes", "data/dataset.h5 of build, data/split.csv of split"),
-        "report": ("yes", "data/dataset.h5 of build, data/split.csv of split")}
+        "baseline": ("yes", "data/dataset.h5 of build, reports/validation.json of validate"),
+        "report": ("yes", "data/dataset.h5 of build, data/split.csv of split, reports/baseline.json of baseline, "
+                          "reports/confusion.png of baseline, reports/validation.json of validate")}
     assert metrics["rows.test"] == "+3"
     assert metrics["rows.train"] == "-15"
     assert secrets["AWS_SECRET_ACCESS_KEY"] not in summary + said

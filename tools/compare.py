@@ -23,6 +23,7 @@ from tools import reruns
 from tools.reruns import ABSENT, Read, Stage, Verdict, changed_leaves, flatten
 
 METRICS = "reports/metrics.json"
+BASELINE = "reports/baseline.json"
 CLASS_COUNTS = "reports/class_counts.csv"
 MOST_CLASSES = 10
 
@@ -50,10 +51,13 @@ def read_side(title: str, read: Read) -> Side:
         except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(f"{path} of {title} cannot be read: {' '.join(str(error).split())}") from None
 
+    metrics, baseline = (parsed(path, lambda text: flatten(json.loads(text))) for path in (METRICS, BASELINE))
+    if metrics is not None:
+        metrics |= {f"baseline.{name}": value for name, value in (baseline or {}).items()}
     params = parsed("params.yaml", lambda text: flatten(yaml.safe_load(text))) or {}
     stages = parsed("dvc.yaml", lambda text: reruns.defined_stages(yaml.safe_load(text)["stages"], params, read)) or {}
     return Side(title, params, stages, parsed("dvc.lock", reruns.recorded_stages),
-                parsed(METRICS, lambda text: flatten(json.loads(text))), parsed(CLASS_COUNTS, class_counts))
+                metrics, parsed(CLASS_COUNTS, class_counts))
 
 
 def class_counts(text: str) -> pd.DataFrame:

@@ -1,0 +1,87 @@
+"""Thumbnails -> pairs of near-duplicates: found by hashes of all views of a photo, judged by their details.
+
+A copy that was cropped has another hash, so each photo asks with the hashes that its crops would have; as that finds
+other garments in the same place too, the pairs are only candidates.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imageset import alignment, hamming, progress, views
+from imageset.forest import Forest
+from imageset.layout import Pixels
+from imageset.views import VIEWS, Hashes
+
+HASHES_AT_ONCE = 1 << 22  # asked for together: 100 MB
+PHOTOS_AT_ONCE = 512  # of which frequencies are held: 9 MB
+PAIRS_AT_ONCE = 256  # aligned together: 100 MB
+
+Rows = NDArray[np.intp]
+
+
+class Photos(NamedTuple):
+    """Photos to compare, N of them: their numbers, where among the thumbnails they are, their hashes, and which of them
+    have been compared with each other before."""
+
+    numbers: Rows
+    places: Rows
+    hashes: Hashes
+    seen: NDArray[np.bool_]
+
+
+class Pair(NamedTuple):
+    """Numbers of two photos, and by how much they agree, -1 to 1."""
+
+    left: int
+    right: int
+    likeness: float
+
+
+def find(thumbnails: Pixels, photos: Photos, distance: int, likeness: float, forest: Forest) -> Iterator[Pair]:
+    """Yield near-duplicates among photos, as many pairs as it takes to tie all that belong together.
+
+    thumbnails: uint8 (M, 64, 64, 1); distance: of bits between a view's hash and another photo's, for a candidate;
+    likeness: from which on a candidate is a near-duplicate; forest: what is tied already, and it grows.
+    """
+    step = max(1, HASHES_AT_ONCE // len(VIEWS))
+    with progress.bar(None, "near-duplicates", len(photos.numbers)) as bar:
+        for start in range(0, len(photos.numbers), step):
+            pairs = candidates(np.arange(start, min(start + step, len(photos.numbers))), thumbnails, photos, distance)
+            for block in np.array_split(pairs, -(-len(pairs) // PAIRS_AT_ONCE) or 1):
+                numbers = photos.numbers[block].tolist()
+                apart = block[[forest.apart(left, right) for left, right in numbers]]
+                agreed = compare(thumbnails, *photos.places[apart].T) if len(apart) else np.empty(0)
+                for (left, right), value in zip(photos.numbers[apart].tolist(), agreed.tolist(), strict=True):
+                    if value >= likeness and forest.apart(left, right):
+                        forest.join(left, right)
+                        yield Pair(left, right, value)
+            bar.update(min(step, len(photos.numbers) - start))
+
+
+def candidates(rows: Rows, thumbnails: Pixels, photos: Photos, distance: int) -> NDArray[np.intp]:
+    """Return pairs (P, 2), sorted: of each photo in rows with others whose hash one of its views nearly has."""
+    asked = np.concatenate([views.hashes(views.frequencies(thumbnails[photos.places[block]][..., 0]))
+                            for block in blocks(rows)])
+    found = [np.empty((0, 2), np.intp)]
+    for queries, others in hamming.near(asked.reshape(-1), photos.hashes, distance):
+        pairs = np.column_stack([rows[queries // len(VIEWS)], others])
+        found.append(pairs[(pairs[:, 0] != pairs[:, 1]) & ~photos.seen[pairs].all(axis=1)])
+    return np.unique(np.concatenate(found), axis=0)
+
+
+def blocks(rows: Rows) -> Iterator[Rows]:
+    for start in range(0, len(rows), PHOTOS_AT_ONCE):
+        yield rows[start:start + PHOTOS_AT_ONCE]
+
+
+def compare(thumbnails: Pixels, left: Rows, right: Rows) -> NDArray[np.float64]:
+    """Return by how much each two photos' details agree, when the left one is cropped and mirrored to fit."""
+    images, others = (thumbnails[rows][..., 0] for rows in (left, right))
+    closest = views.nearest(views.frequencies(images), views.frequencies(others)[:, 0])
+    boxes = np.array([VIEWS[view][:4] for view in closest.tolist()])
+    mirrored = np.array([VIEWS[view].mirrored for view in closest.tolist()])
+    turned = np.where(mirrored[:, np.newaxis, np.newaxis], others[:, :, ::-1], others)
+    return alignment.likeness(images.astype(np.float64), turned.astype(np.float64), boxes)

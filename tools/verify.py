@@ -1,0 +1,50 @@
+"""`python -m tools.verify DATASET_H5`: is a dataset file whole, and right in itself? Needs the file, nothing else."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from imageset import layout, verify
+from imageset.checks import Check
+from imageset.errors import ImagesetError
+
+
+def line(check: Check) -> str:
+    """Return what a person reads of a check: name, verdict, figures and, where it failed, examples."""
+    start = f"{check.name:22}  {'passed' if check.passed else 'FAILED'}  {check.examined:,} examined"
+    return start if check.passed else f"{start}, {check.violations:,} wrong: {'; '.join(check.examples)}"
+
+
+def show(path: Path) -> bool:
+    """Print the outcome of each check as it is known, then the verdict; return it.
+
+    Raises DataError when the file cannot be read, or is no dataset of this version.
+    """
+    outcomes = []
+    with layout.open_file(path, layout.DATASET) as file:
+        for check in verify.verify(file):
+            print(line(check), flush=True)
+            outcomes.append(check)
+        digest = file.attrs.get("content_digest")
+    failed = [check for check in outcomes if not check.passed]
+    if failed:
+        print(f"{path}: WRONG: {'; '.join(check.summary() for check in failed)}")
+    else:
+        print(f"{path}: whole and consistent, {len(outcomes)} checks passed, content_digest {digest}")
+    return not failed
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tools.verify", description=__doc__)
+    parser.add_argument("dataset", metavar="DATASET_H5", type=Path, help="a dataset file, from wherever it came")
+    try:
+        right = show(parser.parse_args().dataset)
+    except (ImagesetError, OSError) as error:
+        sys.exit(f"verify: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(0 if right else 1)
+
+
+if __name__ == "__main__":
+    main()
