@@ -5,12 +5,13 @@ Every copy draws from a random generator of its own, so order, neighbours and th
 
 import math
 from collections.abc import Mapping
-from statistics import median_low
+from functools import cache
+from statistics import NormalDist, median_low
 from typing import Annotated, Literal, Self
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter
 from pydantic import Field, Strict, model_validator
 
 from imageset import keys
@@ -18,9 +19,16 @@ from imageset.layout import Pixels
 from imageset.params import Section
 
 NOISE = 1  # sets the noise's generator apart from the steps' own
+PART_BITS = 5  # OpenCV interpolates by parts of a pixel, 32
+SPARE_BITS = 5  # in which the parts are added up
+BLUR_REACH = 3  # standard deviations
+QUANTILE_BITS = 12
+
+cv2.setNumThreads(1)  # the workers take the cores, a photo each
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Range = Annotated[tuple[float, float], Strict(False)]
+Terms = tuple[NDArray[np.int32], NDArray[np.int32]]
 
 
 class AugmentParams(Section):
@@ -48,6 +56,8 @@ class AugmentParams(Section):
                 raise ValueError(f"{name}: the first number has to be the lower one")
         if min(self.blur_radius[0], self.noise_stddev[0]) < 0:
             raise ValueError("blur_radius and noise_stddev have to be 0 or more")
+        if max(self.blur_radius[1], self.noise_stddev[1]) > 255 or max(map(abs, self.translate_share)) > 1:
+            raise ValueError("blur_radius and noise_stddev have to be 255 at most, translate_share between -1 and 1")
         return self
 
 
@@ -85,18 +95,18 @@ def augment(photo: Pixels, product_id: int, position: int, copy: int, chosen: Au
     radius = draw(random, chosen.blur_probability, chosen.blur_radius)
     stddev = draw(random, chosen.noise_probability, chosen.noise_stddev)
 
-    image = Image.fromarray(photo.squeeze(-1) if photo.shape[-1] == 1 else photo)
-    if flip or degrees or right or down:
-        background = luma(fill) if image.mode == "L" else fill
-        coefficients = inverse_affine(image.width, flip, degrees, right, down)
-        image = image.transform(image.size, Image.Transform.AFFINE, coefficients, Image.Resampling.BILINEAR,
-                                fillcolor=background)
+    side = len(photo)
+    pixels = photo.squeeze(-1) if photo.shape[-1] == 1 else photo
+    if degrees or right or down:
+        pixels = warp(pixels, affine(side, flip, degrees, right * side, down * side), fill)
+    elif flip:
+        pixels = np.ascontiguousarray(pixels[:, ::-1])
     if radius:
-        image = image.filter(ImageFilter.GaussianBlur(radius))
-    pixels: Pixels = np.asarray(image).reshape(photo.shape)
+        reach = 2 * math.ceil(BLUR_REACH * radius) + 1
+        pixels = np.asarray(cv2.GaussianBlur(pixels, (reach, reach), radius, borderType=cv2.BORDER_REPLICATE), np.uint8)
     # A generator of its own: another step before it would otherwise change every noisy copy, even a step that is off.
     grain = np.random.Generator(np.random.PCG64(keys.rank(chosen.seed, product_id, position, copy, NOISE)))
-    return add_noise(pixels, stddev, grain) if stddev else pixels
+    return (add_noise(pixels, stddev, grain) if stddev else pixels).reshape(photo.shape)
 
 
 def draw(random: np.random.Generator, probability: float, bounds: tuple[float, float]) -> float:
@@ -106,27 +116,56 @@ def draw(random: np.random.Generator, probability: float, bounds: tuple[float, f
 
 
 def luma(color: tuple[int, int, int]) -> int:
-    """Return the grey value that Pillow gives a colour."""
-    value = Image.new("RGB", (1, 1), color).convert("L").getpixel((0, 0))
-    assert isinstance(value, int)
-    return value
+    """Return the grey value that Pillow gives a colour (ITU-R 601-2)."""
+    red, green, blue = color
+    return (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16
 
 
-def inverse_affine(side: int, flip: bool, degrees: float, right: float, down: float) -> tuple[float, ...]:
-    """Return the six numbers that map a pixel of the result to its place in a photo of side x side.
+def affine(side: int, flip: bool, degrees: float, right: float, down: float) -> tuple[Terms, Terms]:
+    """Return where each pixel of the result lies in a photo of side x side: for x and for y, what its column adds and
+    what its row adds, in parts of a pixel, whole numbers.
 
-    The photo is mirrored, turned clockwise about its centre, then moved by shares of its side.
+    The photo is mirrored, turned clockwise about its centre, then moved by so many pixels.
     """
     cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    centre = (side - 1) / 2
+    across, along = np.arange(side) - centre - right, np.arange(side) - centre - down
     sign = -1.0 if flip else 1.0
-    centre = side / 2
-    back_x, back_y = -centre - right * side, -centre - down * side
-    return (sign * cosine, sign * sine, centre + sign * (cosine * back_x + sine * back_y),
-            -sine, cosine, centre - sine * back_x + cosine * back_y)
+    x = parts(sign * cosine * across + centre), parts(sign * sine * along)
+    y = parts(-sine * across + centre), parts(cosine * along)
+    return x, y
+
+
+def parts(values: NDArray[np.floating]) -> NDArray[np.int32]:
+    numbers: NDArray[np.int32] = np.rint(values * (1 << PART_BITS << SPARE_BITS)).astype(np.int32)
+    return numbers
+
+
+def warp(pixels: Pixels, places: tuple[Terms, Terms], fill: tuple[int, int, int]) -> Pixels:
+    """Return pixels, (S, S) or (S, S, 3), from where they lie, bilinear; outside there is the fill."""
+    # In whole numbers: cv2.warpAffine computes the places in floats, which come out otherwise without FMA.
+    x, y = ((columns + rows[:, np.newaxis] + (1 << SPARE_BITS >> 1)) >> SPARE_BITS for columns, rows in places)
+    whole = np.empty((*x.shape, 2), np.int16)
+    whole[..., 0], whole[..., 1] = x >> PART_BITS, y >> PART_BITS
+    last = (1 << PART_BITS) - 1
+    fraction = ((x & last) | (y & last) << PART_BITS).astype(np.uint16)
+    background = fill if pixels.ndim == 3 else luma(fill)
+    return np.asarray(cv2.remap(pixels, whole, fraction, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT,
+                                borderValue=background), np.uint8)
 
 
 def add_noise(pixels: Pixels, stddev: float, random: np.random.Generator) -> Pixels:
-    """Return the pixels with Gaussian noise, each value on its own, rounded and clipped to 0..255."""
-    noise: NDArray[np.float32] = random.standard_normal(pixels.shape, dtype=np.float32)
-    noisy = np.rint(pixels + noise * np.float32(stddev))
-    return np.clip(noisy, 0, 255).astype(np.uint8)
+    """Return the pixels with Gaussian noise, each value on its own, rounded and clipped to 0..255.
+
+    By inverse transform sampling from 4,096 quantiles: a tenth of the time of exact normal draws.
+    """
+    noise = np.rint(quantiles() * stddev).astype(np.int16)
+    drawn = np.frombuffer(random.bytes(2 * pixels.size), "<u2") >> (16 - QUANTILE_BITS)
+    return np.asarray(cv2.add(pixels, noise.take(drawn).reshape(pixels.shape), dtype=cv2.CV_8U), np.uint8)
+
+
+@cache
+def quantiles() -> NDArray[np.float64]:
+    """Return the middles of equally likely parts of the standard normal distribution, in whole millionths."""
+    count = 1 << QUANTILE_BITS
+    return np.array([round(NormalDist().inv_cdf((number + 0.5) / count), 6) for number in range(count)])

@@ -3,10 +3,10 @@
 import json
 import math
 from collections.abc import Iterator, Mapping
-from functools import lru_cache, partial
+from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import h5py
 import numpy as np
@@ -14,51 +14,19 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from imageset import files, keys, layout, params, pool, progress, settings, stage, tables
-from imageset.augment import AugmentParams, augment, copies_of
+from imageset.augment import AugmentParams, copies_of
 from imageset.errors import DataError, ImagesetError
 from imageset.layout import Pixels
 from imageset.moments import Moments
 from imageset.params import Section
 from imageset.processes import Processes
+from imageset.render import Recipe, Rows, open_source, render
 
 
 class BuildParams(Section):
     """Section `build`."""
 
     seed: int
-    compression: layout.Compression
-
-
-class Rows(NamedTuple):
-    """Rows of a subset, a column each: which copy of which photo, its label, and its row in processed.h5."""
-
-    ids: NDArray[np.int64]
-    positions: NDArray[np.int16]
-    copies: NDArray[np.int16]
-    labels: NDArray[np.int64]
-    sources: NDArray[np.int64]
-
-    @property
-    def total(self) -> int:
-        return len(self.ids)
-
-    def take(self, which: slice | NDArray[np.intp]) -> "Rows":
-        return Rows(self.ids[which], self.positions[which], self.copies[which], self.labels[which],
-                    self.sources[which])
-
-
-class Source(NamedTuple):
-    """What processed.h5 holds: the photos' pixels, uint8 (N, S, S, C), and the colour behind the garments."""
-
-    images: Pixels
-    fill: tuple[int, int, int]
-
-
-class Recipe(NamedTuple):
-    """All that decides the pixels of the rows and how they are stored."""
-
-    processed_h5: Path
-    augment: AugmentParams
     compression: layout.Compression
 
 
@@ -78,22 +46,6 @@ def copies(subset: str, labels: pd.Series, chosen: AugmentParams) -> dict[int, i
     """Return how many copies of each photo of a label a subset holds."""
     photos = labels.value_counts().to_dict()
     return copies_of(photos, chosen) if subset == "train" else dict.fromkeys(photos, 1)
-
-
-def render(batches: list[Rows], recipe: Recipe) -> list[Pixels]:
-    """Return the pixels of batches of rows, each uint8 (N, S, S, C); runs in a worker process."""
-    source = open_source(recipe.processed_h5)
-    return [np.stack([augment(source.images[row], product_id, position, copy, recipe.augment, source.fill)
-                      for product_id, position, copy, row in zip(rows.ids.tolist(), rows.positions.tolist(),
-                                                                 rows.copies.tolist(), rows.sources, strict=True)])
-            for rows in batches]
-
-
-@lru_cache(maxsize=1)
-def open_source(path: Path) -> Source:
-    with layout.open_file(path, layout.PROCESSED) as file:
-        red, green, blue = file.attrs["fill"].tolist()
-        return Source(layout.mapped(file, "images"), (red, green, blue))
 
 
 def batches(rows: Rows, batch_rows: int) -> Iterator[Rows]:
@@ -129,7 +81,7 @@ def write_images(images: h5py.Dataset, batched: Iterator[Rows], rendered: Iterat
 
 
 def write_dataset(path: Path, subsets: dict[str, Rows], label_map: pd.DataFrame, recipe: Recipe,
-                  attributes: dict[str, Any]) -> None:
+                  compression: layout.Compression, attributes: dict[str, Any]) -> None:
     """Write the dataset file, atomically."""
     image_shape = open_source(recipe.processed_h5).images.shape[1:]
     rows = sum(subset_rows.total for subset_rows in subsets.values())
@@ -137,12 +89,12 @@ def write_dataset(path: Path, subsets: dict[str, Rows], label_map: pd.DataFrame,
     batch_rows = layout.block_rows(math.prod(image_shape))
     work = chain.from_iterable(batches(subset_rows, batch_rows) for subset_rows in subsets.values())
     moments = {subset: Moments(image_shape[-1]) for subset in subsets}
-    with (Processes(settings.workers()) as engine, files.atomic(path) as temporary,
+    with (Processes(settings.workers(), import_main=False) as engine, files.atomic(path) as temporary,
           layout.create(temporary, layout.DATASET) as file):
         rendered = pool.ordered_map(engine, partial(render, recipe=recipe), ([batch] for batch in work))
         for subset, subset_rows in subsets.items():
             write_columns(file, subset, subset_rows)
-            images = layout.add_images(file, f"{subset}_images", (subset_rows.total, *image_shape), recipe.compression)
+            images = layout.add_images(file, f"{subset}_images", (subset_rows.total, *image_shape), compression)
             write_images(images, batches(subset_rows, batch_rows), rendered, moments[subset])
         pairs = [f"{label},{catalog_id}" for label, catalog_id in zip(label_map["label"], label_map["catalog_id"],
                                                                       strict=True)]
@@ -168,9 +120,9 @@ def main(processed_h5: Path, catalog_csv: Path, label_map_csv: Path, split_csv: 
     if not subsets["train"].total:
         raise DataError(f"{split_csv} has no photo to train on")
     sections = json.dumps({"augment": chosen_augment.model_dump(), "build": chosen.model_dump()}, sort_keys=True)
-    recipe = Recipe(processed_h5, chosen_augment, chosen.compression)
+    recipe = Recipe(processed_h5, chosen_augment)
     label_map = tables.read(label_map_csv, tables.LABEL_MAP).sort_values("label")
-    write_dataset(dataset_h5, subsets, label_map, recipe, {"params": sections})
+    write_dataset(dataset_h5, subsets, label_map, recipe, chosen.compression, {"params": sections})
     counts = ", ".join(f"{rows.total} {subset}" for subset, rows in subsets.items())
     print(f"build: {counts} rows, {dataset_h5.stat().st_size / 1e6:,.1f} MB")
 

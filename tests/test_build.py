@@ -13,6 +13,7 @@ import pytest
 from imageset import keys, layout, tables
 from imageset.errors import DataError, ImagesetError
 from imageset.layout import Pixels
+from imageset.render import Recipe, Rows
 from stages import build
 from tests.project import ROOT
 
@@ -283,7 +284,7 @@ def test_a_failure_while_writing_leaves_the_old_file_and_nothing_else(project: P
     assert sorted(path.name for path in (project / "data").iterdir()) == names
 
 
-def die(batches: list[build.Rows], recipe: build.Recipe) -> list[Pixels]:
+def die(batches: list[Rows], recipe: Recipe) -> list[Pixels]:
     """Do as render does where memory runs out."""
     os.kill(os.getpid(), signal.SIGKILL)
     return []

@@ -454,6 +454,16 @@ def test_released_photos_tied_to_each_other_across_the_sides_fail_the_split_that
         run_split(in_project)
 
 
+@pytest.mark.usefixtures("one_is_enough")
+def test_released_photos_stay_one_group_when_a_new_one_that_ties_them_too_is_left_out(in_project: Path) -> None:
+    lay_release(in_project, {(2, 0): "train", (3, 0): "train", (4, 0): "test"})
+    found = of_one_class(in_project, {(1, 0): look(1), (1, 1): look(10), (2, 0): look(0), (3, 0): look(2),
+                                      (4, 0): look(11)})
+
+    assert found.reasons == {(1, 0): "bridges_release", (1, 1): "bridges_release"}
+    assert found.groups == {(2, 0): 2, (3, 0): 2, (4, 0): 4}
+
+
 def reached(start: Key, looks: dict[Key, int]) -> set[Key]:
     """Return the photos that ties lead to from one, among those given."""
     found, waiting = {start}, [start]
@@ -516,7 +526,7 @@ histories = st.dictionaries(
     min_size=3, max_size=11)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=30)
 @given(history=histories, seed=st.integers(0, 3))
 def test_on_top_of_any_release_no_photo_is_like_one_on_another_side(history: dict[Key, tuple[int, str]],
                                                                     seed: int) -> None:

@@ -169,7 +169,7 @@ label_rows = st.lists(st.tuples(st.sampled_from([1, 2, 3, 4, 5, 6, None]),
                                 st.sampled_from(["", FIRST, LAST])), max_size=12)
 
 
-@UNHURRIED
+@settings(UNHURRIED, max_examples=60)
 @given(photo_rows, label_rows, st.booleans(), st.randoms(use_true_random=False))
 def test_every_photo_ends_with_a_class_or_a_reason_by_the_rule(rows: list[PhotoRow], told: list[LabelRow],
                                                                keeps_latest: bool, dice: Any) -> None:
@@ -273,6 +273,13 @@ def test_released_numbers_stay_new_classes_follow_and_names_are_today_s_where_th
 
     assert numbered({30, 4, LARGE}, released, named(LARGE, 4, 30)) == [
         (0, 200, "coats"), (1, 30, "class 30"), (2, 4, "class 4"), (3, LARGE, f"class {LARGE}")]
+
+
+def test_a_class_without_a_name_now_and_in_the_release_is_called_by_its_number() -> None:
+    known = tables.frame(tables.CLASSES, [(4, "", None), (5, " ", None), (30, "", None), (200, "", None)])
+
+    assert numbered({4, 5}, [(0, 30, "trousers"), (1, 200, "")], known) == [
+        (0, 30, "trousers"), (1, 200, "200"), (2, 4, "4"), (3, 5, "5")]
 
 
 @pytest.mark.parametrize("numbers", [(0, 2), (1, 2), (0, 0), (-1, 0)])

@@ -14,7 +14,7 @@ from imageset import groups, tables
 from imageset.forest import Forest
 from imageset.groups import Ties
 
-UNHURRIED = settings(deadline=None, max_examples=150)  # other processes share the cores
+UNHURRIED = settings(deadline=None, max_examples=100)  # other processes share the cores
 
 
 class Photo(NamedTuple):
