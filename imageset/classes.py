@@ -110,17 +110,20 @@ def merge_rare(photos: Mapping[int, int], parents: Mapping[int, int], min_photos
 def number_labels(catalog_ids: set[int], released: pd.DataFrame, classes: pd.DataFrame) -> pd.DataFrame:
     """Return the label map: released numbers stay, new classes follow in the order of their catalog_id.
 
-    A class without a name, now and in the release, is called by its catalog_id. Raises DataError when the released
-    numbers are not 0 to their count, or a class has two.
+    A class without a name, now and in the release, is called by its catalog_id. Raises DataError as require_numbered.
     """
+    require_numbered(released)
+    ordered = released.sort_values("label")["catalog_id"].tolist()
+    ordered += sorted(catalog_ids - set(ordered))
+    names = {catalog_id: name for table in (released, classes)
+             for catalog_id, name in zip(table["catalog_id"], table["name"], strict=True) if name.strip()}
+    rows = [(label, catalog_id, names.get(catalog_id, str(catalog_id))) for label, catalog_id in enumerate(ordered)]
+    return tables.frame(tables.LABEL_MAP, rows)
+
+
+def require_numbered(released: pd.DataFrame) -> None:
+    """Raise DataError when the numbers of a released label map are not 0 to their count, or a class has two."""
     if sorted(released["label"]) != list(range(len(released))):
         raise DataError("releases/label_map.csv: labels have to be 0, 1, 2, ... without a gap")
-    ordered = released.sort_values("label")["catalog_id"].tolist()
-    if len(set(ordered)) < len(ordered):
+    if released["catalog_id"].duplicated().any():
         raise DataError("releases/label_map.csv: a catalog_id stands there twice")
-    ordered += sorted(catalog_ids - set(ordered))
-    known = dict(zip(released["catalog_id"], released["name"], strict=True))
-    known |= {catalog_id: name for catalog_id, name in zip(classes["catalog_id"], classes["name"], strict=True)
-              if name.strip()}
-    rows = [(label, catalog_id, known.get(catalog_id, str(catalog_id))) for label, catalog_id in enumerate(ordered)]
-    return tables.frame(tables.LABEL_MAP, rows)

@@ -42,28 +42,38 @@ def components(ties: Ties, count: int) -> Rows:
     return np.asarray(connected_components(graph, directed=False)[1], np.intp)
 
 
-def first_alike(values: NDArray[Any], order: Rows) -> Rows:
-    """Return for each row the row with the same value that comes first in `order`."""
-    _, first, inverse = np.unique(values[order], return_index=True, return_inverse=True)
-    found = np.empty(len(values), np.intp)
-    found[order] = order[first[inverse]]
-    return found
+def first_alike(values: NDArray[Any]) -> Rows:
+    """Return for each place the first one with the same value."""
+    _, first, inverse = np.unique(values, return_index=True, return_inverse=True)
+    return np.asarray(first[inverse], np.intp)
 
 
 def certain_ties(photos: pd.DataFrame, released: NDArray[np.bool_]) -> Ties:
     """Return the ties that need no look: one product, the same bytes, the same hash.
 
-    Of all that have something in common each is tied to one alone, a released one where there is one: so released
-    photos are tied together without the help of new ones.
+    Of all that have something in common each is tied to one alone, a released one where there is one, and of new ones
+    each to a new one: so neither are tied together by the help of the others.
     """
-    everything = np.arange(len(photos))
-    order = np.argsort(~released, kind="stable")
-    ties = [Ties(everything, first_alike(photos[column].to_numpy(), order))
-            for column in ("product_id", "sha256", "phash")]
-    mirrored = pd.Series(order, index=photos["phash"].to_numpy()[order])
-    mirrored = mirrored[~mirrored.index.duplicated()].reindex(photos["phash_mirrored"])
+    ties = [alike(photos, np.argsort(~released, kind="stable"))]
+    return join([*ties, alike(photos, np.flatnonzero(~released))] if released.any() else ties)
+
+
+def alike(photos: pd.DataFrame, rows: Rows) -> Ties:
+    """Return the ties of some of the photos, each to the first in rows with which it has something in common."""
+    chosen = photos.iloc[rows]
+    ties = [Ties(rows, rows[first_alike(chosen[column].to_numpy())]) for column in ("product_id", "sha256", "phash")]
+    first_of_hash = pd.Series(rows, index=chosen["phash"].to_numpy())
+    mirrored = first_of_hash[~first_of_hash.index.duplicated()].reindex(chosen["phash_mirrored"])
     has_one = mirrored.notna().to_numpy()
-    return join([*ties, Ties(everything[has_one], mirrored[has_one].to_numpy().astype(np.intp))])
+    return join([*ties, Ties(rows[has_one], mirrored[has_one].to_numpy().astype(np.intp))])
+
+
+def torn(ties: Ties, sides: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return which photos are tied, through others as well, to released ones of two subsets."""
+    parts = components(ties, len(sides))
+    known = pd.DataFrame({"part": parts, "side": sides})[sides != ""]
+    sides_of_part = known.groupby("part")["side"].nunique()
+    return np.asarray(np.isin(parts, sides_of_part.index[sides_of_part > 1]))
 
 
 def bridges(ties: Ties, sides: NDArray[Any]) -> NDArray[np.bool_]:

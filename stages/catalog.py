@@ -40,28 +40,45 @@ def released_sides(photos: pd.DataFrame, released: pd.DataFrame) -> NDArray[Any]
 def look_alikes(photos: pd.DataFrame, thumbnails: Pixels, certain: Ties, sides: NDArray[Any],
                 chosen: CatalogParams) -> Iterator[Pair]:
     """Yield pairs of near-duplicates among photos that are not tied for certain, as numbers of rows."""
-    # One photo of each hash is compared: a placeholder picture on thousands of listings would make millions of pairs.
-    released = sides != ""
-    hashes = photos["phash"].to_numpy()
-    distinct = np.unique(groups.first_alike(hashes, np.argsort(~released, kind="stable")))
-    limits = chosen.near_duplicate_distance, chosen.near_duplicate_likeness
+    released, everything = sides != "", np.ones(len(photos), bool)
+    found = []
     forest = Forest(sides.tolist())
     # Released ones by themselves: what ties two of them must not go unseen because a new one does, too.
     seen = np.zeros(len(photos), bool)
-    for within in (released, np.ones(len(photos), bool)):
+    for within in (released, everything):
         forest.join_all(certain.among(within).pairs())
-        numbers = distinct[within[distinct]]
-        compared = Photos(numbers, photos["row"].to_numpy()[numbers],
-                          np.array([int(value, 16) for value in hashes[numbers]], np.uint64), seen[numbers])
-        if len(numbers):
-            yield from near_duplicates.find(thumbnails, compared, *limits, forest)
+        for pair in compare(photos, thumbnails, within, seen, forest, chosen):
+            found.append(pair)
+            yield pair
         seen = within
+    # Which new photos belong together is not to depend on what was found first where some are to be left out.
+    torn = ~released & groups.torn(groups.join([certain, ties_of(found)]), sides)
+    never_one = Forest([str(number) for number in range(len(photos))])
+    yield from compare(photos, thumbnails, torn, ~everything, never_one, chosen)
+
+
+def compare(photos: pd.DataFrame, thumbnails: Pixels, within: NDArray[np.bool_], seen: NDArray[np.bool_],
+            forest: Forest, chosen: CatalogParams) -> Iterator[Pair]:
+    """Yield pairs of near-duplicates within a part of the photos, but for pairs of which both are seen."""
+    # One photo of each hash is compared: a placeholder picture on thousands of listings would make millions of pairs.
+    rows = np.flatnonzero(within)
+    rows = rows[np.argsort(~seen[rows], kind="stable")]
+    numbers = np.sort(rows[np.unique(groups.first_alike(photos["phash"].to_numpy()[rows]))])
+    if len(numbers):
+        hashes = np.array([int(value, 16) for value in photos["phash"].to_numpy()[numbers]], np.uint64)
+        compared = Photos(numbers, photos["row"].to_numpy()[numbers], hashes, seen[numbers])
+        yield from near_duplicates.find(thumbnails, compared, chosen.near_duplicate_distance,
+                                        chosen.near_duplicate_likeness, forest)
+
+
+def ties_of(pairs: Iterable[Pair]) -> Ties:
+    near = np.array([pair[:2] for pair in pairs], np.intp).reshape(-1, 2)
+    return Ties(near[:, 0], near[:, 1])
 
 
 def group(photos: pd.DataFrame, certain: Ties, pairs: Iterable[Pair], sides: NDArray[Any]) -> pd.DataFrame:
     """Return the photos with columns group and reason, "bridges_release" for those that cannot be let in, else ""."""
-    near = np.array([pair[:2] for pair in pairs], np.intp).reshape(-1, 2)
-    ties = groups.join([certain, Ties(near[:, 0], near[:, 1])])
+    ties = groups.join([certain, ties_of(pairs)])
     left_out = groups.bridges(ties, sides)
     return photos.assign(group=groups.group(photos, ties.among(~left_out)),
                          reason=np.where(left_out, "bridges_release", ""))
@@ -107,6 +124,8 @@ def main(processed_csv: Path, thumbnails_h5: Path, labels_csv: Path, classes_csv
     photos = tables.read(processed_csv, tables.PROCESSED)
     known = tables.read(classes_csv, tables.CLASSES)
     parents = classes.parents_of(known) if chosen.rare == "merge" else {}
+    released_map = tables.read(released_label_map_csv, tables.LABEL_MAP)
+    classes.require_numbered(released_map)
     sides = released_sides(photos, tables.read(released_split_csv, tables.SPLIT))
     with layout.open_file(thumbnails_h5, layout.THUMBNAILS) as file:
         layout.require_photos(file, *(photos[name].to_numpy() for name in ("row", "product_id", "position")))
@@ -121,17 +140,17 @@ def main(processed_csv: Path, thumbnails_h5: Path, labels_csv: Path, classes_csv
         raise DataError(f"no photo is left ({tables.tally(rejects['reason'])}): see catalog.min_photos")
     assert len(photos) == len(kept) + len(rejects)
     assert set(rejects["reason"]) <= REASONS
-    label_map = classes.number_labels(set(kept["merged"]), tables.read(released_label_map_csv, tables.LABEL_MAP), known)
+    label_map = classes.number_labels(set(kept["merged"]), released_map, known)
     labels = dict(zip(label_map["catalog_id"], label_map["label"], strict=True))
-    changes = label_changes(decided)
+    changes, near = label_changes(decided), pair_table(photos, pairs)
     tables.write(catalog_csv, tables.CATALOG, kept.assign(catalog_id=kept["merged"],
                                                                     label=look_up(kept["merged"], labels)))
     tables.write(label_map_csv, tables.LABEL_MAP, label_map)
-    tables.write(near_duplicates_csv, tables.NEAR_DUPLICATES, pair_table(photos, pairs))
+    tables.write(near_duplicates_csv, tables.NEAR_DUPLICATES, near)
     tables.write(label_changes_csv, tables.LABEL_CHANGES, changes)
     tables.write(catalog_rejects_csv, tables.CATALOG_REJECTS, rejects)
     print(f"catalog: {len(photos)} photos, {len(kept)} in {kept['merged'].nunique()} classes and "
-          f"{kept['group'].nunique()} groups, {len(pairs)} near-duplicates, labels changed: "
+          f"{kept['group'].nunique()} groups, {len(near)} near-duplicates, labels changed: "
           f"{tables.tally(changes['change'])}; {len(rejects)} rejected ({tables.tally(rejects['reason'])})")
 
 

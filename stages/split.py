@@ -64,7 +64,7 @@ def choose_held_out(sizes: list[int], target: float, taken: int, spare: bool) ->
 
     The first ones, until the next would overshoot it by more than half. Groups larger than twice the target are passed
     over. At least one group is chosen, the smallest, when nothing is taken yet, so that every class is measured; with
-    `spare` one is left, so that every class is learnt.
+    `spare` the last one is left, so that every class is learnt.
 
     >>> choose_held_out([1] * 10, 2.0, 0, True), choose_held_out([90, 5, 5], 20.0, 0, True)
     ([0, 1], [1, 2])
@@ -85,7 +85,7 @@ def choose_held_out(sizes: list[int], target: float, taken: int, spare: bool) ->
     if total == 0:
         chosen = [min(range(len(sizes)), key=sizes.__getitem__)]
     if spare and len(chosen) == len(sizes):
-        chosen.remove(max(reversed(chosen), key=sizes.__getitem__))
+        chosen.pop()
     return chosen
 
 

@@ -15,7 +15,7 @@ import pytest
 from imageset import params, tables
 from imageset.errors import DataError, ImagesetError
 from tests.project import KEPT, ROOT, Project
-from tools import release
+from tools import release, versions
 
 AUTHOR = {"GIT_AUTHOR_NAME": "test", "GIT_AUTHOR_EMAIL": "test@localhost", "GIT_COMMITTER_NAME": "test",
           "GIT_COMMITTER_EMAIL": "test@localhost"}
@@ -108,7 +108,7 @@ def flip_bit(path: Path) -> None:
 @pytest.mark.parametrize("version", ["1.2.0", "v1.2", "v1.2.0.1", "v01.2.0", "v1.2.0-rc.1", "v1.2.0\n", "v1.2.\u0661"])
 def test_what_is_no_version_is_refused(version: str) -> None:
     with pytest.raises(ImagesetError, match="is no version"):
-        release.parse_version(version)
+        versions.parse_version(version)
 
 
 @pytest.mark.parametrize(("version", "tags", "fits"), [
@@ -117,10 +117,10 @@ def test_what_is_no_version_is_refused(version: str) -> None:
     ("v1.2.0", ["dataset@v1.2.0-rc.1", "other@v3.0.0", "v3.0.0", "dataset#prod"], True)])
 def test_versions_ascend(version: str, tags: list[str], fits: bool) -> None:
     if fits:
-        release.require_higher(version, tags)
+        versions.require_higher(version, tags)
     else:
         with pytest.raises(ImagesetError, match="does not come after"):
-            release.require_higher(version, tags)
+            versions.require_higher(version, tags)
 
 
 def test_a_photo_that_left_the_data_keeps_its_side() -> None:
@@ -142,7 +142,7 @@ def test_a_released_number_that_changed_is_refused() -> None:
 
 
 def test_the_dataset_is_the_artifact_that_dvc_yaml_names() -> None:
-    assert params.parse(ROOT / "dvc.yaml")["artifacts"][release.ARTIFACT]["path"] == release.DATASET
+    assert params.parse(ROOT / "dvc.yaml")["artifacts"][versions.ARTIFACT]["path"] == versions.DATASET
 
 
 # What is refused, and that nothing is touched then: a param committed without a run, an edit that is not, ...
@@ -185,7 +185,7 @@ def lose_data(project: Project) -> None:
 
 def damage_dataset(project: Project) -> None:
     project.succeed("dvc", "status")  # which notes size and time of the sound file
-    flip_bit(project.folder / release.DATASET)
+    flip_bit(project.folder / versions.DATASET)
 
 
 @pytest.mark.parametrize(("spoil", "message"), [
@@ -260,7 +260,7 @@ def test_the_printed_ways_get_the_dataset_in_an_empty_folder(released: tuple[Pro
     run_printed(tmp_path, project.environment, commands(said)[way])
 
     assert [path.name for path in tmp_path.iterdir()] == ["dataset.h5"]
-    assert (tmp_path / "dataset.h5").read_bytes() == (project.folder / release.DATASET).read_bytes()
+    assert (tmp_path / "dataset.h5").read_bytes() == (project.folder / versions.DATASET).read_bytes()
 
 
 def test_no_secret_is_said(released: tuple[Project, str, str]) -> None:
@@ -300,7 +300,7 @@ def test_a_release_without_anything_new_has_nothing_to_commit(
 
 
 def test_where_git_has_no_remote_no_push_is_printed() -> None:
-    said = release.instructions("v1.2.0", "md5", "/srv/my data", "main", False, True)
+    said = versions.instructions("v1.2.0", "md5", "/srv/my data", "main", False, True)
 
     assert "git push" not in said
     assert "Git has no remote named origin yet" in said
@@ -396,4 +396,4 @@ def test_what_a_killed_release_left_is_not_put_over_a_later_commit(copied: Proje
     ("ssh://git:word@host:22/data.git", "ssh://git@host:22/data.git"),
     ("git@github.com:team/data.git", "git@github.com:team/data.git"), ("../data.git", "../data.git")])
 def test_addresses_are_shown_without_credentials(url: str, shown: str) -> None:
-    assert release.without_credentials(url) == shown
+    assert versions.without_credentials(url) == shown

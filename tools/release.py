@@ -9,63 +9,26 @@ import argparse
 import hashlib
 import json
 import os
-import re
-import shlex
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import pandas as pd
 
 from imageset import files, settings, stage, tables
 from imageset.errors import DataError, ImagesetError
-from tools import reruns
+from tools import reruns, versions
+from tools.versions import DATASET, WRITTEN
 
-ARTIFACT = "dataset"  # of dvc.yaml's artifacts; DVC finds its versions by the tags that gto writes: dataset@v1.2.0
-DATASET = "data/dataset.h5"
 VALIDATION = Path("reports/validation.json")
 SPLIT, LABEL_MAP = Path("releases/split.csv"), Path("releases/label_map.csv")
 PARTIAL = SPLIT.parent / ".partial.tmp"
-WRITTEN = ("dvc.lock", "releases", "reports")  # by a release, or by the runs that come before it
-NUMBER = r"v(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)"
 LOST = {"deleted", "not in cache"}  # what `dvc status` says of data that only is not here
-
-Version = tuple[int, ...]
-
-
-# Versions, tables, what is said: pure.
-
-def parse_version(text: str) -> Version:
-    """Return the numbers of a version, v1.2.0. Raises ImagesetError for all else, such as v1.2, 1.2.0 or v1.02.0."""
-    match = re.fullmatch(NUMBER, text)
-    if match is None:
-        raise ImagesetError(f"{text!r} is no version: expected vMAJOR.MINOR.PATCH, such as v1.2.0")
-    return tuple(map(int, match.groups()))
-
-
-def released_versions(tags: Iterable[str]) -> list[Version]:
-    """Return the versions that tags name, lowest first; those taken back too, their numbers being used up.
-
-    >>> released_versions(["dataset@v1.10.0", "dataset@v1.9.0!#2", "dataset@v2.0.0-rc.1", "model@v3.0.0", "v4.0.0"])
-    [(1, 9, 0), (1, 10, 0)]
-    """
-    matches = (re.fullmatch(rf"{ARTIFACT}@{NUMBER}!?(#[0-9]+)?", tag) for tag in tags)
-    return sorted(tuple(map(int, match.groups()[:3])) for match in matches if match)
-
-
-def require_higher(version: str, tags: Iterable[str]) -> None:
-    """Raise ImagesetError for a version that is not above all released ones."""
-    highest = max(released_versions(tags), default=None)
-    if highest is not None and parse_version(version) <= highest:
-        last = "v" + ".".join(map(str, highest))
-        raise ImagesetError(f"{version} does not come after {last}, which tag {ARTIFACT}@{last} has released: choose a "
-                            f"higher one")
 
 
 def freeze_split(released: pd.DataFrame, current: pd.DataFrame) -> pd.DataFrame:
@@ -105,42 +68,6 @@ def require_up_to_date(status: dict[str, list[Any]]) -> None:
                         "reports/")
 
 
-def without_credentials(url: str) -> str:
-    """Return the address of a repository as others may see it.
-
-    >>> without_credentials("https://me:token@host/team/data.git"), without_credentials("ssh://git:word@host:22/data")
-    ('https://host/team/data.git', 'ssh://git@host:22/data')
-    >>> without_credentials("git@host:team/data.git"), without_credentials("/srv/data.git")
-    ('git@host:team/data.git', '/srv/data.git')
-    """
-    parts = urlsplit(url)
-    if not parts.netloc:
-        return url
-    user, _, host = parts.netloc.rpartition("@")
-    # The user of ssh is part of the address, that of https may be a token.
-    kept = user.partition(":")[0] + "@" if user and "ssh" in parts.scheme else ""
-    return urlunsplit((parts.scheme, kept + host, parts.path, "", ""))
-
-
-def instructions(version: str, md5: str, address: str, branch: str, has_origin: bool, to_commit: bool) -> str:
-    """Return what to type now, and what users of the release will type."""
-    tag = f"{ARTIFACT}@{version}"
-    # gto, and so `dvc artifacts get`, passes over tags that are not annotated. Atomic: no tag without its commit.
-    steps = [f'git add {" ".join(WRITTEN)}', f'git commit -m "Release {tag}"'] if to_commit else []
-    steps.append(f'git tag -a {tag} -m "Release {tag}"')
-    if has_origin:
-        steps.append(f"git push --atomic origin {shlex.quote(branch)} {tag}")
-    commands = " && \\\n    ".join(steps)
-    return (f"release: {DATASET} (md5 {md5}) is pushed, its sides and numbers are fixed. To make it {version}:\n\n"
-            f"    {commands}\n\n"
-            f"{'' if has_origin else 'Git has no remote named origin yet: add one, and push branch and tag. '}"
-            f"Who has dvc[s3] and the AWS_* variables of the bucket gets it in any folder, in one of two ways:\n\n"
-            f"    dvc get {shlex.quote(address)} {DATASET} --rev {tag}\n"
-            f"    dvc artifacts get {shlex.quote(address)} {ARTIFACT} --rev {version}\n")
-
-
-# The edge: git, dvc, the tree.
-
 def git(*arguments: str) -> str:
     """Run git and return what it said. Raises ImagesetError."""
     done = subprocess.run(["git", *arguments], capture_output=True, text=True)
@@ -170,13 +97,13 @@ def dvc(*arguments: str, stdout: int | None = None) -> str:
 
 def check_repository(version: str) -> str:
     """Return the branch. Raises ImagesetError for a version or a tree that cannot be released."""
-    parse_version(version)
+    versions.parse_version(version)
     if git("rev-parse", "--show-cdup").strip() or not Path("dvc.yaml").exists():
         raise ImagesetError("run it from the root of the project, which has to be the root of its git repository")
     branch = git("branch", "--show-current").strip()
     if not branch:
         raise ImagesetError("no branch is checked out: `git switch` to the one that is to have the release")
-    require_higher(version, git("tag", "--list").split())
+    versions.require_higher(version, git("tag", "--list").split())
     changed = [entry[3:] for entry in git("status", "--porcelain", "-z", "--no-renames", "-uall").split("\0")[:-1]]
     others = [path for path in changed if path.split("/")[0] not in WRITTEN]
     if others:
@@ -282,11 +209,11 @@ def release(version: str) -> str:
                             "a stage makes something else of releases/")
         dvc("push")
     has_origin = "origin" in git("remote").split()
-    address = without_credentials(git("remote", "get-url", "origin").strip()) if has_origin else "."
+    address = versions.without_credentials(git("remote", "get-url", "origin").strip()) if has_origin else "."
     if Path(address).exists():
         address = str(Path(address).resolve())
     to_commit = bool(git("status", "--porcelain", "--", *WRITTEN))
-    return instructions(version, md5, address, branch, has_origin, to_commit)
+    return versions.instructions(version, md5, address, branch, has_origin, to_commit)
 
 
 def main() -> None:
