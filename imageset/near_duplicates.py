@@ -68,7 +68,7 @@ def candidates(rows: Rows, thumbnails: Pixels, photos: Photos, distance: int) ->
     found = [np.empty((0, 2), np.intp)]
     for queries, others in hamming.near(asked.reshape(-1), photos.hashes, distance):
         pairs = np.column_stack([rows[queries // len(VIEWS)], others])
-        found.append(pairs[(pairs[:, 0] != pairs[:, 1]) & ~photos.seen[pairs].all(axis=1)])
+        found.append(np.sort(pairs[(pairs[:, 0] != pairs[:, 1]) & ~photos.seen[pairs].all(axis=1)], axis=1))
     return np.unique(np.concatenate(found), axis=0)
 
 
@@ -78,10 +78,15 @@ def blocks(rows: Rows) -> Iterator[Rows]:
 
 
 def compare(thumbnails: Pixels, left: Rows, right: Rows) -> NDArray[np.float64]:
-    """Return by how much each two photos' details agree, when the left one is cropped and mirrored to fit."""
+    """Return by how much each two photos' details agree, when one of them is cropped and mirrored to fit the other."""
     images, others = (thumbnails[rows][..., 0] for rows in (left, right))
-    closest = views.nearest(views.frequencies(images), views.frequencies(others)[:, 0])
-    boxes = np.array([VIEWS[view][:4] for view in closest.tolist()])
-    mirrored = np.array([VIEWS[view].mirrored for view in closest.tolist()])
-    turned = np.where(mirrored[:, np.newaxis, np.newaxis], others[:, :, ::-1], others)
-    return alignment.likeness(images.astype(np.float64), turned.astype(np.float64), boxes)
+    seen, met = views.frequencies(images), views.frequencies(others)
+    (view, alike), (other_view, other_alike) = views.nearest(seen, met[:, 0]), views.nearest(met, seen[:, 0])
+    # The copy, cropped once more, may have the hash of its photo: it is the photo that has to be cropped.
+    swapped = other_alike > alike
+    turn = swapped[:, np.newaxis, np.newaxis]
+    images, others = np.where(turn, others, images), np.where(turn, images, others)
+    chosen = [VIEWS[number] for number in np.where(swapped, other_view, view).tolist()]
+    boxes, mirrored = np.array([one[:4] for one in chosen]), np.array([one.mirrored for one in chosen])
+    others = np.where(mirrored[:, np.newaxis, np.newaxis], others[:, :, ::-1], others)
+    return alignment.likeness(images.astype(np.float64), others.astype(np.float64), boxes)

@@ -1,5 +1,8 @@
 """Rows of the dataset -> their pixels; what the worker processes of stage build do."""
 
+import math
+import os
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -25,16 +28,29 @@ class Rows(NamedTuple):
     def total(self) -> int:
         return len(self.ids)
 
+    def tuples(self) -> Iterator[tuple[int, int, int, int, int]]:
+        """Yield the rows one by one, as Python's numbers."""
+        return zip(self.ids.tolist(), self.positions.tolist(), self.copies.tolist(), self.labels.tolist(),
+                   self.sources.tolist(), strict=True)
+
     def take(self, which: slice | NDArray[np.intp]) -> "Rows":
         return Rows(self.ids[which], self.positions[which], self.copies[which], self.labels[which],
                     self.sources[which])
 
 
 class Source(NamedTuple):
-    """What processed.h5 holds: the photos' pixels, uint8 (N, S, S, C), and the colour behind the garments."""
+    """processed.h5: where its photos lie, the shape of each, uint8 (S, S, C), and the colour behind the garments."""
 
-    images: Pixels
+    descriptor: int
+    offset: int
+    shape: tuple[int, ...]
     fill: tuple[int, int, int]
+
+    def photo(self, row: int) -> Pixels:
+        # Read, not mapped: a fault in mapped memory reads what lies around, too, and of a file larger than memory rows
+        # in a mixed order would have all of it read many times over.
+        size = math.prod(self.shape)
+        return np.frombuffer(os.pread(self.descriptor, size, self.offset + row * size), np.uint8).reshape(self.shape)
 
 
 class Recipe(NamedTuple):
@@ -47,14 +63,13 @@ class Recipe(NamedTuple):
 def render(batches: list[Rows], recipe: Recipe) -> list[Pixels]:
     """Return the pixels of batches of rows, each uint8 (N, S, S, C); runs in a worker process."""
     source = open_source(recipe.processed_h5)
-    return [np.stack([augment(source.images[row], product_id, position, copy, recipe.augment, source.fill)
-                      for product_id, position, copy, row in zip(rows.ids.tolist(), rows.positions.tolist(),
-                                                                 rows.copies.tolist(), rows.sources, strict=True)])
-            for rows in batches]
+    return [np.stack([augment(source.photo(row), product_id, position, copy, recipe.augment, source.fill)
+                      for product_id, position, copy, _, row in rows.tuples()]) for rows in batches]
 
 
 @lru_cache(maxsize=1)
 def open_source(path: Path) -> Source:
     with layout.open_file(path, layout.PROCESSED) as file:
         red, green, blue = file.attrs["fill"].tolist()
-        return Source(layout.mapped(file, "images"), (red, green, blue))
+        images = file["images"]
+        return Source(os.open(path, os.O_RDONLY), images.id.get_offset(), images.shape[1:], (red, green, blue))

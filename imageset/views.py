@@ -69,11 +69,12 @@ def hashes(found: NDArray[np.float64]) -> Hashes:
     return np.packbits(bits, axis=-1).view(">u8")[..., 0].astype(np.uint64)
 
 
-def nearest(found: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.intp]:
+def nearest(found: NDArray[np.float64], others: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Return, for each of N pairs, which view of the one, (N, VIEWS, 8, 8), looks most like the other, (N, 8, 8).
 
-    By the cosine between their frequencies, but for the lowest, which is brightness.
+    And how much: the cosine between their frequencies, but for the lowest, which is brightness.
     """
-    seen, other = found.reshape(*found.shape[:2], -1)[..., 1:], others.reshape(len(others), -1)[:, 1:]
-    lengths = np.sqrt((seen * seen).sum(-1))
-    return np.asarray(((seen * other[:, np.newaxis]).sum(-1) / np.maximum(lengths, 1)).argmax(1))
+    seen, other = found.reshape(*found.shape[:2], -1)[..., 1:], others.reshape(len(others), 1, -1)[..., 1:]
+    lengths = np.sqrt((seen * seen).sum(-1) * (other * other).sum(-1))
+    cosines = np.round((seen * other).sum(-1) / np.maximum(lengths, 1), 9)
+    return cosines.argmax(1), cosines.max(1)

@@ -20,7 +20,9 @@ from imageset.layout import Pixels
 from imageset.moments import Moments
 from imageset.params import Section
 from imageset.processes import Processes
-from imageset.render import Recipe, Rows, open_source, render
+from imageset.render import Recipe, Rows, render
+
+BATCH_BYTES = 1 << 20  # of pixels, made and handed over at a time
 
 
 class BuildParams(Section):
@@ -80,13 +82,12 @@ def write_images(images: h5py.Dataset, batched: Iterator[Rows], rendered: Iterat
     assert start == len(images)
 
 
-def write_dataset(path: Path, subsets: dict[str, Rows], label_map: pd.DataFrame, recipe: Recipe,
-                  compression: layout.Compression, attributes: dict[str, Any]) -> None:
+def write_dataset(path: Path, subsets: dict[str, Rows], label_map: pd.DataFrame, image_shape: tuple[int, ...],
+                  recipe: Recipe, compression: layout.Compression, attributes: dict[str, Any]) -> None:
     """Write the dataset file, atomically."""
-    image_shape = open_source(recipe.processed_h5).images.shape[1:]
     rows = sum(subset_rows.total for subset_rows in subsets.values())
     files.require_space(path, rows * math.prod(image_shape))
-    batch_rows = layout.block_rows(math.prod(image_shape))
+    batch_rows = max(1, BATCH_BYTES // math.prod(image_shape))
     work = chain.from_iterable(batches(subset_rows, batch_rows) for subset_rows in subsets.values())
     moments = {subset: Moments(image_shape[-1]) for subset in subsets}
     with (Processes(settings.workers(), import_main=False) as engine, files.atomic(path) as temporary,
@@ -113,6 +114,7 @@ def main(processed_h5: Path, catalog_csv: Path, label_map_csv: Path, split_csv: 
     if not len(photos) == len(catalog) == len(split):
         raise DataError(f"{split_csv} and {catalog_csv} do not name the same photos: run `dvc repro`")
     with layout.open_file(processed_h5, layout.PROCESSED) as file:
+        image_shape = file["images"].shape[1:]
         layout.require_photos(file, *(photos[name].to_numpy() for name in ("row", "product_id", "position")))
     subsets = {subset: arrange(chosen_photos, copies(subset, chosen_photos["label"], chosen_augment), chosen.seed)
                for subset in layout.SUBSETS
@@ -122,7 +124,7 @@ def main(processed_h5: Path, catalog_csv: Path, label_map_csv: Path, split_csv: 
     sections = json.dumps({"augment": chosen_augment.model_dump(), "build": chosen.model_dump()}, sort_keys=True)
     recipe = Recipe(processed_h5, chosen_augment)
     label_map = tables.read(label_map_csv, tables.LABEL_MAP).sort_values("label")
-    write_dataset(dataset_h5, subsets, label_map, recipe, chosen.compression, {"params": sections})
+    write_dataset(dataset_h5, subsets, label_map, image_shape, recipe, chosen.compression, {"params": sections})
     counts = ", ".join(f"{rows.total} {subset}" for subset, rows in subsets.items())
     print(f"build: {counts} rows, {dataset_h5.stat().st_size / 1e6:,.1f} MB")
 
