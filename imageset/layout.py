@@ -12,7 +12,7 @@ depend on content alone: the library version is pinned, no times are tracked, na
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -120,6 +120,11 @@ def mapped(file: h5py.File, name: str) -> Pixels:
     if offset is None or 0 in dataset.shape:
         return np.asarray(dataset[...])
     return np.memmap(file.filename, dtype=dataset.dtype, mode="r", offset=offset, shape=dataset.shape)
+
+
+def pick(images: h5py.Dataset, rows: Iterable[int]) -> Pixels:
+    """Return a few images, in the order named, compressed or not."""
+    return np.stack([images[row] for row in rows])
 
 
 def block_rows(row_bytes: int) -> int:

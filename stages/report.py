@@ -14,7 +14,6 @@ from pydantic import Field
 
 from imageset import files, layout, params, pictures, stage, tables
 from imageset.errors import DataError
-from imageset.layout import Pixels
 from imageset.params import Section
 
 COLUMNS = 10
@@ -122,7 +121,7 @@ def samples(file: h5py.File, wanted: int) -> bytes:
     """Return samples.png: photos as they are, with name, label and catalog id over each."""
     plain = np.flatnonzero(file["train_copies"][:] == 0)
     rows = plain[sample_rows(file["train_labels"][:][plain], wanted)]
-    images, labels = layout.mapped(file, "train_images")[rows], file["train_labels"][:][rows]
+    images, labels = layout.pick(file["train_images"], rows), file["train_labels"][:][rows]
     names, pairs = file["class_names"].asstr()[:], file["label_map"][:]
     captions = [f"{names[label]}\nlabel {label}, catalog {pairs[label].decode().partition(',')[2]}" for label in labels]
     return pictures.sheet(list(images), captions, COLUMNS)
@@ -139,7 +138,7 @@ def augmented(file: h5py.File) -> bytes:
     photos = photos.sort_values(["place", "copy"])
     captions = [f"{product_id}\n{'the photo' if not copy else f'copy {copy}'}"
                 for product_id, copy in zip(photos["id"], photos["copy"], strict=True)]
-    images: Pixels = layout.mapped(file, "train_images")[photos["row"].to_numpy()]
+    images = layout.pick(file["train_images"], photos["row"])
     return pictures.sheet(list(images), captions, columns)
 
 

@@ -186,3 +186,12 @@ def test_blocks_cover_every_row_once(rows: int, sizes: list[int], monkeypatch: p
 
     assert [len(range(rows)[block]) for block in slices] == sizes
     assert [row for block in slices for row in range(rows)[block]] == list(range(rows))
+
+
+@pytest.mark.parametrize("compression", ["none", "lzf", "gzip"])
+def test_images_are_picked_in_any_order_from_any_storage(tmp_path: Path, compression: layout.Compression) -> None:
+    values = np.random.default_rng(2).integers(0, 256, (5, 8, 8, 1), np.uint8)
+    with layout.create(tmp_path / "file.h5", layout.DATASET) as file:
+        layout.add_images(file, "images", values.shape, compression)[...] = values
+
+        assert (layout.pick(file["images"], [4, 0, 4]) == values[[4, 0, 4]]).all()
