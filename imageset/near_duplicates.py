@@ -43,6 +43,8 @@ class Pair(NamedTuple):
 def find(thumbnails: Pixels, photos: Photos, distance: int, likeness: float, forest: Forest) -> Iterator[Pair]:
     """Yield near-duplicates among photos, as many pairs as it takes to tie all that belong together.
 
+    Which pairs these are depends on the order of the search, what they tie together does not.
+
     thumbnails: uint8 (M, 64, 64, 1); distance: of bits between a view's hash and another photo's, for a candidate;
     likeness: from which on a candidate is a near-duplicate; forest: what is tied already, and it grows.
     """

@@ -9,7 +9,7 @@ import yaml
 
 from imageset import models
 from sandbox.__main__ import SOURCE_STAGES
-from stages import ingest, preprocess
+from stages import catalog, ingest, preprocess
 from tests.project import ROOT
 
 README = (ROOT / "README.md").read_text()
@@ -93,6 +93,12 @@ def test_the_readme_says_of_every_reason_of_preprocess_what_it_means() -> None:
     rows = re.findall(r"^\| (`[a-z_`, ]+`) \|[^|]+\|$", section("From photos to pixels"), re.MULTILINE)
 
     assert sorted(re.findall("[a-z_]+", " ".join(rows))) == sorted(preprocess.REASONS)
+
+
+def test_the_readme_says_of_every_reason_of_catalog_what_it_means() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|[^|]+\|$", section("Why the test set can be trusted"), re.MULTILINE)
+
+    assert sorted(rows) == sorted(catalog.REASONS)
 
 
 def test_the_readme_has_every_network_with_its_licence_and_side() -> None:
