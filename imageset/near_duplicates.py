@@ -49,34 +49,39 @@ def find(thumbnails: Pixels, photos: Photos, distance: int, likeness: float, for
     likeness: from which on a candidate is a near-duplicate; forest: what is tied already, and it grows.
     """
     step = max(1, HASHES_AT_ONCE // len(VIEWS))
-    with progress.bar(None, "near-duplicates", len(photos.numbers)) as bar:
-        for start in range(0, len(photos.numbers), step):
-            pairs = candidates(np.arange(start, min(start + step, len(photos.numbers))), thumbnails, photos, distance)
-            for block in np.array_split(pairs, -(-len(pairs) // PAIRS_AT_ONCE) or 1):
-                numbers = photos.numbers[block].tolist()
-                apart = block[[forest.apart(left, right) for left, right in numbers]]
-                agreed = compare(thumbnails, *photos.places[apart].T) if len(apart) else np.empty(0)
-                for (left, right), value in zip(photos.numbers[apart].tolist(), agreed.tolist(), strict=True):
-                    if value >= likeness and forest.apart(left, right):
-                        forest.join(left, right)
-                        yield Pair(left, right, value)
-            bar.update(min(step, len(photos.numbers) - start))
+    for start in range(0, len(photos.numbers), step):
+        pairs = candidates(np.arange(start, min(start + step, len(photos.numbers))), thumbnails, photos, distance)
+        if not len(pairs):
+            continue
+        with progress.bar(None, "near-duplicates: second look", len(pairs), unit="pair") as bar:
+            for block in np.split(pairs, range(PAIRS_AT_ONCE, len(pairs), PAIRS_AT_ONCE)):
+                yield from look(block, thumbnails, photos, likeness, forest)
+                bar.update(len(block))
+
+
+def look(pairs: NDArray[np.intp], thumbnails: Pixels, photos: Photos, likeness: float, forest: Forest,
+         ) -> Iterator[Pair]:
+    """Yield those of the pairs (P, 2) that are near-duplicates and not tied yet."""
+    apart = pairs[[forest.apart(left, right) for left, right in photos.numbers[pairs].tolist()]]
+    agreed = compare(thumbnails, *photos.places[apart].T) if len(apart) else np.empty(0)
+    for (left, right), value in zip(photos.numbers[apart].tolist(), agreed.tolist(), strict=True):
+        if value >= likeness and forest.apart(left, right):
+            forest.join(left, right)
+            yield Pair(left, right, value)
 
 
 def candidates(rows: Rows, thumbnails: Pixels, photos: Photos, distance: int) -> NDArray[np.intp]:
     """Return pairs (P, 2), sorted: of each photo in rows with others whose hash one of its views nearly has."""
-    asked = np.concatenate([views.hashes(views.frequencies(thumbnails[photos.places[block]][..., 0]))
-                            for block in blocks(rows)])
+    with progress.bar(None, "near-duplicates: hashes", len(rows)) as bar:
+        asked = []
+        for block in np.split(rows, range(PHOTOS_AT_ONCE, len(rows), PHOTOS_AT_ONCE)):
+            asked.append(views.hashes(views.frequencies(thumbnails[photos.places[block]][..., 0])))
+            bar.update(len(block))
     found = [np.empty((0, 2), np.intp)]
-    for queries, others in hamming.near(asked.reshape(-1), photos.hashes, distance):
+    for queries, others in hamming.near(np.concatenate(asked).reshape(-1), photos.hashes, distance):
         pairs = np.column_stack([rows[queries // len(VIEWS)], others])
         found.append(np.sort(pairs[(pairs[:, 0] != pairs[:, 1]) & ~photos.seen[pairs].all(axis=1)], axis=1))
     return np.unique(np.concatenate(found), axis=0)
-
-
-def blocks(rows: Rows) -> Iterator[Rows]:
-    for start in range(0, len(rows), PHOTOS_AT_ONCE):
-        yield rows[start:start + PHOTOS_AT_ONCE]
 
 
 def compare(thumbnails: Pixels, left: Rows, right: Rows) -> NDArray[np.float64]:

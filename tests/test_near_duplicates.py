@@ -247,7 +247,7 @@ def test_flat_photos_are_no_near_duplicates() -> None:
 def test_what_was_asked_is_said(originals: Photos, capsys: pytest.CaptureFixture[str]) -> None:
     find(originals)
 
-    assert f"near-duplicates: {len(GARMENTS)} of {len(GARMENTS)}" in capsys.readouterr().err
+    assert f"near-duplicates: hashes: {len(GARMENTS)} of {len(GARMENTS)}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("distance", [0, 16])
