@@ -26,7 +26,7 @@ from imageset.prepare import Made, Prepared, Recipe
 from imageset.views import VIEWS, Hashes
 from sandbox import draw
 from sandbox.garments import GARMENTS
-from stages.catalog import CatalogParams
+from stages.duplicates import DuplicatesParams
 from tests import planted
 
 MAX_PIXELS = 50_000_000
@@ -159,9 +159,9 @@ def among_originals(photos: Photos, joined: Joined) -> Joined:
     return Joined(joined.pairs[inside], joined.likeness[inside] if len(joined.likeness) else joined.likeness)
 
 
-def report(photos: Photos, chosen: CatalogParams) -> Joined:
+def report(photos: Photos, chosen: DuplicatesParams) -> Joined:
     """Print how well each way finds the copies, and return ours, the candidates with their likeness."""
-    distance, least = chosen.near_duplicate_distance, chosen.near_duplicate_likeness
+    distance, least = chosen.distance, chosen.likeness
     candidates = by_views(photos, distance)
     ways = {f"hash and mirrored hash, {distance} bits": by_hash(photos, distance),
             f"the same, {WIDER} bits": by_hash(photos, WIDER),
@@ -212,23 +212,23 @@ def name_pairs(photos: Photos, candidates: Joined, paths: Sequence[Path], least:
         files.write_bytes(sheet, pictures.sheet(images, captions, 6))
 
 
-def hard_negatives(count: int, chosen: CatalogParams) -> None:
+def hard_negatives(count: int, chosen: DuplicatesParams) -> None:
     """Print how many drawn photos of one garment are joined: all have its outline, and no two are of one garment."""
     def lines() -> Iterator[tuple[str, ...]]:
         for garment in DRAWN:
             prepared = [planted.prepared(planted.encode(draw.draw(garment, seed)))
                         for seed in progress.bar(range(count), f"draw {garment}", count)]
             photos = gather(prepared, range(count), [0] * count)
-            candidates = by_views(photos, chosen.near_duplicate_distance)
-            joined = ours(photos, candidates, chosen.near_duplicate_likeness)
+            candidates = by_views(photos, chosen.distance)
+            joined = ours(photos, candidates, chosen.likeness)
             likeness = candidates.likeness
             yield (garment, f"{count:,}", f"{count * (count - 1) // 2:,}",
-                   *(f"{len(by_hash(photos, bits).pairs):,}" for bits in (chosen.near_duplicate_distance, WIDER)),
+                   *(f"{len(by_hash(photos, bits).pairs):,}" for bits in (chosen.distance, WIDER)),
                    f"{len(candidates.pairs):,}", f"{len(joined.pairs):,}",
                    *(f"{np.count_nonzero(likeness >= least):,}" for least in THRESHOLDS),
                    f"{likeness.max(initial=-1):.3f}")
 
-    table(("drawn", "photos", "pairs", f"hashes, {chosen.near_duplicate_distance} bits", f"hashes, {WIDER} bits",
+    table(("drawn", "photos", "pairs", f"hashes, {chosen.distance} bits", f"hashes, {WIDER} bits",
            "candidates", "ours", *(f"likeness {least} and more" for least in THRESHOLDS), "greatest likeness"), lines())
 
 
@@ -317,23 +317,23 @@ def parse() -> argparse.Namespace:
 
 
 def main() -> None:
-    chosen, catalog = parse(), load("catalog", CatalogParams)
+    chosen, shipped = parse(), load("duplicates", DuplicatesParams)
     paths = sorted(chosen.folder.glob("*/*.jp*g"), key=lambda path: keys.rank(*path.name.encode()))[:chosen.photos]
     bodies = [path.read_bytes() for path in paths] or [drawn_photo(number) for number in range(chosen.photos)]
     circumstances(chosen, f"{len(bodies)} {origin(chosen.folder)}", "numpy", "pillow", "imagehash")
     if chosen.million is not None:
         grow(gather([planted.prepared(body) for body in bodies], range(len(bodies)), [0] * len(bodies)),
-             chosen.million or SIZES, catalog.near_duplicate_distance)
+             chosen.million or SIZES, shipped.distance)
         return
     photos = with_copies(bodies, planted.prepared)
-    candidates = report(photos, catalog)
+    candidates = report(photos, shipped)
     if paths:
-        name_pairs(photos, candidates, paths, catalog.near_duplicate_likeness, chosen.sheet)
+        name_pairs(photos, candidates, paths, shipped.likeness, chosen.sheet)
     if chosen.drawn:
-        hard_negatives(chosen.drawn, catalog)
+        hard_negatives(chosen.drawn, shipped)
     if chosen.masked:
         print(f"Without their backgrounds, {min(chosen.masked, len(bodies))} photos:\n")
-        report(with_copies(bodies[:chosen.masked], partial(masked, weights=chosen.weights)), catalog)
+        report(with_copies(bodies[:chosen.masked], partial(masked, weights=chosen.weights)), shipped)
 
 
 if __name__ == "__main__":

@@ -121,7 +121,7 @@ def pixels_in_one_subset(plain: Rows, hashes: NDArray[np.uint64]) -> Check:
     return check("pixels_in_one_subset", len(hashes), wrong,
                  lambda row: f"{plain.describe(row)} with the pixels of {plain.describe(other[row])}",
                  "blank images: raise preprocess.min_foreground or change preprocess.fill; "
-                 "others: raise catalog.near_duplicate_distance or lower catalog.near_duplicate_likeness")
+                 "others: raise duplicates.distance or lower duplicates.likeness")
 
 
 def augmented_as_photos(photos: Photos) -> Check:

@@ -54,7 +54,7 @@ def released_sides(catalog: pd.DataFrame, released: pd.DataFrame) -> dict[int, s
                   .head(PHOTOS_TO_NAME).itertuples(index=False)]
         raise DataError(f"{len(torn)} photos that were released on two sides are near-duplicates now: "
                         f"{', '.join(photos)}{', ...' if len(torn) > PHOTOS_TO_NAME else ''}; data/near_duplicates.csv "
-                        "has the pairs: take back the change of section catalog, or release a new major version "
+                        "has the pairs: take back the change of section duplicates, or release a new major version "
                         "without these rows of releases/split.csv")
     return {int(number): subsets[0] for number, subsets in sides.items()}
 

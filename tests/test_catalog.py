@@ -1,4 +1,4 @@
-"""The stage, from files to files: every photo ends with a class and a group or with a reason, and no side leaks."""
+"""Stages duplicates and catalog, from files to files: every photo ends with a class and a group or with a reason."""
 
 import re
 from collections.abc import Callable
@@ -18,23 +18,24 @@ from imageset import groups, layout, near_duplicates, pixels, tables
 from imageset.errors import DataError, ParamsError
 from sandbox import draw
 from sandbox.garments import GARMENTS
-from stages import catalog, split
-from stages.catalog import CatalogParams
+from stages import catalog, duplicates, split
+from stages.duplicates import DuplicatesParams
 from stages.split import SplitParams
 from tests.conftest import run_stage
 from tools import release
 
 FIRST, LAST = "2026-01-01T00:00:00+00:00", "2026-02-01T00:00:00+00:00"
 LARGE = 2**53 + 1  # a float would make 2**53 of it
-INPUTS = ("data/processed.csv", "data/thumbnails.h5", "data/labels.csv", "data/classes.csv", "releases/split.csv",
-          "releases/label_map.csv")
-OUTPUTS = {"catalog": tables.CATALOG, "label_map": tables.LABEL_MAP, "near_duplicates": tables.NEAR_DUPLICATES,
-           "label_changes": tables.LABEL_CHANGES, "catalog_rejects": tables.CATALOG_REJECTS}
+SEARCH = ("data/processed.csv", "data/thumbnails.h5", "releases/split.csv", "data/groups.csv",
+          "data/near_duplicates.csv")
+INPUTS = ("data/groups.csv", "data/labels.csv", "data/classes.csv", "releases/label_map.csv")
+OUTPUTS = {"catalog": tables.CATALOG, "label_map": tables.LABEL_MAP, "label_changes": tables.LABEL_CHANGES,
+           "catalog_rejects": tables.CATALOG_REJECTS}
+FOUND = {"near_duplicates": tables.NEAR_DUPLICATES} | OUTPUTS
 LOOKS = 18  # on a circle: those at most LIKE apart are near-duplicates, all others are not
 LIKE = 2
 # Whatever params.yaml says of real photos: between the likeness of two looks LIKE apart and of two one step further.
-CHOSEN = CatalogParams(near_duplicate_distance=6, near_duplicate_likeness=0.53, label_conflict="latest",
-                       min_photos=1, rare="drop")
+CHOSEN = DuplicatesParams(distance=6, likeness=0.53)
 
 Edit = Callable[[str, str], None]
 Key = tuple[int, int]
@@ -42,11 +43,11 @@ LabelRow = tuple[Any, Any, str]
 
 
 class Found(NamedTuple):
-    """The stage's five tables."""
+    """What both stages say of photos."""
 
+    near: pd.DataFrame
     catalog: pd.DataFrame
     label_map: pd.DataFrame
-    near: pd.DataFrame
     changes: pd.DataFrame
     rejects: pd.DataFrame
 
@@ -144,9 +145,10 @@ def lay_release(project: Path, sides: dict[Key, str]) -> None:
 
 
 def run(project: Path) -> Found:
-    """Run the stage and return its tables, which hold every photo once."""
+    """Run the stages and return their tables, which hold every photo once."""
+    duplicates.main(*(project / name for name in SEARCH))
     catalog.main(*(project / name for name in INPUTS), *(project / f"data/{name}.csv" for name in OUTPUTS))
-    found = Found(*(tables.read(project / f"data/{name}.csv", table) for name, table in OUTPUTS.items()))
+    found = Found(*(tables.read(project / f"data/{name}.csv", table) for name, table in FOUND.items()))
     processed = tables.read(project / "data/processed.csv", tables.PROCESSED)
 
     assert sorted([*found.groups, *found.reasons]) == rows(processed[["product_id", "position"]])
@@ -172,14 +174,13 @@ def of_one_class(project: Path, photos: dict[Key, Image.Image], sha256: dict[Key
 
 
 def written(project: Path) -> dict[str, bytes]:
-    return {name: (project / f"data/{name}.csv").read_bytes() for name in OUTPUTS}
+    return {name: (project / f"data/{name}.csv").read_bytes() for name in FOUND}
 
 
 @pytest.fixture
 def as_looks_are_like(in_project: Path) -> None:
     path = in_project / "params.yaml"
-    chosen = f"near_duplicate_likeness: {CHOSEN.near_duplicate_likeness}"
-    path.write_text(re.sub(r"near_duplicate_likeness: \S+", chosen, path.read_text()))
+    path.write_text(re.sub(r"likeness: \S+", f"likeness: {CHOSEN.likeness}", path.read_text()))
 
 
 @pytest.fixture
@@ -218,7 +219,7 @@ def test_the_looks_of_these_tests_are_as_like_as_they_say() -> None:
     pairs = [(one, (one + step) % LOOKS) for one in range(LOOKS) for step in range(LIKE + 2)]
     likeness = near_duplicates.compare(thumbnails, *np.array(pairs).T)
 
-    assert [value >= CHOSEN.near_duplicate_likeness for value in likeness] == [look_alike(*pair) for pair in pairs]
+    assert [value >= CHOSEN.likeness for value in likeness] == [look_alike(*pair) for pair in pairs]
     assert len({hashes(look(number).tobytes()) for number in range(LOOKS)}) == LOOKS
 
 
@@ -229,13 +230,13 @@ def test_near_duplicates_are_listed_with_their_likeness_and_what_is_known_is_not
     (pair,) = rows(found.near)
 
     assert pair[:4] == (2, 0, 9, 1)
-    assert CHOSEN.near_duplicate_likeness < float(pair[4]) < 1
+    assert CHOSEN.likeness < float(pair[4]) < 1
     assert found.groups == {(9, 1): 2, (2, 0): 2, (3, 0): 3, (4, 0): 3, (5, 0): 5}
 
 
 @pytest.mark.usefixtures("one_is_enough")
 def test_at_distance_0_equal_hashes_alone_are_one_group(in_project: Path, edit_params: Edit) -> None:
-    edit_params("near_duplicate_distance: 6", "near_duplicate_distance: 0")
+    edit_params("  distance: 6", "  distance: 0")
     found = of_one_class(in_project, {(1, 0): look(0), (2, 0): look(2), (3, 0): look(0)})
 
     assert found.groups == {(1, 0): 1, (2, 0): 2, (3, 0): 1}
@@ -333,12 +334,12 @@ def test_parents_in_a_circle_are_one_line_with_merge_and_harmless_with_drop(in_p
 # Errors.
 
 def failure(project: Path) -> str:
-    """Return what the stage says as it fails, leaving no output behind."""
-    before = sorted((project / "data").iterdir())
+    """Return what the stage that fails says, leaving no output behind."""
+    before = {*(project / "data").iterdir(), *(project / name for name in SEARCH[3:])}
     with pytest.raises(DataError) as caught:
         run(project)
 
-    assert sorted((project / "data").iterdir()) == before
+    assert {*(project / "data").iterdir()} <= before
     return str(caught.value)
 
 
@@ -385,15 +386,15 @@ def test_a_file_that_holds_no_thumbnails_is_refused(in_project: Path) -> None:
 
 
 @pytest.mark.usefixtures("as_looks_are_like")
-@pytest.mark.parametrize("change", [("near_duplicate_distance: 6", "near_duplicate_distance: 17"),
-                                    ("near_duplicate_likeness: 0.53", "near_duplicate_likeness: 1.5"),
+@pytest.mark.parametrize("change", [("  distance: 6", "  distance: 17"), ("  likeness: 0.53", "  likeness: 1.5"),
                                     ("label_conflict: latest", "label_conflict: newest"),
                                     ("min_photos: 5", "min_photos: 0"), ("rare: drop", "rare: keep")])
 def test_params_out_of_their_range_are_refused_by_name(in_project: Path, edit_params: Edit,
                                                        change: tuple[str, str]) -> None:
+    lay_photos(in_project, {(1, 0): look(0)})
     edit_params(*change)
 
-    with pytest.raises(ParamsError, match=f"catalog.{change[0].partition(':')[0]}"):
+    with pytest.raises(ParamsError, match=rf"(duplicates|catalog)\.{change[0].partition(':')[0].strip()}"):
         run(in_project)
 
 
@@ -416,8 +417,8 @@ def test_run_twice_or_with_labels_in_another_order_the_bytes_are_the_same(in_pro
     for name, content in bytes_of[0].items():
         assert content.count(b"\n") > 1, name
         assert b"\r" not in content
-        tables.write(in_project / "again.csv", OUTPUTS[name], tables.read(in_project / f"data/{name}.csv",
-                                                                          OUTPUTS[name]))
+        tables.write(in_project / "again.csv", FOUND[name], tables.read(in_project / f"data/{name}.csv",
+                                                                        FOUND[name]))
         assert (in_project / "again.csv").read_bytes() == content, "not canonical"
 
 
@@ -474,8 +475,8 @@ def test_what_is_said_at_the_end_is_what_stands_in_the_tables(in_project: Path,
 
     assert len(found.near) == 2
     assert capsys.readouterr().out == (
-        "catalog: 3 photos, 2 in 1 classes and 2 groups, 2 near-duplicates, labels changed: none; "
-        "1 rejected (1 bridges_release)\n")
+        "duplicates: 3 photos, 2 groups, 2 near-duplicates, 1 photos of both sides of the release\n"
+        "catalog: 3 photos, 2 in 1 classes and 2 groups, labels changed: none; 1 rejected (1 bridges_release)\n")
 
 
 @pytest.mark.usefixtures("one_is_enough")
@@ -509,11 +510,11 @@ def grouped(looks: dict[Key, int], released: pd.DataFrame) -> pd.DataFrame:
     images = [look(looks[key]) for key in keys]
     rows_of = [(*key, row, str(key), *hashes(images[row].tobytes())) for row, key in enumerate(keys)]
     photos = tables.frame(tables.PROCESSED, rows_of)
-    sides = catalog.released_sides(photos, released)
+    sides = duplicates.released_sides(photos, released)
     certain = groups.certain_ties(photos, sides != "")
     thumbnails = np.stack([np.asarray(image)[..., np.newaxis] for image in images])
-    pairs = catalog.look_alikes(photos, thumbnails, certain, sides, CHOSEN)
-    return catalog.group(photos, certain, pairs, sides)
+    pairs = duplicates.look_alikes(photos, thumbnails, certain, sides, CHOSEN)
+    return duplicates.group(photos, certain, pairs, sides)
 
 
 def held_apart(looks: dict[Key, int], unlabelled: set[Key], before: dict[Key, str], seed: int) -> dict[Key, str]:

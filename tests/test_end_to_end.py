@@ -25,6 +25,7 @@ CHANGES: dict[str, object] = {
     "ingest.max_bytes": 30_000_000,
     "preprocess.image_side": 64,
     "preprocess.fill": [0, 0, 0],
+    "duplicates.distance": 4,
     "catalog.min_photos": 2,
     "split.test_share": 0.4,
     "augment.copies": 3,

@@ -13,7 +13,7 @@ from PIL import Image
 from imageset import decode, keys, layout, tables
 from sandbox import draw
 from sandbox.garments import GARMENTS
-from stages import catalog, split
+from stages import catalog, duplicates, split
 from tests import planted
 from tests.project import ROOT
 
@@ -67,12 +67,14 @@ class Listings:
     def write(self, name: str, table: tables.Table, rows: Sequence[tuple[object, ...]]) -> None:
         tables.write(self.data / f"{name}.csv", table, tables.frame(table, rows))
 
-    def catalog_and_split(self) -> pd.DataFrame:
-        """Run both stages and return group and subset of each photo, with its source and its kind."""
+    def group_and_split(self) -> pd.DataFrame:
+        """Run the stages and return group and subset of each photo, with its source and its kind."""
         data, releases = self.data, self.releases
-        catalog.main(data / "processed.csv", data / "thumbnails.h5", data / "labels.csv", data / "classes.csv",
-                     releases / "split.csv", releases / "label_map.csv", data / "catalog.csv", data / "label_map.csv",
-                     data / "near_duplicates.csv", data / "label_changes.csv", data / "catalog_rejects.csv")
+        duplicates.main(data / "processed.csv", data / "thumbnails.h5", releases / "split.csv", data / "groups.csv",
+                        data / "near_duplicates.csv")
+        catalog.main(data / "groups.csv", data / "labels.csv", data / "classes.csv", releases / "label_map.csv",
+                     data / "catalog.csv", data / "label_map.csv", data / "label_changes.csv",
+                     data / "catalog_rejects.csv")
         split.main(data / "catalog.csv", releases / "split.csv", data / "split.csv")
         both = tables.read(data / "catalog.csv", tables.CATALOG).merge(tables.read(data / "split.csv", tables.SPLIT))
         return both.assign(source=both["product_id"].map(self.source), kind=both["product_id"].map(self.kind))
@@ -84,7 +86,7 @@ def test_no_copy_of_a_photo_crosses_the_split(photos: Callable[[], list[tuple[st
                                               edit_params: Callable[[str, str], None]) -> None:
     edit_params("test_share: 0.2", "test_share: 0.4")
     edit_params("validation_share: 0.0", "validation_share: 0.2")
-    found = Listings(photos(), in_project).catalog_and_split()
+    found = Listings(photos(), in_project).group_and_split()
     originals = found[found["kind"] == "photo"].set_index("source")
     astray = found[(found["subset"] != found["source"].map(originals["subset"]))
                    | (found["group"] != found["source"].map(originals["group"]))]

@@ -19,8 +19,8 @@ from sandbox.garments import GARMENTS
 from tests import planted
 from tests.project import ROOT
 
-SHIPPED = yaml.safe_load((ROOT / "params.yaml").read_text())["catalog"]
-DISTANCE, LIKENESS = SHIPPED["near_duplicate_distance"], SHIPPED["near_duplicate_likeness"]
+SHIPPED = yaml.safe_load((ROOT / "params.yaml").read_text())["duplicates"]
+DISTANCE, LIKENESS = SHIPPED["distance"], SHIPPED["likeness"]
 
 
 class Photos(NamedTuple):

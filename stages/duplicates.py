@@ -1,0 +1,109 @@
+"""Thumbnails -> data/groups.csv: photos that belong together or show the same, which the split may not tear apart."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import Field
+
+from imageset import groups, layout, near_duplicates, params, stage, tables
+from imageset.forest import Forest
+from imageset.groups import Ties
+from imageset.layout import Pixels
+from imageset.near_duplicates import Pair, Photos
+from imageset.params import Section
+
+
+class DuplicatesParams(Section):
+    """Section `duplicates`."""
+
+    distance: int = Field(ge=0, le=16)
+    likeness: float = Field(ge=0, le=1)
+
+
+def released_sides(photos: pd.DataFrame, released: pd.DataFrame) -> NDArray[Any]:
+    """Return the subset that each photo was released in, "" of new ones."""
+    sides: NDArray[Any] = photos.merge(released, how="left", on=["product_id", "position"])["subset"].to_numpy(
+        dtype=object, na_value="")
+    return sides
+
+
+def look_alikes(photos: pd.DataFrame, thumbnails: Pixels, certain: Ties, sides: NDArray[Any],
+                chosen: DuplicatesParams) -> Iterator[Pair]:
+    """Yield pairs of near-duplicates among photos that are not tied for certain, as numbers of rows."""
+    released, everything = sides != "", np.ones(len(photos), bool)
+    found = []
+    forest = Forest(sides.tolist())
+    # Released ones by themselves: what ties two of them must not go unseen because a new one does, too.
+    seen = np.zeros(len(photos), bool)
+    for within in (released, everything):
+        forest.join_all(certain.among(within).pairs())
+        for pair in compare(photos, thumbnails, within, seen, forest, chosen):
+            found.append(pair)
+            yield pair
+        seen = within
+    # Which new photos belong together is not to depend on what was found first where some are to be left out.
+    torn = ~released & groups.torn(groups.join([certain, ties_of(found)]), sides)
+    never_one = Forest([str(number) for number in range(len(photos))])
+    yield from compare(photos, thumbnails, torn, ~everything, never_one, chosen)
+
+
+def compare(photos: pd.DataFrame, thumbnails: Pixels, within: NDArray[np.bool_], seen: NDArray[np.bool_],
+            forest: Forest, chosen: DuplicatesParams) -> Iterator[Pair]:
+    """Yield pairs of near-duplicates within a part of the photos, but for pairs of which both are seen."""
+    # One photo of each hash is compared: a placeholder picture on thousands of listings would make millions of pairs.
+    rows = np.flatnonzero(within)
+    rows = rows[np.argsort(~seen[rows], kind="stable")]
+    numbers = np.sort(rows[np.unique(groups.first_alike(photos["phash"].to_numpy()[rows]))])
+    if len(numbers):
+        hashes = np.array([int(value, 16) for value in photos["phash"].to_numpy()[numbers]], np.uint64)
+        compared = Photos(numbers, photos["row"].to_numpy()[numbers], hashes, seen[numbers])
+        yield from near_duplicates.find(thumbnails, compared, chosen.distance, chosen.likeness, forest)
+
+
+def ties_of(pairs: Iterable[Pair]) -> Ties:
+    near = np.array([pair[:2] for pair in pairs], np.intp).reshape(-1, 2)
+    return Ties(near[:, 0], near[:, 1])
+
+
+def group(photos: pd.DataFrame, certain: Ties, pairs: Iterable[Pair], sides: NDArray[Any]) -> pd.DataFrame:
+    """Return the photos with columns group and reason, "bridges_release" for those that cannot be let in, else ""."""
+    ties = groups.join([certain, ties_of(pairs)])
+    left_out = groups.bridges(ties, sides)
+    return photos.assign(group=groups.group(photos, ties.among(~left_out)),
+                         reason=np.where(left_out, "bridges_release", ""))
+
+
+def pair_table(photos: pd.DataFrame, pairs: list[Pair]) -> pd.DataFrame:
+    """Return the near-duplicates as people can look them up, the lower product first, each pair once."""
+    keys = list(photos[["product_id", "position"]].itertuples(index=False, name=None))
+    # Whichever was cropped to fit the other: of pairs that may not be joined, both ways are seen.
+    agreed = {tuple(sorted((keys[left], keys[right]))): likeness for left, right, likeness in
+              sorted(pairs, key=lambda pair: pair.likeness)}
+    return tables.frame(tables.NEAR_DUPLICATES, [(*one, *other, f"{likeness:.3f}")
+                                                 for (one, other), likeness in agreed.items()])
+
+
+def main(processed_csv: Path, thumbnails_h5: Path, released_split_csv: Path, groups_csv: Path,
+         near_duplicates_csv: Path) -> None:
+    chosen = params.load("duplicates", DuplicatesParams)
+    photos = tables.read(processed_csv, tables.PROCESSED)
+    sides = released_sides(photos, tables.read(released_split_csv, tables.SPLIT))
+    with layout.open_file(thumbnails_h5, layout.THUMBNAILS) as file:
+        layout.require_photos(file, *(photos[name].to_numpy() for name in ("row", "product_id", "position")))
+        thumbnails = layout.mapped(file, "images")
+    certain = groups.certain_ties(photos, sides != "")
+    pairs = list(look_alikes(photos, thumbnails, certain, sides, chosen))
+    grouped, near = group(photos, certain, pairs, sides), pair_table(photos, pairs)
+    left_out = grouped["reason"] != ""
+    tables.write(groups_csv, tables.GROUPS, grouped)
+    tables.write(near_duplicates_csv, tables.NEAR_DUPLICATES, near)
+    print(f"duplicates: {len(photos)} photos, {grouped['group'][~left_out].nunique()} groups, {len(near)} "
+          f"near-duplicates, {left_out.sum()} photos of both sides of the release")
+
+
+if __name__ == "__main__":
+    stage.run("duplicates", main)
