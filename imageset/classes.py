@@ -27,11 +27,12 @@ def latest_labels(labels: pd.DataFrame) -> pd.DataFrame:
 def settle(photos: pd.DataFrame, labels: pd.DataFrame, classes: pd.DataFrame, keeps_latest: bool) -> pd.DataFrame:
     """Return the photos with one class each and with what labels disagreed on.
 
-    photos: product_id, position, group, reason ("" for those that are in so far). Columns added: catalog_id (Int64, of
-    those that are in), told (all classes of its product, or of its group where these disagree), change ("", or
-    several_labels: its product's rows name several classes; same_photo: products with this photo have several). reason
-    becomes no_label, unknown_class (of the product's latest row) or, unless keeps_latest, label_conflict. With
-    keeps_latest a product has the class of its latest row, and a group that of the latest of its products' rows.
+    photos: product_id, position, picture (a number for what it shows), reason ("" for those that are in so far).
+    Columns added: catalog_id (Int64, of those that are in), told (all classes of its product, or of its picture where
+    products disagree), change ("", or several_labels: its product's rows name several classes; same_photo: products
+    that show this picture have several). reason becomes no_label, unknown_class (of the product's latest row) or,
+    unless keeps_latest, label_conflict. With keeps_latest a product has the class of its latest row, and a picture that
+    of the latest of its products' rows; other photos of these products keep theirs.
     """
     of_product = latest_labels(labels).reindex(photos["product_id"]).set_axis(photos.index)
     table = photos.assign(**of_product)
@@ -41,14 +42,14 @@ def settle(photos: pd.DataFrame, labels: pd.DataFrame, classes: pd.DataFrame, ke
     table["reason"] = table["reason"].where(table["reason"] != "", problem)
     table["change"] = np.where(several, "several_labels", "")
     inside = table[table["reason"] == ""]
-    disagreeing = inside.groupby("group")["catalog_id"].transform("nunique") > 1
-    torn = inside[disagreeing].sort_values(["group", "date", "catalog_id"], ascending=[True, False, True])
-    of_group = torn.groupby("group").agg(catalog_id=("catalog_id", "first"), told=("catalog_id", classes_as_text))
+    disagreeing = inside.groupby("picture")["catalog_id"].transform("nunique") > 1
+    torn = inside[disagreeing].sort_values(["picture", "date", "catalog_id"], ascending=[True, False, True])
+    of_picture = torn.groupby("picture").agg(catalog_id=("catalog_id", "first"), told=("catalog_id", classes_as_text))
     table.loc[torn.index, ["change", "told"]] = ""
     table.loc[torn.index, "change"] = "same_photo"
-    table.loc[torn.index, "told"] = torn["group"].map(of_group["told"])
+    table.loc[torn.index, "told"] = torn["picture"].map(of_picture["told"])
     if keeps_latest:
-        table.loc[torn.index, "catalog_id"] = torn["group"].map(of_group["catalog_id"])
+        table.loc[torn.index, "catalog_id"] = torn["picture"].map(of_picture["catalog_id"])
     else:
         table.loc[torn.index, "reason"] = "label_conflict"
     return table.drop(columns="date")

@@ -1,7 +1,7 @@
 """Photos that may not be torn apart by the split -> groups; pure.
 
-Photos are tied when they are of one product, have the same bytes, the same perceptual hash (of one, or of one's mirror
-image), or are near-duplicates; ties chain.
+Photos show the same picture when they have the same bytes, the same perceptual hash (of one, or of one's mirror image),
+or are near-duplicates. They are tied when they show the same or are of one product; ties chain.
 """
 
 from collections.abc import Iterable, Iterator
@@ -48,24 +48,45 @@ def first_alike(values: NDArray[Any]) -> Rows:
     return np.asarray(first[inverse], np.intp)
 
 
-def certain_ties(photos: pd.DataFrame, released: NDArray[np.bool_]) -> Ties:
-    """Return the ties that need no look: one product, the same bytes, the same hash.
+def picture_ties(photos: pd.DataFrame, released: NDArray[np.bool_]) -> Ties:
+    """Return the ties of photos that show the same without a look: equal bytes, hash, or hash of the mirror image."""
+    return join(tie(photos, rows, ("sha256", "phash")) for rows in preferences(released))
 
-    Of all that have something in common each is tied to one alone, a released one where there is one, and of new ones
-    each to a new one: so neither are tied together by the help of the others.
+
+def product_ties(photos: pd.DataFrame, released: NDArray[np.bool_]) -> Ties:
+    """Return the ties of photos of one product."""
+    return join(tie(photos, rows, ("product_id",)) for rows in preferences(released))
+
+
+def preferences(released: NDArray[np.bool_]) -> list[Rows]:
+    """Return photos in the order in which others are tied to them: released ones first, and new ones by themselves.
+
+    Of all that have something in common each is tied to one alone. So neither are tied together by the help of the
+    others.
     """
-    ties = [alike(photos, np.argsort(~released, kind="stable"))]
-    return join([*ties, alike(photos, np.flatnonzero(~released))] if released.any() else ties)
+    everything = np.argsort(~released, kind="stable")
+    return [everything, np.flatnonzero(~released)] if released.any() else [everything]
 
 
-def alike(photos: pd.DataFrame, rows: Rows) -> Ties:
-    """Return the ties of some of the photos, each to the first in rows with which it has something in common."""
+def tie(photos: pd.DataFrame, rows: Rows, columns: tuple[str, ...]) -> Ties:
+    """Return the ties of some of the photos, each to the first in rows with which it has one of the columns in common.
+
+    With phash, its mirror image's as well.
+    """
     chosen = photos.iloc[rows]
-    ties = [Ties(rows, rows[first_alike(chosen[column].to_numpy())]) for column in ("product_id", "sha256", "phash")]
-    first_of_hash = pd.Series(rows, index=chosen["phash"].to_numpy())
-    mirrored = first_of_hash[~first_of_hash.index.duplicated()].reindex(chosen["phash_mirrored"])
-    has_one = mirrored.notna().to_numpy()
-    return join([*ties, Ties(rows[has_one], mirrored[has_one].to_numpy().astype(np.intp))])
+    ties = [Ties(rows, rows[first_alike(chosen[column].to_numpy())]) for column in columns]
+    if "phash" in columns:
+        first_of_hash = pd.Series(rows, index=chosen["phash"].to_numpy())
+        mirrored = first_of_hash[~first_of_hash.index.duplicated()].reindex(chosen["phash_mirrored"])
+        has_one = mirrored.notna().to_numpy()
+        ties.append(Ties(rows[has_one], mirrored[has_one].to_numpy().astype(np.intp)))
+    return join(ties)
+
+
+def shared(photos: pd.DataFrame, pictures: Rows, most: int) -> NDArray[np.bool_]:
+    """Return which photos show what more than so many products show; pictures: a number for what each shows."""
+    products = photos["product_id"].groupby(pictures).transform("nunique")
+    return np.asarray(products > most)
 
 
 def torn(ties: Ties, sides: NDArray[Any]) -> NDArray[np.bool_]:

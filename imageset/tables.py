@@ -43,7 +43,7 @@ INVENTORY = Table({"key": "string", **PHOTO, "etag": "string", "bytes": "int64",
 PROCESSED = Table({**PHOTO, "row": "int64", "sha256": "string", "phash": "string", "phash_mirrored": "string"},
                   PHOTO_KEY)
 REJECTS = Table({**PHOTO, "reason": "string"}, PHOTO_KEY)
-GROUPS = Table({**PHOTO, "row": "int64", "group": "int64", "reason": "string"}, PHOTO_KEY)
+GROUPS = Table({**PHOTO, "row": "int64", "group": "int64", "picture": "int64", "reason": "string"}, PHOTO_KEY)
 CATALOG = Table({**PHOTO, "row": "int64", "catalog_id": "int64", "label": "int64", "group": "int64"}, PHOTO_KEY)
 CATALOG_REJECTS = Table({**PHOTO, "reason": "string", "catalog_id": "Int64"}, PHOTO_KEY)
 NEAR_DUPLICATES = Table({**PHOTO, "other_product_id": "int64", "other_position": "int64", "likeness": "string"},

@@ -11,7 +11,8 @@ from imageset import classes, params, stage, tables
 from imageset.errors import DataError
 from imageset.params import Section
 
-REASONS = frozenset({"no_label", "unknown_class", "label_conflict", "rare_class", "bridges_release"})
+REASONS = frozenset({"no_label", "unknown_class", "label_conflict", "rare_class", "shared_picture",
+                     "bridges_release"})
 
 
 class CatalogParams(Section):

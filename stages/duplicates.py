@@ -1,4 +1,4 @@
-"""Thumbnails -> data/groups.csv: photos that belong together or show the same, which the split may not tear apart."""
+"""Thumbnails -> data/groups.csv: which photos show the same, and which the split may not tear apart."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -22,6 +22,7 @@ class DuplicatesParams(Section):
 
     distance: int = Field(ge=0, le=16)
     likeness: float = Field(ge=0, le=1)
+    max_products: int = Field(ge=1)
 
 
 def released_sides(photos: pd.DataFrame, released: pd.DataFrame) -> NDArray[Any]:
@@ -31,22 +32,23 @@ def released_sides(photos: pd.DataFrame, released: pd.DataFrame) -> NDArray[Any]
     return sides
 
 
-def look_alikes(photos: pd.DataFrame, thumbnails: Pixels, certain: Ties, sides: NDArray[Any],
+def look_alikes(photos: pd.DataFrame, thumbnails: Pixels, same: Ties, sides: NDArray[Any],
                 chosen: DuplicatesParams) -> Iterator[Pair]:
-    """Yield pairs of near-duplicates among photos that are not tied for certain, as numbers of rows."""
+    """Yield pairs of near-duplicates among photos, as numbers of rows, that are not known to show the same."""
     released, everything = sides != "", np.ones(len(photos), bool)
     found = []
     forest = Forest(sides.tolist())
     # Released ones by themselves: what ties two of them must not go unseen because a new one does, too.
     seen = np.zeros(len(photos), bool)
     for within in (released, everything):
-        forest.join_all(certain.among(within).pairs())
+        forest.join_all(same.among(within).pairs())
         for pair in compare(photos, thumbnails, within, seen, forest, chosen):
             found.append(pair)
             yield pair
         seen = within
     # Which new photos belong together is not to depend on what was found first where some are to be left out.
-    torn = ~released & groups.torn(groups.join([certain, ties_of(found)]), sides)
+    ties = groups.join([same, ties_of(found), groups.product_ties(photos, released)])
+    torn = ~released & groups.torn(ties, sides)
     never_one = Forest([str(number) for number in range(len(photos))])
     yield from compare(photos, thumbnails, torn, ~everything, never_one, chosen)
 
@@ -69,12 +71,19 @@ def ties_of(pairs: Iterable[Pair]) -> Ties:
     return Ties(near[:, 0], near[:, 1])
 
 
-def group(photos: pd.DataFrame, certain: Ties, pairs: Iterable[Pair], sides: NDArray[Any]) -> pd.DataFrame:
-    """Return the photos with columns group and reason, "bridges_release" for those that cannot be let in, else ""."""
-    ties = groups.join([certain, ties_of(pairs)])
-    left_out = groups.bridges(ties, sides)
-    return photos.assign(group=groups.group(photos, ties.among(~left_out)),
-                         reason=np.where(left_out, "bridges_release", ""))
+def group(photos: pd.DataFrame, same: Ties, sides: NDArray[Any], most_products: int) -> pd.DataFrame:
+    """Return the photos with columns group, picture and reason.
+
+    same: all ties of photos that show the same; picture: the lowest row among these. reason: shared_picture where more
+    than most_products products show it, bridges_release for new photos that tie two sides of the release, else "".
+    """
+    pictures = groups.components(same, len(photos))
+    is_shared = groups.shared(photos, pictures, most_products)
+    ties = groups.join([same, groups.product_ties(photos, sides != "")]).among(~is_shared)
+    is_bridge = ~is_shared & groups.bridges(ties, sides)
+    reason = np.select([is_shared, is_bridge], ["shared_picture", "bridges_release"], "")
+    return photos.assign(group=groups.group(photos, ties.among(~is_bridge)), reason=reason,
+                         picture=photos["row"].groupby(pictures).transform("min"))
 
 
 def pair_table(photos: pd.DataFrame, pairs: list[Pair]) -> pd.DataFrame:
@@ -95,14 +104,15 @@ def main(processed_csv: Path, thumbnails_h5: Path, released_split_csv: Path, gro
     with layout.open_file(thumbnails_h5, layout.THUMBNAILS) as file:
         layout.require_photos(file, *(photos[name].to_numpy() for name in ("row", "product_id", "position")))
         thumbnails = layout.mapped(file, "images")
-    certain = groups.certain_ties(photos, sides != "")
-    pairs = list(look_alikes(photos, thumbnails, certain, sides, chosen))
-    grouped, near = group(photos, certain, pairs, sides), pair_table(photos, pairs)
-    left_out = grouped["reason"] != ""
+    same = groups.picture_ties(photos, sides != "")
+    pairs = list(look_alikes(photos, thumbnails, same, sides, chosen))
+    grouped = group(photos, groups.join([same, ties_of(pairs)]), sides, chosen.max_products)
+    near = pair_table(photos, pairs)
     tables.write(groups_csv, tables.GROUPS, grouped)
     tables.write(near_duplicates_csv, tables.NEAR_DUPLICATES, near)
-    print(f"duplicates: {len(photos)} photos, {grouped['group'][~left_out].nunique()} groups, {len(near)} "
-          f"near-duplicates, {left_out.sum()} photos of both sides of the release")
+    inside = grouped[grouped["reason"] == ""]
+    print(f"duplicates: {len(photos)} photos, {inside['group'].nunique()} groups, {len(near)} near-duplicates, "
+          f"left out: {tables.tally(reason for reason in grouped['reason'] if reason)}")
 
 
 if __name__ == "__main__":

@@ -29,12 +29,11 @@ class SplitParams(Section):
 
 
 def group_classes(catalog: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a group: group, label, photos (how many). Raises DataError when a group is of two classes."""
-    sizes = catalog.groupby(["group", "label"]).size().reset_index(name="photos")
-    torn = sizes[sizes.duplicated("group")]
-    if len(torn):
-        raise DataError(f"group {torn['group'].iloc[0]} of the catalog has photos of several classes: run `dvc repro`")
-    return sizes
+    """Return one row a group: group, label (its photos' commonest, of equals the lowest), photos (how many)."""
+    counts = catalog.groupby(["group", "label"]).size().reset_index(name="photos")
+    commonest = counts.sort_values(["group", "photos", "label"], ascending=[True, False, True]).drop_duplicates("group")
+    sizes = counts.groupby("group")["photos"].sum()
+    return commonest.assign(photos=commonest["group"].map(sizes))
 
 
 def released_sides(catalog: pd.DataFrame, released: pd.DataFrame) -> dict[int, str]:

@@ -18,7 +18,7 @@ LARGE = 2**53 + 1  # a float would make 2**53 of it
 UNHURRIED = settings(deadline=None, max_examples=100)  # other processes share the cores
 
 LabelRow = tuple[Any, Any, str]
-PhotoRow = tuple[int, int, str]  # product, group, reason
+PhotoRow = tuple[int, int, str]  # product, picture, reason
 Decision = tuple[Any, str, str]  # class, reason, change
 
 
@@ -35,9 +35,9 @@ def family(parents: Mapping[int, int | None]) -> pd.DataFrame:
 
 
 def photos(*rows: PhotoRow) -> pd.DataFrame:
-    """Rows as the stage has them after grouping: product_id, position (a number of its own), group, reason."""
-    return pd.DataFrame([(product_id, position, group, reason) for position, (product_id, group, reason)
-                         in enumerate(rows)], columns=["product_id", "position", "group", "reason"])
+    """Rows as the stage has them after grouping: product_id, position (a number of its own), picture, reason."""
+    return pd.DataFrame([(product_id, position, picture, reason) for position, (product_id, picture, reason)
+                         in enumerate(rows)], columns=["product_id", "position", "picture", "reason"])
 
 
 def decisions(settled: pd.DataFrame) -> list[Decision]:
@@ -85,7 +85,7 @@ def test_an_unknown_id_next_to_a_known_one_beyond_the_integers_of_a_float_is_unk
     assert settle([(1, 1, ""), (2, 2, "")], [(1, LARGE, FIRST)], named(LARGE - 1))[0] == (LARGE, "unknown_class", "")
 
 
-def test_a_group_takes_ids_beyond_the_integers_of_a_float_as_they_are() -> None:
+def test_a_picture_takes_ids_beyond_the_integers_of_a_float_as_they_are() -> None:
     rows, told = [(1, 1, ""), (2, 1, ""), (3, 3, "")], [(1, LARGE - 1, FIRST), (2, LARGE, LAST)]
     settled = classes.settle(photos(*rows), labels(*told), named(LARGE, LARGE - 1), True)
 
@@ -106,7 +106,7 @@ def test_a_photo_under_products_of_two_classes_takes_the_latest_row_of_all() -> 
     assert settle(rows, told, named(11, 12), True) == [(12, "", "same_photo")] * 3
 
 
-def test_of_a_group_s_rows_at_one_moment_the_lowest_class_counts() -> None:
+def test_of_a_picture_s_rows_at_one_moment_the_lowest_class_counts() -> None:
     assert settle([(1, 1, ""), (2, 1, "")], [(1, 100, LAST), (2, 12, LAST)], named(12, 100))[0][0] == 12
 
 
@@ -118,7 +118,7 @@ def test_a_photo_under_products_of_two_classes_goes_from_all_of_them_where_confl
 
 
 @pytest.mark.parametrize("keeps_latest", [True, False])
-def test_a_product_of_an_unknown_class_takes_no_part_in_a_group_s_conflict(keeps_latest: bool) -> None:
+def test_a_product_of_an_unknown_class_takes_no_part_in_a_picture_s_conflict(keeps_latest: bool) -> None:
     rows, told = [(1, 1, ""), (2, 1, "")], [(1, 11, FIRST), (2, 99, LAST)]
 
     assert settle(rows, told, named(11), keeps_latest) == [(11, "", ""), (99, "unknown_class", "")]
@@ -150,9 +150,9 @@ def settled_again(rows: list[PhotoRow], told: list[LabelRow], known: set[int], k
                    else "label_conflict" if several and not keeps_latest else "")
         first.append((latest, reason or problem, "several_labels" if several else ""))
     result = []
-    for (_, group, _), (latest, reason, change) in zip(rows, first, strict=True):
+    for (_, picture, _), (latest, reason, change) in zip(rows, first, strict=True):
         members = [max(of_product[row[0]]) for row, decision in zip(rows, first, strict=True)
-                   if row[1] == group and not decision[1]]
+                   if row[1] == picture and not decision[1]]
         if reason or len({catalog_id for _, catalog_id in members}) < 2:
             result.append((latest, reason, change))
         elif keeps_latest:

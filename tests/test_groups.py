@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from imageset import groups, tables
 from imageset.forest import Forest
@@ -37,6 +38,11 @@ def alike(one: Photo, other: Photo) -> bool:
             or one.mirrored == other.phash or one.phash == other.mirrored)
 
 
+def certain_ties(photos: Iterable[Photo], released: NDArray[np.bool_]) -> Ties:
+    """All ties that need no look."""
+    return groups.join([groups.picture_ties(table(photos), released), groups.product_ties(table(photos), released)])
+
+
 def reached(start: int, count: int, tied: Callable[[int, int], bool]) -> set[int]:
     """All of `count` photos that can be reached from one."""
     found, waiting = {start}, [start]
@@ -53,7 +59,7 @@ def none_released(photos: list[Photo]) -> np.ndarray[tuple[int], np.dtype[np.boo
 
 
 def grouped(photos: list[Photo], near: list[tuple[int, int]] | None = None) -> list[int]:
-    certain = groups.certain_ties(table(photos), none_released(photos))
+    certain = certain_ties(photos, none_released(photos))
     pairs = np.array(near or [], np.intp).reshape(-1, 2)
     found: list[int] = groups.group(table(photos), groups.join([certain, Ties(pairs[:, 0], pairs[:, 1])])).tolist()
     return found
@@ -94,8 +100,17 @@ def test_ties_chain_through_everything() -> None:
 def test_a_placeholder_on_many_listings_is_one_group_of_few_ties() -> None:
     photos = [Photo(number, str(number), "same", "same") for number in range(5000, 10, -1)]
 
-    assert len(groups.certain_ties(table(photos), none_released(photos)).left) <= 4 * len(photos)
+    assert len(certain_ties(photos, none_released(photos)).left) <= 4 * len(photos)
     assert set(grouped(photos)) == {11}
+
+
+def test_what_more_products_show_than_may_is_shared() -> None:
+    photos = table([Photo(1, "a", "A"), Photo(1, "b", "A"), Photo(2, "c", "A"), Photo(3, "d", "D"), Photo(4, "e", "D"),
+                    Photo(5, "f", "D"), Photo(6, "g", "G")])
+    pictures = groups.components(groups.picture_ties(photos, np.zeros(7, bool)), 7)
+
+    assert [groups.shared(photos, pictures, most).tolist() for most in (1, 2, 3)] == [
+        [True] * 6 + [False], [False] * 3 + [True] * 3 + [False], [False] * 7]
 
 
 def test_no_photos_are_no_groups() -> None:
@@ -124,7 +139,7 @@ def test_groups_are_what_a_search_over_all_pairs_finds(photos: list[Photo], data
 def test_photos_of_one_state_are_tied_without_the_help_of_the_other(photos: list[Photo], data: st.DataObject) -> None:
     """Released ones without new ones: so a new photo that is left out takes no tie between them with it."""
     released = np.array(data.draw(st.lists(st.booleans(), min_size=len(photos), max_size=len(photos))))
-    ties = groups.certain_ties(table(photos), released)
+    ties = certain_ties(photos, released)
     parts = groups.components(ties.among(released), len(photos))
     for here in np.flatnonzero(released).tolist():
         mates = reached(here, len(photos), lambda one, other: bool(released[one] and released[other])

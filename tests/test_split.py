@@ -230,9 +230,10 @@ def test_a_group_released_on_two_sides_is_an_error_that_lists_its_photos() -> No
         split.split(photos, released, chosen())
 
 
-def test_a_group_of_two_classes_is_refused() -> None:
-    with pytest.raises(DataError, match="group 1 of the catalog has photos of several classes"):
-        split.group_classes(catalog([[(2, 1)], [(1, 2), (3, 1)]]))
+def test_a_group_of_two_classes_goes_with_its_commonest() -> None:
+    groups = split.group_classes(catalog([[(2, 1), (1, 2)], [(3, 1), (0, 1)]]))
+
+    assert groups[["label", "photos"]].to_numpy().tolist() == [[1, 3], [0, 2]]
 
 
 @pytest.mark.parametrize(("test_share", "validation_share"), [("0.5", "0.5"), ("0.9", "0.2"), ("1.0", "0.0"),
