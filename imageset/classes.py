@@ -61,7 +61,8 @@ def classes_as_text(catalog_ids: pd.Series) -> str:
 
 def parents_of(classes: pd.DataFrame) -> dict[int, int]:
     """Return the parent of each class that has one among the classes. Raises DataError when one is its own ancestor."""
-    pairs = classes[classes["parent_id"].isin(classes["catalog_id"])]
+    has_one = classes["parent_id"].isin(classes["catalog_id"]) & (classes["parent_id"] != classes["catalog_id"])
+    pairs = classes[has_one.fillna(False)]
     parents: dict[int, int] = dict(zip(pairs["catalog_id"].tolist(), pairs["parent_id"].tolist(), strict=True))
     depths(parents)
     return parents

@@ -1,7 +1,7 @@
 """Photos that may not be torn apart by the split -> groups; pure.
 
-Photos show the same picture when they have the same bytes, the same perceptual hash (of one, or of one's mirror image),
-or are near-duplicates. They are tied when they show the same or are of one product; ties chain.
+Photos show the same picture when they have the same bytes or are near-duplicates. They are tied when they show the
+same, are of one product, or have the same perceptual hash (of one, or of one's mirror image); ties chain.
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,6 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+
+from imageset.errors import DataError
 
 Rows = NDArray[np.intp]
 
@@ -48,14 +50,20 @@ def first_alike(values: NDArray[Any]) -> Rows:
     return np.asarray(first[inverse], np.intp)
 
 
-def picture_ties(photos: pd.DataFrame, released: NDArray[np.bool_]) -> Ties:
-    """Return the ties of photos that show the same without a look: equal bytes, hash, or hash of the mirror image."""
-    return join(tie(photos, rows, ("sha256", "phash")) for rows in preferences(released))
+def byte_ties(photos: pd.DataFrame, released: NDArray[np.bool_]) -> Ties:
+    """Return the ties of photos with the same bytes."""
+    return join(tie(photos, rows, "sha256") for rows in preferences(released))
+
+
+def hash_ties(photos: pd.DataFrame, released: NDArray[np.bool_]) -> Ties:
+    """Return the ties of photos with the same perceptual hash, or that of the other's mirror image."""
+    mirrored = (mirror_tie(photos, rows) for rows in preferences(released))
+    return join([*(tie(photos, rows, "phash") for rows in preferences(released)), *mirrored])
 
 
 def product_ties(photos: pd.DataFrame, released: NDArray[np.bool_]) -> Ties:
     """Return the ties of photos of one product."""
-    return join(tie(photos, rows, ("product_id",)) for rows in preferences(released))
+    return join(tie(photos, rows, "product_id") for rows in preferences(released))
 
 
 def preferences(released: NDArray[np.bool_]) -> list[Rows]:
@@ -68,19 +76,18 @@ def preferences(released: NDArray[np.bool_]) -> list[Rows]:
     return [everything, np.flatnonzero(~released)] if released.any() else [everything]
 
 
-def tie(photos: pd.DataFrame, rows: Rows, columns: tuple[str, ...]) -> Ties:
-    """Return the ties of some of the photos, each to the first in rows with which it has one of the columns in common.
+def tie(photos: pd.DataFrame, rows: Rows, column: str) -> Ties:
+    """Return the ties of some of the photos, each to the first in rows with the same value."""
+    return Ties(rows, rows[first_alike(photos[column].to_numpy()[rows])])
 
-    With phash, its mirror image's as well.
-    """
+
+def mirror_tie(photos: pd.DataFrame, rows: Rows) -> Ties:
+    """Return the ties of some of the photos, each to the first in rows whose hash its mirror image has."""
     chosen = photos.iloc[rows]
-    ties = [Ties(rows, rows[first_alike(chosen[column].to_numpy())]) for column in columns]
-    if "phash" in columns:
-        first_of_hash = pd.Series(rows, index=chosen["phash"].to_numpy())
-        mirrored = first_of_hash[~first_of_hash.index.duplicated()].reindex(chosen["phash_mirrored"])
-        has_one = mirrored.notna().to_numpy()
-        ties.append(Ties(rows[has_one], mirrored[has_one].to_numpy().astype(np.intp)))
-    return join(ties)
+    first_of_hash = pd.Series(rows, index=chosen["phash"].to_numpy())
+    found = first_of_hash[~first_of_hash.index.duplicated()].reindex(chosen["phash_mirrored"])
+    has_one = found.notna().to_numpy()
+    return Ties(rows[has_one], found[has_one].to_numpy().astype(np.intp))
 
 
 def shared(photos: pd.DataFrame, pictures: Rows, most: int) -> NDArray[np.bool_]:
@@ -89,27 +96,49 @@ def shared(photos: pd.DataFrame, pictures: Rows, most: int) -> NDArray[np.bool_]
     return np.asarray(products > most)
 
 
+def released_sides(photos: pd.DataFrame, released: pd.DataFrame) -> NDArray[Any]:
+    """Return the subset that each photo was released in, "" of new photos."""
+    sides: NDArray[Any] = photos.merge(released, how="left", on=["product_id", "position"])["subset"].to_numpy(
+        dtype=object, na_value="")
+    return sides
+
+
+def product_sides(photos: pd.DataFrame, released: pd.DataFrame) -> NDArray[Any]:
+    """Return the subset that each photo's product was released in, "" of new products.
+
+    A product keeps its side though its released photo is gone and has made room for another. Raises DataError when the
+    release has a product on two sides.
+    """
+    of_product = released.drop_duplicates(["product_id", "subset"]).set_index("product_id")["subset"]
+    twice = of_product.index[of_product.index.duplicated()]
+    if len(twice):
+        raise DataError(f"releases/split.csv has product {twice[0]} on two sides")
+    sides: NDArray[Any] = photos["product_id"].map(of_product).to_numpy(dtype=object, na_value="")
+    return sides
+
+
 def torn(ties: Ties, sides: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return which photos are tied, through others as well, to released ones of two subsets."""
+    """Return which photos are tied, through others as well, to some of two sides; sides: "" where a photo has none."""
     parts = components(ties, len(sides))
     known = pd.DataFrame({"part": parts, "side": sides})[sides != ""]
     sides_of_part = known.groupby("part")["side"].nunique()
     return np.asarray(np.isin(parts, sides_of_part.index[sides_of_part > 1]))
 
 
-def bridges(ties: Ties, sides: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return which new photos tie released ones of two subsets to each other, alone or together with other new ones.
+def bridges(ties: Ties, sides: NDArray[Any], owners: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return which new photos tie two sides of a release to each other, alone or together with other new ones.
 
-    sides: the subset of each released photo, "" of the others.
+    sides: the subset of each released photo, "" of new ones; owners: that of each photo's product, "" of new products.
     """
     new = sides == ""
     parts = components(ties.among(new), len(sides))
     touched = join([ties, Ties(ties.right, ties.left)])
     across = new[touched.left] & ~new[touched.right]
-    met = pd.DataFrame({"part": parts[touched.left[across]], "side": sides[touched.right[across]]})
+    owned = new & (owners != "")
+    met = pd.DataFrame({"part": np.concatenate([parts[touched.left[across]], parts[owned]]),
+                        "side": np.concatenate([sides[touched.right[across]], owners[owned]])})
     sides_of_part = met.groupby("part")["side"].nunique()
-    torn = sides_of_part.index[sides_of_part > 1]
-    return np.asarray(new & np.isin(parts, torn))
+    return np.asarray(new & np.isin(parts, sides_of_part.index[sides_of_part > 1]))
 
 
 def group(photos: pd.DataFrame, ties: Ties) -> pd.Series:

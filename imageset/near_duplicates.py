@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imageset import alignment, hamming, progress, views
+from imageset.errors import DataError
 from imageset.forest import Forest
 from imageset.layout import Pixels
 from imageset.views import VIEWS, Hashes
@@ -18,6 +19,7 @@ from imageset.views import VIEWS, Hashes
 HASHES_AT_ONCE = 1 << 22  # asked for together: 100 MB
 PHOTOS_AT_ONCE = 512  # of which frequencies are held: 9 MB
 PAIRS_AT_ONCE = 256  # aligned together: 100 MB
+MOST_PAIRS = 20_000_000  # candidates of HASHES_AT_ONCE: 160 MB, and eleven hours
 
 Rows = NDArray[np.intp]
 
@@ -30,6 +32,9 @@ class Photos(NamedTuple):
     places: Rows
     hashes: Hashes
     seen: NDArray[np.bool_]
+
+    def take(self, which: NDArray[np.bool_]) -> "Photos":
+        return Photos(self.numbers[which], self.places[which], self.hashes[which], self.seen[which])
 
 
 class Pair(NamedTuple):
@@ -48,15 +53,33 @@ def find(thumbnails: Pixels, photos: Photos, distance: int, likeness: float, for
     thumbnails: uint8 (M, 64, 64, 1); distance: of bits between a view's hash and another photo's, for a candidate;
     likeness: from which on a candidate is a near-duplicate; forest: what is tied already, and it grows.
     """
+    # First each photo with the first one of its hash: a placeholder on thousands of listings makes thousands of pairs,
+    # not millions. Those that do not show the same go on by themselves.
+    _, first, inverse = np.unique(photos.hashes, return_index=True, return_inverse=True)
+    yield from look_at(np.column_stack([first[inverse], np.arange(len(inverse))]), thumbnails, photos, likeness, forest)
+    firsts = photos.numbers[first[inverse]].tolist()
+    alone = [number == one or forest.apart(number, one) for number, one in zip(photos.numbers.tolist(), firsts,
+                                                                              strict=True)]
+    photos = photos.take(np.array(alone, bool))
+    _, first, inverse = np.unique(photos.hashes, return_index=True, return_inverse=True)
     step = max(1, HASHES_AT_ONCE // len(VIEWS))
     for start in range(0, len(photos.numbers), step):
-        pairs = candidates(np.arange(start, min(start + step, len(photos.numbers))), thumbnails, photos, distance)
-        if not len(pairs):
-            continue
-        with progress.bar(None, "near-duplicates: second look", len(pairs), unit="pair") as bar:
-            for block in np.split(pairs, range(PAIRS_AT_ONCE, len(pairs), PAIRS_AT_ONCE)):
-                yield from look(block, thumbnails, photos, likeness, forest)
-                bar.update(len(block))
+        rows = np.arange(start, min(start + step, len(photos.numbers)))
+        pairs = candidates(rows, thumbnails, photos, distance)
+        pairs = pairs[pairs[:, 0] != first[inverse[pairs[:, 1]]]]  # these were looked at
+        yield from look_at(pairs, thumbnails, photos, likeness, forest)
+
+
+def look_at(pairs: NDArray[np.intp], thumbnails: Pixels, photos: Photos, likeness: float, forest: Forest,
+            ) -> Iterator[Pair]:
+    """Yield those of the pairs (P, 2) that are near-duplicates, were not seen before and are not tied yet."""
+    pairs = pairs[(pairs[:, 0] != pairs[:, 1]) & ~photos.seen[pairs].all(axis=1)]
+    if not len(pairs):
+        return
+    with progress.bar(None, "near-duplicates: second look", len(pairs), unit="pair") as bar:
+        for block in np.split(pairs, range(PAIRS_AT_ONCE, len(pairs), PAIRS_AT_ONCE)):
+            yield from look(block, thumbnails, photos, likeness, forest)
+            bar.update(len(block))
 
 
 def look(pairs: NDArray[np.intp], thumbnails: Pixels, photos: Photos, likeness: float, forest: Forest,
@@ -77,11 +100,17 @@ def candidates(rows: Rows, thumbnails: Pixels, photos: Photos, distance: int) ->
         for block in np.split(rows, range(PHOTOS_AT_ONCE, len(rows), PHOTOS_AT_ONCE)):
             asked.append(views.hashes(views.frequencies(thumbnails[photos.places[block]][..., 0])))
             bar.update(len(block))
-    found = [np.empty((0, 2), np.intp)]
+    count, found, waiting = len(photos.numbers), np.empty(0, np.int64), []
     for queries, others in hamming.near(np.concatenate(asked).reshape(-1), photos.hashes, distance):
-        pairs = np.column_stack([rows[queries // len(VIEWS)], others])
-        found.append(np.sort(pairs[(pairs[:, 0] != pairs[:, 1]) & ~photos.seen[pairs].all(axis=1)], axis=1))
-    return np.unique(np.concatenate(found), axis=0)
+        askers = rows[queries // len(VIEWS)]
+        waiting.append(np.minimum(askers, others) * count + np.maximum(askers, others))
+        if sum(map(len, waiting)) > MOST_PAIRS:
+            found, waiting = np.unique(np.concatenate([found, *waiting])), []
+            if len(found) > MOST_PAIRS:
+                raise DataError(f"more than {MOST_PAIRS:,} pairs of photos look alike, hours of second looks: lower "
+                                "duplicates.distance")
+    found = np.unique(np.concatenate([found, *waiting]))
+    return np.column_stack([found // count, found % count])
 
 
 def compare(thumbnails: Pixels, left: Rows, right: Rows) -> NDArray[np.float64]:

@@ -24,7 +24,6 @@ MIRRORED = np.where(np.arange(FREQUENCIES) % 2, -1, 1)
 STEPS = 1 << 16  # frequencies are rounded to so many parts of a grey level: what is 0 is 0 on every machine
 
 Hashes = NDArray[np.uint64]
-Boxes = NDArray[np.float64]
 
 
 class View(NamedTuple):

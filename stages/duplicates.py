@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from imageset import groups, layout, near_duplicates, params, stage, tables
+from imageset.errors import DataError
 from imageset.forest import Forest
 from imageset.groups import Ties
 from imageset.layout import Pixels
@@ -23,21 +24,15 @@ class DuplicatesParams(Section):
     distance: int = Field(ge=0, le=16)
     likeness: float = Field(ge=0, le=1)
     max_products: int = Field(ge=1)
+    max_rejected_share: float = Field(ge=0, le=1)
 
 
-def released_sides(photos: pd.DataFrame, released: pd.DataFrame) -> NDArray[Any]:
-    """Return the subset that each photo was released in, "" of new ones."""
-    sides: NDArray[Any] = photos.merge(released, how="left", on=["product_id", "position"])["subset"].to_numpy(
-        dtype=object, na_value="")
-    return sides
-
-
-def look_alikes(photos: pd.DataFrame, thumbnails: Pixels, same: Ties, sides: NDArray[Any],
+def look_alikes(photos: pd.DataFrame, thumbnails: Pixels, same: Ties, sides: NDArray[Any], owners: NDArray[Any],
                 chosen: DuplicatesParams) -> Iterator[Pair]:
-    """Yield pairs of near-duplicates among photos, as numbers of rows, that are not known to show the same."""
+    """Yield pairs of near-duplicates among photos, as numbers of rows; those of equal bytes need no look."""
     released, everything = sides != "", np.ones(len(photos), bool)
     found = []
-    forest = Forest(sides.tolist())
+    forest = Forest(owners.tolist())
     # Released ones by themselves: what ties two of them must not go unseen because a new one does, too.
     seen = np.zeros(len(photos), bool)
     for within in (released, everything):
@@ -47,23 +42,28 @@ def look_alikes(photos: pd.DataFrame, thumbnails: Pixels, same: Ties, sides: NDA
             yield pair
         seen = within
     # Which new photos belong together is not to depend on what was found first where some are to be left out.
-    ties = groups.join([same, ties_of(found), groups.product_ties(photos, released)])
-    torn = ~released & groups.torn(ties, sides)
-    never_one = Forest([str(number) for number in range(len(photos))])
-    yield from compare(photos, thumbnails, torn, ~everything, never_one, chosen)
+    torn = ~released & groups.torn(all_ties(photos, groups.join([same, ties_of(found)]), sides), owners)
+    new_alone = Forest([""] * len(photos))
+    new_alone.join_all(same.among(torn).pairs())
+    yield from compare(photos, thumbnails, torn, ~everything, new_alone, chosen)
 
 
 def compare(photos: pd.DataFrame, thumbnails: Pixels, within: NDArray[np.bool_], seen: NDArray[np.bool_],
             forest: Forest, chosen: DuplicatesParams) -> Iterator[Pair]:
     """Yield pairs of near-duplicates within a part of the photos, but for pairs of which both are seen."""
-    # One photo of each hash is compared: a placeholder picture on thousands of listings would make millions of pairs.
     rows = np.flatnonzero(within)
     rows = rows[np.argsort(~seen[rows], kind="stable")]
-    numbers = np.sort(rows[np.unique(groups.first_alike(photos["phash"].to_numpy()[rows]))])
-    if len(numbers):
-        hashes = np.array([int(value, 16) for value in photos["phash"].to_numpy()[numbers]], np.uint64)
-        compared = Photos(numbers, photos["row"].to_numpy()[numbers], hashes, seen[numbers])
+    distinct = rows[np.unique(groups.first_alike(photos["sha256"].to_numpy()[rows]))]
+    if len(distinct):
+        hashes = np.array([int(value, 16) for value in photos["phash"].to_numpy()[distinct]], np.uint64)
+        compared = Photos(distinct, photos["row"].to_numpy()[distinct], hashes, seen[distinct])
         yield from near_duplicates.find(thumbnails, compared, chosen.distance, chosen.likeness, forest)
+
+
+def all_ties(photos: pd.DataFrame, same: Ties, sides: NDArray[Any]) -> Ties:
+    """Return what the split may not tear: what shows the same, one product, and equal hashes, whatever they show."""
+    released = sides != ""
+    return groups.join([same, groups.product_ties(photos, released), groups.hash_ties(photos, released)])
 
 
 def ties_of(pairs: Iterable[Pair]) -> Ties:
@@ -71,7 +71,8 @@ def ties_of(pairs: Iterable[Pair]) -> Ties:
     return Ties(near[:, 0], near[:, 1])
 
 
-def group(photos: pd.DataFrame, same: Ties, sides: NDArray[Any], most_products: int) -> pd.DataFrame:
+def group(photos: pd.DataFrame, same: Ties, sides: NDArray[Any], owners: NDArray[Any],
+          most_products: int) -> pd.DataFrame:
     """Return the photos with columns group, picture and reason.
 
     same: all ties of photos that show the same; picture: the lowest row among these. reason: shared_picture where more
@@ -79,8 +80,8 @@ def group(photos: pd.DataFrame, same: Ties, sides: NDArray[Any], most_products: 
     """
     pictures = groups.components(same, len(photos))
     is_shared = groups.shared(photos, pictures, most_products)
-    ties = groups.join([same, groups.product_ties(photos, sides != "")]).among(~is_shared)
-    is_bridge = ~is_shared & groups.bridges(ties, sides)
+    ties = all_ties(photos, same, sides).among(~is_shared)
+    is_bridge = ~is_shared & groups.bridges(ties, sides, owners)
     reason = np.select([is_shared, is_bridge], ["shared_picture", "bridges_release"], "")
     return photos.assign(group=groups.group(photos, ties.among(~is_bridge)), reason=reason,
                          picture=photos["row"].groupby(pictures).transform("min"))
@@ -100,19 +101,24 @@ def main(processed_csv: Path, thumbnails_h5: Path, released_split_csv: Path, gro
          near_duplicates_csv: Path) -> None:
     chosen = params.load("duplicates", DuplicatesParams)
     photos = tables.read(processed_csv, tables.PROCESSED)
-    sides = released_sides(photos, tables.read(released_split_csv, tables.SPLIT))
+    released = tables.read(released_split_csv, tables.SPLIT)
+    sides, owners = groups.released_sides(photos, released), groups.product_sides(photos, released)
     with layout.open_file(thumbnails_h5, layout.THUMBNAILS) as file:
         layout.require_photos(file, *(photos[name].to_numpy() for name in ("row", "product_id", "position")))
         thumbnails = layout.mapped(file, "images")
-    same = groups.picture_ties(photos, sides != "")
-    pairs = list(look_alikes(photos, thumbnails, same, sides, chosen))
-    grouped = group(photos, groups.join([same, ties_of(pairs)]), sides, chosen.max_products)
+    same = groups.byte_ties(photos, sides != "")
+    pairs = list(look_alikes(photos, thumbnails, same, sides, owners, chosen))
+    grouped = group(photos, groups.join([same, ties_of(pairs)]), sides, owners, chosen.max_products)
     near = pair_table(photos, pairs)
+    reasons = [reason for reason in grouped["reason"] if reason]
+    if len(reasons) > chosen.max_rejected_share * len(photos):
+        raise DataError(f"{len(reasons)} of {len(photos)} photos are left out ({tables.tally(reasons)}): more than "
+                        f"duplicates.max_rejected_share = {chosen.max_rejected_share}")
     tables.write(groups_csv, tables.GROUPS, grouped)
     tables.write(near_duplicates_csv, tables.NEAR_DUPLICATES, near)
     inside = grouped[grouped["reason"] == ""]
     print(f"duplicates: {len(photos)} photos, {inside['group'].nunique()} groups, {len(near)} near-duplicates, "
-          f"left out: {tables.tally(reason for reason in grouped['reason'] if reason)}")
+          f"left out: {tables.tally(reasons)}")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import Self
 import pandas as pd
 from pydantic import Field, model_validator
 
-from imageset import keys, params, stage, tables
+from imageset import groups, keys, params, stage, tables
 from imageset.errors import DataError
 from imageset.params import Section
 
@@ -37,24 +37,24 @@ def group_classes(catalog: pd.DataFrame) -> pd.DataFrame:
 
 
 def released_sides(catalog: pd.DataFrame, released: pd.DataFrame) -> dict[int, str]:
-    """Return the subset of each group that holds a released photo.
+    """Return the subset of each group that holds a photo of a released product.
 
-    Raises DataError when a group holds photos that were released on two sides, or a subset is none of ours.
+    Raises DataError when a group holds products that were released on two sides, or a subset is none of ours.
     """
     strange = sorted(set(released["subset"]) - {"train", *HELD_OUT})
     if strange:
         raise DataError(f"the released split names a subset {strange[0]!r}: expected train, validation or test")
-    known = catalog.merge(released, on=["product_id", "position"])
+    known = catalog.assign(subset=groups.product_sides(catalog, released)).query("subset != ''")
     sides = known.groupby("group")["subset"].agg(lambda subsets: sorted(set(subsets)))
     torn = known[known["group"].isin(sides.index[sides.map(len) > 1])]
     if len(torn):
         photos = [f"{product_id}/{position} ({subset}, group {group})" for product_id, position, subset, group in
                   torn.sort_values(["group", "product_id", "position"])[["product_id", "position", "subset", "group"]]
                   .head(PHOTOS_TO_NAME).itertuples(index=False)]
-        raise DataError(f"{len(torn)} photos that were released on two sides are near-duplicates now: "
-                        f"{', '.join(photos)}{', ...' if len(torn) > PHOTOS_TO_NAME else ''}; data/near_duplicates.csv "
-                        "has the pairs: take back the change of section duplicates, or release a new major version "
-                        "without these rows of releases/split.csv")
+        raise DataError(f"{len(torn)} photos that were released on two sides belong together now: {', '.join(photos)}"
+                        f"{', ...' if len(torn) > PHOTOS_TO_NAME else ''}. A change of section duplicates may be why, "
+                        "or photos that were replaced (data/near_duplicates.csv): take it back, or remove the rows of "
+                        "one side from releases/split.csv and release a new major version")
     return {int(number): subsets[0] for number, subsets in sides.items()}
 
 
@@ -97,8 +97,8 @@ def split(catalog: pd.DataFrame, released: pd.DataFrame, chosen: SplitParams) ->
     """
     sides = released_sides(catalog, released)
     shares = {"test": chosen.test_share, "validation": chosen.validation_share}
-    for _, groups in group_classes(catalog).groupby("label"):
-        rows = sorted(zip(groups["group"].tolist(), groups["photos"].tolist(), strict=True),
+    for _, of_class in group_classes(catalog).groupby("label"):
+        rows = sorted(zip(of_class["group"].tolist(), of_class["photos"].tolist(), strict=True),
                       key=lambda row: keys.rank(chosen.seed, row[0]))
         taken = {subset: sum(photos for number, photos in rows if sides.get(number) == subset)
                  for subset in ("train", *HELD_OUT)}

@@ -35,7 +35,7 @@ FOUND = {"near_duplicates": tables.NEAR_DUPLICATES} | OUTPUTS
 LOOKS = 18  # on a circle: those at most LIKE apart are near-duplicates, all others are not
 LIKE = 2
 # Whatever params.yaml says of real photos: between the likeness of two looks LIKE apart and of two one step further.
-CHOSEN = DuplicatesParams(distance=6, likeness=0.53, max_products=20)
+CHOSEN = DuplicatesParams(distance=6, likeness=0.53, max_products=20, max_rejected_share=1.0)
 
 Edit = Callable[[str, str], None]
 Key = tuple[int, int]
@@ -179,7 +179,8 @@ def written(project: Path) -> dict[str, bytes]:
 @pytest.fixture
 def as_looks_are_like(in_project: Path) -> None:
     path = in_project / "params.yaml"
-    path.write_text(re.sub(r"likeness: \S+", f"likeness: {CHOSEN.likeness}", path.read_text()))
+    text = re.sub(r"likeness: \S+", f"likeness: {CHOSEN.likeness}", path.read_text())
+    path.write_text(re.sub(r"(max_products: 20\n.*\n  max_rejected_share): \S+", r"\1: 1.0", text))
 
 
 @pytest.fixture
@@ -226,10 +227,11 @@ def test_the_looks_of_these_tests_are_as_like_as_they_say() -> None:
 def test_near_duplicates_are_listed_with_their_likeness_and_what_is_known_is_not(in_project: Path) -> None:
     photos = {(9, 1): look(0), (2, 0): look(1), (3, 0): look(9), (4, 0): look(9), (5, 0): look(13)}
     found = of_one_class(in_project, photos)
-    (pair,) = rows(found.near)
+    pair, equal = rows(found.near)
 
     assert pair[:4] == (2, 0, 9, 1)
     assert CHOSEN.likeness < float(pair[4]) < 1
+    assert equal == (3, 0, 4, 0, "1.000")
     assert found.groups == {(9, 1): 2, (2, 0): 2, (3, 0): 3, (4, 0): 3, (5, 0): 5}
 
 
@@ -325,6 +327,31 @@ def test_a_picture_on_products_of_several_classes_gives_its_class_to_no_other_ph
     assert found.classes == {(1, 0): 10, (2, 0): 11, (3, 0): 12, (1, 1): 11, (2, 1): 11, (3, 1): 11}
     assert set(found.groups.values()) == {1}
     assert len(set(run_split(in_project).values())) == 1
+
+
+@pytest.mark.usefixtures("one_is_enough")
+def test_a_product_keeps_its_side_when_its_photo_makes_room_for_another(in_project: Path) -> None:
+    for side in ("train", "test"):
+        lay_release(in_project, {(1, 0): side, (2, 0): "train", (9, 0): "test"})
+        of_one_class(in_project, {(1, 1): photo("dress"), **{(number, 0): photo(garment) for number, garment in
+                                                             enumerate(GARMENTS[2:6], 2)}})
+
+        assert run_split(in_project)[1, 1] == side
+
+
+def test_a_release_with_a_product_on_two_sides_is_refused(in_project: Path) -> None:
+    lay_release(in_project, {(1, 0): "train", (1, 1): "test"})
+    lay_photos(in_project, {(1, 0): photo("dress")})
+
+    assert failure(in_project) == "releases/split.csv has product 1 on two sides"
+
+
+def test_more_photos_left_out_than_may_be_fail_the_stage(in_project: Path, edit_params: Edit) -> None:
+    edit_params("max_products: 20", "max_products: 1")
+    lay_photos(in_project, {(1, 0): photo("dress"), (2, 0): photo("dress"), (3, 0): photo("hat")},
+               sha256=dict.fromkeys([(1, 0), (2, 0)], "same"))
+
+    assert failure(in_project).startswith("2 of 3 photos are left out (2 shared_picture): more than duplicates.max_re")
 
 
 def test_parents_in_a_circle_are_one_line_with_merge_and_harmless_with_drop(in_project: Path,
@@ -524,11 +551,11 @@ def grouped(looks: dict[Key, int], released: pd.DataFrame) -> pd.DataFrame:
     images = [look(looks[key]) for key in keys]
     rows_of = [(*key, row, str(key), *hashes(images[row].tobytes())) for row, key in enumerate(keys)]
     photos = tables.frame(tables.PROCESSED, rows_of)
-    sides = duplicates.released_sides(photos, released)
-    same = groups.picture_ties(photos, sides != "")
+    sides, owners = groups.released_sides(photos, released), groups.product_sides(photos, released)
+    same = groups.byte_ties(photos, sides != "")
     thumbnails = np.stack([np.asarray(image)[..., np.newaxis] for image in images])
-    pairs = duplicates.look_alikes(photos, thumbnails, same, sides, CHOSEN)
-    return duplicates.group(photos, groups.join([same, duplicates.ties_of(pairs)]), sides, CHOSEN.max_products)
+    pairs = duplicates.look_alikes(photos, thumbnails, same, sides, owners, CHOSEN)
+    return duplicates.group(photos, groups.join([same, duplicates.ties_of(pairs)]), sides, owners, CHOSEN.max_products)
 
 
 def held_apart(looks: dict[Key, int], unlabelled: set[Key], before: dict[Key, str], seed: int) -> dict[Key, str]:
@@ -550,6 +577,7 @@ def held_apart(looks: dict[Key, int], unlabelled: set[Key], before: dict[Key, st
         chain = reached(key, {other: looks[other] for other in looks.keys() - before.keys()})
         touched = {before[other] for other in looks.keys() & before.keys()
                    if any(tied(link, other, looks) for link in chain)}
+        touched |= {side for other, side in before.items() if other[0] in {link[0] for link in chain}}
 
         assert len(touched) > 1, f"{key} touches one side at most"
     return sides

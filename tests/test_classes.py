@@ -186,7 +186,11 @@ def test_a_parent_that_is_no_class_counts_as_none() -> None:
     assert classes.parents_of(family({11: 10, 10: 99, 12: None, LARGE: LARGE - 1})) == {11: 10}
 
 
-@pytest.mark.parametrize("parents", [{10: 10}, {10: 11, 11: 10}, {1: 2, 2: 3, 3: 4, 4: 3}])
+def test_a_class_that_is_its_own_parent_is_a_root() -> None:
+    assert classes.parents_of(family({10: 10, 11: 10})) == {11: 10}
+
+
+@pytest.mark.parametrize("parents", [{10: 11, 11: 10}, {1: 2, 2: 3, 3: 4, 4: 3}])
 def test_parents_in_a_circle_are_an_error_that_names_one_of_them(parents: dict[int, int | None]) -> None:
     with pytest.raises(DataError, match=r"class (10|11|3|4) is its own ancestor by parent_id: .*catalog\.rare: drop"):
         classes.parents_of(family(parents))

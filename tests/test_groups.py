@@ -40,7 +40,8 @@ def alike(one: Photo, other: Photo) -> bool:
 
 def certain_ties(photos: Iterable[Photo], released: NDArray[np.bool_]) -> Ties:
     """All ties that need no look."""
-    return groups.join([groups.picture_ties(table(photos), released), groups.product_ties(table(photos), released)])
+    return groups.join(ties(table(photos), released) for ties in (groups.byte_ties, groups.product_ties,
+                                                                  groups.hash_ties))
 
 
 def reached(start: int, count: int, tied: Callable[[int, int], bool]) -> set[int]:
@@ -68,7 +69,7 @@ def grouped(photos: list[Photo], near: list[tuple[int, int]] | None = None) -> l
 def left_out(sides: list[str], *pairs: tuple[int, int]) -> list[int]:
     """Return the numbers of the photos that are bridges. sides: of each photo, "" of new ones."""
     left, right = (np.array(side, np.intp) for side in zip(*pairs, strict=True))
-    return np.flatnonzero(groups.bridges(Ties(left, right), np.array(sides, object))).tolist()
+    return np.flatnonzero(groups.bridges(Ties(left, right), np.array(sides, object), np.array(sides, object))).tolist()
 
 
 def test_photos_with_nothing_in_common_are_groups_of_their_own() -> None:
@@ -105,9 +106,9 @@ def test_a_placeholder_on_many_listings_is_one_group_of_few_ties() -> None:
 
 
 def test_what_more_products_show_than_may_is_shared() -> None:
-    photos = table([Photo(1, "a", "A"), Photo(1, "b", "A"), Photo(2, "c", "A"), Photo(3, "d", "D"), Photo(4, "e", "D"),
-                    Photo(5, "f", "D"), Photo(6, "g", "G")])
-    pictures = groups.components(groups.picture_ties(photos, np.zeros(7, bool)), 7)
+    photos = table([Photo(1, "a", "A"), Photo(1, "a", "B"), Photo(2, "a", "C"), Photo(3, "d", "D"), Photo(4, "d", "D"),
+                    Photo(5, "d", "D"), Photo(6, "g", "G")])
+    pictures = groups.components(groups.byte_ties(photos, np.zeros(7, bool)), 7)
 
     assert [groups.shared(photos, pictures, most).tolist() for most in (1, 2, 3)] == [
         [True] * 6 + [False], [False] * 3 + [True] * 3 + [False], [False] * 7]

@@ -226,7 +226,7 @@ def test_a_group_released_on_two_sides_is_an_error_that_lists_its_photos() -> No
     photos = catalog([[(0, 1)], [(0, 1), (0, 1)], [(0, 1)]])
     released = tables.frame(tables.SPLIT, [(0, 0, "train"), (1, 0, "train"), (2, 0, "test"), (3, 0, "test")])
 
-    with pytest.raises(DataError, match=r"^2 photos .* now: 1/0 \(train, group 1\), 2/0 \(test, group 1\); data"):
+    with pytest.raises(DataError, match=r"^2 photos .* now: 1/0 \(train, group 1\), 2/0 \(test, group 1\)\. A"):
         split.split(photos, released, chosen())
 
 
