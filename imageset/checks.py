@@ -114,12 +114,12 @@ def products_in_one_subset(photos: Photos) -> Check:
                  lambda row: f"{rows.describe(row)} and {rows.describe(other[row])}")
 
 
-def pixels_in_one_subset(plain: Rows, hashes: NDArray[np.uint64]) -> Check:
-    """No photo has the pixels of a photo in another subset; plain: rows of photos themselves; hashes: (N, 2)."""
-    wrong, others = strays(plain.subsets, hashes[:, 1], hashes[:, 0])
+def pixels_in_one_subset(rows: Rows, hashes: NDArray[np.uint64]) -> Check:
+    """No row, augmented ones included, has the pixels of a row in another subset; hashes: of each row's, (N, 2)."""
+    wrong, others = strays(rows.subsets, hashes[:, 1], hashes[:, 0])
     other = dict(zip(wrong[:EXAMPLES].tolist(), others[:EXAMPLES].tolist(), strict=True))
     return check("pixels_in_one_subset", len(hashes), wrong,
-                 lambda row: f"{plain.describe(row)} with the pixels of {plain.describe(other[row])}",
+                 lambda row: f"{rows.describe(row)} with the pixels of {rows.describe(other[row])}",
                  "blank images: raise preprocess.min_foreground or change preprocess.fill; "
                  "others: raise duplicates.distance or lower duplicates.likeness")
 

@@ -19,17 +19,17 @@ HDF5_ERRORS = (OSError, RuntimeError)  # what h5py raises over damaged bytes, an
 
 
 class Contents(NamedTuple):
-    """All of a file but its pixels; plain: the rows that are photos themselves, in the file's order."""
+    """All of a file but its pixels; rows: as they stand in the file, by photo in photos."""
 
     photos: Photos
-    plain: Rows
+    rows: Rows
     chosen: AugmentParams
     pairs: list[bytes]
     names: list[bytes]
 
 
 class Scan(NamedTuple):
-    """What a pass over a file's arrays finds; hashes: of photos themselves, uint64 (N, 2), in the order of the rows."""
+    """What a pass over a file's arrays finds; hashes: of the pixels of each row, uint64 (N, 2), in the rows' order."""
 
     digest: str
     hashes: NDArray[np.uint64]
@@ -40,9 +40,9 @@ def damaged(name: str, error: Exception) -> DataError:
     return DataError(f"{name} is damaged ({error}): fetch or build it again")
 
 
-def verify(file: h5py.File, further: Callable[[Contents], Iterator[Check]] = lambda contents: iter(())
+def verify(file: h5py.File, further: Callable[[Contents, Scan], Iterator[Check]] = lambda contents, found: iter(())
            ) -> Iterator[Check]:
-    """Yield the outcome of every check of an open dataset file, and of further ones; the slow ones come last.
+    """Yield the outcome of every check of an open dataset file, and of further ones.
 
     Without its attributes and arrays there is nothing to go on with: then these two checks are all. Raises DataError
     for a file that cannot be read to its end.
@@ -53,8 +53,9 @@ def verify(file: h5py.File, further: Callable[[Contents], Iterator[Check]] = lam
         if all(check.passed for check in form):
             contents = read(file)
             yield from of_columns(contents)
-            yield from further(contents)
-            yield from of_pixels(file, contents.plain)
+            found = scan(file)
+            yield from of_pixels(file, contents.rows, found)
+            yield from further(contents, found)
     except HDF5_ERRORS as error:
         raise damaged(file.filename, error) from None
 
@@ -68,7 +69,7 @@ def read(file: h5py.File) -> Contents:
         parts.append(Rows(np.full(len(ids), layout.SUBSETS.index(subset), np.int8), ids, positions, copies, labels))
     rows = Rows(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
     chosen = conformity.Sections.model_validate_json(file.attrs["params"]).augment
-    return Contents(checks.by_photo(rows), rows.take(rows.copies == 0), AugmentParams.model_construct(**dict(chosen)),
+    return Contents(checks.by_photo(rows), rows, AugmentParams.model_construct(**dict(chosen)),
                     file["label_map"][:].tolist(), file["class_names"][:].tolist())
 
 
@@ -81,9 +82,8 @@ def of_columns(contents: Contents) -> Iterator[Check]:
     yield checks.label_map_complete(contents.pairs, contents.names)
 
 
-def of_pixels(file: h5py.File, plain: Rows) -> Iterator[Check]:
-    found = scan(file)
-    yield checks.pixels_in_one_subset(plain, found.hashes)
+def of_pixels(file: h5py.File, rows: Rows, found: Scan) -> Iterator[Check]:
+    yield checks.pixels_in_one_subset(rows, found.hashes)
     yield mean_and_std(file, found.moments)
     noted = file.attrs["content_digest"]
     yield Check("digest_matches", len(file), int(found.digest != noted),
@@ -100,22 +100,27 @@ def mean_and_std(file: h5py.File, moments: Moments) -> Check:
 
 
 def scan(file: h5py.File) -> Scan:
-    """Read every array once.
-
-    Hashes are of photos themselves: an augmented copy may equal its photo, or by chance another one.
-    """
+    """Read every array once."""
     digest, moments = sha256(), Moments(file["train_images"].shape[-1])
     hashes = {f"{subset}_images": bytearray() for subset in layout.subsets(file)}
     copies = file["train_copies"][:]
     with progress.bar(None, "verify", sum(len(file[name]) for name in hashes), unit="row") as bar:
         for name, block, values in digested(file, digest):
             if name in hashes:
-                photos = values[copies[block] == 0] if name == "train_images" else values
-                hashes[name] += b"".join(blake2b(photo, digest_size=HASH_BYTES).digest() for photo in photos)
+                hashes[name] += pixel_hashes(values)
                 if name == "train_images":
-                    moments.add(photos)
+                    moments.add(values[copies[block] == 0])
                 bar.update(len(values))
-    return Scan(digest.hexdigest(), np.frombuffer(b"".join(hashes.values()), np.uint64).reshape(-1, 2), moments)
+    return Scan(digest.hexdigest(), as_numbers(b"".join(hashes.values())), moments)
+
+
+def pixel_hashes(images: layout.Pixels) -> bytes:
+    """Return a hash of each image, HASH_BYTES long, one after the other."""
+    return b"".join(blake2b(image, digest_size=HASH_BYTES).digest() for image in images)
+
+
+def as_numbers(hashes: bytes) -> NDArray[np.uint64]:
+    return np.frombuffer(hashes, np.uint64).reshape(-1, 2)
 
 
 def digested(file: h5py.File, digest: Any) -> Iterator[tuple[str, slice, NDArray[Any]]]:

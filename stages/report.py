@@ -97,7 +97,7 @@ def metrics(data: Tables, classes: pd.DataFrame, file: h5py.File) -> dict[str, A
                     "without_test_photos": int((classes["test"] == 0).sum())},
         "test_share": round(float(classes["test"].sum() / classes["photos"].sum()), 6),
         "groups": {"count": len(products), "of_several_products": int((products > 1).sum()),
-                   "near_duplicates": len(data.near_duplicates)},
+                   "pairs_found_to_look_alike": len(data.near_duplicates)},
         "labels_changed": count(data.label_changes["change"]),
         # How uneven the classes are that a network is shown, and with augment.balance would be without it.
         "copies": {"most": int(copies.max()) + 1, "classes_with_more": int(
@@ -128,18 +128,16 @@ def samples(file: h5py.File, wanted: int) -> bytes:
 
 
 def augmented(file: h5py.File) -> bytes:
-    """Return augmented.png: a row a photo, the photo itself and then its copies."""
-    copies = file["train_copies"][:]
-    columns = min(int(copies.max()) + 1, MOST_COPIES)
-    table = pd.DataFrame({"id": file["train_ids"][:], "position": file["train_positions"][:], "copy": copies})
-    chosen = table[table["copy"] == 0].head(AUGMENTED_PHOTOS).index
-    photos = table.loc[chosen, ["id", "position"]].reset_index(names="place").merge(
-        table[table["copy"] < columns].reset_index(names="row"), on=["id", "position"])
-    photos = photos.sort_values(["place", "copy"])
+    """Return augmented.png: a row a photo, the photo itself and then its copies, as many as all of them have."""
+    table = pd.DataFrame({"id": file["train_ids"][:], "position": file["train_positions"][:],
+                          "copy": file["train_copies"][:]})
+    chosen = table[table["copy"] == 0].head(AUGMENTED_PHOTOS)[["id", "position"]].reset_index(names="place")
+    rows = chosen.merge(table.reset_index(names="row"), on=["id", "position"])
+    columns = min(int(rows.groupby("place").size().min()), MOST_COPIES)
+    photos = rows[rows["copy"] < columns].sort_values(["place", "copy"])
     captions = [f"{product_id}\n{'the photo' if not copy else f'copy {copy}'}"
                 for product_id, copy in zip(photos["id"], photos["copy"], strict=True)]
-    images = layout.pick(file["train_images"], photos["row"])
-    return pictures.sheet(list(images), captions, columns)
+    return pictures.sheet(list(layout.pick(file["train_images"], photos["row"])), captions, columns)
 
 
 def look_alikes(pairs: pd.DataFrame, thumbnails_h5: Path) -> bytes:

@@ -6,32 +6,39 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import h5py
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
-from imageset import checks, files, layout, stage, tables, verify
-from imageset.augment import copies_of
-from imageset.checks import Check, Photos
+from imageset import checks, files, layout, render, stage, tables, verify
+from imageset.augment import AugmentParams, copies_of
+from imageset.checks import Check, Photos, Rows
 from imageset.errors import DataError
-from imageset.verify import Contents
+from imageset.render import Recipe
+from imageset.verify import Contents, Scan
+
+COPIES_TO_RENDER = 200
 
 
 class Tables(NamedTuple):
     """What the file is held against: photos with columns product_id, position, catalog_id, label, group and subset.
 
     photos: the catalog, each with its subset as a place in layout.SUBSETS; hashes: product_id, position and both
-    perceptual hashes as uint64, of all photos that have pixels; label_map: as the table.
+    perceptual hashes as uint64, of all photos that have pixels; label_map: as the table; processed: a hash of the
+    pixels of each row of processed_h5, uint64 (N, 2).
     """
 
     photos: pd.DataFrame
     hashes: pd.DataFrame
     label_map: pd.DataFrame
+    processed: NDArray[np.uint64]
+    processed_h5: Path
 
 
-def find(photos: Photos, table: pd.DataFrame) -> NDArray[np.intp]:
-    """Return of each photo the row of a table with its id and position, -1 where there is none."""
-    rows = photos.rows.take(photos.first)
+def find(rows: Rows, table: pd.DataFrame) -> NDArray[np.intp]:
+    """Return of each row the row of a table with its id and position, -1 where there is none."""
     wanted = pd.DataFrame({"product_id": rows.ids, "position": rows.positions.astype(np.int64)})
     known = table[["product_id", "position"]].assign(place=np.arange(len(table)))
     found = wanted.assign(photo=np.arange(len(wanted))).merge(known, on=["product_id", "position"])
@@ -42,7 +49,7 @@ def find(photos: Photos, table: pd.DataFrame) -> NDArray[np.intp]:
 
 def groups_in_one_subset(photos: Photos, table: pd.DataFrame) -> Check:
     """No group of near-duplicates stands in two subsets."""
-    places = find(photos, table)
+    places = find(photos.rows.take(photos.first), table)
     known = places >= 0
     rows, groups = photos.rows.take(photos.first[known]), table["group"].to_numpy()[places[known]]
     wrong, _ = checks.strays(rows.subsets, groups)
@@ -68,7 +75,7 @@ def photos_as_split(photos: Photos, table: pd.DataFrame) -> Check:
 
 def labels_as_catalog(photos: Photos, table: pd.DataFrame) -> Check:
     """Every row has its photo's label in the catalog."""
-    places, rows = find(photos, table), photos.rows
+    places, rows = find(photos.rows.take(photos.first), table), photos.rows
     labels = np.append(table["label"].to_numpy(), -1)[places]  # -1: the last one, for photos that are not there
     wrong = (np.repeat(labels, photos.counts) != rows.labels) | np.repeat(places < 0, photos.counts)
     return checks.check("labels_as_catalog", len(wrong), np.flatnonzero(wrong),
@@ -111,24 +118,64 @@ def counts_as_tables(contents: Contents, table: pd.DataFrame) -> Check:
 
 
 def hashes_in_one_subset(photos: Photos, hashes: pd.DataFrame) -> Check:
-    """No held-out photo has the perceptual hash of a training photo, of the photo or of its mirror image."""
-    places = find(photos, hashes)
+    """No photo has the perceptual hash of one in another subset, of the photo or of its mirror image."""
+    rows = photos.rows.take(photos.first)
+    places = find(rows, hashes)
     known = places >= 0
-    rows, places = photos.rows.take(photos.first[known]), places[known]
+    rows, places = rows.take(known), places[known]
     plain, mirrored = hashes["phash"].to_numpy()[places], hashes["phash_mirrored"].to_numpy()[places]
-    trained = rows.subsets == 0
-    alike = np.isin(plain, np.concatenate([plain[trained], mirrored[trained]])) | np.isin(mirrored, plain[trained])
-    return checks.check("hashes_in_one_subset", len(places), np.flatnonzero(alike & ~trained),
+    alike = np.zeros(len(places), bool)
+    for subset in range(1, len(layout.SUBSETS)):
+        before = rows.subsets < subset
+        both = np.isin(plain, np.concatenate([plain[before], mirrored[before]])) | np.isin(mirrored, plain[before])
+        alike |= both & (rows.subsets == subset)
+    return checks.check("hashes_in_one_subset", len(places), np.flatnonzero(alike),
                         lambda row: f"{rows.describe(row)} with hash {plain[row]:016x}")
 
 
-def against_tables(contents: Contents, data: Tables) -> Iterator[Check]:
+def pixels_as_processed(rows: Rows, found: NDArray[np.uint64], data: Tables) -> Check:
+    """Every photo has its own pixels in processed.h5; found: hashes of the rows' pixels, (N, 2)."""
+    plain = np.flatnonzero(rows.copies == 0)
+    places = find(rows.take(plain), data.photos)
+    plain, sources = plain[places >= 0], data.photos["row"].to_numpy()[places[places >= 0]]
+    wrong = (found[plain] != data.processed[sources]).any(axis=1)
+    return checks.check("pixels_as_processed", len(plain), plain[wrong], rows.describe)
+
+
+def copies_as_rendered(file: h5py.File, rows: Rows, data: Tables) -> Check:
+    """Some augmented rows, the first ones, are what augmenting their photos makes again."""
+    try:
+        chosen = AugmentParams(**json.loads(file.attrs["params"])["augment"])
+    except ValidationError as error:  # of another version of the project: by hand, as params.yaml has none of it
+        return Check("copies_as_rendered", 0, 1, [f"params are not ours: {' '.join(str(error).split())[:200]}"])
+    some = np.flatnonzero(rows.copies > 0)[:COPIES_TO_RENDER]  # train comes first: rows of the file
+    places = find(rows.take(some), data.photos)
+    some, sources = some[places >= 0], data.photos["row"].to_numpy()[places[places >= 0]]
+    wanted = render.Rows(rows.ids[some], rows.positions[some], rows.copies[some], rows.labels[some], sources)
+    if not len(some):
+        return Check("copies_as_rendered", 0, 0, [])
+    made, = render.render([wanted], Recipe(data.processed_h5, chosen))
+    wrong = [row for row, pixels in zip(some.tolist(), made, strict=True)
+             if not np.array_equal(file["train_images"][row], pixels)]
+    return checks.check("copies_as_rendered", len(some), np.array(wrong, np.intp), rows.describe)
+
+
+def against_tables(contents: Contents, found: Scan, file: h5py.File, data: Tables) -> Iterator[Check]:
     yield groups_in_one_subset(contents.photos, data.photos)
     yield photos_as_split(contents.photos, data.photos)
     yield labels_as_catalog(contents.photos, data.photos)
     yield label_map_as_table(contents, data.label_map)
     yield counts_as_tables(contents, data.photos)
     yield hashes_in_one_subset(contents.photos, data.hashes)
+    yield pixels_as_processed(contents.rows, found.hashes, data)
+    yield copies_as_rendered(file, contents.rows, data)
+
+
+def hash_processed(path: Path) -> NDArray[np.uint64]:
+    """Return a hash of each photo's pixels in processed.h5, (N, 2)."""
+    with layout.open_file(path, layout.PROCESSED) as file:
+        images = file["images"]
+        return verify.as_numbers(b"".join(verify.pixel_hashes(images[block]) for block in layout.blocks(images)))
 
 
 def read_hashes(path: Path) -> pd.DataFrame:
@@ -156,12 +203,12 @@ def read_photos(catalog_csv: Path, split_csv: Path) -> pd.DataFrame:
     return photos
 
 
-def main(dataset_h5: Path, processed_csv: Path, catalog_csv: Path, label_map_csv: Path, split_csv: Path,
-         validation_json: Path) -> None:
+def main(dataset_h5: Path, processed_h5: Path, processed_csv: Path, catalog_csv: Path, label_map_csv: Path,
+         split_csv: Path, validation_json: Path) -> None:
     data = Tables(read_photos(catalog_csv, split_csv), read_hashes(processed_csv),
-                  tables.read(label_map_csv, tables.LABEL_MAP))
+                  tables.read(label_map_csv, tables.LABEL_MAP), hash_processed(processed_h5), processed_h5)
     with layout.open_file(dataset_h5, layout.DATASET) as file:
-        outcomes = list(verify.verify(file, partial(against_tables, data=data)))
+        outcomes = list(verify.verify(file, partial(against_tables, file=file, data=data)))
     verdicts = {check.name: {"passed": check.passed, "examined": check.examined, "violations": check.violations,
                              "examples": check.examples} for check in outcomes}
     failed = [check for check in outcomes if not check.passed]

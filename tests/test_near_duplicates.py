@@ -9,8 +9,8 @@ import yaml
 from numpy.typing import NDArray
 
 from imageset import near_duplicates, views
-from imageset.forest import Forest
 from imageset.errors import DataError
+from imageset.forest import Forest
 from imageset.layout import Pixels
 from imageset.near_duplicates import Pair
 from imageset.prepare import Prepared

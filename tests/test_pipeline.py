@@ -123,7 +123,7 @@ def test_every_dep_stands_in_the_project_or_is_an_output() -> None:
 def test_the_packages_that_decide_bytes_are_deps_of_the_stages_that_make_pixels() -> None:
     users = [name for name, stage in STAGES.items() if "requirements-pixels.txt" in stage["deps"]]
 
-    assert users == ["preprocess", "build"]
+    assert users == ["preprocess", "duplicates", "build"]
 
 
 def test_the_keys_of_the_photo_cache_name_all_code_and_libraries_that_shape_pixels() -> None:

@@ -52,8 +52,8 @@ def make_inputs(folder: Path, copies: int = 5) -> Path:
     data = build_in(folder, copies).parent
     make_tables(data)
     make_hashes(data)
-    validate.main(data / "dataset.h5", data / "processed.csv", data / "catalog.csv", data / "label_map.csv",
-                  data / "split.csv", data / "validation.json")
+    validate.main(data / "dataset.h5", data / "processed.h5", data / "processed.csv", data / "catalog.csv",
+                  data / "label_map.csv", data / "split.csv", data / "validation.json")
     baseline.main(data / "dataset.h5", data / "validation.json", data / "baseline.json", data / "confusion.png")
     photos = photo_table(8)
     with layout.create(data / "thumbnails.h5", layout.THUMBNAILS) as file:
@@ -112,7 +112,7 @@ def test_the_figures_are_those_of_the_dataset(reports: Path) -> None:
     assert metrics["rows"] == {"train": 40, "test": 3}
     assert metrics["classes"] == {"count": 3, "largest": 6, "smallest": 2, "median": 3.0, "without_test_photos": 1}
     assert metrics["test_share"] == pytest.approx(3 / 11, abs=1e-6)
-    assert metrics["groups"] == {"count": 8, "of_several_products": 0, "near_duplicates": 2}
+    assert metrics["groups"] == {"count": 8, "of_several_products": 0, "pairs_found_to_look_alike": 2}
     assert metrics["labels_changed"] == {"rare_merged": 1, "several_labels": 1}
     assert metrics["copies"] == {"most": 5, "classes_with_more": 0, "rows_of_largest_class": 20,
                                  "rows_of_median_class": 10.0, "rows_of_smallest_class": 10}

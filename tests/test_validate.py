@@ -33,8 +33,8 @@ from tests.test_verify import (
 Fault = Callable[[h5py.File], None]
 
 OF_TABLES = {"groups_in_one_subset", "photos_as_split", "labels_as_catalog", "label_map_as_table", "counts_as_tables",
-             "hashes_in_one_subset"}
-INPUTS = ("dataset.h5", "processed.csv", "catalog.csv", "label_map.csv", "split.csv")
+             "hashes_in_one_subset", "pixels_as_processed", "copies_as_rendered"}
+INPUTS = ("dataset.h5", "processed.h5", "processed.csv", "catalog.csv", "label_map.csv", "split.csv")
 
 
 def make_hashes(data: Path) -> None:
@@ -97,8 +97,9 @@ def test_a_good_dataset_passes_every_check(data: Path, capsys: pytest.CaptureFix
     assert failed(data) == set()
     assert {name: verdicts[name]["examined"] for name in OF_TABLES} == {
         "groups_in_one_subset": 11, "photos_as_split": 11, "labels_as_catalog": 43, "label_map_as_table": 3,
-        "counts_as_tables": 3 * 5 + 2, "hashes_in_one_subset": 11}
-    assert capsys.readouterr().out == "validate: 16 checks passed\n"
+        "counts_as_tables": 3 * 5 + 2, "hashes_in_one_subset": 11, "pixels_as_processed": 11,
+        "copies_as_rendered": 32}
+    assert capsys.readouterr().out == "validate: 18 checks passed\n"
 
 
 def labels_swapped(file: h5py.File) -> None:
@@ -140,12 +141,31 @@ def photo_gone_and_its_copies_left(file: h5py.File) -> None:
     note_moments(file)
 
 
+def pixels_of_another_photo(file: h5py.File) -> None:
+    """Two test photos change places, but not their labels."""
+    file["test_images"][:2] = file["test_images"][:2][::-1]
+
+
+def copy_of_another_photo(file: h5py.File) -> None:
+    copies = np.flatnonzero(file["train_copies"][:] > 0)
+    other = next(row for row in copies if file["train_ids"][row] != file["train_ids"][copies[0]])
+    file["train_images"][copies[0]] = file["train_images"][other]
+
+
+def copy_of_a_test_photo(file: h5py.File) -> None:
+    file["train_images"][row_of_copy(file, 1)] = file["test_images"][0]
+
+
 # Where several checks fail, each sees another side of the one fault.
 FAULTS: dict[Fault, set[str]] = {
     labels_swapped: {"labels_as_catalog"},
     other_catalog_id: {"label_map_as_table"},
     other_class_name: {"label_map_as_table"},
-    pixels_in_both_subsets: {"pixels_in_one_subset"},
+    # Pixels of another photo are not the photo's own either.
+    pixels_in_both_subsets: {"pixels_in_one_subset", "pixels_as_processed"},
+    pixels_of_another_photo: {"pixels_as_processed"},
+    copy_of_another_photo: {"copies_as_rendered"},
+    copy_of_a_test_photo: {"copies_as_rendered", "pixels_in_one_subset"},
     # A row less, or one of another label, is one less of the tables' count.
     photo_left_out: {"photos_as_split", "counts_as_tables"},
     other_label: {"labels_as_catalog", "counts_as_tables"},
@@ -159,7 +179,7 @@ FAULTS: dict[Fault, set[str]] = {
     photo_of_nobody: {"photos_as_split", "labels_as_catalog"},
     # A photo has its product, its group and its hash with it.
     photo_in_both_subsets: {"products_in_one_subset", "groups_in_one_subset", "hashes_in_one_subset",
-                            "photos_as_split", "counts_as_tables"},
+                            "photos_as_split", "counts_as_tables", "pixels_as_processed"},
 }
 
 
@@ -245,9 +265,9 @@ def test_ids_beyond_what_a_float_holds_are_told_apart(data: Path) -> None:
                         "split.csv": tables.SPLIT}.items():
         edit(data, name, table, lambda rows: rows.assign(product_id=rows["product_id"] + large))
     edit(data, "catalog.csv", tables.CATALOG, lambda rows: rows.assign(group=rows["group"] + large))
-    run(data)
 
-    assert failed(data) == set()
+    assert "copies_as_rendered" in refused(data)  # with other ids other copies are drawn
+    assert failed(data) == {"copies_as_rendered"}
 
     plant(data / "dataset.h5", lambda file: file["test_ids"].write_direct(file["test_ids"][:] + np.array([0, 0, 1])))
     refused(data)
@@ -301,4 +321,4 @@ def test_the_stage_writes_its_report_and_then_fails_in_one_line(data: Path) -> N
     assert [line for line in done.stderr.splitlines() if line.startswith("validate: ")] == [
         done.stderr.splitlines()[-1]]
     assert "raise preprocess.min_foreground" in done.stderr
-    assert failed(data) == {"pixels_in_one_subset"}
+    assert failed(data) == {"pixels_in_one_subset", "pixels_as_processed"}
