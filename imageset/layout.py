@@ -103,7 +103,10 @@ def find_problem(file: h5py.File, kind: str) -> str | None:
 
 def require_photos(file: h5py.File, rows: NDArray[Any], ids: NDArray[Any], positions: NDArray[Any]) -> None:
     """Raise DataError when rows of a file of photos are of others than product ids and positions say."""
-    found_ids, found_positions = file["ids"][:], file["positions"][:]
+    try:
+        found_ids, found_positions = file["ids"][:], file["positions"][:]
+    except KeyError as error:
+        raise DataError(f"{file.filename} lacks something that its format version has: {error}") from None
     inside = ((rows >= 0) & (rows < len(found_ids))).all()
     if not inside or (found_ids[rows] != ids).any() or (found_positions[rows] != positions).any():
         raise DataError(f"{file.filename} is of other photos than the tables: run `dvc repro`")

@@ -52,7 +52,7 @@ def project(in_project: Path, bucket: Store, edit_params: Edit, monkeypatch: pyt
 @pytest.fixture
 def any_share(edit_params: Edit) -> None:
     """However many photos are rejected, the stage goes on."""
-    edit_params("max_rejected_share: 0.2\n\ncatalog:", "max_rejected_share: 1.0\n\ncatalog:")
+    edit_params("max_rejected_share: 0.2\n\nduplicates:", "max_rejected_share: 1.0\n\nduplicates:")
 
 
 def fill(bucket: Store, project: Path, photos: dict[str, bytes]) -> None:
@@ -66,7 +66,7 @@ def fill(bucket: Store, project: Path, photos: dict[str, bytes]) -> None:
 def run(project: Path, weights: Path = Path("no weights")) -> tuple[pd.DataFrame, pd.DataFrame]:
     outputs = [project / "data" / name for name in OUTPUTS]
     preprocess.main(project / "data/inventory.csv", weights, *outputs)
-    return tables.read(outputs[1], tables.PROCESSED), tables.read(outputs[2], tables.REJECTS)
+    return tables.read(outputs[2], tables.PROCESSED), tables.read(outputs[3], tables.REJECTS)
 
 
 def failure(project: Path, error: type[ImagesetError] = DataError) -> str:
@@ -205,7 +205,7 @@ def test_up_to_the_share_allowed_may_be_rejected_and_nothing_may_be_changed(coun
         collected(*counts).check(sum(counts), 0.2)
 
 
-def test_other_pixels_leave_the_table_as_it_was(project: Path, bucket: Store, edit_params: Edit) -> None:
+def test_other_pixels_leave_thumbnails_and_tables_as_they_were(project: Path, bucket: Store, edit_params: Edit) -> None:
     fill(bucket, project, {f"{number}.jpeg": photo_bytes(number) for number in range(2)})
     run(project)
     before = md5s(project)

@@ -80,6 +80,8 @@ def building(project: Path, edit_params: Callable[[str, str], None]) -> Iterator
     assert run_stage("split", *SPLIT, cwd=project).returncode == 0
     with layout.create(project / "data/processed.h5", layout.PROCESSED) as file:
         layout.add(file, "images", np.zeros((PHOTOS, 64, 64, 1), np.uint8))
+        layout.add(file, "ids", np.arange(1, PHOTOS + 1))
+        layout.add(file, "positions", np.zeros(PHOTOS, np.int16))
         layout.finish(file, fill=np.array([255, 255, 255], np.uint8))
     tables.write(project / "data/label_map.csv", tables.LABEL_MAP, tables.frame(tables.LABEL_MAP, [(0, 1201, "shirt")]))
     (project / "data/dataset.h5").write_text("old")
@@ -108,7 +110,7 @@ def test_a_wrong_number_of_paths_is_told_with_the_right_ones(arguments: tuple[st
     said = run_stage("split", *arguments, cwd=project)
 
     assert said.returncode != 0
-    assert said.stderr.startswith("usage: python -m stages.split [-h] CATALOG_CSV RELEASED_CSV SPLIT_CSV\n")
+    assert said.stderr.startswith("usage: python -m stages.split [-h] CATALOG_CSV RELEASED_SPLIT_CSV SPLIT_CSV\n")
     assert left_in(project / "data") == {"catalog.csv"}
 
 

@@ -161,6 +161,8 @@ def all_or_nothing() -> Iterator[None]:
 
 def put_back(copy: Path) -> None:
     """Make the copied files, and the outputs of dvc.lock, what they were. The copy goes last: it can be done over."""
+    for path in [path for path in Path("reports").rglob("*") if path.is_file() and not (copy / path).exists()]:
+        path.unlink()
     for saved in [path for path in copy.rglob("*") if path.is_file()]:
         path = saved.relative_to(copy)
         if not path.exists() or path.read_bytes() != saved.read_bytes():
@@ -200,6 +202,9 @@ def release(version: str) -> str:
     """Do all of it and return the instructions."""
     branch = check_repository(version)
     undo_killed()
+    if git("status", "--porcelain", "--", "releases"):
+        raise ImagesetError("releases/ is not as git has it, and it is what this release would be held against: commit "
+                            "it, or `git checkout releases`")
     md5 = check_data()
     with all_or_nothing():
         freeze()
