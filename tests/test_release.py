@@ -347,22 +347,21 @@ def begun(copied: Project) -> Iterator[subprocess.Popen[str]]:
             os.killpg(running.pid, signal.SIGKILL)
 
 
-def test_what_a_killed_release_wrote_is_put_back_by_the_next(
-        begun: subprocess.Popen[str], copied: Project, pulled: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_killed_release_wrote_is_put_back_when_told(
+        begun: subprocess.Popen[str], copied: Project, pulled: Project) -> None:
     os.killpg(begun.pid, signal.SIGKILL)
     begun.wait()
-    left, checked = state(copied), []
-
-    def check_data() -> str:
-        checked.append(state(copied))
-        raise ImagesetError("enough")
-
-    monkeypatch.setattr(release, "check_data", check_data)
-    with pytest.raises(ImagesetError, match="enough"):
+    left = state(copied)
+    with pytest.raises(ImagesetError, match=r"killed half-way: `python -m tools\.release --undo` puts .* back"):
         release.release("v1.2.0")
 
+    assert state(copied) == left
     assert left["releases/split.csv"] != state(pulled)["releases/split.csv"]
-    assert checked == [state(pulled)]
+
+    copied.succeed(*COMMAND, "--undo")
+
+    assert state(copied) == state(pulled)
+    assert copied.succeed(*COMMAND, "--undo") == "release: none was killed\n"
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
@@ -384,8 +383,8 @@ def test_what_a_killed_release_left_is_not_put_over_a_later_commit(copied: Proje
     (left / "releases").mkdir(parents=True)
     (left / release.SPLIT).write_text("old")
     before = (copied.folder / release.SPLIT).read_bytes()
-    release.undo_killed()
 
+    assert release.killed() == []
     assert not left.exists()
     assert (copied.folder / release.SPLIT).read_bytes() == before
 

@@ -1,8 +1,8 @@
 """`python -m tools.release v1.2.0`: fix the sides and numbers of this tree's dataset, push it, say how to commit it.
 
 releases/ gets the side of every photo and the number of every class, which later runs keep; that changes no byte of the
-dataset. Commit and tag are left to whoever releases. What fails leaves all as it was, what was killed is put back by
-the next run: either way it is run again.
+dataset. Commit and tag are left to whoever releases. What fails leaves all as it was, and is run again; what was
+killed is put back with --undo.
 """
 
 import argparse
@@ -141,7 +141,7 @@ def recorded_md5() -> str | None:
 def all_or_nothing() -> Iterator[None]:
     """Put back what WRITTEN names, and the outputs of dvc.lock, when the body fails, however it does.
 
-    A body that is killed leaves the copy behind, for undo_killed.
+    A body that is killed leaves the copy behind, for undo.
     """
     copy = SPLIT.parent / f".before-{git('rev-parse', 'HEAD').strip()}.tmp"  # git and dvc ignore .*.tmp
     shutil.rmtree(PARTIAL, ignore_errors=True)
@@ -178,15 +178,22 @@ def discard(copy: Path) -> None:
     shutil.rmtree(PARTIAL)
 
 
-def undo_killed() -> None:
-    """Put back what a release that was killed had found; not over a later commit, which says better what is right."""
+def killed() -> list[Path]:
+    """Return the copies that a killed release has left of this commit; others are removed, git has what is later."""
     head = git("rev-parse", "HEAD").strip()
-    for copy in SPLIT.parent.glob(".before-*.tmp"):
-        if copy.name == f".before-{head}.tmp":
-            print("release: one that was killed is undone first", file=sys.stderr)
-            put_back(copy)
-        else:
+    copies = list(SPLIT.parent.glob(".before-*.tmp"))
+    for copy in copies:
+        if copy.name != f".before-{head}.tmp":
             discard(copy)
+    return [copy for copy in copies if copy.exists()]
+
+
+def undo() -> str:
+    """Put back what a killed release had found, and say so."""
+    copies = killed()
+    for copy in copies:
+        put_back(copy)
+    return f"release: {', '.join(WRITTEN)} are as they were before it\n" if copies else "release: none was killed\n"
 
 
 def freeze() -> None:
@@ -201,7 +208,10 @@ def freeze() -> None:
 def release(version: str) -> str:
     """Do all of it and return the instructions."""
     branch = check_repository(version)
-    undo_killed()
+    # Not undone unasked: reports and data may have been made anew since.
+    if copies := killed():
+        raise ImagesetError(f"one was killed half-way: `python -m tools.release --undo` puts {', '.join(WRITTEN)} and "
+                            f"the data back; or remove {copies[0]}, `git checkout releases` and run `dvc repro`")
     if git("status", "--porcelain", "--", "releases"):
         raise ImagesetError("releases/ is not as git has it, and it is what this release would be held against: commit "
                             "it, or `git checkout releases`")
@@ -223,14 +233,16 @@ def release(version: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tools.release", description=__doc__)
-    parser.add_argument("version", metavar="VERSION", help="such as v1.2.0, above the last one")
-    version = parser.parse_args().version
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("version", metavar="VERSION", nargs="?", help="such as v1.2.0, above the last one")
+    what.add_argument("--undo", action="store_true", help="put back what a release that was killed had found")
+    chosen = parser.parse_args()
     signal.signal(signal.SIGTERM, stage.exit_cleanly)
     signal.signal(signal.SIGINT, stage.exit_cleanly)
     try:
         settings.load()
         with files.lock(Path(".cache/release.lock")):
-            print(release(version), end="")
+            print(undo() if chosen.undo else release(chosen.version), end="")
     except (ImagesetError, OSError) as error:
         sys.exit(f"release: {error}")
     except KeyboardInterrupt:
