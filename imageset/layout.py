@@ -147,9 +147,17 @@ def blocks(dataset: h5py.Dataset) -> Iterator[slice]:
 def content_digest(file: h5py.File) -> str:
     """Return a sha256 over the names, dtypes, shapes and values of all arrays, whatever their storage layout."""
     digest = hashlib.sha256()
+    for _ in digested(file, digest):
+        pass
+    return digest.hexdigest()
+
+
+def digested(file: h5py.File, digest: Any) -> Iterator[tuple[str, slice, NDArray[Any]]]:
+    """Yield all arrays in blocks, each taken into the digest: for who reads a file once and wants more than that."""
     for name in sorted(file):
         dataset = file[name]
         digest.update(f"{name} {dataset.dtype.str} {dataset.shape}\n".encode())
         for block in blocks(dataset):
-            digest.update(dataset[block].tobytes())
-    return digest.hexdigest()
+            values = dataset[block]
+            digest.update(values.tobytes())
+            yield name, block, values

@@ -100,12 +100,13 @@ def candidates(rows: Rows, thumbnails: Pixels, photos: Photos, distance: int) ->
         for block in np.split(rows, range(PHOTOS_AT_ONCE, len(rows), PHOTOS_AT_ONCE)):
             asked.append(views.hashes(views.frequencies(thumbnails[photos.places[block]][..., 0])))
             bar.update(len(block))
-    count, found, waiting = len(photos.numbers), np.empty(0, np.int64), []
+    count, found, waiting, pairs = len(photos.numbers), np.empty(0, np.int64), [], 0
     for queries, others in hamming.near(np.concatenate(asked).reshape(-1), photos.hashes, distance):
         askers = rows[queries // len(VIEWS)]
         waiting.append(np.minimum(askers, others) * count + np.maximum(askers, others))
-        if sum(map(len, waiting)) > MOST_PAIRS:
-            found, waiting = np.unique(np.concatenate([found, *waiting])), []
+        pairs += len(others)
+        if pairs > MOST_PAIRS:
+            found, waiting, pairs = np.unique(np.concatenate([found, *waiting])), [], 0
             if len(found) > MOST_PAIRS:
                 raise DataError(f"more than {MOST_PAIRS:,} pairs of photos look alike, hours of second looks: lower "
                                 "duplicates.distance")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from hashlib import blake2b, sha256
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import h5py
 import numpy as np
@@ -105,7 +105,7 @@ def scan(file: h5py.File) -> Scan:
     hashes = {f"{subset}_images": bytearray() for subset in layout.subsets(file)}
     copies = file["train_copies"][:]
     with progress.bar(None, "verify", sum(len(file[name]) for name in hashes), unit="row") as bar:
-        for name, block, values in digested(file, digest):
+        for name, block, values in layout.digested(file, digest):
             if name in hashes:
                 hashes[name] += pixel_hashes(values)
                 if name == "train_images":
@@ -121,14 +121,3 @@ def pixel_hashes(images: layout.Pixels) -> bytes:
 
 def as_numbers(hashes: bytes) -> NDArray[np.uint64]:
     return np.frombuffer(hashes, np.uint64).reshape(-1, 2)
-
-
-def digested(file: h5py.File, digest: Any) -> Iterator[tuple[str, slice, NDArray[Any]]]:
-    """Yield all arrays in blocks, each taken into the digest as layout.content_digest does."""
-    for name in sorted(file):
-        dataset = file[name]
-        digest.update(f"{name} {dataset.dtype.str} {dataset.shape}\n".encode())
-        for block in layout.blocks(dataset):
-            values = dataset[block]
-            digest.update(values.tobytes())
-            yield name, block, values
