@@ -12,6 +12,7 @@ depend on content alone: the library version is pinned, no times are tracked, na
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -95,7 +96,8 @@ def find_problem(file: h5py.File, kind: str) -> str | None:
         return f"is not a file of format {kind}, but {repr(found) if isinstance(found, str) else 'something else'}"
     version = file.attrs.get("format_version")
     if version != FORMAT_VERSION:
-        return f"has format version {version}; this code reads version {FORMAT_VERSION}"
+        remedy = "update imageset" if isinstance(version, np.integer) and version > FORMAT_VERSION else "build it again"
+        return f"has format version {version}; this code reads version {FORMAT_VERSION}: {remedy}"
     if not file.attrs.get("complete"):
         return "is incomplete: its writer was interrupted; build it again"
     return None
@@ -115,6 +117,24 @@ def require_photos(file: h5py.File, rows: NDArray[Any], ids: NDArray[Any], posit
 def subsets(file: h5py.File) -> list[str]:
     """Return the subsets that a dataset file holds, in the order of SUBSETS."""
     return [subset for subset in SUBSETS if f"{subset}_images" in file]
+
+
+def catalog_ids(file: h5py.File) -> list[int]:
+    """Return the marketplace's number of each class of a dataset file, by label."""
+    return [int(pair.decode("ascii").partition(",")[2]) for pair in file["label_map"][:]]
+
+
+def unique_names(names: list[str], catalog_ids: list[int]) -> list[str]:
+    """Return class names of which no two are the same: those that were have their catalog_id behind them.
+
+    >>> unique_names(["hats", "other", "other"], [12, 7, 31])
+    ['hats', 'other (7)', 'other (31)']
+    """
+    counts = Counter(names)
+    if all(count == 1 for count in counts.values()):
+        return names
+    return unique_names([f"{name} ({catalog_id})" if counts[name] > 1 else name
+                         for name, catalog_id in zip(names, catalog_ids, strict=True)], catalog_ids)
 
 
 def mapped(file: h5py.File, name: str) -> Pixels:

@@ -5,32 +5,16 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import ConcatDataset, DataLoader, Subset
 
 from imageset import layout
 from imageset.errors import DataError
 from imageset.reader import ImageSet
-
-NAMES = ["shirt", "été 👗", "bag"]
-COUNTS = {"train": 23, "test": 5}
-
-
-def write(path: Path, channels: int = 3, counts: dict[str, int] = COUNTS) -> dict[str, np.ndarray[Any, Any]]:
-    """Write a small dataset file; return its arrays."""
-    random = np.random.default_rng(channels)
-    arrays: dict[str, np.ndarray[Any, Any]] = {}
-    with layout.create(path, layout.DATASET) as file:
-        for subset, rows in counts.items():
-            arrays[f"{subset}_images"] = random.integers(0, 256, (rows, 6, 6, channels), np.uint8)
-            arrays[f"{subset}_labels"] = random.integers(0, len(NAMES), rows)
-        for name, values in arrays.items():
-            layout.add(file, name, values)
-        layout.add_text(file, "class_names", NAMES)
-        layout.finish(file, content_digest=layout.content_digest(file))
-    return arrays
+from tests.dataset_files import CATALOG_IDS, COPIES, COUNTS, NAMES, write
 
 
 @pytest.fixture
@@ -63,6 +47,119 @@ def test_classes_are_named_by_label(path: Path) -> None:
 
     assert dataset.classes == NAMES
     assert dataset.num_labels == 3
+    assert dataset.catalog_ids == CATALOG_IDS
+    assert dataset.class_to_idx == {"shirt": 0, "été 👗": 1, "bag": 2}
+
+
+def test_a_name_that_several_classes_have_gets_their_numbers(path: Path) -> None:
+    write(path, names=["other", "shirt", "other"])
+    dataset = ImageSet(path)
+
+    assert dataset.classes == ["other (1201)", "shirt", "other (1300)"]
+    assert dataset.class_to_idx == {"other (1201)": 0, "shirt": 1, "other (1300)": 2}
+
+
+def test_rows_have_targets_and_products(path: Path) -> None:
+    arrays = write(path)
+    dataset = ImageSet(path, "test")
+
+    assert dataset.targets == arrays["test_labels"].tolist()
+    assert type(dataset.targets[0]) is int
+    assert dataset.product_ids.tolist() == arrays["test_ids"].tolist()
+
+
+def test_without_augmented_copies_the_photos_themselves_are_left(path: Path) -> None:
+    arrays = write(path)
+    plain = np.flatnonzero(arrays["train_copies"] == 0)
+    dataset = ImageSet(path, augmented=False)
+
+    assert len(dataset) == len(plain) == -(-COUNTS["train"] // COPIES)
+    assert dataset.product_ids.tolist() == arrays["train_ids"][plain].tolist()
+    for item, row in enumerate(plain):
+        assert (dataset[item][0].numpy() == arrays["train_images"][row].transpose(2, 0, 1)).all()
+        assert dataset[item][1] == dataset.targets[item] == arrays["train_labels"][row]
+    assert len(ImageSet(path, "test", augmented=False)) == COUNTS["test"]
+
+
+def test_many_items_at_once_are_the_items(path: Path) -> None:
+    write(path)
+    dataset = ImageSet(path)
+    indices = [3, -1, 0, 3, 22]
+    samples = dataset.__getitems__(indices)
+
+    assert dataset.__getitems__([]) == []
+    for index, (image, label) in zip(indices, samples, strict=True):
+        assert torch.equal(image, dataset[index][0])
+        assert label == dataset[index][1]
+    with pytest.raises(IndexError, match="index 23 is out of range for 23 images"):
+        dataset.__getitems__([0, 23])
+
+
+def test_datasets_can_be_added_and_cut(path: Path) -> None:
+    write(path)
+    both = ImageSet(path) + ImageSet(path, "test")
+    part = Subset(ImageSet(path), [4, 7])
+
+    assert isinstance(both, ConcatDataset)
+    assert len(both) == 28
+    assert torch.equal(both[23][0], ImageSet(path, "test")[0][0])
+    images, _ = next(iter(DataLoader(part, batch_size=2)))
+    assert torch.equal(images[1], ImageSet(path)[7][0])
+
+
+def test_a_target_transform_makes_of_the_label_what_it_likes(path: Path) -> None:
+    arrays = write(path)
+    dataset = ImageSet(path, target_transform=NAMES.__getitem__)
+
+    assert dataset[4][1] == NAMES[arrays["train_labels"][4]]
+    assert dataset.targets[4] == arrays["train_labels"][4]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_normalised_photos_have_mean_0_and_deviation_1(path: Path, channels: int) -> None:
+    write(path, channels)
+    dataset = ImageSet(path, normalize=True)
+    photos = torch.stack([image for image, _ in ImageSet(path, normalize=True, augmented=False)])  # type: ignore[attr-defined]
+    raw = ImageSet(path)[5][0].double()
+    expected = (raw - dataset.mean.double()[:, None, None]) / dataset.std.double()[:, None, None]
+
+    assert photos.dtype == torch.float32
+    assert photos.mean(dim=(0, 2, 3)).abs().max() < 1e-5
+    assert (photos.std(dim=(0, 2, 3), correction=0) - 1).abs().max() < 1e-5
+    assert (dataset[5][0] - expected).abs().max() < 1e-5
+
+
+def test_normalising_comes_after_the_transform_which_leaves_uint8(path: Path) -> None:
+    write(path)
+    flipped = ImageSet(path, transform=lambda image: image.flip(-1), normalize=True)
+
+    assert torch.equal(flipped[2][0], ImageSet(path, normalize=True)[2][0].flip(-1))
+    with pytest.raises(TypeError, match=r"uint8 tensors, a transform made torch\.float32"):
+        ImageSet(path, transform=brighten, normalize=True)[0]
+
+
+def test_a_file_without_any_contrast_can_be_normalised(path: Path) -> None:
+    write(path)
+    dataset = ImageSet(path)
+    dataset.std = torch.zeros(3)
+
+    assert torch.isfinite(dataset.normalized(dataset[0][0])).all()
+
+
+def test_a_digest_can_be_checked(path: Path) -> None:
+    write(path)
+    assert len(ImageSet(path, verify=True)) == 23
+    with h5py.File(path, "r+") as file:
+        file["test_images"][2, 1, 1, 0] ^= 1
+
+    with pytest.raises(DataError, match=r"dataset\.h5 does not hold what its content_digest says"):
+        ImageSet(path, verify=True)
+
+
+def test_what_it_is_can_be_read(path: Path) -> None:
+    write(path)
+
+    assert repr(ImageSet(path, "test")) == f"ImageSet('{path}', 'test'): 5 images of 6 x 6 x 3, 3 classes"
 
 
 def test_a_file_that_was_replaced_meanwhile_is_refused(path: Path) -> None:
@@ -70,8 +167,19 @@ def test_a_file_that_was_replaced_meanwhile_is_refused(path: Path) -> None:
     dataset = ImageSet(path)
     write(path, channels=1)
 
-    with pytest.raises(DataError, match="was replaced"):
+    with pytest.raises(DataError, match="was written to since this dataset was opened"):
         dataset[0]
+
+
+def test_another_file_in_its_place_is_refused_where_it_has_to_be_opened_again(path: Path) -> None:
+    arrays = write(path)
+    dataset = ImageSet(path)
+    write(path.with_name("other.h5"), channels=1)
+    path.with_name("other.h5").replace(path)
+
+    assert (dataset[0][0].numpy() == arrays["train_images"][0].transpose(2, 0, 1)).all()
+    with pytest.raises(DataError, match="was replaced since this dataset was opened"):
+        pickle.loads(pickle.dumps(dataset))[0]
 
 
 def test_images_can_be_changed_without_changing_the_dataset(path: Path) -> None:
@@ -144,11 +252,14 @@ def test_a_dataset_travels_by_pickle(path: Path, read_before: bool) -> None:
 
 
 @pytest.mark.parametrize(("workers", "method", "read_before"), [
-    (0, None, False), (2, "fork", False), (2, "fork", True), (2, "spawn", True),
+    (0, None, False), (2, "fork", False), (8, "fork", True), (2, "spawn", True), (2, "forkserver", False),
 ])
+@pytest.mark.parametrize("compression", ["none", "lzf"])
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
-def test_loaders_give_the_same_rows_in_order(path: Path, workers: int, method: str | None, read_before: bool) -> None:
-    arrays = write(path)
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 8 worker processes:UserWarning")
+def test_workers_give_the_same_rows_in_order(path: Path, workers: int, method: str | None, read_before: bool,
+                                             compression: Any) -> None:
+    arrays = write(path, compression=compression)
     dataset = ImageSet(path)
     if read_before:
         dataset[5]  # a handle is open as the workers start
@@ -173,12 +284,27 @@ def test_a_fork_reads_through_a_handle_of_its_own_and_leaves_ours(path: Path) ->
     assert torch.equal(dataset[0][0], first)
 
 
+def change(path: Path, edit: Any) -> None:
+    with h5py.File(path, "r+") as file:
+        edit(file)
+
+
+def shorten_labels(file: h5py.File) -> None:
+    labels = file.pop("train_labels")[:-1]
+    file["train_labels"] = labels
+
+
 @pytest.mark.parametrize(("spoil", "problem"), [
     (lambda path: path.unlink(), "is missing"),
     (lambda path: path.write_bytes(b"<html>"), "cannot be read as HDF5"),
     (lambda path: os.truncate(path, path.stat().st_size - 1), "cannot be read as HDF5"),
     (lambda path: layout.create(path, layout.DATASET).close(), "is incomplete"),
     (lambda path: layout.create(path, layout.PROCESSED).close(), "is not a file of format imageset-dataset"),
+    (lambda path: change(path, lambda file: file.attrs.modify("format_version", 2)), "has format version 2.*: update"),
+    (lambda path: change(path, lambda file: file.pop("class_names")), "is damaged .*class_names"),
+    (lambda path: change(path, lambda file: file.pop("train_labels")), "is damaged .*train_labels"),
+    (lambda path: change(path, lambda file: file["train_labels"].write_direct(np.full(23, 3))), "has not a label"),
+    (lambda path: change(path, shorten_labels), "has not a label of its label map for every image"),
 ])
 def test_a_file_that_is_no_dataset_is_refused(path: Path, spoil: Any, problem: str) -> None:
     write(path)

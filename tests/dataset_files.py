@@ -1,0 +1,52 @@
+"""Small dataset files, written through imageset.layout, whose every image is another one."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from imageset import layout
+from imageset.layout import Compression, Pixels
+
+NAMES = ["shirt", "été 👗", "bag"]
+CATALOG_IDS = [1201, 7, 1300]
+COUNTS = {"train": 23, "test": 5}
+COPIES = 3
+SIDE = 6
+
+Arrays = dict[str, np.ndarray[Any, Any]]
+
+
+def write(path: Path, channels: int = 3, counts: dict[str, int] = COUNTS, compression: Compression = "none",
+          names: list[str] = NAMES) -> Arrays:
+    """Write a small dataset file; return its arrays."""
+    arrays = {}
+    for number, (subset, rows) in enumerate(counts.items()):
+        random = np.random.default_rng([channels, number])
+        arrays[f"{subset}_labels"] = random.integers(0, len(names), rows)
+        arrays[f"{subset}_ids"] = 1_000_000 * number + np.arange(rows)
+        arrays[f"{subset}_positions"] = np.zeros(rows, np.int16)
+    arrays["train_copies"] = (np.arange(counts["train"]) % COPIES).astype(np.int16)
+    images = {f"{subset}_images": image_rows(rows, channels, number) for number, (subset, rows)
+              in enumerate(counts.items())}
+    plain = images["train_images"][arrays["train_copies"] == 0].reshape(-1, channels)
+    with layout.create(path, layout.DATASET) as file:
+        for name, pixels in images.items():
+            layout.add_images(file, name, pixels.shape, compression)[...] = pixels
+        for name, values in arrays.items():
+            layout.add(file, name, values)
+        layout.add(file, "label_map", np.array([f"{label},{catalog_id}".encode("ascii")
+                                                for label, catalog_id in enumerate(CATALOG_IDS)]))
+        layout.add_text(file, "class_names", names)
+        layout.finish(file, content_digest=layout.content_digest(file), mean=plain.mean(axis=0), std=plain.std(axis=0))
+    return arrays | images
+
+
+def image_rows(rows: int, channels: int, number: int) -> Pixels:
+    """Return images of which some compress well and some, of noise, not at all."""
+    random = np.random.default_rng([channels, number, 1])
+    images = random.integers(0, 256, (rows, SIDE, SIDE, channels), np.uint8)
+    images[::2] = random.integers(0, 256, (len(images[::2]), 1, 1, channels), np.uint8)
+    images[:, 0, 0, 0] = np.arange(rows) % 256
+    images[:, 0, 1, 0] = np.arange(rows) // 256
+    return images
