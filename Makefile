@@ -45,7 +45,7 @@ prune: .venv/pipeline  ## Remove from the cache what no run has used for DAYS da
 environment: .venv/pipeline .venv/train  ## All that is installed, in .venv
 
 constraints:  ## Pin anew what the requirements bring along
-	cat requirements-pixels.txt requirements.txt requirements-dev.txt | grep -v '^-' > .constraints.in
+	cat requirements-pixels.txt requirements.txt requirements-export.txt requirements-dev.txt | grep -v '^-' > .constraints.in
 	$(BIN)/uv pip compile --quiet --python-version 3.11 --no-annotate --no-header .constraints.in -o constraints.txt
 	rm .constraints.in
 
@@ -55,7 +55,7 @@ constraints:  ## Pin anew what the requirements bring along
 	$(BIN)/pip install --quiet --disable-pip-version-check uv==0.13.9
 	touch $@
 
-.venv/pipeline: .venv/uv requirements-pixels.txt requirements.txt requirements-dev.txt constraints.txt
+.venv/pipeline: .venv/uv requirements-pixels.txt requirements.txt requirements-export.txt requirements-dev.txt constraints.txt
 	@echo "Installing the environment into .venv: about half a minute"
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements-dev.txt
 	touch $@

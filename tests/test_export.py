@@ -1,166 +1,181 @@
-"""tools.export on small dataset files, written through imageset.layout."""
+"""tools.export on small files, written through imageset.layout: what it takes and what it leaves."""
 
+import os
+import random
 import subprocess
 import sys
-from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
-import h5py
 import numpy as np
 import pytest
-from PIL import Image
 
-from imageset import layout
-from imageset.errors import DataError
+from imageset import layout, tables
 from imageset.layout import Pixels
 from tests.project import ROOT
-from tools import export
-from tools.export import Photo
+from tools import export, export_parts
 
 SIDE = 16
-# product_id, position, label, copy; in a mixed order, as build writes them.
-TRAIN = [(7, 0, 1, 1), (5, 0, 0, 0), (7, 0, 1, 0), (5, 2, 0, 1), (5, 0, 0, 1), (5, 2, 0, 0)]
-TEST = [(9, 0, 1, 0)]
-FILES = {"1201/5.jpeg", "1201/5-2.jpeg", "1300/7.jpeg", "1300/9.jpeg"}
+# Twelve, so that numbers have two digits; names that no file system is to see as they are, one of two classes.
+NAMES = ["hat", "..", "CON", "a/b", "x" * 300, "\u202eזנב.", "hat", "Été, T-Shirts", "日本", "nul.", "a\nb", "dress"]
+CATALOG_IDS = [1201, 7, 1300, 12, 5, 99, 8, 4, 2**40, 3, 10, 1]
 
 
-def photo(product_id: int, position: int, copy: int, channels: int) -> Pixels:
+class Row(NamedTuple):
+    product_id: int
+    position: int
+    label: int
+    copy: int = 0
+
+
+def mixed(rows: list[Row]) -> list[Row]:
+    """In an order that is none, as build has them."""
+    return random.Random(0).sample(rows, len(rows))
+
+
+# Class 11 has no photo, class 10 none in train.
+ROWS = {"train": mixed([Row(product_id, position, product_id % 10, copy)
+                        for product_id in range(1, 15) for position in (0, 2)[:1 + product_id % 2] for copy in (0, 1)]),
+        "validation": [Row(20, 0, 10), Row(21, 0, 3), Row(20, 1, 10)],
+        "test": mixed([Row(30 + number, 0, number) for number in range(5)])}
+PHOTOS = {subset: [row for row in rows if row.copy == 0] for subset, rows in ROWS.items()}
+CATALOG = sorted(row for rows in PHOTOS.values() for row in rows)
+
+
+def photo(row: Row, channels: int = 1) -> Pixels:
     """A smooth image, as JPEG keeps it nearly as it is: another one for each row."""
-    ramp = np.linspace(20 * product_id, 20 * product_id + 60, SIDE, dtype=np.uint8)
-    flat = np.full((SIDE, SIDE), (40 * copy + 10 * position) % 256, np.uint8)
+    ramp = np.linspace(5 * row.product_id, 5 * row.product_id + 60, SIDE, dtype=np.uint8)
+    flat = np.full((SIDE, SIDE), (90 * row.copy + 10 * row.position) % 256, np.uint8)
     image = np.stack([np.tile(ramp, (SIDE, 1)), flat, np.tile(ramp[::-1], (SIDE, 1))], axis=-1)
+    image[0, 0] = row.position % 256, row.copy, row.label % 256
     return image[..., :channels]
 
 
-def write_dataset(path: Path, channels: int = 1, train: list[tuple[int, int, int, int]] = TRAIN) -> Path:
+def photos(rows: list[Row], channels: int = 1) -> Pixels:
+    return np.array([photo(row, channels) for row in rows], np.uint8).reshape(-1, SIDE, SIDE, channels)
+
+
+def write_dataset(path: Path, channels: int = 1, rows: dict[str, list[Row]] = ROWS,
+                  compression: layout.Compression = "none", names: list[str] = NAMES) -> Path:
     with layout.create(path, layout.DATASET) as file:
-        for subset, rows in (("train", train), ("test", TEST)):
-            write_subset(file, subset, rows, channels)
-        layout.add(file, "train_copies", np.array([copy for *_, copy in train], np.int16))
-        layout.add(file, "label_map", np.array([b"0,1201", b"1,1300"]))
-        layout.finish(file)
+        for subset, its in rows.items():
+            images = layout.add_images(file, f"{subset}_images", (len(its), SIDE, SIDE, channels), compression)
+            if its:
+                images[...] = photos(its, channels)
+            for column, name in enumerate(("ids", "positions", "labels")):
+                layout.add(file, f"{subset}_{name}", np.array([row[column] for row in its], layout.ROW_DTYPES[name]))
+        layout.add(file, "train_copies", np.array([row.copy for row in rows["train"]], np.int16))
+        layout.add(file, "label_map", np.array([f"{label},{catalog_id}".encode()
+                                                for label, catalog_id in enumerate(CATALOG_IDS)]))
+        layout.add_text(file, "class_names", names)
+        layout.finish(file, content_digest=layout.content_digest(file))
     return path
 
 
-def write_subset(file: h5py.File, subset: str, rows: list[tuple[int, int, int, int]], channels: int) -> None:
-    images = layout.add_images(file, f"{subset}_images", (len(rows), SIDE, SIDE, channels))
-    images[...] = np.stack([photo(product_id, position, copy, channels) for product_id, position, _, copy in rows])
-    for column, name in enumerate(("ids", "positions", "labels")):
-        layout.add(file, f"{subset}_{name}", np.array([row[column] for row in rows], layout.ROW_DTYPES[name]))
+def write_processed(folder: Path, left_out: int = 2) -> Path:
+    """Write processed.h5 and, as the catalog has them, data/catalog.csv and data/label_map.csv."""
+    rows = sorted([*CATALOG, *(Row(100 + number, 0, 0) for number in range(left_out - 1)), Row(0, 0, 0)])
+    with layout.create(folder / "processed.h5", layout.PROCESSED) as file:
+        layout.add_images(file, "images", (len(rows), SIDE, SIDE, 1))[...] = photos(rows)
+        for column, name in enumerate(("ids", "positions")):
+            layout.add(file, name, np.array([row[column] for row in rows], layout.ROW_DTYPES[name]))
+        layout.finish(file)
+    (folder / "data").mkdir()
+    catalog = [(row.product_id, row.position, rows.index(row), CATALOG_IDS[row.label], row.label, 0) for row in CATALOG]
+    tables.write(folder / "data/catalog.csv", tables.CATALOG, tables.frame(tables.CATALOG, catalog))
+    classes = [(label, *pair) for label, pair in enumerate(zip(CATALOG_IDS, NAMES, strict=True))]
+    tables.write(folder / "data/label_map.csv", tables.LABEL_MAP, tables.frame(tables.LABEL_MAP, classes))
+    return folder / "processed.h5"
 
 
-def exported(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+def run(to: str, destination: Path, source: Path, *options: str) -> Path:
+    """Export, in this process, and return where."""
+    export.run(export.parse_arguments(["--to", to, str(destination), "--from", str(source), *options]))
+    return destination
 
 
-@pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB")])
-def test_photos_by_class_without_their_copies(tmp_path: Path, channels: int, mode: str) -> None:
-    dataset = write_dataset(tmp_path / "dataset.h5", channels)
-    folder = tmp_path / "photos"
-
-    assert export.export(dataset, "all", export.write_imagefolder, folder) == 4
-    assert exported(folder) == FILES
-    for name, product_id, position in (("1201/5.jpeg", 5, 0), ("1201/5-2.jpeg", 5, 2), ("1300/9.jpeg", 9, 0)):
-        with Image.open(folder / name) as image:
-            assert (image.format, image.mode) == ("JPEG", mode)
-            pixels = np.asarray(image).reshape(SIDE, SIDE, channels).astype(int)
-        assert np.abs(pixels - photo(product_id, position, 0, channels)).max() <= 6
+def contents(folder: Path) -> dict[str, bytes | None]:
+    """Return each file's bytes by its path, and None for each folder."""
+    return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+            for path in folder.rglob("*")}
 
 
-def test_photos_keep_their_detail(tmp_path: Path) -> None:
-    dataset = write_dataset(tmp_path / "dataset.h5", channels=3)
-    export.export(dataset, "all", export.write_imagefolder, tmp_path / "photos")
-    Image.new("RGB", (SIDE, SIDE)).save(tmp_path / "reference.jpeg", quality=95, subsampling="4:4:4")
-    with Image.open(tmp_path / "photos/1300/7.jpeg") as image, Image.open(tmp_path / "reference.jpeg") as reference:
-        # layer: of each component its number, its sampling factors and its quantisation table's number.
-        assert image.layer == reference.layer  # type: ignore[attr-defined]
-        assert image.quantization == reference.quantization  # type: ignore[attr-defined]
+def files_of(folder: Path) -> set[str]:
+    return {name for name, content in contents(folder).items() if content is not None}
 
 
-def test_photos_of_every_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layout, "BLOCK_BYTES", 4 * SIDE * SIDE)
-    count = 11
-    rows = [(5, position, 0, 0) for position in range(1, count + 1)]
-    dataset = write_dataset(tmp_path / "dataset.h5", train=rows)
-
-    assert export.export(dataset, "train", export.write_imagefolder, tmp_path / "photos") == count
-    assert exported(tmp_path / "photos") == {f"1201/5-{position}.jpeg" for position in range(1, count + 1)}
+def make_parts_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have parts of five photos, read and encoded two at a time."""
+    monkeypatch.setattr(export_parts, "PART_PHOTOS", 5)
+    monkeypatch.setattr(export_parts, "BATCH_BYTES", 2 * SIDE * SIDE)
 
 
-@pytest.mark.parametrize(("subset", "expected"), [("test", {"1300/9.jpeg"}), ("train", FILES - {"1300/9.jpeg"})])
-def test_one_subset(tmp_path: Path, subset: str, expected: set[str]) -> None:
-    export.export(write_dataset(tmp_path / "dataset.h5"), subset, export.write_imagefolder, tmp_path / "photos")
+@pytest.mark.parametrize("to", export.FORMATS)
+def test_the_same_bytes_whatever_the_workers_and_the_storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str
+                                                             ) -> None:
+    make_parts_small(monkeypatch)
+    made = []
+    for workers, compression in (("1", "none"), ("3", "none"), ("2", "gzip")):
+        monkeypatch.setenv("IMAGESET_WORKERS", workers)
+        folder = tmp_path / f"{workers}-{compression}"
+        folder.mkdir()
+        dataset = write_dataset(folder / "dataset.h5", compression=compression)  # type: ignore[arg-type]
+        made.append(contents(run(to, folder / "export", dataset)))
 
-    assert exported(tmp_path / "photos") == expected
-
-
-def test_a_subset_that_is_not_there(tmp_path: Path) -> None:
-    dataset = write_dataset(tmp_path / "dataset.h5")
-
-    with pytest.raises(DataError, match=r"dataset\.h5 has no validation subset, but train, test"):
-        export.export(dataset, "validation", export.write_imagefolder, tmp_path / "photos")
-    assert not (tmp_path / "photos").exists()
-
-
-def test_an_empty_folder_is_filled_and_any_other_refused(tmp_path: Path) -> None:
-    dataset = write_dataset(tmp_path / "dataset.h5")
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    export.export(dataset, "test", export.write_imagefolder, folder)
-    (tmp_path / "file").write_text("kept")
-
-    for taken in (folder, tmp_path / "file"):
-        with pytest.raises(DataError, match=rf"{taken} is not an empty folder"):
-            export.export(dataset, "all", export.write_imagefolder, taken)
-    assert exported(folder) == {"1300/9.jpeg"}
-    assert (tmp_path / "file").read_text() == "kept"
+    assert made[0]
+    assert made[0] == made[1] == made[2]
 
 
-def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
-    def fail_half_way(photos: Iterator[Photo], folder: Path) -> None:
-        export.write_imagefolder(islice(photos, 2), folder)
-        raise OSError("no space left on device")
-
-    with pytest.raises(OSError, match="no space left"):
-        export.export(write_dataset(tmp_path / "dataset.h5"), "all", fail_half_way, tmp_path / "new" / "photos")
-    assert exported(tmp_path) == {"dataset.h5"}
-    assert list((tmp_path / "new").iterdir()) == []
-
-
-def test_the_folder_is_as_open_as_any_other(tmp_path: Path) -> None:
-    export.export(write_dataset(tmp_path / "dataset.h5"), "all", export.write_imagefolder, tmp_path / "photos")
+@pytest.mark.parametrize("to", export.FORMATS)
+def test_every_export_has_its_classes_and_nothing_of_its_making(tmp_path: Path, to: str) -> None:
+    folder = run(to, tmp_path / "export", write_dataset(tmp_path / "dataset.h5"))
+    classes = tables.read(folder / "classes.csv", tables.LABEL_MAP)
     (tmp_path / "plain").mkdir()
 
-    assert (tmp_path / "photos").stat().st_mode == (tmp_path / "plain").stat().st_mode
+    assert classes["catalog_id"].tolist() == CATALOG_IDS
+    assert classes["name"].tolist() == NAMES
+    assert {path.name for path in tmp_path.iterdir()} == {"dataset.h5", "export", "plain"}
+    assert not [name for name in files_of(folder) if "state" in name or "lock" in name or "tmp" in name]
+    assert folder.stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_photos_that_lie_far_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_parts_small(monkeypatch)
+    rows = {"train": [Row(1, number, 0, int(number % 40 > 0)) for number in range(200)], "test": []}
+    folder = run("numpy", tmp_path / "export", write_dataset(tmp_path / "dataset.h5", rows=rows))
+
+    assert np.load(folder / "train_positions.npy").tolist() == [0, 40, 80, 120, 160]
+    assert (np.load(folder / "train_images.npy") == photos([row for row in rows["train"] if not row.copy])).all()
+
+
+def test_one_subset(tmp_path: Path) -> None:
+    folder = run("webdataset", tmp_path / "export", write_dataset(tmp_path / "dataset.h5"), "--subset", "validation")
+
+    assert files_of(folder) == {"classes.csv", "validation-000000.tar"}
+
+
+def test_photos_that_the_catalog_leaves_out_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                        capsys: pytest.CaptureFixture[str]) -> None:
+    processed = write_processed(tmp_path, left_out=3)
+    monkeypatch.chdir(tmp_path)
+    run("webdataset", tmp_path / "export", processed)
+
+    assert f"export: 3 photos of {processed} are left out: the catalog" in capsys.readouterr().out
+    assert files_of(tmp_path / "export") == {"classes.csv", "photos-000000.tar"}
+
+
+def command(folder: Path, *arguments: str, driver: str = "") -> subprocess.CompletedProcess[str]:
+    """Run the command as people do, or a driver in its place."""
+    program = ["-c", driver] if driver else ["-m", "tools.export"]
+    return subprocess.run([sys.executable, *program, *arguments], cwd=folder, capture_output=True, text=True,
+                          env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False, timeout=60)
 
 
 def test_the_command(tmp_path: Path) -> None:
-    write_dataset(tmp_path / "dataset.h5")
-    done = run(tmp_path, "photos", "--dataset", "dataset.h5")
+    (tmp_path / "data").mkdir()
+    write_dataset(tmp_path / "data/dataset.h5")
+    done = command(tmp_path, "--to", "imagefolder", "export")
 
-    assert done.returncode == 0
-    assert done.stdout.startswith("export: 4 photos in photos\n")
-    assert "--subset train" in done.stdout
-    assert exported(tmp_path / "photos") == FILES
-
-
-@pytest.mark.parametrize(("arguments", "message"), [
-    (["."], "is not an empty folder"),
-    (["photos", "--dataset", "not.h5"], "not.h5 cannot be read as HDF5"),
-    (["photos"], "data/dataset.h5 is missing"),
-])
-def test_errors_are_one_line(tmp_path: Path, arguments: list[str], message: str) -> None:
-    (tmp_path / "not.h5").write_text("no HDF5")
-    done = run(tmp_path, *arguments)
-
-    assert done.returncode == 1
-    assert done.stderr.startswith("export: ")
-    assert message in done.stderr
-    assert done.stderr.count("\n") == 1
-    assert exported(tmp_path) == {"not.h5"}
-
-
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "tools.export", "--to", "imagefolder", *arguments], cwd=folder,
-                          env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "export: 21 train, 3 validation, 5 test in export\n"
+    assert len(files_of(tmp_path / "export")) == 30

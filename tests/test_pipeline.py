@@ -189,7 +189,8 @@ def test_only_the_reader_imports_torch() -> None:
 
 
 def test_requirements_pin_all_that_stages_and_shared_modules_import() -> None:
-    pinned = {match.lower() for name in ("requirements.txt", "requirements-pixels.txt", "requirements-train.txt")
+    files = [f"requirements{kind}.txt" for kind in ("", "-pixels", "-train", "-export")]
+    pinned = {match.lower() for name in files
               for match in re.findall(r"^([\w-]+)==", (ROOT / name).read_text(), re.MULTILINE)}
     imported = set()
     for path in [*(ROOT / "stages").glob("*.py"), *(ROOT / "imageset").glob("*.py"), *(ROOT / "tools").glob("*.py")]:

@@ -1,116 +1,174 @@
-"""`python -m tools.export --to imagefolder DEST`: dataset.h5's photos, without augmented copies, in another format."""
+"""`python -m tools.export --to FORMAT DEST`: the photos of dataset.h5 or processed.h5 for another tool.
+
+Of dataset.h5, the photos themselves, each subset apart; of processed.h5, those that the catalog names, undivided.
+"""
 
 import argparse
+import hashlib
+import math
+import platform
 import signal
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from contextlib import closing
+from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, cast
 
-import h5py
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
+import pandas as pd
 
-from imageset import keys, layout, progress, stage
+from imageset import files, layout, progress, settings, stage, tables
 from imageset.errors import DataError, ImagesetError
-from imageset.layout import Pixels
+from tools import export_parts, export_pixels, export_source, export_state
+from tools.export_parts import Format, Part
+from tools.export_source import Classes, Source
+from tools.export_state import Workplace
 
-JPEG_QUALITY = 95
-JPEG_SUBSAMPLING = "4:4:4"  # colours as sharp as shapes; the usual 4:2:0 halves their resolution
-
-
-class Photo(NamedTuple):
-    """One photo of the dataset: its class, its key, its pixels, uint8 (S, S, C)."""
-
-    catalog_id: int
-    product_id: int
-    position: int
-    pixels: Pixels
+FORMATS = ("imagefolder", "webdataset", "parquet", "numpy")
+ENCODINGS = ("png", "jpeg")
+CATALOG = Path("data/catalog.csv")
+LABEL_MAP = Path("data/label_map.csv")
 
 
-def choose_subsets(file: h5py.File, wanted: str) -> list[str]:
-    """Return the subsets to export. Raises DataError when the file has not the wanted one."""
-    held = layout.subsets(file)
-    if wanted not in ("all", *held):
-        raise DataError(f"{file.filename} has no {wanted} subset, but {', '.join(held)}")
-    return held if wanted == "all" else [wanted]
+def load_format(name: str) -> Format:
+    """Return the module of a format. Raises ImagesetError when a library that it needs is not installed."""
+    try:
+        return cast(Format, import_module(f"tools.export_{name}"))
+    except ModuleNotFoundError as error:
+        if error.name != "pyarrow":
+            raise
+        raise ImagesetError("--to parquet needs pyarrow: pip install -r requirements-export.txt") from None
 
 
-def plain_rows(file: h5py.File, subset: str) -> NDArray[np.bool_]:
-    """Return which rows are photos themselves, bool (N,)."""
-    copies = f"{subset}_copies"
-    return file[copies][:] == 0 if copies in file else np.ones(len(file[f"{subset}_images"]), bool)
+def code_digest() -> str:
+    """Return a sha256 over the code that decides an export's bytes."""
+    modules = sorted(Path(__file__).parent.glob("export*.py"))
+    return hashlib.sha256(b"".join(module.read_bytes() for module in modules)).hexdigest()
 
 
-def read_photos(file: h5py.File, subsets: list[str]) -> Iterator[Photo]:
-    """Yield the photos in the file's order, a block of rows in memory at a time."""
-    catalog_ids = [int(pair.decode("ascii").partition(",")[2]) for pair in file["label_map"][:]]
-    for subset in subsets:
-        plain = plain_rows(file, subset)
-        images, labels, ids, positions = (file[f"{subset}_{name}"] for name in ("images", "labels", "ids", "positions"))
-        for block in layout.blocks(images):
-            rows = zip(labels[block].tolist(), ids[block].tolist(), positions[block].tolist(), images[block],
-                       strict=True)
-            for (label, product_id, position, pixels), is_plain in zip(rows, plain[block], strict=True):
-                if is_plain:
-                    yield Photo(catalog_ids[label], product_id, position, pixels)
+def identity(source: Source, name: str, encoding: str, versions: dict[str, str]) -> dict[str, Any]:
+    """Return all that decides a byte of an export."""
+    return {"source": source.digest, "format": name, "encoding": encoding, "code": code_digest(),
+            "part_photos": export_parts.part_photos(source.subsets[0].image_shape),
+            "versions": versions | {"processor": platform.machine()}}
 
 
-def write_imagefolder(photos: Iterator[Photo], folder: Path) -> None:
-    """Write a folder per class, named for its catalog_id, of JPEG files named as in the bucket."""
-    for photo in photos:
-        path = folder / str(photo.catalog_id) / keys.object_key(photo.product_id, photo.position)
-        path.parent.mkdir(exist_ok=True)
-        grayscale = photo.pixels.shape[-1] == 1
-        image = Image.fromarray(photo.pixels[..., 0] if grayscale else photo.pixels)
-        image.save(path, "JPEG", quality=JPEG_QUALITY, subsampling=JPEG_SUBSAMPLING)
+def needed_bytes(parts: list[Part], encoding: str, extra: int) -> int:
+    """Return an estimate of the disk that parts take."""
+    return math.ceil(sum((part.stop - part.start)
+                         * (math.prod(part.subset.image_shape) * export_pixels.SHARES[encoding] + extra)
+                         for part in parts))
 
 
-# What --to may name; each writes all photos into an empty folder.
-FORMATS: dict[str, Callable[[Iterator[Photo], Path], None]] = {"imagefolder": write_imagefolder}
+def export(source: Source, name: str, encoding: str, destination: Path, workers: int) -> None:
+    """Write an export to a folder that does not exist yet or is empty; it appears when it is whole.
 
-
-def export(dataset_h5: Path, subset: str, write: Callable[[Iterator[Photo], Path], None], destination: Path) -> int:
-    """Write a dataset's photos to a folder that does not exist yet or is empty; return how many.
-
-    The folder appears when it is whole. Raises DataError when it holds anything, or the file is no dataset.
+    A run that was stopped is gone on with. Raises DataError when the folder holds anything, ImagesetError when the
+    disk is too full or another run is at it.
     """
-    destination = destination.resolve()
-    if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
-        raise DataError(f"{destination} is not an empty folder: name a new one")
-    with layout.open_file(dataset_h5, layout.DATASET) as file:
-        subsets = choose_subsets(file, subset)
-        total = sum(int(plain_rows(file, name).sum()) for name in subsets)
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=destination.parent, prefix=f".{destination.name}.",
-                                         suffix=".tmp") as temporary:
-            folder = Path(temporary) / destination.name
-            folder.mkdir()
-            write(progress.bar(read_photos(file, subsets), "export", total), folder)
-            folder.replace(destination)
-    return total
+    chosen = load_format(name)
+    encoding = encoding if chosen.ENCODED else "raw"
+    parts = [part for subset in source.subsets for part in export_parts.cut(subset)]
+    place = Workplace(destination.resolve(), len(parts),
+                      identity(source, name, encoding, chosen.VERSIONS | export_pixels.VERSIONS))
+    if not place.is_done:
+        export_state.require_room(place.destination)
+        files.require_space(place.destination, needed_bytes(parts[place.done:], encoding, chosen.EXTRA_BYTES))
+    with files.lock(place.lock):
+        if not place.is_done:
+            export_state.require_room(place.destination)  # another run may have been at it until now
+            try:
+                write(place, chosen, source, parts, encoding, workers)
+            except OSError as error:
+                raise ImagesetError(f"{error}; what is written is kept, the same command goes on with it") from None
+        export_state.finish(place)
+
+
+def write(place: Workplace, chosen: Format, source: Source, parts: list[Part], encoding: str, workers: int) -> None:
+    """Write the parts that are not there yet."""
+    done = place.done
+    if done:
+        print(f"export: {done} of {len(parts)} parts are there already: going on")
+    else:
+        if place.holds_another:
+            print(f"export: {place.folder} holds a part of another export: starting anew")
+        export_state.begin(place)
+        chosen.prepare(place.files, source)
+        write_classes(place.files / "classes.csv", source.classes)
+    contents = export_pixels.encode_all(export_parts.batches(parts[done:]), encoding, workers)
+    with closing(contents), progress.bar(None, "export", source.total) as bar:
+        bar.n = bar.initial = sum(part.stop - part.start for part in parts[:done])
+        for number, part in enumerate(parts[done:], done + 1):
+            chosen.write_part(place.files, part, source.classes, export_parts.photos(part, contents, bar.update),
+                              encoding)
+            export_state.note(place, number)
+
+
+def write_classes(path: Path, classes: Classes) -> None:
+    """Write label, catalog_id and name of each class."""
+    tables.write(path, tables.LABEL_MAP, pd.DataFrame({"label": range(len(classes.names)),
+                                                       "catalog_id": classes.catalog_ids, "name": classes.names}))
+
+
+def read_source(file: Any, arguments: argparse.Namespace) -> Source:
+    """Return what is to be exported. Raises ImagesetError for an option that the file has no use for."""
+    is_dataset = file.attrs["format"] == layout.DATASET
+    others = (("--catalog", arguments.catalog), ("--label-map", arguments.label_map)) if is_dataset else (
+        ("--subset", arguments.subset), ("--copies", arguments.copies))
+    why = ("names its photos and classes itself" if is_dataset else
+           "holds every photo once, before they are split and augmented")
+    for option, value in others:
+        if value:
+            raise DataError(f"{file.filename} {why}: leave out {option}")
+    if is_dataset:
+        return export_source.of_dataset(file, arguments.subset, arguments.copies)
+    return export_source.of_processed(file, arguments.catalog or CATALOG, arguments.label_map or LABEL_MAP)
+
+
+def parse_arguments(command_line: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m tools.export", description=__doc__)
+    parser.add_argument("destination", metavar="DEST", type=Path, help="a folder that does not exist yet, or is empty")
+    parser.add_argument("--to", required=True, choices=FORMATS, help="the format to write")
+    parser.add_argument("--from", dest="source", metavar="FILE", type=Path, default=Path("data/dataset.h5"),
+                        help="a dataset.h5 or processed.h5; default: %(default)s")
+    parser.add_argument("--subset", choices=layout.SUBSETS, help="of dataset.h5; default: all that it has")
+    parser.add_argument("--copies", action="store_true", help="of dataset.h5: augmented copies of photos, too")
+    parser.add_argument("--catalog", metavar="CSV", type=Path, help=f"of processed.h5; default: {CATALOG}")
+    parser.add_argument("--label-map", metavar="CSV", type=Path, help=f"of processed.h5; default: {LABEL_MAP}")
+    parser.add_argument("--encoding", choices=ENCODINGS,
+                        help="png: pixels as they are, the default; jpeg: nearly so, and smaller")
+    return parser.parse_args(command_line)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    if arguments.encoding and arguments.to == "numpy":
+        raise DataError("--to numpy writes pixels as they are: leave out --encoding")
+    workers = settings.workers()
+    with export_source.open_source(arguments.source) as file:
+        source = read_source(file, arguments)
+        if source.left_out:
+            print(f"export: {source.left_out} photos of {arguments.source} are left out: the catalog has no class "
+                  "for them")
+        export(source, arguments.to, arguments.encoding or "png", arguments.destination, workers)
+        counts = ", ".join(f"{len(subset.rows)} {subset.name}" for subset in source.subsets)
+    print(f"export: {counts} in {arguments.destination}")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tools.export", description=__doc__)
-    parser.add_argument("destination", metavar="DEST", type=Path, help="a folder that does not exist yet, or is empty")
-    parser.add_argument("--to", required=True, choices=FORMATS, help="the format to write")
-    parser.add_argument("--dataset", type=Path, default=Path("data/dataset.h5"), help="default: %(default)s")
-    parser.add_argument("--subset", choices=(*layout.SUBSETS, "all"), default="all", help="default: %(default)s")
-    arguments = parser.parse_args()
-    # By way of the finally blocks, which remove what is half-written.
+    # By way of the finally blocks; a second signal does not disturb them.
     signal.signal(signal.SIGTERM, stage.exit_cleanly)
+    signal.signal(signal.SIGINT, stage.exit_cleanly)
+    arguments = parse_arguments()
     try:
-        count = export(arguments.dataset, arguments.subset, FORMATS[arguments.to], arguments.destination)
-    except (ImagesetError, OSError) as error:
+        settings.load()
+        run(arguments)
+    except ImagesetError as error:
+        print(f"export: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except OSError as error:
         sys.exit(f"export: {error}")
-    except KeyboardInterrupt:
-        sys.exit(130)
-    print(f"export: {count} photos in {arguments.destination}")
-    if arguments.subset == "all":
-        print("export: these are the photos of all subsets together; to train on them, take --subset train")
+    except (KeyboardInterrupt, SystemExit) as stopped:
+        print("export: stopped; the same command goes on where it was", file=sys.stderr)
+        sys.exit(130 if isinstance(stopped, KeyboardInterrupt) else stopped.code)
 
 
 if __name__ == "__main__":

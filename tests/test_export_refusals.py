@@ -1,0 +1,103 @@
+"""What tools.export refuses, in one line, and leaves as it was."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from imageset import tables
+from imageset.errors import DataError, ImagesetError
+from tests.test_export import ROWS, Row, command, contents, files_of, run, write_dataset, write_processed
+
+
+def test_options_that_a_file_has_no_use_for(tmp_path: Path) -> None:
+    dataset, processed = write_dataset(tmp_path / "dataset.h5"), write_processed(tmp_path)
+    refused = [(dataset, ["--catalog", "catalog.csv"], "names its photos and classes itself: leave out --catalog"),
+               (dataset, ["--label-map", "m.csv"], "names its photos and classes itself: leave out --label-map"),
+               (processed, ["--subset", "train"], "before they are split and augmented: leave out --subset"),
+               (processed, ["--copies"], "before they are split and augmented: leave out --copies")]
+    for source, options, message in refused:
+        with pytest.raises(DataError, match=message):
+            run("webdataset", tmp_path / "export", source, *options)
+    with pytest.raises(DataError, match="numpy writes pixels as they are: leave out --encoding"):
+        run("numpy", tmp_path / "export", dataset, "--encoding", "png")
+    assert not (tmp_path / "export").exists()
+
+
+def test_tables_of_other_photos_or_classes(tmp_path: Path) -> None:
+    processed, catalog_csv, label_map_csv = (write_processed(tmp_path), tmp_path / "data/catalog.csv",
+                                             tmp_path / "data/label_map.csv")
+    paths = ["--catalog", str(catalog_csv), "--label-map", str(label_map_csv)]
+    catalog, label_map = tables.read(catalog_csv, tables.CATALOG), tables.read(label_map_csv, tables.LABEL_MAP)
+
+    for changed, message in ((catalog.assign(row=catalog["row"] + 1), "is of other photos than the tables"),
+                             (catalog.assign(label=12), "have other classes"),
+                             (catalog.assign(catalog_id=catalog["catalog_id"] + 1), "have other classes")):
+        tables.write(catalog_csv, tables.CATALOG, changed)
+        with pytest.raises(DataError, match=message):
+            run("numpy", tmp_path / "export", processed, *paths)
+    tables.write(catalog_csv, tables.CATALOG, catalog)
+    tables.write(label_map_csv, tables.LABEL_MAP, label_map[1:])
+    with pytest.raises(DataError, match="have other classes"):
+        run("numpy", tmp_path / "export", processed, *paths)
+
+
+def test_a_label_without_a_class(tmp_path: Path) -> None:
+    for label in (-1, 12):
+        dataset = write_dataset(tmp_path / "dataset.h5", rows={"train": [Row(1, 0, label)], "test": []})
+
+        with pytest.raises(DataError, match=r"dataset\.h5 is damaged \(labels without a class\)"):
+            run("numpy", tmp_path / "export", dataset)
+
+
+def test_a_subset_that_is_not_there(tmp_path: Path) -> None:
+    dataset = write_dataset(tmp_path / "dataset.h5", rows={"train": ROWS["train"], "test": []})
+
+    with pytest.raises(DataError, match=r"dataset\.h5 has no validation subset, but train, test"):
+        run("imagefolder", tmp_path / "export", dataset, "--subset", "validation")
+    assert not (tmp_path / "export").exists()
+
+
+def test_an_empty_folder_is_filled_and_any_other_refused(tmp_path: Path) -> None:
+    dataset = write_dataset(tmp_path / "dataset.h5")
+    folder = tmp_path / "export"
+    folder.mkdir()
+    before = contents(run("webdataset", folder, dataset, "--subset", "test"))
+    (tmp_path / "file").write_text("kept")
+
+    assert before
+    for taken in (folder, tmp_path / "file"):
+        with pytest.raises(DataError, match=rf"{taken} is not an empty folder"):
+            run("webdataset", taken, dataset)
+    assert contents(folder) == before
+    assert (tmp_path / "file").read_text() == "kept"
+    with pytest.raises(DataError, match="/proc is not an empty folder"):
+        run("webdataset", Path("/proc"), dataset)
+
+
+def test_parquet_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.delitem(sys.modules, "tools.export_parquet", raising=False)
+
+    with pytest.raises(ImagesetError, match=r"needs pyarrow: pip install -r requirements-export\.txt"):
+        run("parquet", tmp_path / "export", write_dataset(tmp_path / "dataset.h5"))
+    assert files_of(tmp_path) == {"dataset.h5"}
+
+
+@pytest.mark.parametrize(("source", "message"), [
+    ("not.h5", "not.h5 cannot be read as HDF5"),
+    ("data/dataset.h5", "data/dataset.h5 is missing"),
+    ("processed.h5", "data/catalog.csv is missing: run `dvc repro`, or name another"),
+])
+def test_errors_are_one_line(tmp_path: Path, source: str, message: str) -> None:
+    write_processed(tmp_path)
+    (tmp_path / "data/catalog.csv").unlink()
+    (tmp_path / "not.h5").write_text("no HDF5")
+    before = contents(tmp_path)
+    done = command(tmp_path, "--to", "imagefolder", "export", "--from", source)
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("export: ")
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert contents(tmp_path) == before

@@ -1,0 +1,43 @@
+"""Tar files, <subset>-000000.tar: of each photo its image, label and description, one after the other, by one key."""
+
+import io
+import json
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from imageset import files
+from tools.export_parts import Part, Photo
+from tools.export_source import Classes, Source
+
+ENCODED = True
+EXTRA_BYTES = 3 * 512 + 3 * 512  # headers, and what fills up to the next
+VERSIONS: dict[str, str] = {}
+
+
+def prepare(folder: Path, source: Source) -> None:
+    pass
+
+
+def write_part(folder: Path, part: Part, classes: Classes, photos: Iterator[Photo], suffix: str) -> None:
+    path = folder / f"{part.subset.name}-{part.number:06}.tar"
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
+        for photo in photos:
+            add(tar, f"{photo.key}.{suffix}", photo.content)
+            add(tar, f"{photo.key}.cls", str(photo.label).encode())
+            add(tar, f"{photo.key}.json", describe(photo, classes))
+    files.sync(path)
+    files.sync(folder)
+
+
+def add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+    """Add a file of nobody's and of no time, tarfile's own defaults: its bytes depend on content alone."""
+    member = tarfile.TarInfo(name)
+    member.size = len(content)
+    tar.addfile(member, io.BytesIO(content))
+
+
+def describe(photo: Photo, classes: Classes) -> bytes:
+    return json.dumps({"product_id": photo.product_id, "position": photo.position, "copy": photo.copy,
+                       "catalog_id": classes.catalog_ids[photo.label], "class_name": classes.names[photo.label]},
+                      ensure_ascii=False).encode()
