@@ -130,11 +130,11 @@ def unique_names(names: list[str], catalog_ids: list[int]) -> list[str]:
     >>> unique_names(["hats", "other", "other"], [12, 7, 31])
     ['hats', 'other (7)', 'other (31)']
     """
-    counts = Counter(names)
-    if all(count == 1 for count in counts.values()):
-        return names
-    return unique_names([f"{name} ({catalog_id})" if counts[name] > 1 else name
-                         for name, catalog_id in zip(names, catalog_ids, strict=True)], catalog_ids)
+    # Once more where another class bears such a name already: names that had their own numbers added differ for good.
+    while repeated := {name for name, count in Counter(names).items() if count > 1}:
+        names = [f"{name} ({catalog_id})" if name in repeated else name
+                 for name, catalog_id in zip(names, catalog_ids, strict=True)]
+    return names
 
 
 def mapped(file: h5py.File, name: str) -> Pixels:

@@ -25,14 +25,14 @@ class PlainLines(tqdm):  # type: ignore[type-arg]  # generic in its stubs, not w
         return print_line
 
 
-def bar(items: Iterable[Item] | None, description: str, total: int | None, unit: str = "photo") -> Any:
+def bar(items: Iterable[Item] | None, description: str, total: int | None, unit: str = "photo", done: int = 0) -> Any:
     """Return a tqdm over items, or one to update by hand where items is None; total None: nobody knows; on stderr.
 
-    Without a terminal it prints a line every ten seconds and one at the end.
+    done: how many an earlier run did. Without a terminal it prints a line every ten seconds and one at the end.
     """
     unit = f" {unit}"
     if sys.stderr.isatty():
-        return tqdm(items, desc=description, total=total, unit=unit)
-    return PlainLines(items, desc=description, total=total, unit=unit, ascii=True, mininterval=SECONDS_BETWEEN_LINES,
-                      maxinterval=SECONDS_BETWEEN_LINES,
+        return tqdm(items, desc=description, total=total, unit=unit, initial=done)
+    return PlainLines(items, desc=description, total=total, unit=unit, initial=done, ascii=True,
+                      mininterval=SECONDS_BETWEEN_LINES, maxinterval=SECONDS_BETWEEN_LINES,
                       bar_format=PLAIN_FORMAT if total is not None else PLAIN_FORMAT_WITHOUT_TOTAL)

@@ -32,8 +32,14 @@ class Images(Protocol):
 
 
 def open_images(file: h5py.File, name: str) -> Images:
-    """Return a dataset's images, read the fastest way that their storage allows, also when the file is closed."""
+    """Return a dataset's images, read the fastest way that their storage allows, also when the file is closed.
+
+    Raises DataError for what are no images: uint8 (N, H, W, C).
+    """
     dataset = file[name]
+    if dataset.dtype != np.uint8 or dataset.ndim != 4:
+        raise DataError(f"{file.filename} has {dataset.dtype} {dataset.shape} for {name}, which are no images: "
+                        "fetch or build it again")
     if not len(dataset):
         return InMemory(dataset[...])
     if dataset.id.get_offset() is not None:
@@ -108,8 +114,11 @@ class Chunked:
     def gather(self, rows: Rows, out: Pixels) -> None:
         if self._process != os.getpid():  # an HDF5 handle must not cross a fork
             self._dataset, self._process = h5py.File(self._path)[self._name], os.getpid()
-        for row, image in zip(rows.tolist(), out, strict=True):
-            image[...] = self._dataset[row]
+        try:
+            for row, image in zip(rows.tolist(), out, strict=True):
+                image[...] = self._dataset[row]
+        except (OSError, RuntimeError) as error:
+            raise DataError(f"{self._path} is damaged ({error}): fetch or build it again") from None
 
 
 class Bytes:

@@ -24,15 +24,3 @@ def test_class_folders_sort_as_labels_do_whatever_the_names(names: list[str]) ->
     assert sorted(folders) == folders
     assert len({folder.lower() for folder in folders}) == len(names)
     assert all(folder.isascii() and len(folder) < 70 and folder[0].isdigit() for folder in folders)
-
-
-@given(st.lists(st.tuples(st.sampled_from(["a", "b", "a (1)", "a (1) (2)"]), st.integers(0, 9)), max_size=8,
-                unique_by=lambda pair: pair[1]))
-def test_unique_names_are_unique_and_change_nothing_that_is(pairs: list[tuple[str, int]]) -> None:
-    names = [name for name, _ in pairs]
-    made = export_names.unique_names(names, [catalog_id for _, catalog_id in pairs])
-
-    assert len(set(made)) == len(names)
-    assert all(new.startswith(old) for old, new in zip(names, made, strict=True))
-    if len(set(names)) == len(names):
-        assert made == names

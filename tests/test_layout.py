@@ -11,6 +11,8 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from imageset import layout
 from imageset.errors import DataError
@@ -195,3 +197,15 @@ def test_images_are_picked_in_any_order_from_any_storage(tmp_path: Path, compres
         layout.add_images(file, "images", values.shape, compression)[...] = values
 
         assert (layout.pick(file["images"], [4, 0, 4]) == values[[4, 0, 4]]).all()
+
+
+@given(st.lists(st.tuples(st.sampled_from(["a", "b", "a (1)", "a (1) (2)"]), st.integers(0, 9)), max_size=8,
+                unique_by=lambda pair: pair[1]))
+def test_unique_names_are_unique_and_change_nothing_that_is(pairs: list[tuple[str, int]]) -> None:
+    names = [name for name, _ in pairs]
+    made = layout.unique_names(names, [catalog_id for _, catalog_id in pairs])
+
+    assert len(set(made)) == len(names)
+    assert all(new.startswith(old) for old, new in zip(names, made, strict=True))
+    if len(set(names)) == len(names):
+        assert made == names

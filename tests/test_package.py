@@ -28,8 +28,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder into which pip has installed a copy of the repository, without its dependencies."""
     folder = tmp_path_factory.mktemp("package")
     copy = copy_project(folder / "project", {"PATH": "/usr/bin:/bin"})
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--target"]
-    done = subprocess.run([*command, str(folder / "installed"), str(copy.folder)], capture_output=True, text=True)
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    done = subprocess.run([*command, "--target", str(folder / "installed"), str(copy.folder)], capture_output=True,
+                          text=True)
     assert done.returncode == 0, done.stderr
     return folder / "installed"
 

@@ -294,6 +294,11 @@ def shorten_labels(file: h5py.File) -> None:
     file["train_labels"] = labels
 
 
+def make_floats(file: h5py.File) -> None:
+    images = file.pop("train_images")[:]
+    file["train_images"] = images / 255
+
+
 @pytest.mark.parametrize(("spoil", "problem"), [
     (lambda path: path.unlink(), "is missing"),
     (lambda path: path.write_bytes(b"<html>"), "cannot be read as HDF5"),
@@ -305,6 +310,7 @@ def shorten_labels(file: h5py.File) -> None:
     (lambda path: change(path, lambda file: file.pop("train_labels")), "is damaged .*train_labels"),
     (lambda path: change(path, lambda file: file["train_labels"].write_direct(np.full(23, 3))), "has not a label"),
     (lambda path: change(path, shorten_labels), "has not a label of its label map for every image"),
+    (lambda path: change(path, make_floats), "has float64 .* for train_images, which are no images"),
 ])
 def test_a_file_that_is_no_dataset_is_refused(path: Path, spoil: Any, problem: str) -> None:
     write(path)

@@ -95,8 +95,8 @@ def write(place: Workplace, chosen: Format, source: Source, parts: list[Part], e
         chosen.prepare(place.files, source)
         write_classes(place.files / "classes.csv", source.classes)
     contents = export_pixels.encode_all(export_parts.batches(parts[done:]), encoding, workers)
-    with closing(contents), progress.bar(None, "export", source.total) as bar:
-        bar.n = bar.initial = sum(part.stop - part.start for part in parts[:done])
+    there = sum(part.stop - part.start for part in parts[:done])
+    with closing(contents), progress.bar(None, "export", source.total, done=there) as bar:
         for number, part in enumerate(parts[done:], done + 1):
             chosen.write_part(place.files, part, source.classes, export_parts.photos(part, contents, bar.update),
                               encoding)

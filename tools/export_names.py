@@ -2,7 +2,6 @@
 
 import re
 import unicodedata
-from collections import Counter
 
 from imageset import keys
 
@@ -38,16 +37,3 @@ def class_folders(names: list[str], catalog_ids: list[int]) -> list[str]:
     width = len(str(max(len(names) - 1, 0)))
     return ["_".join(filter(None, (f"{label:0{width}}", str(catalog_id), slug(name))))
             for label, (name, catalog_id) in enumerate(zip(names, catalog_ids, strict=True))]
-
-
-def unique_names(names: list[str], catalog_ids: list[int]) -> list[str]:
-    """Return the classes' names, those that several classes have with the catalog_id after them.
-
-    >>> unique_names(["hat", "dress", "hat"], [7, 8, 9])
-    ['hat (7)', 'dress', 'hat (9)']
-    """
-    while repeated := {name for name, count in Counter(names).items() if count > 1}:
-        # Again where another class bears such a name already: two that have had their own number added differ for good.
-        names = [f"{name} ({catalog_id})" if name in repeated else name
-                 for name, catalog_id in zip(names, catalog_ids, strict=True)]
-    return list(names)

@@ -14,8 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from imageset import files
-from tools.export_names import unique_names
+from imageset import files, layout
 from tools.export_parts import Part, Photo
 from tools.export_source import Classes, Source
 
@@ -36,7 +35,7 @@ def prepare(folder: Path, source: Source) -> None:
 
 def schema(classes: Classes) -> pa.Schema:
     """Return the columns, with what they mean to `datasets`."""
-    names = unique_names(classes.names, classes.catalog_ids)
+    names = layout.unique_names(classes.names, classes.catalog_ids)
     features: dict[str, Any] = {name: {"dtype": str(field), "_type": "Value"} for name, field in FIELDS.items()}
     features |= {"image": {"_type": "Image"}, "label": {"names": names, "_type": "ClassLabel"}}
     return pa.schema(FIELDS, metadata={"huggingface": json.dumps({"info": {"features": features}})})

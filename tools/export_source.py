@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from imageset import files, layout, tables
+from imageset import files, layout, rows, tables
 from imageset.errors import DataError
 from imageset.layout import Pixels
+from imageset.rows import Images
 from imageset.tables import Table
 
 WITHOUT_SUBSETS = "photos"  # stands where a subset's name would
-SPAN = 8  # rows that lie among so many times as many are read with what is between them
 
 
 class Classes(NamedTuple):
@@ -31,7 +31,7 @@ class Subset(NamedTuple):
     """The photos of a subset; images: where their pixels are, (N, S, S, C); rows: their places there, ascending."""
 
     name: str
-    images: h5py.Dataset
+    images: Images
     rows: NDArray[np.int64]
     labels: NDArray[np.int64]
     ids: NDArray[np.int64]
@@ -92,8 +92,7 @@ def of_dataset(file: h5py.File, wanted: str | None, with_copies: bool) -> Source
         raise DataError(f"{file.filename} has no {wanted} subset, but {', '.join(held)}")
     with reading(file):
         subsets = [dataset_subset(file, name, with_copies) for name in held if wanted in (None, name)]
-        pairs = [pair.decode("ascii").partition(",") for pair in file["label_map"][:]]
-        classes = Classes([int(catalog_id) for _, _, catalog_id in pairs], file["class_names"].asstr()[:].tolist())
+        classes = Classes(layout.catalog_ids(file), file["class_names"].asstr()[:].tolist())
         require_labels(file, classes, subsets)
         return Source(f"content {file.attrs['content_digest']}, {digest(classes, subsets)}", classes, subsets)
 
@@ -102,11 +101,11 @@ def dataset_subset(file: h5py.File, name: str, with_copies: bool) -> Subset:
     """Return a subset's photos, with their augmented copies or without."""
     labels, ids, positions = (file[f"{name}_{column}"][:] for column in ("labels", "ids", "positions"))
     copies = file[f"{name}_copies"][:] if f"{name}_copies" in file else np.zeros(len(ids), np.int16)
-    images = file[f"{name}_images"]
-    if len({len(values) for values in (images, labels, ids, positions, copies)}) > 1:
+    images = rows.open_images(file, f"{name}_images")
+    if {len(values) for values in (labels, ids, positions, copies)} != {images.shape[0]}:
         raise DataError(f"{file.filename} is damaged (arrays of {name} differ in length): fetch or build it again")
-    rows = np.arange(len(ids)) if with_copies else np.flatnonzero(copies == 0)
-    return Subset(name, images, rows, labels[rows], ids[rows], positions[rows], copies[rows])
+    chosen = np.arange(len(ids)) if with_copies else np.flatnonzero(copies == 0)
+    return Subset(name, images, chosen, labels[chosen], ids[chosen], positions[chosen], copies[chosen])
 
 
 def require_labels(file: h5py.File, classes: Classes, subsets: list[Subset]) -> None:
@@ -125,11 +124,12 @@ def of_processed(file: h5py.File, catalog_csv: Path, label_map_csv: Path) -> Sou
     known = dict(enumerate(classes.catalog_ids))
     if label_map["label"].tolist() != list(known) or (catalog["label"].map(known) != catalog["catalog_id"]).any():
         raise DataError(f"{catalog_csv} and {label_map_csv} have other classes: run `dvc repro`")
-    rows, ids, positions, labels = (catalog[name].to_numpy() for name in ("row", "product_id", "position", "label"))
+    places, ids, positions, labels = (catalog[name].to_numpy() for name in ("row", "product_id", "position", "label"))
     with reading(file):
-        layout.require_photos(file, rows, ids, positions)
-        subset = Subset(WITHOUT_SUBSETS, file["images"], rows, labels, ids, positions, np.zeros(len(rows), np.int16))
-        left_out = len(file["ids"]) - len(rows)
+        layout.require_photos(file, places, ids, positions)
+        subset = Subset(WITHOUT_SUBSETS, rows.open_images(file, "images"), places, labels, ids, positions,
+                        np.zeros(len(places), np.int16))
+        left_out = len(file["ids"]) - len(places)
     # The file notes no digest of its content, and times of files are not to be trusted.
     content = files.sha256(Path(file.filename))
     return Source(f"file {content}, {digest(classes, [subset])}", classes, [subset], left_out)
@@ -154,9 +154,7 @@ def digest(classes: Classes, subsets: list[Subset]) -> str:
 
 def read(subset: Subset, photos: slice) -> Pixels:
     """Return the pixels of some of a subset's photos, uint8 (n, S, S, C)."""
-    rows = subset.rows[photos]
-    with reading(subset.images.file):
-        if subset.images.chunks is not None or rows[-1] - rows[0] >= SPAN * len(rows):
-            return layout.pick(subset.images, rows)
-        pixels: Pixels = subset.images[rows[0]:rows[-1] + 1][rows - rows[0]]
-        return pixels
+    places = subset.rows[photos]
+    pixels = np.empty((len(places), *subset.image_shape), np.uint8)
+    subset.images.gather(places, pixels)
+    return pixels
