@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -108,12 +109,40 @@ def test_the_dataset_holds_every_photo_once_or_five_times(project: Project) -> N
         assert file["class_names"].asstr()[:].tolist() == sorted(KEPT)
 
 
-def test_the_readmes_python_runs_as_it_stands(project: Project) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+def readme(title: str) -> str:
+    """Return a section of the README."""
+    return (ROOT / "README.md").read_text().partition(f"\n## {title}\n")[2].partition("\n## ")[0]
 
-    assert len(blocks) == 2
+
+def python_blocks(text: str) -> list[str]:
+    return [textwrap.dedent(block) for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL)]
+
+
+@pytest.mark.parametrize("title", ["The dataset", "Train"])
+def test_the_readmes_python_runs_as_it_stands(project: Project, title: str) -> None:
+    [block] = python_blocks(readme(title))
+
+    project.succeed(sys.executable, "-W", "error", "-c", block)
+
+
+def test_the_readmes_exports_are_read_as_it_says(project: Project, tmp_path: Path) -> None:
+    text = readme("Other tools")
+    commands = re.findall(r"^    python (-m tools\.export .*)$", text, re.MULTILINE)
+    blocks = python_blocks(text)
+
+    assert (len(commands), len(blocks)) == (4, 3)
+    for command in commands:
+        project.succeed(sys.executable, *command.split())
     for block in blocks:
-        project.succeed(sys.executable, "-W", "error", "-c", block)
+        project.succeed(sys.executable, "-c", block, HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path))
+    assert project.succeed("git", "status", "--porcelain") == ""
+
+
+def test_the_example_trains_and_gives_the_same_number_twice(project: Project) -> None:
+    said = [project.succeed(sys.executable, "-W", "error", "-m", "examples.train") for _ in range(2)]
+
+    assert re.fullmatch(r"accuracy [01]\.\d{4} on \d+ test photos, 3 classes\n", said[0])
+    assert said[0] == said[1]
 
 
 def test_garments_stand_on_a_clean_background(project: Project) -> None:

@@ -263,6 +263,25 @@ def test_the_printed_ways_get_the_dataset_in_an_empty_folder(released: tuple[Pro
     assert (tmp_path / "dataset.h5").read_bytes() == (project.folder / versions.DATASET).read_bytes()
 
 
+def test_the_readmes_ways_to_a_version_work_without_a_clone(released: tuple[Project, str, str], tmp_path: Path) -> None:
+    project, _, _ = released
+    section = (ROOT / "README.md").read_text().partition("\n## Release a version\n")[2].partition("\n## ")[0]
+    text = section.replace("<url of the repository>", str(project.folder))
+    commands = re.findall(r"^    (dvc (?:artifacts )?get .*)$", text, re.MULTILINE)
+    [block] = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    for number, command in enumerate(commands):
+        (tmp_path / str(number)).mkdir()
+        run_printed(tmp_path / str(number), project.environment, command)
+    check = "assert len(images) == len(labels) > 0"
+    done = subprocess.run([sys.executable, "-c", f"{block}\n{check}"], cwd=tmp_path, env=project.environment,
+                          capture_output=True, text=True)
+
+    assert len(commands) == 2
+    assert done.returncode == 0, done.stderr
+    for number in range(2):
+        assert (tmp_path / str(number) / "dataset.h5").read_bytes() == (project.folder / versions.DATASET).read_bytes()
+
+
 def test_no_secret_is_said(released: tuple[Project, str, str]) -> None:
     project, said, _ = released
 
