@@ -1,7 +1,6 @@
 """dataset.h5 for PyTorch: a Dataset, and a loader that is faster than DataLoader. Needs h5py, numpy and torch alone."""
 
 import math
-import os
 from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
@@ -162,9 +161,9 @@ def loader(dataset: ImageSet, batch_size: int, shuffle: Shuffle = False, *, seed
     """Return a dataset's batches: (images, labels), images uint8 (B, C, H, W), or float32 where it has `normalize`.
 
     Every loop is one epoch and the next loop the next; the order is a function of `seed` and `epoch` alone. Batches
-    are made in `threads` (by default two, or one a core for a compressed file) while the training loop computes, and
-    moved to `device`: uint8 travels, floats are made there. Their memory format is torch.channels_last. A batch may be
-    kept: its memory is used again only when nothing refers to it.
+    are made in `threads` (by default two, for a compressed file as many as torch has) while the training loop computes,
+    and moved to `device`: uint8 travels, floats are made there. Their memory format is torch.channels_last. A batch may
+    be kept: its memory is used again only when nothing refers to it.
 
     shuffle: False, in the file's order; True, all rows mixed, for a file that memory can hold; "blocks", blocks of 1 MB
     in mixed order, mixed again among `buffer_bytes` of images, for one that it cannot: three times `buffer_bytes` is
@@ -189,5 +188,5 @@ def loader(dataset: ImageSet, batch_size: int, shuffle: Shuffle = False, *, seed
     row_bytes = math.prod(dataset.image_shape)
     order = Order(len(dataset), batch_size, shuffle, seed, rank, world_size, drop_last,
                   block_rows=max(1, BLOCK_BYTES // row_bytes), window_rows=max(1, buffer_bytes // row_bytes))
-    threads = threads or (2 if isinstance(dataset.images, rows.Contiguous) else len(os.sched_getaffinity(0)))
+    threads = threads or (2 if isinstance(dataset.images, rows.Contiguous) else torch.get_num_threads())
     return Loader(dataset, order, epoch=epoch, device=torch.empty(0, device=device).device, threads=threads)
