@@ -82,7 +82,7 @@ def open_file(path: Path, kind: str) -> h5py.File:
         raise DataError(f"{path} cannot be read as HDF5 ({error}): fetch or build it again") from None
     try:
         problem = find_problem(file, kind)
-    except (OSError, RuntimeError, KeyError) as error:  # by where the damage is
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:  # by where the damage is
         problem = f"is damaged ({error}): fetch or build it again"
     if problem:
         file.close()
@@ -120,8 +120,14 @@ def subsets(file: h5py.File) -> list[str]:
 
 
 def catalog_ids(file: h5py.File) -> list[int]:
-    """Return the marketplace's number of each class of a dataset file, by label."""
-    return [int(pair.decode("ascii").partition(",")[2]) for pair in file["label_map"][:]]
+    """Return the marketplace's number of each class of a dataset file, by label.
+
+    Raises DataError when the label map's labels are not 0 to K - 1, in order.
+    """
+    pairs = [pair.decode("ascii").partition(",") for pair in file["label_map"][:]]
+    if [label for label, _, _ in pairs] != list(map(str, range(len(pairs)))):
+        raise DataError(f"{file.filename} has a label map whose labels are not 0 to K - 1: fetch or build it again")
+    return [int(catalog_id) for _, _, catalog_id in pairs]
 
 
 def unique_names(names: list[str], catalog_ids: list[int]) -> list[str]:

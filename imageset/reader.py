@@ -1,8 +1,8 @@
 """dataset.h5 for PyTorch: a Dataset, and a loader that is faster than DataLoader. Needs h5py, numpy and torch alone."""
 
 import math
+import operator
 from collections.abc import Callable, Iterable
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from imageset.loading import Loader
 from imageset.order import Order, Shuffle
 
 BLOCK_BYTES = 1 << 20
+# What h5py and NumPy raise over a damaged file, by where the damage is.
+HDF5_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError)
 
 
 class ImageSet(Dataset[tuple[Any, Any]]):
@@ -46,36 +48,49 @@ class ImageSet(Dataset[tuple[Any, Any]]):
     def __init__(self, path: str | Path, subset: str = "train", transform: Callable[[torch.Tensor], Any] | None = None,
                  target_transform: Callable[[int], Any] | None = None, *, normalize: bool = False,
                  augmented: bool = True, verify: bool = False) -> None:
-        self.path = Path(path)
+        self.path = Path(path).absolute()
         self.subset = subset
         self.transform = transform
         self.target_transform = target_transform
         self.normalize = normalize
+        self._targets: list[int] | None = None
         with layout.open_file(self.path, layout.DATASET) as file:
+            if subset not in layout.subsets(file):
+                raise DataError(f"{path} has no subset {subset!r}; it has {', '.join(layout.subsets(file))}")
             try:
-                self._read(file, augmented)
+                self._read(file)
+                if not augmented and f"{subset}_copies" in file:
+                    self._choose(np.flatnonzero(file[f"{subset}_copies"][:] == 0))
                 if verify and layout.content_digest(file) != self.content_digest:
                     raise DataError(f"{path} does not hold what its content_digest says: fetch or build it again")
-            except (KeyError, OSError, RuntimeError) as error:  # by where the damage is
+            except HDF5_ERRORS as error:
                 raise DataError(f"{path} is damaged ({error}): fetch or build it again") from None
 
-    def _read(self, file: h5py.File, augmented: bool) -> None:
-        """Read all but the images."""
-        if self.subset not in layout.subsets(file):
-            raise DataError(f"{self.path} has no subset {self.subset!r}; it has {', '.join(layout.subsets(file))}")
-        self.content_digest = str(file.attrs["content_digest"])
-        self.mean, self.std = (torch.tensor(file.attrs[name], dtype=torch.float32) for name in ("mean", "std"))
-        self.catalog_ids = layout.catalog_ids(file)
-        self.classes = layout.unique_names(file["class_names"].asstr()[:].tolist(), self.catalog_ids)
-        labels, product_ids = file[f"{self.subset}_labels"][:], file[f"{self.subset}_ids"][:]
+    def _read(self, file: h5py.File) -> None:
+        """Read all but the images. Raises DataError, or one of HDF5_ERRORS, for what is not as the format has it."""
         self._images: rows.Images | None = rows.open_images(file, f"{self.subset}_images")
         count, *self.image_shape = self._images.shape
-        if not len(labels) == len(product_ids) == count or not ((labels >= 0) & (labels < len(self.classes))).all():
-            raise DataError(f"{self.path} has not a label of its label map for every image: fetch or build it again")
+        self.content_digest = str(file.attrs["content_digest"])
+        self.catalog_ids = layout.catalog_ids(file)
+        names = file["class_names"].asstr()[:].tolist()
+        self.classes = layout.unique_names(names, self.catalog_ids)
+        arrays = {name: file[f"{self.subset}_{name}"][:] for name in ("labels", "ids", "copies")
+                  if f"{self.subset}_{name}" in file or name != "copies"}
+        moments = [np.asarray(file.attrs[name], np.float32) for name in ("mean", "std")]
+        if any(values.shape != (count,) or values.dtype != layout.ROW_DTYPES[name] for name, values in arrays.items()):
+            raise DataError(f"{self.path} has not a label, an id and a copy for every image: fetch or build it again")
+        if len(names) != len(self.catalog_ids) or ((arrays["labels"] < 0) | (arrays["labels"] >= len(names))).any():
+            raise DataError(f"{self.path} has labels, or names, that its label map lacks: fetch or build it again")
+        if any(values.shape != (self.image_shape[-1],) or not np.isfinite(values).all() for values in moments):
+            raise DataError(f"{self.path} has not a mean and a deviation for every channel: fetch or build it again")
+        self.labels, self.product_ids = torch.from_numpy(arrays["labels"]), torch.from_numpy(arrays["ids"])
+        self.mean, self.std = map(torch.from_numpy, moments)
         self.file_rows: NDArray[np.int64] = np.arange(count)
-        if not augmented and f"{self.subset}_copies" in file:
-            self.file_rows = np.flatnonzero(file[f"{self.subset}_copies"][:] == 0)
-        self.labels, self.product_ids = (torch.from_numpy(values[self.file_rows]) for values in (labels, product_ids))
+
+    def _choose(self, chosen: NDArray[np.int64]) -> None:
+        """Leave out all other rows."""
+        self.file_rows = chosen
+        self.labels, self.product_ids = self.labels[chosen], self.product_ids[chosen]
 
     @property
     def images(self) -> rows.Images:
@@ -92,24 +107,33 @@ class ImageSet(Dataset[tuple[Any, Any]]):
         """How many classes the label map has."""
         return len(self.classes)
 
-    @cached_property
+    @property
     def class_to_idx(self) -> dict[str, int]:
         return {name: label for label, name in enumerate(self.classes)}
 
-    @cached_property
+    @property
     def targets(self) -> list[int]:
-        labels: list[int] = self.labels.tolist()
-        return labels
+        if self._targets is None:
+            self._targets = self.labels.tolist()
+        return self._targets
 
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__getitem__" in vars(cls) and "__getitems__" not in vars(cls):
+            cls.__getitems__ = None  # type: ignore[assignment]  # or DataLoader would pass over its __getitem__
+
     def __getitem__(self, index: int) -> tuple[Any, Any]:
-        return self.__getitems__([index])[0]
+        return self._items([index])[0]
 
     def __getitems__(self, indices: Iterable[int]) -> list[tuple[Any, Any]]:
         """Return several items, read together: what DataLoader asks for. Raises IndexError when one is out of range."""
-        items = np.fromiter(indices, np.int64)
+        return self._items(indices)
+
+    def _items(self, indices: Iterable[int]) -> list[tuple[Any, Any]]:
+        items = np.fromiter(map(operator.index, indices), np.int64)
         wrong = items[(items < -len(self)) | (items >= len(self))]
         if len(wrong):
             raise IndexError(f"index {wrong[0]} is out of range for {len(self)} images")
@@ -147,7 +171,7 @@ class ImageSet(Dataset[tuple[Any, Any]]):
         return (1 / std).astype(np.float32), (-mean / std).astype(np.float32)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "targets"} | {"_images": None}
+        return self.__dict__ | {"_images": None, "_targets": None}
 
     def __repr__(self) -> str:
         shape = " x ".join(map(str, self.image_shape))
@@ -160,10 +184,11 @@ def loader(dataset: ImageSet, batch_size: int, shuffle: Shuffle = False, *, seed
            threads: int = 0, buffer_bytes: int = 128 << 20) -> Loader:
     """Return a dataset's batches: (images, labels), images uint8 (B, C, H, W), or float32 where it has `normalize`.
 
-    Every loop is one epoch and the next loop the next; the order is a function of `seed` and `epoch` alone. Batches
-    are made in `threads` (by default two, for a compressed file as many as torch has) while the training loop computes,
-    and moved to `device`: uint8 travels, floats are made there. Their memory format is torch.channels_last. A batch may
-    be kept: its memory is used again only when nothing refers to it.
+    Every loop is one epoch and the next loop the next; the order is a function of `seed` and `epoch` alone (and, for
+    "blocks", of `buffer_bytes` and the image's size). Batches are made in `threads` (by default two, for a compressed
+    file as many as torch has) while the training loop computes, and moved to `device`: uint8 travels, floats are made
+    there. Their memory format is torch.channels_last. A batch may be kept: its memory is used again only when nothing
+    refers to it.
 
     shuffle: False, in the file's order; True, all rows mixed, for a file that memory can hold; "blocks", blocks of 1 MB
     in mixed order, mixed again among `buffer_bytes` of images, for one that it cannot: three times `buffer_bytes` is
@@ -174,8 +199,12 @@ def loader(dataset: ImageSet, batch_size: int, shuffle: Shuffle = False, *, seed
     A transform of the dataset is called in the training loop's thread, an image at a time, so that torch.manual_seed
     decides what it draws; one that takes long is better off in DataLoader's workers.
 
-    Raises ValueError for an argument that cannot be.
+    Raises ValueError for an argument that cannot be, TypeError for another dataset than an ImageSet or one with a
+    `__getitem__` of its own: that is for DataLoader.
     """
+    if not isinstance(dataset, ImageSet) or type(dataset).__getitem__ is not ImageSet.__getitem__:
+        raise TypeError(f"loader reads an ImageSet's file, past the __getitem__ of {type(dataset).__name__}: "
+                        "take DataLoader for that")
     for name, value, least in (("batch_size", batch_size, 1), ("world_size", world_size, 1), ("rank", rank, 0),
                                ("seed", seed, 0), ("epoch", epoch, 0), ("threads", threads, 0),
                                ("buffer_bytes", buffer_bytes, 1)):
@@ -186,7 +215,7 @@ def loader(dataset: ImageSet, batch_size: int, shuffle: Shuffle = False, *, seed
     if shuffle not in (True, False, "blocks"):
         raise ValueError(f"shuffle is {shuffle!r}, it has to be True, False or 'blocks'")
     row_bytes = math.prod(dataset.image_shape)
-    order = Order(len(dataset), batch_size, shuffle, seed, rank, world_size, drop_last,
+    order = Order(len(dataset), int(batch_size), shuffle, int(seed), int(rank), int(world_size), bool(drop_last),
                   block_rows=max(1, BLOCK_BYTES // row_bytes), window_rows=max(1, buffer_bytes // row_bytes))
-    threads = threads or (2 if isinstance(dataset.images, rows.Contiguous) else torch.get_num_threads())
-    return Loader(dataset, order, epoch=epoch, device=torch.empty(0, device=device).device, threads=threads)
+    threads = threads or (2 if isinstance(dataset.images, rows.Contiguous) else max(2, torch.get_num_threads()))
+    return Loader(dataset, order, epoch=int(epoch), device=torch.empty(0, device=device).device, threads=threads)

@@ -4,7 +4,8 @@ import ctypes
 import os
 import weakref
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +18,7 @@ from imageset.layout import Pixels
 from imageset.order import Rows
 
 DEFLATE, LZF = 1, 32000  # filters, by their numbers in HDF5's registry
+MOST_EXPANDED = 2  # noise becomes a little longer by compression, not twice as long
 SKIPPED = 1  # bit of a chunk's filter mask: stored as it is, as compression would have made it longer
 
 Decompress = Callable[[Pixels, Pixels], bool]  # (packed, out); returns whether `out` was filled
@@ -69,11 +71,11 @@ class Contiguous:
         self._mapped = InMemory(np.asarray(np.memmap(self._file.path, np.uint8, "r", self._offset, self.shape)))
 
     def gather(self, rows: Rows, out: Pixels) -> None:
-        self._file.require_unchanged()
-        if rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all():
-            self._file.read(self._offset + int(rows[0]) * out[0].nbytes, out)
-        else:
-            self._mapped.gather(rows, out)
+        with self._file.unchanged():
+            if rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all():
+                self._file.read(self._offset + int(rows[0]) * out[0].nbytes, out)
+            else:
+                self._mapped.gather(rows, out)
 
 
 class Compressed:
@@ -91,15 +93,18 @@ class Compressed:
         dataset.id.chunk_iter(note)
 
     def gather(self, rows: Rows, out: Pixels) -> None:
-        self._file.require_unchanged()
-        for row, image, (offset, length, mask) in zip(rows, out, self._chunks[rows].tolist(), strict=True):
-            if mask & SKIPPED:
-                self._file.read(offset, image)
-                continue
-            packed = np.empty(length, np.uint8)
-            self._file.read(offset, packed)
-            if not self._decompress(packed, image):
-                raise DataError(f"{self._file.path} is damaged at row {row}: fetch or build it again")
+        with self._file.unchanged():
+            for row, image, chunk in zip(rows, out, self._chunks[rows].tolist(), strict=True):
+                if not self._unpack(image, *chunk):
+                    raise DataError(f"{self._file.path} is damaged at row {row}: fetch or build it again")
+
+    def _unpack(self, image: Pixels, offset: int, length: int, mask: int) -> bool:
+        """Fill an image; return whether its chunk was of the right length."""
+        if length > MOST_EXPANDED * image.nbytes + 100 or (mask & SKIPPED and length != image.nbytes):
+            return False
+        packed = image if mask & SKIPPED else np.empty(length, np.uint8)
+        self._file.read(offset, packed)
+        return packed is image or self._decompress(packed, image)
 
 
 class Chunked:
@@ -107,25 +112,29 @@ class Chunked:
 
     def __init__(self, dataset: h5py.Dataset) -> None:
         self.shape: tuple[int, ...] = dataset.shape
-        self._path, self._name = Path(dataset.file.filename).absolute(), dataset.name
-        self._process = 0
-        self._dataset: Any = None
+        self._file, self._name = Bytes(Path(dataset.file.filename)), dataset.name
+        self._open()
 
     def gather(self, rows: Rows, out: Pixels) -> None:
-        if self._process != os.getpid():  # an HDF5 handle must not cross a fork
-            self._dataset, self._process = h5py.File(self._path)[self._name], os.getpid()
-        try:
-            for row, image in zip(rows.tolist(), out, strict=True):
-                image[...] = self._dataset[row]
-        except (OSError, RuntimeError) as error:
-            raise DataError(f"{self._path} is damaged ({error}): fetch or build it again") from None
+        with self._file.unchanged():
+            try:
+                if self._process != os.getpid():  # an HDF5 handle must not cross a fork
+                    self._open()
+                for row, image in zip(rows.tolist(), out, strict=True):
+                    image[...] = self._dataset[row]
+            except (OSError, RuntimeError) as error:
+                raise DataError(f"{self._file.path} is damaged ({error}): fetch or build it again") from None
+
+    def _open(self) -> None:
+        self._file.require_own_name()  # HDF5 opens by name
+        self._dataset, self._process = h5py.File(self._file.path)[self._name], os.getpid()
 
 
 class Bytes:
     """A file that is read at any place, by any thread or forked process, and has to stay as it was when opened."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path = path.absolute()
         self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         weakref.finalize(self, os.close, self._descriptor)
         self._state = self._find_state()
@@ -139,8 +148,19 @@ class Bytes:
                 raise DataError(f"{self.path} ends too early: fetch or build it again")
             view, offset = view[count:], offset + count
 
-    def require_unchanged(self) -> None:
-        """Raise DataError when the file was written to. One that took its place by renaming does not matter."""
+    def require_own_name(self) -> None:
+        """Raise DataError when another file has taken this one's name."""
+        if not os.path.samestat(os.fstat(self._descriptor), os.stat(self.path)):
+            raise DataError(f"{self.path} was replaced since this dataset was opened: open it again")
+
+    @contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """Raise DataError when the file was written to before or meanwhile; one that took its name does not matter."""
+        self._require_unchanged()
+        yield
+        self._require_unchanged()
+
+    def _require_unchanged(self) -> None:
         if self._find_state() != self._state:
             raise DataError(f"{self.path} was written to since this dataset was opened: open it again")
 
@@ -160,11 +180,12 @@ def find_decompress(dataset: h5py.Dataset) -> Decompress | None:
 
 def inflate(packed: Pixels, out: Pixels) -> bool:
     """Decompress zlib's format (RFC 1950)."""
+    stream = zlib.decompressobj()
     try:
-        unpacked = zlib.decompress(packed.data, bufsize=out.nbytes)
+        unpacked = stream.decompress(packed.data, out.nbytes + 1)  # no more, whatever the stream holds
     except zlib.error:
         return False
-    if len(unpacked) != out.nbytes:
+    if len(unpacked) != out.nbytes or not stream.eof:
         return False
     out[...] = np.frombuffer(unpacked, np.uint8).reshape(out.shape)
     return True

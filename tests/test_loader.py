@@ -5,7 +5,7 @@ import os
 import threading
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -97,12 +97,15 @@ def test_batches_may_be_kept_whole_or_in_part(path: Path, shuffle: Any) -> None:
 
 def test_memory_of_batches_that_are_gone_is_used_again(path: Path) -> None:
     write_rows(path)
-    addresses = {images.data_ptr() for _ in range(5) for images, _ in load(path, True)}
     batches = load(path, True)
-    again = {images.data_ptr() for _ in range(5) for images, _ in batches}
+    addresses = {images.data_ptr() for _ in range(5) for images, _ in batches}
 
-    assert len(addresses) > 0
-    assert len(again) <= 6  # two threads, and what waits: not 105
+    assert len(addresses) <= 6  # two threads, and what waits: not 105
+
+
+def saved(batches: Any) -> Any:
+    """Return a loader's state as a file keeps it."""
+    return json.loads(json.dumps(batches.state_dict()))
 
 
 @every_shuffle
@@ -111,30 +114,62 @@ def test_a_saved_state_goes_on_with_the_next_batch(path: Path, shuffle: Any, don
     write_rows(path)
     first, second = load(path, shuffle, seed=5), load(path, shuffle, seed=5)
     list(first)
-    before = rows_of(islice(first, done))
-    state = json.loads(json.dumps(first.state_dict()))
-    second.load_state_dict(state)
+    before = rows_of(islice(first, done)) if done else []
+    second.load_state_dict(saved(first))
+    assert saved(second) == saved(first)
+    rest = rows_of(second) if done < 21 else []
 
-    assert second.epoch == first.epoch
-    assert before + rows_of(second) == rows_of(load(path, shuffle, seed=5, epoch=1))
+    assert before + rest == rows_of(load(path, shuffle, seed=5, epoch=1))
     assert second.epoch == 2
     assert rows_of(second) == rows_of(load(path, shuffle, seed=5, epoch=2))
 
 
-def test_a_loop_left_early_begins_its_epoch_anew(path: Path) -> None:
+@every_shuffle
+def test_a_loop_that_went_on_can_be_saved_and_go_on_again(path: Path, shuffle: Any) -> None:
+    write_rows(path)
+    first, second, third = (load(path, shuffle, seed=5) for _ in range(3))
+    rows = rows_of(islice(first, 4))
+    second.load_state_dict(saved(first))
+    iter(second)  # which takes nothing
+    rows += rows_of(islice(second, 3))
+    third.load_state_dict(saved(second))
+
+    assert saved(third)["batch"] == 7
+    assert rows + rows_of(third) == rows_of(load(path, shuffle, seed=5))
+
+
+def test_a_loop_left_early_has_had_its_epoch(path: Path) -> None:
     write_rows(path)
     batches = load(path, True)
-    first = rows_of(islice(batches, 3))
+    loops = [rows_of(islice(batches, 3)) for _ in range(3)]
 
-    assert batches.state_dict()["batch"] == 3
-    assert rows_of(islice(batches, 3)) == first
-    assert batches.epoch == 0
+    assert saved(batches)["batch"] == 3
+    assert loops == [rows_of(islice(load(path, True, epoch=epoch), 3)) for epoch in range(3)]
+    batches.epoch = 1
+    assert rows_of(islice(batches, 3)) == loops[1]
+
+
+def test_a_loop_that_asks_for_no_more_than_there_are_has_had_its_epoch(path: Path) -> None:
+    write_rows(path)
+    batches = load(path, True)
+    for epoch in range(3):
+        assert batches.epoch == epoch
+        assert len([batch for _, batch in zip(range(len(batches)), batches, strict=False)]) == 21
+        assert (saved(batches)["epoch"], saved(batches)["batch"]) == (epoch + 1, 0)
+
+
+def test_a_state_beyond_the_epoch_is_refused(path: Path) -> None:
+    write_rows(path)
+    batches = load(path, True)
+
+    with pytest.raises(ValueError, match="the state was saved at batch 21, an epoch has 21"):
+        batches.load_state_dict(saved(batches) | {"batch": 21})
 
 
 @pytest.mark.parametrize(("change", "named"), [
     ({"batch_size": 11}, "batch_size 11, this loader has 10"), ({"seed": 1}, "seed 1, this loader has 0"),
     ({"shuffle": "blocks"}, "shuffle 'blocks', this loader has True"), ({"rank": 1, "world_size": 2}, "world_size 2"),
-    ({"drop_last": True}, "drop_last True"), ({"buffer_bytes": 70 * ROW_BYTES}, "window_rows 70"),
+    ({"drop_last": True}, "drop_last True"),
 ])
 def test_a_state_of_other_batches_is_refused(path: Path, change: dict[str, Any], named: str) -> None:
     write_rows(path)
@@ -143,6 +178,14 @@ def test_a_state_of_other_batches_is_refused(path: Path, change: dict[str, Any],
 
     with pytest.raises(ValueError, match=f"the state was saved with {named}"):
         load(path, True).load_state_dict(state)
+
+
+def test_the_buffer_is_part_of_a_state_where_it_decides_the_order(path: Path) -> None:
+    write_rows(path)
+    load(path, True).load_state_dict(load(path, True, buffer_bytes=70 * ROW_BYTES).state_dict())
+
+    with pytest.raises(ValueError, match="the state was saved with window_rows 70, this loader has 50"):
+        load(path, "blocks").load_state_dict(load(path, "blocks", buffer_bytes=70 * ROW_BYTES).state_dict())
 
 
 def test_a_state_of_other_data_is_refused(path: Path, tmp_path: Path) -> None:
@@ -210,16 +253,34 @@ def test_transforms_are_called_in_order_in_the_loops_own_thread(path: Path) -> N
     assert labels[1].tolist() == arrays["train_labels"][:10].tolist()
 
 
+class Views(NamedTuple):
+    image: torch.Tensor
+    flat: torch.Tensor
+
+
 def test_transforms_get_what_dataloader_gives_them(path: Path) -> None:
     write_rows(path)
-    dataset = ImageSet(path, transform=lambda image: {"flipped": image.flip(-1), "views": [image, image + 1]},
+    dataset = ImageSet(path, transform=lambda image: {"flipped": image.flip(-1), "views": Views(image, image.view(-1))},
                        target_transform=lambda label: -label)
     ours, theirs = loader(dataset, 10), DataLoader(dataset, 10)
 
     for (images, labels), (other, other_labels) in zip(ours, theirs, strict=True):
         assert torch.equal(labels, other_labels)
         assert torch.equal(images["flipped"], other["flipped"])
+        assert type(images["views"]) is Views
         assert all(map(torch.equal, images["views"], other["views"]))
+    on_meta, _ = next(iter(loader(dataset, 10, device="meta")))
+    assert [view.device.type for view in on_meta["views"]] == ["meta", "meta"]
+    assert type(on_meta["views"]) is Views
+
+
+def test_transforms_may_be_set_later(path: Path) -> None:
+    write_rows(path)
+    dataset = ImageSet(path)
+    batches = loader(dataset, 10)
+    dataset.transform = torch.zeros_like
+
+    assert all(not images.any() for images, _ in batches)
 
 
 @every_shuffle
@@ -247,8 +308,9 @@ def test_two_loops_over_one_loader_do_not_disturb_each_other(path: Path, shuffle
     batches = load(path, shuffle)
     pairs = [(images.clone(), other.clone()) for (images, _), (other, _) in zip(batches, batches, strict=True)]
 
-    assert rows_of(pairs) == rows_of(load(path, shuffle))
-    assert all(map(torch.equal, *zip(*pairs, strict=True)))
+    for loop in (0, 1):
+        rows = rows_of((pair[loop], None) for pair in pairs)
+        assert rows == rows_of(load(path, shuffle, epoch=loop))
 
 
 @every_shuffle

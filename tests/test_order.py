@@ -60,6 +60,13 @@ def test_windows_hold_neighbours_and_can_begin_anywhere(order: Order, epoch: int
     assert np.count_nonzero(steps != 1) < max(1, -(-order.total // order.block_rows))
 
 
+def test_ranks_mix_their_windows_in_ways_of_their_own() -> None:
+    ranks = [Order(100, 10, "blocks", rank=rank, world_size=2, block_rows=5, window_rows=25) for rank in (0, 1)]
+    first, second = (next(iter(rank.windows(0))).mix.tolist() for rank in ranks)
+
+    assert first != second
+
+
 @pytest.mark.parametrize("shuffle", [True, "blocks"])
 def test_epochs_and_seeds_differ(shuffle: Any) -> None:
     order = Order(100, 10, shuffle, seed=1, block_rows=5, window_rows=30)

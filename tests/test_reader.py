@@ -13,7 +13,7 @@ from torch.utils.data import ConcatDataset, DataLoader, Subset
 
 from imageset import layout
 from imageset.errors import DataError
-from imageset.reader import ImageSet
+from imageset.reader import ImageSet, loader
 from tests.dataset_files import CATALOG_IDS, COPIES, COUNTS, NAMES, write
 
 
@@ -93,6 +93,47 @@ def test_many_items_at_once_are_the_items(path: Path) -> None:
         assert label == dataset[index][1]
     with pytest.raises(IndexError, match="index 23 is out of range for 23 images"):
         dataset.__getitems__([0, 23])
+
+
+class Numbered(ImageSet):
+    def __getitem__(self, index: int) -> Any:
+        return (*super().__getitem__(index), index)
+
+
+def test_a_subclass_decides_what_an_item_is(path: Path) -> None:
+    write(path)
+    dataset = Numbered(path)
+
+    assert dataset[3][2] == 3
+    assert [part.tolist() for *_, part in DataLoader(dataset, batch_size=12)] == [[*range(12)], [*range(12, 23)]]
+    with pytest.raises(TypeError, match="past the __getitem__ of Numbered: take DataLoader"):
+        loader(dataset, 4)
+    with pytest.raises(TypeError, match="past the __getitem__ of Subset: take DataLoader"):
+        loader(Subset(ImageSet(path), [1]), 4)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("index", [3.7, "3", None])
+def test_an_index_is_a_whole_number(path: Path, index: Any) -> None:
+    write(path)
+
+    with pytest.raises(TypeError):
+        ImageSet(path)[index]
+
+
+def test_targets_are_not_to_be_set(path: Path) -> None:
+    write(path)
+
+    with pytest.raises(AttributeError):
+        ImageSet(path).targets = [0] * 23  # type: ignore[misc]
+
+
+def test_a_dataset_is_found_from_another_folder(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    write(path)
+    monkeypatch.chdir(tmp_path)
+    pickled = pickle.dumps(ImageSet(path.name))
+    monkeypatch.chdir("/")
+
+    assert pickle.loads(pickled)[0][0].shape == (3, 6, 6)
 
 
 def test_datasets_can_be_added_and_cut(path: Path) -> None:
@@ -270,7 +311,7 @@ def test_workers_give_the_same_rows_in_order(path: Path, workers: int, method: s
     assert torch.cat(labels).tolist() == arrays["train_labels"].tolist()
 
 
-def test_a_fork_reads_through_a_handle_of_its_own_and_leaves_ours(path: Path) -> None:
+def test_a_fork_reads_and_leaves_ours(path: Path) -> None:
     arrays = write(path)
     dataset = ImageSet(path)
     first = dataset[0][0]
@@ -289,14 +330,12 @@ def change(path: Path, edit: Any) -> None:
         edit(file)
 
 
-def shorten_labels(file: h5py.File) -> None:
-    labels = file.pop("train_labels")[:-1]
-    file["train_labels"] = labels
-
-
-def make_floats(file: h5py.File) -> None:
-    images = file.pop("train_images")[:]
-    file["train_images"] = images / 255
+def replace(name: str, values: Any) -> Any:
+    """Return what puts other values into the place of an array."""
+    def edit(file: h5py.File) -> None:
+        del file[name]
+        file[name] = values
+    return edit
 
 
 @pytest.mark.parametrize(("spoil", "problem"), [
@@ -306,11 +345,28 @@ def make_floats(file: h5py.File) -> None:
     (lambda path: layout.create(path, layout.DATASET).close(), "is incomplete"),
     (lambda path: layout.create(path, layout.PROCESSED).close(), "is not a file of format imageset-dataset"),
     (lambda path: change(path, lambda file: file.attrs.modify("format_version", 2)), "has format version 2.*: update"),
+    (lambda path: change(path, lambda file: file.attrs.create("format_version", [1, 2])), "is damaged"),
     (lambda path: change(path, lambda file: file.pop("class_names")), "is damaged .*class_names"),
+    (lambda path: change(path, replace("class_names", np.arange(3))), "is damaged"),
+    (lambda path: change(path, replace("class_names", np.array([b"\xff", b"a", b"b"]))), "is damaged"),
+    (lambda path: change(path, replace("class_names", np.array([b"a", b"b"]))), "has labels, or names, that"),
+    (lambda path: change(path, replace("label_map", np.array([b"?", b"1,7", b"2,8"]))), "has a label map"),
+    (lambda path: change(path, replace("label_map", np.array([b"1,9", b"0,7", b"2,8"]))), "has a label map"),
+    (lambda path: change(path, replace("label_map", np.array([b"0,9", b"1,x", b"2,8"]))), "is damaged"),
+    (lambda path: change(path, replace("train_labels", np.zeros((23, 1), int))), "has not a label"),
+    (lambda path: change(path, replace("train_labels", np.zeros(23))), "has not a label"),
+    (lambda path: change(path, replace("train_labels", np.zeros(23, ">i8"))), "has not a label"),
+    (lambda path: change(path, replace("train_labels", np.int64(0))), "is damaged|has not a label"),
+    (lambda path: change(path, replace("train_ids", np.arange(22))), "has not a label, an id"),
+    (lambda path: change(path, replace("train_copies", np.zeros(22, np.int16))), "has not a label, an id and a copy"),
+    (lambda path: change(path, lambda file: (file.pop("train_ids"), file.create_group("train_ids"))), "is damaged"),
+    (lambda path: change(path, lambda file: file.attrs.create("mean", [1.0])), "has not a mean and a deviation"),
+    (lambda path: change(path, lambda file: file.attrs.modify("std", [1.0, np.nan, 1.0])), "has not a mean"),
     (lambda path: change(path, lambda file: file.pop("train_labels")), "is damaged .*train_labels"),
-    (lambda path: change(path, lambda file: file["train_labels"].write_direct(np.full(23, 3))), "has not a label"),
-    (lambda path: change(path, shorten_labels), "has not a label of its label map for every image"),
-    (lambda path: change(path, make_floats), "has float64 .* for train_images, which are no images"),
+    (lambda path: change(path, lambda file: file["train_labels"].write_direct(np.full(23, 3))), "has labels, or names"),
+    (lambda path: change(path, replace("train_images", np.zeros((23, 6, 6, 3)))), "has float64 .* are no images"),
+    (lambda path: change(path, replace("train_images", np.zeros((23, 6, 6), np.uint8))), "has uint8 .* are no images"),
+    (lambda path: change(path, replace("train_images", np.zeros((22, 6, 6, 3), np.uint8))), "has not a label"),
 ])
 def test_a_file_that_is_no_dataset_is_refused(path: Path, spoil: Any, problem: str) -> None:
     write(path)

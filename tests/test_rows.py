@@ -73,9 +73,12 @@ def test_a_forked_process_reads_too(tmp_path: Path, kind: type, storage: dict[st
     images = image_rows(COUNT, 3, 0)
     opened = write_images(tmp_path / "images.h5", images, **storage)
     gather(opened, [1])
+    handle = getattr(opened, "_dataset", None)
     child = os.fork()
     if child == 0:
-        os._exit(0 if (gather(opened, [2, 9]) == images[[2, 9]]).all() else 1)
+        right = (gather(opened, [2, 9]) == images[[2, 9]]).all()
+        own = handle is None or opened._dataset is not handle  # type: ignore[attr-defined]
+        os._exit(0 if right and own else 1)
     _, status = os.waitpid(child, 0)
 
     assert os.waitstatus_to_exitcode(status) == 0
@@ -126,7 +129,10 @@ def test_an_image_of_another_length_is_not_taken() -> None:
     assert [inflates(length) for length in (15, 16, 17)] == [False, True, False]
 
 
-@pytest.mark.parametrize("storage", [{}, {"chunks": (1, 6, 6, 3), "compression": "gzip"}])
+every_storage = pytest.mark.parametrize("storage", [storage for _, storage in STORAGES])
+
+
+@every_storage
 def test_a_file_that_is_written_to_meanwhile_is_refused(tmp_path: Path, storage: dict[str, Any]) -> None:
     path = tmp_path / "images.h5"
     opened = write_images(path, image_rows(COUNT, 3, 0), **storage)
@@ -138,13 +144,53 @@ def test_a_file_that_is_written_to_meanwhile_is_refused(tmp_path: Path, storage:
         gather(opened, [1, 3])
 
 
-def test_a_file_that_another_one_replaced_is_still_there_for_who_opened_it(tmp_path: Path) -> None:
+@every_storage
+def test_a_file_that_is_written_to_while_it_is_read_is_refused(tmp_path: Path, storage: dict[str, Any],
+                                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "images.h5"
+    opened = write_images(path, image_rows(COUNT, 3, 0), **storage)
+    find_state = rows.Bytes._find_state
+
+    def find_and_write(self: rows.Bytes) -> tuple[int, int]:
+        found = find_state(self)
+        os.utime(path, ns=(0, 0))
+        return found
+
+    monkeypatch.setattr(rows.Bytes, "_find_state", find_and_write)
+
+    with pytest.raises(DataError, match="was written to since"):
+        gather(opened, [1, 3])
+
+
+@every_storage
+def test_a_file_that_another_one_replaced_is_still_there_for_who_opened_it(tmp_path: Path, storage: dict[str, Any]
+                                                                           ) -> None:
     images = image_rows(COUNT, 3, 0)
-    opened = write_images(tmp_path / "images.h5", images)
-    (tmp_path / "other.h5").write_bytes(b"other")
+    opened = write_images(tmp_path / "images.h5", images, **storage)
+    write_images(tmp_path / "other.h5", images[::-1], **storage)
     os.replace(tmp_path / "other.h5", tmp_path / "images.h5")
 
     assert (gather(opened, [1, 3]) == images[[1, 3]]).all()
+
+
+def test_a_fork_that_has_to_open_a_replaced_file_refuses_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = write_images(tmp_path / "images.h5", image_rows(COUNT, 3, 0), chunks=(5, 6, 6, 3))
+    write_images(tmp_path / "other.h5", image_rows(COUNT, 3, 1))
+    os.replace(tmp_path / "other.h5", tmp_path / "images.h5")
+    monkeypatch.setattr(os, "getpid", lambda: -1)  # as in a fork
+
+    with pytest.raises(DataError, match="was replaced since"):
+        gather(opened, [1, 3])
+
+
+@pytest.mark.parametrize("compression", ["gzip", "lzf"])
+def test_a_chunk_that_is_too_short_for_an_image_is_refused(tmp_path: Path, compression: Any) -> None:
+    write_images(tmp_path / "images.h5", image_rows(9, 3, 0), chunks=(1, 6, 6, 3), compression=compression)
+    with h5py.File(tmp_path / "images.h5", "r+") as file:
+        file["images"].id.write_direct_chunk((4, 0, 0, 0), bytes(10), filter_mask=1)
+
+    with pytest.raises(DataError, match="is damaged at row 4"):
+        gather(open_images(tmp_path / "images.h5"), [3, 4])
 
 
 def test_files_are_closed_when_nobody_reads_them_any_more(tmp_path: Path) -> None:
