@@ -166,12 +166,12 @@ def gather_floats(piece: Piece, out: NDArray[np.float32], scale: NDArray[np.floa
     """
     step = max(1, TILE_BYTES // math.prod(out.shape[1:]))
     tile = np.empty((step, *out.shape[1:]), np.uint8)
-    # Per column and channel of an image's row: a loop over one to three channels would be slow.
-    scale, shift = (np.tile(values, out.shape[2]) for values in (scale, shift))
+    if len(scale) > 1:  # for each value of an image, as a loop over three channels would be slow
+        scale, shift = (np.tile(values, math.prod(out.shape[1:3])) for values in (scale, shift))
     for start in range(0, len(out), step):
         floats, pixels = out[start:start + step], tile[:len(out) - start]
         piece.source.gather(piece.places[start:start + step], pixels)
-        flat = floats.reshape(*floats.shape[:2], -1)
+        flat = floats.reshape(len(floats), -1)
         flat[...] = pixels.reshape(flat.shape)
         # Not in one: fused, the last bit would be another one than elsewhere.
         flat *= scale
