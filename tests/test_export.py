@@ -1,5 +1,7 @@
 """tools.export on small files, written through imageset.layout: what it takes and what it leaves."""
 
+import hashlib
+import json
 import os
 import random
 import subprocess
@@ -16,9 +18,21 @@ from tests.project import ROOT
 from tools import export, export_parts
 
 SIDE = 16
-# Twelve, so that numbers have two digits; names that no file system is to see as they are, one of two classes.
-NAMES = ["hat", "..", "CON", "a/b", "x" * 300, "\u202eזנב.", "hat", "Été, T-Shirts", "日本", "nul.", "a\nb", "dress"]
+# Twelve, so that numbers have two digits; names that no file system and no `datasets` should see, one of two classes.
+NAMES = ["hat", "..", "dev", "a/test", "x" * 300, "\u202eזנב.", "hat", "Été, Shirts", "日本", "train", "a\nval", "cap"]
 CATALOG_IDS = [1201, 7, 1300, 12, 5, 99, 8, 4, 2**40, 3, 10, 1]
+
+
+# EXPORT_VERSION, and a sum over all files but export.json, which names libraries and processor.
+SUMS = {
+    ("imagefolder", "png"): (1, "d5752da0b0bcc4fa6c19e428195962b361dc68064aedbdc21b95056789fa0f36"),
+    ("imagefolder", "jpeg"): (1, "93d20c02c570ab25841b8456981920f76d70b97a16de4123851761656b3e7dd1"),
+    ("webdataset", "png"): (1, "f66cbe919ca01fbb7d134ed420075e8179a8e624e43f0741e0f92722de383eea"),
+    ("webdataset", "jpeg"): (1, "c69e046c38653fae59009da3e3c8f26f0142efe484b7c8d32ca0ec8cdea5f10e"),
+    ("parquet", "png"): (1, "f7aed3c78adfeea12c6a69d5ffddc23499702c871def41ee3342fe6aac440c1b"),
+    ("parquet", "jpeg"): (1, "a08de3495aeb17901ca71dbad5685f3c8a08cdac64d0b6c0e9420127e27de609"),
+    ("numpy", "raw"): (1, "9a56b32482d75751d1e6a97cf4c12b207a008f10ab46e138a531e72700b5f38a"),
+}
 
 
 class Row(NamedTuple):
@@ -126,6 +140,19 @@ def test_the_same_bytes_whatever_the_workers_and_the_storage(tmp_path: Path, mon
     assert made[0] == made[1] == made[2]
 
 
+@pytest.mark.parametrize(("to", "encoding"), SUMS)
+def test_the_bytes_of_a_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str, encoding: str) -> None:
+    make_parts_small(monkeypatch)
+    dataset = write_dataset(tmp_path / "dataset.h5", channels=3)
+    options = [] if encoding == "raw" else ["--encoding", encoding]
+    made = contents(run(to, tmp_path / "export", dataset, "--copies", *options))
+    identity = json.loads(made.pop("export.json") or b"")
+    found = hashlib.sha256(repr(sorted(made.items())).encode()).hexdigest()
+
+    assert identity.keys() == {"source", "format", "encoding", "export_version", "part_photos", "versions"}
+    assert (identity["export_version"], found) == SUMS[to, encoding], "raise EXPORT_VERSION and change this on purpose"
+
+
 @pytest.mark.parametrize("to", export.FORMATS)
 def test_every_export_has_its_classes_and_nothing_of_its_making(tmp_path: Path, to: str) -> None:
     folder = run(to, tmp_path / "export", write_dataset(tmp_path / "dataset.h5"))
@@ -151,7 +178,7 @@ def test_photos_that_lie_far_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_one_subset(tmp_path: Path) -> None:
     folder = run("webdataset", tmp_path / "export", write_dataset(tmp_path / "dataset.h5"), "--subset", "validation")
 
-    assert files_of(folder) == {"classes.csv", "validation-000000.tar"}
+    assert files_of(folder) == {"classes.csv", "export.json", "data/validation-00000-of-00001.tar"}
 
 
 def test_photos_that_the_catalog_leaves_out_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
@@ -161,7 +188,7 @@ def test_photos_that_the_catalog_leaves_out_are_counted(tmp_path: Path, monkeypa
     run("webdataset", tmp_path / "export", processed)
 
     assert f"export: 3 photos of {processed} are left out: the catalog" in capsys.readouterr().out
-    assert files_of(tmp_path / "export") == {"classes.csv", "photos-000000.tar"}
+    assert files_of(tmp_path / "export") == {"classes.csv", "export.json", "data/photos-00000-of-00001.tar"}
 
 
 def command(folder: Path, *arguments: str, driver: str = "") -> subprocess.CompletedProcess[str]:
@@ -178,4 +205,4 @@ def test_the_command(tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stderr
     assert done.stdout == "export: 21 train, 3 validation, 5 test in export\n"
-    assert len(files_of(tmp_path / "export")) == 30
+    assert len(files_of(tmp_path / "export")) == 31

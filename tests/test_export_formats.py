@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from imageset import layout
+from imageset import files, layout
 from tests.test_export import (
     CATALOG,
     CATALOG_IDS,
@@ -71,7 +71,7 @@ def test_imagefolder(tmp_path: Path, channels: int, options: list[str], monkeypa
             label, path = found[key(row)]
             assert label == row.label
             assert (pixels(path) == photo(row, channels)).all()
-    assert {path.name for path in folder.iterdir()} == {*ROWS, "classes.csv"}
+    assert {path.name for path in folder.iterdir()} == {*ROWS, "classes.csv", "export.json"}
 
 
 def test_imagefolder_of_a_catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,7 +105,7 @@ import glob, hashlib, json, sys
 import webdataset
 
 def samples(folder, subset):
-    shards = sorted(glob.glob(f"{folder}/{subset}-*.tar"))
+    shards = sorted(glob.glob(f"{folder}/data/{subset}-*.tar"))
     read = webdataset.WebDataset(shards, shardshuffle=False).decode("l8").to_tuple("__key__", "png", "cls", "json")
     return [[key, hashlib.sha256(image.tobytes()).hexdigest(), label, about] for key, image, label, about in read]
 
@@ -123,8 +123,9 @@ def test_webdataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert found == {folder: {subset: list(map(as_sample, rows)) for subset, rows in expected.items()}
                      for folder, expected in (("plain", PHOTOS), ("copies", ROWS))}
-    assert files_of(tmp_path / "plain") == {"classes.csv", "validation-000000.tar", "test-000000.tar",
-                                            *(f"train-{number:06}.tar" for number in range(5))}
+    assert files_of(tmp_path / "plain") == {
+        "classes.csv", "export.json", "data/validation-00000-of-00001.tar", "data/test-00000-of-00001.tar",
+        *(f"data/train-{number:05}-of-00005.tar" for number in range(5))}
 
 
 def as_sample(row: Row) -> list[Any]:
@@ -143,7 +144,7 @@ def read_with(program: str, folder: Path, *arguments: str) -> Any:
 
 def test_tars_are_of_nobody_and_of_no_time(tmp_path: Path) -> None:
     folder = run("webdataset", tmp_path / "export", write_dataset(tmp_path / "dataset.h5"))
-    with tarfile.open(folder / "train-000000.tar") as tar:
+    with tarfile.open(folder / "data/train-00000-of-00001.tar") as tar:
         for member in tar:
             assert (member.mtime, member.uid, member.gid, member.uname, member.gname) == (0, 0, 0, "", "")
             assert (member.mode, member.type) == (0o644, tarfile.REGTYPE)
@@ -163,35 +164,43 @@ def test_numpy(tmp_path: Path, options: list[str], monkeypatch: pytest.MonkeyPat
                                               ("copies", "int16")]):
             assert arrays[name].tolist() == [row[place] for row in rows]
             assert arrays[name].dtype == kind
-    assert len(files_of(folder)) == 5 * len(ROWS) + 1
+    assert len(files_of(folder)) == 5 * len(ROWS) + 2
 
 
-def test_numpy_of_a_subset_without_photos(tmp_path: Path) -> None:
+def test_numpy_of_a_subset_without_photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: dict[Path, int] = {}
+    sync = files.sync
+
+    def note(path: Path) -> None:
+        synced.setdefault(path, path.stat().st_size)
+        sync(path)
+
     dataset = write_dataset(tmp_path / "dataset.h5", rows={"train": ROWS["train"], "test": []})
+    monkeypatch.setattr(files, "sync", note)
     folder = run("numpy", tmp_path / "export", dataset)
+    headers = [size for path, size in synced.items() if path.suffix == ".npy"]
 
+    assert headers == [128] * 10  # a header's length
     assert np.load(folder / "test_images.npy").shape == (0, SIDE, SIDE, 1)
     assert np.load(folder / "test_labels.npy").shape == (0,)
 
 
 # In a process of its own: `datasets` reads its settings when it is imported.
-READ_PARQUET = """
+READ_WITH_DATASETS = """
 import hashlib, json, sys
 import numpy as np
-from datasets import ClassLabel, Image, load_dataset
+from datasets import load_dataset
+from PIL.Image import Image
 
-def rows(loaded):
-    assert isinstance(loaded.features["image"], Image), loaded.features
-    assert isinstance(loaded.features["label"], ClassLabel), loaded.features
-    read = [{**row, "image": hashlib.sha256(np.asarray(row["image"]).tobytes()).hexdigest()} for row in loaded]
-    return {"names": loaded.features["label"].names, "rows": read}
+def plain(value):
+    return hashlib.sha256(np.asarray(value).tobytes()).hexdigest() if isinstance(value, Image) else value
 
-ways = {"folder": lambda folder, **how: load_dataset(folder, **how),
-        "parquet": lambda folder, **how: load_dataset("parquet", data_dir=folder, **how)}
-print(json.dumps({folder: {f"{way} {streaming}": {subset: rows(loaded) for subset, loaded in
-                                                  ways[way](folder, streaming=streaming).items()}
-                           for way in ways for streaming in (False, True)}
-                  for folder in sys.argv[1:]}))
+def read(path, how):
+    return {subset: {"rows": [{name: plain(value) for name, value in row.items()} for row in loaded],
+                     "names": getattr(loaded.features.get("label"), "names", None)}
+            for subset, loaded in load_dataset(path, **how).items()}
+
+print(json.dumps([read(path, how) for path, how in json.loads(sys.argv[1])]))
 """
 
 
@@ -204,26 +213,41 @@ def digest(image: layout.Pixels) -> str:
     return hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest()
 
 
-def test_parquet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_datasets_reads_all_that_has_image_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_parts_small(monkeypatch)
     monkeypatch.chdir(tmp_path)
-    dataset = write_dataset(tmp_path / "dataset.h5")
-    expected = {"plain": PHOTOS, "copies": ROWS, "empty": PHOTOS | {"test": []}, "catalog": {"photos": CATALOG}}
-    run("parquet", tmp_path / "plain", dataset)
-    run("parquet", tmp_path / "copies", dataset, "--copies")
-    run("parquet", tmp_path / "empty", write_dataset(tmp_path / "empty.h5", rows=ROWS | {"test": []}))
-    run("parquet", tmp_path / "catalog", write_processed(tmp_path))
-    found = read_with(READ_PARQUET, tmp_path, *expected)
+    dataset, processed = write_dataset(tmp_path / "dataset.h5"), write_processed(tmp_path)
+    without_test = write_dataset(tmp_path / "empty.h5", rows=ROWS | {"test": []})
+    exports: dict[str, tuple[dict[str, list[Row]], Path, list[str]]] = {
+        "plain": (PHOTOS, dataset, []), "copies": (ROWS, dataset, ["--copies"]),
+        "empty": ({subset: PHOTOS[subset] for subset in ("train", "validation")}, without_test, []),
+        "catalog": ({"photos": CATALOG}, processed, [])}
+    asked: list[tuple[str, str, Any]] = []
+    for name, (_, source, options) in exports.items():
+        for to in ("imagefolder", "webdataset", "parquet"):
+            folder = str(run(to, tmp_path / f"{to}-{name}", source, *options))
+            asked += [(name, to, (folder, {})), (name, to, (to, {"data_dir": folder}))]
+            asked += [(name, to, (path, how | {"streaming": True})) for _, _, (path, how) in asked[-2:]
+                      if to == "parquet"]
+    answers = read_with(READ_WITH_DATASETS, tmp_path, json.dumps([call for *_, call in asked]))
 
-    for folder, subsets in expected.items():
-        for way, loaded in found[folder].items():
-            assert {name: read["rows"] for name, read in loaded.items()} == {
-                name: list(map(as_read, rows)) for name, rows in subsets.items() if rows}, (folder, way)
-            assert all(read["names"] == UNIQUE_NAMES for read in loaded.values())
+    for (name, to, call), found in zip(asked, answers, strict=True):
+        rows = exports[name][0]
+        if to == "imagefolder":  # where no folder is named for a subset, all is train
+            rows = {"train": CATALOG} if name == "catalog" else rows
+            assert {subset: sorted(row["image"] for row in read["rows"]) for subset, read in found.items()} == {
+                subset: sorted(digest(photo(row)) for row in its) for subset, its in rows.items()}, call
+        elif to == "webdataset":
+            assert {subset: [[row[column] for column in ("__key__", "png", "cls", "json")] for row in read["rows"]]
+                    for subset, read in found.items()} == {
+                subset: list(map(as_sample, its)) for subset, its in rows.items()}, call
+        else:
+            assert found == {subset: {"rows": list(map(as_read, its)), "names": UNIQUE_NAMES}
+                             for subset, its in rows.items()}, call
 
 
 def test_parquet_in_groups_that_can_be_streamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export_parquet, "GROUP_PHOTOS", 4)
+    monkeypatch.setattr(export_parquet, "GROUP_BYTES", 4 * SIDE * SIDE)
     folder = run("parquet", tmp_path / "export", write_dataset(tmp_path / "dataset.h5"), "--subset", "train")
     with pq.ParquetFile(folder / "data/train-00000-of-00001.parquet") as file:
         groups = [file.metadata.row_group(number).num_rows for number in range(file.metadata.num_row_groups)]

@@ -2,7 +2,10 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
+import h5py
+import numpy as np
 import pytest
 
 from imageset import tables
@@ -58,21 +61,68 @@ def test_a_subset_that_is_not_there(tmp_path: Path) -> None:
     assert not (tmp_path / "export").exists()
 
 
-def test_an_empty_folder_is_filled_and_any_other_refused(tmp_path: Path) -> None:
-    dataset = write_dataset(tmp_path / "dataset.h5")
-    folder = tmp_path / "export"
-    folder.mkdir()
-    before = contents(run("webdataset", folder, dataset, "--subset", "test"))
-    (tmp_path / "file").write_text("kept")
+def test_a_photo_that_comes_twice(tmp_path: Path) -> None:
+    rows = {"train": [Row(1, 0, 0), Row(1, 0, 0, 1), Row(1, 0, 0, 1)], "test": [Row(2, 1, 0), Row(2, 0, 0)]}
+    dataset = write_dataset(tmp_path / "dataset.h5", rows=rows)
 
-    assert before
-    for taken in (folder, tmp_path / "file"):
-        with pytest.raises(DataError, match=rf"{taken} is not an empty folder"):
-            run("webdataset", taken, dataset)
-    assert contents(folder) == before
-    assert (tmp_path / "file").read_text() == "kept"
-    with pytest.raises(DataError, match="/proc is not an empty folder"):
-        run("webdataset", Path("/proc"), dataset)
+    with pytest.raises(DataError, match=r"dataset\.h5 is damaged \(a photo of train comes twice\)"):
+        run("imagefolder", tmp_path / "export", dataset, "--copies")
+    run("imagefolder", tmp_path / "export", dataset)
+
+
+def test_images_that_are_neither_grayscale_nor_rgb(tmp_path: Path) -> None:
+    for shape in ((2, 8, 8, 2), (2, 8, 8, 4), (2, 8, 0, 1)):
+        dataset = write_dataset(tmp_path / "dataset.h5", rows={"train": [Row(1, 0, 0), Row(2, 0, 0)]})
+        change(dataset, "train_images", np.zeros(shape, np.uint8))
+
+        with pytest.raises(DataError, match=r"dataset\.h5 is damaged \(images of train are .*, neither grayscale nor"):
+            run("imagefolder", tmp_path / "export", dataset)
+
+
+def change(dataset: Path, name: str, values: Any) -> None:
+    """Put other values, or a group, in a dataset's place, and leave its digest as it was."""
+    with h5py.File(dataset, "r+") as file:
+        file.pop(name, None)
+        file[name] = values if values is not None else file.create_group("group")
+
+
+def test_content_that_is_not_what_its_digest_says(tmp_path: Path) -> None:
+    dataset = write_dataset(tmp_path / "dataset.h5", rows={"train": [Row(1, 0, 0), Row(2, 0, 0)]})
+    change(dataset, "train_positions", np.array([0, 1], np.int16))
+
+    with pytest.raises(DataError, match=r"dataset\.h5 does not hold what its content_digest says: fetch or build"):
+        run("numpy", tmp_path / "export", dataset)
+    assert files_of(tmp_path) == {"dataset.h5"}
+
+
+@pytest.mark.parametrize("name", ["train_labels", "train_ids", "train_copies", "label_map", "another"])
+@pytest.mark.parametrize("values", [None, 5])
+def test_what_is_no_array(tmp_path: Path, name: str, values: int | None) -> None:
+    dataset = write_dataset(tmp_path / "dataset.h5")
+    change(dataset, name, values)
+
+    with pytest.raises(DataError, match=r"dataset\.h5 is damaged \(.*\): fetch or build it again"):
+        run("numpy", tmp_path / "export", dataset)
+
+
+def test_what_is_in_the_way_is_refused(tmp_path: Path) -> None:
+    dataset = write_dataset(tmp_path / "dataset.h5")
+    run("webdataset", tmp_path / "export", dataset, "--subset", "test")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("kept")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    (tmp_path / "loop").symlink_to("loop")
+    before = contents(tmp_path)
+
+    for taken in ("export", "folder", "file", "dangling", "loop"):
+        with pytest.raises(DataError, match=rf"{taken} exists: name a new folder"):
+            run("webdataset", tmp_path / taken, dataset)
+    for taken in ("new/..", "."):
+        with pytest.raises(DataError, match=rf"{tmp_path} exists: name a new folder"):
+            run("webdataset", tmp_path / taken, dataset)
+    with pytest.raises(OSError, match="Too many levels of symbolic links"):
+        run("webdataset", tmp_path / "loop/export", dataset)
+    assert contents(tmp_path) == before
 
 
 def test_parquet_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import itertools
+import json
 import multiprocessing
 import os
 import signal
@@ -9,11 +10,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import h5py
 import pytest
 
-from imageset import files
-from imageset.errors import ImagesetError
-from tests.test_export import PHOTOS, ROWS, command, contents, make_parts_small, run, write_dataset
+from imageset import files, layout
+from imageset.errors import DataError, ImagesetError
+from tests.test_export import PHOTOS, command, contents, files_of, make_parts_small, run, write_dataset, write_processed
 from tools import export, export_parts, export_webdataset
 from tools.export_parts import Part
 
@@ -114,32 +116,51 @@ def stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_parts_that_are_there_are_not_made_again(tmp_path: Path, stopped: Path, capsys: pytest.CaptureFixture[str]
                                                  ) -> None:
-    first = tmp_path / ".export.part/files/train-000000.tar"
+    first = tmp_path / ".export.part/files/data/train-00000-of-00005.tar"
     before = first.stat().st_ino
     run("webdataset", tmp_path / "export", stopped)
 
     said = capsys.readouterr()
     assert f"export: 3 of {PARTS} parts are there already: going on\n" in said.out
     assert "export: 29 of 29" in said.err
-    assert (tmp_path / "export/train-000000.tar").stat().st_ino == before
+    assert (tmp_path / "export/data/train-00000-of-00005.tar").stat().st_ino == before
     assert contents(tmp_path / "export") == contents(run("webdataset", tmp_path / "undisturbed", stopped))
 
 
-@pytest.mark.parametrize("options", [["--copies"], ["--subset", "train"], ["--encoding", "jpeg"], ["other pixels"]])
-def test_another_export_starts_anew(tmp_path: Path, stopped: Path, options: list[str],
+@pytest.mark.parametrize("options", [["--copies"], ["--subset", "train"], ["--encoding", "jpeg"], ["other pixels"],
+                                     ["other version"]])
+def test_another_export_starts_anew(tmp_path: Path, stopped: Path, options: list[str], monkeypatch: pytest.MonkeyPatch,
                                     capsys: pytest.CaptureFixture[str]) -> None:
     if options == ["other pixels"]:
-        options = []
-        write_dataset(stopped, rows=ROWS | {"test": [ROWS["test"][0]._replace(copy=0, label=5), *ROWS["test"][1:]]})
+        write_dataset(stopped)
+        with h5py.File(stopped, "r+") as file:
+            file["test_images"][0, 1, 1] ^= 1
+            file.attrs["content_digest"] = layout.content_digest(file)
+    if options == ["other version"]:
+        monkeypatch.setattr(export, "EXPORT_VERSION", export.EXPORT_VERSION + 1)
+    options = [] if options[0].startswith("other") else options
     run("webdataset", tmp_path / "export", stopped, *options)
 
-    assert f"{tmp_path}/.export.part holds a part of another export: starting anew\n" in capsys.readouterr().out
+    assert (f"{tmp_path}/.export.part holds a part of another export, or of another version: starting anew\n"
+            in capsys.readouterr().out)
     assert contents(tmp_path / "export") == contents(run("webdataset", tmp_path / "undisturbed", stopped, *options))
+
+
+def test_processed_with_other_pixels_is_another_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    processed = write_processed(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        run("numpy", tmp_path / "export", processed)
+    with h5py.File(processed, "r+") as file:
+        file["images"][-1, 1, 1] ^= 1
+
+    with pytest.raises(DataError, match="export exists: name a new folder"):
+        run("numpy", tmp_path / "export", processed)
 
 
 def test_stopped_while_another_is_removed(tmp_path: Path, stopped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def stop_half_way(folder: Path) -> None:
-        (folder / "train-000000.tar").unlink()
+        (folder / "data/train-00000-of-00005.tar").unlink()
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
@@ -159,16 +180,21 @@ def test_a_state_that_is_none(tmp_path: Path, stopped: Path, state: str) -> None
         run("webdataset", tmp_path / "undisturbed", stopped))
 
 
-def test_killed_when_all_but_the_tidying_was_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_export_that_is_there_already(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                         capsys: pytest.CaptureFixture[str]) -> None:
     dataset = write_dataset(tmp_path / "dataset.h5")
     with monkeypatch.context() as patched:
-        patched.setattr("shutil.rmtree", lambda folder, ignore_errors: None)
+        patched.setattr("shutil.rmtree", lambda folder, ignore_errors: None)  # killed in between
         before = contents(run("webdataset", tmp_path / "export", dataset))
     assert (tmp_path / ".export.part").exists()
-    run("webdataset", tmp_path / "export", dataset)
+    (tmp_path / "link").symlink_to("export")
+    for name in ("export", "link"):
+        run("webdataset", tmp_path / name, dataset)
 
-    assert contents(tmp_path / "export") == before
-    assert not (tmp_path / ".export.part").exists()
+        assert f"export: {tmp_path}/{name} is there already\n" in capsys.readouterr().out
+        assert contents(tmp_path / "export") == before
+        assert {path.name for path in tmp_path.iterdir()} == {"dataset.h5", "export", "link"}
+    assert json.loads(before["export.json"] or b"")["format"] == "webdataset"
 
 
 def test_two_exports_to_one_place(tmp_path: Path, stopped: Path) -> None:
@@ -187,7 +213,36 @@ def test_a_disk_that_is_too_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     with pytest.raises(ImagesetError, match="MB left"):
         run("webdataset", tmp_path / "export", dataset)
-    assert [path.name for path in tmp_path.iterdir()] == ["dataset.h5"]
+    assert {path.name for path in tmp_path.iterdir()} == {"dataset.h5", ".export.part"}
+    assert files_of(tmp_path / ".export.part") == {"lock", "state.json"}
+
+
+def test_the_disk_is_looked_at_when_another_export_is_removed(tmp_path: Path, stopped: Path,
+                                                              monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(files, "require_space", lambda path, needed: seen.append(files_of(tmp_path / ".export.part")))
+    run("webdataset", tmp_path / "export", stopped, "--copies")
+
+    assert seen == [{"lock", "state.json"}]
+
+
+def test_an_image_file_that_did_not_reach_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_parts_small(monkeypatch)
+    dataset = write_dataset(tmp_path / "dataset.h5")
+    counted, sync = itertools.count(1), files.sync
+
+    def fail(path: Path) -> None:
+        if path.suffix == ".png" and next(counted) == 7:
+            raise OSError(errno.EIO, "Input/output error")
+        sync(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(files, "sync", fail)
+        with pytest.raises(ImagesetError, match="Input/output error; what is written is kept"):
+            run("imagefolder", tmp_path / "export", dataset)
+    assert json.loads((tmp_path / ".export.part/state.json").read_bytes())["done"] == 1
+    assert contents(run("imagefolder", tmp_path / "export", dataset)) == contents(
+        run("imagefolder", tmp_path / "undisturbed", dataset))
 
 
 # Sends itself a signal after two parts.

@@ -199,6 +199,18 @@ def test_images_are_picked_in_any_order_from_any_storage(tmp_path: Path, compres
         assert (layout.pick(file["images"], [4, 0, 4]) == values[[4, 0, 4]]).all()
 
 
+@pytest.mark.parametrize("pairs", [[b"1,7", b"0,9"], [b"1,7"], [b"0,7", b"2,9"], [b"0,7", b"0,9"], [b"00,7"]])
+def test_a_label_map_out_of_order_is_refused(tmp_path: Path, pairs: list[bytes]) -> None:
+    with h5py.File(tmp_path / "file.h5", "w") as file:
+        file["label_map"] = np.array([b"0,7", b"1,-9", b"2,5"])
+        assert layout.catalog_ids(file) == [7, -9, 5]
+        del file["label_map"]
+        file["label_map"] = np.array(pairs)
+
+        with pytest.raises(DataError, match=r"file\.h5 has a label map whose labels are not 0 to K - 1: fetch or"):
+            layout.catalog_ids(file)
+
+
 @given(st.lists(st.tuples(st.sampled_from(["a", "b", "a (1)", "a (1) (2)"]), st.integers(0, 9)), max_size=8,
                 unique_by=lambda pair: pair[1]))
 def test_unique_names_are_unique_and_change_nothing_that_is(pairs: list[tuple[str, int]]) -> None:

@@ -4,9 +4,10 @@ Of dataset.h5, the photos themselves, each subset apart; of processed.h5, those 
 """
 
 import argparse
-import hashlib
 import math
+import os
 import platform
+import shutil
 import signal
 import sys
 from contextlib import closing
@@ -27,6 +28,7 @@ FORMATS = ("imagefolder", "webdataset", "parquet", "numpy")
 ENCODINGS = ("png", "jpeg")
 CATALOG = Path("data/catalog.csv")
 LABEL_MAP = Path("data/label_map.csv")
+EXPORT_VERSION = 1  # raise it with every change of an export's bytes
 
 
 def load_format(name: str) -> Format:
@@ -39,15 +41,9 @@ def load_format(name: str) -> Format:
         raise ImagesetError("--to parquet needs pyarrow: pip install -r requirements-export.txt") from None
 
 
-def code_digest() -> str:
-    """Return a sha256 over the code that decides an export's bytes."""
-    modules = sorted(Path(__file__).parent.glob("export*.py"))
-    return hashlib.sha256(b"".join(module.read_bytes() for module in modules)).hexdigest()
-
-
 def identity(source: Source, name: str, encoding: str, versions: dict[str, str]) -> dict[str, Any]:
     """Return all that decides a byte of an export."""
-    return {"source": source.digest, "format": name, "encoding": encoding, "code": code_digest(),
+    return {"source": source.digest, "format": name, "encoding": encoding, "export_version": EXPORT_VERSION,
             "part_photos": export_parts.part_photos(source.subsets[0].image_shape),
             "versions": versions | {"processor": platform.machine()}}
 
@@ -60,38 +56,37 @@ def needed_bytes(parts: list[Part], encoding: str, extra: int) -> int:
 
 
 def export(source: Source, name: str, encoding: str, destination: Path, workers: int) -> None:
-    """Write an export to a folder that does not exist yet or is empty; it appears when it is whole.
+    """Write an export to a folder that does not exist yet; it appears when it is whole.
 
-    A run that was stopped is gone on with. Raises DataError when the folder holds anything, ImagesetError when the
-    disk is too full or another run is at it.
+    A run that was stopped is gone on with; one that is there already is left as it is. Raises DataError when anything
+    else is there, ImagesetError when the disk is too full or another run is at it.
     """
     chosen = load_format(name)
     encoding = encoding if chosen.ENCODED else "raw"
-    parts = [part for subset in source.subsets for part in export_parts.cut(subset)]
-    place = Workplace(destination.resolve(), len(parts),
-                      identity(source, name, encoding, chosen.VERSIONS | export_pixels.VERSIONS))
-    if not place.is_done:
-        export_state.require_room(place.destination)
-        files.require_space(place.destination, needed_bytes(parts[place.done:], encoding, chosen.EXTRA_BYTES))
-    with files.lock(place.lock):
-        if not place.is_done:
-            export_state.require_room(place.destination)  # another run may have been at it until now
+    if not destination.is_symlink():  # a link is not followed: one that leads nowhere is in the way as well
+        destination = Path(os.path.realpath(destination))
+    place = Workplace(destination, identity(source, name, encoding, chosen.VERSIONS | export_pixels.VERSIONS))
+    export_state.is_there(place)  # what is in the way is left alone, without as much as a lock beside it
+    with files.lock(place.folder / "lock"):
+        if export_state.is_there(place):
+            print(f"export: {place.destination} is there already")
+        else:
             try:
-                write(place, chosen, source, parts, encoding, workers)
+                write(place, chosen, source, encoding, workers)
+                export_state.finish(place)
             except OSError as error:
                 raise ImagesetError(f"{error}; what is written is kept, the same command goes on with it") from None
-        export_state.finish(place)
+        shutil.rmtree(place.folder, ignore_errors=True)
 
 
-def write(place: Workplace, chosen: Format, source: Source, parts: list[Part], encoding: str, workers: int) -> None:
+def write(place: Workplace, chosen: Format, source: Source, encoding: str, workers: int) -> None:
     """Write the parts that are not there yet."""
-    done = place.done
+    parts = [part for subset in source.subsets for part in export_parts.cut(subset)]
+    done = export_state.begin(place)
+    files.require_space(place.destination, needed_bytes(parts[done:], encoding, chosen.EXTRA_BYTES))
     if done:
         print(f"export: {done} of {len(parts)} parts are there already: going on")
     else:
-        if place.holds_another:
-            print(f"export: {place.folder} holds a part of another export: starting anew")
-        export_state.begin(place)
         chosen.prepare(place.files, source)
         write_classes(place.files / "classes.csv", source.classes)
     contents = export_pixels.encode_all(export_parts.batches(parts[done:]), encoding, workers)
@@ -126,7 +121,7 @@ def read_source(file: Any, arguments: argparse.Namespace) -> Source:
 
 def parse_arguments(command_line: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m tools.export", description=__doc__)
-    parser.add_argument("destination", metavar="DEST", type=Path, help="a folder that does not exist yet, or is empty")
+    parser.add_argument("destination", metavar="DEST", type=Path, help="a folder that does not exist yet")
     parser.add_argument("--to", required=True, choices=FORMATS, help="the format to write")
     parser.add_argument("--from", dest="source", metavar="FILE", type=Path, default=Path("data/dataset.h5"),
                         help="a dataset.h5 or processed.h5; default: %(default)s")

@@ -25,16 +25,19 @@ def arrays(subset: Subset) -> dict[str, tuple[str, tuple[int, ...]]]:
 
 
 def prepare(folder: Path, source: Source) -> None:
-    """Write the arrays' headers."""
+    """Write the arrays' headers, to the disk: a part's rows come after them."""
     for subset in source.subsets:
         for name, (dtype, shape) in arrays(subset).items():
             header: dict[str, Any] = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False,
                                       "shape": (len(subset.rows), *shape)}
-            with array_path(folder, subset, name).open("wb") as file:
+            path = array_path(folder, subset, name)
+            with path.open("wb") as file:
                 np.lib.format.write_array_header_1_0(file, header)
+            files.sync(path)
+    files.sync(folder)
 
 
-def write_part(folder: Path, part: Part, classes: Classes, photos: Iterator[Photo], suffix: str) -> None:
+def write_part(folder: Path, part: Part, classes: Classes, photos: Iterator[Photo], encoding: str) -> None:
     """Write the part's rows of each array. Written, not mapped: on a full disk mapped memory ends the process."""
     columns = {name: part.subset.column(name)[part.start:part.stop] for name in layout.ROW_DTYPES}
     contents = {"images": (photo.content for photo in photos),
@@ -47,4 +50,3 @@ def write_part(folder: Path, part: Part, classes: Classes, photos: Iterator[Phot
             file.seek(part.start * int(np.prod(shape)) * np.dtype(dtype).itemsize, 1)
             file.writelines(contents[name])
         files.sync(path)
-    files.sync(folder)

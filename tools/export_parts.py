@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from imageset import keys
 from imageset.layout import Pixels
 from tools import export_source
-from tools.export_names import photo_key
 from tools.export_source import Classes, Source, Subset
 
 PART_BYTES = 128 << 20  # of pixels
-PART_PHOTOS = 10_000
+PART_PHOTOS = 1000
 BATCH_BYTES = 1 << 20  # of pixels, read and encoded at a time
 
 
@@ -23,6 +23,10 @@ class Part(NamedTuple):
     of: int
     start: int
     stop: int
+
+    def path(self, folder: Path, ending: str) -> Path:
+        """Return its file's, where `datasets` takes any subset's name, and nothing beside the folder data for data."""
+        return folder / "data" / f"{self.subset.name}-{self.number:05}-of-{self.of:05}.{ending}"
 
 
 class Photo(NamedTuple):
@@ -36,7 +40,9 @@ class Photo(NamedTuple):
 
     @property
     def key(self) -> str:
-        return photo_key(self.product_id, self.position, self.copy)
+        """Its name without an ending: as in the bucket, and of an augmented copy with its number, as in 42-3_2."""
+        key = keys.object_key(self.product_id, self.position).removesuffix(".jpeg")
+        return f"{key}_{self.copy}" if self.copy else key
 
 
 class Format(Protocol):
@@ -49,7 +55,7 @@ class Format(Protocol):
     def prepare(self, folder: Path, source: Source) -> None:
         """Make what has to be there before the first part."""
 
-    def write_part(self, folder: Path, part: Part, classes: Classes, photos: Iterator[Photo], suffix: str) -> None:
+    def write_part(self, folder: Path, part: Part, classes: Classes, photos: Iterator[Photo], encoding: str) -> None:
         """Write all photos of a part, whatever an earlier run left of it; return when they have reached the disk."""
 
 

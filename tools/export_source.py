@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from imageset import files, layout, rows, tables
+from imageset import layout, progress, rows, tables
 from imageset.errors import DataError
 from imageset.layout import Pixels
 from imageset.rows import Images
@@ -80,7 +80,7 @@ def reading(file: h5py.File) -> Iterator[None]:
         yield
     except KeyError as error:
         raise DataError(f"{file.filename} lacks something that its format version has: {error}") from None
-    except (OSError, RuntimeError, ValueError) as error:
+    except (AttributeError, OSError, RuntimeError, TypeError, ValueError) as error:
         raise DataError(f"{file.filename} is damaged ({' '.join(str(error).split())}): fetch or build it again"
                         ) from None
 
@@ -93,8 +93,11 @@ def of_dataset(file: h5py.File, wanted: str | None, with_copies: bool) -> Source
     with reading(file):
         subsets = [dataset_subset(file, name, with_copies) for name in held if wanted in (None, name)]
         classes = Classes(layout.catalog_ids(file), file["class_names"].asstr()[:].tolist())
-        require_labels(file, classes, subsets)
-        return Source(f"content {file.attrs['content_digest']}, {digest(classes, subsets)}", classes, subsets)
+        require_whole(file, classes, subsets)
+        content = content_digest(file)
+        if content != file.attrs["content_digest"]:
+            raise DataError(f"{file.filename} does not hold what its content_digest says: fetch or build it again")
+    return Source(f"{content} {digest(classes, subsets)}", classes, subsets)
 
 
 def dataset_subset(file: h5py.File, name: str, with_copies: bool) -> Subset:
@@ -108,12 +111,21 @@ def dataset_subset(file: h5py.File, name: str, with_copies: bool) -> Subset:
     return Subset(name, images, chosen, labels[chosen], ids[chosen], positions[chosen], copies[chosen])
 
 
-def require_labels(file: h5py.File, classes: Classes, subsets: list[Subset]) -> None:
-    """Raise DataError when a label is no class's."""
+def require_whole(file: h5py.File, classes: Classes, subsets: list[Subset]) -> None:
+    """Raise DataError when a label is no class's, a photo comes twice, or images are neither grayscale nor rgb."""
     labels = np.concatenate([subset.labels for subset in subsets])
     count = len(classes.names)
+    problem = ""
     if len(classes.catalog_ids) != count or ((labels < 0) | (labels >= count)).any():
-        raise DataError(f"{file.filename} is damaged (labels without a class): fetch or build it again")
+        problem = "labels without a class"
+    for subset in subsets:
+        key = {"product_id": subset.ids, "position": subset.positions, "copy": subset.copies}
+        if pd.DataFrame(key).duplicated().any():
+            problem = f"a photo of {subset.name} comes twice"
+        if subset.image_shape[-1] not in (1, 3) or 0 in subset.image_shape:
+            problem = f"images of {subset.name} are {subset.image_shape}, neither grayscale nor rgb"
+    if problem:
+        raise DataError(f"{file.filename} is damaged ({problem}): fetch or build it again")
 
 
 def of_processed(file: h5py.File, catalog_csv: Path, label_map_csv: Path) -> Source:
@@ -129,10 +141,10 @@ def of_processed(file: h5py.File, catalog_csv: Path, label_map_csv: Path) -> Sou
         layout.require_photos(file, places, ids, positions)
         subset = Subset(WITHOUT_SUBSETS, rows.open_images(file, "images"), places, labels, ids, positions,
                         np.zeros(len(places), np.int16))
+        require_whole(file, classes, [subset])
         left_out = len(file["ids"]) - len(places)
-    # The file notes no digest of its content, and times of files are not to be trusted.
-    content = files.sha256(Path(file.filename))
-    return Source(f"file {content}, {digest(classes, [subset])}", classes, [subset], left_out)
+        content = content_digest(file)
+    return Source(f"{content} {digest(classes, [subset])}", classes, [subset], left_out)
 
 
 def read_table(path: Path, table: Table) -> pd.DataFrame:
@@ -142,8 +154,18 @@ def read_table(path: Path, table: Table) -> pd.DataFrame:
         raise DataError(f"{path} is missing: run `dvc repro`, or name another") from None
 
 
+def content_digest(file: h5py.File) -> str:
+    """Return layout.content_digest of a file; says how far it is."""
+    found = hashlib.sha256()
+    images = {name: len(file[name]) for name in file if name.endswith("images")}
+    with progress.bar(None, "check", sum(images.values()), unit="row") as bar:
+        for name, _, values in layout.digested(file, found):
+            bar.update(len(values) if name in images else 0)
+    return found.hexdigest()
+
+
 def digest(classes: Classes, subsets: list[Subset]) -> str:
-    """Return a sha256 over all but the pixels."""
+    """Return a sha256 over what is chosen, all but the pixels."""
     found = hashlib.sha256(repr(classes).encode())
     for subset in subsets:
         found.update(repr((subset.name, subset.image_shape, len(subset.rows))).encode())

@@ -1,4 +1,4 @@
-"""Tar files, <subset>-000000.tar: of each photo its image, label and description, one after the other, by one key."""
+"""Tar files, data/<subset>-00000-of-00003.tar: of each photo image, label and description in a row, by one key."""
 
 import io
 import json
@@ -16,18 +16,18 @@ VERSIONS: dict[str, str] = {}
 
 
 def prepare(folder: Path, source: Source) -> None:
-    pass
+    (folder / "data").mkdir()
 
 
-def write_part(folder: Path, part: Part, classes: Classes, photos: Iterator[Photo], suffix: str) -> None:
-    path = folder / f"{part.subset.name}-{part.number:06}.tar"
+def write_part(folder: Path, part: Part, classes: Classes, photos: Iterator[Photo], encoding: str) -> None:
+    path = part.path(folder, "tar")
     with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
         for photo in photos:
-            add(tar, f"{photo.key}.{suffix}", photo.content)
+            add(tar, f"{photo.key}.{encoding}", photo.content)
             add(tar, f"{photo.key}.cls", str(photo.label).encode())
             add(tar, f"{photo.key}.json", describe(photo, classes))
     files.sync(path)
-    files.sync(folder)
+    files.sync(path.parent)
 
 
 def add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
