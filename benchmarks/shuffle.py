@@ -15,7 +15,6 @@ from benchmarks.preprocess_report import table
 from imageset.order import Order, Rows, Shuffle
 
 ROW_BYTES = 128 * 128
-BLOCK_BYTES = 1 << 20
 CLASSES = 700
 EPOCHS = 6
 
@@ -47,7 +46,7 @@ def classes_in_a_batch(order: Order, labels: NDArray[np.int64]) -> float:
                           for rows in map(order.rows, range(EPOCHS)) for start in ends]))
 
 
-def lines(total: int, batch_size: int, buffers: list[int]) -> Iterator[tuple[str, ...]]:
+def lines(total: int, batch_size: int, buffers: list[int], block: int) -> Iterator[tuple[str, ...]]:
     # A class's share falls as in the worked case: the commonest has some hundred times as many as the rarest.
     shares = 1 / np.arange(1, CLASSES + 1) ** 0.7
     mixed = np.random.default_rng(0).choice(CLASSES, total, p=shares / shares.sum())
@@ -55,7 +54,7 @@ def lines(total: int, batch_size: int, buffers: list[int]) -> Iterator[tuple[str
                                                                  for size in buffers), ("False", False, 0)]
     reference: tuple[float, ...] = ()
     for name, shuffle, size in cases:
-        order = Order(total, batch_size, shuffle, block_rows=BLOCK_BYTES // ROW_BYTES,
+        order = Order(total, batch_size, shuffle, block_rows=(block << 20) // ROW_BYTES,
                       window_rows=max(1, (size << 20) // ROW_BYTES))
         found = classes_in_a_batch(order, mixed), classes_in_a_batch(order, np.sort(mixed))
         reference = reference or found
@@ -68,11 +67,13 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=160_000, help="default: %(default)s")
     parser.add_argument("--batch", type=int, default=256, help="default: %(default)s")
     parser.add_argument("--buffers", type=int, nargs="*", default=[16, 32, 64, 128, 256, 512, 1024], metavar="MB")
+    parser.add_argument("--block", type=int, default=1, metavar="MB", help="default: %(default)s")
     chosen = parser.parse_args()
     print(f"{chosen.rows:,} rows of {ROW_BYTES:,} bytes, batches of {chosen.batch}, {CLASSES} classes, "
-          f"{EPOCHS} epochs\n")
+          f"{EPOCHS} epochs, blocks of {chosen.block} MB\n")
     table(("shuffle", "buffer, of the file", "pairs that meet again", "classes in a batch",
-           "the same, were the file sorted by class"), lines(chosen.rows, chosen.batch, chosen.buffers))
+           "the same, were the file sorted by class"), lines(chosen.rows, chosen.batch, chosen.buffers,
+                                                           chosen.block))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ from imageset.errors import DataError
 from imageset.loading import Loader
 from imageset.order import Order, Shuffle
 
-BLOCK_BYTES = 1 << 20
 # What h5py and NumPy raise over a damaged file, by where the damage is.
 HDF5_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError)
 
@@ -181,18 +180,18 @@ class ImageSet(Dataset[tuple[Any, Any]]):
 
 def loader(dataset: ImageSet, batch_size: int, shuffle: Shuffle = False, *, seed: int = 0, epoch: int = 0,
            rank: int = 0, world_size: int = 1, drop_last: bool = False, device: torch.device | str = "cpu",
-           threads: int = 0, buffer_bytes: int = 128 << 20) -> Loader:
+           threads: int = 0, buffer_bytes: int = 128 << 20, block_bytes: int = 1 << 20) -> Loader:
     """Return a dataset's batches: (images, labels), images uint8 (B, C, H, W), or float32 where it has `normalize`.
 
     Every loop is one epoch and the next loop the next; the order is a function of `seed` and `epoch` alone (and, for
-    "blocks", of `buffer_bytes` and the image's size). Batches are made in `threads` (by default two, for a compressed
-    file as many as torch has) while the training loop computes, and moved to `device`: uint8 travels, floats are made
-    there. Their memory format is torch.channels_last. A batch may be kept: its memory is used again only when nothing
-    refers to it.
+    "blocks", of `buffer_bytes`, `block_bytes` and the image's size). Batches are made in `threads` (by default two, for
+    a compressed file as many as torch has) while the training loop computes, and moved to `device`: uint8 travels,
+    floats are made there. Their memory format is torch.channels_last. A batch may be kept: its memory is used again only
+    when nothing refers to it.
 
-    shuffle: False, in the file's order; True, all rows mixed, for a file that memory can hold; "blocks", blocks of 1 MB
-    in mixed order, mixed again among `buffer_bytes` of images, for one that it cannot: three times `buffer_bytes` is
-    what that takes.
+    shuffle: False, in the file's order; True, all rows mixed, for a file that memory can hold; "blocks", blocks of
+    `block_bytes` in mixed order, mixed again among `buffer_bytes` of images, for one that it cannot. That takes three
+    times `buffer_bytes` of memory. Larger blocks are read faster where a disk is slow to seek, smaller ones mix better.
     rank, world_size: of `world_size` processes each gets as many rows, in batches of the same lengths; for that up to
     world_size - 1 rows come twice, unless `drop_last` drops the rows that do not fill a batch on every rank.
 
@@ -207,7 +206,7 @@ def loader(dataset: ImageSet, batch_size: int, shuffle: Shuffle = False, *, seed
                         "take DataLoader for that")
     for name, value, least in (("batch_size", batch_size, 1), ("world_size", world_size, 1), ("rank", rank, 0),
                                ("seed", seed, 0), ("epoch", epoch, 0), ("threads", threads, 0),
-                               ("buffer_bytes", buffer_bytes, 1)):
+                               ("buffer_bytes", buffer_bytes, 1), ("block_bytes", block_bytes, 1)):
         if value < least:
             raise ValueError(f"{name} is {value}, it has to be {least} or more")
     if rank >= world_size:
@@ -216,6 +215,6 @@ def loader(dataset: ImageSet, batch_size: int, shuffle: Shuffle = False, *, seed
         raise ValueError(f"shuffle is {shuffle!r}, it has to be True, False or 'blocks'")
     row_bytes = math.prod(dataset.image_shape)
     order = Order(len(dataset), int(batch_size), shuffle, int(seed), int(rank), int(world_size), bool(drop_last),
-                  block_rows=max(1, BLOCK_BYTES // row_bytes), window_rows=max(1, buffer_bytes // row_bytes))
+                  block_rows=max(1, block_bytes // row_bytes), window_rows=max(1, buffer_bytes // row_bytes))
     threads = threads or (2 if isinstance(dataset.images, rows.Contiguous) else max(2, torch.get_num_threads()))
     return Loader(dataset, order, epoch=int(epoch), device=torch.empty(0, device=device).device, threads=threads)

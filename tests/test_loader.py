@@ -19,14 +19,10 @@ from tests.dataset_files import SIDE, Arrays, write
 
 ROWS = 203
 ROW_BYTES = 3 * SIDE * SIDE
+SMALL: dict[str, Any] = {"buffer_bytes": 50 * ROW_BYTES, "block_bytes": 8 * ROW_BYTES}
 SHUFFLES = [False, True, "blocks"]
 
 every_shuffle = pytest.mark.parametrize("shuffle", SHUFFLES)
-
-
-@pytest.fixture(autouse=True)
-def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("imageset.reader.BLOCK_BYTES", 8 * ROW_BYTES)
 
 
 @pytest.fixture
@@ -39,7 +35,7 @@ def write_rows(path: Path, **options: Any) -> Arrays:
 
 
 def load(path: Path, shuffle: Any, batch_size: int = 10, **options: Any) -> Any:
-    return loader(ImageSet(path), batch_size, shuffle, **{"buffer_bytes": 50 * ROW_BYTES} | options)
+    return loader(ImageSet(path), batch_size, shuffle, **SMALL | options)
 
 
 def rows_of(batches: Any) -> list[int]:
@@ -54,7 +50,7 @@ def rows_of(batches: Any) -> list[int]:
 def test_batches_are_the_rows_that_the_order_names(path: Path, shuffle: Any, compression: Any, channels: int,
                                                    threads: int) -> None:
     arrays = write_rows(path, channels=channels, compression=compression)
-    batches = loader(ImageSet(path), 10, shuffle, seed=3, threads=threads, buffer_bytes=50 * ROW_BYTES)
+    batches = loader(ImageSet(path), 10, shuffle, seed=3, threads=threads, **SMALL)
     expected = [order.Order(ROWS, 10, shuffle, 3, block_rows=24 // channels, window_rows=150 // channels).rows(epoch)
                 for epoch in (0, 1)]
 
@@ -73,7 +69,7 @@ def test_batches_are_the_rows_that_the_order_names(path: Path, shuffle: Any, com
 @every_shuffle
 def test_without_augmented_copies_too(path: Path, shuffle: Any) -> None:
     arrays = write_rows(path)
-    batches = loader(ImageSet(path, augmented=False), 10, shuffle, buffer_bytes=20 * ROW_BYTES)
+    batches = loader(ImageSet(path, augmented=False), 10, shuffle, **SMALL)
 
     assert sorted(rows_of(batches)) == np.flatnonzero(arrays["train_copies"] == 0).tolist()
     for images, labels in batches:
@@ -216,7 +212,7 @@ def test_normalised_batches_are_the_items_to_the_last_bit(path: Path, shuffle: A
     monkeypatch.setattr("imageset.loading.TILE_BYTES", 3 * ROW_BYTES)
     write_rows(path)
     plain, dataset = ImageSet(path), ImageSet(path, normalize=True)
-    for images, _ in loader(dataset, 10, shuffle, buffer_bytes=50 * ROW_BYTES):
+    for images, _ in loader(dataset, 10, shuffle, **SMALL):
         rows = [round(float(image[0, 0, 0] * dataset.std[0] + dataset.mean[0])) for image in images]
 
         assert images.dtype == torch.float32
@@ -324,7 +320,8 @@ def test_a_subset_without_rows_has_no_batches(path: Path, shuffle: Any) -> None:
     ({"batch_size": 0}, "batch_size is 0, it has to be 1 or more"), ({"seed": -1}, "seed is -1"),
     ({"rank": 2, "world_size": 2}, "rank is 2, it has to be below world_size, 2"), ({"threads": -1}, "threads is -1"),
     ({"shuffle": "block"}, "shuffle is 'block', it has to be True, False or 'blocks'"), ({"epoch": -1}, "epoch is -1"),
-    ({"buffer_bytes": 0}, "buffer_bytes is 0"), ({"world_size": 0}, "world_size is 0"),
+    ({"buffer_bytes": 0}, "buffer_bytes is 0"), ({"block_bytes": 0}, "block_bytes is 0"),
+    ({"world_size": 0}, "world_size is 0"),
 ])
 def test_arguments_that_cannot_be_are_refused(path: Path, arguments: dict[str, Any], message: str) -> None:
     write(path)
