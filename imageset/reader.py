@@ -186,8 +186,8 @@ def loader(dataset: ImageSet, batch_size: int, shuffle: Shuffle = False, *, seed
     Every loop is one epoch and the next loop the next; the order is a function of `seed` and `epoch` alone (and, for
     "blocks", of `buffer_bytes`, `block_bytes` and the image's size). Batches are made in `threads` (by default two, for
     a compressed file as many as torch has) while the training loop computes, and moved to `device`: uint8 travels,
-    floats are made there. Their memory format is torch.channels_last. A batch may be kept: its memory is used again only
-    when nothing refers to it.
+    floats are made there. Their memory format is torch.channels_last. A batch may be kept: its memory is used again
+    only when nothing refers to it.
 
     shuffle: False, in the file's order; True, all rows mixed, for a file that memory can hold; "blocks", blocks of
     `block_bytes` in mixed order, mixed again among `buffer_bytes` of images, for one that it cannot. That takes three
