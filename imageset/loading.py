@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from imageset.reader import ImageSet
 
 READERS = 4  # of blocks: a disk answers several at once faster than one after the other
-TILE_BYTES = 256 << 10  # of pixels that become floats at a time: they and their floats stay in a core's cache
+TILE_BYTES = 512 << 10  # of pixels that become floats at a time: they and their floats stay in a core's cache
 
 
 class Loader:
@@ -39,7 +39,7 @@ class Loader:
         self._device = device
         self._threads = threads
         shape = dataset.image_shape
-        self._pixels, self._floats = (Buffers((order.batch_size, *shape), dtype, threads + 3)
+        self._pixels, self._floats = (Buffers((order.batch_size, *shape), dtype, threads + 2)
                                       for dtype in ("uint8", "float32"))
         self._windows = Buffers((order.window_rows, *shape), "uint8", 3)
 
@@ -100,7 +100,7 @@ class Loader:
         make = self._gathered if transforms else self._finished
         planned = self._plan(epoch, first, threads)
         executor = threads.enter_context(ThreadPoolExecutor(self._threads, "imageset-batch"))
-        made = threads.enter_context(closing(ordered(executor, make, planned, self._threads + 1)))
+        made = threads.enter_context(closing(ordered(executor, make, planned, self._threads)))
         # Transforms here, one after the other, so that what they draw depends on torch's seed alone.
         return (self._transformed(*batch) for batch in made) if transforms else made
 
@@ -133,8 +133,9 @@ class Loader:
 
     def _tensors(self, images: NDArray[Any], batch: list[Piece]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return images and their labels as tensors. That of the images keeps this very array: see Buffers.take."""
-        rows = np.concatenate([piece.rows for piece in batch])
-        return torch.from_numpy(images).permute(0, 3, 1, 2), self.dataset.labels[torch.from_numpy(rows)]
+        rows = batch[0].rows if len(batch) == 1 else np.concatenate([piece.rows for piece in batch])
+        return (torch.from_numpy(images).permute(0, 3, 1, 2),
+                torch.index_select(self.dataset.labels, 0, torch.from_numpy(rows)))
 
     def _transformed(self, images: torch.Tensor, labels: torch.Tensor) -> tuple[Any, Any]:
         samples = zip(images.contiguous(), labels.tolist(), strict=True)
