@@ -1,4 +1,4 @@
-"""Train a small CNN on a dataset and say how good it is: `python -m examples.train [DATASET_H5]`, a minute on a CPU."""
+"""Train a small CNN on a dataset and say how good it is: `python -m examples.train [DATASET_H5]`, on any CPU."""
 
 import sys
 
