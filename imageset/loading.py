@@ -29,7 +29,7 @@ class Loader:
     """The batches of a dataset: (images, labels), again in each epoch. `imageset.reader.loader` makes one.
 
     Every loop over it is one epoch, and the next loop the next one, also when the last was left early. `epoch` is that
-    of the next batch; setting it has the next loop begin that epoch.
+    of the loop that is under way or was left early, else of the next one; set it, and the next loop begins that epoch.
     """
 
     def __init__(self, dataset: "ImageSet", order: Order, *, epoch: int, device: torch.device, threads: int) -> None:

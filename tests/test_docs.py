@@ -43,6 +43,11 @@ def test_every_make_target_that_is_named_exists(document: str) -> None:
     assert named <= targets
 
 
+@pytest.mark.parametrize("document", [*DOCUMENTS, "benchmarks/README.md"])
+def test_no_figure_is_still_to_be_filled_in(document: str) -> None:
+    assert re.findall(r"\b[A-Z]+_FIGURES?\b|\b(?:TODO|TBD)\b", (ROOT / document).read_text()) == []
+
+
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_file_that_is_named_exists(document: str) -> None:
     named = re.findall(r"`((?:imageset|stages|sandbox|tools|tests|benchmarks|queries|releases|\.github)/[\w./]+\w)`",
