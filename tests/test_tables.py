@@ -1,5 +1,6 @@
 """Tables: what is written is read back; the same rows are the same bytes; anything else is refused."""
 
+import codecs
 import os
 import random
 import subprocess
@@ -21,6 +22,9 @@ from tests.project import ROOT
 
 SHOP = Table({"product_id": "int64", "name": "string", "parent_id": "Int64"}, ("product_id",))
 VISITS = Table({"name": "string", "parent_id": "Int64"}, ("name", "parent_id"), unique=False)
+
+ENDS_IN_TEXT = Table({"product_id": "int64", "parent_id": "Int64", "name": "string"}, ("product_id",))
+BEGINS_WITH_TEXT = Table({"name": "string", "product_id": "int64", "parent_id": "Int64"}, ("product_id",))
 
 INT64 = st.integers(-2**63, 2**63 - 1)
 # Every character that UTF-8 can hold, the troublesome ones often.
@@ -182,6 +186,65 @@ def test_a_file_that_is_not_the_table_is_refused_by_name(content: bytes, problem
     assert str(path) in str(caught.value)
     assert problem in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def with_windows_ends(content: bytes) -> bytes:
+    """Return a table's bytes as an editor of Windows would save them: what stands inside quotes is left alone."""
+    pieces = content.split(b'"')  # every other one stands inside quotes
+    return b'"'.join(piece if number % 2 else piece.replace(b"\n", b"\r\n") for number, piece in enumerate(pieces))
+
+
+@few
+@given(SHOP_ROWS, st.sampled_from([b"", codecs.BOM_UTF8]), st.integers(1, 4))
+def test_other_line_ends_and_a_byte_order_mark_are_read_all_the_same(rows: list[Row], mark: bytes,
+                                                                     at_once: int) -> None:
+    reordered = [(name, number, parent) for number, name, parent in sorted(rows)]
+    rows = [(number, parent, name) for number, name, parent in sorted(rows)]
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as monkeypatch:
+        path = Path(folder) / "table.csv"
+        for table, its_rows in ((ENDS_IN_TEXT, rows), (BEGINS_WITH_TEXT, reordered)):
+            path.write_bytes(mark + with_windows_ends(write(path, its_rows, table)))
+            with monkeypatch.context() as patch:
+                patch.setattr(tables, "ROWS_AT_ONCE", at_once)
+
+                assert read(path, table) == its_rows
+                assert scan(path, table) == its_rows
+
+
+@pytest.mark.parametrize("content", [
+    b"product_id,position,subset\r\n1,0,train\r\n2,0,test\r\n",
+    b"\xef\xbb\xbfproduct_id,position,subset\n1,0,train\n2,0,test\n",
+    b"\xef\xbb\xbfproduct_id,position,subset\r\n1,0,train\r\n2,0,test\r\n",
+    b"product_id,position,subset\r\n1,0,train\n2,0,test\r\n",
+    b"product_id,position,subset\r\n1,0,train\r\n2,0,test",
+    b"product_id,position,subset\r\n\r\n1,0,train\r\n2,0,test\r\n\r\n",
+    b'"product_id","position","subset"\r\n"1","0","train"\r\n"2","0","test"\r\n',
+])
+def test_a_split_that_was_edited_elsewhere_is_read(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "split.csv").write_bytes(content)
+
+    assert read(tmp_path / "split.csv", tables.SPLIT) == [(1, 0, "train"), (2, 0, "test")]
+
+
+def test_a_carriage_return_that_is_text_stays() -> None:
+    content = 'label,catalog_id,name\r\n0,5,"a\r\nb"\r\n1,6,"c\r"\r\n2,7,d\re\r\r\n'
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "label_map.csv"
+        path.write_bytes(content.encode())
+
+        assert read(path, tables.LABEL_MAP) == [(0, 5, "a\r\nb"), (1, 6, "c\r"), (2, 7, "d\re\r")]
+
+
+@pytest.mark.parametrize("content", [
+    b"product_id,position\r\n1,0\r\n", b"product_id,position,subset\r\n1,0,train,7\r\n",
+    b"product_id,position,subset\r\n1\r,0,train\r\n", b"product_id,position,subset\r\n1\r\n",
+    b"product_id,position,subset\r1,0,train\r",
+])
+def test_what_is_wrong_with_other_line_ends_is_refused_too(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "split.csv").write_bytes(content)
+
+    with pytest.raises(DataError, match=r"split\.csv"):
+        read(tmp_path / "split.csv", tables.SPLIT)
 
 
 @pytest.mark.parametrize("count", range(8))
