@@ -23,7 +23,10 @@ every_stage = pytest.mark.parametrize("name", STAGES)
 
 
 def imported_files(path: Path, found: set[str]) -> set[str]:
-    """Return the project's own files that a module imports, itself and the imports of imports included."""
+    """Return the project's own files that a module imports, itself and the imports of imports included.
+
+    Of packages, the `__init__.py` that hold code: a docstring alone changes nothing.
+    """
     if str(path.relative_to(ROOT)) in found:
         return found
     found.add(str(path.relative_to(ROOT)))
@@ -34,10 +37,23 @@ def imported_files(path: Path, found: set[str]) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
         for name in names:
-            imported = ROOT / f"{name.replace('.', '/')}.py"
-            if imported.exists():
+            for imported in module_files(name):
                 imported_files(imported, found)
     return found
+
+
+def module_files(name: str) -> list[Path]:
+    """Return the project's own files that run when a module, or a package, is imported by itself."""
+    parts = name.split(".")
+    packages = [ROOT.joinpath(*parts[:depth], "__init__.py") for depth in range(1, len(parts) + 1)]
+    module = ROOT.joinpath(*parts).with_suffix(".py")
+    return [*filter(holds_code, packages), *([module] if module.exists() else [])]
+
+
+def holds_code(path: Path) -> bool:
+    """Return whether a module exists and has more than a docstring."""
+    body = ast.parse(path.read_text()).body if path.exists() else []
+    return bool(body) and not (len(body) == 1 and ast.get_docstring(ast.Module(body, [])) is not None)
 
 
 def outputs(stage: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -175,14 +191,15 @@ def test_the_dataset_is_an_artifact() -> None:
 def test_no_module_of_the_house_imports_upwards() -> None:
     """Stages import imageset, never each other; imageset imports neither stages nor tools nor the sandbox."""
     for folder, allowed in (("imageset", {"imageset"}), ("stages", {"imageset"})):
-        for path in (ROOT / folder).glob("*.py"):
-            packages = {Path(file).parts[0] for file in imported_files(path, set()) if file != f"{folder}/{path.name}"}
+        for path in (ROOT / folder).rglob("*.py"):
+            own = str(path.relative_to(ROOT))
+            packages = {Path(file).parts[0] for file in imported_files(path, set()) if file != own}
 
-            assert packages <= allowed, path.name
+            assert packages <= allowed, own
 
 
 def test_only_the_reader_and_its_loader_import_torch() -> None:
-    modules = [path for folder in ("imageset", "stages", "tools", "sandbox") for path in (ROOT / folder).glob("*.py")]
+    modules = [path for folder in ("imageset", "stages", "tools", "sandbox") for path in (ROOT / folder).rglob("*.py")]
     importers = {path.name for path in modules if re.search(r"^\s*(import|from) torch", path.read_text(), re.M)}
 
     assert importers == {"loading.py", "reader.py"}
@@ -193,7 +210,7 @@ def test_requirements_pin_all_that_stages_and_shared_modules_import() -> None:
     pinned = {match.lower() for name in files
               for match in re.findall(r"^([\w-]+)==", (ROOT / name).read_text(), re.MULTILINE)}
     imported = set()
-    for path in [*(ROOT / "stages").glob("*.py"), *(ROOT / "imageset").glob("*.py"), *(ROOT / "tools").glob("*.py")]:
+    for path in (path for folder in ("stages", "imageset", "tools") for path in (ROOT / folder).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
                 imported |= {alias.name.partition(".")[0] for alias in node.names}
