@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.ingest_measure import ROOT
-from imageset import background, decode, process
+from imageset import background, decode, lifetime
 
 SIDE = 320
 MAX_PIXELS = 50_000_000
@@ -57,7 +57,7 @@ def infer(setup: Setup, weights: Path, photos: Sequence[Path], processes: int = 
             child = stack.enter_context(subprocess.Popen(
                 command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                 stderr=subprocess.DEVNULL if prefix else None,  # an emulator warns of each thing it leaves out
-                preexec_fn=process.die_with_parent))
+                preexec_fn=lifetime.die_with_parent))
             stack.callback(child.kill)
             children.append(child)
         for child in children:

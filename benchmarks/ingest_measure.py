@@ -20,7 +20,7 @@ from typing import Any
 import psutil
 
 from benchmarks.photo_server import HOST
-from imageset import process
+from imageset import lifetime
 
 ROOT = Path(__file__).resolve().parent.parent
 SECONDS_BETWEEN_SAMPLES = 0.05
@@ -69,7 +69,7 @@ class PhotoServer:
 def started(command: list[str], **options: Any) -> Iterator[subprocess.Popen[bytes]]:
     """Run a command in a session of its own; what is left of it when the context ends is killed, children too."""
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True,
-                             preexec_fn=partial(process.die_with_parent, signal.SIGKILL), **options)
+                             preexec_fn=partial(lifetime.die_with_parent, signal.SIGKILL), **options)
     try:
         yield child
     finally:

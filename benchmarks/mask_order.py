@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from imageset import background, decode, files, keys, models, pictures, pixels, progress
+from imageset import background, decode, files, models, pictures, pixels, progress, stable_hash
 from imageset.background import Network
 from imageset.layout import Pixels
 
@@ -29,7 +29,7 @@ def four_ways(photo: Image.Image, network: Network) -> list[Pixels]:
 
 
 def main(photos: Path, weights: Path, sheet: Path) -> None:
-    paths = sorted(photos.glob("*/*.jp*g"), key=lambda path: keys.rank(*path.name.encode()))[:PHOTOS]
+    paths = sorted(photos.glob("*/*.jp*g"), key=lambda path: stable_hash.rank(*path.name.encode()))[:PHOTOS]
     network = Network("u2netp", weights, models.MODELS["u2netp"].side)
     columns = [four_ways(decode.decode(path.read_bytes(), 50_000_000), network)
                for path in progress.bar(paths, "mask", len(paths))]

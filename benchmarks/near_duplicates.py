@@ -17,12 +17,24 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.preprocess_report import circumstances, options, origin, table
-from imageset import decode, files, hamming, keys, models, near_duplicates, pictures, pixels, prepare, progress, views
+from imageset import (
+    decode,
+    files,
+    hamming,
+    models,
+    near_duplicates,
+    pictures,
+    pixels,
+    prepare,
+    progress,
+    views,
+)
 from imageset.background import Network
 from imageset.layout import Pixels
 from imageset.near_duplicates import HASHES_AT_ONCE, PHOTOS_AT_ONCE
 from imageset.params import load
 from imageset.prepare import Made, Prepared, Recipe
+from imageset.stable_hash import rank
 from imageset.views import VIEWS, Hashes
 from sandbox import draw
 from sandbox.garments import GARMENTS
@@ -318,7 +330,7 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     chosen, shipped = parse(), load("duplicates", DuplicatesParams)
-    paths = sorted(chosen.folder.glob("*/*.jp*g"), key=lambda path: keys.rank(*path.name.encode()))[:chosen.photos]
+    paths = sorted(chosen.folder.glob("*/*.jp*g"), key=lambda path: rank(*path.name.encode()))[:chosen.photos]
     bodies = [path.read_bytes() for path in paths] or [drawn_photo(number) for number in range(chosen.photos)]
     circumstances(chosen, f"{len(bodies)} {origin(chosen.folder)}", "numpy", "pillow", "imagehash")
     if chosen.million is not None:

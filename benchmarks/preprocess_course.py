@@ -17,7 +17,7 @@ import yaml
 
 from benchmarks.ingest_measure import ROOT
 from benchmarks.preprocess_measure import Run, measure
-from imageset import bulk, keys, store, tables
+from imageset import bulk, keys, stable_hash, store, tables
 from sandbox import draw, garments, servers
 
 DRAWN_PHOTOS = 100
@@ -84,7 +84,7 @@ def course(photos: Sequence[bytes], count: int) -> Iterator[Course]:
 def read_photos(folder: Path) -> list[bytes]:
     """Return a folder's JPEGs in an order that mixes its classes; drawn ones where there is no such folder."""
     if folder.is_dir():
-        paths = sorted(folder.glob("**/*.jp*g"), key=lambda path: keys.rank(*path.name.encode()))
+        paths = sorted(folder.glob("**/*.jp*g"), key=lambda path: stable_hash.rank(*path.name.encode()))
         return [path.read_bytes() for path in paths]
     return [drawn(number) for number in range(DRAWN_PHOTOS)]
 

@@ -12,14 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.preprocess_report import table
-from imageset.order import Order, Rows, Shuffle
+from imageset.order import Order, Shuffle
+from imageset.rows import Indices
 
 ROW_BYTES = 128 * 128
 CLASSES = 700
 EPOCHS = 6
 
 
-def batch_numbers(order: Order, epoch: int) -> Rows:
+def batch_numbers(order: Order, epoch: int) -> Indices:
     """Return, by row, the batch that it comes in."""
     numbers = np.empty(order.total, np.int64)
     numbers[order.rows(epoch)] = np.arange(order.total) // order.batch_size

@@ -1,32 +1,11 @@
-"""Work done ahead of who needs it, in threads, into buffers that are used again."""
+"""Buffers that are used again."""
 
 import weakref
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Executor, Future
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-
-
-def ordered(executor: Executor, function: Callable[[Item], Result], items: Iterable[Item], depth: int
-            ) -> Generator[Result, None, None]:
-    """Yield function(item) of each item in order, with the next `depth` under way. An error is raised in its turn."""
-    waiting: deque[Future[Result]] = deque()
-    try:
-        for item in items:
-            waiting.append(executor.submit(function, item))
-            if len(waiting) > depth:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        for future in waiting:
-            future.cancel()
 
 
 class Buffers:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, Strict, model_validator
 
-from imageset import keys
+from imageset import stable_hash
 from imageset.layout import Pixels
 from imageset.params import Section
 
@@ -87,7 +87,7 @@ def augment(photo: Pixels, product_id: int, position: int, copy: int, chosen: Au
     """
     if copy == 0:
         return photo
-    random = np.random.Generator(np.random.PCG64(keys.rank(chosen.seed, product_id, position, copy)))
+    random = np.random.Generator(np.random.PCG64(stable_hash.rank(chosen.seed, product_id, position, copy)))
     flip = random.random() < chosen.flip_probability
     degrees = draw(random, chosen.rotate_probability, chosen.rotate_degrees)
     together = random.random() < chosen.translate_probability
@@ -105,7 +105,7 @@ def augment(photo: Pixels, product_id: int, position: int, copy: int, chosen: Au
         reach = 2 * math.ceil(BLUR_REACH * radius) + 1
         pixels = np.asarray(cv2.GaussianBlur(pixels, (reach, reach), radius, borderType=cv2.BORDER_REPLICATE), np.uint8)
     # A generator of its own: another step before it would otherwise change every noisy copy, even a step that is off.
-    grain = np.random.Generator(np.random.PCG64(keys.rank(chosen.seed, product_id, position, copy, NOISE)))
+    grain = np.random.Generator(np.random.PCG64(stable_hash.rank(chosen.seed, product_id, position, copy, NOISE)))
     return (add_noise(pixels, stddev, grain) if stddev else pixels).reshape(photo.shape)
 
 

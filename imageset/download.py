@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import aiohttp
 
-from imageset import decode, headers, process, urls
+from imageset import decode, headers, limits, urls
 from imageset.addresses import AddressRefused, Guard
 from imageset.budget import Budget
 from imageset.errors import ServerError
@@ -76,7 +76,7 @@ class Web:
         os.environ.setdefault("RES_OPTIONS", "timeout:3 attempts:2")
         # Lookups run in its threads, which are few by default: some names that nobody answers for would hold them all.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(LOOKUPS_AT_ONCE, "lookup"))
-        process.allow_open_files(OPEN_FILES)
+        limits.allow_open_files(OPEN_FILES)
         self.session = aiohttp.ClientSession(
             connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False,
             headers={"Accept-Encoding": "identity", "User-Agent": USER_AGENT},

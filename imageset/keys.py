@@ -1,7 +1,6 @@
-"""How a photo is named, and how numbers become fixed pseudo-random ranks."""
+"""How a photo is named in the bucket."""
 
 import re
-from hashlib import blake2b
 
 INT64_MAX = 2**63 - 1
 POSITION_MAX = 2**15 - 1
@@ -27,12 +26,3 @@ def parse_key(key: str) -> tuple[int, int] | None:
         return None
     product_id, position = int(match[1]), int(match[2] or 0)
     return (product_id, position) if product_id <= INT64_MAX and position <= POSITION_MAX else None
-
-
-def rank(*numbers: int) -> int:
-    """Return a pseudo-random uint64 that depends on the numbers alone: the same on every machine, in every run.
-
-    blake2b (RFC 7693) over the numbers as decimal text.
-    """
-    text = ":".join(map(str, numbers)).encode("ascii")
-    return int.from_bytes(blake2b(text, digest_size=8).digest(), "big")

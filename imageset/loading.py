@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from torch.utils.data import default_collate
 
 from imageset import windows
-from imageset.ahead import Buffers, ordered
+from imageset.ahead import Buffers
 from imageset.layout import Pixels
 from imageset.order import Order
+from imageset.threads import ordered
 from imageset.windows import Piece
 
 if TYPE_CHECKING:

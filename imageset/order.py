@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+
+from imageset.rows import Indices
 
 Shuffle = bool | Literal["blocks"]
-Rows = NDArray[np.int64]
 
 
 class Window(NamedTuple):
-    """Rows that are in memory together: in the order in which they are read, and which of these comes when."""
+    """Indices that are in memory together: in the order in which they are read, and which of these comes when."""
 
-    rows: Rows
-    mix: Rows
+    rows: Indices
+    mix: Indices
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Order:
         """Return how many batches each rank gets."""
         return -(-self.rows_per_rank // self.batch_size)
 
-    def rows(self, epoch: int) -> Rows:
+    def rows(self, epoch: int) -> Indices:
         """Return the rank's rows as they are handed out, int64 (rows_per_rank,)."""
         if self.shuffle == "blocks":
             return np.concatenate([window.rows[window.mix] for window in self.windows(epoch)] or [np.arange(0)])
@@ -75,7 +75,7 @@ class Order:
             window = mine[number * self.window_rows:(number + 1) * self.window_rows]
             yield Window(window, random(self.seed, epoch, self.rank, number).permutation(len(window)))
 
-    def _shared(self, rows: Rows) -> Rows:
+    def _shared(self, rows: Indices) -> Indices:
         """Return (rows_per_rank, world_size) rows: cut off at the end, or begun again."""
         if not self.total:
             return np.zeros((0, self.world_size), np.int64)

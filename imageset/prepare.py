@@ -12,7 +12,7 @@ from typing import Annotated, Literal, NamedTuple, Self
 from PIL import Image
 from pydantic import Field, Strict, model_validator
 
-from imageset import background, decode, pixels, process
+from imageset import background, decode, limits, pixels
 from imageset.background import Network
 from imageset.layout import Pixels
 from imageset.params import Section
@@ -95,7 +95,7 @@ class Made(NamedTuple):
 def prepare(body: bytes, recipe: Recipe, mask: Image.Image | None = None) -> Made:
     """Return what becomes of a photo; mask: the one that an earlier run predicted for these bytes and this network.
 
-    Decoding or masking that hangs ends the process, as process.deadline says.
+    Decoding or masking that hangs ends the process, as limits.deadline says.
     """
     chosen = recipe.preprocess
     try:
@@ -109,7 +109,7 @@ def prepare(body: bytes, recipe: Recipe, mask: Image.Image | None = None) -> Mad
     predicted = None
     if recipe.network is not None and seen is not None:
         background.session(recipe.network)  # the first one of a process takes its time
-        with process.deadline(SECONDS_TO_MASK):
+        with limits.deadline(SECONDS_TO_MASK):
             mask = predicted = background.predict_mask(seen, recipe.network)
     if mask is not None and (reason := refusal(mask, chosen)):
         return Made(Rejected(reason), predicted)
@@ -136,7 +136,7 @@ class Views:
         """Raises decode.Undecodable by what the header says."""
         self.body = body
         self.max_pixels = max_pixels
-        with process.deadline(SECONDS_TO_DECODE), process.memory_limit(BYTES_TO_DECODE):
+        with limits.deadline(SECONDS_TO_DECODE), limits.memory_limit(BYTES_TO_DECODE):
             self.sides = decode.sides(body, max_pixels)
         self.decoded: dict[tuple[int, decode.Mode], Image.Image] = {}
 
@@ -144,6 +144,6 @@ class Views:
         """Return the photo in a mode, its sides divided by what reduction says of them. Raises decode.Undecodable."""
         view = reduction(*self.sides), mode
         if view not in self.decoded:
-            with process.deadline(SECONDS_TO_DECODE), process.memory_limit(BYTES_TO_DECODE):
+            with limits.deadline(SECONDS_TO_DECODE), limits.memory_limit(BYTES_TO_DECODE):
                 self.decoded[view] = decode.decode(self.body, self.max_pixels, *view)
         return self.decoded[view]

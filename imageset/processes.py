@@ -24,7 +24,7 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
-from imageset import process
+from imageset import lifetime, limits
 
 CHUNKS_PER_WORKER = 2  # one at work and one to go on with
 STARTING = threading.Lock()  # one process at a time
@@ -34,7 +34,7 @@ Result = TypeVar("Result")
 
 
 class WorkerLost(Exception):
-    """The process that had a task is gone; reason: crash, or timeout when process.deadline ended it."""
+    """The process that had a task is gone; reason: crash, or timeout when limits.deadline ended it."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -45,7 +45,7 @@ def bounded(items: list[Item], function: Callable[[Item], Result], seconds: floa
     """Return each item's result; one that takes too long ends the process, one that wants too much gets MemoryError."""
     results = []
     for item in items:
-        with process.deadline(seconds), process.memory_limit(max_bytes):
+        with limits.deadline(seconds), limits.memory_limit(max_bytes):
             results.append(function(item))
     return results
 
@@ -227,7 +227,7 @@ def prepare_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    process.die_with_parent()
+    lifetime.die_with_parent()
     parent = multiprocessing.parent_process()
     if parent is not None and parent.pid != os.getppid():  # it ended before the kernel was asked
         signal.raise_signal(signal.SIGTERM)

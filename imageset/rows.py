@@ -12,14 +12,15 @@ from typing import Any, Protocol
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from imageset.errors import DataError
 from imageset.layout import Pixels
-from imageset.order import Rows
 
 DEFLATE, LZF = 1, 32000  # filters, by their numbers in HDF5's registry
 SKIPPED = 1  # bit of a chunk's filter mask: stored as it is, as compression would have made it longer
 
+Indices = NDArray[np.int64]  # of rows
 Decompress = Callable[[Pixels, Pixels], bool]  # (packed, out); returns whether `out` was filled
 
 
@@ -28,8 +29,8 @@ class Images(Protocol):
 
     shape: tuple[int, ...]
 
-    def gather(self, rows: Rows, out: Pixels) -> None:
-        """Copy images into `out` (len(rows), H, W, C), in the order named. Rows have to be from 0 to N - 1."""
+    def gather(self, rows: Indices, out: Pixels) -> None:
+        """Copy images into `out` (len(rows), H, W, C), in the order named. Indices have to be from 0 to N - 1."""
 
 
 def open_images(file: h5py.File, name: str) -> Images:
@@ -55,7 +56,7 @@ class InMemory:
     def __init__(self, images: Pixels) -> None:
         self.images, self.shape = images, images.shape
 
-    def gather(self, rows: Rows, out: Pixels) -> None:
+    def gather(self, rows: Indices, out: Pixels) -> None:
         # With "raise" NumPy would copy everything twice, to leave `out` as it was after an error.
         np.take(self.images, rows, axis=0, out=out, mode="clip")
 
@@ -69,7 +70,7 @@ class Contiguous:
         self._offset: int = dataset.id.get_offset()
         self._mapped = InMemory(np.asarray(np.memmap(self._file.path, np.uint8, "r", self._offset, self.shape)))
 
-    def gather(self, rows: Rows, out: Pixels) -> None:
+    def gather(self, rows: Indices, out: Pixels) -> None:
         with self._file.unchanged():
             if rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all():
                 self._file.read(self._offset + int(rows[0]) * out[0].nbytes, out)
@@ -92,7 +93,7 @@ class Compressed:
 
         dataset.id.chunk_iter(note)
 
-    def gather(self, rows: Rows, out: Pixels) -> None:
+    def gather(self, rows: Indices, out: Pixels) -> None:
         with self._file.unchanged():
             for row, image, chunk in zip(rows, out, self._chunks[rows].tolist(), strict=True):
                 if not self._unpack(image, *chunk):
@@ -117,7 +118,7 @@ class Chunked:
         self._file, self._name = Bytes(Path(dataset.file.filename)), dataset.name
         self._open()
 
-    def gather(self, rows: Rows, out: Pixels) -> None:
+    def gather(self, rows: Indices, out: Pixels) -> None:
         with self._file.unchanged():
             try:
                 if self._process != os.getpid():  # an HDF5 handle must not cross a fork

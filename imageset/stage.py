@@ -8,9 +8,8 @@ import sqlite3
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 
-from imageset import files, process, settings
+from imageset import files, lifetime, settings
 from imageset.errors import ImagesetError
 
 LOCKS = Path(".cache")  # here, wherever the cache is: what has one writer are the outputs here
@@ -24,9 +23,9 @@ def run(name: str, main: Callable[..., None]) -> None:
     A stage ends when its parent does (kill -9 of dvc would otherwise leave it writing) and holds a lock while it
     runs. Exit code 0: done; 1: failed; 2: params or settings are wrong; 130: interrupted.
     """
-    process.die_with_parent()
-    signal.signal(signal.SIGTERM, exit_cleanly)
-    signal.signal(signal.SIGINT, exit_cleanly)
+    lifetime.die_with_parent()
+    signal.signal(signal.SIGTERM, lifetime.exit_cleanly)
+    signal.signal(signal.SIGINT, lifetime.exit_cleanly)
     paths, options = arguments(name, main)
     try:
         settings.load()
@@ -59,12 +58,3 @@ def arguments(name: str, main: Callable[..., None]) -> tuple[list[Path], dict[st
             paths.append(parameter.name)
     given = vars(parser.parse_args())
     return [given[path] for path in paths], {option: tuple(given[option]) for option in options}
-
-
-def exit_cleanly(signal_number: int, frame: FrameType | None) -> None:
-    """End by way of the finally blocks, which remove what is half-written; a second signal does not disturb them."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    if signal_number == signal.SIGINT:
-        raise KeyboardInterrupt
-    sys.exit(128 + signal_number)

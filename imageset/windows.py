@@ -9,19 +9,19 @@ import numpy as np
 
 from imageset.ahead import Buffers
 from imageset.layout import Pixels
-from imageset.order import Rows, Window
-from imageset.rows import Images, InMemory
+from imageset.order import Window
+from imageset.rows import Images, Indices, InMemory
 
 
 class Piece(NamedTuple):
     """Images of a batch that come from one place: which ones there, and which rows of the dataset they are."""
 
     source: Images
-    places: Rows
-    rows: Rows
+    places: Indices
+    rows: Indices
 
 
-def pieces(images: Images, file_rows: Rows, ahead: Iterable[Window], buffers: Buffers, executor: Executor
+def pieces(images: Images, file_rows: Indices, ahead: Iterable[Window], buffers: Buffers, executor: Executor
            ) -> Iterator[Piece]:
     """Yield windows, each read whole, while the next one is being read. file_rows[row]: where in the file a row is."""
     under_way: deque[tuple[Window, Pixels, list[Future[None]]]] = deque()
@@ -46,7 +46,7 @@ def finished(window: Window, buffer: Pixels, reads: list[Future[None]]) -> Piece
     return Piece(InMemory(buffer), window.mix, window.rows[window.mix])
 
 
-def runs(rows: Rows) -> list[slice]:
+def runs(rows: Indices) -> list[slice]:
     """Return the slices of rows that are neighbours.
 
     >>> runs(np.array([4, 5, 6, 0, 1]))

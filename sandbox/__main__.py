@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from imageset import files, stage
+from imageset import files, lifetime
 from imageset.errors import ImagesetError
 from sandbox import marketplace, servers
 
@@ -127,7 +127,7 @@ def main() -> None:
         command.add_argument("--photos", type=Path, help="a folder per class with photos; without it they are drawn")
     commands.add_parser("stop")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, stage.exit_cleanly)
+    signal.signal(signal.SIGTERM, lifetime.exit_cleanly)
     # As the stages do: a script that runs us in the background has Python ignore it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     # Settings for other servers than ours.

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from imageset import settings, stage
+from imageset import lifetime, settings
 from imageset.errors import ImagesetError
 from sandbox.servers import HOST, child, wait_until
 
@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=settings.workers(), help="worker processes (one a core)")
     parser.add_argument("--port", type=int, default=PORT, help=f"the scheduler's ({PORT})")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, stage.exit_cleanly)
+    signal.signal(signal.SIGTERM, lifetime.exit_cleanly)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a script that runs us in the background has it ignored
     with running(HOME, arguments.workers, arguments.port) as cluster:
         print(f"A Dask cluster of {arguments.workers} workers. In another terminal: "

@@ -25,7 +25,7 @@ import psycopg2
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from imageset import files, process
+from imageset import files, lifetime
 from imageset.errors import ServerError
 
 HOST = "127.0.0.1"
@@ -126,7 +126,7 @@ def child(command: list[str], log: Path, stop_signal: signal.Signals, environmen
         server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
                                   env=os.environ | (environment or {}), user=user, group=user,
                                   extra_groups=[] if user else None, start_new_session=True,
-                                  preexec_fn=partial(process.die_with_parent, stop_signal))
+                                  preexec_fn=partial(lifetime.die_with_parent, stop_signal))
     try:
         yield server
     finally:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from imageset import files, keys, layout, params, pool, progress, settings, stage, tables
+from imageset import files, layout, params, pool, progress, settings, stable_hash, stage, tables
 from imageset.augment import AugmentParams, copies_of
 from imageset.errors import DataError, ImagesetError
 from imageset.layout import Pixels
@@ -38,7 +38,7 @@ def arrange(photos: pd.DataFrame, copies: Mapping[int, int], seed: int) -> Rows:
     ids, positions, labels, sources = (np.repeat(photos[name].to_numpy(), wanted)
                                        for name in ("product_id", "position", "label", "row"))
     numbers = np.arange(len(ids)) - np.repeat(np.cumsum(wanted) - wanted, wanted)
-    ranks = np.fromiter((keys.rank(seed, *key) for key in zip(ids.tolist(), positions.tolist(), numbers.tolist(),
+    ranks = np.fromiter((stable_hash.rank(seed, *key) for key in zip(ids.tolist(), positions.tolist(), numbers.tolist(),
                                                               strict=True)), np.uint64, len(ids))
     rows = Rows(ids, positions.astype(np.int16), numbers.astype(np.int16), labels, sources)
     return rows.take(np.argsort(ranks, kind="stable"))

@@ -12,7 +12,21 @@ import pandas as pd
 from obstore.store import S3Store
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from imageset import bulk, decode, frontier, keys, params, processes, progress, settings, stage, store, tables, urls
+from imageset import (
+    bulk,
+    decode,
+    frontier,
+    keys,
+    params,
+    processes,
+    progress,
+    settings,
+    stable_hash,
+    stage,
+    store,
+    tables,
+    urls,
+)
 from imageset.download import REFUSALS, Body, Refused, Unreachable, Web, download
 from imageset.errors import DataError, ParamsError, ServerError
 from imageset.hosts import Host
@@ -180,7 +194,7 @@ def ingest(bucket: Store, photos: list[Photo], limits: IngestParams, journal: Jo
     print(f"ingest: {len(photos)} photos, {len(photos) - len(missing)} known before, {len(missing)} to ask for",
           flush=True)
     # Neighbours in the table lie on one host more often than not; a fixed shuffle spreads the load.
-    missing.sort(key=lambda photo: keys.rank(photo.product_id, photo.position))
+    missing.sort(key=lambda photo: stable_hash.rank(photo.product_id, photo.position))
     outcomes = asyncio.run(fetch(bucket, missing, limits, journal)) if missing else {}
     pending = [outcome.trouble for outcome in outcomes.values() if outcome.reason == "unreachable"]
     if pending and limits.unreachable == "fail":

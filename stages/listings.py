@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from imageset import database, keys, params, stage, tables
+from imageset import database, keys, params, stable_hash, stage, tables
 from imageset.errors import DataError
 from imageset.sections import SourceParams
 
@@ -61,7 +61,7 @@ def choose(listings: pd.DataFrame, photos_per_listing: int, limit: int | None) -
     Chosen are the first photos of every listing, or of `limit` listings, those with the lowest ranks.
     """
     early = listings["position"] < photos_per_listing
-    ranked = sorted(listings.loc[early, "product_id"].unique().tolist(), key=keys.rank)
+    ranked = sorted(listings.loc[early, "product_id"].unique().tolist(), key=stable_hash.rank)
     sampled = listings["product_id"].isin(ranked[:limit])
     return pd.Series(np.select([~early, ~sampled], ["beyond_position", "beyond_limit"], ""), listings.index)
 

@@ -6,7 +6,7 @@ from typing import Self
 import pandas as pd
 from pydantic import Field, model_validator
 
-from imageset import groups, keys, params, stage, tables
+from imageset import groups, params, stable_hash, stage, tables
 from imageset.errors import DataError
 from imageset.params import Section
 
@@ -99,7 +99,7 @@ def split(catalog: pd.DataFrame, released: pd.DataFrame, chosen: SplitParams) ->
     shares = {"test": chosen.test_share, "validation": chosen.validation_share}
     for _, of_class in group_classes(catalog).groupby("label"):
         rows = sorted(zip(of_class["group"].tolist(), of_class["photos"].tolist(), strict=True),
-                      key=lambda row: keys.rank(chosen.seed, row[0]))
+                      key=lambda row: stable_hash.rank(chosen.seed, row[0]))
         taken = {subset: sum(photos for number, photos in rows if sides.get(number) == subset)
                  for subset in ("train", *HELD_OUT)}
         free = [(number, photos) for number, photos in rows if number not in sides]

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from imageset import keys, layout, tables
+from imageset import layout, stable_hash, tables
 from imageset.errors import DataError, ImagesetError
 from imageset.layout import Pixels
 from imageset.render import Recipe, Rows
@@ -174,7 +174,7 @@ def test_rows_are_mixed(dataset: Path) -> None:
 
     assert rows != sorted(rows)
     assert [row[2] for row in rows] != sorted(row[2] for row in rows)
-    assert rows == sorted(rows, key=lambda row: keys.rank(1, row[0], row[1], row[3]))
+    assert rows == sorted(rows, key=lambda row: stable_hash.rank(1, row[0], row[1], row[3]))
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from imageset import keys, layout, near_duplicates, pixels, tables, views
+from imageset import layout, near_duplicates, pixels, stable_hash, tables, views
 from imageset.augment import AugmentParams, augment
 from imageset.prepare import prepare
 from stages import split
@@ -48,7 +48,7 @@ def sha256(content: bytes) -> str:
 
 
 def test_ranks() -> None:
-    assert [keys.rank(1), keys.rank(1, 3_000_001), keys.rank(-1, 0, 2)] == RANKS
+    assert [stable_hash.rank(1), stable_hash.rank(1, 3_000_001), stable_hash.rank(-1, 0, 2)] == RANKS
 
 
 def test_augmented_copies() -> None:

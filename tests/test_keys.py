@@ -1,6 +1,4 @@
-"""Keys of photos and ranks of numbers."""
-
-import itertools
+"""Keys of photos."""
 
 import pytest
 from hypothesis import given
@@ -33,25 +31,3 @@ def test_a_photo_has_one_spelling_of_its_key(key: str) -> None:
 ])
 def test_a_foreign_key_is_not_ours(key: str) -> None:
     assert keys.parse_key(key) is None
-
-
-@pytest.mark.parametrize(("numbers", "expected"), [
-    ((), 0xE4A6A0577479B2B4),
-    ((1, 42, 0, 1), 15_788_257_442_448_978_455),
-    ((-5, 2**63 - 1), 11_425_822_829_985_825_085),
-])
-def test_a_rank_never_changes(numbers: tuple[int, ...], expected: int) -> None:
-    """Another value would move every row, every split and every augmented copy."""
-    assert keys.rank(*numbers) == expected
-
-
-def test_ranks_of_neighbours_differ_and_spread() -> None:
-    ranks = [keys.rank(seed, number) for seed, number in itertools.product(range(3), range(1000))]
-
-    assert len(set(ranks)) == 3000
-    assert 0.45 < sum(rank < 2**63 for rank in ranks) / 3000 < 0.55
-    assert max(ranks) < 2**64
-
-
-def test_numbers_do_not_run_together_in_a_rank() -> None:
-    assert len({keys.rank(1, 23), keys.rank(12, 3), keys.rank(123), keys.rank(1, 2, 3)}) == 4

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from imageset import decode, keys, layout, tables
+from imageset import decode, layout, tables
+from imageset.stable_hash import rank
 from sandbox import draw
 from sandbox.garments import GARMENTS
 from stages import catalog, duplicates, split
@@ -25,7 +26,7 @@ DATE = "2026-01-01T00:00:00+00:00"
 def real_photos() -> list[tuple[str, Image.Image]]:
     """Return a fixed sample of photos with their classes, the same number of each class as far as there are so many."""
     folders = sorted(folder for folder in REAL_PHOTOS.iterdir() if folder.is_dir())
-    ranked = [sorted(folder.glob("*.jp*g"), key=lambda path: keys.rank(*path.name.encode())) for folder in folders]
+    ranked = [sorted(folder.glob("*.jp*g"), key=lambda path: rank(*path.name.encode())) for folder in folders]
     in_turn = (path for paths in itertools.zip_longest(*ranked) for path in paths if path is not None)
     return [(path.parent.name, decode.decode(path.read_bytes(), 50_000_000))
             for path in itertools.islice(in_turn, PHOTOS)]

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from imageset import keys, tables
+from imageset import stable_hash, tables
 from imageset.errors import DataError, ServerError
 from stages import listings
 from tests.conftest import execute
@@ -94,7 +94,7 @@ def test_the_sample_does_not_follow_the_ids() -> None:
     sample = chosen(photos(200), 1, 10)["product_id"].tolist()
 
     assert sample != list(range(10))
-    assert sorted(sample) == sorted(sorted(range(200), key=keys.rank)[:10])
+    assert sorted(sample) == sorted(sorted(range(200), key=stable_hash.rank)[:10])
 
 
 def test_the_limit_counts_listings_and_not_photos() -> None:

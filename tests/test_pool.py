@@ -22,7 +22,7 @@ from typing import Any
 import psutil
 import pytest
 
-from imageset import process, processes
+from imageset import limits, processes
 from imageset.errors import DataError
 from imageset.pool import Lost, ordered_map
 from imageset.processes import Processes, WorkerLost
@@ -49,10 +49,10 @@ def misbehave(how: str) -> Any:
     if how in ("SIGKILL", "SIGTERM", "SIGINT"):
         os.kill(os.getpid(), signal.Signals[how])
     if how == "hang":
-        with process.deadline(0.1):
+        with limits.deadline(0.1):
             hang()
     if how == "eat":
-        with process.memory_limit(ENOUGH):
+        with limits.memory_limit(ENOUGH):
             return bytes(2 * ENOUGH)
     if how in ERRORS:
         raise ERRORS[how]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from imageset.process import deadline, memory_limit
+from imageset.limits import deadline, memory_limit
 from tests.project import ROOT
 
 MB = 1_000_000
@@ -41,7 +41,7 @@ def timer() -> Iterator[None]:
 
 
 def test_a_deadline_ends_a_process_that_hangs_in_c() -> None:
-    done = run("from imageset import process\nwith process.deadline(0.1): sum(range(10**12))")
+    done = run("from imageset import limits\nwith limits.deadline(0.1): sum(range(10**12))")
 
     assert (done.returncode, done.stderr) == (-signal.SIGALRM, "")
 
@@ -86,13 +86,13 @@ def test_a_memory_limit_counts_from_what_is_held_and_an_inner_one_is_never_wider
 
 HARD_LIMITS = """
 import resource
-from imageset import process
+from imageset import limits
 resource.setrlimit(resource.RLIMIT_DATA, (10**9, 10**9))
 resource.setrlimit(resource.RLIMIT_NOFILE, (500, 600))
-with process.memory_limit(2 * 10**9):
+with limits.memory_limit(2 * 10**9):
     print(*resource.getrlimit(resource.RLIMIT_DATA))
 for count in (550, 9999, 9):
-    process.allow_open_files(count)
+    limits.allow_open_files(count)
     print(*resource.getrlimit(resource.RLIMIT_NOFILE))
 """
 

@@ -17,7 +17,7 @@ from typing import Any, cast
 
 import pandas as pd
 
-from imageset import files, layout, progress, settings, stage, tables
+from imageset import files, layout, lifetime, progress, settings, tables
 from imageset.errors import DataError, ImagesetError
 from tools import export_parts, export_pixels, export_source, export_state
 from tools.export_parts import Format, Part
@@ -150,8 +150,8 @@ def run(arguments: argparse.Namespace) -> None:
 
 def main() -> None:
     # By way of the finally blocks; a second signal does not disturb them.
-    signal.signal(signal.SIGTERM, stage.exit_cleanly)
-    signal.signal(signal.SIGINT, stage.exit_cleanly)
+    signal.signal(signal.SIGTERM, lifetime.exit_cleanly)
+    signal.signal(signal.SIGINT, lifetime.exit_cleanly)
     arguments = parse_arguments()
     try:
         settings.load()

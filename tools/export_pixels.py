@@ -11,7 +11,7 @@ import numpy as np
 import PIL
 from PIL import Image
 
-from imageset import ahead
+from imageset import threads
 from imageset.layout import Pixels
 
 # Measured on real photos of 128 x 128: nearly the smallest of all PNGs, in a third of the time of zlib's default.
@@ -58,7 +58,7 @@ def encode_all(batches: Iterator[Pixels], encoding: str, workers: int) -> Genera
 
     By threads: encoders let go of the interpreter, and processes would have to be sent what they encode.
     """
-    with (ThreadPoolExecutor(workers, thread_name_prefix="encode") as threads,
-          closing(ahead.ordered(threads, partial(encode, encoding=encoding), batches, WAITING * workers)) as encoded):
+    with (ThreadPoolExecutor(workers, thread_name_prefix="encode") as pool,
+          closing(threads.ordered(pool, partial(encode, encoding=encoding), batches, WAITING * workers)) as encoded):
         for images in encoded:
             yield from images

@@ -20,7 +20,7 @@ from typing import Any
 
 import pandas as pd
 
-from imageset import files, settings, stage, tables
+from imageset import files, lifetime, settings, tables
 from imageset.errors import DataError, ImagesetError
 from tools import reruns, versions
 from tools.versions import DATASET, WRITTEN
@@ -237,8 +237,8 @@ def main() -> None:
     what.add_argument("version", metavar="VERSION", nargs="?", help="such as v1.2.0, above the last one")
     what.add_argument("--undo", action="store_true", help="put back what a release that was killed had found")
     chosen = parser.parse_args()
-    signal.signal(signal.SIGTERM, stage.exit_cleanly)
-    signal.signal(signal.SIGINT, stage.exit_cleanly)
+    signal.signal(signal.SIGTERM, lifetime.exit_cleanly)
+    signal.signal(signal.SIGINT, lifetime.exit_cleanly)
     try:
         settings.load()
         with files.lock(Path(".cache/release.lock")):

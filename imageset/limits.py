@@ -1,23 +1,11 @@
-"""What a process owes its parent, to end with it, and what it may ask of the kernel."""
+"""What a process may ask of the kernel: time, memory, open files."""
 
-import ctypes
 import resource
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
-
-
-def die_with_parent(with_signal: signal.Signals = signal.SIGTERM) -> None:
-    """Ask the kernel to send this process a signal when its parent ends, even by kill -9; Linux only.
-
-    The parent is the thread that started this process: start children from the main thread.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, with_signal)
 
 
 def allow_open_files(count: int) -> None:

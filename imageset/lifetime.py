@@ -1,0 +1,26 @@
+"""When a process ends: with its parent, and cleanly when a signal tells it to."""
+
+import ctypes
+import signal
+import sys
+from types import FrameType
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+def die_with_parent(with_signal: signal.Signals = signal.SIGTERM) -> None:
+    """Ask the kernel to send this process a signal when its parent ends, even by kill -9; Linux only.
+
+    The parent is the thread that started this process: start children from the main thread.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, with_signal)
+
+
+def exit_cleanly(signal_number: int, frame: FrameType | None) -> None:
+    """End by way of the finally blocks, which remove what is half-written; a second signal does not disturb them."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if signal_number == signal.SIGINT:
+        raise KeyboardInterrupt
+    sys.exit(128 + signal_number)
