@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.ingest_measure import ROOT
-from benchmarks.preprocess_measure import Run, measure
-from benchmarks.preprocess_report import circumstances, options, table
-from imageset import layout
-from imageset.layout import Pixels
+from benchmarks.ingest.measure import ROOT
+from benchmarks.shared.measure import Run, measure
+from benchmarks.shared.tables import circumstances, options, table
+from imageset.formats import hdf5 as layout
+from imageset.formats.hdf5 import Pixels
 
 TEST_SHARE = 0.2
 CROP_SHARE = (0.3, 0.7)  # of the image's side

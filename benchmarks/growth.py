@@ -12,11 +12,11 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from benchmarks.ingest_measure import ROOT
-from benchmarks.preprocess_course import DRAWN_PHOTOS, Course, course, drawn
-from benchmarks.preprocess_measure import Memory, Run
-from benchmarks.preprocess_report import circumstances, options, rounds, spread, table
-from imageset import files
+from benchmarks.ingest.measure import ROOT
+from benchmarks.shared.measure import Memory, Run
+from benchmarks.shared.tables import circumstances, options, rounds, spread, table
+from benchmarks.shared.workload import DRAWN_PHOTOS, Course, course, drawn
+from imageset.runtime import files
 
 SIZES = (1_000, 10_000, 100_000)
 MILLION = 1_000_000

@@ -14,8 +14,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from benchmarks.preprocess_course import Course, Row, course, read_photos
-from benchmarks.preprocess_report import circumstances, options, origin, rounds, spread, table
+from benchmarks.shared.tables import circumstances, options, origin, rounds, spread, table
+from benchmarks.shared.workload import Course, Row, course, read_photos
 
 TABLES = ("pixels", "masks")
 NOBODY_THERE = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}  # the discard port: whoever asks for a photo there fails

@@ -16,26 +16,21 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.preprocess_report import circumstances, options, origin, table
-from imageset import (
-    decode,
-    files,
-    hamming,
-    models,
-    near_duplicates,
-    pictures,
-    pixels,
-    prepare,
-    progress,
-    views,
-)
-from imageset.background import Network
-from imageset.layout import Pixels
-from imageset.near_duplicates import HASHES_AT_ONCE, PHOTOS_AT_ONCE
-from imageset.params import load
-from imageset.prepare import Made, Prepared, Recipe
-from imageset.stable_hash import rank
-from imageset.views import VIEWS, Hashes
+from benchmarks.shared.tables import circumstances, options, origin, table
+from imageset.curation import crop_hashes as views
+from imageset.curation import hamming, near_duplicates
+from imageset.curation.crop_hashes import VIEWS, Hashes
+from imageset.curation.near_duplicates import HASHES_AT_ONCE, PHOTOS_AT_ONCE
+from imageset.formats.hdf5 import Pixels
+from imageset.formats.stable_hash import rank
+from imageset.photos import decode, pixels
+from imageset.photos import networks as models
+from imageset.photos import preprocess as prepare
+from imageset.photos.background import Network
+from imageset.photos.preprocess import Made, Prepared, Recipe
+from imageset.report import plots as pictures
+from imageset.runtime import files, progress
+from imageset.runtime.params import load
 from sandbox import draw
 from sandbox.garments import GARMENTS
 from stages.duplicates import DuplicatesParams

@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import train_test_split
 
-from benchmarks.preprocess_report import table
-from imageset import tables
+from benchmarks.shared.tables import table
+from imageset.formats import tables
 from stages.split import SplitParams, split
 
 TEST_SHARE = 0.2

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import psutil
 
-from imageset import files, lifetime
 from imageset.errors import ImagesetError
+from imageset.runtime import files, lifetime
 from sandbox import marketplace, servers
 
 HOME = Path(".sandbox")

@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from imageset import lifetime, settings
 from imageset.errors import ImagesetError
+from imageset.runtime import lifetime, settings
 from sandbox.servers import HOST, child, wait_until
 
 HOME = Path(".sandbox/dask")

@@ -18,9 +18,10 @@ import psycopg2
 from PIL import Image, ImageOps
 from psycopg2.extras import execute_values
 
-from imageset import files, pool, progress, settings
 from imageset.errors import DataError
-from imageset.processes import Processes
+from imageset.runtime import files, progress, settings
+from imageset.workers import ordered_map as pool
+from imageset.workers.local import Processes
 from sandbox import draw
 from sandbox.garments import GARMENTS
 

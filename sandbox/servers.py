@@ -25,8 +25,8 @@ import psycopg2
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from imageset import files, lifetime
 from imageset.errors import ServerError
+from imageset.runtime import files, lifetime
 
 HOST = "127.0.0.1"
 PHOTO_BUCKET = "imageset-photos"

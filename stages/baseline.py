@@ -1,8 +1,8 @@
 """data/dataset.h5 -> reports/baseline.json, confusion.png: what a simple classifier makes of the dataset.
 
-Linear discriminant analysis in closed form, on features of the photos (imageset/features.py): no seed, no iterations,
-no params, so that two figures differ by what is in the dataset alone. It learns from sums over the training rows: the
-file may be larger than memory.
+Linear discriminant analysis in closed form, on features of the photos (imageset.evaluation.hog_features): no seed, no
+iterations, no params, so that two figures differ by what is in the dataset alone. It learns from sums over the training
+rows: the file may be larger than memory.
 """
 
 import json
@@ -19,9 +19,11 @@ from sklearn.covariance import shrunk_covariance
 from sklearn.metrics import accuracy_score, f1_score
 from threadpoolctl import threadpool_limits
 
-from imageset import confusion, files, layout, progress, stage
 from imageset.errors import DataError
-from imageset.features import WORKING_BYTES, features
+from imageset.evaluation.hog_features import WORKING_BYTES, features
+from imageset.formats import hdf5 as layout
+from imageset.report import confusion_plot as confusion
+from imageset.runtime import files, progress, stage
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]

@@ -13,14 +13,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from imageset import files, layout, params, pool, progress, settings, stable_hash, stage, tables
-from imageset.augment import AugmentParams, copies_of
+from imageset.dataset.augment import AugmentParams, copies_of
+from imageset.dataset.channel_stats import Moments
+from imageset.dataset.render import Recipe, Rows, render
 from imageset.errors import DataError, ImagesetError
-from imageset.layout import Pixels
-from imageset.moments import Moments
-from imageset.params import Section
-from imageset.processes import Processes
-from imageset.render import Recipe, Rows, render
+from imageset.formats import hdf5 as layout
+from imageset.formats import stable_hash, tables
+from imageset.formats.hdf5 import Pixels
+from imageset.runtime import files, params, progress, settings, stage
+from imageset.runtime.params import Section
+from imageset.workers import ordered_map as pool
+from imageset.workers.local import Processes
 
 BATCH_BYTES = 1 << 20  # of pixels, made and handed over at a time
 

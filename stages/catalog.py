@@ -7,9 +7,11 @@ from typing import Literal
 import pandas as pd
 from pydantic import Field
 
-from imageset import classes, params, stage, tables
+from imageset.curation import classes
 from imageset.errors import DataError
-from imageset.params import Section
+from imageset.formats import tables
+from imageset.runtime import params, stage
+from imageset.runtime.params import Section
 
 REASONS = frozenset({"no_label", "unknown_class", "label_conflict", "rare_class", "shared_picture",
                      "bridges_release"})

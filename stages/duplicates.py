@@ -9,13 +9,16 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
 
-from imageset import groups, layout, near_duplicates, params, stage, tables
+from imageset.curation import groups, near_duplicates
+from imageset.curation.groups import Ties
+from imageset.curation.near_duplicates import Pair, Photos
+from imageset.curation.union_find import Forest
 from imageset.errors import DataError
-from imageset.forest import Forest
-from imageset.groups import Ties
-from imageset.layout import Pixels
-from imageset.near_duplicates import Pair, Photos
-from imageset.params import Section
+from imageset.formats import hdf5 as layout
+from imageset.formats import tables
+from imageset.formats.hdf5 import Pixels
+from imageset.runtime import params, stage
+from imageset.runtime.params import Section
 
 
 class DuplicatesParams(Section):

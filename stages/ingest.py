@@ -12,28 +12,22 @@ import pandas as pd
 from obstore.store import S3Store
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from imageset import (
-    bulk,
-    decode,
-    frontier,
-    keys,
-    params,
-    processes,
-    progress,
-    settings,
-    stable_hash,
-    stage,
-    store,
-    tables,
-    urls,
-)
-from imageset.download import REFUSALS, Body, Refused, Unreachable, Web, download
 from imageset.errors import DataError, ParamsError, ServerError
-from imageset.hosts import Host
-from imageset.journal import Journal
-from imageset.processes import Processes, WorkerLost
-from imageset.sections import IngestParams
-from imageset.store import Store
+from imageset.formats import stable_hash, tables
+from imageset.photos import decode
+from imageset.runtime import params, progress, settings, stage
+from imageset.runtime.sections import IngestParams
+from imageset.storage import bucket as store
+from imageset.storage import bulk
+from imageset.storage import object_keys as keys
+from imageset.storage.bucket import Store
+from imageset.web import host_queues as frontier
+from imageset.web import urls
+from imageset.web.download import REFUSALS, Body, Refused, Unreachable, Web, download
+from imageset.web.host_limits import Host
+from imageset.web.refusals import Journal
+from imageset.workers import local as processes
+from imageset.workers.local import Processes, WorkerLost
 
 ATTEMPTS = 6
 SECONDS_BEFORE_RETRY = 1.0  # doubled from attempt to attempt, and drawn from 0 to that ("full jitter")

@@ -5,10 +5,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from imageset import keys, params, progress, stage, store, tables
 from imageset.errors import DataError
-from imageset.sections import IngestParams
-from imageset.store import StoredObject
+from imageset.formats import tables
+from imageset.runtime import params, progress, stage
+from imageset.runtime.sections import IngestParams
+from imageset.storage import bucket as store
+from imageset.storage import object_keys as keys
+from imageset.storage.bucket import StoredObject
 
 
 def choose(objects: Iterable[StoredObject], wanted: set[str] | None) -> tuple[pd.DataFrame, int]:

@@ -4,8 +4,10 @@ import datetime
 from pathlib import Path
 from typing import Any
 
-from imageset import database, params, stage, tables
-from imageset.sections import SourceParams
+from imageset.formats import tables
+from imageset.runtime import params, stage
+from imageset.runtime.sections import SourceParams
+from imageset.storage import database
 
 
 def canonical_date(value: Any) -> str:

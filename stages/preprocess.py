@@ -12,16 +12,23 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-from imageset import batch, files, layout, models, params, pixels, pool, progress, settings, stage, store, tables
-from imageset.background import Network
-from imageset.batch import Changed, Wanted
 from imageset.errors import DataError, ParamsError
-from imageset.photo_cache import PhotoCache, identify
-from imageset.pool import Engine, Lost
-from imageset.prepare import Made, Prepared, PreprocessParams, Recipe, Rejected
-from imageset.processes import Processes
-from imageset.sections import ModelParams
-from imageset.store import StoredObject
+from imageset.formats import hdf5 as layout
+from imageset.formats import tables
+from imageset.photos import networks as models
+from imageset.photos import pixels
+from imageset.photos import worker as batch
+from imageset.photos.background import Network
+from imageset.photos.cache import PhotoCache, identify
+from imageset.photos.preprocess import Made, Prepared, PreprocessParams, Recipe, Rejected
+from imageset.photos.worker import Changed, Wanted
+from imageset.runtime import files, params, progress, settings, stage
+from imageset.runtime.sections import ModelParams
+from imageset.storage import bucket as store
+from imageset.storage.bucket import StoredObject
+from imageset.workers import ordered_map as pool
+from imageset.workers.local import Processes
+from imageset.workers.ordered_map import Engine, Lost
 
 REASONS = frozenset({"empty", "not_an_image", "too_many_pixels", "truncated", "undecodable", "mask_empty", "mask_full",
                      "decoder_crash", "decoder_timeout", "decoder_memory"})
@@ -188,7 +195,7 @@ def open_engine(address: str) -> AbstractContextManager[Engine]:
     """Return the workers of the Dask cluster at this address, processes here where it is ""."""
     if not address:
         return Processes(settings.workers(), import_main=False)
-    from imageset import cluster
+    from imageset.workers import dask_cluster as cluster
 
     return cluster.workers(address, identify)
 
@@ -200,7 +207,7 @@ def main(inventory_csv: Path, background_onnx: Path, processed_h5: Path, thumbna
     address = settings.dask()
     network = choose_network(chosen, model, background_onnx)
     if network and address:
-        from imageset import cluster  # half a second, and nobody else needs it
+        from imageset.workers import dask_cluster as cluster  # half a second, and nobody else needs it
 
         network = network._replace(weights=cluster.carried(network.weights))
     recipe = Recipe(chosen, network)

@@ -12,9 +12,12 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from imageset import files, layout, params, pictures, stage, tables
 from imageset.errors import DataError
-from imageset.params import Section
+from imageset.formats import hdf5 as layout
+from imageset.formats import tables
+from imageset.report import plots as pictures
+from imageset.runtime import files, params, stage
+from imageset.runtime.params import Section
 
 COLUMNS = 10
 AUGMENTED_PHOTOS = 8

@@ -6,9 +6,11 @@ from typing import Self
 import pandas as pd
 from pydantic import Field, model_validator
 
-from imageset import groups, params, stable_hash, stage, tables
+from imageset.curation import groups
 from imageset.errors import DataError
-from imageset.params import Section
+from imageset.formats import stable_hash, tables
+from imageset.runtime import params, stage
+from imageset.runtime.params import Section
 
 HELD_OUT = ("test", "validation")  # filled in this order; what is left trains
 PHOTOS_TO_NAME = 10

@@ -12,12 +12,16 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from imageset import checks, files, layout, render, stage, tables, verify
-from imageset.augment import AugmentParams, copies_of
-from imageset.checks import Check, Photos, Rows
+from imageset.dataset import render, verify
+from imageset.dataset import row_checks as checks
+from imageset.dataset.augment import AugmentParams, copies_of
+from imageset.dataset.render import Recipe
+from imageset.dataset.row_checks import Check, Photos, Rows
+from imageset.dataset.verify import Contents, Scan
 from imageset.errors import DataError
-from imageset.render import Recipe
-from imageset.verify import Contents, Scan
+from imageset.formats import hdf5 as layout
+from imageset.formats import tables
+from imageset.runtime import files, stage
 
 COPIES_TO_RENDER = 200
 

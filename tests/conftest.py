@@ -14,8 +14,8 @@ import psycopg2
 import pytest
 from PIL import Image
 
-from imageset import store
-from imageset.store import Store
+from imageset.storage import bucket as store
+from imageset.storage.bucket import Store
 from sandbox import draw, marketplace, servers
 from sandbox.marketplace import SCHEMA
 from sandbox.servers import Servers

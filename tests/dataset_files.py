@@ -1,12 +1,12 @@
-"""Small dataset files, written through imageset.layout, whose every image is another one."""
+"""Small dataset files, written through imageset.formats.hdf5, whose every image is another one."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from imageset import layout
-from imageset.layout import Compression, Pixels
+from imageset.formats import hdf5 as layout
+from imageset.formats.hdf5 import Compression, Pixels
 
 NAMES = ["shirt", "été 👗", "bag"]
 CATALOG_IDS = [1201, 7, 1300]

@@ -8,8 +8,8 @@ import io
 import numpy as np
 from PIL import Image, ImageOps
 
-from imageset import prepare
-from imageset.prepare import Prepared, PreprocessParams, Recipe
+from imageset.photos import preprocess as prepare
+from imageset.photos.preprocess import Prepared, PreprocessParams, Recipe
 
 KINDS = ("resized", "encoded again", "brighter", "darker", "mirrored", "cropped", "cropped most", "cropped on one side",
          "mirrored and cropped")

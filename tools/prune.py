@@ -5,8 +5,9 @@ import re
 import sqlite3
 import sys
 
-from imageset import photo_cache, settings
 from imageset.errors import ImagesetError
+from imageset.photos import cache as photo_cache
+from imageset.runtime import settings
 
 
 def days(text: str) -> int:

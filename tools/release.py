@@ -20,8 +20,9 @@ from typing import Any
 
 import pandas as pd
 
-from imageset import files, lifetime, settings, tables
 from imageset.errors import DataError, ImagesetError
+from imageset.formats import tables
+from imageset.runtime import files, lifetime, settings
 from tools import reruns, versions
 from tools.versions import DATASET, WRITTEN
 

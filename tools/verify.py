@@ -4,9 +4,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from imageset import layout, verify
-from imageset.checks import Check
+from imageset.dataset import verify
+from imageset.dataset.row_checks import Check
 from imageset.errors import ImagesetError
+from imageset.formats import hdf5 as layout
 
 
 def line(check: Check) -> str:

@@ -1,0 +1,126 @@
+"""A dataset file on its own: is it whole, and does it say the same everywhere? Every array is read once, in blocks."""
+
+from collections.abc import Callable, Iterator
+from hashlib import blake2b, sha256
+from typing import NamedTuple
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from imageset.dataset import format_checks as conformity
+from imageset.dataset import row_checks as checks
+from imageset.dataset.augment import AugmentParams
+from imageset.dataset.channel_stats import Moments
+from imageset.dataset.row_checks import Check, Photos, Rows
+from imageset.errors import DataError
+from imageset.formats import hdf5 as layout
+from imageset.runtime import progress
+
+HASH_BYTES = 16
+HDF5_ERRORS = (OSError, RuntimeError)  # what h5py raises over damaged bytes, and KeyError over a file's first object
+
+
+class Contents(NamedTuple):
+    """All of a file but its pixels; rows: as they stand in the file, by photo in photos."""
+
+    photos: Photos
+    rows: Rows
+    chosen: AugmentParams
+    pairs: list[bytes]
+    names: list[bytes]
+
+
+class Scan(NamedTuple):
+    """What a pass over a file's arrays finds; hashes: of the pixels of each row, uint64 (N, 2), in the rows' order."""
+
+    digest: str
+    hashes: NDArray[np.uint64]
+    moments: Moments
+
+
+def damaged(name: str, error: Exception) -> DataError:
+    return DataError(f"{name} is damaged ({error}): fetch or build it again")
+
+
+def verify(file: h5py.File, further: Callable[[Contents, Scan], Iterator[Check]] = lambda contents, found: iter(())
+           ) -> Iterator[Check]:
+    """Yield the outcome of every check of an open dataset file, and of further ones.
+
+    Without its attributes and arrays there is nothing to go on with: then these two checks are all. Raises DataError
+    for a file that cannot be read to its end.
+    """
+    try:
+        form = [conformity.attributes_as_format(file), conformity.arrays_as_format(file)]
+        yield from form
+        if all(check.passed for check in form):
+            contents = read(file)
+            yield from of_columns(contents)
+            found = scan(file)
+            yield from of_pixels(file, contents.rows, found)
+            yield from further(contents, found)
+    except HDF5_ERRORS as error:
+        raise damaged(file.filename, error) from None
+
+
+def read(file: h5py.File) -> Contents:
+    """Return all but the pixels of a file whose attributes and arrays are as they should be."""
+    parts = []
+    for subset in layout.subsets(file):
+        ids, positions, labels = (file[f"{subset}_{name}"][:] for name in ("ids", "positions", "labels"))
+        copies = file[f"{subset}_copies"][:] if subset == "train" else np.zeros(len(ids), np.int16)
+        parts.append(Rows(np.full(len(ids), layout.SUBSETS.index(subset), np.int8), ids, positions, copies, labels))
+    rows = Rows(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    chosen = conformity.Sections.model_validate_json(file.attrs["params"]).augment
+    return Contents(checks.by_photo(rows), rows, AugmentParams.model_construct(**dict(chosen)),
+                    file["label_map"][:].tolist(), file["class_names"][:].tolist())
+
+
+def of_columns(contents: Contents) -> Iterator[Check]:
+    photos = contents.photos
+    yield checks.products_in_one_subset(photos)
+    yield checks.augmented_as_photos(photos)
+    yield checks.copies_complete(photos, contents.chosen)
+    yield checks.labels_in_map(photos, len(contents.pairs))
+    yield checks.label_map_complete(contents.pairs, contents.names)
+
+
+def of_pixels(file: h5py.File, rows: Rows, found: Scan) -> Iterator[Check]:
+    yield checks.pixels_in_one_subset(rows, found.hashes)
+    yield mean_and_std(file, found.moments)
+    noted = file.attrs["content_digest"]
+    yield Check("digest_matches", len(file), int(found.digest != noted),
+                [] if found.digest == noted else [f"{found.digest}, noted {noted}"])
+
+
+def mean_and_std(file: h5py.File, moments: Moments) -> Check:
+    """The attributes mean and std are, to the last bit, those of the training photos as they are."""
+    wrong = [] if moments.count else ["train has no photo"]
+    for name, compute in (("mean", moments.mean), ("std", moments.std)):
+        if not wrong and (found := compute()) != file.attrs[name].tolist():
+            wrong = [f"{name} {found}, noted {file.attrs[name].tolist()}"]
+    return Check("mean_and_std", moments.count, len(wrong), wrong)
+
+
+def scan(file: h5py.File) -> Scan:
+    """Read every array once."""
+    digest, moments = sha256(), Moments(file["train_images"].shape[-1])
+    hashes = {f"{subset}_images": bytearray() for subset in layout.subsets(file)}
+    copies = file["train_copies"][:]
+    with progress.bar(None, "verify", sum(len(file[name]) for name in hashes), unit="row") as bar:
+        for name, block, values in layout.digested(file, digest):
+            if name in hashes:
+                hashes[name] += pixel_hashes(values)
+                if name == "train_images":
+                    moments.add(values[copies[block] == 0])
+                bar.update(len(values))
+    return Scan(digest.hexdigest(), as_numbers(b"".join(hashes.values())), moments)
+
+
+def pixel_hashes(images: layout.Pixels) -> bytes:
+    """Return a hash of each image, HASH_BYTES long, one after the other."""
+    return b"".join(blake2b(image, digest_size=HASH_BYTES).digest() for image in images)
+
+
+def as_numbers(hashes: bytes) -> NDArray[np.uint64]:
+    return np.frombuffer(hashes, np.uint64).reshape(-1, 2)

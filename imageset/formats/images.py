@@ -1,0 +1,213 @@
+"""Images out of a dataset file, many at a time, from any thread: mapped into memory, or decompressed side by side."""
+
+import ctypes
+import os
+import weakref
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from imageset.errors import DataError
+from imageset.formats.hdf5 import Pixels
+
+DEFLATE, LZF = 1, 32000  # filters, by their numbers in HDF5's registry
+SKIPPED = 1  # bit of a chunk's filter mask: stored as it is, as compression would have made it longer
+
+Indices = NDArray[np.int64]  # of rows
+Decompress = Callable[[Pixels, Pixels], bool]  # (packed, out); returns whether `out` was filled
+
+
+class Images(Protocol):
+    """Images of one shape, uint8 (N, H, W, C)."""
+
+    shape: tuple[int, ...]
+
+    def gather(self, rows: Indices, out: Pixels) -> None:
+        """Copy images into `out` (len(rows), H, W, C), in the order named. Indices have to be from 0 to N - 1."""
+
+
+def open_images(file: h5py.File, name: str) -> Images:
+    """Return a dataset's images, read the fastest way that their storage allows, also when the file is closed.
+
+    Raises DataError for what are no images: uint8 (N, H, W, C).
+    """
+    dataset = file[name]
+    if dataset.dtype != np.uint8 or dataset.ndim != 4:
+        raise DataError(f"{file.filename} has {dataset.dtype} {dataset.shape} for {name}, which are no images: "
+                        "fetch or build it again")
+    if not len(dataset):
+        return InMemory(dataset[...])
+    if dataset.id.get_offset() is not None:
+        return Contiguous(dataset)
+    decompress = find_decompress(dataset)
+    return Compressed(dataset, decompress) if decompress else Chunked(dataset)
+
+
+class InMemory:
+    """Images that an array holds."""
+
+    def __init__(self, images: Pixels) -> None:
+        self.images, self.shape = images, images.shape
+
+    def gather(self, rows: Indices, out: Pixels) -> None:
+        # With "raise" NumPy would copy everything twice, to leave `out` as it was after an error.
+        np.take(self.images, rows, axis=0, out=out, mode="clip")
+
+
+class Contiguous:
+    """Uncompressed images: neighbours are read in one piece, others copied out of mapped memory."""
+
+    def __init__(self, dataset: h5py.Dataset) -> None:
+        self.shape: tuple[int, ...] = dataset.shape
+        self._file = Bytes(Path(dataset.file.filename))
+        self._offset: int = dataset.id.get_offset()
+        self._mapped = InMemory(np.asarray(np.memmap(self._file.path, np.uint8, "r", self._offset, self.shape)))
+
+    def gather(self, rows: Indices, out: Pixels) -> None:
+        with self._file.unchanged():
+            if rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all():
+                self._file.read(self._offset + int(rows[0]) * out[0].nbytes, out)
+            else:
+                self._mapped.gather(rows, out)
+
+
+class Compressed:
+    """Images one a chunk behind one filter, mapped and decompressed without HDF5, which takes one thread at a time."""
+
+    def __init__(self, dataset: h5py.Dataset, decompress: Decompress) -> None:
+        self.shape: tuple[int, ...] = dataset.shape
+        self._file = Bytes(Path(dataset.file.filename))
+        self._mapped = np.asarray(np.memmap(self._file.path, np.uint8, "r"))
+        self._decompress = decompress
+        self._chunks = np.zeros((len(dataset), 3), np.int64)  # offset, bytes, filter mask
+
+        def note(chunk: Any) -> None:
+            self._chunks[chunk.chunk_offset[0]] = chunk.byte_offset, chunk.size, chunk.filter_mask
+
+        dataset.id.chunk_iter(note)
+
+    def gather(self, rows: Indices, out: Pixels) -> None:
+        with self._file.unchanged():
+            for row, image, chunk in zip(rows, out, self._chunks[rows].tolist(), strict=True):
+                if not self._unpack(image, *chunk):
+                    raise DataError(f"{self._file.path} is damaged at row {row}: fetch or build it again")
+
+    def _unpack(self, image: Pixels, offset: int, length: int, mask: int) -> bool:
+        """Fill an image; return whether its chunk came out whole."""
+        packed = self._mapped[offset:offset + length]
+        if not mask & SKIPPED:
+            return self._decompress(packed, image)
+        if len(packed) != image.nbytes:
+            return False
+        image[...] = packed.reshape(image.shape)
+        return True
+
+
+class Chunked:
+    """Images in any other storage: by way of h5py, in each process through a handle of its own."""
+
+    def __init__(self, dataset: h5py.Dataset) -> None:
+        self.shape: tuple[int, ...] = dataset.shape
+        self._file, self._name = Bytes(Path(dataset.file.filename)), dataset.name
+        self._open()
+
+    def gather(self, rows: Indices, out: Pixels) -> None:
+        with self._file.unchanged():
+            try:
+                if self._process != os.getpid():  # an HDF5 handle must not cross a fork
+                    self._open()
+                for row, image in zip(rows.tolist(), out, strict=True):
+                    image[...] = self._dataset[row]
+            except (OSError, RuntimeError) as error:
+                raise DataError(f"{self._file.path} is damaged ({error}): fetch or build it again") from None
+
+    def _open(self) -> None:
+        self._file.require_own_name()  # HDF5 opens by name
+        self._dataset, self._process = h5py.File(self._file.path)[self._name], os.getpid()
+
+
+class Bytes:
+    """A file that is read at any place, by any thread or forked process, and has to stay as it was when opened."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        weakref.finalize(self, os.close, self._descriptor)
+        self._state = self._find_state()
+
+    def read(self, offset: int, out: Pixels) -> None:
+        """Fill a contiguous array with the bytes from `offset` on."""
+        view = out.reshape(-1).data
+        while view:
+            count = os.preadv(self._descriptor, [view], offset)
+            if not count:
+                raise DataError(f"{self.path} ends too early: fetch or build it again")
+            view, offset = view[count:], offset + count
+
+    def require_own_name(self) -> None:
+        """Raise DataError when another file has taken this one's name."""
+        if not os.path.samestat(os.fstat(self._descriptor), os.stat(self.path)):
+            raise DataError(f"{self.path} was replaced since this dataset was opened: open it again")
+
+    @contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """Raise DataError when the file was written to before or meanwhile; one that took its name does not matter."""
+        self._require_unchanged()
+        yield
+        self._require_unchanged()
+
+    def _require_unchanged(self) -> None:
+        if self._find_state() != self._state:
+            raise DataError(f"{self.path} was written to since this dataset was opened: open it again")
+
+    def _find_state(self) -> tuple[int, int]:
+        found = os.fstat(self._descriptor)
+        return found.st_size, found.st_mtime_ns
+
+
+def find_decompress(dataset: h5py.Dataset) -> Decompress | None:
+    """Return what undoes the one filter of images that lie one a chunk, None for any other storage."""
+    if dataset.chunks != (1, *dataset.shape[1:]) or dataset.id.get_num_chunks() != len(dataset):
+        return None
+    properties = dataset.id.get_create_plist()
+    filters = [properties.get_filter(number)[0] for number in range(properties.get_nfilters())]
+    return {(DEFLATE,): inflate, (LZF,): find_lzf()}.get(tuple(filters))
+
+
+def inflate(packed: Pixels, out: Pixels) -> bool:
+    """Decompress zlib's format (RFC 1950)."""
+    stream = zlib.decompressobj()
+    try:
+        unpacked = stream.decompress(packed.data, out.nbytes + 1)  # no more, whatever the stream holds
+    except zlib.error:
+        return False
+    if len(unpacked) != out.nbytes or not stream.eof:
+        return False
+    out[...] = np.frombuffer(unpacked, np.uint8).reshape(out.shape)
+    return True
+
+
+@cache
+def find_lzf() -> Decompress | None:
+    """Return LibLZF's decompression, None where it is not to be found.
+
+    h5py links it into its module h5z, for HDF5's sake, and exports it. Called through ctypes it holds no lock.
+    """
+    try:
+        function = ctypes.CDLL(h5py.h5z.__file__).lzf_decompress
+    except (AttributeError, OSError):
+        return None
+    function.argtypes = [ctypes.c_void_p, ctypes.c_uint, ctypes.c_void_p, ctypes.c_uint]
+    function.restype = ctypes.c_uint
+
+    def decompress(packed: Pixels, out: Pixels) -> bool:
+        return bool(function(packed.ctypes.data, packed.nbytes, out.ctypes.data, out.nbytes) == out.nbytes)
+
+    return decompress

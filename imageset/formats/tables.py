@@ -1,0 +1,214 @@
+"""The tables between stages: canonical CSV, the same bytes for the same rows.
+
+Every table has its columns and key here, once, for the stage that writes it and those that read it. Rows stand sorted
+by key, lines end in "\\n", text is UTF-8, missing values are empty.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from imageset.errors import DataError
+from imageset.runtime import files
+
+# Rows that are held as text or as Python objects at a time: typed columns take about half the memory.
+ROWS_AT_ONCE = 10_000
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns in file order with their types: int64, Int64 (may be missing) or string; key: the columns to sort by."""
+
+    columns: dict[str, str]
+    key: tuple[str, ...]
+    unique: bool = True
+
+
+PHOTO = {"product_id": "int64", "position": "int64"}
+PHOTO_KEY = ("product_id", "position")
+
+LISTINGS = Table({**PHOTO, "image_url": "string"}, PHOTO_KEY)
+LISTING_REJECTS = Table({"product_id": "string", "position": "string", "image_url": "string", "reason": "string"},
+                        ("product_id", "position", "image_url", "reason"), unique=False)
+LABELS = Table({"product_id": "Int64", "catalog_id": "Int64", "date": "string"},
+               ("product_id", "date", "catalog_id"), unique=False)
+CLASSES = Table({"catalog_id": "int64", "name": "string", "parent_id": "Int64"}, ("catalog_id",))
+INGEST = Table({"key": "string", **PHOTO, "status": "string", "reason": "string"}, PHOTO_KEY)
+INVENTORY = Table({"key": "string", **PHOTO, "etag": "string", "bytes": "int64", "version_id": "string"}, PHOTO_KEY)
+PROCESSED = Table({**PHOTO, "row": "int64", "sha256": "string", "phash": "string", "phash_mirrored": "string"},
+                  PHOTO_KEY)
+REJECTS = Table({**PHOTO, "reason": "string"}, PHOTO_KEY)
+GROUPS = Table({**PHOTO, "row": "int64", "group": "int64", "picture": "int64", "reason": "string"}, PHOTO_KEY)
+CATALOG = Table({**PHOTO, "row": "int64", "catalog_id": "int64", "label": "int64", "group": "int64"}, PHOTO_KEY)
+CATALOG_REJECTS = Table({**PHOTO, "reason": "string", "catalog_id": "Int64"}, PHOTO_KEY)
+NEAR_DUPLICATES = Table({**PHOTO, "other_product_id": "int64", "other_position": "int64", "likeness": "string"},
+                        (*PHOTO_KEY, "other_product_id", "other_position"))
+LABEL_CHANGES = Table({**PHOTO, "change": "string", "told": "string", "catalog_id": "Int64"}, (*PHOTO_KEY, "change"))
+LABEL_MAP = Table({"label": "int64", "catalog_id": "int64", "name": "string"}, ("label",))
+SPLIT = Table({**PHOTO, "subset": "string"}, PHOTO_KEY)
+
+
+def frame(table: Table, rows: Any) -> pd.DataFrame:
+    """Return rows (dicts, tuples or a DataFrame) as the table's columns and types."""
+    # As objects: pandas would make floats of integers among which one is missing, and round those beyond 2**53.
+    return typed(table, pd.DataFrame(rows, columns=list(table.columns), dtype=object))
+
+
+def write(path: Path, table: Table, rows: pd.DataFrame) -> None:
+    """Write rows in canonical form, atomically. Raises DataError on a repeated key or a value of another type."""
+    content = typed(table, rows[list(table.columns)]).sort_values(list(table.key), kind="stable", na_position="first")
+    repeated = content[content.duplicated(list(table.key))]
+    if table.unique and len(repeated):
+        raise DataError(f"{path}: {describe_key(table, repeated)} stands more than once")
+    with files.atomic(path) as temporary:
+        content.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
+
+
+@contextmanager
+def writing(path: Path, table: Table) -> Iterator[Callable[[tuple[Any, ...]], None]]:
+    """Yield a function that takes one row at a time, in the order of their keys; what it took is written atomically.
+
+    For tables with a unique key without missing values. ROWS_AT_ONCE rows are held in memory. Raises DataError as
+    `write` does, and for rows out of order.
+    """
+    waiting: list[tuple[Any, ...]] = []
+    places = [list(table.columns).index(name) for name in table.key]
+    last: tuple[Any, ...] | None = None
+
+    def add(row: tuple[Any, ...]) -> None:
+        nonlocal last
+        key = tuple(row[place] for place in places)
+        if last is not None and key <= last:
+            raise DataError(f"{path}: {key} comes after {last}: rows are repeated or out of order")
+        last = key
+        waiting.append(row)
+        if len(waiting) == ROWS_AT_ONCE:
+            flush()
+
+    def flush() -> None:
+        frame(table, waiting).to_csv(file, index=False, header=not file.tell(), lineterminator="\n")
+        waiting.clear()
+
+    with files.atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        yield add
+        flush()
+
+
+def read(path: Path, table: Table) -> pd.DataFrame:
+    """Return a table that `write` wrote. Raises DataError when columns or values are not the table's."""
+    content = pd.concat(parts(path, table), ignore_index=True)
+    repeated = content[content.duplicated(list(table.key))]
+    if table.unique and len(repeated):
+        raise DataError(f"{path}: {describe_key(table, repeated)} stands more than once")
+    return content
+
+
+def scan(path: Path, table: Table) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of a table that `write` wrote, one at a time; ROWS_AT_ONCE of them are held in memory.
+
+    For tables whose key has no missing values. Raises DataError as `read` does, and for rows out of order, when it
+    comes to them.
+    """
+    places = [list(table.columns).index(name) for name in table.key]
+    last: tuple[Any, ...] | None = None
+    for part in parts(path, table):
+        for row in part.itertuples(index=False, name=None):
+            key = tuple(row[place] for place in places)
+            if last is not None and (key < last or (table.unique and key == last)):
+                raise DataError(f"{path}: {key} comes after {last}: rows are repeated or out of order")
+            last = key
+            yield row
+
+
+def count(path: Path) -> int:
+    """Return how many rows a table has whose texts hold no line ends, without reading it into memory."""
+    lines, block = 0, b"\n"
+    with path.open("rb") as file:
+        while following := file.read(1 << 20):
+            block = following
+            lines += block.count(b"\n")
+    return lines - block.endswith(b"\n")
+
+
+def parts(path: Path, table: Table) -> Iterator[pd.DataFrame]:
+    """Yield a table ROWS_AT_ONCE rows at a time."""
+    try:
+        with pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8", lineterminator="\n",
+                         chunksize=ROWS_AT_ONCE) as chunks:
+            for chunk in chunks:
+                is_wide = not isinstance(chunk.index, pd.RangeIndex)  # some row has more values than there are columns
+                rows = without_carriage_returns(chunk)
+                if is_wide or list(rows.columns) != list(table.columns):
+                    raise DataError(f"{path} has columns {', '.join(rows.columns)}; "
+                                    f"expected {', '.join(table.columns)}")
+                try:
+                    yield typed(table, rows)
+                except DataError as error:
+                    raise DataError(f"{path}: {error}") from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} is not a table: {' '.join(str(error).split())}") from None
+
+
+def without_carriage_returns(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return rows as if their lines ended in "\\n", where those of their file end in "\\r\\n".
+
+    `write` ends no line so, but git and editors do, in releases/. The header decides: a text at the end of a canonical
+    line may end in "\\r" itself. Line ends inside quotes stay.
+    """
+    *others, last = rows.columns
+    if not last.endswith("\r"):
+        return rows
+    is_empty = (rows.iloc[:, 0] == "\r") & (rows.iloc[:, 1:] == "").all(axis="columns")
+    rows = rows[~is_empty].set_axis([*others, last.removesuffix("\r")], axis="columns")
+    return rows.assign(**{rows.columns[-1]: rows.iloc[:, -1].str.removesuffix("\r")})
+
+
+def typed(table: Table, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return rows with the table's types; text of digits becomes integers, "" a missing one."""
+    columns = {}
+    for name, kind in table.columns.items():
+        values = rows[name]
+        try:
+            if kind == "string":
+                columns[name] = values.astype("string").fillna("").astype(object)
+            elif values.dtype == kind:  # checked before; Python's integers, one a cell, would be slow and large
+                columns[name] = values
+            elif kind == "int64":
+                columns[name] = pd.array([whole_number(value) for value in values], dtype="int64")
+            else:
+                columns[name] = pd.array([None if missing(value) else whole_number(value) for value in values],
+                                         dtype="Int64")
+        except (ValueError, TypeError, OverflowError) as error:
+            raise DataError(f"column {name}: {error}") from None
+    return pd.DataFrame(columns, index=rows.index).reset_index(drop=True)
+
+
+def whole_number(value: Any) -> int:
+    """Return an integer, or the one that text spells. Raises ValueError for 1.5, "007" and what int64 cannot hold."""
+    number = int(value)
+    if (str(number) if isinstance(value, str) else number) != value or not -2**63 <= number < 2**63:
+        raise ValueError(f"{value!r} is not a whole number of 64 bits")
+    return number
+
+
+def tally(reasons: Iterable[str]) -> str:
+    """Return how often each reason stands there, the commonest first.
+
+    >>> tally(["gone", "empty", "gone"]), tally([])
+    ('2 gone, 1 empty', 'none')
+    """
+    return ", ".join(f"{count} {reason}" for reason, count in Counter(reasons).most_common()) or "none"
+
+
+def missing(value: Any) -> bool:
+    return value is None or value is pd.NA or value == "" or value != value
+
+
+def describe_key(table: Table, rows: pd.DataFrame) -> str:
+    first = rows.iloc[0]
+    return ", ".join(f"{name} {first[name]}" for name in table.key)

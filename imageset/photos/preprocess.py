@@ -1,0 +1,150 @@
+"""A photo's bytes -> its pixels in the dataset, or why it has none; pure.
+
+What this and the modules under it do is part of the cache's keys (imageset/photos/cache.py).
+"""
+
+import hashlib
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Literal, NamedTuple, Self
+
+from PIL import Image
+from pydantic import Field, Strict, model_validator
+
+from imageset.formats.hdf5 import Pixels
+from imageset.photos import background, decode, pixels
+from imageset.photos.background import Network
+from imageset.photos.pixels import Color, Fit
+from imageset.runtime.params import Section
+from imageset.workers import limits
+
+SECONDS_TO_DECODE = 30.0
+BYTES_TO_DECODE = 2 << 30
+SECONDS_TO_MASK = 300.0  # of a part of one, or of some 30 with the largest networks
+
+Channel = Annotated[int, Field(ge=0, le=255)]
+
+
+class PreprocessParams(Section):
+    """Section `preprocess`."""
+
+    background: Literal["remove", "keep"]
+    mask_side: int | None = Field(ge=64, le=2048, multiple_of=32)
+    fill: Annotated[tuple[Channel, Channel, Channel], Strict(False)]
+    fit: Fit
+    color: Color
+    image_side: int = Field(ge=8, le=4096)
+    min_foreground: float = Field(ge=0, le=1)
+    max_foreground: float = Field(ge=0, le=1)
+    max_pixels: int = Field(ge=1)
+    max_rejected_share: float = Field(ge=0, le=1)
+
+    @model_validator(mode="after")
+    def leaves_room_for_foreground(self) -> Self:
+        if self.min_foreground > self.max_foreground:
+            raise ValueError("min_foreground has to be max_foreground at the most")
+        return self
+
+    @property
+    def mode(self) -> decode.Mode:
+        return "L" if self.color == "grayscale" else "RGB"
+
+    @property
+    def channels(self) -> int:
+        return len(self.mode)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        return self.image_side, self.image_side, self.channels
+
+    @property
+    def image_bytes(self) -> int:
+        return math.prod(self.image_shape)
+
+
+class Recipe(NamedTuple):
+    """All that decides what becomes of a photo's bytes; network: None where backgrounds are kept."""
+
+    preprocess: PreprocessParams
+    network: Network | None
+
+
+class Prepared(NamedTuple):
+    """A photo's pixels, uint8 (S, S, C), its thumbnail, uint8 (64, 64, 1), and what identifies its source."""
+
+    pixels: Pixels
+    thumbnail: Pixels
+    sha256: str
+    phash: str
+    phash_mirrored: str
+
+
+class Rejected(NamedTuple):
+    """Why a photo has no pixels."""
+
+    reason: str
+
+
+class Made(NamedTuple):
+    """What became of a photo, and the mask that was predicted for it, mode L in the network's side, if one was."""
+
+    outcome: Prepared | Rejected
+    mask: Image.Image | None = None
+
+
+def prepare(body: bytes, recipe: Recipe, mask: Image.Image | None = None) -> Made:
+    """Return what becomes of a photo; mask: the one that an earlier run predicted for these bytes and this network.
+
+    Decoding or masking that hangs ends the process, as limits.deadline says.
+    """
+    chosen = recipe.preprocess
+    try:
+        views = Views(body, chosen.max_pixels)
+        whole = views.reduced(pixels.hashing_reduction, "L")
+        photo = views.reduced(partial(pixels.fitting_reduction, image_side=chosen.image_side, how=chosen.fit),
+                              chosen.mode)
+        seen = views.reduced(background.reduction, "RGB") if recipe.network and mask is None else None
+    except decode.Undecodable as error:
+        return Made(Rejected(error.reason))
+    predicted = None
+    if recipe.network is not None and seen is not None:
+        background.session(recipe.network)  # the first one of a process takes its time
+        with limits.deadline(SECONDS_TO_MASK):
+            mask = predicted = background.predict_mask(seen, recipe.network)
+    if mask is not None and (reason := refusal(mask, chosen)):
+        return Made(Rejected(reason), predicted)
+    if mask is not None:
+        photo = pixels.composite(photo, mask, chosen.fill)
+    square = pixels.to_array(pixels.fit(photo, chosen.image_side, chosen.fit, chosen.fill))
+    small = pixels.thumbnail(whole)
+    return Made(Prepared(square, pixels.to_array(small), hashlib.sha256(body).hexdigest(),
+                         *pixels.perceptual_hashes(small)), predicted)
+
+
+def refusal(mask: Image.Image, chosen: PreprocessParams) -> str:
+    """Return why a mask has found no garment, "" when it has."""
+    share = pixels.foreground(mask)
+    if share < chosen.min_foreground:
+        return "mask_empty"
+    return "mask_full" if share > chosen.max_foreground else ""
+
+
+class Views:
+    """A photo as large as each of its uses wants it; decoding for two uses of one size happens once."""
+
+    def __init__(self, body: bytes, max_pixels: int) -> None:
+        """Raises decode.Undecodable by what the header says."""
+        self.body = body
+        self.max_pixels = max_pixels
+        with limits.deadline(SECONDS_TO_DECODE), limits.memory_limit(BYTES_TO_DECODE):
+            self.sides = decode.sides(body, max_pixels)
+        self.decoded: dict[tuple[int, decode.Mode], Image.Image] = {}
+
+    def reduced(self, reduction: Callable[[int, int], int], mode: decode.Mode) -> Image.Image:
+        """Return the photo in a mode, its sides divided by what reduction says of them. Raises decode.Undecodable."""
+        view = reduction(*self.sides), mode
+        if view not in self.decoded:
+            with limits.deadline(SECONDS_TO_DECODE), limits.memory_limit(BYTES_TO_DECODE):
+                self.decoded[view] = decode.decode(self.body, self.max_pixels, *view)
+        return self.decoded[view]

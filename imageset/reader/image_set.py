@@ -1,0 +1,221 @@
+"""dataset.h5 for PyTorch: a Dataset, and a loader that is faster than DataLoader. Needs h5py, numpy and torch alone."""
+
+import math
+import operator
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+
+from imageset.errors import DataError
+from imageset.formats import hdf5 as layout
+from imageset.formats import images as rows
+from imageset.reader.data_loader import Loader
+from imageset.reader.row_order import Order, Shuffle
+
+# What h5py and NumPy raise over a damaged file, by where the damage is.
+HDF5_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError)
+
+
+class ImageSet(Dataset[tuple[Any, Any]]):
+    """One subset of a dataset file, map-style: item i is (image, label), as in torchvision's datasets.
+
+    An image is a uint8 tensor (C, H, W), or what `transform` makes of it; with `normalize` then float32, each channel
+    less its mean, by its standard deviation over the training photos. A label is an int from 0 to num_labels - 1, or
+    what `target_transform` makes of it. With `augmented=False` augmented copies are left out.
+
+    classes: the classes' names by label; of names that several classes have, with the catalog_id behind them.
+    class_to_idx: labels by name. catalog_ids: the marketplace's number of each class, by label.
+    targets: the labels of all images. labels and product_ids: int64 tensors (N,), by image.
+    mean, std: float32 tensors (C,), of values from 0 to 255.
+
+    Can be pickled, handed to DataLoader's workers however they are started, and used in several threads. `verify` reads
+    the whole file and holds it against the digest that stands in it.
+
+    Raises DataError when the file is not a complete dataset of this format version, or has no such subset.
+
+    Example::
+
+        train = ImageSet("data/dataset.h5", subset="train")
+        image, label = train[0]
+    """
+
+    def __init__(self, path: str | Path, subset: str = "train", transform: Callable[[torch.Tensor], Any] | None = None,
+                 target_transform: Callable[[int], Any] | None = None, *, normalize: bool = False,
+                 augmented: bool = True, verify: bool = False) -> None:
+        self.path = Path(path).absolute()
+        self.subset = subset
+        self.transform = transform
+        self.target_transform = target_transform
+        self.normalize = normalize
+        self._targets: list[int] | None = None
+        with layout.open_file(self.path, layout.DATASET) as file:
+            if subset not in layout.subsets(file):
+                raise DataError(f"{path} has no subset {subset!r}; it has {', '.join(layout.subsets(file))}")
+            try:
+                self._read(file)
+                if not augmented and f"{subset}_copies" in file:
+                    self._choose(np.flatnonzero(file[f"{subset}_copies"][:] == 0))
+                if verify and layout.content_digest(file) != self.content_digest:
+                    raise DataError(f"{path} does not hold what its content_digest says: fetch or build it again")
+            except HDF5_ERRORS as error:
+                raise DataError(f"{path} is damaged ({error}): fetch or build it again") from None
+
+    def _read(self, file: h5py.File) -> None:
+        """Read all but the images. Raises DataError, or one of HDF5_ERRORS, for what is not as the format has it."""
+        self._images: rows.Images | None = rows.open_images(file, f"{self.subset}_images")
+        count, *self.image_shape = self._images.shape
+        self.content_digest = str(file.attrs["content_digest"])
+        self.catalog_ids = layout.catalog_ids(file)
+        names = file["class_names"].asstr()[:].tolist()
+        self.classes = layout.unique_names(names, self.catalog_ids)
+        arrays = {name: file[f"{self.subset}_{name}"][:] for name in ("labels", "ids", "copies")
+                  if f"{self.subset}_{name}" in file or name != "copies"}
+        moments = [np.asarray(file.attrs[name], np.float32) for name in ("mean", "std")]
+        if any(values.shape != (count,) or values.dtype != layout.ROW_DTYPES[name] for name, values in arrays.items()):
+            raise DataError(f"{self.path} has not a label, an id and a copy for every image: fetch or build it again")
+        if len(names) != len(self.catalog_ids) or ((arrays["labels"] < 0) | (arrays["labels"] >= len(names))).any():
+            raise DataError(f"{self.path} has labels, or names, that its label map lacks: fetch or build it again")
+        if any(values.shape != (self.image_shape[-1],) or not np.isfinite(values).all() for values in moments):
+            raise DataError(f"{self.path} has not a mean and a deviation for every channel: fetch or build it again")
+        self.labels, self.product_ids = torch.from_numpy(arrays["labels"]), torch.from_numpy(arrays["ids"])
+        self.mean, self.std = map(torch.from_numpy, moments)
+        self.file_rows: NDArray[np.int64] = np.arange(count)
+
+    def _choose(self, chosen: NDArray[np.int64]) -> None:
+        """Leave out all other rows."""
+        self.file_rows = chosen
+        self.labels, self.product_ids = self.labels[chosen], self.product_ids[chosen]
+
+    @property
+    def images(self) -> rows.Images:
+        """The images of the subset as they lie in the file, uint8 (N, H, W, C); item i is image file_rows[i]."""
+        if self._images is None:  # another process than the one that opened the file
+            with layout.open_file(self.path, layout.DATASET) as file:
+                if file.attrs["content_digest"] != self.content_digest:
+                    raise DataError(f"{self.path} was replaced since this dataset was opened: open it again")
+                self._images = rows.open_images(file, f"{self.subset}_images")
+        return self._images
+
+    @property
+    def num_labels(self) -> int:
+        """How many classes the label map has."""
+        return len(self.classes)
+
+    @property
+    def class_to_idx(self) -> dict[str, int]:
+        return {name: label for label, name in enumerate(self.classes)}
+
+    @property
+    def targets(self) -> list[int]:
+        if self._targets is None:
+            self._targets = self.labels.tolist()
+        return self._targets
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__getitem__" in vars(cls) and "__getitems__" not in vars(cls):
+            cls.__getitems__ = None  # type: ignore[assignment]  # or DataLoader would pass over its __getitem__
+
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        return self._items([index])[0]
+
+    def __getitems__(self, indices: Iterable[int]) -> list[tuple[Any, Any]]:
+        """Return several items, read together: what DataLoader asks for. Raises IndexError when one is out of range."""
+        return self._items(indices)
+
+    def _items(self, indices: Iterable[int]) -> list[tuple[Any, Any]]:
+        items = np.fromiter(map(operator.index, indices), np.int64)
+        wrong = items[(items < -len(self)) | (items >= len(self))]
+        if len(wrong):
+            raise IndexError(f"index {wrong[0]} is out of range for {len(self)} images")
+        if not len(items):
+            return []
+        pixels = np.empty((len(items), *self.image_shape), np.uint8)
+        self.images.gather(self.file_rows[items], pixels)
+        images = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
+        samples = [self.transformed(image, label)
+                   for image, label in zip(images, self.labels[torch.from_numpy(items)].tolist(), strict=True)]
+        return [(self.normalized(image), target) for image, target in samples] if self.normalize else samples
+
+    def transformed(self, image: torch.Tensor, label: int) -> tuple[Any, Any]:
+        """Return a sample after the transforms, not yet normalised."""
+        return (self.transform(image) if self.transform else image,
+                self.target_transform(label) if self.target_transform else label)
+
+    def normalized(self, images: Any) -> torch.Tensor:
+        """Return uint8 images (..., C, H, W) as float32, normalised, on the device where they are.
+
+        Each value times 1 / std, less mean / std: in float32, the same bits wherever it is computed. Raises TypeError
+        for anything else than a uint8 tensor, such as a transform may make.
+        """
+        if not isinstance(images, torch.Tensor) or images.dtype != torch.uint8:
+            found = images.dtype if isinstance(images, torch.Tensor) else type(images).__name__
+            raise TypeError(f"normalize=True needs images as uint8 tensors, a transform made {found}: leave them "
+                            "uint8, or normalise in the transform alone")
+        scale, shift = (torch.from_numpy(values)[:, None, None].to(images.device) for values in self.scale_and_shift())
+        return images.to(torch.float32).mul_(scale).add_(shift)
+
+    def scale_and_shift(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return what each channel is multiplied by, then moved by, to be normalised: float32 (C,), (C,)."""
+        mean, std = self.mean.double().numpy(), self.std.double().numpy()
+        std = np.where(std == 0, 1, std)  # all pixels alike: 0, not a division by zero
+        return (1 / std).astype(np.float32), (-mean / std).astype(np.float32)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_images": None, "_targets": None}
+
+    def __repr__(self) -> str:
+        shape = " x ".join(map(str, self.image_shape))
+        return (f"ImageSet({str(self.path)!r}, {self.subset!r}): {len(self):,} images of {shape}, "
+                f"{self.num_labels} classes")
+
+
+def loader(dataset: ImageSet, batch_size: int, shuffle: Shuffle = False, *, seed: int = 0, epoch: int = 0,
+           rank: int = 0, world_size: int = 1, drop_last: bool = False, device: torch.device | str = "cpu",
+           threads: int = 0, buffer_bytes: int = 128 << 20, block_bytes: int = 1 << 20) -> Loader:
+    """Return a dataset's batches: (images, labels), images uint8 (B, C, H, W), or float32 where it has `normalize`.
+
+    Every loop is one epoch and the next loop the next; the order is a function of `seed` and `epoch` alone (and, for
+    "blocks", of `buffer_bytes`, `block_bytes` and the image's size). Batches are made in `threads` (by default two, for
+    a compressed file as many as torch has) while the training loop computes, and moved to `device`: uint8 travels,
+    floats are made there. Their memory format is torch.channels_last. A batch may be kept: its memory is used again
+    only when nothing refers to it.
+
+    shuffle: False, in the file's order; True, all rows mixed, for a file that memory can hold; "blocks", blocks of
+    `block_bytes` in mixed order, mixed again among `buffer_bytes` of images, for one that it cannot. That takes three
+    times `buffer_bytes` of memory. Larger blocks are read faster where a disk is slow to seek, smaller ones mix better.
+    rank, world_size: of `world_size` processes each gets as many rows, in batches of the same lengths; for that up to
+    world_size - 1 rows come twice, unless `drop_last` drops the rows that do not fill a batch on every rank.
+
+    A transform of the dataset is called in the training loop's thread, an image at a time, so that torch.manual_seed
+    decides what it draws; one that takes long is better off in DataLoader's workers.
+
+    Raises ValueError for an argument that cannot be, TypeError for another dataset than an ImageSet or one with a
+    `__getitem__` of its own: that is for DataLoader.
+    """
+    if not isinstance(dataset, ImageSet) or type(dataset).__getitem__ is not ImageSet.__getitem__:
+        raise TypeError(f"loader reads an ImageSet's file, past the __getitem__ of {type(dataset).__name__}: "
+                        "take DataLoader for that")
+    for name, value, least in (("batch_size", batch_size, 1), ("world_size", world_size, 1), ("rank", rank, 0),
+                               ("seed", seed, 0), ("epoch", epoch, 0), ("threads", threads, 0),
+                               ("buffer_bytes", buffer_bytes, 1), ("block_bytes", block_bytes, 1)):
+        if value < least:
+            raise ValueError(f"{name} is {value}, it has to be {least} or more")
+    if rank >= world_size:
+        raise ValueError(f"rank is {rank}, it has to be below world_size, {world_size}")
+    if shuffle not in (True, False, "blocks"):
+        raise ValueError(f"shuffle is {shuffle!r}, it has to be True, False or 'blocks'")
+    row_bytes = math.prod(dataset.image_shape)
+    order = Order(len(dataset), int(batch_size), shuffle, int(seed), int(rank), int(world_size), bool(drop_last),
+                  block_rows=max(1, block_bytes // row_bytes), window_rows=max(1, buffer_bytes // row_bytes))
+    threads = threads or (2 if isinstance(dataset.images, rows.Contiguous) else max(2, torch.get_num_threads()))
+    return Loader(dataset, order, epoch=int(epoch), device=torch.empty(0, device=device).device, threads=threads)

@@ -1,0 +1,1 @@
+"""The pictures that people look at. Start with plots.py."""

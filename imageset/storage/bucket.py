@@ -1,0 +1,158 @@
+"""The bucket: list, and get what was listed and nothing else."""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+import botocore.session
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    FlexibleChecksumError,
+    IncompleteReadError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ReadTimeoutError,
+    ResponseStreamingError,
+)
+
+from imageset.errors import ImagesetError, ServerError, SettingsError
+from imageset.runtime import settings
+
+# Checksums stay at boto3's default (when_supported): they refuse bits that flipped on the way, either way.
+CONFIG = Config(retries={"mode": "standard", "max_attempts": 5}, connect_timeout=5, read_timeout=60,
+                max_pool_connections=64)
+
+# boto3 retries up to the headers; what breaks in the body is for us to ask for again.
+BODY_ATTEMPTS = 4
+BROKEN_BODIES = (FlexibleChecksumError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
+
+
+class ObjectChanged(ImagesetError):
+    """The object is not, or no longer, what was listed."""
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """One object: key without the store's prefix, etag without quotes, version_id "" where the bucket keeps none."""
+
+    key: str
+    etag: str
+    bytes: int
+    version_id: str
+
+
+@dataclass(frozen=True)
+class Store:
+    """A bucket and the prefix under which the photos lie; botocore's session knows settings and credentials."""
+
+    session: Any
+    client: Any
+    bucket: str
+    prefix: str
+
+    def __str__(self) -> str:
+        return f"s3://{self.bucket}/{self.prefix} at {self.client.meta.endpoint_url}"
+
+
+def connect() -> Store:
+    """Return the store that IMAGE_STORE names, at AWS_ENDPOINT_URL or Amazon."""
+    bucket, prefix = settings.image_store()
+    try:
+        session = botocore.session.get_session()
+        # More than half of a listing's time would go into dates that nobody reads.
+        session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=str)
+        client = boto3.Session(botocore_session=session).client("s3", config=CONFIG)
+    except (BotoCoreError, ValueError) as error:
+        raise SettingsError(f"AWS settings: {error}") from None
+    return Store(session, client, bucket, prefix)
+
+
+def list_objects(store: Store, page: int = 1000) -> Iterator[StoredObject]:
+    """Yield every object under the prefix, in the order of keys; `page` of them a request."""
+    with errors(store):
+        versioned = keeps_versions(store)
+        name, entries = ("list_object_versions", "Versions") if versioned else ("list_objects_v2", "Contents")
+        pages = store.client.get_paginator(name).paginate(Bucket=store.bucket, Prefix=store.prefix,
+                                                          PaginationConfig={"PageSize": page})
+        for answer in pages:
+            for entry in answer.get(entries, []):
+                if entry.get("IsLatest", True):
+                    version = entry.get("VersionId", "")
+                    yield StoredObject(entry["Key"].removeprefix(store.prefix), entry["ETag"].strip('"'),
+                                       entry["Size"], "" if version == "null" else version)
+
+
+def keeps_versions(store: Store) -> bool:
+    """Tell whether the bucket keeps versions; one that does not say (403, 501) is read by etag alone."""
+    try:
+        return store.client.get_bucket_versioning(Bucket=store.bucket).get("Status") is not None
+    except ClientError as error:
+        if status(error) in (403, 501):
+            return False
+        raise
+
+
+def get(store: Store, stored: StoredObject) -> bytes:
+    """Return the bytes of the object as it was listed, checked. Raises ObjectChanged when it is another by now."""
+    with errors(store):
+        for attempt in range(1, BODY_ATTEMPTS + 1):
+            try:
+                answer, body = request(store, stored)
+                break
+            except ClientError as error:
+                if status(error) in (404, 412):
+                    raise ObjectChanged(f"{stored.key} in {store} is not what was listed") from None
+                raise
+            except BROKEN_BODIES as error:
+                if attempt == BODY_ATTEMPTS:
+                    raise ServerError(f"{store}: {stored.key} did not arrive whole in {attempt} attempts: "
+                                      f"{type(error).__name__}") from None
+    sha256 = answer.get("Metadata", {}).get("sha256")
+    if sha256 and hashlib.sha256(body).hexdigest() != sha256:
+        raise ServerError(f"{store}: {stored.key} is not what ingest had put")
+    if is_md5(stored.etag, answer) and hashlib.md5(body, usedforsecurity=False).hexdigest() != stored.etag:
+        raise ServerError(f"{store}: {stored.key} does not match its etag")
+    if len(body) != stored.bytes:
+        raise ServerError(f"{store}: {stored.key} has {len(body)} bytes; {stored.bytes} were listed")
+    return body
+
+
+def request(store: Store, stored: StoredObject) -> tuple[dict[str, Any], bytes]:
+    pinned = {"VersionId": stored.version_id} if stored.version_id else {}
+    answer = store.client.get_object(Bucket=store.bucket, Key=store.prefix + stored.key, IfMatch=stored.etag, **pinned)
+    return answer, answer["Body"].read()
+
+
+def is_md5(etag: str, answer: dict[str, Any]) -> bool:
+    """Tell whether an etag is the md5 of the body: single-part objects that no key of KMS or of a customer encrypts."""
+    encrypted = answer.get("ServerSideEncryption", "").startswith("aws:kms") or "SSECustomerAlgorithm" in answer
+    return re.fullmatch(r"[0-9a-f]{32}", etag) is not None and not encrypted
+
+
+def status(error: ClientError) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+@contextmanager
+def errors(store: Store) -> Iterator[None]:
+    """Turn boto3's errors into one line that names the store and tells what to do."""
+    try:
+        yield
+    except (NoCredentialsError, PartialCredentialsError):
+        raise SettingsError("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set: export them or write them to "
+                            ".env") from None
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "")
+        hint = {"NoSuchBucket": ": does IMAGE_STORE name the right bucket?", "403": ": check the AWS_* settings",
+                "AccessDenied": ": check the AWS_* settings", "InvalidAccessKeyId": ": check AWS_ACCESS_KEY_ID",
+                "SignatureDoesNotMatch": ": check AWS_SECRET_ACCESS_KEY"}.get(code, "")
+        raise ServerError(f"{store} answered {code or status(error)}{hint}") from None
+    except BotoCoreError as error:
+        raise ServerError(f"{store} cannot be reached: {type(error).__name__}; is it up, is AWS_ENDPOINT_URL "
+                          "right?") from None

@@ -1,0 +1,85 @@
+"""The database, read only: each query of a stage inside one snapshot."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy.exc import ArgumentError, DBAPIError, ResourceClosedError, StatementError
+
+from imageset.errors import DataError, ServerError, SettingsError
+from imageset.runtime import settings
+from imageset.runtime.sections import utc
+
+CONNECT_ATTEMPTS = 3
+SECONDS_BETWEEN_ATTEMPTS = 1.0
+ROWS_AT_ONCE = 10_000
+
+
+@contextmanager
+def snapshot() -> Iterator[sqlalchemy.Connection]:
+    """Yield a connection whose queries all see one state of the database and can change nothing.
+
+    Raises ServerError, with host and port and without the password, when the database cannot be reached or breaks off.
+    """
+    url = parse_url(settings.database_url())
+    where = f"PostgreSQL at {url.host or 'localhost'}:{url.port or 5432}, database {url.database}"
+    engine = sqlalchemy.create_engine(url, isolation_level="REPEATABLE READ", connect_args={"connect_timeout": 10},
+                                      hide_parameters=True)
+    try:
+        with connect(engine) as connection:
+            connection.execute(sqlalchemy.text("SET TRANSACTION READ ONLY"))
+            yield connection
+    except StatementError as error:  # DBAPIError, or a parameter that is not :as_of
+        raise ServerError(f"{where}: {reason(error)}") from None
+    finally:
+        engine.dispose()
+
+
+def parse_url(text: str) -> sqlalchemy.URL:
+    """Return the parts of a URL. Raises SettingsError, which quotes nothing of it, when it has not these parts."""
+    try:
+        url = sqlalchemy.make_url(text)
+    except (ArgumentError, ValueError):
+        raise SettingsError("DATABASE_URL is not of the form postgresql://user:password@host:5432/database") from None
+    if "@" in (url.host or ""):
+        raise SettingsError("DATABASE_URL: write the @ of a user or password as %40")
+    return url
+
+
+def connect(engine: sqlalchemy.Engine) -> sqlalchemy.Connection:
+    for _ in range(CONNECT_ATTEMPTS - 1):
+        try:
+            return engine.connect()
+        except DBAPIError:
+            time.sleep(SECONDS_BETWEEN_ATTEMPTS)
+    return engine.connect()
+
+
+def reason(error: StatementError) -> str:
+    """Return what the driver says, in one line; libpq's messages hold host and user, never the password."""
+    return " ".join(str(error.orig).split()) or type(error.orig).__name__
+
+
+def rows(connection: sqlalchemy.Connection, query: Path, columns: list[str],
+         as_of: str | None) -> list[tuple[Any, ...]]:
+    """Return all rows of the query in a file; it may use :as_of, a UTC timestamp or null.
+
+    Raises DataError when the query does not return exactly these columns.
+    """
+    statement = sqlalchemy.text(query.read_text(encoding="utf-8"))
+    if "as_of" in statement.compile().params:
+        statement = statement.bindparams(as_of=utc(as_of) if as_of else None)
+    try:
+        result = connection.execution_options(yield_per=ROWS_AT_ONCE).execute(statement)
+        found = list(result.keys())
+    except ResourceClosedError:
+        raise DataError(f"{query} returns no rows: it has to be one SELECT") from None
+    if found != columns:
+        raise DataError(f"{query} returns columns {', '.join(found)}; expected {', '.join(columns)}")
+    try:
+        return [tuple(row) for row in result]
+    except (ValueError, OverflowError) as error:  # of the driver: a date beyond the year 9999
+        raise DataError(f"{query}: a value cannot be read: {error}") from None

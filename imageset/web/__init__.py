@@ -1,0 +1,1 @@
+"""Ingest: download photos behind untrusted URLs. Start with download.py."""

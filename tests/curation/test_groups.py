@@ -1,0 +1,208 @@
+"""Ties, groups and bridges, against a search that looks at each pair of photos."""
+
+import random
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from imageset.curation import groups
+from imageset.curation.groups import Ties
+from imageset.curation.union_find import Forest
+from imageset.formats import tables
+
+UNHURRIED = settings(deadline=None, max_examples=100)  # other processes share the cores
+
+
+class Photo(NamedTuple):
+    """What ties photos: product, bytes and hashes, one letter or number each."""
+
+    product_id: int
+    sha256: str
+    phash: str
+    mirrored: str = "-"
+
+
+def table(photos: Iterable[Photo]) -> pd.DataFrame:
+    return tables.frame(tables.PROCESSED, [(photo.product_id, place, place, *photo[1:])
+                                           for place, photo in enumerate(photos)])
+
+
+def alike(one: Photo, other: Photo) -> bool:
+    """Whether two photos are tied for certain, by the words of the module."""
+    return (one.product_id == other.product_id or one.sha256 == other.sha256 or one.phash == other.phash
+            or one.mirrored == other.phash or one.phash == other.mirrored)
+
+
+def certain_ties(photos: Iterable[Photo], released: NDArray[np.bool_]) -> Ties:
+    """All ties that need no look."""
+    return groups.join(ties(table(photos), released) for ties in (groups.byte_ties, groups.product_ties,
+                                                                  groups.hash_ties))
+
+
+def reached(start: int, count: int, tied: Callable[[int, int], bool]) -> set[int]:
+    """All of `count` photos that can be reached from one."""
+    found, waiting = {start}, [start]
+    while waiting:
+        here = waiting.pop()
+        news = {there for there in range(count) if there not in found and (tied(here, there) or tied(there, here))}
+        found |= news
+        waiting += news
+    return found
+
+
+def none_released(photos: list[Photo]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    return np.zeros(len(photos), bool)
+
+
+def grouped(photos: list[Photo], near: list[tuple[int, int]] | None = None) -> list[int]:
+    certain = certain_ties(photos, none_released(photos))
+    pairs = np.array(near or [], np.intp).reshape(-1, 2)
+    found: list[int] = groups.group(table(photos), groups.join([certain, Ties(pairs[:, 0], pairs[:, 1])])).tolist()
+    return found
+
+
+def left_out(sides: list[str], *pairs: tuple[int, int]) -> list[int]:
+    """Return the numbers of the photos that are bridges. sides: of each photo, "" of new ones."""
+    left, right = (np.array(side, np.intp) for side in zip(*pairs, strict=True))
+    return np.flatnonzero(groups.bridges(Ties(left, right), np.array(sides, object), np.array(sides, object))).tolist()
+
+
+def test_photos_with_nothing_in_common_are_groups_of_their_own() -> None:
+    assert grouped([Photo(3, "a", "A"), Photo(1, "b", "B"), Photo(2, "c", "C")]) == [3, 1, 2]
+
+
+@pytest.mark.parametrize("other", [Photo(9, "b", "B"), Photo(5, "a", "B"), Photo(5, "b", "A"), Photo(5, "b", "M"),
+                                   Photo(5, "b", "B", "A")],
+                         ids=["product", "bytes", "hash", "hash of the mirrored", "mirrored hash of the other"])
+def test_photos_with_one_thing_in_common_are_a_group_of_the_lowest_product(other: Photo) -> None:
+    assert grouped([Photo(9, "a", "A", "M"), other, Photo(7, "c", "C")]) == [other.product_id] * 2 + [7]
+
+
+def test_equal_mirrored_hashes_alone_are_no_tie() -> None:
+    assert grouped([Photo(1, "a", "A", "M"), Photo(2, "b", "B", "M")]) == [1, 2]
+
+
+def test_near_duplicates_are_a_group() -> None:
+    assert grouped([Photo(3, "a", "A"), Photo(1, "b", "B"), Photo(2, "c", "C")], [(0, 2)]) == [2, 1, 2]
+
+
+def test_ties_chain_through_everything() -> None:
+    photos = [Photo(60, "a", "A"), Photo(50, "a", "B", "C"), Photo(40, "b", "C"), Photo(40, "c", "D"),
+              Photo(30, "d", "D"), Photo(20, "e", "E"), Photo(70, "f", "F")]
+
+    assert grouped(photos, [(5, 4)]) == [20] * 6 + [70]
+
+
+def test_a_placeholder_on_many_listings_is_one_group_of_few_ties() -> None:
+    photos = [Photo(number, str(number), "same", "same") for number in range(5000, 10, -1)]
+
+    assert len(certain_ties(photos, none_released(photos)).left) <= 4 * len(photos)
+    assert set(grouped(photos)) == {11}
+
+
+def test_what_more_products_show_than_may_is_shared() -> None:
+    photos = table([Photo(1, "a", "A"), Photo(1, "a", "B"), Photo(2, "a", "C"), Photo(3, "d", "D"), Photo(4, "d", "D"),
+                    Photo(5, "d", "D"), Photo(6, "g", "G")])
+    pictures = groups.components(groups.byte_ties(photos, np.zeros(7, bool)), 7)
+
+    assert [groups.shared(photos, pictures, most).tolist() for most in (1, 2, 3)] == [
+        [True] * 6 + [False], [False] * 3 + [True] * 3 + [False], [False] * 7]
+
+
+def test_no_photos_are_no_groups() -> None:
+    assert grouped([]) == []
+
+
+letters = st.sampled_from("abcdefgh")
+photo_lists = st.lists(st.builds(Photo, st.integers(1, 9), st.sampled_from("stuvwxyz"), letters, letters), min_size=1,
+                       max_size=9)
+
+
+@UNHURRIED
+@given(photo_lists, st.data())
+def test_groups_are_what_a_search_over_all_pairs_finds(photos: list[Photo], data: st.DataObject) -> None:
+    places = st.integers(0, len(photos) - 1)
+    near = data.draw(st.lists(st.tuples(places, places), max_size=3))
+    expected = [min(photos[there].product_id for there in reached(
+        here, len(photos), lambda one, other: alike(photos[one], photos[other]) or (one, other) in near))
+        for here in range(len(photos))]
+
+    assert grouped(photos, near) == expected
+
+
+@UNHURRIED
+@given(photo_lists, st.data())
+def test_photos_of_one_state_are_tied_without_the_help_of_the_other(photos: list[Photo], data: st.DataObject) -> None:
+    """Released ones without new ones: so a new photo that is left out takes no tie between them with it."""
+    released = np.array(data.draw(st.lists(st.booleans(), min_size=len(photos), max_size=len(photos))))
+    ties = certain_ties(photos, released)
+    parts = groups.components(ties.among(released), len(photos))
+    for here in np.flatnonzero(released).tolist():
+        mates = reached(here, len(photos), lambda one, other: bool(released[one] and released[other])
+                        and alike(photos[one], photos[other]))
+
+        assert set(np.flatnonzero(parts == parts[here]).tolist()) == mates
+
+
+def test_a_new_photo_between_two_sides_is_left_out() -> None:
+    assert left_out(["train", "test", ""], (2, 0), (1, 2)) == [2]
+
+
+def test_a_chain_of_new_photos_between_two_sides_is_left_out_whole() -> None:
+    assert left_out(["train", "", "", "", "test"], (0, 1), (1, 2), (3, 2), (3, 4)) == [1, 2, 3]
+
+
+def test_new_photos_that_touch_one_side_stay() -> None:
+    assert left_out(["train", "train", "", "", "", "test"], (2, 0), (2, 1), (3, 2), (4, 5)) == []
+
+
+def test_a_released_photo_is_never_left_out_whatever_it_touches() -> None:
+    assert left_out(["train", "test", "validation", ""], (0, 1), (1, 2), (3, 0)) == []
+
+
+def test_two_new_photos_at_one_released_photo_are_not_a_chain() -> None:
+    """What is between them stays in any case, so one that is left out is no reason for the other."""
+    assert left_out(["train", "test", "", ""], (2, 0), (2, 1), (3, 0)) == [2]
+
+
+def test_nothing_released_and_nothing_new_have_no_bridges() -> None:
+    assert left_out(["", "", ""], (0, 1), (1, 2)) == []
+    assert left_out(["train", "test"], (0, 0), (1, 1)) == []
+
+
+@UNHURRIED
+@given(st.lists(st.sampled_from(["", "", "", "train", "test", "validation"]), min_size=2, max_size=10), st.data())
+def test_bridges_are_what_a_search_over_all_pairs_finds(sides: list[str], data: st.DataObject) -> None:
+    places = st.integers(0, len(sides) - 1)
+    pairs = data.draw(st.lists(st.tuples(places, places), min_size=1, max_size=14))
+    expected = []
+    for here in range(len(sides)):
+        part = reached(here, len(sides), lambda one, other: (one, other) in pairs and sides[one] == sides[other] == "")
+        touched = {sides[other] for pair in pairs for one, other in (pair, pair[::-1]) if one in part} - {""}
+        if sides[here] == "" and len(touched) > 1:
+            expected.append(here)
+    shuffled = random.Random(0).sample(pairs, len(pairs))
+
+    assert left_out(sides, *pairs) == expected
+    assert left_out(sides, *(pair[::-1] for pair in shuffled)) == expected
+
+
+def test_trees_of_two_sides_stay_apart_however_they_are_tied() -> None:
+    forest = Forest(["train", "", "", "test"])
+    forest.join_all([(1, 2), (0, 1), (2, 3), (3, 1), (3, 0)])
+
+    assert not forest.apart(0, 2)
+    assert forest.apart(2, 3)
+
+
+def test_a_tree_has_the_side_of_any_released_photo_in_it() -> None:
+    forest = Forest(["", "train", "test", "", "train"])
+    forest.join_all([(1, 0), (2, 3), (0, 3), (4, 0)])
+
+    assert [forest.apart(4, other) for other in range(4)] == [False, False, True, True]

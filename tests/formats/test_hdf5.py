@@ -1,0 +1,224 @@
+"""The HDF5 files: the same bytes for the same content, and a clear error for anything that is not one."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imageset.errors import DataError
+from imageset.formats import hdf5 as layout
+from tests.project import ROOT
+
+IMAGES = np.random.default_rng(1).integers(0, 256, (600, 4, 4, 3), np.uint8)
+LABELS = np.arange(600, dtype=np.int64)
+
+
+def write(path: Path, kind: str = layout.DATASET, **attributes: Any) -> Path:
+    """Write a small whole file."""
+    with layout.create(path, kind) as file:
+        layout.add_images(file, "train_images", IMAGES.shape)[:] = IMAGES
+        layout.add(file, "train_labels", LABELS)
+        layout.add_text(file, "class_names", ["shirt", "Çanta 👜", ""])
+        layout.finish(file, **attributes)
+    return path
+
+
+def refusal(path: Path) -> str:
+    """Return the message with which a file is refused."""
+    with pytest.raises(DataError) as caught:
+        layout.open_file(path, layout.DATASET)
+    assert str(path) in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_file_written_later_has_the_same_bytes(tmp_path: Path) -> None:
+    first = write(tmp_path / "first.h5", mean=[1.5], params="{}").read_bytes()
+    second = int(time.time())
+    while int(time.time()) == second:  # HDF5 keeps times in seconds
+        time.sleep(0.05)
+
+    assert write(tmp_path / "other-name.h5", params="{}", mean=[1.5]).read_bytes() == first
+
+
+def test_what_was_written_is_read(tmp_path: Path) -> None:
+    with layout.open_file(write(tmp_path / "file.h5", fill=np.array([1, 2, 3], np.uint8)), layout.DATASET) as file:
+        assert (file["train_images"][...] == IMAGES).all()
+        assert (file["train_labels"][...] == LABELS).all()
+        assert file["class_names"].asstr()[:].tolist() == ["shirt", "Çanta 👜", ""]
+        assert file.attrs["fill"].tolist() == [1, 2, 3]
+        assert layout.subsets(file) == ["train"]
+        assert file.mode == "r"
+
+
+def test_a_missing_file_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    assert "is missing: run `dvc repro` or `dvc pull" in refusal(tmp_path / "dataset.h5")
+
+
+@pytest.mark.parametrize("content", [b"", b"product_id,position\n", b"<html>" * 1000,
+                                     b"\x89HDF\r\n\x1a\n" + bytes(4000)])
+def test_what_is_not_hdf5_is_refused(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "file.h5").write_bytes(content)
+
+    assert "cannot be read as HDF5" in refusal(tmp_path / "file.h5")
+
+
+def test_a_folder_is_refused(tmp_path: Path) -> None:
+    assert "cannot be read as HDF5" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("tenths", range(10))
+def test_a_truncated_file_is_refused(tenths: int, tmp_path: Path) -> None:
+    path = write(tmp_path / "file.h5")
+    os.truncate(path, path.stat().st_size * tenths // 10)
+
+    assert "cannot be read as HDF5" in refusal(path)
+
+
+@pytest.mark.parametrize("kind", [None, "imageset-processed", "other", 7, ["imageset-dataset", "imageset-dataset"]])
+def test_a_file_of_another_format_is_refused(kind: Any, tmp_path: Path) -> None:
+    path = write(tmp_path / "file.h5")
+    with h5py.File(path, "r+") as file:
+        del file.attrs["format"]
+        if kind is not None:
+            file.attrs["format"] = kind
+
+    assert "is not a file of format imageset-dataset" in refusal(path)
+
+
+@pytest.mark.parametrize("version", [0, 2, None])
+def test_a_file_of_another_version_is_refused_with_both(version: int | None, tmp_path: Path) -> None:
+    path = write(tmp_path / "file.h5")
+    with h5py.File(path, "r+") as file:
+        del file.attrs["format_version"]
+        if version is not None:
+            file.attrs["format_version"] = version
+
+    assert f"has format version {version}; this code reads version 1" in refusal(path)
+
+
+def test_a_file_that_was_closed_early_is_refused(tmp_path: Path) -> None:
+    with layout.create(tmp_path / "file.h5", layout.DATASET) as file:
+        layout.add(file, "train_labels", LABELS)
+
+    assert "is incomplete" in refusal(tmp_path / "file.h5")
+
+
+@pytest.mark.parametrize("flush", ["", "file.flush();"])
+def test_what_a_killed_writer_left_is_refused(flush: str, tmp_path: Path) -> None:
+    code = ("import os, signal, sys; from pathlib import Path; import numpy as np; "
+            "from imageset.formats import hdf5 as layout; file = layout.create(Path(sys.argv[1]), layout.DATASET); "
+            "layout.add(file, 'train_labels', np.arange(9));"
+            f"{flush} os.kill(os.getpid(), signal.SIGKILL)")
+    writer = subprocess.run([sys.executable, "-c", code, str(tmp_path / "file.h5")], cwd=ROOT, check=False)
+
+    assert writer.returncode == -signal.SIGKILL
+    assert refusal(tmp_path / "file.h5")
+
+
+@pytest.mark.parametrize("options", [{}, {"chunks": (1, 4, 4, 3), "compression": "gzip"}, {"chunks": (7, 4, 4, 3)}])
+@pytest.mark.parametrize("rows", [0, 1, 600])
+def test_mapped_images_are_those_that_h5py_reads(rows: int, options: dict[str, Any], tmp_path: Path) -> None:
+    with layout.create(tmp_path / "file.h5", layout.DATASET) as file:
+        if rows >= 7 or not options:
+            file.create_dataset("train_images", data=IMAGES[:rows], track_times=False, **options)
+        else:
+            layout.add_images(file, "train_images", (rows, 4, 4, 3))[:] = IMAGES[:rows]
+        layout.finish(file)
+    with layout.open_file(tmp_path / "file.h5", layout.DATASET) as file:
+        images = layout.mapped(file, "train_images")
+
+    assert images.dtype == np.uint8
+    assert images.shape == (rows, 4, 4, 3)
+    assert (images == IMAGES[:rows]).all()
+
+
+def digest(path: Path, arrays: dict[str, np.ndarray[Any, Any]], **options: Any) -> str:
+    with h5py.File(path, "w") as file:
+        for name, values in arrays.items():
+            file.create_dataset(name, data=values, **options)
+        return layout.content_digest(file)
+
+
+ARRAYS: dict[str, np.ndarray[Any, Any]] = {"images": IMAGES, "labels": LABELS}
+
+
+@pytest.mark.parametrize("options", [{"chunks": True}, {"chunks": True, "compression": "gzip"},
+                                     {"chunks": True, "shuffle": True, "fletcher32": True}])
+def test_the_digest_does_not_depend_on_storage_or_order(options: dict[str, Any], tmp_path: Path) -> None:
+    reordered = dict(reversed(ARRAYS.items()))
+
+    assert digest(tmp_path / "other.h5", reordered, **options) == digest(tmp_path / "plain.h5", ARRAYS)
+
+
+@pytest.mark.parametrize("place", [(0, 0, 0, 0), (311, 2, 3, 1), (599, 3, 3, 2)])
+def test_the_digest_changes_with_any_value(place: tuple[int, ...], tmp_path: Path) -> None:
+    changed = IMAGES.copy()
+    changed[place] ^= 1
+
+    assert digest(tmp_path / "changed.h5", ARRAYS | {"images": changed}) != digest(tmp_path / "plain.h5", ARRAYS)
+
+
+@pytest.mark.parametrize("arrays", [
+    {"images": IMAGES},
+    {"images": IMAGES, "labels_": LABELS},
+    {"images": IMAGES, "labels": LABELS.astype(">i8")},
+    {"images": IMAGES, "labels": LABELS.view(np.uint64)},
+    {"images": IMAGES, "labels": LABELS.reshape(300, 2)},
+    {"images": IMAGES, "labels": LABELS[::-1]},
+    {"images": IMAGES.reshape(600, 48), "labels": LABELS},
+    {"images": IMAGES[:-1], "labels": LABELS},
+])
+def test_the_digest_changes_with_names_types_shapes_and_order(arrays: dict[str, np.ndarray[Any, Any]],
+                                                              tmp_path: Path) -> None:
+    assert digest(tmp_path / "changed.h5", arrays) != digest(tmp_path / "plain.h5", ARRAYS)
+
+
+@pytest.mark.parametrize(("rows", "sizes"), [(0, []), (1, [1]), (4, [4]), (5, [4, 1]), (12, [4, 4, 4])])
+def test_blocks_cover_every_row_once(rows: int, sizes: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layout, "BLOCK_BYTES", 4 * 6)
+    slices = list(layout.blocks(np.zeros((rows, 3, 2), np.uint8)))
+
+    assert [len(range(rows)[block]) for block in slices] == sizes
+    assert [row for block in slices for row in range(rows)[block]] == list(range(rows))
+
+
+@pytest.mark.parametrize("compression", ["none", "lzf", "gzip"])
+def test_images_are_picked_in_any_order_from_any_storage(tmp_path: Path, compression: layout.Compression) -> None:
+    values = np.random.default_rng(2).integers(0, 256, (5, 8, 8, 1), np.uint8)
+    with layout.create(tmp_path / "file.h5", layout.DATASET) as file:
+        layout.add_images(file, "images", values.shape, compression)[...] = values
+
+        assert (layout.pick(file["images"], [4, 0, 4]) == values[[4, 0, 4]]).all()
+
+
+@pytest.mark.parametrize("pairs", [[b"1,7", b"0,9"], [b"1,7"], [b"0,7", b"2,9"], [b"0,7", b"0,9"], [b"00,7"]])
+def test_a_label_map_out_of_order_is_refused(tmp_path: Path, pairs: list[bytes]) -> None:
+    with h5py.File(tmp_path / "file.h5", "w") as file:
+        file["label_map"] = np.array([b"0,7", b"1,-9", b"2,5"])
+        assert layout.catalog_ids(file) == [7, -9, 5]
+        del file["label_map"]
+        file["label_map"] = np.array(pairs)
+
+        with pytest.raises(DataError, match=r"file\.h5 has a label map whose labels are not 0 to K - 1: fetch or"):
+            layout.catalog_ids(file)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["a", "b", "a (1)", "a (1) (2)"]), st.integers(0, 9)), max_size=8,
+                unique_by=lambda pair: pair[1]))
+def test_unique_names_are_unique_and_change_nothing_that_is(pairs: list[tuple[str, int]]) -> None:
+    names = [name for name, _ in pairs]
+    made = layout.unique_names(names, [catalog_id for _, catalog_id in pairs])
+
+    assert len(set(made)) == len(names)
+    assert all(new.startswith(old) for old, new in zip(names, made, strict=True))
+    if len(set(names)) == len(names):
+        assert made == names

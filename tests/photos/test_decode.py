@@ -1,0 +1,311 @@
+"""Bytes of strangers: an upright RGB photo, or a reason."""
+
+import hashlib
+import io
+import math
+import struct
+import zlib
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from imageset.photos.decode import Mode, Undecodable, check, decode, sides
+from sandbox import draw
+from tests.conftest import jpeg, photo_bytes, plain_image
+
+MAX_PIXELS = 1_000_000
+ORIENTATION = 0x0112
+RED, GREEN, BLUE, GREY = (220, 20, 20), (20, 200, 20), (20, 20, 220), (120, 120, 120)
+
+
+MODES: tuple[Mode, ...] = ("RGB", "L")
+
+
+def quartered() -> Image.Image:
+    """A portrait photo with another colour in each corner."""
+    image = Image.new("RGB", (32, 48))
+    for color, place in zip((RED, GREEN, BLUE, GREY), ((0, 0), (16, 0), (0, 24), (16, 24)), strict=True):
+        image.paste(color, (*place, place[0] + 16, place[1] + 24))
+    return image
+
+
+def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def reason(data: bytes, factor: int = 1, mode: Mode = "RGB") -> str:
+    """Return why the bytes are refused."""
+    with pytest.raises(Undecodable) as caught:
+        decode(data, MAX_PIXELS, factor, mode)
+    return caught.value.reason
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG of some hundred bytes that says it has these sides."""
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(64))) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks
+
+
+@pytest.mark.parametrize(("kind", "options"), [
+    ("JPEG", {"quality": 95}), ("JPEG", {"quality": 95, "progressive": True}), ("PNG", {}), ("GIF", {}),
+    ("WEBP", {"quality": 95}), ("MPO", {"quality": 95}),
+])
+def test_every_format_gives_the_photo(kind: str, options: dict[str, Any]) -> None:
+    photo = decode(saved(quartered(), kind, **options), MAX_PIXELS)
+
+    assert (photo.mode, photo.size) == ("RGB", (32, 48))
+    assert np.abs(np.asarray(photo, int) - np.asarray(quartered(), int)).mean() < 8
+
+
+# How a camera held that way stores the upright photo, by the value of the EXIF tag.
+STORED_AS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_90, 7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("orientation", [None, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+def test_a_photo_stands_upright_however_the_camera_was_held(orientation: int | None, kind: str) -> None:
+    exif = Image.Exif()
+    if orientation is not None:
+        exif[ORIENTATION] = orientation
+    stored = quartered().transpose(STORED_AS[orientation]) if orientation in STORED_AS else quartered()
+    photo = decode(saved(stored, kind, exif=exif, quality=95), MAX_PIXELS)
+    corners = np.asarray(photo)[[12, 12, 36, 36], [8, 24, 8, 24]]
+
+    assert photo.size == (32, 48)
+    assert np.allclose(corners, [RED, GREEN, BLUE, GREY], atol=12)
+
+
+@pytest.mark.parametrize("exif", [b"", b"II*\x00\xff\xff\xff\xff", b"\xff" * 60,
+                                  b"MM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x7f\xff\xff\xff\x00"])
+def test_a_photo_with_broken_exif_is_taken_as_it_lies(exif: bytes) -> None:
+    assert decode(saved(quartered(), "JPEG", exif=b"Exif\x00\x00" + exif), MAX_PIXELS).size == (32, 48)
+
+
+def test_a_photo_with_a_broken_colour_profile_is_taken() -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()[:100]
+
+    assert decode(saved(quartered(), "JPEG", icc_profile=profile), MAX_PIXELS).size == (32, 48)
+
+
+@pytest.mark.parametrize(("mode", "kind", "options"), [
+    ("CMYK", "JPEG", {"quality": 95}), ("L", "JPEG", {"quality": 95}), ("L", "PNG", {}), ("LA", "PNG", {}),
+    ("1", "PNG", {}),
+])
+def test_other_colour_modes_become_rgb(mode: str, kind: str, options: dict[str, Any]) -> None:
+    image = quartered().convert(mode)
+    photo = decode(saved(image, kind, **options), MAX_PIXELS)
+
+    assert photo.mode == "RGB"
+    assert np.abs(np.asarray(photo, int) - np.asarray(image.convert("RGB"), int)).mean() < 8
+
+
+def test_sixteen_bits_are_scaled_to_eight() -> None:
+    values = np.array([[0, 255, 256, 0x7FFF], [0x8000, 0xFEFF, 0xFF00, 0xFFFF]], np.uint16)
+    photo = decode(saved(Image.fromarray(values), "PNG"), MAX_PIXELS)
+
+    assert decode(saved(Image.fromarray(values), "PNG"), MAX_PIXELS, mode="L").tobytes() == photo.convert("L").tobytes()
+    assert np.asarray(photo)[..., 0].tolist() == [[0, 0, 1, 127], [128, 254, 255, 255]]
+    assert np.ptp(np.asarray(photo), axis=2).max() == 0
+
+
+def test_transparent_pixels_lie_on_white() -> None:
+    image = Image.new("RGBA", (2, 1))
+    image.putpixel((0, 0), (0, 0, 0, 0))
+    image.putpixel((1, 0), (200, 0, 0, 255))
+    palette = Image.new("P", (2, 1))
+    palette.putpalette([0, 0, 0, 200, 0, 0])
+    palette.putpixel((1, 0), 1)
+
+    for data in (saved(image, "PNG"), saved(image, "WEBP", lossless=True), saved(palette, "PNG", transparency=0),
+                 saved(palette, "GIF", transparency=0)):
+        assert np.asarray(decode(data, MAX_PIXELS)).tolist() == [[[255, 255, 255], [200, 0, 0]]]
+        assert np.asarray(decode(data, MAX_PIXELS, mode="L")).tolist() == [[255, 60]]
+
+
+def test_half_transparent_palette_entries_are_mixed_with_white() -> None:
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([0, 0, 0])
+
+    assert decode(saved(palette, "PNG", transparency=b"\x80"), MAX_PIXELS).getpixel((0, 0)) == (127, 127, 127)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "MPO"])
+def test_of_several_frames_the_first_is_the_photo(kind: str) -> None:
+    frames = [plain_image(RED), plain_image(GREEN), plain_image(BLUE)]
+    photo = decode(saved(frames[0], kind, save_all=True, append_images=frames[1:]), MAX_PIXELS)
+
+    assert photo.size == (40, 60)
+    assert np.allclose(np.asarray(photo), RED, atol=10)
+
+
+EXIF_LYING = Image.Exif()
+EXIF_LYING[ORIENTATION] = 6
+
+# Photos as they come, by how they are stored: format, mode, options.
+STORED: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "baseline": ("JPEG", "RGB", {}), "progressive": ("JPEG", "RGB", {"progressive": True}),
+    "lying": ("JPEG", "RGB", {"exif": EXIF_LYING}), "of a printer": ("JPEG", "CMYK", {}),
+    "without chroma": ("JPEG", "L", {}), "without luma": ("JPEG", "RGB", {"keep_rgb": True}),
+    "of two pictures": ("MPO", "RGB", {"save_all": True, "append_images": [plain_image()]}),
+    "png": ("PNG", "RGB", {"exif": EXIF_LYING}), "gif": ("GIF", "P", {}), "webp": ("WEBP", "RGB", {}),
+}
+every_kind = pytest.mark.parametrize("kind", STORED)
+
+
+def drawn(kind: str, width: int, height: int) -> bytes:
+    stored_as, mode, options = STORED[kind]
+    image = draw.draw("t-shirt", 1).resize((width, height), Image.Resampling.LANCZOS)
+    return saved(image.convert(mode), stored_as, **options)
+
+
+@every_kind
+def test_a_reduced_photo_is_the_whole_one_shrunk(kind: str) -> None:
+    data = drawn(kind, 192, 256)
+    for mode in MODES:
+        whole = decode(data, MAX_PIXELS, mode=mode)
+        for factor in (2, 4, 8, 16):
+            reduced = decode(data, MAX_PIXELS, factor, mode)
+            apart = np.asarray(reduced, int) - np.asarray(whole.reduce(factor), int)
+
+            assert reduced.mode == mode
+            assert np.abs(apart).mean() < 2
+
+    luma = decode(data, MAX_PIXELS).convert("L")
+
+    assert np.abs(np.asarray(decode(data, MAX_PIXELS, mode="L"), int) - np.asarray(luma, int)).mean() < 0.5
+
+
+@every_kind
+def test_jpeg_is_reduced_by_a_power_of_two_as_it_is_decoded_and_then_by_the_rest(kind: str) -> None:
+    """By 3 as by 2, then; by 23 as by 8 and by 2. Other formats are reduced by all of it."""
+    data = drawn(kind, 203, 271)
+    standing = decode(data, MAX_PIXELS).size
+    is_jpeg = STORED[kind][0] in ("JPEG", "MPO")
+    for factor, steps in {1: (1, 1), 2: (2, 1), 3: (2, 1), 5: (4, 1), 8: (8, 1), 11: (8, 1), 23: (8, 2), 40: (8, 5),
+                          1000: (8, 125)}.items():
+        expected = standing
+        for step in steps if is_jpeg else (factor,):
+            expected = math.ceil(expected[0] / step), math.ceil(expected[1] / step)
+
+        assert decode(data, MAX_PIXELS, factor).size == decode(data, MAX_PIXELS, factor, "L").size == expected
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP"])
+def test_a_photo_that_is_smaller_than_its_factor_keeps_a_pixel_and_its_colour(kind: str) -> None:
+    for stored in ((1, 1), (1, 300), (300, 2), (5, 3), (7, 300)):
+        data = saved(plain_image(RED, stored), kind)
+        for factor in (2, 3, 7, 8, 9, 100, 1000):
+            color, luma = decode(data, MAX_PIXELS, factor), decode(data, MAX_PIXELS, factor, "L")
+
+            assert all(1 <= side <= whole for side, whole in zip(color.size, stored, strict=True))
+            assert max(color.size) <= math.ceil(max(stored) / min(factor, 2))
+            assert np.abs(np.asarray(color, int) - RED).max() < 8
+            assert np.abs(np.asarray(luma, int) - 80).max() < 4
+
+
+@every_kind
+def test_sides_are_those_that_the_header_tells(kind: str) -> None:
+    assert sides(drawn(kind, 203, 271), MAX_PIXELS) == (203, 271)
+
+
+@pytest.mark.parametrize(("data", "expected"), [(b"", "empty"), (b"<html>", "not_an_image"),
+                                                (png_header(1001, 1000), "too_many_pixels"),
+                                                (png_header(50_000, 50_000), "too_many_pixels")])
+def test_what_is_no_photo_by_its_header_has_no_sides(data: bytes, expected: str) -> None:
+    with pytest.raises(Undecodable) as caught:
+        sides(data, MAX_PIXELS)
+
+    assert caught.value.reason == expected
+
+
+@pytest.mark.parametrize(("kind", "options"), [("JPEG", {}), ("JPEG", {"progressive": True}), ("PNG", {}), ("GIF", {}),
+                                               ("WEBP", {}), ("WEBP", {"lossless": True}), ("MPO", {})])
+@pytest.mark.parametrize("tenths", range(10))
+def test_a_truncated_photo_is_never_accepted(kind: str, options: dict[str, Any], tenths: int) -> None:
+    photo = Image.open(io.BytesIO(photo_bytes(3)))
+    data = saved(photo, kind, **options)
+    left = data[:len(data) * tenths // 10]
+    reasons = {reason(left, factor, mode) for factor in (1, 2, 3, 4, 8) for mode in MODES}
+
+    assert len(reasons) == 1
+    assert reasons <= {"empty", "not_an_image", "truncated", "undecodable"}
+
+
+@pytest.mark.parametrize(("data", "expected"), [
+    (b"", "empty"),
+    (b"<!doctype html><title>404</title>", "not_an_image"),
+    (b'{"error": "not found"}', "not_an_image"),
+    (b"\x00" * 1000, "not_an_image"),
+    (b"\xff\xd8\xff", "not_an_image"),
+    (b"GIF89a", "not_an_image"),
+    (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not_an_image"),
+])
+def test_what_is_no_photo_is_refused_with_its_reason(data: bytes, expected: str) -> None:
+    assert reason(data) == expected
+
+
+@pytest.mark.parametrize("kind", ["BMP", "TIFF", "ICO", "PPM", "EPS", "PDF"])
+def test_a_format_that_was_not_asked_for_is_not_opened(kind: str) -> None:
+    assert reason(saved(plain_image(), kind)) == "not_an_image"
+
+
+@pytest.mark.parametrize("sides", [(1001, 1000), (50_000, 50_000), (2**31 - 1, 2**31 - 1)])
+def test_a_pixel_bomb_is_refused_by_its_header(sides: tuple[int, int]) -> None:
+    assert reason(png_header(*sides)) == "too_many_pixels"
+
+
+def test_the_limit_itself_is_accepted() -> None:
+    assert decode(jpeg(plain_image(sides=(1000, 1000))), MAX_PIXELS).size == (1000, 1000)
+
+
+@pytest.mark.parametrize("sides", [(1, 1), (1, 20_000), (20_000, 1)])
+def test_a_photo_of_odd_sides_is_a_photo(sides: tuple[int, int]) -> None:
+    assert decode(jpeg(plain_image(sides=sides)), MAX_PIXELS).size == sides
+
+
+def test_a_damaged_photo_is_refused_or_has_all_its_pixels() -> None:
+    """Not every flipped byte can be found in a JPEG; none may end in anything but a photo or a reason."""
+    data = bytearray(photo_bytes(1))
+    random = np.random.default_rng(5)
+    outcomes = set()
+    for place in random.integers(0, len(data), 150):
+        damaged = bytes(data[:place]) + bytes([data[place] ^ 0xFF]) + bytes(data[place + 1:])
+        try:
+            outcomes.add(decode(damaged, MAX_PIXELS).mode)
+        except Undecodable as error:
+            outcomes.add(error.reason)
+
+    assert outcomes <= {"RGB", "not_an_image", "truncated", "undecodable", "too_many_pixels"}
+    assert len(outcomes) > 1
+
+
+def test_more_transparent_colours_than_a_palette_has_are_refused() -> None:
+    """Pillow decodes it, and fails when it applies the transparency."""
+    png = bytearray(saved(Image.new("P", (8, 8)), "PNG"))
+    transparency = b"tRNS" + bytes(300)
+    at = png.index(b"IDAT") - 4
+    png[at:at] = struct.pack(">I", 300) + transparency + struct.pack(">I", zlib.crc32(transparency))
+
+    assert reason(bytes(png)) == "undecodable"
+    assert check(bytes(png), MAX_PIXELS)[0] == ""  # all of its pixels are there
+
+
+def test_a_check_tells_the_reason_or_the_sum(monkeypatch: pytest.MonkeyPatch) -> None:
+    photo = jpeg(plain_image())
+
+    assert check(photo, MAX_PIXELS) == ("", hashlib.sha256(photo).hexdigest())
+    assert check(b"", MAX_PIXELS) == ("empty", "")
+
+    monkeypatch.setattr(Image, "open", lambda file, formats: file.what_no_file_has)
+    assert check(saved(Image.new("L", (8, 8)), "PNG"), MAX_PIXELS) == ("undecodable", "")

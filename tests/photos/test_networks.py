@@ -1,0 +1,65 @@
+"""The table of networks, against rembg's own source."""
+
+import hashlib
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imageset.errors import ParamsError
+from imageset.photos import networks as models
+from imageset.photos.networks import MODELS, Model
+from imageset.runtime.sections import ModelParams
+from tests.conftest import U2NETP_SHA256
+
+
+@pytest.fixture(scope="module")
+def sessions() -> Any:
+    """Rembg's session classes by name."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NUMBA_DISABLE_JIT", "1")
+        from rembg.sessions import sessions
+
+    return sessions
+
+
+def chosen(name: str, allow_non_commercial: bool = False) -> Model:
+    return models.choose(ModelParams(name=name, sha256=U2NETP_SHA256, allow_non_commercial=allow_non_commercial))
+
+
+def test_checksums_and_sides_are_those_in_rembgs_source_and_no_photo_leaves_the_machine(sessions: Any) -> None:
+    for name, model in MODELS.items():
+        session = sessions[name]
+
+        assert f'"{model.checksum}"' in inspect.getsource(session.download_models)
+        assert f"({model.side}, {model.side})" in inspect.getsource(session.predict)
+        assert session.is_local()
+        assert not session.requires_credentials()
+
+
+def test_what_is_left_out_of_rembgs_list_is_so_for_a_reason_that_is_told(sessions: Any) -> None:
+    left_out = {name for name in sessions if name not in MODELS and not name.endswith("_custom")}
+
+    assert left_out == {"atlascloud", "withoutbg", "sam", "u2net_cloth_seg", "birefnet-general-fp16"}
+    assert all(name in str(models.__doc__) for name in left_out)
+
+
+def test_the_weights_that_params_name_have_the_tables_checksum(weights: Path) -> None:
+    assert MODELS["u2netp"].checksum == f"md5:{hashlib.md5(weights.read_bytes()).hexdigest()}"
+
+
+def test_a_network_that_is_not_free_for_every_use_is_refused_unless_params_allow_it() -> None:
+    limited = {name for name, model in MODELS.items() if not model.commercial}
+
+    assert limited == {"bria-rmbg"} == {name for name, model in MODELS.items() if "-NC" in model.licence}
+    assert chosen("bria-rmbg", allow_non_commercial=True) == MODELS["bria-rmbg"]
+    assert chosen("u2net") == chosen("u2net", allow_non_commercial=True) == MODELS["u2net"]
+    with pytest.raises(ParamsError, match=r"'bria-rmbg' has the licence CC-BY-NC-4\.0.*allow_non_commercial: true"):
+        chosen("bria-rmbg")
+
+
+@pytest.mark.parametrize("name", ["u2netpp", "sam", "withoutbg", "u2net_custom"])
+def test_an_unknown_network_is_refused_and_the_known_ones_are_named(name: str) -> None:
+    with pytest.raises(ParamsError, match=f"model.name = '{name}': expected one of .*bria-rmbg, .*, u2netp$"):
+        chosen(name, allow_non_commercial=True)

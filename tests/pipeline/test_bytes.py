@@ -1,0 +1,116 @@
+"""Bytes that may change on purpose only: a change of one of these sums changes every dataset, and the commit says so.
+
+Nothing here rests on the network's floating point; what does is compared within one machine (test_end_to_end.py).
+"""
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from imageset.curation import crop_hashes as views
+from imageset.curation import near_duplicates
+from imageset.dataset.augment import AugmentParams, augment
+from imageset.formats import hdf5 as layout
+from imageset.formats import stable_hash, tables
+from imageset.photos import pixels
+from imageset.photos.preprocess import prepare
+from stages import split
+from stages.split import SplitParams
+from tests.photos.test_decode import saved
+from tests.photos.test_preprocess import prepared, recipe
+from tests.project import ROOT
+
+AUGMENT = AugmentParams(copies=8, balance="none", max_copies=8, seed=1, flip_probability=0.5, rotate_probability=0.5,
+                        rotate_degrees=(-20.0, 20.0), translate_probability=0.5, translate_share=(-0.08, 0.08),
+                        blur_probability=0.5, blur_radius=(0.3, 1.2), noise_probability=0.5, noise_stddev=(2.0, 10.0))
+
+RANKS = [17797172410793473910, 8793645831276010059, 7070682991944218085]
+AUGMENTED = "ba5bf606f5e6fb0f"
+SQUARES = "be45320fe92a0687"
+SPLIT = "16ea32b1c14296b0"
+VIEWS = "6e274870b56f5fc6"
+LIKENESS = [0.909611, 0.215257]
+HASHES = ("b6600ee957896e53", "e3355bbc02dc3b06")
+FILES = ["2e111c355c2c485b", "aaf796e4a9c719a2"]
+
+
+def pattern(side: int, channels: int) -> layout.Pixels:
+    """Return a picture of plain integer arithmetic, uint8 (S, S, C)."""
+    rows, columns, channel = np.indices((side, side, channels))
+    return np.asarray((rows * rows * 3 + columns * 7 + rows * columns + channel * 50) % 256, np.uint8)
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def test_ranks() -> None:
+    assert [stable_hash.rank(1), stable_hash.rank(1, 3_000_001), stable_hash.rank(-1, 0, 2)] == RANKS
+
+
+def test_augmented_copies() -> None:
+    copies = [augment(pattern(64, channels), 3_000_001, 0, copy, AUGMENT, (255, 255, 255))
+              for channels in (1, 3) for copy in range(8)]
+
+    assert sha256(b"".join(copy.tobytes() for copy in copies)) == AUGMENTED
+
+
+@pytest.mark.parametrize("without", ["AVX512-COMMON", "AVX512-COMMON,AVX2,FMA3,AVX",
+                                     "AVX512-COMMON,AVX2,FMA3,AVX,SSE4.1"])
+def test_augmented_copies_are_the_same_on_other_processors(without: str) -> None:
+    """As far as OpenCV can be told to leave out what a processor lacks."""
+    command = [sys.executable, "-c", "from tests.pipeline import test_bytes; test_bytes.test_augmented_copies()"]
+    subprocess.run(command, check=True, cwd=ROOT, env=os.environ | {"OPENCV_CPU_DISABLE": without,
+                                                                    "OPENCV_IPP": "disabled"})
+
+
+def test_photos_made_square_and_of_the_right_colours() -> None:
+    """From a photo's bytes on, a PNG's, under a mask of the network's sides."""
+    photo = saved(Image.fromarray(pattern(700, 3)).crop((0, 0, 500, 700)), "PNG")
+    mask = Image.fromarray(pattern(320, 1)[..., 0])
+    squares = [prepared(prepare(photo, recipe(Path("no weights"), image_side=side, fit=fit, color=color), mask)).pixels
+               for side in (64, 128) for fit in ("stretch", "pad", "crop") for color in ("grayscale", "rgb")]
+
+    assert sha256(b"".join(square.tobytes() for square in squares)) == SQUARES
+
+
+def test_perceptual_hashes() -> None:
+    assert pixels.perceptual_hashes(pixels.thumbnail(Image.fromarray(pattern(200, 3)).convert("L"))) == HASHES
+
+
+def test_the_second_look_at_near_duplicates() -> None:
+    photo = Image.fromarray(pattern(256, 1)[..., 0])
+    small = [np.asarray(pixels.thumbnail(image)) for image in (photo, photo.crop((5, 2, 250, 254)), photo.rotate(3))]
+    thumbnails = np.stack(small)[..., np.newaxis]
+    found = near_duplicates.compare(thumbnails, np.array([0, 0]), np.array([1, 2]))
+
+    assert sha256(views.hashes(views.frequencies(thumbnails[..., 0])).tobytes()) == VIEWS
+    assert found.tolist() == LIKENESS
+
+
+def test_the_split() -> None:
+    photos = [(number, 0, number, 1200 + number // 2 % 7, number // 2 % 7, number - number % 2)
+              for number in range(500)]
+    found = split.split(tables.frame(tables.CATALOG, photos), tables.frame(tables.SPLIT, []),
+                        SplitParams(test_share=0.2, validation_share=0.1, seed=1))
+
+    assert sha256(found.to_csv(index=False).encode()) == SPLIT
+
+
+def test_the_files(tmp_path: Path) -> None:
+    with layout.create(tmp_path / "file.h5", layout.DATASET) as file:
+        layout.add_images(file, "train_images", (3, 8, 8, 1))[:] = np.stack([pattern(8, 1)] * 3)
+        layout.add(file, "train_labels", np.arange(3))
+        layout.add_text(file, "class_names", ["a", "Größe"])
+        layout.finish(file, content_digest=layout.content_digest(file), mean=[1.5], params="{}")
+    tables.write(tmp_path / "table.csv", tables.LABEL_MAP, pd.DataFrame({"label": [1, 0], "catalog_id": [7, 9],
+                                                                        "name": ['a "b", c', "ä"]}))
+
+    assert [sha256((tmp_path / name).read_bytes()) for name in ("file.h5", "table.csv")] == FILES

@@ -1,0 +1,236 @@
+"""The whole pipeline on the real servers: what reruns, same bytes, pulled by a fresh clone."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+import psutil
+import pytest
+
+from imageset.runtime import params
+from sandbox import draw
+from tests.project import KEPT, ROOT, Project, copy_project
+
+# For every row of the README's table a value to change to.
+CHANGES: dict[str, object] = {
+    "source.limit": 20,
+    "ingest.max_bytes": 30_000_000,
+    "preprocess.image_side": 64,
+    "preprocess.fill": [0, 0, 0],
+    "duplicates.distance": 4,
+    "catalog.min_photos": 2,
+    "split.test_share": 0.4,
+    "augment.copies": 3,
+    "build.seed": 2,
+    "report.sample_photos": 12,
+}
+
+
+@pytest.fixture
+def unchanged(project: Project) -> Iterator[Project]:
+    """The project as committed, before and after."""
+    yield project
+    project.succeed("git", "reset", "--quiet", "--hard")
+    project.succeed("git", "clean", "--quiet", "-d", "--force")
+    project.succeed("dvc", "checkout", "--quiet", "--force")
+
+
+def stages() -> list[str]:
+    return list(params.parse(ROOT / "dvc.yaml")["stages"])
+
+
+def documented() -> dict[str, list[str]]:
+    """Return the README's table: for each param, the stages that its change reruns."""
+    rows = re.findall(r"^\| `(\w+\.\w+)` \| ([\w, ]+) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    return {key: re.findall(r"\w+", names) for key, names in rows}
+
+
+def test_the_readme_documents_one_param_of_every_section() -> None:
+    sections = {key.partition(".")[0] for key in documented()}
+
+    assert documented().keys() == CHANGES.keys()
+    assert sections | {"model"} == set(params.parse(ROOT / "params.yaml"))
+
+
+@pytest.mark.parametrize("key", CHANGES)
+def test_a_changed_param_reruns_the_stages_that_the_readme_says(unchanged: Project, key: str) -> None:
+    unchanged.set_param(key, CHANGES[key])
+
+    assert unchanged.stages_that_run() == documented()[key]
+
+
+def test_with_nothing_changed_nothing_runs_though_all_servers_are_down(unchanged: Project) -> None:
+    nowhere = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:9/none", "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
+
+    assert unchanged.stages_that_run(**nowhere) == []
+
+
+def test_a_second_build_from_scratch_with_one_worker_gives_the_same_bytes(unchanged: Project) -> None:
+    before = unchanged.md5()
+    for name in (".dvc/cache", ".dvc/tmp", ".cache", "data", "models", "reports"):
+        shutil.rmtree(unchanged.folder / name, ignore_errors=True)
+    (unchanged.folder / "dvc.lock").unlink()
+
+    ran = unchanged.stages_that_run(IMAGESET_WORKERS="1", PYTHONHASHSEED="7", LC_ALL="C", TZ="Asia/Tokyo")
+
+    assert set(ran) == set(stages())
+    assert unchanged.md5() == before
+    assert unchanged.succeed("git", "status", "--porcelain") == ""
+    unchanged.succeed("dvc", "pull")
+
+
+def test_a_fresh_clone_pulls_the_dataset(unchanged: Project, tmp_path: Path) -> None:
+    clone = unchanged.clone(tmp_path / "clone")
+
+    clone.succeed("dvc", "pull", "data/dataset.h5")
+
+    assert clone.md5() == unchanged.md5()
+    assert clone.stages_that_run("--pull", "--allow-missing") == []
+
+
+def test_the_dataset_holds_every_photo_once_or_five_times(project: Project) -> None:
+    photos = sum(KEPT.values())
+    with h5py.File(project.folder / "data/dataset.h5") as file:
+        copies = file["train_copies"][:]
+        test = len(file["test_images"])
+
+        assert file["train_images"].shape[1:] == (128, 128, 1)
+        assert np.bincount(copies).tolist() == [photos - test] * 5
+        assert set(file["train_ids"][:]).isdisjoint(file["test_ids"][:])
+        assert file["class_names"].asstr()[:].tolist() == sorted(KEPT)
+
+
+def readme(title: str) -> str:
+    """Return a section of the README."""
+    return (ROOT / "README.md").read_text().partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def python_blocks(text: str) -> list[str]:
+    return [textwrap.dedent(block) for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL)]
+
+
+@pytest.mark.parametrize("title", ["The dataset", "Train"])
+def test_the_readmes_python_runs_as_it_stands(project: Project, title: str) -> None:
+    [block] = python_blocks(readme(title))
+
+    project.succeed(sys.executable, "-W", "error", "-c", block)
+
+
+def test_the_readmes_exports_are_read_as_it_says(project: Project, tmp_path: Path) -> None:
+    text = readme("Other tools")
+    commands = re.findall(r"^    python (-m tools\.export .*)$", text, re.MULTILINE)
+    blocks = python_blocks(text)
+
+    assert (len(commands), len(blocks)) == (4, 3)
+    for command in commands:
+        project.succeed(sys.executable, *command.split())
+    for block in blocks:
+        project.succeed(sys.executable, "-c", block, HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path))
+    assert project.succeed("git", "status", "--porcelain") == ""
+
+
+def test_the_example_trains_and_gives_the_same_number_twice(project: Project) -> None:
+    said = [project.succeed(sys.executable, "-W", "error", "-m", "examples.train") for _ in range(2)]
+
+    assert re.fullmatch(r"accuracy [01]\.\d{4} on \d+ test photos, 3 classes\n", said[0])
+    assert said[0] == said[1]
+
+
+def test_garments_stand_on_a_clean_background(project: Project) -> None:
+    with h5py.File(project.folder / "data/processed.h5") as file:
+        images = file["images"][:]
+    corners = images[:, [0, 0, -1, -1], [0, -1, 0, -1], 0]
+
+    assert np.mean(corners > 250) > 0.95
+    assert images.std(axis=(1, 2, 3)).min() > 10
+
+
+def test_a_failed_stage_says_so_in_one_line_and_keeps_the_password(unchanged: Project) -> None:
+    unchanged.set_param("source.limit", 10)
+
+    done = unchanged.run("dvc", "repro", DATABASE_URL="postgresql://nobody:secret-word@127.0.0.1:9/none")
+
+    said = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "listings: PostgreSQL at 127.0.0.1:9" in said
+    assert "Traceback" not in said
+    assert "secret-word" not in said
+
+
+def test_the_demo_runs_in_place_and_leaves_no_server(project: Project, weights: Path, tmp_path: Path) -> None:
+    source = drawn_photos(tmp_path)
+    copy = copy_project(tmp_path / "project", bare(project))
+
+    said = copy.succeed(sys.executable, "-m", "sandbox", "demo", "--photos", str(source))
+
+    assert str(copy.folder / "data/dataset.h5") in said
+    assert str(copy.folder / "data/report.html") in said
+    assert not servers_of(copy.folder)
+    assert len(copy.stages_that_run()) == 0
+
+
+def test_ctrl_c_ends_a_demo_and_all_that_it_started(project: Project, weights: Path, tmp_path: Path) -> None:
+    source = drawn_photos(tmp_path)
+    copy = copy_project(tmp_path / "project", bare(project))
+    demo = subprocess.Popen([sys.executable, "-m", "sandbox", "demo", "--photos", str(source)], cwd=copy.folder,
+                            env=copy.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                            start_new_session=True)
+    started = psutil.Process(demo.pid)
+    while not any("stages.preprocess" in command(process) for process in started.children(recursive=True)):
+        assert demo.poll() is None
+        time.sleep(0.2)
+    time.sleep(3)  # its workers are up, or just coming up: both have to end
+    children = started.children(recursive=True)
+    os.killpg(demo.pid, signal.SIGINT)
+    _, said = demo.communicate(timeout=60)
+    _, alive = psutil.wait_procs(children, 10)
+
+    assert (demo.returncode, said.splitlines()[-1]) == (130, "sandbox: interrupted")
+    assert "Exception ignored" not in said
+    assert alive == []
+
+
+def command(process: psutil.Process) -> list[str]:
+    """Return a process's command line, none when it has just ended."""
+    try:
+        return list(process.cmdline())
+    except psutil.NoSuchProcess:
+        return []
+
+
+def drawn_photos(tmp_path: Path) -> Path:
+    """Return a folder of two classes with photos in them."""
+    source = tmp_path / "photos"
+    for garment in list(KEPT)[:2]:
+        (source / garment).mkdir(parents=True)
+        for number in range(5):
+            draw.draw(garment, number).save(source / garment / f"{number}.jpg")
+    return source
+
+
+def bare(project: Project) -> dict[str, str]:
+    """Return the environment as on a bare machine: nothing tells where servers are."""
+    return {name: value for name, value in project.environment.items()
+            if name not in {"DATABASE_URL", "IMAGE_STORE"} and not name.startswith("AWS_")}
+
+
+def servers_of(folder: Path) -> list[str]:
+    """Return the command lines of processes that name the folder."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:  # it ended meanwhile
+            continue
+        if str(folder) in line:
+            found.append(line)
+    return found

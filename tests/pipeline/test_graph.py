@@ -1,0 +1,223 @@
+"""dvc.yaml against the code: DVC follows no imports and checks no paths, so this does."""
+
+import ast
+import inspect
+import re
+import sys
+from importlib import import_module
+from importlib.metadata import packages_distributions
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from imageset.photos import cache as photo_cache
+from imageset.runtime import params
+
+ROOT = Path(__file__).parents[2]
+GRAPH: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())
+STAGES: dict[str, Any] = GRAPH["stages"]
+OUTPUTS = ("outs", "metrics", "plots")
+
+every_stage = pytest.mark.parametrize("name", STAGES)
+
+
+def imported_files(path: Path, found: set[str]) -> set[str]:
+    """Return the project's own files that a module imports, itself and the imports of imports included.
+
+    Of packages, the `__init__.py` that hold code: a docstring alone changes nothing.
+    """
+    if str(path.relative_to(ROOT)) in found:
+        return found
+    found.add(str(path.relative_to(ROOT)))
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        for name in names:
+            for imported in module_files(name):
+                imported_files(imported, found)
+    return found
+
+
+def module_files(name: str) -> list[Path]:
+    """Return the project's own files that run when a module, or a package, is imported by itself."""
+    parts = name.split(".")
+    packages = [ROOT.joinpath(*parts[:depth], "__init__.py") for depth in range(1, len(parts) + 1)]
+    module = ROOT.joinpath(*parts).with_suffix(".py")
+    return [*filter(holds_code, packages), *([module] if module.exists() else [])]
+
+
+def holds_code(path: Path) -> bool:
+    """Return whether a module exists and has more than a docstring."""
+    body = ast.parse(path.read_text()).body if path.exists() else []
+    return bool(body) and not (len(body) == 1 and ast.get_docstring(ast.Module(body, [])) is not None)
+
+
+def outputs(stage: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return a stage's outputs of all kinds, each with its options."""
+    listed: dict[str, dict[str, Any]] = {}
+    for kind in OUTPUTS:
+        for entry in stage.get(kind, []):
+            listed |= entry if isinstance(entry, dict) else {entry: {}}
+    return listed
+
+
+def loaded_sections(path: Path) -> dict[str, str]:
+    """Return the params sections that a stage loads, each with the name of its model."""
+    calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    return {ast.literal_eval(call.args[0]): ast.unparse(call.args[1]) for call in calls
+            if ast.unparse(call.func) == "params.load"}
+
+
+def paths_in_command(stage: dict[str, Any]) -> list[str]:
+    return str(stage["cmd"]).split()[4:]
+
+
+@every_stage
+def test_every_local_module_that_a_stage_imports_is_a_dep(name: str) -> None:
+    code = {dep for dep in STAGES[name]["deps"] if dep.endswith(".py")}
+
+    assert code == imported_files(ROOT / "stages" / f"{name}.py", set())
+
+
+@every_stage
+def test_params_are_the_sections_that_the_stage_loads(name: str) -> None:
+    assert STAGES[name].get("params", []) == sorted(loaded_sections(ROOT / "stages" / f"{name}.py"))
+
+
+@every_stage
+def test_the_command_names_just_the_deps_and_outputs(name: str) -> None:
+    stage = STAGES[name]
+    data = [dep for dep in stage["deps"] if not dep.endswith(".py") and dep != "requirements-pixels.txt"]
+    graph_paths = {*data, *outputs(stage)}
+    command_paths = paths_in_command(stage)
+    folders = [path for path in command_paths if (ROOT / path).is_dir() or "." not in Path(path).name]
+    named = {path for path in graph_paths if any(path.startswith(f"{folder}/") for folder in folders)}
+
+    assert set(command_paths) - set(folders) <= graph_paths
+    assert graph_paths <= set(command_paths) | named
+
+
+@every_stage
+def test_the_command_gives_main_a_path_for_each_parameter(name: str) -> None:
+    parameters = [name for name, parameter in inspect.signature(import_module(f"stages.{name}").main).parameters.items()
+                  if parameter.kind is not parameter.KEYWORD_ONLY]
+    expected = [("released_" if path.startswith("releases/") else "") + re.sub(r"\W", "_", Path(path).name)
+                for path in paths_in_command(STAGES[name])]
+
+    assert str(STAGES[name]["cmd"]).split()[:4] == ["exec", "python", "-m", f"stages.{name}"]
+    assert list(parameters) == expected
+
+
+@every_stage
+def test_every_stage_says_what_it_does_and_lists_its_deps_in_order(name: str) -> None:
+    stage = STAGES[name]
+
+    assert len(stage["desc"]) > 20
+    assert stage["deps"] == sorted(stage["deps"])
+    assert set(stage) <= {"desc", "cmd", "deps", "params", *OUTPUTS}
+
+
+@every_stage
+def test_what_git_keeps_is_not_cached_and_the_rest_is(name: str) -> None:
+    for path, options in outputs(STAGES[name]).items():
+        assert options.get("cache", True) is (not path.startswith("reports/"))
+        assert "persist" not in options
+
+
+def test_every_dep_stands_in_the_project_or_is_an_output() -> None:
+    made = {path for stage in STAGES.values() for path in outputs(stage)}
+    missing = [dep for stage in STAGES.values() for dep in stage["deps"]
+               if dep not in made and not (ROOT / dep).is_file()]
+
+    assert missing == []
+
+
+def test_the_packages_that_decide_bytes_are_deps_of_the_stages_that_make_pixels() -> None:
+    users = [name for name, stage in STAGES.items() if "requirements-pixels.txt" in stage["deps"]]
+
+    assert users == ["preprocess", "duplicates", "build"]
+
+
+def test_the_keys_of_the_photo_cache_name_all_code_and_libraries_that_shape_pixels() -> None:
+    shapeless = {"errors", "hdf5", "params", "limits"}  # messages, a type, checks of params, limits
+    shaping = {Path(name).stem for name in imported_files(ROOT / "imageset/photos/preprocess.py", set())} - shapeless
+    pinned = re.findall(r"^([\w-]+)==", (ROOT / "requirements-pixels.txt").read_text(), re.MULTILINE)
+
+    assert {module.__name__.rpartition(".")[2] for module in photo_cache.PIXEL_CODE} == shaping | {"preprocess"}
+    assert sorted(photo_cache.PIXEL_LIBRARIES) == sorted(set(pinned) - {"h5py", "opencv-python-headless"})  # for build
+
+
+def test_the_graph_uses_no_templating() -> None:
+    text = (ROOT / "dvc.yaml").read_text()
+
+    assert "${" not in text
+    assert not re.search(r"^\s*(foreach|matrix|vars|always_changed|frozen):", text, re.MULTILINE)
+    assert all("\n" not in stage["cmd"].strip() for stage in STAGES.values())
+
+
+def all_keys(values: Any) -> list[str]:
+    if not isinstance(values, dict):
+        return []
+    return [key for name, value in values.items() for key in (name, *all_keys(value))]
+
+
+def test_no_param_has_a_name_that_dvc_drops_from_its_run_cache() -> None:
+    assert not {"size", "nfiles"} & set(all_keys(params.parse(ROOT / "params.yaml")))
+
+
+def test_every_section_of_params_belongs_to_a_stage() -> None:
+    listed = {section for stage in STAGES.values() for section in stage.get("params", [])}
+
+    assert listed == set(params.parse(ROOT / "params.yaml")) == set(params.SECTIONS)
+
+
+@every_stage
+def test_the_shipped_params_are_what_each_stage_accepts(name: str) -> None:
+    module = import_module(f"stages.{name}")
+    for section, model in loaded_sections(ROOT / "stages" / f"{name}.py").items():
+        loaded = params.load(section, getattr(module, model), ROOT / "params.yaml")
+
+        assert loaded.model_dump().keys() == params.parse(ROOT / "params.yaml")[section].keys()
+
+
+def test_the_dataset_is_an_artifact() -> None:
+    assert GRAPH["artifacts"]["dataset"]["path"] in outputs(STAGES["build"])
+
+
+def test_no_module_of_the_house_imports_upwards() -> None:
+    """Stages import imageset, never each other; imageset imports neither stages nor tools nor the sandbox."""
+    for folder, allowed in (("imageset", {"imageset"}), ("stages", {"imageset"})):
+        for path in (ROOT / folder).rglob("*.py"):
+            own = str(path.relative_to(ROOT))
+            packages = {Path(file).parts[0] for file in imported_files(path, set()) if file != own}
+
+            assert packages <= allowed, own
+
+
+def test_only_the_reader_and_its_loader_import_torch() -> None:
+    modules = [path for folder in ("imageset", "stages", "tools", "sandbox") for path in (ROOT / folder).rglob("*.py")]
+    importers = {path.name for path in modules if re.search(r"^\s*(import|from) torch", path.read_text(), re.M)}
+
+    assert importers == {"data_loader.py", "image_set.py"}
+
+
+def test_requirements_pin_all_that_stages_and_shared_modules_import() -> None:
+    files = [f"requirements{kind}.txt" for kind in ("", "-pixels", "-train", "-export")]
+    pinned = {match.lower() for name in files
+              for match in re.findall(r"^([\w-]+)==", (ROOT / name).read_text(), re.MULTILINE)}
+    imported = set()
+    for path in (path for folder in ("stages", "imageset", "tools") for path in (ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                imported.add(node.module.partition(".")[0])
+    third_party = imported - set(sys.stdlib_module_names) - {"imageset", "stages", "tools"}
+    packages = packages_distributions()
+
+    assert {name for name in third_party if not {package.lower() for package in packages[name]} & pinned} == set()

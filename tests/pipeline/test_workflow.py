@@ -1,0 +1,104 @@
+"""The workflows of .github: what they may do, and compare.yaml's own commands on two branches of a real run."""
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.project import ROOT, Project
+from tests.tools.test_compare import rows, section, stage_rows
+
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yaml"))
+NOWHERE = "postgresql://nobody@127.0.0.1:9/nothing"
+
+
+def steps(workflow: str) -> list[dict[str, Any]]:
+    content = yaml.safe_load((ROOT / ".github" / "workflows" / workflow).read_text())
+    return [step for job in content["jobs"].values() for step in job["steps"]]
+
+
+@pytest.fixture(scope="module")
+def changed(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A clone of the project with a branch main, run and committed, and a branch change, not run."""
+    clone = project.clone(tmp_path_factory.mktemp("workflow") / "project")
+    clone.succeed("git", "switch", "--quiet", "--create", "change")
+    clone.set_param("split.test_share", 0.4)
+    clone.commit("a larger test share")
+    return clone
+
+
+def run_compare(changed: Project, clone: Path, secrets: dict[str, str]) -> tuple[str, str]:
+    """Run compare.yaml's commands, all but the installation and the comment, in a fresh clone; return its summary
+    and what the commands said."""
+    changed.clone(clone)
+    context = {"github.base_ref": "main", "vars.IMAGE_STORE": changed.environment["IMAGE_STORE"],
+               "vars.AWS_ENDPOINT_URL": changed.environment["AWS_ENDPOINT_URL"],
+               **{f"secrets.{name}": value for name, value in secrets.items()}}
+    runner = {name: value for name, value in changed.environment.items() if not name.startswith(("AWS_", "IMAGE"))}
+    runner |= {"DATABASE_URL": NOWHERE, "GITHUB_STEP_SUMMARY": str(clone / "summary.md")}
+    said = ""
+    for step in steps("compare.yaml"):
+        if "run" in step and not step["run"].startswith(("pip install", "gh pr comment")):
+            values = {name: evaluate(value, context) for name, value in step["env"].items()}
+            done = subprocess.run(["bash", "-e", "-c", step["run"]], cwd=clone, env=runner | values,
+                                  capture_output=True, text=True)
+            assert done.returncode == 0, done.stdout + done.stderr
+            said += done.stdout
+    return (clone / "summary.md").read_text(), said
+
+
+def evaluate(expression: str, context: dict[str, str]) -> str:
+    """Return the value of a workflow's ${{ name || 'default' }}; a name without a value is empty."""
+    match = re.fullmatch(r"\$\{\{ ([\w.]+)(?: \|\| '([^']*)')? \}\}", expression)
+    assert match, expression
+    return context.get(match[1], "") or match[2] or ""
+
+
+def test_a_pull_request_runs_what_changed_and_shows_it(changed: Project, tmp_path: Path) -> None:
+    secrets = {name: changed.environment[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+    summary, said = run_compare(changed, tmp_path / "clone", secrets)
+    metrics = {name: delta for name, _, _, delta in rows(section(summary, "Metrics"))}
+
+    assert set(re.findall(r"Running stage '(\w+)'", said)) == {"split", "build", "validate", "baseline", "report"}
+    assert rows(section(summary, "Params changed")) == [("split.test_share", "0.2", "0.4")]
+    assert {name: (reruns, why) for name, (reruns, why, _) in stage_rows(summary).items()} == {
+        "split": ("yes", "params split.test_share"),
+        "build": ("yes", "data/split.csv of split"),
+        "validate": ("yes", "data/dataset.h5 of build, data/split.csv of split"),
+        "baseline": ("yes", "data/dataset.h5 of build, reports/validation.json of validate"),
+        "report": ("yes", "data/dataset.h5 of build, data/split.csv of split, reports/baseline.json of baseline, "
+                          "reports/confusion.png of baseline, reports/validation.json of validate")}
+    assert metrics["rows.test"] == "+3"
+    assert metrics["rows.train"] == "-15"
+    assert secrets["AWS_SECRET_ACCESS_KEY"] not in summary + said
+
+
+def test_a_pull_request_from_a_fork_is_compared_without_secrets(changed: Project, tmp_path: Path) -> None:
+    summary, said = run_compare(changed, tmp_path / "clone", {})
+
+    assert "No secrets" in said
+    assert rows(section(summary, "Params changed")) == [("split.test_share", "0.2", "0.4")]
+    assert stage_rows(summary)["split"] == ("yes", "params split.test_share", "no run recorded")
+    assert stage_rows(summary)["build"][:2] == ("perhaps", "if data/split.csv of split changes")
+    assert section(summary, "Metrics") == "Unchanged."
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_workflows_cannot_be_talked_into_more(path: Path) -> None:
+    """No text of a pull request inside a script, no right to write but comments, no data from CI, no moving action."""
+    content = yaml.safe_load(path.read_text())
+    scripts = [step["run"] for step in steps(path.name) if "run" in step]
+    writes = {name for name, access in content["permissions"].items() if access != "read"}
+
+    assert scripts
+    assert not [script for script in scripts if "${{" in script or re.search(r"(git|dvc) (commit|push)", script)]
+    assert writes <= {"pull-requests"}
+    assert all(re.fullmatch(r"actions/[\w-]+@v\d+", step["uses"]) for step in steps(path.name) if "uses" in step)
+    assert "pull_request_target" not in path.read_text()
+
+
+def test_checks_are_those_of_make() -> None:
+    assert [step["run"] for step in steps("checks.yaml") if "run" in step] == ["make lint", "make test"]

@@ -1,0 +1,376 @@
+"""The PyTorch dataset: the rows of the file, whoever reads them."""
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import ConcatDataset, DataLoader, Subset
+
+from imageset.errors import DataError
+from imageset.formats import hdf5 as layout
+from imageset.reader import ImageSet, loader
+from tests.dataset_files import CATALOG_IDS, COPIES, COUNTS, NAMES, write
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "dataset.h5"
+
+
+def brighten(image: torch.Tensor) -> torch.Tensor:
+    return image.float() / 255
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("subset", ["train", "test"])
+def test_items_are_the_rows_of_the_file(path: Path, subset: str, channels: int) -> None:
+    arrays = write(path, channels)
+    dataset = ImageSet(path, subset)
+
+    assert len(dataset) == COUNTS[subset]
+    for row in range(len(dataset)):
+        image, label = dataset[row]
+
+        assert (image.dtype, image.shape) == (torch.uint8, (channels, 6, 6))
+        assert (image.numpy() == arrays[f"{subset}_images"][row].transpose(2, 0, 1)).all()
+        assert (type(label), label) == (int, arrays[f"{subset}_labels"][row])
+
+
+def test_classes_are_named_by_label(path: Path) -> None:
+    write(path)
+    dataset = ImageSet(str(path))
+
+    assert dataset.classes == NAMES
+    assert dataset.num_labels == 3
+    assert dataset.catalog_ids == CATALOG_IDS
+    assert dataset.class_to_idx == {"shirt": 0, "été 👗": 1, "bag": 2}
+
+
+def test_a_name_that_several_classes_have_gets_their_numbers(path: Path) -> None:
+    write(path, names=["other", "shirt", "other"])
+    dataset = ImageSet(path)
+
+    assert dataset.classes == ["other (1201)", "shirt", "other (1300)"]
+    assert dataset.class_to_idx == {"other (1201)": 0, "shirt": 1, "other (1300)": 2}
+
+
+def test_rows_have_targets_and_products(path: Path) -> None:
+    arrays = write(path)
+    dataset = ImageSet(path, "test")
+
+    assert dataset.targets == arrays["test_labels"].tolist()
+    assert type(dataset.targets[0]) is int
+    assert dataset.product_ids.tolist() == arrays["test_ids"].tolist()
+
+
+def test_without_augmented_copies_the_photos_themselves_are_left(path: Path) -> None:
+    arrays = write(path)
+    plain = np.flatnonzero(arrays["train_copies"] == 0)
+    dataset = ImageSet(path, augmented=False)
+
+    assert len(dataset) == len(plain) == -(-COUNTS["train"] // COPIES)
+    assert dataset.product_ids.tolist() == arrays["train_ids"][plain].tolist()
+    for item, row in enumerate(plain):
+        assert (dataset[item][0].numpy() == arrays["train_images"][row].transpose(2, 0, 1)).all()
+        assert dataset[item][1] == dataset.targets[item] == arrays["train_labels"][row]
+    assert len(ImageSet(path, "test", augmented=False)) == COUNTS["test"]
+
+
+def test_many_items_at_once_are_the_items(path: Path) -> None:
+    write(path)
+    dataset = ImageSet(path)
+    indices = [3, -1, 0, 3, 22]
+    samples = dataset.__getitems__(indices)
+
+    assert dataset.__getitems__([]) == []
+    for index, (image, label) in zip(indices, samples, strict=True):
+        assert torch.equal(image, dataset[index][0])
+        assert label == dataset[index][1]
+    with pytest.raises(IndexError, match="index 23 is out of range for 23 images"):
+        dataset.__getitems__([0, 23])
+
+
+class Numbered(ImageSet):
+    def __getitem__(self, index: int) -> Any:
+        return (*super().__getitem__(index), index)
+
+
+def test_a_subclass_decides_what_an_item_is(path: Path) -> None:
+    write(path)
+    dataset = Numbered(path)
+
+    assert dataset[3][2] == 3
+    assert [part.tolist() for *_, part in DataLoader(dataset, batch_size=12)] == [[*range(12)], [*range(12, 23)]]
+    with pytest.raises(TypeError, match="past the __getitem__ of Numbered: take DataLoader"):
+        loader(dataset, 4)
+    with pytest.raises(TypeError, match="past the __getitem__ of Subset: take DataLoader"):
+        loader(Subset(ImageSet(path), [1]), 4)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("index", [3.7, "3", None])
+def test_an_index_is_a_whole_number(path: Path, index: Any) -> None:
+    write(path)
+
+    with pytest.raises(TypeError):
+        ImageSet(path)[index]
+
+
+def test_targets_are_not_to_be_set(path: Path) -> None:
+    write(path)
+
+    with pytest.raises(AttributeError):
+        ImageSet(path).targets = [0] * 23  # type: ignore[misc]
+
+
+def test_a_dataset_is_found_from_another_folder(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    write(path)
+    monkeypatch.chdir(tmp_path)
+    pickled = pickle.dumps(ImageSet(path.name))
+    monkeypatch.chdir("/")
+
+    assert pickle.loads(pickled)[0][0].shape == (3, 6, 6)
+
+
+def test_datasets_can_be_added_and_cut(path: Path) -> None:
+    write(path)
+    both = ImageSet(path) + ImageSet(path, "test")
+    part = Subset(ImageSet(path), [4, 7])
+
+    assert isinstance(both, ConcatDataset)
+    assert len(both) == 28
+    assert torch.equal(both[23][0], ImageSet(path, "test")[0][0])
+    images, _ = next(iter(DataLoader(part, batch_size=2)))
+    assert torch.equal(images[1], ImageSet(path)[7][0])
+
+
+def test_a_target_transform_makes_of_the_label_what_it_likes(path: Path) -> None:
+    arrays = write(path)
+    dataset = ImageSet(path, target_transform=NAMES.__getitem__)
+
+    assert dataset[4][1] == NAMES[arrays["train_labels"][4]]
+    assert dataset.targets[4] == arrays["train_labels"][4]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_normalised_photos_have_mean_0_and_deviation_1(path: Path, channels: int) -> None:
+    write(path, channels)
+    dataset = ImageSet(path, normalize=True)
+    photos = torch.stack([image for image, _ in ImageSet(path, normalize=True, augmented=False)])  # type: ignore[attr-defined]
+    raw = ImageSet(path)[5][0].double()
+    expected = (raw - dataset.mean.double()[:, None, None]) / dataset.std.double()[:, None, None]
+
+    assert photos.dtype == torch.float32
+    assert photos.mean(dim=(0, 2, 3)).abs().max() < 1e-5
+    assert (photos.std(dim=(0, 2, 3), correction=0) - 1).abs().max() < 1e-5
+    assert (dataset[5][0] - expected).abs().max() < 1e-5
+
+
+def test_normalising_comes_after_the_transform_which_leaves_uint8(path: Path) -> None:
+    write(path)
+    flipped = ImageSet(path, transform=lambda image: image.flip(-1), normalize=True)
+
+    assert torch.equal(flipped[2][0], ImageSet(path, normalize=True)[2][0].flip(-1))
+    with pytest.raises(TypeError, match=r"uint8 tensors, a transform made torch\.float32"):
+        ImageSet(path, transform=brighten, normalize=True)[0]
+
+
+def test_a_file_without_any_contrast_can_be_normalised(path: Path) -> None:
+    write(path)
+    dataset = ImageSet(path)
+    dataset.std = torch.zeros(3)
+
+    assert torch.isfinite(dataset.normalized(dataset[0][0])).all()
+
+
+def test_a_digest_can_be_checked(path: Path) -> None:
+    write(path)
+    assert len(ImageSet(path, verify=True)) == 23
+    with h5py.File(path, "r+") as file:
+        file["test_images"][2, 1, 1, 0] ^= 1
+
+    with pytest.raises(DataError, match=r"dataset\.h5 does not hold what its content_digest says"):
+        ImageSet(path, verify=True)
+
+
+def test_what_it_is_can_be_read(path: Path) -> None:
+    write(path)
+
+    assert repr(ImageSet(path, "test")) == f"ImageSet('{path}', 'test'): 5 images of 6 x 6 x 3, 3 classes"
+
+
+def test_a_file_that_was_replaced_meanwhile_is_refused(path: Path) -> None:
+    write(path, channels=3)
+    dataset = ImageSet(path)
+    write(path, channels=1)
+
+    with pytest.raises(DataError, match="was written to since this dataset was opened"):
+        dataset[0]
+
+
+def test_another_file_in_its_place_is_refused_where_it_has_to_be_opened_again(path: Path) -> None:
+    arrays = write(path)
+    dataset = ImageSet(path)
+    write(path.with_name("other.h5"), channels=1)
+    path.with_name("other.h5").replace(path)
+
+    assert (dataset[0][0].numpy() == arrays["train_images"][0].transpose(2, 0, 1)).all()
+    with pytest.raises(DataError, match="was replaced since this dataset was opened"):
+        pickle.loads(pickle.dumps(dataset))[0]
+
+
+def test_images_can_be_changed_without_changing_the_dataset(path: Path) -> None:
+    write(path)
+    dataset = ImageSet(path)
+    before = dataset[0][0].clone()
+    dataset[0][0].fill_(0)
+
+    assert torch.equal(dataset[0][0], before)
+
+
+def test_a_transform_makes_of_the_image_what_it_likes(path: Path) -> None:
+    write(path)
+    plain, bright = ImageSet(path, "test"), ImageSet(path, "test", transform=brighten)
+
+    assert torch.equal(bright[2][0], plain[2][0].float() / 255)
+    assert bright[2][1] == plain[2][1]
+
+
+def test_indices_count_from_the_end_too(path: Path) -> None:
+    write(path)
+    dataset = ImageSet(path)
+
+    for near, far in ((22, -1), (0, -23), (np.int64(3), np.int64(-20))):
+        assert torch.equal(dataset[int(near)][0], dataset[int(far)][0])
+        assert dataset[int(near)][1] == dataset[int(far)][1]
+
+
+@pytest.mark.parametrize("index", [23, -24, 10**9])
+def test_an_index_out_of_range_is_refused_with_both_numbers(path: Path, index: int) -> None:
+    write(path)
+
+    with pytest.raises(IndexError, match=f"index {index} is out of range for 23 images"):
+        ImageSet(path)[index]
+
+
+def test_a_loop_over_the_dataset_ends(path: Path) -> None:
+    write(path)
+
+    assert len([label for _, label in ImageSet(path)]) == 23  # type: ignore[attr-defined]  # by __getitem__
+
+
+def test_a_subset_that_is_not_there_is_refused_with_those_that_are(path: Path) -> None:
+    write(path)
+
+    with pytest.raises(DataError, match=r"dataset\.h5 has no subset 'validation'; it has train, test$"):
+        ImageSet(path, "validation")
+
+
+def test_a_subset_without_rows_is_empty(path: Path) -> None:
+    write(path, counts={"train": 3, "test": 0})
+    dataset = ImageSet(path, "test")
+
+    assert list(DataLoader(dataset)) == []
+    with pytest.raises(IndexError):
+        dataset[0]
+
+
+@pytest.mark.parametrize("read_before", [False, True])
+def test_a_dataset_travels_by_pickle(path: Path, read_before: bool) -> None:
+    write(path)
+    dataset = ImageSet(path, "test", transform=brighten)
+    if read_before:
+        dataset[0]
+    copy = pickle.loads(pickle.dumps(dataset))
+
+    assert len(copy) == 5
+    assert copy.classes == NAMES
+    assert torch.equal(copy[4][0], dataset[4][0])
+
+
+@pytest.mark.parametrize(("workers", "method", "read_before"), [
+    (0, None, False), (2, "fork", False), (8, "fork", True), (2, "spawn", True), (2, "forkserver", False),
+])
+@pytest.mark.parametrize("compression", ["none", "lzf"])
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 8 worker processes:UserWarning")
+def test_workers_give_the_same_rows_in_order(path: Path, workers: int, method: str | None, read_before: bool,
+                                             compression: Any) -> None:
+    arrays = write(path, compression=compression)
+    dataset = ImageSet(path)
+    if read_before:
+        dataset[5]  # a handle is open as the workers start
+    images, labels = zip(*DataLoader(dataset, batch_size=4, num_workers=workers, multiprocessing_context=method),
+                         strict=True)
+
+    assert (torch.cat(images).numpy() == arrays["train_images"].transpose(0, 3, 1, 2)).all()
+    assert torch.cat(labels).tolist() == arrays["train_labels"].tolist()
+
+
+def test_a_fork_reads_and_leaves_ours(path: Path) -> None:
+    arrays = write(path)
+    dataset = ImageSet(path)
+    first = dataset[0][0]
+    child = os.fork()
+    if child == 0:
+        right = (dataset[1][0].numpy() == arrays["train_images"][1].transpose(2, 0, 1)).all()
+        os._exit(0 if right else 1)
+    _, status = os.waitpid(child, 0)
+
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert torch.equal(dataset[0][0], first)
+
+
+def change(path: Path, edit: Any) -> None:
+    with h5py.File(path, "r+") as file:
+        edit(file)
+
+
+def replace(name: str, values: Any) -> Any:
+    """Return what puts other values into the place of an array."""
+    def edit(file: h5py.File) -> None:
+        del file[name]
+        file[name] = values
+    return edit
+
+
+@pytest.mark.parametrize(("spoil", "problem"), [
+    (lambda path: path.unlink(), "is missing"),
+    (lambda path: path.write_bytes(b"<html>"), "cannot be read as HDF5"),
+    (lambda path: os.truncate(path, path.stat().st_size - 1), "cannot be read as HDF5"),
+    (lambda path: layout.create(path, layout.DATASET).close(), "is incomplete"),
+    (lambda path: layout.create(path, layout.PROCESSED).close(), "is not a file of format imageset-dataset"),
+    (lambda path: change(path, lambda file: file.attrs.modify("format_version", 2)), "has format version 2.*: update"),
+    (lambda path: change(path, lambda file: file.attrs.create("format_version", [1, 2])), "is damaged"),
+    (lambda path: change(path, lambda file: file.pop("class_names")), "is damaged .*class_names"),
+    (lambda path: change(path, replace("class_names", np.arange(3))), "is damaged"),
+    (lambda path: change(path, replace("class_names", np.array([b"\xff", b"a", b"b"]))), "is damaged"),
+    (lambda path: change(path, replace("class_names", np.array([b"a", b"b"]))), "has labels, or names, that"),
+    (lambda path: change(path, replace("label_map", np.array([b"?", b"1,7", b"2,8"]))), "has a label map"),
+    (lambda path: change(path, replace("label_map", np.array([b"1,9", b"0,7", b"2,8"]))), "has a label map"),
+    (lambda path: change(path, replace("label_map", np.array([b"0,9", b"1,x", b"2,8"]))), "is damaged"),
+    (lambda path: change(path, replace("train_labels", np.zeros((23, 1), int))), "has not a label"),
+    (lambda path: change(path, replace("train_labels", np.zeros(23))), "has not a label"),
+    (lambda path: change(path, replace("train_labels", np.zeros(23, ">i8"))), "has not a label"),
+    (lambda path: change(path, replace("train_labels", np.int64(0))), "is damaged|has not a label"),
+    (lambda path: change(path, replace("train_ids", np.arange(22))), "has not a label, an id"),
+    (lambda path: change(path, replace("train_copies", np.zeros(22, np.int16))), "has not a label, an id and a copy"),
+    (lambda path: change(path, lambda file: (file.pop("train_ids"), file.create_group("train_ids"))), "is damaged"),
+    (lambda path: change(path, lambda file: file.attrs.create("mean", [1.0])), "has not a mean and a deviation"),
+    (lambda path: change(path, lambda file: file.attrs.modify("std", [1.0, np.nan, 1.0])), "has not a mean"),
+    (lambda path: change(path, lambda file: file.pop("train_labels")), "is damaged .*train_labels"),
+    (lambda path: change(path, lambda file: file["train_labels"].write_direct(np.full(23, 3))), "has labels, or names"),
+    (lambda path: change(path, replace("train_images", np.zeros((23, 6, 6, 3)))), "has float64 .* are no images"),
+    (lambda path: change(path, replace("train_images", np.zeros((23, 6, 6), np.uint8))), "has uint8 .* are no images"),
+    (lambda path: change(path, replace("train_images", np.zeros((22, 6, 6, 3), np.uint8))), "has not a label"),
+])
+def test_a_file_that_is_no_dataset_is_refused(path: Path, spoil: Any, problem: str) -> None:
+    write(path)
+    spoil(path)
+
+    with pytest.raises(DataError, match=rf"dataset\.h5 {problem}"):
+        ImageSet(path)

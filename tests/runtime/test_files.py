@@ -1,0 +1,142 @@
+"""Files: whole or not there; one holder of a lock."""
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from imageset.errors import ImagesetError
+from imageset.runtime import files
+from tests.project import ROOT
+
+# Holds the lock of argv[1], says so, and waits until its stdin is closed.
+HOLD = """
+import sys
+from pathlib import Path
+from imageset.runtime import files
+with files.lock(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def hold(path: Path) -> subprocess.Popen[str]:
+    """Start a process that holds a lock; return when it does."""
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(path)], cwd=ROOT, stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    return holder
+
+
+def test_a_written_file_is_there_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "table.csv"
+    files.write_text(path, "é\n")
+
+    assert path.read_bytes() == b"\xc3\xa9\n"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_the_old_file_stands_until_the_new_one_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("old")
+    with files.atomic(path) as temporary:
+        temporary.write_text("new")
+        before = path.read_text()
+
+    assert (before, path.read_text()) == ("old", "new")
+
+
+@pytest.mark.parametrize("failure", [ValueError, OSError, KeyboardInterrupt, SystemExit])
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, failure: type[BaseException]) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("old")
+
+    def fail_half_way() -> None:
+        with files.atomic(path) as temporary:
+            temporary.write_text("half")
+            raise failure
+
+    with pytest.raises(failure):
+        fail_half_way()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("old")
+
+    def fill_the_disk() -> None:
+        with files.atomic(path) as temporary:
+            temporary.symlink_to("/dev/full")
+            temporary.write_text("new")
+
+    with pytest.raises(OSError, match="No space left"):
+        fill_the_disk()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_run_left_is_not_taken_for_new(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    with files.atomic(path) as temporary:
+        temporary.write_text("first")
+        name = temporary.name
+    (tmp_path / name).write_text("left behind, and longer than what follows")
+    with files.atomic(path) as temporary, temporary.open("a") as file:
+        file.write("second")
+
+    assert path.read_text() == "second"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_writer_that_writes_nothing_fails(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), files.atomic(tmp_path / "table.csv"):
+        pass
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_sha256_is_that_of_the_bytes(tmp_path: Path) -> None:
+    content = bytes(range(256)) * 5000
+    (tmp_path / "file").write_bytes(content)
+
+    assert files.sha256(tmp_path / "file") == hashlib.sha256(content).hexdigest()
+
+
+def test_a_disk_without_room_is_refused_with_the_file_and_the_sizes(tmp_path: Path) -> None:
+    files.require_space(tmp_path / "new" / "small.h5", 1000)
+
+    with pytest.raises(ImagesetError, match=r"large\.h5: needs 10,000,000,000,000 MB, the disk has [\d,]+ MB left"):
+        files.require_space(tmp_path / "large.h5", 10**19)
+
+
+def test_a_held_lock_is_refused_with_its_holder(tmp_path: Path) -> None:
+    path = tmp_path / ".cache" / "split.lock"
+    with hold(path) as holder, pytest.raises(ImagesetError) as caught, files.lock(path):
+        pytest.fail("the lock was given twice")
+
+    assert f"process {holder.pid})" in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
+    path = tmp_path / "split.lock"
+    with hold(path) as holder:
+        holder.kill()
+
+    with files.lock(path):
+        assert path.read_text() != str(holder.pid)
+
+
+def test_a_lock_is_free_again_after_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "split.lock"
+    with pytest.raises(ValueError, match="oops"), files.lock(path):
+        raise ValueError("oops")
+    with files.lock(path):
+        held = path.read_text()
+
+    assert held.isdigit()

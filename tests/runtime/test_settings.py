@@ -1,0 +1,180 @@
+"""Settings: the environment first, then .env; what is missing or malformed is named."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from imageset.errors import SettingsError
+from imageset.runtime import settings
+
+NAMES = ("DATABASE_URL", "IMAGE_STORE", "IMAGESET_WORKERS", "IMAGESET_CACHE", "IMAGESET_MODEL_FILE", "IMAGESET_DASK")
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No setting in the environment, now or after the test, and an empty working directory."""
+    for name in NAMES:
+        monkeypatch.setenv(name, "")  # noted, so that what load() sets does not outlive the test
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_env_file_of_a_parent_folder_fills_what_is_not_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".env").write_text("IMAGE_STORE=s3://from-file/photos\nIMAGESET_WORKERS=3\n")
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "deep" / "er")
+    monkeypatch.setenv("IMAGESET_WORKERS", "2")
+    settings.load()
+
+    assert settings.image_store() == ("from-file", "photos/")
+    assert settings.workers() == 2
+
+
+def test_a_password_with_a_dollar_sign_in_the_env_file_stays_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("DATABASE_URL='postgresql://user:a${HOME}b$c@host/shop'\n")
+    settings.load()
+
+    assert os.environ["DATABASE_URL"] == "postgresql://user:a${HOME}b$c@host/shop"
+
+
+@pytest.mark.parametrize("value", [None, "", "  "])
+def test_a_missing_variable_is_named_with_an_example(value: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    if value is not None:
+        monkeypatch.setenv("DATABASE_URL", value)
+
+    with pytest.raises(SettingsError, match=r"DATABASE_URL is not set.*\.env.*DATABASE_URL=postgresql://"):
+        settings.database_url()
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2"])
+def test_every_spelling_of_postgresql_means_psycopg2(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"{scheme}://user:p%40ss@host:5433/shop?sslmode=require")
+
+    assert settings.database_url() == "postgresql+psycopg2://user:p%40ss@host:5433/shop?sslmode=require"
+
+
+@pytest.mark.parametrize("url", ["mysql://user:hidden@host/shop", "user:hidden@host/shop", "postgresql+asyncpg://:hidden@h/d"])
+def test_another_database_is_refused_without_its_password(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", url)
+    with pytest.raises(SettingsError) as caught:
+        settings.database_url()
+
+    assert str(caught.value) == "DATABASE_URL has to begin with postgresql://"
+
+
+@pytest.mark.parametrize(("url", "expected"), [
+    ("s3://photos", ("photos", "")),
+    ("s3://photos/", ("photos", "")),
+    ("s3://photos/second/hand", ("photos", "second/hand/")),
+    ("s3://photos//second/hand//", ("photos", "second/hand/")),
+    ("  s3://photos.example-1/x ", ("photos.example-1", "x/")),
+])
+def test_the_store_is_a_bucket_and_a_prefix(url: str, expected: tuple[str, str],
+                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMAGE_STORE", url)
+
+    assert settings.image_store() == expected
+
+
+@pytest.mark.parametrize("url", ["photos", "s3:/photos", "s3://", "s3:///x", "gs://photos", "s3://Photos", "s3://a b",
+                                 "s3://photos\n/x", "https://photos.s3.amazonaws.com"])
+def test_a_store_that_is_no_s3_url_is_refused_with_its_value(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMAGE_STORE", url)
+    with pytest.raises(SettingsError) as caught:
+        settings.image_store()
+
+    assert repr(url) in str(caught.value)
+    assert "s3://bucket/prefix" in str(caught.value)
+
+
+@pytest.mark.parametrize("prefix", ["a//b", "./a", "a/..", "a/./b", "a\tb", "a\u202eb"])
+def test_a_prefix_that_no_client_keeps_as_it_is_is_refused(prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMAGE_STORE", f"s3://photos/{prefix}")
+
+    with pytest.raises(SettingsError, match=r"IMAGE_STORE is .*: no part of its prefix may be empty"):
+        settings.image_store()
+
+
+@pytest.mark.parametrize(("value", "expected"), [
+    ("", set()), (" , ", set()), ("photos.internal", {("photos.internal", 80), ("photos.internal", 443)}),
+    ("Photos.internal:8080, 10.0.0.7:81", {("photos.internal", 8080), ("10.0.0.7", 81)}),
+    ("[fd00::1]:8080", {("fd00::1", 8080)}),
+])
+def test_allowed_hosts_are_names_and_ports(value: str, expected: set[tuple[str, int]],
+                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMAGESET_ALLOWED_HOSTS", value)
+
+    assert settings.allowed_hosts() == expected
+
+
+@pytest.mark.parametrize("value", ["http://photos.internal", "photos.internal/x", "a:b", "a:99999", "user@a", ":80",
+                                   "[", "a:0", "a?b", "a#b"])
+def test_what_is_no_host_is_refused_with_its_value(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMAGESET_ALLOWED_HOSTS", f"good.example,{value}")
+
+    with pytest.raises(SettingsError, match=f"IMAGESET_ALLOWED_HOSTS holds {re.escape(repr(value))}"):
+        settings.allowed_hosts()
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "two", "1.5", "²", "99999", "1e2"])
+def test_a_wrong_number_of_workers_is_refused_with_its_value(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMAGESET_WORKERS", value)
+
+    with pytest.raises(SettingsError, match=f"IMAGESET_WORKERS is '{value}'"):
+        settings.workers()
+
+
+def test_workers_are_as_many_as_cores_unless_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings.workers() == os.cpu_count()
+
+    monkeypatch.setenv("IMAGESET_WORKERS", " 7 ")
+
+    assert settings.workers() == 7
+
+
+def test_cache_and_model_file_have_defaults_and_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings.cache_directory() == Path(".cache")
+    assert settings.photo_cache() == Path(".cache/photos.sqlite")
+    assert settings.model_file() is None
+
+    monkeypatch.setenv("IMAGESET_CACHE", "/tmp/elsewhere")
+    monkeypatch.setenv("IMAGESET_MODEL_FILE", "/tmp/mine.onnx")
+
+    assert settings.cache_directory() == Path("/tmp/elsewhere")
+    assert settings.photo_cache() == Path("/tmp/elsewhere/photos.sqlite")
+    assert settings.model_file() == Path("/tmp/mine.onnx")
+
+
+def test_the_copies_of_dvc_exp_run_share_the_cache_of_their_project(tmp_path: Path,
+                                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = tmp_path / "shop" / ".dvc" / "tmp" / "exps" / "tmpx1y2z3"
+    (copy / ".dvc").mkdir(parents=True)
+    monkeypatch.chdir(copy)
+
+    assert settings.photo_cache() == tmp_path.resolve() / "shop/.cache/photos.sqlite"
+
+    monkeypatch.setenv("IMAGESET_CACHE", "/tmp/elsewhere")
+
+    assert settings.photo_cache() == Path("/tmp/elsewhere/photos.sqlite")
+
+
+@pytest.mark.parametrize("value", ["", " ", "tcp://scheduler:8786", " tls://10.0.0.7:8786 ", "tcp://[::1]:8786"])
+def test_a_scheduler_is_named_by_its_address(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings.dask() == ""
+
+    monkeypatch.setenv("IMAGESET_DASK", value)
+
+    assert settings.dask() == value.strip()
+
+
+@pytest.mark.parametrize("value", ["scheduler:8786", "tcp://scheduler", "http://scheduler:8787", "tcp://:8786",
+                                   "tcp://scheduler:8786/status", "tcp://a b:8786", "tcp://scheduler:\uff11"])
+def test_what_is_no_address_of_a_scheduler_is_refused_with_its_value(value: str,
+                                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMAGESET_DASK", value)
+
+    with pytest.raises(SettingsError, match=f"IMAGESET_DASK is {re.escape(repr(value))}: .*tcp://scheduler:8786"):
+        settings.dask()

@@ -1,0 +1,719 @@
+import functools
+import http.server
+import os
+import random
+import re
+import resource
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from imageset.errors import DataError, ServerError
+from imageset.formats import tables
+from imageset.photos import decode
+from imageset.storage import bucket as store
+from imageset.storage.bucket import Store
+from imageset.web import download
+from imageset.web import host_limits as hosts
+from imageset.web import host_queues as frontier
+from stages import ingest
+from tests.conftest import jpeg, photo_bytes, plain_image, put, run_stage
+from tests.project import ROOT
+
+PHOTO = jpeg(plain_image())
+
+
+class PhotoHost:
+    """What a hostile photo host answers to each path, how often it was asked, and with which credentials."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.answers: dict[str, Answer] = {}
+        self.asked: Counter[str] = Counter()
+        self.credentials: list[str] = []
+
+    def at(self, path: str, answer: "Answer") -> str:
+        """Answer so from now on; return the url."""
+        self.answers[path] = answer
+        return self.url + path
+
+
+class Request(http.server.BaseHTTPRequestHandler):
+    """One request to a photo host."""
+
+    def __init__(self, photo_host: PhotoHost, *arguments: object) -> None:
+        self.photo_host = photo_host
+        super().__init__(*arguments)  # type: ignore[arg-type]
+
+    def do_GET(self) -> None:
+        self.photo_host.asked[self.path] += 1
+        self.photo_host.credentials += self.headers.get_all("Authorization", [])
+        self.photo_host.answers[self.path](self)
+
+    def answer(self, status: int, body: bytes = PHOTO, **headers: str) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+class QuietServer(http.server.ThreadingHTTPServer):
+    """Says nothing of clients that hang up, as they do on bodies that are too large."""
+
+    def handle_error(self, *arguments: object) -> None:
+        pass
+
+
+Answer = Callable[[Request], None]
+Edit = Callable[[str, str], None]
+
+
+def status(number: int) -> Answer:
+    return lambda request: request.answer(number)
+
+
+def body(content: bytes, **headers: str) -> Answer:
+    return lambda request: request.answer(200, content, **headers)
+
+
+def redirect(location: str) -> Answer:
+    return lambda request: request.answer(302, b"", Location=location)
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    """A chunk of a PNG."""
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def png(side: int, pixels: bytes, rest: bytes) -> bytes:
+    """A grayscale PNG of side x side pixels, whose packed pixels are followed by other chunks."""
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + rest
+
+
+def bomb() -> bytes:
+    """A PNG of 80 bytes that claims 60,000 x 60,000 pixels."""
+    return png(60_000, zlib.compress(b"\0"), chunk(b"IEND", b""))
+
+
+def broken_png() -> bytes:
+    """A PNG whose first pixels are followed by a chunk without a name."""
+    rows = b"".join(b"\0" + random.Random(row).randbytes(200) for row in range(200))
+    return png(200, zlib.compress(rows)[:1000], b"\0\0\0\5" + b"\xff" * 60)
+
+
+def allow(monkeypatch: pytest.MonkeyPatch, *hosts: str) -> None:
+    monkeypatch.setenv("IMAGESET_ALLOWED_HOSTS", ",".join([os.environ.get("IMAGESET_ALLOWED_HOSTS", ""), *hosts]))
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[PhotoHost]:
+    """A photo host on loopback, which the settings allow by its address and by its name."""
+    photo_host = PhotoHost("")
+    with QuietServer(("127.0.0.1", 0), functools.partial(Request, photo_host)) as server:
+        photo_host.url = f"http://127.0.0.1:{server.server_port}"
+        allow(monkeypatch, f"127.0.0.1:{server.server_port}", f"localhost:{server.server_port}")
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        yield photo_host
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def dead_host(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The url of an allowed port at which nobody listens, and that nobody else gets."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        allow(monkeypatch, f"127.0.0.1:{taken.getsockname()[1]}")
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
+
+
+@pytest.fixture
+def project(in_project: Path, bucket: Store, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with a bucket, in which retries follow at once."""
+    monkeypatch.setattr(ingest, "SECONDS_BEFORE_RETRY", 0.001)
+    monkeypatch.setattr(hosts, "FIRST_PAUSE", 0.001)
+    monkeypatch.setenv("IMAGESET_WORKERS", "1")
+    return in_project
+
+
+@pytest.fixture
+def any_share(edit_params: Edit) -> None:
+    """However many photos are refused, the stage goes on."""
+    edit_params("max_rejected_share: 0.2\n\nmodel:", "max_rejected_share: 1.0\n\nmodel:")
+
+
+def write_listings(project: Path, *urls: str) -> None:
+    """Write the table of listings 1, 2, ..., each with one photo."""
+    rows = [(product_id, 0, url) for product_id, url in enumerate(urls, 1)]
+    tables.write(project / "data/listings.csv", tables.LISTINGS, tables.frame(tables.LISTINGS, rows))
+
+
+def run(project: Path, *urls: str) -> list[str]:
+    """Ingest listings 1, 2, ... with these urls and return their reasons, "" for done."""
+    write_listings(project, *urls)
+    ingest.main(project / "data/listings.csv", project / "data/ingest.csv")
+    table = tables.read(project / "data/ingest.csv", tables.INGEST)
+
+    assert table["product_id"].tolist() == list(range(1, len(urls) + 1))
+    assert table["status"].tolist() == ["rejected" if reason else "done" for reason in table["reason"]]
+    return list(table["reason"])
+
+
+def contents(bucket: Store) -> dict[str, bytes]:
+    return {stored.key: store.get(bucket, stored) for stored in store.list_objects(bucket)}
+
+
+def test_photos_are_stored_byte_for_byte_under_their_keys(project: Path, bucket: Store,
+                                                          photo_folder: tuple[Path, str]) -> None:
+    folder, url = photo_folder
+    first, second = photo_bytes(1), photo_bytes(2, kind="PNG")
+    (folder / "a.jpg").write_bytes(first)
+    (folder / "b c.png").write_bytes(second)
+    rows = [(3_000_001, 0, f"{url}/a.jpg"), (3_000_001, 2, f"{url}/b%20c.png")]
+    tables.write(project / "data/listings.csv", tables.LISTINGS, tables.frame(tables.LISTINGS, rows))
+
+    ingest.main(project / "data/listings.csv", project / "data/ingest.csv")
+
+    assert contents(bucket) == {"3000001.jpeg": first, "3000001-2.jpeg": second}
+    assert (project / "data/ingest.csv").read_text() == (
+        "key,product_id,position,status,reason\n3000001.jpeg,3000001,0,done,\n3000001-2.jpeg,3000001,2,done,\n")
+
+
+def test_only_what_the_bucket_lacks_is_asked_for(project: Path, bucket: Store, host: PhotoHost) -> None:
+    put(bucket, "2.jpeg", b"put by another system")
+
+    assert run(project, *(host.at(f"/{number}", status(200)) for number in (1, 2, 3))) == ["", "", ""]
+    assert host.asked == {"/1": 1, "/3": 1}
+    assert contents(bucket)["2.jpeg"] == b"put by another system"
+
+
+def test_an_object_that_came_meanwhile_is_not_written_over(project: Path, bucket: Store, host: PhotoHost) -> None:
+    def late(request: Request) -> None:
+        put(bucket, "1.jpeg", b"put by another run")
+        request.answer(200)
+
+    assert run(project, host.at("/photo", late)) == [""]
+    assert contents(bucket) == {"1.jpeg": b"put by another run"}
+
+
+@pytest.mark.usefixtures("any_share")
+def test_a_second_run_asks_for_nothing_and_writes_the_same(project: Path, host: PhotoHost) -> None:
+    urls = [host.at("/1", status(200)), host.at("/2", status(404)), host.at("/3", body(b"<html>"))]
+    run(project, *urls)
+    asked, table = host.asked.copy(), (project / "data/ingest.csv").read_bytes()
+    run(project, *urls)
+
+    assert host.asked == asked == {"/1": 1, "/2": 1, "/3": 1}
+    assert (project / "data/ingest.csv").read_bytes() == table
+
+
+@pytest.mark.usefixtures("any_share")
+def test_without_the_journal_refusals_are_found_again(project: Path, host: PhotoHost) -> None:
+    urls = [host.at("/1", status(200)), host.at("/2", status(410))]
+    run(project, *urls)
+    table = (project / "data/ingest.csv").read_bytes()
+    (project / ".cache/ingest.sqlite").unlink()
+    run(project, *urls)
+
+    assert host.asked == {"/1": 1, "/2": 2}
+    assert (project / "data/ingest.csv").read_bytes() == table
+
+
+@pytest.mark.usefixtures("any_share")
+def test_a_refused_photo_with_another_url_is_asked_for_again(project: Path, host: PhotoHost) -> None:
+    run(project, host.at("/gone", status(404)))
+
+    assert run(project, host.at("/back", status(200))) == [""]
+
+
+DEFINITE: dict[str, tuple[Answer, str]] = {
+    "401": (status(401), "forbidden"),
+    "403": (status(403), "forbidden"),
+    "404": (status(404), "not_found"),
+    "410": (status(410), "gone"),
+    "empty": (body(b""), "empty"),
+    "html": (body(b"<!DOCTYPE html><html>Please log in</html>", Content_Type="image/jpeg"), "not_an_image"),
+    "json": (body(b'{"error": "no such photo"}'), "not_an_image"),
+    "half a photo": (body(photo_bytes()[:1500]), "truncated"),
+    "pixel bomb": (body(bomb()), "too_many_pixels"),
+    "redirect loop": (redirect("/photo"), "too_many_redirects"),
+    "redirect to a file": (redirect("file:///etc/passwd"), "bad_url"),
+    "redirect to nonsense": (redirect("http://[/"), "bad_url"),
+}
+
+
+@pytest.mark.usefixtures("any_share")
+@pytest.mark.parametrize(("answer", "reason"), DEFINITE.values(), ids=DEFINITE)
+def test_a_definite_answer_refuses_the_photo(answer: Answer, reason: str, project: Path, bucket: Store,
+                                             host: PhotoHost) -> None:
+    assert run(project, host.at("/photo", answer)) == [reason]
+    assert contents(bucket) == {}
+
+
+def check_or_fall(data: bytes, max_pixels: int) -> tuple[str, str]:
+    """Do as decode.check does, but for photos that say what is to become of their decoder."""
+    if data.endswith(b"crash"):
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if data.endswith(b"hang"):
+        time.sleep(600)
+    return decode.check(data, max_pixels)
+
+
+@pytest.mark.usefixtures("any_share")
+def test_every_reason_of_the_closed_list_comes_from_a_real_answer(
+        project: Path, bucket: Store, host: PhotoHost, dead_host: str, edit_params: Edit,
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    edit_params("unreachable: fail", "unreachable: reject")
+    monkeypatch.setattr(decode, "check", check_or_fall)
+    monkeypatch.setattr(ingest, "SECONDS_TO_DECODE", 5.0)
+    monkeypatch.setattr(ingest, "BYTES_TO_DECODE", 100_000_000)
+    answers = DEFINITE | {
+        "402": (status(402), "refused"),
+        "robots": (body(PHOTO, X_Robots_Tag="noai"), "robots_tag"),
+        "packed": (body(zlib.compress(PHOTO), Content_Encoding="deflate"), "encoded"),
+        "large": (body(b"", Content_Length="20000001"), "too_large"),
+        "memory": (body(jpeg(plain_image(sides=(7000, 7000)))), "decoder_memory"),
+        "crash": (body(PHOTO + b"crash"), "decoder_crash"),
+        "hang": (body(PHOTO + b"hang"), "decoder_timeout"),
+        "undecodable": (body(broken_png()), "undecodable"),
+        "good": (status(200), ""),
+    }
+    urls = [host.at("/photo" if "loop" in name else f"/{number}", answer)
+            for number, (name, (answer, _)) in enumerate(answers.items())]
+
+    reasons = run(project, *urls, "http://10.0.0.1/photo.jpg", f"{dead_host}/photo.jpg")
+
+    assert dict(zip(answers, reasons, strict=False)) == {name: reason for name, (_, reason) in answers.items()}
+    assert reasons[-2:] == ["private_address", "unreachable"]
+    assert set(reasons) == ingest.REASONS | {""}
+    assert [host.asked[f"/{list(answers).index(name)}"] for name in ("memory", "crash", "hang")] == [1, 1, 1]
+    assert list(contents(bucket)) == [f"{list(answers).index('good') + 1}.jpeg"]
+
+
+def fall_once(data: bytes, max_pixels: int) -> tuple[str, str]:
+    """Be killed over the first photo, as the kernel does it for want of memory; decode all others."""
+    mark = Path("killed")
+    if not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return decode.check(data, max_pixels)
+
+
+def test_a_decoder_that_is_killed_has_not_judged_the_photo(project: Path, host: PhotoHost,
+                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decode, "check", fall_once)
+
+    assert run(project, *(host.at(f"/{number}", status(200)) for number in range(5))) == [""] * 5
+    assert (project / "killed").exists()
+
+
+@pytest.mark.usefixtures("any_share")
+def test_what_becomes_of_a_decoder_is_not_remembered(project: Path, host: PhotoHost, monkeypatch: pytest.MonkeyPatch,
+                                                     ) -> None:
+    url = host.at("/photo", body(PHOTO + b"crash"))
+    with monkeypatch.context() as patch:
+        patch.setattr(decode, "check", check_or_fall)
+        before = run(project, url)
+
+    assert [before, run(project, url)] == [["decoder_crash"], [""]]
+
+
+@pytest.mark.usefixtures("any_share")
+def test_a_body_of_undeclared_length_that_breaks_off_is_asked_for_again(project: Path, host: PhotoHost) -> None:
+    photo = photo_bytes()
+    passing, staying = iter([photo[:1500], photo[:1500], photo]), body(photo[:1500])
+    urls = host.at("/passing", lambda request: request.answer(200, next(passing))), host.at("/staying", staying)
+
+    assert run(project, *urls) == ["", "truncated"]
+    assert host.asked == {"/passing": 3, "/staying": ingest.ATTEMPTS}
+
+
+@pytest.mark.usefixtures("any_share")
+def test_a_body_of_declared_length_that_is_no_whole_photo_is_not(project: Path, host: PhotoHost) -> None:
+    photo = photo_bytes()[:1500]
+
+    assert run(project, host.at("/photo", body(photo, Content_Length=str(len(photo))))) == ["truncated"]
+    assert host.asked == {"/photo": 1}
+
+
+@pytest.mark.usefixtures("any_share")
+@pytest.mark.parametrize("url", [
+    "file:///etc/passwd", "ftp://127.0.0.1/1.jpg", "//127.0.0.1/1.jpg", "1.jpg", "http://", "http://[", "http://a..b/",
+    "http://\u2100.com/", f"http://{'a' * 64}.example/", "http://127.0.0.1:99999/", "http://127.0.0.1:http/",
+])
+def test_a_url_that_leads_nowhere_refuses_its_photo_alone(url: str, project: Path, host: PhotoHost) -> None:
+    assert run(project, url, host.at("/photo", status(200))) == ["bad_url", ""]
+
+
+def test_a_photo_of_just_the_bytes_and_pixels_allowed_is_taken(project: Path, host: PhotoHost,
+                                                               edit_params: Edit) -> None:
+    edit_params("max_bytes: 20000000", f"max_bytes: {len(PHOTO)}")
+    edit_params("  max_pixels: 50000000\n  # A photo that comes", "  max_pixels: 2400\n  # A photo that comes")
+
+    assert run(project, host.at("/photo", status(200))) == [""]
+
+
+def test_a_limit_that_is_raised_lets_in_what_it_kept_out(project: Path, host: PhotoHost, edit_params: Edit,
+                                                       any_share: None) -> None:
+    edit_params("max_bytes: 20000000", "max_bytes: 10")
+    url = host.at("/photo", body(PHOTO))
+    before = run(project, url)
+    again = run(project, url)
+    asked = host.asked.total()
+    edit_params("max_bytes: 10", "max_bytes: 20000000")
+
+    assert [before, again, run(project, url)] == [["too_large"], ["too_large"], [""]]
+    assert asked == 1
+
+
+def test_a_limit_that_is_lowered_counts_for_what_the_bucket_holds(project: Path, host: PhotoHost, edit_params: Edit,
+                                                                any_share: None) -> None:
+    url = host.at("/photo", body(PHOTO))
+    before = run(project, url)
+    edit_params("max_bytes: 20000000", "max_bytes: 10")
+
+    assert [before, run(project, url)] == [[""], ["too_large"]]
+
+
+def test_a_url_is_asked_for_as_it_is_spelt(project: Path, host: PhotoHost) -> None:
+    path = "/a%7Eb?signature=x%2fy%3D"
+
+    assert run(project, host.at(path, body(PHOTO))) == [""]
+    assert host.asked == {path: 1}
+
+
+def test_waiting_for_a_place_at_a_slow_host_is_no_failure(project: Path, host: PhotoHost,
+                                                         monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "SECONDS_PER_REQUEST", 1.0)
+    monkeypatch.setenv("IMAGESET_CONNECTIONS_PER_HOST", "1")
+    monkeypatch.setattr(ingest, "ATTEMPTS", 1)
+
+    def slowly(request: Request) -> None:
+        time.sleep(0.15)
+        request.answer(200)
+
+    assert run(project, *(host.at(f"/{number}", slowly) for number in range(12))) == [""] * 12
+
+
+@pytest.mark.usefixtures("any_share")
+def test_a_photo_of_one_pixel_more_is_refused(project: Path, host: PhotoHost, edit_params: Edit) -> None:
+    edit_params("  max_pixels: 50000000\n  # A photo that comes", "  max_pixels: 2399\n  # A photo that comes")
+
+    assert run(project, host.at("/photo", status(200))) == ["too_many_pixels"]
+
+
+@pytest.mark.usefixtures("any_share")
+@pytest.mark.parametrize("headers", [{}, {"Content-Length": "2000000000"}])
+def test_an_endless_body_is_cut_off_and_refused(headers: dict[str, str], project: Path, host: PhotoHost,
+                                                edit_params: Edit) -> None:
+    edit_params("max_bytes: 20000000", "max_bytes: 300000")
+    sent = 0
+
+    def endless(request: Request) -> None:
+        nonlocal sent
+        request.answer(200, b"", **headers)
+        for _ in range(10_000):
+            sent += request.wfile.write(PHOTO[:20] + bytes(100_000))
+
+    assert run(project, host.at("/photo", endless)) == ["too_large"]
+    assert sent < 100_000_000
+
+
+@pytest.mark.usefixtures("any_share")
+@pytest.mark.usefixtures("any_share")
+@pytest.mark.parametrize("coding", ["deflate", "gzip", "br", "zstd", "x"])
+def test_a_body_that_would_expand_is_refused_unseen(coding: str, project: Path, host: PhotoHost) -> None:
+    packed = zlib.compress(bytes(10_000_000))
+
+    assert run(project, host.at("/photo", body(packed, Content_Encoding=coding))) == ["encoded"]
+
+
+@pytest.mark.usefixtures("any_share")
+def test_robots_tags_count_as_the_params_say(project: Path, host: PhotoHost, edit_params: Edit) -> None:
+    url = host.at("/photo", body(PHOTO, X_Robots_Tag="noindex"))
+    before = run(project, url)
+    edit_params("[noai, noimageai, noindex, noimageindex]", "[noai]")
+
+    assert [before, run(project, url)] == [["robots_tag"], [""]]
+
+
+def test_a_host_that_asks_for_time_gets_it_up_to_a_limit(project: Path, host: PhotoHost,
+                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hosts, "LONGEST_PAUSE", 0.01)
+    waits = iter(["3600", "-1", "Sun, 06 Nov 2994 08:49:37 GMT"])
+
+    def busy(request: Request) -> None:
+        wait = next(waits, None)
+        request.answer(200) if wait is None else request.answer(429, b"", Retry_After=wait)
+
+    assert run(project, host.at("/photo", busy)) == [""]
+    assert host.asked == {"/photo": 4}
+
+
+def test_a_host_that_hangs_costs_the_others_nothing(project: Path, host: PhotoHost, monkeypatch: pytest.MonkeyPatch,
+                                                    ) -> None:
+    monkeypatch.setenv("IMAGESET_CONNECTIONS_PER_HOST", "2")
+    monkeypatch.setattr(frontier, "AT_ONCE", 10)
+    others_are_done = threading.Event()
+    left = 30
+
+    def hang(request: Request) -> None:
+        request.answer(200 if others_are_done.wait(20) else 404)
+
+    def answer(request: Request) -> None:
+        nonlocal left
+        left -= 1
+        request.answer(200)
+        if not left:
+            others_are_done.set()
+
+    hanging = [host.at(f"/hang{number}", hang) for number in range(30)]
+    answering = [host.at(f"/{number}", answer).replace("127.0.0.1", "localhost") for number in range(30)]
+
+    assert run(project, *hanging, *answering) == [""] * 60
+
+
+def test_names_that_nobody_answers_for_cost_the_others_nothing(project: Path, host: PhotoHost, edit_params: Edit,
+                                                               any_share: None, monkeypatch: pytest.MonkeyPatch,
+                                                               ) -> None:
+    edit_params("unreachable: fail", "unreachable: reject")
+    others_are_done = threading.Event()
+    look_up = socket.getaddrinfo
+
+    def block(name: str, *arguments: int, **options: int) -> object:
+        if name.startswith("silent"):
+            assert others_are_done.wait(20)
+            raise socket.gaierror(socket.EAI_AGAIN, "nobody answers")
+        return look_up(name, *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", block)
+    answered = 0
+
+    def answer(request: Request) -> None:
+        nonlocal answered
+        answered += 1
+        request.answer(200)
+        if answered == 20:
+            others_are_done.set()
+
+    silent = [f"http://silent{number}.test/1.jpg" for number in range(40)]
+    good = [host.at(f"/{number}", answer).replace("127.0.0.1", "localhost") for number in range(20)]
+
+    assert run(project, *silent, *good) == ["unreachable"] * 40 + [""] * 20
+
+
+def test_few_open_files_are_no_failure_of_the_hosts(project: Path, host: PhotoHost) -> None:
+    def answer(request: Request) -> None:
+        time.sleep(0.05)
+        request.answer(200)
+
+    urls = [host.at(f"/{number}", answer) for number in range(100)]
+    write_listings(project, *urls)
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    said = subprocess.run([sys.executable, "-m", "stages.ingest", "data/listings.csv", "data/ingest.csv"], cwd=project,
+                          env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
+                          preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (40, hard)))
+
+    assert said.returncode == 0, said.stderr
+    assert host.asked.total() == 100
+
+
+def test_a_redirect_is_followed_to_the_photo(project: Path, bucket: Store, host: PhotoHost) -> None:
+    host.at("/photo", status(200))
+
+    assert run(project, host.at("/moved", redirect("/photo"))) == [""]
+    assert contents(bucket) == {"1.jpeg": PHOTO}
+
+
+def test_trouble_that_passes_leaves_no_trace(project: Path, host: PhotoHost) -> None:
+    troubles = iter([status(500), status(503), body(PHOTO[:50], Content_Length=str(len(PHOTO))), status(200)])
+
+    assert run(project, host.at("/photo", lambda request: next(troubles)(request))) == [""]
+    assert host.asked == {"/photo": 4}
+
+
+@pytest.mark.parametrize(("answer", "trouble"), [
+    (status(500), "status 500"), (status(429), "status 429"),
+    (body(PHOTO[:50], Content_Length=str(len(PHOTO))), "ClientPayloadError"),
+    (lambda request: request.wfile.write(b"nonsense\r\n\r\n"), "ClientResponseError"),
+])
+def test_trouble_that_stays_leaves_the_photo_pending(answer: Answer, trouble: str, project: Path, bucket: Store,
+                                                     host: PhotoHost) -> None:
+    urls = host.at("/photo", answer), host.at("/good", status(200))
+
+    with pytest.raises(ServerError, match=trouble) as caught:
+        run(project, *urls)
+
+    assert f"1 photos are pending: {host.url.removeprefix('http://')}" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (project / "data/ingest.csv").exists()
+    assert contents(bucket) == {"2.jpeg": PHOTO}
+
+
+def test_a_run_after_the_trouble_goes_on_where_the_first_one_was(project: Path, host: PhotoHost) -> None:
+    urls = host.at("/1", status(200)), host.at("/2", status(500))
+    with pytest.raises(ServerError):
+        run(project, *urls)
+    host.at("/2", status(200))
+
+    assert run(project, *urls) == ["", ""]
+    assert host.asked["/1"] == 1
+
+
+def test_a_dead_host_is_named_without_the_password_of_its_url(project: Path, dead_host: str) -> None:
+    url = dead_host.replace("http://", "http://shop:hunter2@")
+
+    with pytest.raises(ServerError, match=dead_host.removeprefix("http://")) as caught:
+        run(project, f"{url}/1.jpg", f"{url}/2.jpg")
+
+    assert "2 photos are pending" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("any_share")
+def test_dead_hosts_photos_are_rejected_when_told_so(project: Path, host: PhotoHost, dead_host: str,
+                                                     edit_params: Edit) -> None:
+    edit_params("unreachable: fail", "unreachable: reject")
+    urls = f"{dead_host}/1.jpg", host.at("/2", status(500)), host.at("/3", status(200))
+
+    assert run(project, *urls) == ["unreachable", "unreachable", ""]
+
+
+@pytest.mark.usefixtures("any_share")
+def test_an_unreachable_photo_is_asked_for_again(project: Path, host: PhotoHost, edit_params: Edit) -> None:
+    edit_params("unreachable: fail", "unreachable: reject")
+    run(project, host.at("/1", status(500)))
+    host.at("/1", status(200))
+
+    assert run(project, f"{host.url}/1") == [""]
+
+
+@pytest.mark.usefixtures("any_share")
+def test_what_was_refused_is_asked_for_again_when_told(project: Path, host: PhotoHost) -> None:
+    urls = [host.at("/1", status(404)), host.at("/2", status(410)), host.at("/3", status(200))]
+    run(project, *urls)
+    host.at("/1", status(200))
+    before = run(project, *urls)
+    ingest.main(project / "data/listings.csv", project / "data/ingest.csv", retry=("not_found", "empty"))
+
+    assert before == ["not_found", "gone", ""]
+    assert list(tables.read(project / "data/ingest.csv", tables.INGEST)["reason"]) == ["", "gone", ""]
+    assert host.asked == {"/1": 2, "/2": 1, "/3": 1}
+
+
+def test_a_reason_that_is_none_is_refused_with_those_there_are(project: Path, host: PhotoHost) -> None:
+    run(project, host.at("/1", status(200)))
+    said = run_stage("ingest", "--retry", "notfound", "data/listings.csv", "data/ingest.csv", cwd=project)
+
+    assert said.returncode == 2
+    assert re.fullmatch("ingest: --retry notfound: expected one of bad_url, .*, undecodable\n", said.stderr)
+
+
+def test_the_log_says_how_many_how_fast_how_long_and_what_went_wrong(project: Path, host: PhotoHost,
+                                                                     edit_params: Edit, any_share: None) -> None:
+    run(project, *(host.at(f"/{number}", status(404 if number < 3 else 200)) for number in range(9)))
+    (project / ".cache/ingest.sqlite").unlink()
+    said = run_stage("ingest", "data/listings.csv", "data/ingest.csv", cwd=project)
+
+    assert said.returncode == 0
+    assert re.search(r"^ingest: 3 of 3, +[0-9.]+ photo/s, 00:00 left, not_found=3$", said.stderr, re.MULTILINE)
+    assert "9 photos, 6 known before, 3 to ask for" in said.stdout
+    assert "6 done, 3 rejected (3 not_found)" in said.stdout
+
+
+def test_after_a_kill_only_what_was_in_flight_is_asked_for_again(project: Path, bucket: Store, host: PhotoHost,
+                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMAGESET_CONNECTIONS_PER_HOST", "4")
+
+    def answer(request: Request) -> None:
+        time.sleep(0.01)
+        request.answer(200)
+
+    urls = [host.at(f"/{number}", answer) for number in range(120)]
+    write_listings(project, *urls)
+    command = [sys.executable, "-m", "stages.ingest", "data/listings.csv", "data/ingest.csv"]
+    stage = subprocess.Popen(command, cwd=project, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    while host.asked.total() < 60:
+        time.sleep(0.01)
+    stage.kill()
+    stage.wait()
+    ingest.main(project / "data/listings.csv", project / "data/ingest.csv")
+
+    assert len(contents(bucket)) == 120
+    assert set(tables.read(project / "data/ingest.csv", tables.INGEST)["status"]) == {"done"}
+    assert 120 <= host.asked.total() <= 120 + 2 * 4
+
+
+def test_more_refusals_than_allowed_fail_the_stage_with_their_counts(project: Path, host: PhotoHost) -> None:
+    urls = [host.at(f"/{number}", status(200)) for number in range(3)]
+
+    with pytest.raises(DataError, match=r"1 of 4 photos are refused \(1 not_found\).*max_rejected_share = 0.2; "
+                                        "`make refresh RETRY=not_found` asks for them again"):
+        run(project, *urls, host.at("/gone", status(404)))
+
+    assert not (project / "data/ingest.csv").exists()
+
+
+def test_what_to_do_about_too_many_refusals_is_something_that_can_be_done(project: Path, dead_host: str,
+                                                                        edit_params: Edit) -> None:
+    edit_params("unreachable: fail", "unreachable: reject")
+    with pytest.raises(DataError, match=r"1 unreachable.*; `make refresh` asks for them again"):
+        run(project, f"{dead_host}/1.jpg")
+    with pytest.raises(DataError, match=r"1 private_address.*; name their host in IMAGESET_ALLOWED_HOSTS"):
+        run(project, "http://10.0.0.1/1.jpg")
+
+
+def test_just_the_share_allowed_passes(project: Path, host: PhotoHost) -> None:
+    urls = [host.at(f"/{number}", status(200)) for number in range(4)]
+
+    assert run(project, *urls, host.at("/gone", status(404))) == [*[""] * 4, "not_found"]
+
+
+def test_where_another_system_fills_the_bucket_nothing_is_asked_for(project: Path, host: PhotoHost,
+                                                                    edit_params: Edit) -> None:
+    edit_params("enabled: true", "enabled: false")
+    write_listings(project, host.at("/1", status(200)))
+    ingest.main(project / "data/listings.csv", project / "data/ingest.csv")
+
+    assert tables.read(project / "data/ingest.csv", tables.INGEST).empty
+    assert not host.asked
+
+
+def test_no_proxy_and_no_password_come_from_the_environment(project: Path, host: PhotoHost, dead_host: str,
+                                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    (project / ".netrc").write_text("machine localhost login shop password hunter2\n")
+    monkeypatch.setenv("NETRC", str(project / ".netrc"))
+    monkeypatch.setenv("HTTP_PROXY", dead_host)
+    monkeypatch.setenv("http_proxy", dead_host)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")  # the bucket; the photo is asked for at localhost
+    url = host.at("/photo", status(200)).replace("127.0.0.1", "localhost")
+
+    assert run(project, url) == [""]
+    assert host.credentials == []
+
+
+def test_a_bucket_that_is_down_fails_the_stage_by_its_name(project: Path, host: PhotoHost, dead_host: str,
+                                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", dead_host)
+    monkeypatch.setattr(store, "CONFIG", store.CONFIG.merge(type(store.CONFIG)(retries={"total_max_attempts": 1})))
+
+    with pytest.raises(ServerError, match=f"{dead_host}.*cannot be reached"):
+        run(project, host.at("/photo", status(200)))
+
+    assert not host.asked

@@ -1,0 +1,107 @@
+import datetime
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from imageset.errors import DataError
+from imageset.formats import tables
+from stages import labels
+from tests.conftest import execute
+
+
+@pytest.mark.parametrize(("value", "text"), [
+    (None, ""),
+    (datetime.date(2026, 1, 31), "2026-01-31T00:00:00+00:00"),
+    (datetime.datetime(2026, 1, 31, 12, 0, tzinfo=datetime.timezone(datetime.timedelta(hours=-5))),
+     "2026-01-31T17:00:00+00:00"),
+    ("2026-01-31", "2026-01-31"),
+])
+def test_a_date_has_one_spelling(value: object, text: str) -> None:
+    assert labels.canonical_date(value) == text
+
+
+def test_a_timestamp_without_a_zone_is_utc_wherever_the_machine_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Pacific/Auckland")
+        time.tzset()
+        text = labels.canonical_date(datetime.datetime(2026, 1, 31, 12, 0))
+    time.tzset()
+
+    assert text == "2026-01-31T12:00:00+00:00"
+
+
+def run(project: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    outputs = project / "data/labels.csv", project / "data/classes.csv"
+    labels.main(project / "queries/labels.sql", project / "queries/classes.sql", *outputs)
+    return tables.read(outputs[0], tables.LABELS), tables.read(outputs[1], tables.CLASSES)
+
+
+def test_all_rows_of_the_database_stay_as_they_are(database: str, in_project: Path) -> None:
+    execute(database, "INSERT INTO catalogs VALUES (12, 'tops', NULL), (13, 'Blusen, \"Größe\" L', 12)")
+    execute(database, "INSERT INTO tracking_staging VALUES (1, 12, '2026-01-01 01:00:00+01'), "
+                      "(1, 13, '2026-01-02 00:00:00.5+00'), (1, 12, '2026-01-01 00:00:00+00'), "
+                      "(NULL, 12, '2026-01-01 00:00:00+00'), (2, NULL, NULL)")
+
+    found, classes = run(in_project)
+
+    assert (in_project / "data/labels.csv").read_text() == (
+        "product_id,catalog_id,date\n"
+        ",12,2026-01-01T00:00:00+00:00\n"
+        "1,12,2026-01-01T00:00:00+00:00\n"
+        "1,12,2026-01-01T00:00:00+00:00\n"
+        "1,13,2026-01-02T00:00:00.500000+00:00\n"
+        "2,,\n")
+    assert len(found) == 5
+    assert classes["name"].tolist() == ["tops", 'Blusen, "Größe" L']
+    assert classes["parent_id"].isna().tolist() == [True, False]
+
+
+def test_the_order_of_the_database_changes_no_byte(database: str, in_project: Path) -> None:
+    rows = ["(1, 12, '2026-01-01')", "(1, 11, '2026-01-01')", "(2, 12, NULL)", "(NULL, NULL, NULL)"]
+    written = []
+    for order in (rows, rows[::-1]):
+        execute(database, f"TRUNCATE tracking_staging; INSERT INTO tracking_staging VALUES {', '.join(order)}")
+        run(in_project)
+        written.append((in_project / "data/labels.csv").read_bytes())
+
+    assert written[0] == written[1]
+
+
+def test_the_zone_of_the_session_changes_no_byte(database: str, in_project: Path,
+                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    execute(database, "INSERT INTO tracking_staging VALUES (1, 12, '2026-01-01 00:00:00+00')")
+    run(in_project)
+    before = (in_project / "data/labels.csv").read_bytes()
+    monkeypatch.setenv("PGTZ", "Pacific/Auckland")
+    run(in_project)
+
+    assert (in_project / "data/labels.csv").read_bytes() == before
+
+
+def test_labels_after_the_moment_asked_for_are_left_out(database: str, in_project: Path,
+                                                        edit_params: Callable[[str, str], None]) -> None:
+    edit_params("as_of: null", 'as_of: "2026-01-31T00:00:00Z"')
+    execute(database, "INSERT INTO tracking_staging VALUES (1, 12, '2026-01-31 00:00:00+00'), "
+                      "(2, 12, '2026-01-31 00:00:01+00')")
+
+    found, _ = run(in_project)
+
+    assert found["product_id"].tolist() == [1]
+
+
+def test_a_catalog_id_that_is_no_integer_is_refused_by_its_column(database: str, in_project: Path) -> None:
+    (in_project / "queries/labels.sql").write_text("SELECT 1 AS product_id, 'T-shirt' AS catalog_id, now() AS date")
+
+    with pytest.raises(DataError, match=r"column catalog_id.*T-shirt"):
+        run(in_project)
+
+
+def test_two_names_for_one_class_are_refused(database: str, in_project: Path) -> None:
+    (in_project / "queries/classes.sql").write_text(
+        "SELECT 12 AS catalog_id, name, NULL AS parent_id FROM (VALUES ('tops'), ('shirts')) AS named (name)")
+
+    with pytest.raises(DataError, match="catalog_id 12 stands more than once"):
+        run(in_project)

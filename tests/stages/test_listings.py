@@ -1,0 +1,193 @@
+import itertools
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from imageset.errors import DataError, ServerError
+from imageset.formats import stable_hash, tables
+from stages import listings
+from tests.conftest import execute
+
+URL = "https://photos.example/1.jpg"
+
+
+@pytest.mark.parametrize(("row", "reason"), [
+    ((None, 0, URL), "no_id"),
+    (("", 0, URL), "no_id"),
+    ((" \t", 0, URL), "no_id"),
+    (("123.0", 0, URL), "bad_id"),
+    ((123.0, 0, URL), "bad_id"),
+    ((Decimal("123.0"), 0, URL), "bad_id"),
+    (("007", 0, URL), "bad_id"),
+    (("\uff11\uff12\uff13", 0, URL), "bad_id"),
+    (("12\n", 0, URL), "bad_id"),
+    (("\u202e12", 0, URL), "bad_id"),
+    (("../../etc/passwd", 0, URL), "bad_id"),
+    ((-1, 0, URL), "bad_id"),
+    ((2**63, 0, URL), "bad_id"),
+    ((True, 0, URL), "bad_id"),
+    ((1, None, URL), "bad_position"),
+    ((1, -1, URL), "bad_position"),
+    ((1, "1.0", URL), "bad_position"),
+    ((1, 2**15, URL), "bad_position"),
+    ((1, 0, None), "no_url"),
+    ((1, 0, " \n "), "no_url"),
+    ((1, 0, "https://photos.example/1.jpg\r\nHost: internal"), "bad_url"),
+    ((1, 0, "https://photos.example/a b.jpg"), "bad_url"),
+    ((1, 0, "https://photos.example/\x00.jpg"), "bad_url"),
+])
+def test_a_row_that_names_no_photo_is_rejected(row: tuple[Any, ...], reason: str) -> None:
+    assert listings.reject_reason(*row) == reason
+
+
+@pytest.mark.parametrize("product_id", [0, 1, "42", Decimal("42"), 2**63 - 1])
+def test_a_whole_number_in_its_proper_spelling_is_an_id(product_id: Any) -> None:
+    assert listings.reject_reason(product_id, 0, URL) is None
+
+
+def test_a_url_loses_the_blanks_around_it() -> None:
+    good, _ = listings.clean([(1, 0, f" {URL}\r\n")])
+
+    assert good["image_url"].tolist() == [URL]
+
+
+def test_of_repeated_rows_the_same_one_stays_in_any_order() -> None:
+    rows = [(1, 0, "http://a/2"), ("1", "0", "http://a/1"), (1, 0, "http://a/3"), (2, 0, "http://a/1")]
+
+    for order in itertools.permutations(rows):
+        good, bad = listings.clean(order)
+
+        assert sorted(good.itertuples(index=False, name=None)) == [(1, 0, "http://a/1"), (2, 0, "http://a/1")]
+        assert bad["reason"].tolist() == ["repeated", "repeated"]
+
+
+def test_every_row_is_either_a_photo_or_a_reject() -> None:
+    rows = [(1, 0, URL), (1, 0, URL), (None, 0, URL), (2, 0, None), (3, 1, URL), (None, None, None)]
+
+    good, bad = listings.clean(rows)
+
+    assert len(good) + len(bad) == len(rows)
+    assert sorted(bad["reason"]) == ["no_id", "no_id", "no_url", "repeated"]
+
+
+def photos(count: int, positions: int = 1) -> pd.DataFrame:
+    return tables.frame(tables.LISTINGS, [(product_id, position, URL) for product_id in range(count)
+                                          for position in range(positions)])
+
+
+def chosen(listed: pd.DataFrame, photos_per_listing: int, limit: int) -> pd.DataFrame:
+    return listed[listings.choose(listed, photos_per_listing, limit) == ""]
+
+
+def test_raising_the_limit_keeps_the_listings_already_in() -> None:
+    samples = [set(chosen(photos(200), 1, limit)["product_id"]) for limit in (10, 11, 50, 1000)]
+
+    assert [len(sample) for sample in samples] == [10, 11, 50, 200]
+    assert all(smaller < larger for smaller, larger in itertools.pairwise(samples))
+
+
+def test_the_sample_does_not_follow_the_ids() -> None:
+    sample = chosen(photos(200), 1, 10)["product_id"].tolist()
+
+    assert sample != list(range(10))
+    assert sorted(sample) == sorted(sorted(range(200), key=stable_hash.rank)[:10])
+
+
+def test_the_limit_counts_listings_and_not_photos() -> None:
+    listed = photos(10, positions=3)
+    sample = chosen(listed, 2, 4)
+
+    assert len(sample) == 8
+    assert set(sample["position"]) == {0, 1}
+    assert listings.choose(listed, 2, 4).value_counts().to_dict() == {"": 8, "beyond_position": 10, "beyond_limit": 12}
+
+
+def run(project: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    outputs = project / "data/listings.csv", project / "data/listings_rejects.csv"
+    listings.main(project / "queries/listings.sql", *outputs)
+    return tables.read(outputs[0], tables.LISTINGS), tables.read(outputs[1], tables.LISTING_REJECTS)
+
+
+def test_the_photos_of_the_database_reach_the_table(database: str, in_project: Path) -> None:
+    execute(database, "INSERT INTO products_catalog VALUES (7, 'a', 'http://h/7.jpg', now()), (5, 'b', NULL, now()), "
+                      "(NULL, 'c', 'http://h/c.jpg', now()), (9, 'd', 'http://h/9.jpg', NULL)")
+    execute(database, "INSERT INTO products_photos VALUES (7, 1, 'http://h/7-1.jpg')")
+
+    good, bad = run(in_project)
+
+    assert good.to_dict("list") == {"product_id": [7, 9], "position": [0, 0],
+                                    "image_url": ["http://h/7.jpg", "http://h/9.jpg"]}
+    assert sorted(bad[["product_id", "reason"]].itertuples(index=False, name=None)) == [
+        ("", "no_id"), ("5", "no_url"), ("7", "beyond_position")]
+
+
+def test_more_photos_of_a_listing_are_taken_when_asked_for(database: str, in_project: Path,
+                                                           edit_params: Callable[[str, str], None]) -> None:
+    edit_params("photos_per_listing: 1", "photos_per_listing: 2")
+    execute(database, "INSERT INTO products_catalog VALUES (7, 'a', 'http://h/7.jpg', now())")
+    execute(database, "INSERT INTO products_photos VALUES (7, 1, 'http://h/7-1.jpg'), (7, 2, 'http://h/7-2.jpg')")
+
+    good, _ = run(in_project)
+
+    assert good["position"].tolist() == [0, 1]
+
+
+def test_listings_after_the_moment_asked_for_are_left_out(database: str, in_project: Path,
+                                                          edit_params: Callable[[str, str], None]) -> None:
+    edit_params("as_of: null", 'as_of: "2026-01-31T00:00:00Z"')
+    execute(database, "INSERT INTO products_catalog VALUES (1, 'a', 'http://h/1', '2026-01-30 23:59:59+00'), "
+                      "(2, 'b', 'http://h/2', '2026-01-31 00:00:00+00'), "
+                      "(3, 'c', 'http://h/3', '2026-01-31 00:00:01+00'), "
+                      "(4, 'd', 'http://h/4', '2026-01-31 00:30:00+01')")
+
+    good, _ = run(in_project)
+
+    assert good["product_id"].tolist() == [1, 2, 4]
+
+
+@pytest.mark.parametrize("url", ["http://h/1\r2", "http://h/1\n2", 'http://h/"1,2"\r', "http://h/\u202e1 ,"])
+def test_a_hostile_url_survives_the_way_through_the_table(url: str, database: str, in_project: Path) -> None:
+    literal = url.replace("\r", "\\r").replace("\n", "\\n")
+    execute(database, f"INSERT INTO products_catalog VALUES (1, 'a', E'{literal} .', now()), (2, '', 'u', now())")
+
+    _, bad = run(in_project)
+
+    assert bad["image_url"].tolist() == [f"{url} ."]
+
+
+def test_hostile_ids_of_a_text_column_are_rejected_by_name(database: str, in_project: Path) -> None:
+    (in_project / "queries/listings.sql").write_text(
+        "SELECT product_id, 0 AS position, 'http://h/1' AS image_url FROM (VALUES ('1'), ('02'), ('\uff13'), ('4.0'), "
+        "('99999999999999999999'), (NULL)) AS listed (product_id)")
+
+    good, bad = run(in_project)
+
+    assert good["product_id"].tolist() == [1]
+    assert sorted(bad["reason"]) == ["bad_id"] * 4 + ["no_id"]
+
+
+def test_a_query_without_rows_is_an_error_and_writes_nothing(database: str, in_project: Path) -> None:
+    with pytest.raises(DataError, match="no rows"):
+        run(in_project)
+
+    assert not (in_project / "data/listings.csv").exists()
+
+
+def test_a_query_with_other_columns_is_refused_by_their_names(database: str, in_project: Path) -> None:
+    (in_project / "queries/listings.sql").write_text("SELECT 1 AS id, 'http://h/1' AS image_url")
+
+    with pytest.raises(DataError, match=r"id, image_url; expected product_id, position, image_url"):
+        run(in_project)
+
+
+def test_the_query_can_change_nothing(database: str, in_project: Path) -> None:
+    execute(database, "CREATE SEQUENCE drawn")
+    (in_project / "queries/listings.sql").write_text(
+        "SELECT nextval('drawn') AS product_id, 0 AS position, 'http://h/1' AS image_url")
+
+    with pytest.raises(ServerError, match="read-only"):
+        run(in_project)

@@ -1,0 +1,220 @@
+import csv
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from imageset.errors import DataError
+from imageset.formats import hdf5 as layout
+from imageset.formats import tables
+from imageset.report import plots as pictures
+from stages import baseline, report, validate
+from tests.project import ROOT
+from tests.stages.test_build import build_in, photo_table
+from tests.stages.test_validate import make_hashes
+
+TABLES = {"listings": tables.LISTINGS, "listings_rejects": tables.LISTING_REJECTS, "ingest": tables.INGEST,
+          "inventory": tables.INVENTORY, "rejects": tables.REJECTS, "catalog": tables.CATALOG,
+          "catalog_rejects": tables.CATALOG_REJECTS, "label_changes": tables.LABEL_CHANGES,
+          "near_duplicates": tables.NEAR_DUPLICATES, "label_map": tables.LABEL_MAP, "split": tables.SPLIT}
+WRITTEN = ["augmented.png", "class_counts.csv", "class_counts.png", "dataset_card.md", "metrics.json",
+           "near_duplicates.png", "samples.png"]
+# The sheets' measures: a cell with its gap, a caption, the gap that is left over.
+CELL_WIDTH, CELL_HEIGHT, GAP = 134, 164, 6
+
+
+def make_tables(data: Path) -> None:
+    """Write the tables of the stages before catalog: beside the dataset's 11 photos, one reject of each stage."""
+    photos = [(row.product_id, row.position) for row in photo_table(8).itertuples()]
+    fetched = [*photos, (900, 0), (901, 0)]
+    rows: dict[str, list[tuple[Any, ...]]] = {
+        "listings": [(*photo, "http://h/1.jpg") for photo in [*fetched, (902, 0)]],
+        "listings_rejects": [("x", "0", "http://h/2.jpg", "bad_id"), ("", "0", "http://h/2.jpg", "no_id")],
+        "ingest": [*((f"{a}-{b}.jpeg", a, b, "done", "") for a, b in fetched),
+                   ("902.jpeg", 902, 0, "rejected", "not_found")],
+        "inventory": [(f"{a}-{b}.jpeg", a, b, "etag", 1, "") for a, b in fetched],
+        "rejects": [(900, 0, "mask_empty")],
+        "catalog_rejects": [(901, 0, "rare_class", 77)],
+        "label_changes": [(100, 0, "several_labels", "7 1000", 1000), (103, 0, "rare_merged", "78", 1001)],
+        "near_duplicates": [(100, 0, 100, 1, "0.812"), (100, 0, 103, 0, "0.702")],
+    }
+    for name, content in rows.items():
+        tables.write(data / f"{name}.csv", TABLES[name], tables.frame(TABLES[name], content))
+
+
+def make_inputs(folder: Path, copies: int = 5) -> Path:
+    """Build the dataset in a folder, with all tables and the validation beside it; return where."""
+    data = build_in(folder, copies).parent
+    make_tables(data)
+    make_hashes(data)
+    validate.main(data / "dataset.h5", data / "processed.h5", data / "processed.csv", data / "catalog.csv",
+                  data / "label_map.csv", data / "split.csv", data / "validation.json")
+    baseline.main(data / "dataset.h5", data / "validation.json", data / "baseline.json", data / "confusion.png")
+    photos = photo_table(8)
+    with layout.create(data / "thumbnails.h5", layout.THUMBNAILS) as file:
+        layout.add(file, "images", np.full((len(photos), 64, 64, 1), 90, np.uint8))
+        layout.add(file, "ids", photos["product_id"].to_numpy(np.int64))
+        layout.add(file, "positions", photos["position"].to_numpy(np.int16))
+        layout.finish(file)
+    return data
+
+
+def run(data: Path, reports: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(data.parent)
+        paths = [*(data / f"{name}.csv" for name in TABLES), data / "thumbnails.h5", data / "dataset.h5",
+                 data / "validation.json", data / "baseline.json", data / "confusion.png",
+                 ROOT / "stages/templates", reports, reports / "report.html"]
+        report.main(*paths)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_inputs(tmp_path_factory.mktemp("inputs"))
+
+
+@pytest.fixture(scope="module")
+def reports(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the stage wrote of a good dataset."""
+    folder = tmp_path_factory.mktemp("reports")
+    run(data, folder)
+    return folder
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    with Image.open(path) as image:
+        image.load()
+        return image.size
+
+
+def test_all_that_the_graph_names_is_written(reports: Path) -> None:
+    assert sorted(path.name for path in reports.iterdir()) == sorted([*WRITTEN, "report.html"])
+
+
+def test_every_photo_that_came_is_accounted_for(reports: Path) -> None:
+    assert json.loads((reports / "metrics.json").read_text())["photos"] == {
+        "listings": {"in": 16, "out": 14, "rejected": {"bad_id": 1, "no_id": 1}},
+        "ingest": {"in": 14, "out": 13, "rejected": {"not_found": 1}},
+        "preprocess": {"in": 13, "out": 12, "rejected": {"mask_empty": 1}},
+        "catalog": {"in": 12, "out": 11, "rejected": {"rare_class": 1}},
+        "split": {"in": 11, "out": 11, "rejected": {}},
+    }
+
+
+def test_the_figures_are_those_of_the_dataset(reports: Path) -> None:
+    metrics = json.loads((reports / "metrics.json").read_text())
+
+    assert metrics["rows"] == {"train": 40, "test": 3}
+    assert metrics["classes"] == {"count": 3, "largest": 6, "smallest": 2, "median": 3.0, "without_test_photos": 1}
+    assert metrics["test_share"] == pytest.approx(3 / 11, abs=1e-6)
+    assert metrics["groups"] == {"count": 8, "of_several_products": 0, "pairs_found_to_look_alike": 2}
+    assert metrics["labels_changed"] == {"rare_merged": 1, "several_labels": 1}
+    assert metrics["copies"] == {"most": 5, "classes_with_more": 0, "rows_of_largest_class": 20,
+                                 "rows_of_median_class": 10.0, "rows_of_smallest_class": 10}
+    assert len(metrics["pixels"]["mean"]) == len(metrics["pixels"]["std"]) == 1
+    assert len(metrics["content_digest"]) == 64
+
+
+def test_classes_are_counted_by_subset_the_largest_first(reports: Path) -> None:
+    rows = list(csv.DictReader(io.StringIO((reports / "class_counts.csv").read_text())))
+
+    assert rows == [
+        {"catalog_id": "1000", "name": "Blusen, Größe L", "train": "4", "test": "2", "photos": "6"},
+        {"catalog_id": "1001", "name": "<script>coats</script>", "train": "2", "test": "1", "photos": "3"},
+        {"catalog_id": "1002", "name": "$1 & up", "train": "2", "test": "0", "photos": "2"},
+    ]
+
+
+def test_the_sheets_have_a_cell_for_every_photo_and_copy(reports: Path) -> None:
+    assert size_of(reports / "samples.png") == (10 * CELL_WIDTH + GAP, CELL_HEIGHT + GAP)
+    assert size_of(reports / "augmented.png") == (5 * CELL_WIDTH + GAP, 8 * CELL_HEIGHT + GAP)
+    assert size_of(reports / "class_counts.png") == (990, 330)
+
+
+def test_no_class_name_is_read_as_html(reports: Path) -> None:
+    page = (reports / "report.html").read_text()
+
+    assert "<script" not in page
+    assert "&lt;script&gt;coats&lt;/script&gt;" in page
+    assert "$1 &amp; up" in page
+
+
+def test_the_page_needs_nothing_from_elsewhere(reports: Path) -> None:
+    page = (reports / "report.html").read_text()
+
+    assert re.findall(r'(?:src|href)="(.{22})', page) == ["data:image/png;base64,"] * 5
+    assert "http" not in page
+
+
+def test_the_card_tells_the_same_figures(reports: Path) -> None:
+    card = (reports / "dataset_card.md").read_text()
+
+    assert "40 training rows and 3 test rows of 16 x 16 x 1 pixels in 3 classes." in card
+    assert "| listings | 16 | 14 | bad_id 1, no_id 1 |" in card
+    assert "| split | 11 | 11 | none |" in card
+
+
+def test_a_second_run_writes_the_same_bytes(data: Path, reports: Path, tmp_path: Path) -> None:
+    run(data, tmp_path)
+
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {
+        path.name: path.read_bytes() for path in reports.iterdir()}
+
+
+def test_a_dataset_without_augmented_copies_has_its_report_too(tmp_path: Path) -> None:
+    data = make_inputs(tmp_path, copies=1)
+    run(data, tmp_path / "reports")
+
+    assert size_of(tmp_path / "reports/augmented.png") == (CELL_WIDTH + GAP, 8 * CELL_HEIGHT + GAP)
+    assert json.loads((tmp_path / "reports/metrics.json").read_text())["rows"]["train"] == 8
+
+
+def read_tables(data: Path) -> report.Tables:
+    return report.Tables(*(tables.read(data / f"{name}.csv", table) for name, table in TABLES.items()))
+
+
+@pytest.mark.parametrize(("name", "stage"), [("inventory", "preprocess"), ("rejects", "preprocess"),
+                                             ("split", "split")])
+def test_a_sum_that_does_not_close_is_an_error(name: str, stage: str, data: Path) -> None:
+    whole = read_tables(data)
+
+    with pytest.raises(DataError, match=rf"{stage}: \d+ photos came in, \d+ went out and \d+ were rejected"):
+        report.photo_flow(whole._replace(**{name: getattr(whole, name)[1:]}))
+
+
+def test_a_class_of_the_release_without_photos_is_counted_with_none(data: Path) -> None:
+    whole = read_tables(data)
+    more = pd.concat([whole.label_map, tables.frame(tables.LABEL_MAP, [(3, 1003, "gone")])])
+    classes = report.class_table(whole._replace(label_map=more))
+
+    assert classes.iloc[-1].to_dict() == {"catalog_id": 1003, "name": "gone", "train": 0, "test": 0, "photos": 0}
+
+
+def test_samples_show_every_class_before_a_class_a_second_time() -> None:
+    labels = np.array([1, 0, 2, 0, 0, 1, 0])
+
+    assert labels[report.sample_rows(labels, 3)].tolist() == [0, 1, 2]
+    assert labels[report.sample_rows(labels, 5)].tolist() == [0, 0, 1, 1, 2]
+    assert sorted(report.sample_rows(labels, 100)) == list(range(7))
+
+
+@pytest.mark.parametrize(("classes", "height"), [(1, 330), (60, 1716), (61, 550), (700, 550)])
+def test_the_plot_of_many_classes_stays_of_a_size_to_look_at(classes: int, height: int) -> None:
+    names = [f"class {number}" for number in range(classes)]
+    plotted = pictures.class_counts(names, {"train": [5] * classes, "test": [1] * classes})
+    with Image.open(io.BytesIO(plotted)) as plot:
+        assert plot.size == (990, height)
+
+
+def test_a_value_that_a_template_asks_for_in_vain_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "card.md").write_text("{{ metrics.rows.trian }}")
+
+    with pytest.raises(jinja2.UndefinedError, match="trian"):
+        report.render(tmp_path / "card.md", metrics={"rows": {"train": 1}})

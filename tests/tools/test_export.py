@@ -1,0 +1,210 @@
+"""tools.export on small files, written through imageset.formats.hdf5: what it takes and what it leaves."""
+
+import hashlib
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from imageset.formats import hdf5 as layout
+from imageset.formats import tables
+from imageset.formats.hdf5 import Pixels
+from tests.project import ROOT
+from tools.export import command as export
+from tools.export import parts as export_parts
+
+SIDE = 16
+# Twelve, so that numbers have two digits; names that no file system and no `datasets` should see, one of two classes.
+NAMES = ["hat", "..", "dev", "a/test", "x" * 300, "\u202eזנב.", "hat", "Été, Shirts", "日本", "train", "a\nval", "cap"]
+CATALOG_IDS = [1201, 7, 1300, 12, 5, 99, 8, 4, 2**40, 3, 10, 1]
+
+
+# EXPORT_VERSION, and a sum over all files but export.json, which names libraries and processor.
+SUMS = {
+    ("imagefolder", "png"): (1, "d5752da0b0bcc4fa6c19e428195962b361dc68064aedbdc21b95056789fa0f36"),
+    ("imagefolder", "jpeg"): (1, "93d20c02c570ab25841b8456981920f76d70b97a16de4123851761656b3e7dd1"),
+    ("webdataset", "png"): (1, "f66cbe919ca01fbb7d134ed420075e8179a8e624e43f0741e0f92722de383eea"),
+    ("webdataset", "jpeg"): (1, "c69e046c38653fae59009da3e3c8f26f0142efe484b7c8d32ca0ec8cdea5f10e"),
+    ("parquet", "png"): (1, "f7aed3c78adfeea12c6a69d5ffddc23499702c871def41ee3342fe6aac440c1b"),
+    ("parquet", "jpeg"): (1, "a08de3495aeb17901ca71dbad5685f3c8a08cdac64d0b6c0e9420127e27de609"),
+    ("numpy", "raw"): (1, "9a56b32482d75751d1e6a97cf4c12b207a008f10ab46e138a531e72700b5f38a"),
+}
+
+
+class Row(NamedTuple):
+    product_id: int
+    position: int
+    label: int
+    copy: int = 0
+
+
+def mixed(rows: list[Row]) -> list[Row]:
+    """In an order that is none, as build has them."""
+    return random.Random(0).sample(rows, len(rows))
+
+
+# Class 11 has no photo, class 10 none in train.
+ROWS = {"train": mixed([Row(product_id, position, product_id % 10, copy)
+                        for product_id in range(1, 15) for position in (0, 2)[:1 + product_id % 2] for copy in (0, 1)]),
+        "validation": [Row(20, 0, 10), Row(21, 0, 3), Row(20, 1, 10)],
+        "test": mixed([Row(30 + number, 0, number) for number in range(5)])}
+PHOTOS = {subset: [row for row in rows if row.copy == 0] for subset, rows in ROWS.items()}
+CATALOG = sorted(row for rows in PHOTOS.values() for row in rows)
+
+
+def photo(row: Row, channels: int = 1) -> Pixels:
+    """A smooth image, as JPEG keeps it nearly as it is: another one for each row."""
+    ramp = np.linspace(5 * row.product_id, 5 * row.product_id + 60, SIDE, dtype=np.uint8)
+    flat = np.full((SIDE, SIDE), (90 * row.copy + 10 * row.position) % 256, np.uint8)
+    image = np.stack([np.tile(ramp, (SIDE, 1)), flat, np.tile(ramp[::-1], (SIDE, 1))], axis=-1)
+    image[0, 0] = row.position % 256, row.copy, row.label % 256
+    return image[..., :channels]
+
+
+def photos(rows: list[Row], channels: int = 1) -> Pixels:
+    return np.array([photo(row, channels) for row in rows], np.uint8).reshape(-1, SIDE, SIDE, channels)
+
+
+def write_dataset(path: Path, channels: int = 1, rows: dict[str, list[Row]] = ROWS,
+                  compression: layout.Compression = "none", names: list[str] = NAMES) -> Path:
+    with layout.create(path, layout.DATASET) as file:
+        for subset, its in rows.items():
+            images = layout.add_images(file, f"{subset}_images", (len(its), SIDE, SIDE, channels), compression)
+            if its:
+                images[...] = photos(its, channels)
+            for column, name in enumerate(("ids", "positions", "labels")):
+                layout.add(file, f"{subset}_{name}", np.array([row[column] for row in its], layout.ROW_DTYPES[name]))
+        layout.add(file, "train_copies", np.array([row.copy for row in rows["train"]], np.int16))
+        layout.add(file, "label_map", np.array([f"{label},{catalog_id}".encode()
+                                                for label, catalog_id in enumerate(CATALOG_IDS)]))
+        layout.add_text(file, "class_names", names)
+        layout.finish(file, content_digest=layout.content_digest(file))
+    return path
+
+
+def write_processed(folder: Path, left_out: int = 2) -> Path:
+    """Write processed.h5 and, as the catalog has them, data/catalog.csv and data/label_map.csv."""
+    rows = sorted([*CATALOG, *(Row(100 + number, 0, 0) for number in range(left_out - 1)), Row(0, 0, 0)])
+    with layout.create(folder / "processed.h5", layout.PROCESSED) as file:
+        layout.add_images(file, "images", (len(rows), SIDE, SIDE, 1))[...] = photos(rows)
+        for column, name in enumerate(("ids", "positions")):
+            layout.add(file, name, np.array([row[column] for row in rows], layout.ROW_DTYPES[name]))
+        layout.finish(file)
+    (folder / "data").mkdir()
+    catalog = [(row.product_id, row.position, rows.index(row), CATALOG_IDS[row.label], row.label, 0) for row in CATALOG]
+    tables.write(folder / "data/catalog.csv", tables.CATALOG, tables.frame(tables.CATALOG, catalog))
+    classes = [(label, *pair) for label, pair in enumerate(zip(CATALOG_IDS, NAMES, strict=True))]
+    tables.write(folder / "data/label_map.csv", tables.LABEL_MAP, tables.frame(tables.LABEL_MAP, classes))
+    return folder / "processed.h5"
+
+
+def run(to: str, destination: Path, source: Path, *options: str) -> Path:
+    """Export, in this process, and return where."""
+    export.run(export.parse_arguments(["--to", to, str(destination), "--from", str(source), *options]))
+    return destination
+
+
+def contents(folder: Path) -> dict[str, bytes | None]:
+    """Return each file's bytes by its path, and None for each folder."""
+    return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+            for path in folder.rglob("*")}
+
+
+def files_of(folder: Path) -> set[str]:
+    return {name for name, content in contents(folder).items() if content is not None}
+
+
+def make_parts_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have parts of five photos, read and encoded two at a time."""
+    monkeypatch.setattr(export_parts, "PART_PHOTOS", 5)
+    monkeypatch.setattr(export_parts, "BATCH_BYTES", 2 * SIDE * SIDE)
+
+
+@pytest.mark.parametrize("to", export.FORMATS)
+def test_the_same_bytes_whatever_the_workers_and_the_storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str
+                                                             ) -> None:
+    make_parts_small(monkeypatch)
+    made = []
+    for workers, compression in (("1", "none"), ("3", "none"), ("2", "gzip")):
+        monkeypatch.setenv("IMAGESET_WORKERS", workers)
+        folder = tmp_path / f"{workers}-{compression}"
+        folder.mkdir()
+        dataset = write_dataset(folder / "dataset.h5", compression=compression)  # type: ignore[arg-type]
+        made.append(contents(run(to, folder / "export", dataset)))
+
+    assert made[0]
+    assert made[0] == made[1] == made[2]
+
+
+@pytest.mark.parametrize(("to", "encoding"), SUMS)
+def test_the_bytes_of_a_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str, encoding: str) -> None:
+    make_parts_small(monkeypatch)
+    dataset = write_dataset(tmp_path / "dataset.h5", channels=3)
+    options = [] if encoding == "raw" else ["--encoding", encoding]
+    made = contents(run(to, tmp_path / "export", dataset, "--copies", *options))
+    identity = json.loads(made.pop("export.json") or b"")
+    found = hashlib.sha256(repr(sorted(made.items())).encode()).hexdigest()
+
+    assert identity.keys() == {"source", "format", "encoding", "export_version", "part_photos", "versions"}
+    assert (identity["export_version"], found) == SUMS[to, encoding], "raise EXPORT_VERSION and change this on purpose"
+
+
+@pytest.mark.parametrize("to", export.FORMATS)
+def test_every_export_has_its_classes_and_nothing_of_its_making(tmp_path: Path, to: str) -> None:
+    folder = run(to, tmp_path / "export", write_dataset(tmp_path / "dataset.h5"))
+    classes = tables.read(folder / "classes.csv", tables.LABEL_MAP)
+    (tmp_path / "plain").mkdir()
+
+    assert classes["catalog_id"].tolist() == CATALOG_IDS
+    assert classes["name"].tolist() == NAMES
+    assert {path.name for path in tmp_path.iterdir()} == {"dataset.h5", "export", "plain"}
+    assert not [name for name in files_of(folder) if "state" in name or "lock" in name or "tmp" in name]
+    assert folder.stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_photos_that_lie_far_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_parts_small(monkeypatch)
+    rows = {"train": [Row(1, number, 0, int(number % 40 > 0)) for number in range(200)], "test": []}
+    folder = run("numpy", tmp_path / "export", write_dataset(tmp_path / "dataset.h5", rows=rows))
+
+    assert np.load(folder / "train_positions.npy").tolist() == [0, 40, 80, 120, 160]
+    assert (np.load(folder / "train_images.npy") == photos([row for row in rows["train"] if not row.copy])).all()
+
+
+def test_one_subset(tmp_path: Path) -> None:
+    folder = run("webdataset", tmp_path / "export", write_dataset(tmp_path / "dataset.h5"), "--subset", "validation")
+
+    assert files_of(folder) == {"classes.csv", "export.json", "data/validation-00000-of-00001.tar"}
+
+
+def test_photos_that_the_catalog_leaves_out_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                        capsys: pytest.CaptureFixture[str]) -> None:
+    processed = write_processed(tmp_path, left_out=3)
+    monkeypatch.chdir(tmp_path)
+    run("webdataset", tmp_path / "export", processed)
+
+    assert f"export: 3 photos of {processed} are left out: the catalog" in capsys.readouterr().out
+    assert files_of(tmp_path / "export") == {"classes.csv", "export.json", "data/photos-00000-of-00001.tar"}
+
+
+def command(folder: Path, *arguments: str, driver: str = "") -> subprocess.CompletedProcess[str]:
+    """Run the command as people do, or a driver in its place."""
+    program = ["-c", driver] if driver else ["-m", "tools.export"]
+    return subprocess.run([sys.executable, *program, *arguments], cwd=folder, capture_output=True, text=True,
+                          env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False, timeout=60)
+
+
+def test_the_command(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    write_dataset(tmp_path / "data/dataset.h5")
+    done = command(tmp_path, "--to", "imagefolder", "export")
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "export: 21 train, 3 validation, 5 test in export\n"
+    assert len(files_of(tmp_path / "export")) == 31

@@ -1,0 +1,153 @@
+"""What tools.export refuses, in one line, and leaves as it was."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from imageset.errors import DataError, ImagesetError
+from imageset.formats import tables
+from tests.tools.test_export import ROWS, Row, command, contents, files_of, run, write_dataset, write_processed
+
+
+def test_options_that_a_file_has_no_use_for(tmp_path: Path) -> None:
+    dataset, processed = write_dataset(tmp_path / "dataset.h5"), write_processed(tmp_path)
+    refused = [(dataset, ["--catalog", "catalog.csv"], "names its photos and classes itself: leave out --catalog"),
+               (dataset, ["--label-map", "m.csv"], "names its photos and classes itself: leave out --label-map"),
+               (processed, ["--subset", "train"], "before they are split and augmented: leave out --subset"),
+               (processed, ["--copies"], "before they are split and augmented: leave out --copies")]
+    for source, options, message in refused:
+        with pytest.raises(DataError, match=message):
+            run("webdataset", tmp_path / "export", source, *options)
+    with pytest.raises(DataError, match="numpy writes pixels as they are: leave out --encoding"):
+        run("numpy", tmp_path / "export", dataset, "--encoding", "png")
+    assert not (tmp_path / "export").exists()
+
+
+def test_tables_of_other_photos_or_classes(tmp_path: Path) -> None:
+    processed, catalog_csv, label_map_csv = (write_processed(tmp_path), tmp_path / "data/catalog.csv",
+                                             tmp_path / "data/label_map.csv")
+    paths = ["--catalog", str(catalog_csv), "--label-map", str(label_map_csv)]
+    catalog, label_map = tables.read(catalog_csv, tables.CATALOG), tables.read(label_map_csv, tables.LABEL_MAP)
+
+    for changed, message in ((catalog.assign(row=catalog["row"] + 1), "is of other photos than the tables"),
+                             (catalog.assign(label=12), "have other classes"),
+                             (catalog.assign(catalog_id=catalog["catalog_id"] + 1), "have other classes")):
+        tables.write(catalog_csv, tables.CATALOG, changed)
+        with pytest.raises(DataError, match=message):
+            run("numpy", tmp_path / "export", processed, *paths)
+    tables.write(catalog_csv, tables.CATALOG, catalog)
+    tables.write(label_map_csv, tables.LABEL_MAP, label_map[1:])
+    with pytest.raises(DataError, match="have other classes"):
+        run("numpy", tmp_path / "export", processed, *paths)
+
+
+def test_a_label_without_a_class(tmp_path: Path) -> None:
+    for label in (-1, 12):
+        dataset = write_dataset(tmp_path / "dataset.h5", rows={"train": [Row(1, 0, label)], "test": []})
+
+        with pytest.raises(DataError, match=r"dataset\.h5 is damaged \(labels without a class\)"):
+            run("numpy", tmp_path / "export", dataset)
+
+
+def test_a_subset_that_is_not_there(tmp_path: Path) -> None:
+    dataset = write_dataset(tmp_path / "dataset.h5", rows={"train": ROWS["train"], "test": []})
+
+    with pytest.raises(DataError, match=r"dataset\.h5 has no validation subset, but train, test"):
+        run("imagefolder", tmp_path / "export", dataset, "--subset", "validation")
+    assert not (tmp_path / "export").exists()
+
+
+def test_a_photo_that_comes_twice(tmp_path: Path) -> None:
+    rows = {"train": [Row(1, 0, 0), Row(1, 0, 0, 1), Row(1, 0, 0, 1)], "test": [Row(2, 1, 0), Row(2, 0, 0)]}
+    dataset = write_dataset(tmp_path / "dataset.h5", rows=rows)
+
+    with pytest.raises(DataError, match=r"dataset\.h5 is damaged \(a photo of train comes twice\)"):
+        run("imagefolder", tmp_path / "export", dataset, "--copies")
+    run("imagefolder", tmp_path / "export", dataset)
+
+
+def test_images_that_are_neither_grayscale_nor_rgb(tmp_path: Path) -> None:
+    for shape in ((2, 8, 8, 2), (2, 8, 8, 4), (2, 8, 0, 1)):
+        dataset = write_dataset(tmp_path / "dataset.h5", rows={"train": [Row(1, 0, 0), Row(2, 0, 0)]})
+        change(dataset, "train_images", np.zeros(shape, np.uint8))
+
+        with pytest.raises(DataError, match=r"dataset\.h5 is damaged \(images of train are .*, neither grayscale nor"):
+            run("imagefolder", tmp_path / "export", dataset)
+
+
+def change(dataset: Path, name: str, values: Any) -> None:
+    """Put other values, or a group, in a dataset's place, and leave its digest as it was."""
+    with h5py.File(dataset, "r+") as file:
+        file.pop(name, None)
+        file[name] = values if values is not None else file.create_group("group")
+
+
+def test_content_that_is_not_what_its_digest_says(tmp_path: Path) -> None:
+    dataset = write_dataset(tmp_path / "dataset.h5", rows={"train": [Row(1, 0, 0), Row(2, 0, 0)]})
+    change(dataset, "train_positions", np.array([0, 1], np.int16))
+
+    with pytest.raises(DataError, match=r"dataset\.h5 does not hold what its content_digest says: fetch or build"):
+        run("numpy", tmp_path / "export", dataset)
+    assert files_of(tmp_path) == {"dataset.h5"}
+
+
+@pytest.mark.parametrize("name", ["train_labels", "train_ids", "train_copies", "label_map", "another"])
+@pytest.mark.parametrize("values", [None, 5])
+def test_what_is_no_array(tmp_path: Path, name: str, values: int | None) -> None:
+    dataset = write_dataset(tmp_path / "dataset.h5")
+    change(dataset, name, values)
+
+    with pytest.raises(DataError, match=r"dataset\.h5 is damaged \(.*\): fetch or build it again"):
+        run("numpy", tmp_path / "export", dataset)
+
+
+def test_what_is_in_the_way_is_refused(tmp_path: Path) -> None:
+    dataset = write_dataset(tmp_path / "dataset.h5")
+    run("webdataset", tmp_path / "export", dataset, "--subset", "test")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("kept")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    (tmp_path / "loop").symlink_to("loop")
+    before = contents(tmp_path)
+
+    for taken in ("export", "folder", "file", "dangling", "loop"):
+        with pytest.raises(DataError, match=rf"{taken} exists: name a new folder"):
+            run("webdataset", tmp_path / taken, dataset)
+    for taken in ("new/..", "."):
+        with pytest.raises(DataError, match=rf"{tmp_path} exists: name a new folder"):
+            run("webdataset", tmp_path / taken, dataset)
+    with pytest.raises(OSError, match="Too many levels of symbolic links"):
+        run("webdataset", tmp_path / "loop/export", dataset)
+    assert contents(tmp_path) == before
+
+
+def test_parquet_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.delitem(sys.modules, "tools.export.formats.parquet", raising=False)
+
+    with pytest.raises(ImagesetError, match=r"needs pyarrow: pip install -r requirements-export\.txt"):
+        run("parquet", tmp_path / "export", write_dataset(tmp_path / "dataset.h5"))
+    assert files_of(tmp_path) == {"dataset.h5"}
+
+
+@pytest.mark.parametrize(("source", "message"), [
+    ("not.h5", "not.h5 cannot be read as HDF5"),
+    ("data/dataset.h5", "data/dataset.h5 is missing"),
+    ("processed.h5", "data/catalog.csv is missing: run `dvc repro`, or name another"),
+])
+def test_errors_are_one_line(tmp_path: Path, source: str, message: str) -> None:
+    write_processed(tmp_path)
+    (tmp_path / "data/catalog.csv").unlink()
+    (tmp_path / "not.h5").write_text("no HDF5")
+    before = contents(tmp_path)
+    done = command(tmp_path, "--to", "imagefolder", "export", "--from", source)
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("export: ")
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert contents(tmp_path) == before

@@ -1,0 +1,418 @@
+"""tools.release on clones of a real run: what it refuses, what it fixes, and that what it prints does what it says."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from imageset.errors import DataError, ImagesetError
+from imageset.formats import tables
+from imageset.runtime import params
+from tests.project import KEPT, ROOT, Project
+from tools import release, versions
+
+AUTHOR = {"GIT_AUTHOR_NAME": "test", "GIT_AUTHOR_EMAIL": "test@localhost", "GIT_COMMITTER_NAME": "test",
+          "GIT_COMMITTER_EMAIL": "test@localhost"}
+NOWHERE = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_MAX_ATTEMPTS": "1"}
+GONE = (999_999, 0, "test")  # a photo that a release before had, and the data has no more
+COMMAND = (sys.executable, "-m", "tools.release")
+
+
+@pytest.fixture(scope="module")
+def pulled(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A clone of the project with its data, its origin a bare repository; releases/ has a photo that is gone."""
+    folder = tmp_path_factory.mktemp("release")
+    project.succeed("git", "clone", "--quiet", "--bare", str(project.folder), str(folder / "origin.git"))
+    environment = project.environment | AUTHOR | {"IMAGESET_WORKERS": "1"}
+    clone = Project(folder / "origin.git", environment).clone(folder / "project")
+    clone.succeed("dvc", "pull", "--quiet")
+    tables.write(clone.folder / release.SPLIT, tables.SPLIT, tables.frame(tables.SPLIT, [GONE]))
+    clone.succeed("dvc", "repro")
+    assert clone.md5() == project.md5()
+    clone.commit("a photo that is gone")
+    clone.succeed("git", "push", "--quiet")
+    return clone
+
+
+@pytest.fixture
+def copy_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Project], Project]:
+    """Copy a project, its data too, and make the copy the working directory."""
+    def copy(source: Project) -> Project:
+        shutil.copytree(source.folder, tmp_path / "project", symlinks=True)
+        monkeypatch.chdir(tmp_path / "project")
+        for name, value in source.environment.items():
+            monkeypatch.setenv(name, value)
+        return Project(tmp_path / "project", source.environment)
+    return copy
+
+
+@pytest.fixture
+def copied(copy_of: Callable[[Project], Project], pulled: Project) -> Project:
+    return copy_of(pulled)
+
+
+@pytest.fixture(scope="module")
+def released(pulled: Project, tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str, str]:
+    """The clone after a release whose printed commands were run, what the release said, and what git said of it.
+
+    The keys of the bucket stand in .env alone.
+    """
+    folder = tmp_path_factory.mktemp("released") / "project"
+    shutil.copytree(pulled.folder, folder, symlinks=True)
+    bare = {name: value for name, value in pulled.environment.items() if not name.startswith("AWS_")}
+    keys = [f"{name}={value}\n" for name, value in pulled.environment.items() if name.startswith("AWS_")]
+    (folder / ".env").write_text("".join(keys))
+    said = Project(folder, bare).succeed(*COMMAND, "v1.2.0")
+    changed = Project(folder, bare).succeed("git", "status", "--porcelain")
+    run_printed(folder, bare, commands(said)[0])
+    return Project(folder, pulled.environment), said, changed
+
+
+def commands(said: str) -> list[str]:
+    """Return what a release says to type: first all for git, then each way to get the dataset."""
+    first, second = re.findall(r"\n\n((?:    .*\n)+)", said)
+    return [first, *second.splitlines()]
+
+
+def run_printed(folder: Path, environment: dict[str, str], command: str) -> None:
+    done = subprocess.run(["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, command + done.stdout + done.stderr
+
+
+def state(project: Project) -> dict[str, bytes]:
+    """Return all files of the tree that a release, or a stage, may write."""
+    names = ("releases", "reports", "data", "models")
+    paths = [path for name in names for path in (project.folder / name).rglob("*") if path.is_file()]
+    return {str(path.relative_to(project.folder)): path.read_bytes() for path in [project.folder / "dvc.lock", *paths]}
+
+
+def sides(path: Path) -> dict[tuple[int, int], str]:
+    return {(product, position): side for product, position, side in tables.scan(path, tables.SPLIT)}
+
+
+def flip_bit(path: Path) -> None:
+    """Change one bit of a file, and neither size nor time, by which DVC would notice."""
+    before = path.stat()
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+@pytest.mark.parametrize("version", ["1.2.0", "v1.2", "v1.2.0.1", "v01.2.0", "v1.2.0-rc.1", "v1.2.0\n", "v1.2.\u0661"])
+def test_what_is_no_version_is_refused(version: str) -> None:
+    with pytest.raises(ImagesetError, match="is no version"):
+        versions.parse_version(version)
+
+
+@pytest.mark.parametrize(("version", "tags", "fits"), [
+    ("v0.1.0", [], True), ("v1.10.0", ["dataset@v1.9.9"], True), ("v1.2.0", ["dataset@v1.2.0"], False),
+    ("v1.2.0", ["dataset@v1.2.0#1"], False), ("v1.9.0", ["dataset@v1.10.0", "dataset@v1.2.0"], False),
+    ("v1.2.0", ["dataset@v1.2.0-rc.1", "other@v3.0.0", "v3.0.0", "dataset#prod"], True)])
+def test_versions_ascend(version: str, tags: list[str], fits: bool) -> None:
+    if fits:
+        versions.require_higher(version, tags)
+    else:
+        with pytest.raises(ImagesetError, match="does not come after"):
+            versions.require_higher(version, tags)
+
+
+def test_a_photo_that_left_the_data_keeps_its_side() -> None:
+    before = tables.frame(tables.SPLIT, [(1, 0, "test"), (1, 1, "test"), (3, 0, "train")])
+    now = tables.frame(tables.SPLIT, [(1, 0, "test"), (2, 0, "train")])
+    frozen = release.freeze_split(before, now).sort_values(list(tables.SPLIT.key))
+
+    assert frozen.to_numpy().tolist() == [[1, 0, "test"], [1, 1, "test"], [2, 0, "train"], [3, 0, "train"]]
+    with pytest.raises(DataError, match=r"1 photos stand on another side .* product_id 1, position 0: "):
+        release.freeze_split(before, now.assign(subset="train"))
+
+
+def test_a_released_number_that_changed_is_refused() -> None:
+    before, now = (tables.frame(tables.LABEL_MAP, [(0, 7, "hat"), (1, last, "dress")]) for last in (8, 9))
+
+    assert release.freeze_label_map(before.head(1), now) is now
+    with pytest.raises(DataError, match="class 8 is not number 1"):
+        release.freeze_label_map(before, now)
+
+
+def test_the_dataset_is_the_artifact_that_dvc_yaml_names() -> None:
+    assert params.parse(ROOT / "dvc.yaml")["artifacts"][versions.ARTIFACT]["path"] == versions.DATASET
+
+
+# What is refused, and that nothing is touched then: a param committed without a run, an edit that is not, ...
+
+def tag(project: Project) -> None:
+    project.succeed("git", "tag", "--annotate", "dataset@v1.2.0", "--message", "there")
+
+
+def edit_code(project: Project) -> None:
+    path = project.folder / "stages/split.py"
+    path.write_text(path.read_text() + "# edited\n")
+    (project.folder / "notes.txt").touch()
+
+
+def detach(project: Project) -> None:
+    project.succeed("git", "checkout", "--quiet", "--detach")
+
+
+def remove_git(project: Project) -> None:
+    shutil.rmtree(project.folder / ".git")
+
+
+def fail_validation(project: Project) -> None:
+    path = project.folder / release.VALIDATION
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"passed": False}))
+
+
+def remove_validation(project: Project) -> None:
+    (project.folder / release.VALIDATION).unlink()
+
+
+def commit_param(project: Project) -> None:
+    project.set_param("split.test_share", 0.4)
+    project.commit("not run")
+
+
+def lose_data(project: Project) -> None:
+    (project.folder / "data/catalog.csv").unlink()
+
+
+def damage_dataset(project: Project) -> None:
+    project.succeed("dvc", "status")  # which notes size and time of the sound file
+    flip_bit(project.folder / versions.DATASET)
+
+
+@pytest.mark.parametrize(("spoil", "message"), [
+    (tag, "v1.2.0 does not come after v1.2.0, which tag dataset@v1.2.0 has released"),
+    (edit_code, "git does not have stages/split.py, notes.txt as it is here"),
+    (detach, "no branch is checked out"),
+    (remove_git, "not a git repository"),
+    (fail_validation, "reports/validation.json says that the dataset is wrong"),
+    (remove_validation, "reports/validation.json does not say whether the dataset is right"),
+    (commit_param, r"\(split changed\): run `dvc repro` first"),
+    (lose_data, "data of catalog, .* is not here: bring it with `dvc pull`"),
+    (damage_dataset, "it was changed or damaged"),
+])
+def test_what_is_not_in_order_is_refused_and_left_alone(copied: Project, spoil: Callable[[Project], None],
+                                                        message: str) -> None:
+    spoil(copied)
+    before = state(copied)
+    with pytest.raises(ImagesetError, match=message) as caught:
+        release.release("v1.2.0")
+
+    assert "\n" not in str(caught.value)
+    assert state(copied) == before
+
+
+def test_a_folder_below_the_root_is_refused(copied: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir("data")
+    with pytest.raises(ImagesetError, match="from the root"):
+        release.release("v1.2.0")
+
+
+def test_a_slip_on_the_command_line_is_one_line(copied: Project) -> None:
+    done = copied.run(*COMMAND, "1.2")
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "release: '1.2' is no version: expected vMAJOR.MINOR.PATCH, such as v1.2.0\n"
+
+
+# The way it should go.
+
+def test_a_release_fixes_sides_and_numbers_and_changes_no_data(released: tuple[Project, str, str], pulled: Project,
+                                                               ) -> None:
+    project, said, changed = released
+    before, after = state(pulled), state(project)
+
+    graph = params.parse(project.folder / "dvc.yaml")["stages"]
+    readers = [name for name, stage in graph.items() if any(path.startswith("releases/") for path in stage["deps"])]
+
+    assert re.findall(r"Running stage '(\w+)'", said) == readers
+    assert changed == " M dvc.lock\n M releases/label_map.csv\n M releases/split.csv\n"
+    assert {name for name in after if after[name] != before.get(name)} == {
+        "dvc.lock", "releases/label_map.csv", "releases/split.csv"}
+    assert sides(project.folder / release.SPLIT) == sides(project.folder / "data/split.csv") | {GONE[:2]: GONE[2]}
+    assert after["releases/label_map.csv"] == after["data/label_map.csv"]
+    assert before.keys() == after.keys()
+
+
+def test_the_printed_commands_make_a_version_that_gto_knows(released: tuple[Project, str, str]) -> None:
+    project, _, _ = released
+
+    assert project.succeed("git", "status", "--porcelain") == ""
+    assert project.succeed("git", "rev-parse", "HEAD", "dataset@v1.2.0^{commit}", "origin/main").split().count(
+        project.succeed("git", "rev-parse", "HEAD").strip()) == 3
+    assert "dataset@v1.2.0" in project.succeed("git", "ls-remote", "--tags", "origin")
+    assert "v1.2.0" in project.succeed("gto", "show", "dataset")
+    assert project.stages_that_run() == []
+
+
+@pytest.mark.parametrize("way", [1, 2])
+def test_the_printed_ways_get_the_dataset_in_an_empty_folder(released: tuple[Project, str, str], way: int,
+                                                             tmp_path: Path) -> None:
+    project, said, _ = released
+    run_printed(tmp_path, project.environment, commands(said)[way])
+
+    assert [path.name for path in tmp_path.iterdir()] == ["dataset.h5"]
+    assert (tmp_path / "dataset.h5").read_bytes() == (project.folder / versions.DATASET).read_bytes()
+
+
+def test_the_readmes_ways_to_a_version_work_without_a_clone(released: tuple[Project, str, str], tmp_path: Path) -> None:
+    project, _, _ = released
+    section = (ROOT / "README.md").read_text().partition("\n## Release a version\n")[2].partition("\n## ")[0]
+    text = section.replace("<url of the repository>", str(project.folder))
+    commands = re.findall(r"^    (dvc (?:artifacts )?get .*)$", text, re.MULTILINE)
+    [block] = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    for number, command in enumerate(commands):
+        (tmp_path / str(number)).mkdir()
+        run_printed(tmp_path / str(number), project.environment, command)
+    check = "assert len(images) == len(labels) > 0"
+    done = subprocess.run([sys.executable, "-c", f"{block}\n{check}"], cwd=tmp_path, env=project.environment,
+                          capture_output=True, text=True)
+
+    assert len(commands) == 2
+    assert done.returncode == 0, done.stderr
+    for number in range(2):
+        assert (tmp_path / str(number) / "dataset.h5").read_bytes() == (project.folder / versions.DATASET).read_bytes()
+
+
+def test_no_secret_is_said(released: tuple[Project, str, str]) -> None:
+    project, said, _ = released
+
+    assert project.environment["AWS_SECRET_ACCESS_KEY"] not in said
+
+
+def test_a_later_release_keeps_all_that_one_before_fixed(released: tuple[Project, str, str],
+                                                         copy_of: Callable[[Project], Project]) -> None:
+    project = copy_of(released[0])
+    first, numbers = sides(project.folder / release.SPLIT), (project.folder / release.LABEL_MAP).read_text()
+    project.set_param("catalog.min_photos", 2)  # the hats come in
+    project.set_param("split.seed", 5)  # by which the split, were none released, would be another
+    project.succeed("dvc", "repro")
+    project.commit("hats")
+    said = project.succeed(*COMMAND, "v1.3.0")
+    second = sides(project.folder / release.SPLIT)
+
+    assert len(second) > len(first) == sum(KEPT.values()) + 1
+    assert {photo: second[photo] for photo in first} == first
+    assert (project.folder / release.LABEL_MAP).read_text().startswith(numbers)
+    assert "dataset@v1.3.0" in said
+
+
+def test_a_release_without_anything_new_has_nothing_to_commit(
+        released: tuple[Project, str, str], copy_of: Callable[[Project], Project]) -> None:
+    project = copy_of(released[0])
+    project.succeed("git", "remote", "set-url", "origin", "https://me:secret-word@git.example/team/data.git")
+    said = release.release("v1.2.1")
+
+    assert commands(said)[0] == ('    git tag -a dataset@v1.2.1 -m "Release dataset@v1.2.1" && \\\n'
+                                 "    git push --atomic origin main dataset@v1.2.1\n")
+    assert commands(said)[1] == "    dvc get https://git.example/team/data.git data/dataset.h5 --rev dataset@v1.2.1"
+    assert "secret-word" not in said
+    assert project.succeed("git", "status", "--porcelain") == ""
+
+
+def test_where_git_has_no_remote_no_push_is_printed() -> None:
+    said = versions.instructions("v1.2.0", "md5", "/srv/my data", "main", False, True)
+
+    assert "git push" not in said
+    assert "Git has no remote named origin yet" in said
+    assert "dvc get '/srv/my data' data/dataset.h5" in said
+
+
+# Failures on the way.
+
+def test_when_the_push_fails_all_is_as_it_was(copied: Project) -> None:
+    before = state(copied)
+    done = copied.run(*COMMAND, "v1.2.0", **NOWHERE)
+
+    assert done.returncode == 1
+    assert "Running stage 'split'" in done.stdout
+    assert "git commit" not in done.stdout
+    assert done.stderr.splitlines()[-1] == ("release: `dvc push` failed, and says above why; dvc.lock, releases, "
+                                            "reports are as they were")
+    assert "Traceback" not in done.stderr
+    assert copied.environment["AWS_SECRET_ACCESS_KEY"] not in done.stdout + done.stderr
+    assert state(copied) == before
+    assert copied.succeed("git", "status", "--porcelain") == ""
+
+
+def test_data_that_would_change_is_refused(copied: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(release, "freeze_split", lambda released, current: current.assign(subset="train"))
+    before = state(copied)
+    with pytest.raises(ImagesetError, match=r"data/dataset.h5 has md5 \w{32} in place of \w{32}: .*are as they were"):
+        release.release("v1.2.0")
+
+    assert state(copied) == before
+    assert json.loads(copied.succeed("dvc", "status", "--json")) == {}
+
+
+@pytest.fixture
+def begun(copied: Project) -> Iterator[subprocess.Popen[str]]:
+    """A release that has written releases/ and runs on."""
+    with subprocess.Popen([*COMMAND, "v1.2.0"], cwd=copied.folder, env=copied.environment, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, start_new_session=True) as running:
+        assert running.stdout is not None
+        while "Running stage 'catalog'" not in running.stdout.readline():
+            assert running.poll() is None
+        yield running
+        if running.poll() is None:
+            os.killpg(running.pid, signal.SIGKILL)
+
+
+def test_what_a_killed_release_wrote_is_put_back_when_told(
+        begun: subprocess.Popen[str], copied: Project, pulled: Project) -> None:
+    os.killpg(begun.pid, signal.SIGKILL)
+    begun.wait()
+    left = state(copied)
+    with pytest.raises(ImagesetError, match=r"killed half-way: `python -m tools\.release --undo` puts .* back"):
+        release.release("v1.2.0")
+
+    assert state(copied) == left
+    assert left["releases/split.csv"] != state(pulled)["releases/split.csv"]
+
+    copied.succeed(*COMMAND, "--undo")
+
+    assert state(copied) == state(pulled)
+    assert copied.succeed(*COMMAND, "--undo") == "release: none was killed\n"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_release_that_is_told_to_stop_puts_all_back(begun: subprocess.Popen[str], copied: Project, pulled: Project,
+                                                      number: int, code: int) -> None:
+    if number == signal.SIGINT:
+        os.killpg(begun.pid, number)  # as a terminal does
+    else:
+        begun.send_signal(number)
+    said, _ = begun.communicate(timeout=60)
+
+    assert begun.returncode == code, said
+    assert "Traceback" not in said
+    assert state(copied) == state(pulled)
+
+
+def test_what_a_killed_release_left_is_not_put_over_a_later_commit(copied: Project) -> None:
+    left = copied.folder / "releases/.before-0123456789.tmp"
+    (left / "releases").mkdir(parents=True)
+    (left / release.SPLIT).write_text("old")
+    before = (copied.folder / release.SPLIT).read_bytes()
+
+    assert release.killed() == []
+    assert not left.exists()
+    assert (copied.folder / release.SPLIT).read_bytes() == before
+
+
+@pytest.mark.parametrize(("url", "shown"), [
+    ("https://ghp_token@github.com/team/data.git", "https://github.com/team/data.git"),
+    ("https://me:wo%40rd@host:8443/data.git?private_token=word", "https://host:8443/data.git"),
+    ("ssh://git:word@host:22/data.git", "ssh://git@host:22/data.git"),
+    ("git@github.com:team/data.git", "git@github.com:team/data.git"), ("../data.git", "../data.git")])
+def test_addresses_are_shown_without_credentials(url: str, shown: str) -> None:
+    assert versions.without_credentials(url) == shown

@@ -1,0 +1,759 @@
+"""One photo from a stranger's url, asked for at hosts that send whatever bytes they like, when they like."""
+
+import asyncio
+import datetime
+import ssl
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from imageset.web import download, urls
+from imageset.web import host_limits as hosts
+from imageset.web.download import Refused, Unreachable, Web
+from tests.conftest import jpeg, plain_image
+
+PHOTO = jpeg(plain_image())
+LARGE = PHOTO + bytes(300_000)
+BYTES_IN_HAND = 1_000_000
+
+Answer = Callable[[asyncio.StreamWriter], Awaitable[None]]
+
+
+class RawHost:
+    """A host on loopback that answers each path with bytes as they are, or does to its client what it likes."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, bytes | Answer] = {}
+        self.asked: list[str] = []
+        self.agents: set[str] = set()
+        self.connections = 0
+        self.sent: Counter[str] = Counter()
+        self.talks: set[asyncio.Task[None] | None] = set()
+
+    async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one request after the other on one connection."""
+        self.connections += 1
+        self.talks.add(asyncio.current_task())
+        try:
+            while not writer.is_closing():
+                head = await reader.readuntil(b"\r\n\r\n")
+                path = head.split(b" ")[1].decode()
+                self.asked.append(path)
+                answer = self.answers[path]
+                if isinstance(answer, bytes):
+                    await send(writer, answer)
+                else:
+                    await answer(writer)
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            pass  # the client has hung up, or the test is over
+        finally:
+            writer.close()
+
+    @asynccontextmanager
+    async def serving(self, own: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+        """Yield the port at which it listens."""
+        async with await asyncio.start_server(self.talk, "127.0.0.1", 0, ssl=own) as server:
+            try:
+                yield server.sockets[0].getsockname()[1]
+            finally:
+                for task in self.talks:
+                    assert task is not None
+                    task.cancel()
+                await asyncio.gather(*filter(None, self.talks), return_exceptions=True)
+
+    def endless(self, path: str, first: bytes, piece: bytes, seconds: float = 0.0) -> Answer:
+        """Answer with some bytes and then a piece again and again; `sent` counts the bytes that the client took."""
+        async def answer(writer: asyncio.StreamWriter) -> None:
+            await send(writer, first)
+            while True:
+                await send(writer, piece)
+                self.sent[path] += len(piece)
+                await asyncio.sleep(seconds)
+
+        self.answers[path] = answer
+        return answer
+
+
+async def send(writer: asyncio.StreamWriter, content: bytes) -> None:
+    writer.write(content)
+    await writer.drain()
+
+
+def head(*headers: str, status: str = "200 OK") -> bytes:
+    return "\r\n".join([f"HTTP/1.1 {status}", *headers, "", ""]).encode("latin-1")
+
+
+def whole(content: bytes = PHOTO, *headers: str, status: str = "200 OK") -> bytes:
+    """An answer as it should be."""
+    return head(f"Content-Length: {len(content)}", *headers, status=status) + content
+
+
+def redirect(location: str) -> bytes:
+    return whole(b"", f"Location: {location}", status="302 Found")
+
+
+def chunked(*pieces: bytes) -> bytes:
+    chunks = b"".join(f"{len(piece):x}\r\n".encode() + piece + b"\r\n" for piece in [*pieces, b""])
+    return head("Transfer-Encoding: chunked") + chunks
+
+
+def then_close(content: bytes) -> Answer:
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        await send(writer, content)
+        writer.close()
+    return answer
+
+
+def then_silence(content: bytes) -> Answer:
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        await send(writer, content)
+        await asyncio.sleep(3600)
+    return answer
+
+
+@pytest.fixture(autouse=True)
+def little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hosts are asked again at once, and there are not many bytes to go round."""
+    monkeypatch.setattr(hosts, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(download, "BYTES_IN_HAND", BYTES_IN_HAND)
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request has a tenth of a second. Only for answers that fail, since a busy machine may take longer."""
+    monkeypatch.setattr(download, "SECONDS_TO_ANSWER", 0.1)
+    monkeypatch.setattr(download, "SECONDS_PER_REQUEST", 0.1)
+
+
+def new_web(*ports: int, connections: int = 1, max_bytes: int = BYTES_IN_HAND) -> Web:
+    return Web(frozenset(("127.0.0.1", port) for port in ports), connections, max_bytes, frozenset({"noai", "noindex"}))
+
+
+async def outcome(web: Web, url: str) -> bytes | str:
+    """Return the body behind a url, or what is said in its place."""
+    try:
+        async with download.download(web, url) as body:
+            return body.content
+    except Refused as refusal:
+        return str(refusal)
+    except Unreachable as failure:
+        return f"unreachable: {str(failure).partition(': ')[2]}"
+
+
+def ask(host: RawHost, path: str = "/photo", max_bytes: int = BYTES_IN_HAND) -> bytes | str:
+    """Return the content that a host sends, or what is said in its place.
+
+    Then the host's only turn, and every byte there is to have in hand, has to be free for another photo.
+    """
+    everything = PHOTO + bytes(max_bytes - len(PHOTO)) if max_bytes > len(PHOTO) else PHOTO[:max_bytes]
+    host.answers["/everything"] = whole(everything)
+
+    async def main() -> bytes | str:
+        async with asyncio.timeout(60), host.serving() as port, new_web(port, max_bytes=max_bytes) as web:
+            first = await outcome(web, f"http://127.0.0.1:{port}{path}")
+            patience, download.SECONDS_PER_REQUEST = download.SECONDS_PER_REQUEST, 30.0
+            second = await outcome(web, f"http://127.0.0.1:{port}/everything")
+            download.SECONDS_PER_REQUEST = patience
+
+            assert second == everything
+            return first
+
+    return asyncio.run(main())
+
+
+def ask_one(answer: bytes | Answer, max_bytes: int = BYTES_IN_HAND) -> bytes | str:
+    """As `ask`, of a host that answers so."""
+    host = RawHost()
+    host.answers["/photo"] = answer
+    return ask(host, max_bytes=max_bytes)
+
+
+# Answers as they should be
+
+def test_a_body_is_what_was_sent_with_its_sum() -> None:
+    assert ask_one(whole(LARGE)) == LARGE
+    assert ask_one(chunked(LARGE[:100], LARGE[100:200_000], LARGE[200_000:])) == LARGE
+    assert ask_one(then_close(head() + LARGE)) == LARGE
+
+
+def test_the_sum_is_that_of_the_bytes() -> None:
+    async def main() -> None:
+        host = RawHost()
+        host.answers["/photo"] = whole(PHOTO)
+        async with host.serving() as port, new_web(port) as web:
+            body = await outcome(web, f"http://127.0.0.1:{port}/photo")
+
+        assert body == PHOTO
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff", b"\xff\xd8", b"x" * 15], ids=len)
+def test_a_body_of_a_few_bytes_is_left_to_the_decoder(content: bytes) -> None:
+    assert ask_one(whole(content)) == content
+
+
+@pytest.mark.parametrize("first", [1, 5, 15, 16])
+def test_a_photo_that_begins_with_a_few_bytes_is_waited_for(first: int) -> None:
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        await send(writer, whole(PHOTO)[:-len(PHOTO) + first])
+        await asyncio.sleep(0.02)
+        await send(writer, PHOTO[first:])
+
+    assert ask_one(answer) == PHOTO
+
+
+def test_a_connection_serves_all_requests_to_its_host() -> None:
+    async def main() -> None:
+        host = RawHost()
+        host.answers |= {"/1": whole(), "/2": chunked(PHOTO), "/3": redirect("/1"), "/4": whole(b"", status="404 Gone")}
+        async with host.serving() as port, new_web(port) as web:
+            for number in (1, 2, 3, 4, 1):
+                await outcome(web, f"http://127.0.0.1:{port}/{number}")
+
+        assert host.asked == ["/1", "/2", "/3", "/1", "/4", "/1"]
+        assert host.connections == 1
+
+    asyncio.run(main())
+
+
+def test_two_spellings_of_a_name_are_one_host() -> None:
+    async def main() -> None:
+        async with new_web() as web:
+            host = web.host(urls.host_name(urls.parse("http://Shop.Example/1")))
+
+            assert host.name == "shop.example:80"
+            assert web.host(urls.host_name(urls.parse("http://shop.example:80/2"))) is host
+            assert web.host(urls.host_name(urls.parse("http://user@SHOP.example?3"))) is host
+            assert web.host(urls.host_name(urls.parse("http://shop.example:8080/"))) is not host
+            assert web.host(urls.host_name(urls.parse("https://shop.example/"))) is not host
+
+    asyncio.run(main())
+
+
+# Redirects
+
+def test_redirects_are_followed_relative_absolute_and_with_strange_characters() -> None:
+    host = RawHost()
+    host.answers |= {"/a/photo": redirect("b"), "/a/b": redirect("../c"), "/c": redirect("/d e"),
+                     "/d%20e": redirect("?f"), "/d%20e?f": redirect("/caf\u00c3\u00a9"), "/caf%C3%A9": whole()}
+
+    assert ask(host, "/a/photo") == PHOTO
+    assert host.asked[:-1] == ["/a/photo", "/a/b", "/c", "/d%20e", "/d%20e?f", "/caf%C3%A9"]
+
+
+def test_a_location_that_is_no_utf8_leads_to_its_bytes() -> None:
+    host = RawHost()
+    host.answers |= {"/photo": redirect("/caf\u00e9"), "/caf%E9": whole()}
+
+    assert ask(host) == PHOTO
+
+
+def test_line_breaks_in_a_location_make_no_request_of_their_own() -> None:
+    host = RawHost()
+    host.answers |= {"/photo": redirect("/a%0d%0aGET%20/b"), "/a%0d%0aGET%20/b": whole(), "/b": whole(b"")}
+
+    assert ask(host) == PHOTO
+    assert "/b" not in host.asked
+
+
+@pytest.mark.parametrize("make", ["http://127.0.0.1:{}/photo", "//127.0.0.1:{}/photo"])
+def test_a_redirect_leads_to_another_host(make: str) -> None:
+    async def main() -> None:
+        here, there = RawHost(), RawHost()
+        async with here.serving() as port, there.serving() as other_port, new_web(port, other_port) as web:
+            here.answers["/photo"] = redirect(make.format(other_port))
+            there.answers["/photo"] = whole()
+            body = await outcome(web, f"http://127.0.0.1:{port}/photo")
+
+        assert isinstance(body, bytes)
+        assert (here.asked, there.asked) == (["/photo"], ["/photo"])
+
+    asyncio.run(main())
+
+
+def test_a_redirect_leads_to_no_host_that_is_not_allowed() -> None:
+    async def main() -> None:
+        here, there = RawHost(), RawHost()
+        async with here.serving() as port, there.serving() as other_port, new_web(port) as web:
+            here.answers["/photo"] = redirect(f"http://127.0.0.1:{other_port}/photo")
+
+            assert await outcome(web, f"http://127.0.0.1:{port}/photo") == "private_address"
+            assert there.connections == 0
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(("redirects", "result"), [(5, PHOTO), (6, "too_many_redirects")])
+def test_five_redirects_are_followed_and_no_more(redirects: int, result: bytes | str) -> None:
+    host = RawHost()
+    host.answers |= {f"/{number}": redirect(f"/{number + 1}") for number in range(redirects)}
+    host.answers[f"/{redirects}"] = whole()
+
+    assert ask(host, "/0") == result
+    assert len(host.asked) == 6 + 1
+
+
+@pytest.mark.parametrize("location", ["/photo", "/other", "", "#x"])
+def test_a_loop_ends(location: str) -> None:
+    host = RawHost()
+    host.answers |= {"/photo": redirect(location), "/other": redirect("/photo")}
+
+    assert ask(host) == "too_many_redirects"
+    assert len(host.asked) == 6 + 1
+
+
+@pytest.mark.parametrize("location", [
+    "file:///etc/passwd", "ftp://127.0.0.1/photo", "data:image/png;base64,iVBORw0KGgo=", "javascript:alert(1)",
+    "http://127.0.0.1:22/", "http://127.0.0.1:99999/", "http://[", "gopher://127.0.0.1:8080/_GET",
+])
+def test_a_redirect_out_of_the_web_is_a_bad_url(location: str) -> None:
+    assert ask_one(redirect(location)) == "bad_url"
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_each_status_that_moves_is_followed(status: int) -> None:
+    host = RawHost()
+    host.answers |= {"/photo": whole(b"", "Location: /there", status=f"{status} Moved"), "/there": whole()}
+
+    assert ask(host) == PHOTO
+
+
+def test_a_redirect_with_a_body_that_does_not_end_is_followed() -> None:
+    host = RawHost()
+    host.endless("/photo", head("Location: /there", status="302 Found"), bytes(1000), 0.001)
+    host.answers["/there"] = whole()
+
+    assert ask(host) == PHOTO
+
+
+# Refusals: nobody waits for the bodies of these
+
+REFUSED = {
+    "206": (head("Content-Length: 1000", status="206 Partial Content"), "refused"),
+    "300": (head("Content-Length: 1000", "Location: /there", status="300 Multiple Choices"), "refused"),
+    "302 to nowhere": (head("Content-Length: 1000", status="302 Found"), "refused"),
+    "404": (head("Content-Length: 1000", status="404 Not Found"), "not_found"),
+    "410": (head("Content-Length: 1000", status="410 Gone"), "gone"),
+    "418": (head("Content-Length: 1000", status="418 I'm a teapot"), "refused"),
+    "451": (head("Content-Length: 1000", status="451 Unavailable For Legal Reasons"), "forbidden"),
+    "robots": (head("Content-Length: 1000", "X-Robots-Tag: noai"), "robots_tag"),
+    "robots in the second header": (head("Content-Length: 1000", "x-robots-tag: nofollow", "X-ROBOTS-TAG: NoIndex"),
+                                    "robots_tag"),
+    "gzip": (head("Content-Length: 1000", "Content-Encoding: gzip"), "encoded"),
+    "twice": (head("Content-Length: 1000", "Content-Encoding: identity, GZIP"), "encoded"),
+    "large": (head(f"Content-Length: {BYTES_IN_HAND + 1}"), "too_large"),
+    "as large as can be": (head(f"Content-Length: {2**63 - 1}"), "too_large"),
+    "html": (head("Content-Length: 1000") + b"<!DOCTYPE html><html>", "not_an_image"),
+    "html in chunks": (head("Transfer-Encoding: chunked") + b"15\r\n<!DOCTYPE html><html>\r\n", "not_an_image"),
+}
+
+
+@pytest.mark.parametrize(("answer", "reason"), REFUSED.values(), ids=REFUSED)
+def test_what_is_refused_by_its_head_is_refused_before_its_body(answer: bytes, reason: str) -> None:
+    started = time.monotonic()
+
+    assert ask_one(then_silence(answer)) == reason
+    assert time.monotonic() - started < download.SECONDS_PER_REQUEST
+
+
+@pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified"])
+def test_an_answer_without_a_body_is_refused(status: str) -> None:
+    assert ask_one(head("Location: /there", status=status)) == "refused"
+
+
+@pytest.mark.parametrize("headers", [
+    ["X-Robots-Tag: nofollow"], ["X-Robots-Tag: googlebot: noai"], ["Content-Encoding: Identity"],
+    ["Content-Type: text/html"], ["Set-Cookie: =;;\u00ff=\"\\", "Content-Type: \u00ff/;;;charset=\u00ff"],
+    ["Link: <x>", "Refresh: 0; url=/other", "Location: /other"],
+])
+def test_headers_that_say_nothing_of_the_bytes_keep_no_photo_out(headers: list[str]) -> None:
+    assert ask_one(whole(PHOTO, *headers)) == PHOTO
+
+
+def test_html_is_cut_off_after_its_first_bytes() -> None:
+    host = RawHost()
+    host.endless("/photo", head(), b"<!DOCTYPE html>" * 1000)
+
+    assert ask(host) == "not_an_image"
+    assert host.sent["/photo"] < 20_000_000  # what the kernel has buffered on both sides
+
+
+@pytest.mark.parametrize("headers", [(), ("Content-Length: 900000000",), ("Transfer-Encoding: chunked",)], ids=str)
+def test_a_body_without_end_is_cut_off(headers: tuple[str, ...]) -> None:
+    host = RawHost()
+    piece = b"186a0\r\n" + bytes(100_000) + b"\r\n" if "chunked" in str(headers) else bytes(100_000)
+    first = b"%x\r\n%s\r\n" % (len(PHOTO), PHOTO) if "chunked" in str(headers) else PHOTO
+    host.endless("/photo", head(*headers) + first, piece)
+
+    assert ask(host) == "too_large"
+    assert host.sent["/photo"] < 20_000_000
+
+
+def test_a_body_of_just_the_bytes_allowed_is_taken_and_of_one_more_refused() -> None:
+    for answer in (whole, chunked):
+        assert ask_one(answer(LARGE), max_bytes=len(LARGE)) == LARGE
+        assert ask_one(answer(LARGE), max_bytes=len(LARGE) - 1) == "too_large"
+
+
+@pytest.mark.parametrize("user", ["a%3Ab:c", "%E4%BD%A0:x", "\u4f60:x", "%0d%0aX:y", "a:b:c", ":", "%00"])
+def test_a_user_in_the_url_is_taken_or_refused(user: str) -> None:
+    async def main() -> None:
+        host = RawHost()
+        host.answers["/photo"] = whole()
+        async with host.serving() as port, new_web(port) as web:
+            result = await outcome(web, f"http://{user}@127.0.0.1:{port}/photo")
+
+        assert isinstance(result, bytes) or result == "bad_url"
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("host", [
+    "a..b", "..", ".a", "a" * 64 + ".b", "a." * 130 + "b", "127.1", "2130706433", "256.1.1.1", "0", "a b", "a%00",
+    "%31%32%37.0.0.1", "[v1.x]", "$(x)",
+])
+def test_a_host_that_is_no_name_is_a_bad_url(host: str) -> None:
+    """And none that will be asked again and again, since it might come up some day."""
+    async def main() -> None:
+        async with new_web() as web:
+            assert await outcome(web, f"http://{host}:8080/") == "bad_url"
+
+    asyncio.run(main())
+
+
+# Trouble
+
+def test_a_host_whose_certificate_is_wrong_may_have_a_good_one_tomorrow(tmp_path: Path) -> None:
+    """aiohttp's error for that is a ValueError, as those for bad urls are."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    nobody = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "nobody")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (x509.CertificateBuilder().subject_name(nobody).issuer_name(nobody).public_key(key.public_key())
+                   .serial_number(1).not_valid_before(now).not_valid_after(now + datetime.timedelta(days=1))
+                   .sign(key, hashes.SHA256()))
+    pem = tmp_path / "own.pem"
+    pem.write_bytes(certificate.public_bytes(Encoding.PEM)
+                    + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    own = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    own.load_cert_chain(pem)
+
+    async def main() -> None:
+        host = RawHost()
+        async with host.serving(own) as port, new_web(port) as web:
+            said = await outcome(web, f"https://127.0.0.1:{port}/photo")
+
+        assert said == "unreachable: ClientConnectorCertificateError"
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 599, 600, 999])
+def test_a_status_that_may_pass_is_no_refusal(status: int) -> None:
+    assert ask_one(whole(b"", status=f"{status} Trouble")) == f"unreachable: status {status}"
+
+
+UNREACHABLE: dict[str, bytes] = {
+    "nothing": b"",
+    "no http": PHOTO,
+    "http 2": b"HTTP/2 200 OK\r\n\r\n" + PHOTO,
+    "half a head": head("Content-Length: 1000")[:-10],
+    "a header without name": b"HTTP/1.1 200 OK\r\n: x\r\n\r\n" + PHOTO,
+    "a header of megabytes": head("X: " + "x" * 2_000_000),
+    "a body that ends early": head("Content-Length: 5000") + PHOTO[:100],
+    "no body": head("Content-Length: 5000"),
+    "a negative length": head("Content-Length: -1") + PHOTO,
+    "a length in words": head("Content-Length: many") + PHOTO,
+    "two lengths": head("Content-Length: 5", "Content-Length: 6") + PHOTO,
+    "a length of forty digits": head("Content-Length: " + "9" * 40) + PHOTO,
+    "a length and chunks": head("Content-Length: 5", "Transfer-Encoding: chunked") + b"0\r\n\r\n",
+    "chunks that end early": chunked(PHOTO)[:-10],
+    "a chunk of less than nothing": head("Transfer-Encoding: chunked") + b"-5\r\n" + PHOTO,
+    "a chunk longer than it says": head("Transfer-Encoding: chunked") + b"10\r\n" + PHOTO + b"\r\n0\r\n\r\n",
+    "a chunk of 2^160 bytes": head("Transfer-Encoding: chunked") + b"f" * 40 + b"\r\n" + PHOTO,
+    "a chunk in no number": head("Transfer-Encoding: chunked") + b"zz\r\n" + PHOTO,
+}
+
+
+@pytest.mark.usefixtures("hurried")
+@pytest.mark.parametrize("answer", UNREACHABLE.values(), ids=UNREACHABLE)
+def test_an_answer_that_is_broken_may_come_whole_next_time(answer: bytes) -> None:
+    # Head and body may come in one piece or in two; aiohttp takes the errors of chunks by different ways.
+    async def in_two(writer: asyncio.StreamWriter) -> None:
+        first, mark, rest = answer.partition(b"\r\n\r\n")
+        await send(writer, first + mark)
+        await asyncio.sleep(0.01)
+        await send(writer, rest)
+        writer.close()
+
+    for way in (then_close(answer), in_two):
+        result = ask_one(way)
+
+        assert isinstance(result, str)
+        assert result.startswith("unreachable: ")
+
+
+def test_a_body_longer_than_its_length_is_cut_there_or_comes_again() -> None:
+    answer = head(f"Content-Length: {len(PHOTO)}") + PHOTO + whole(b"another body")
+
+    assert ask_one(answer) in (PHOTO, "unreachable: ClientResponseError")
+
+
+SLOW = {
+    "a body in drops": (head("Content-Length: 5000") + PHOTO[:20], b"x", 0.002),
+    "a body in drops without length": (head() + PHOTO[:20], b"x", 0.002),
+    "headers in drops": (b"HTTP/1.1 200 OK\r\nX: ", b"x", 0.002),
+    "silence": (b"", b"", 0.01),
+    "silence after the head": (head("Content-Length: 5000"), b"", 0.01),
+    "silence after half a body": (head("Content-Length: 5000") + PHOTO[:100], b"", 0.01),
+    "promises": (b"", b"HTTP/1.1 100 Continue\r\n\r\n", 0.002),
+    "empty lines": (b"", b"\r\n", 0.002),
+}
+
+
+@pytest.mark.usefixtures("hurried")
+@pytest.mark.parametrize(("first", "piece", "seconds"), SLOW.values(), ids=SLOW)
+def test_an_answer_that_takes_too_long_is_given_up(first: bytes, piece: bytes, seconds: float) -> None:
+    host = RawHost()
+    host.endless("/photo", first, piece, seconds)
+
+    assert ask(host) == "unreachable: TimeoutError"
+
+
+@pytest.mark.parametrize("piece", [b"X-Header: " + b"x" * 1000 + b"\r\n", b"x" * 1000], ids=["many headers", "one"])
+def test_a_head_without_end_is_cut_off(piece: bytes) -> None:
+    host = RawHost()
+    host.endless("/photo", b"HTTP/1.1 200 OK\r\n", piece)
+
+    assert ask(host) == "unreachable: ClientResponseError"
+    assert host.sent["/photo"] < 20_000_000
+
+
+# What the host's state learns
+
+def test_a_host_that_asks_for_time_gets_it() -> None:
+    async def main() -> None:
+        host = RawHost()
+        host.answers["/photo"] = whole(b"", "Retry-After: 30", status="503 Service Unavailable")
+        async with host.serving() as port, new_web(port) as web:
+            url = f"http://127.0.0.1:{port}/photo"
+            await outcome(web, url)
+
+            assert 10 < web.host(urls.host_name(urls.parse(url))).resume_at - time.monotonic() <= 30
+
+    asyncio.run(main())
+
+
+@pytest.mark.usefixtures("hurried")
+@pytest.mark.parametrize("answer", [
+    b"", whole(b"", status="500 Trouble"), whole(b"", status="503 Trouble"), head("Content-Length: 5000") + PHOTO[:100],
+    head("Content-Length: 5000"),
+], ids=["nothing", "500", "503", "half a body", "no body"])
+def test_a_host_that_only_ever_fails_is_given_up(answer: bytes) -> None:
+    """Be it that it sends heads in good order and never a whole body."""
+    async def main() -> None:
+        host = RawHost()
+        host.answers["/photo"] = then_close(answer)
+        async with host.serving() as port, new_web(port) as web:
+            for _ in range(hosts.FAILURES_TO_OPEN + hosts.PAUSES + 1):
+                await outcome(web, f"http://127.0.0.1:{port}/photo")
+            asked = len(host.asked)
+            with pytest.raises(Unreachable) as caught:
+                async with download.download(web, f"http://127.0.0.1:{port}/photo"):
+                    pass
+
+        assert caught.value.final
+        assert str(caught.value).startswith(f"127.0.0.1:{port}: ")
+        assert len(host.asked) == asked
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("answer", [
+    whole(b"", status="404 Not Found"), whole(b"<html>" * 10), whole(PHOTO, "X-Robots-Tag: noai"),
+    whole(PHOTO, "Content-Encoding: gzip"), redirect("file:///etc/passwd"), whole(),
+], ids=["404", "html", "robots", "encoded", "moved", "photo"])
+def test_a_host_that_refuses_photos_in_good_order_is_never_given_up(answer: bytes) -> None:
+    async def main() -> None:
+        host = RawHost()
+        troubles: list[bytes | Answer] = [then_close(b"")] * (hosts.FAILURES_TO_OPEN - 1)
+        async with host.serving() as port, new_web(port) as web:
+            for _ in range(3):
+                for each in [*troubles, answer]:
+                    host.answers["/photo"] = each
+                    await outcome(web, f"http://127.0.0.1:{port}/photo")
+
+            assert web.host(f"127.0.0.1:{port}").resume_at == 0.0  # it has never been paused
+
+    asyncio.run(main())
+
+
+# The bytes in hand
+
+def test_many_bodies_share_the_bytes_there_are_to_have_in_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "BYTES_IN_HAND", 3 * len(PHOTO))
+
+    async def main() -> None:
+        host = RawHost()
+        host.answers["/photo"] = whole()
+        in_hand = most = taken = 0
+
+        async def one(web: Web, url: str) -> None:
+            nonlocal in_hand, most, taken
+            async with download.download(web, url) as body:
+                in_hand += len(body.content)
+                most = max(most, in_hand)
+                await asyncio.sleep(0.005)
+                in_hand -= len(body.content)
+                taken += 1
+
+        async with asyncio.timeout(60), host.serving() as port, new_web(port, connections=8) as web:
+            await asyncio.gather(*(one(web, f"http://127.0.0.1:{port}/photo") for _ in range(30)))
+
+        assert taken == 30
+        assert most <= 3 * len(PHOTO)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("answer", [chunked(LARGE), then_close(head() + LARGE)], ids=["chunked", "until closed"])
+def test_large_bodies_of_undeclared_length_come_one_at_a_time(answer: bytes | Answer,
+                                                             monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "UNDECLARED_BYTES", 1000)
+
+    async def main() -> None:
+        host = RawHost()
+        host.answers["/large"] = answer
+        host.answers["/small"] = chunked(PHOTO)
+        in_hand, most = Counter[str](), Counter[str]()
+
+        async def one(web: Web, url: str) -> None:
+            size = url.rpartition("/")[2]
+            async with download.download(web, url) as body:
+                assert len(body.content) == (len(LARGE) if size == "large" else len(PHOTO))
+
+                in_hand[size] += 1
+                most[size] = max(most[size], in_hand[size])
+                await asyncio.sleep(0.01)
+                in_hand[size] -= 1
+
+        async with asyncio.timeout(60), host.serving() as port, new_web(port, connections=8) as web:
+            await asyncio.gather(*(one(web, f"http://127.0.0.1:{port}/{size}") for size in ["large", "small"] * 6))
+
+        assert most["large"] == 1
+
+    asyncio.run(main())
+
+
+def test_waiting_for_bytes_in_hand_is_no_failure_of_the_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long another photo stays in hand: its decoding may take half a minute."""
+    monkeypatch.setattr(download, "BYTES_IN_HAND", len(PHOTO))
+    waits_off_the_clock(monkeypatch, whole(PHOTO))
+
+
+def test_waiting_with_a_large_body_of_undeclared_length_is_no_failure_of_the_hosts(monkeypatch: pytest.MonkeyPatch,
+                                                                                 ) -> None:
+    monkeypatch.setattr(download, "UNDECLARED_BYTES", 1000)
+    waits_off_the_clock(monkeypatch, chunked(LARGE))
+
+
+def waits_off_the_clock(monkeypatch: pytest.MonkeyPatch, answer: bytes) -> None:
+    """Fetch a photo while another one holds what it needs, and see that its clock does not run meanwhile."""
+    monkeypatch.setattr(download, "SECONDS_TO_ANSWER", 1234.0)
+    clocks: list[asyncio.Timeout] = []
+    original = asyncio.timeout
+
+    def timeout(seconds: float | None) -> asyncio.Timeout:
+        clock = original(seconds)
+        if seconds == 1234.0:  # and not one of aiohttp's own
+            clocks.append(clock)
+        return clock
+
+    async def main() -> None:
+        host = RawHost()
+        host.answers["/photo"] = answer
+        async with asyncio.timeout(60), host.serving() as port, new_web(port, connections=2) as web:
+            url = f"http://127.0.0.1:{port}/photo"
+            with monkeypatch.context() as patch:
+                patch.setattr(asyncio, "timeout", timeout)
+                async with download.download(web, url):
+                    second = asyncio.create_task(outcome(web, url))
+                    clock = await wait_for_clock(clocks)
+                    stopped = []
+                    for _ in range(10):
+                        await asyncio.sleep(0.005)
+                        stopped.append(clock.when() is None)
+                body = await second
+
+        assert isinstance(body, bytes), body
+        assert stopped == [True] * 10
+
+    asyncio.run(main())
+
+
+async def wait_for_clock(clocks: list[asyncio.Timeout]) -> asyncio.Timeout:
+    """Return the second clock when it has stopped for longer than a moment, or after some seconds."""
+    stopped = 0
+    for _ in range(3000):
+        await asyncio.sleep(0.001)
+        stopped = stopped + 1 if len(clocks) == 2 and clocks[1].when() is None else 0
+        if stopped == 5:
+            break
+    return clocks[1]
+
+
+@pytest.mark.parametrize("declared", ["Content-Length: 20000000", "Transfer-Encoding: chunked"])
+def test_a_host_that_declares_much_and_sends_nothing_keeps_nobody_else_waiting(declared: str,
+                                                                             monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "BYTES_IN_HAND", 64_000_000)
+
+    async def main() -> None:
+        bad, good = RawHost(), RawHost()
+        bad.answers["/photo"] = then_silence(head(declared))
+        good.answers["/photo"] = whole()
+        async with AsyncExitStack() as stack:
+            ports = [await stack.enter_async_context(host.serving()) for host in (bad, good)]
+            web = await stack.enter_async_context(new_web(*ports, connections=32, max_bytes=20_000_000))
+            web.host(f"127.0.0.1:{ports[0]}").change_limit(32)
+            hanging = [asyncio.create_task(outcome(web, f"http://127.0.0.1:{ports[0]}/photo")) for _ in range(32)]
+            while len(bad.asked) < 32:
+                await asyncio.sleep(0.001)
+            await asyncio.sleep(0.05)  # until the heads have been read
+            try:
+                async with asyncio.timeout(5):
+                    body = await outcome(web, f"http://127.0.0.1:{ports[1]}/photo")
+            finally:
+                for task in hanging:
+                    task.cancel()
+                await asyncio.gather(*hanging, return_exceptions=True)
+
+        assert isinstance(body, bytes)
+
+    asyncio.run(main())
+
+
+def test_a_photo_that_nobody_wants_any_more_leaves_nothing_behind() -> None:
+    async def main() -> None:
+        host = RawHost()
+        host.answers |= {"/slow": then_silence(head("Content-Length: 900000") + PHOTO), "/good": whole(LARGE)}
+        async with asyncio.timeout(60), host.serving() as port, new_web(port) as web:
+            for _ in range(3):
+                task = asyncio.create_task(outcome(web, f"http://127.0.0.1:{port}/slow"))
+                asked = len(host.asked)
+                while len(host.asked) == asked:
+                    await asyncio.sleep(0.001)
+                await asyncio.sleep(0.01)
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+
+                assert isinstance(await outcome(web, f"http://127.0.0.1:{port}/good"), bytes)
+
+    asyncio.run(main())

@@ -1,0 +1,171 @@
+"""Work on a Dask cluster: real schedulers and workers as processes of their own."""
+
+import hashlib
+import os
+import pickle
+import signal
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imageset.errors import DataError, ImagesetError, ServerError
+from imageset.formats import tables
+from imageset.photos.cache import PhotoCache
+from imageset.photos.preprocess import Made
+from imageset.storage import bucket as store
+from imageset.storage.bucket import Store, StoredObject
+from imageset.workers import dask_cluster as cluster
+from imageset.workers.ordered_map import Lost, ordered_map
+from sandbox.cluster import Cluster, running
+from stages import inventory, preprocess
+from tests.conftest import photo_bytes, put
+from tests.project import ROOT
+
+PHOTOS = 24  # three batches
+OUTPUTS = ("data/processed.h5", "data/thumbnails.h5", "data/processed.csv", "data/rejects.csv")
+
+Edit = Callable[[str, str], None]
+
+
+@pytest.fixture(scope="module")
+def dask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Two workers without settings."""
+    with running(tmp_path_factory.mktemp("dask"), 2, 0, {"PYTHONPATH": str(ROOT)}) as cluster:
+        yield cluster
+
+
+def same_code() -> list[str]:
+    return ["code 1"]
+
+
+def other_code_there() -> list[str]:
+    """Say something else in every process."""
+    return [f"code {os.getpid()}"]
+
+
+def work(items: list[Any]) -> list[int]:
+    """Return ten times each number; fail, or end this process, as an item's name says."""
+    if "bad" in items:
+        raise DataError("photo 7 is bad")
+    if "crash" in items:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return [int(item) * 10 for item in items]
+
+
+def test_results_come_in_order_and_a_task_that_crashes_costs_itself_alone(dask: Cluster) -> None:
+    chunks: list[list[Any]] = [[1, 2], [], [3, "crash", 4], *([number] for number in range(5, 30))]
+    with cluster.workers(dask.address, same_code) as engine:
+        results = list(ordered_map(engine, work, chunks))
+
+    assert results == [[10, 20], [], [30, Lost("crash"), 40], *([number * 10] for number in range(5, 30))]
+
+
+def test_what_a_worker_raises_is_raised_here(dask: Cluster) -> None:
+    with cluster.workers(dask.address, same_code) as engine, \
+            pytest.raises(ImagesetError, match=r"^the Dask worker on .*: photo 7 is bad"):
+        list(ordered_map(engine, work, [[1], ["bad"], [2]]))
+
+
+def test_workers_that_would_make_other_bytes_are_refused(dask: Cluster) -> None:
+    with (cluster.workers(dask.address, other_code_there) as engine,
+          pytest.raises(ImagesetError, match=r"the Dask worker on .*: it would make other bytes.*code \d+; check out")):
+        list(ordered_map(engine, work, [[1]]))
+
+
+def test_a_file_is_carried_to_where_it_is_unpickled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "there"))
+    (tmp_path / "weights").write_bytes(b"weights")
+    sent = pickle.dumps(cluster.carried(tmp_path / "weights"))
+    (tmp_path / "weights").unlink()
+    arrived, = (tmp_path / "there").iterdir() if (path := pickle.loads(sent)).exists() else []
+
+    assert (path, path.read_bytes()) == (arrived, b"weights")
+
+    path.write_bytes(b"other weights")
+
+    assert pickle.loads(sent).read_bytes() == b"weights"
+    assert pickle.loads(pickle.dumps(path)) == path
+
+
+def read(items: list[Any], path: Path) -> list[bytes]:
+    return [path.read_bytes()] * len(items)
+
+
+def test_what_workers_copy_from_each_other_holds_the_content_of_files(dask: Cluster, tmp_path: Path) -> None:
+    """Not the path of one worker's own copy: other machines have no such file."""
+    (tmp_path / "weights").write_bytes(b"weights of a network")
+    with cluster.workers(dask.address, same_code) as engine:
+        results = list(ordered_map(engine, partial(read, path=cluster.carried(tmp_path / "weights")), [[1, 2]]))
+
+        assert b"weights of a network" in engine.scattered[1].result()
+
+    assert results == [[b"weights of a network"] * 2]
+
+
+def calculate(address: str, seconds: float, monkeypatch: pytest.MonkeyPatch,
+              meanwhile: Callable[[], None] = lambda: None) -> list[list[int | Lost]]:
+    """Return what a cluster makes of one number, waiting no longer than some seconds for anything."""
+    monkeypatch.setattr(cluster, "SECONDS_TO_CONNECT", seconds)
+    monkeypatch.setattr(cluster, "SECONDS_WITHOUT_WORKERS", seconds)
+    with cluster.workers(address, same_code) as engine:
+        meanwhile()
+        return list(ordered_map(engine, work, [[1]]))
+
+
+def test_a_scheduler_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ServerError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
+        calculate("tcp://127.0.0.1:9", 0.5, monkeypatch)
+
+
+def test_a_cluster_without_workers_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with running(tmp_path, 1, 0, {"PYTHONPATH": str(ROOT)}) as dask:
+        with pytest.raises(ServerError, match="no workers any more"):
+            calculate(dask.address, 2, monkeypatch, dask.workers[0].kill)
+        with pytest.raises(ServerError, match="has no workers: start some"):
+            calculate(dask.address, 0.5, monkeypatch)
+
+
+@pytest.fixture
+def project(in_project: Path, bucket: Store, edit_params: Edit) -> Path:
+    """A project whose bucket holds photos to remove the background of, on small squares."""
+    edit_params("image_side: 128", "image_side: 16")
+    edit_params("mask_side: null", "mask_side: 192")
+    for number in range(PHOTOS):
+        put(bucket, f"{number}.jpeg", photo_bytes(number))
+    table, _ = inventory.choose(store.list_objects(bucket), None)
+    tables.write(in_project / "data/inventory.csv", tables.INVENTORY, table)
+    return in_project
+
+
+def md5s(project: Path) -> list[str]:
+    return [hashlib.md5((project / output).read_bytes()).hexdigest() for output in OUTPUTS]
+
+
+def test_the_stage_on_a_cluster_that_loses_a_worker_makes_the_same_bytes(
+        project: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch,
+        ) -> None:
+    inputs, outputs = (project / "data/inventory.csv", weights), [project / output for output in OUTPUTS]
+    monkeypatch.setenv("IMAGESET_CACHE", "local")
+    preprocess.main(*inputs, *outputs)
+    expected = md5s(project)
+    settings = {"PYTHONPATH": str(ROOT), "IMAGE_STORE": os.environ["IMAGE_STORE"]}
+    done_before: list[str] = []
+    with running(tmp_path_factory.mktemp("dask"), 2, 0, settings) as dask:
+
+        def lose_a_worker(cache: PhotoCache, stored: StoredObject, made: Made) -> None:
+            if not done_before:
+                dask.workers[0].kill()
+            done_before.append(stored.key)
+
+        monkeypatch.setattr(PhotoCache, "add", lose_a_worker)
+        monkeypatch.setenv("IMAGESET_CACHE", "remote")
+        monkeypatch.setenv("IMAGESET_DASK", dask.address)
+        preprocess.main(*inputs, *outputs)
+        ended = dask.workers[0].wait(10)
+
+    assert (ended, len(done_before)) == (-signal.SIGKILL, PHOTOS)
+    assert md5s(project) == expected

@@ -1,0 +1,537 @@
+"""Processes: results in order, whatever becomes of the processes; a task that ends its process costs itself alone."""
+
+import ctypes
+import gc
+import multiprocessing
+import os
+import random
+import re
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from functools import partial
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from imageset.errors import DataError
+from imageset.workers import limits
+from imageset.workers import local as processes
+from imageset.workers.local import Processes, WorkerLost
+from imageset.workers.ordered_map import Lost, ordered_map
+from tests.project import ROOT
+
+ENOUGH = 100_000_000  # bytes for a task that does nothing special
+PATIENCE = 20.0
+
+
+# What worker processes do
+
+
+def work(items: list[Any]) -> list[Any]:
+    """Return ten times each number; do what each other item says."""
+    return [item * 10 if isinstance(item, int) else misbehave(item) for item in items]
+
+
+def misbehave(how: str) -> Any:
+    """Do what a decoder may do with a hostile photo."""
+    if how == "segfault":
+        ctypes.string_at(0)
+    if how == "exit":
+        os._exit(3)
+    if how in ("SIGKILL", "SIGTERM", "SIGINT"):
+        os.kill(os.getpid(), signal.Signals[how])
+    if how == "hang":
+        with limits.deadline(0.1):
+            hang()
+    if how == "eat":
+        with limits.memory_limit(ENOUGH):
+            return bytes(2 * ENOUGH)
+    if how in ERRORS:
+        raise ERRORS[how]
+    if how == "lock":
+        return threading.Lock()
+    if how.startswith("/"):
+        return die_once(Path(how))
+    return how
+
+
+class Unreadable(Exception):
+    """Is pickled and cannot be unpickled, as many a library's."""
+
+    def __init__(self, one: int, two: int) -> None:
+        super().__init__(one)
+
+
+class Unsendable(Exception):
+    """Cannot be pickled, for a reason of its own."""
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        raise ValueError("this cannot be pickled")
+
+
+ERRORS = {"raise": DataError("photo 7 is bad"), "unreadable": Unreadable(1, 2), "unsendable": Unsendable(),
+          "end of file": EOFError("of the photo"), "reset": ConnectionResetError("by the bucket")}
+
+
+def hang() -> None:
+    sum(range(10**12))  # in C, where no Python handler of a signal ever gets its turn
+
+
+def die_once(mark: Path) -> str:
+    if not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "the second time it went well"
+
+
+def begin(items: list[Path]) -> list[int]:
+    """Make the first file and wait for the second, if there is one; return this process's id."""
+    started, *gates = items
+    started.touch()
+    while not all(gate.exists() for gate in gates):
+        time.sleep(0.01)
+    return [os.getpid()]
+
+
+def begin_and_hang(items: list[Path]) -> None:
+    begin(items)
+    hang()
+
+
+def begin_and_do(items: list[Path], how: str) -> list[str]:
+    begin(items)
+    return [misbehave(how)]
+
+
+def die_while_answering(items: list[Any]) -> list[bytes]:
+    """Return what takes long to send, and end as soon as its first bytes are on their way."""
+    threading.Thread(target=die_after_writing, args=[bytes_written()], daemon=True).start()
+    return [bytes(40_000_000)]
+
+
+def die_after_writing(before: int) -> None:
+    while bytes_written() == before:
+        pass
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def bytes_written() -> int:
+    found = re.search(r"^wchar: (\d+)$", Path("/proc/self/io").read_text(), re.M)
+    assert found is not None
+    return int(found[1])
+
+
+def is_imported(names: list[str]) -> list[bool]:
+    return [name in sys.modules for name in names]
+
+
+# What the tests do
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Processes]:
+    """Two workers, or those that took their places, for all tests that do not need to see them end."""
+    with Processes(2) as engine:
+        yield engine
+
+    assert multiprocessing.active_children() == []
+
+
+@pytest.fixture(autouse=True)
+def no_callback_failed(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """concurrent.futures logs what callbacks raise, and raises it nowhere."""
+    yield
+
+    assert [record.getMessage() for record in caplog.get_records("call") if record.name == "concurrent.futures"] == []
+
+
+@pytest.fixture
+def children() -> Callable[[], set[BaseProcess]]:
+    """Return a function that returns the processes that were started since the test began."""
+    before = set(multiprocessing.active_children())
+    return lambda: set(multiprocessing.active_children()) - before
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def ending(future: "Future[Any]") -> Any:
+    """Return what a task returned, or the name of what it raised."""
+    try:
+        return future.result(PATIENCE)
+    except (Exception, CancelledError) as error:
+        return str(error) if isinstance(error, WorkerLost) else type(error).__name__
+
+
+class Here:
+    """An engine without processes that keeps what it was given; its tasks are done at once, or never."""
+
+    def __init__(self, slots: int, *, never: bool = False) -> None:
+        self.slots = slots
+        self.never = never
+        self.tasks: list[list[Any]] = []
+        self.futures: list[Future[Any]] = []
+
+    def submit(self, function: Callable[[list[Any]], Sequence[Any]], items: list[Any]) -> "Future[Any]":
+        self.tasks.append(items)
+        self.futures.append(Future())
+        if not self.never:
+            self.futures[-1].set_result(function(items))
+        return self.futures[-1]
+
+
+def test_results_come_in_the_order_of_the_chunks_and_empty_ones_are_no_tasks(engine: Processes) -> None:
+    chunks = [[], *([number] * (number % 4) for number in range(40)), []]
+    here = Here(3)
+
+    assert list(ordered_map(engine, work, chunks)) == [[item * 10 for item in chunk] for chunk in chunks]
+    assert list(ordered_map(here, work, chunks)) == [[item * 10 for item in chunk] for chunk in chunks]
+    assert here.tasks == [chunk for chunk in chunks if chunk]
+    assert list(ordered_map(engine, work, [])) == []
+
+
+def test_as_many_chunks_are_taken_ahead_as_the_engine_has_slots() -> None:
+    taken = []
+
+    def chunks() -> Iterator[list[int]]:
+        for number in range(20):
+            taken.append(number)
+            yield [number] * (number % 3)
+
+    ahead = [len(taken) - done for done, _ in enumerate(ordered_map(Here(5), work, chunks()))]
+
+    assert ahead == [5] * 16 + [4, 3, 2, 1]
+
+
+def test_an_error_among_the_chunks_is_raised_here_and_what_waits_is_cancelled() -> None:
+    here = Here(5, never=True)
+
+    def chunks() -> Iterator[list[int]]:
+        yield [1]
+        yield []
+        yield [2]
+        raise DataError("the table ends early")
+
+    with pytest.raises(DataError, match="the table ends early"):
+        list(ordered_map(here, work, chunks()))
+
+    assert [future.cancelled() for future in here.futures] == [True, True]
+
+
+def test_what_a_task_raises_is_raised_here_after_the_results_before_it(engine: Processes) -> None:
+    results = ordered_map(engine, work, [[1], [2, 3], [4, "raise"], [5]])
+
+    assert [next(results), next(results)] == [[10], [20, 30]]
+    with pytest.raises(DataError) as caught:
+        next(results)
+    assert str(caught.value) == "photo 7 is bad"
+    assert list(results) == []
+
+
+@pytest.mark.parametrize(("item", "error"), [
+    ("eat", None), ("end of file", "of the photo"), ("reset", "by the bucket"), ("unreadable", "missing 1 required"),
+    ("unsendable", "cannot be pickled"), ("lock", "cannot pickle"), (threading.Lock(), "cannot pickle"),
+])
+def test_an_error_in_a_task_or_on_its_way_is_raised_here_and_no_process_is_blamed(item: Any, error: str | None,
+                                                                                  engine: Processes) -> None:
+    workers = multiprocessing.active_children()
+    with pytest.raises(Exception, match=error) as caught:
+        list(ordered_map(engine, work, [[item]]))
+
+    assert not isinstance(caught.value, WorkerLost)
+    assert list(ordered_map(engine, work, [[1]] * 4)) == [[10]] * 4
+    assert [worker for worker in workers if not worker.is_alive()] == []
+
+
+def test_items_that_end_their_process_cost_themselves_alone(engine: Processes, tmp_path: Path) -> None:
+    chunks: list[list[Any]] = [
+        [0, 1], [2, "segfault", 3], ["hang", 4], [5], ["exit", "SIGTERM"], [6, str(tmp_path / "mark"), 7], [8], [],
+        ["SIGINT", 9]]
+    crash, timeout = Lost("crash"), Lost("timeout")
+
+    assert list(ordered_map(engine, work, chunks)) == [
+        [0, 10], [20, crash, 30], [timeout, 40], [50], [crash, crash], [60, "the second time it went well", 70], [80],
+        [], ["SIGINT", 90]]
+
+
+def test_each_item_of_a_bounded_chunk_has_its_own_time_and_memory(engine: Processes) -> None:
+    bounded = partial(processes.bounded, function=misbehave, seconds=0.3, max_bytes=ENOUGH)
+    endless: Any = partial(processes.bounded, function=sum, seconds=0.1, max_bytes=ENOUGH)
+
+    assert list(ordered_map(engine, bounded, [["good", "better"]])) == [["good", "better"]]
+    assert list(ordered_map(engine, endless, [[[1], range(10**12), [2, 3]]])) == [[1, Lost("timeout"), 5]]
+    with pytest.raises(MemoryError):
+        list(ordered_map(engine, partial(processes.bounded, function=bytes, seconds=PATIENCE, max_bytes=ENOUGH),
+                         [[ENOUGH // 2, ENOUGH // 2], [2 * ENOUGH]]))
+
+
+def test_a_process_that_is_killed_while_it_answers_is_lost_like_any_other(engine: Processes) -> None:
+    assert list(ordered_map(engine, die_while_answering, [[1]])) == [[Lost("crash")]]
+
+
+def test_what_waits_behind_a_task_that_ends_its_process_is_done_and_never_blamed(tmp_path: Path) -> None:
+    with Processes(1) as engine:
+        for how, reason in (("segfault", "crash"), ("hang", "timeout")):
+            started, gate = tmp_path / f"{how} started", tmp_path / f"{how} gate"
+            culprit = engine.submit(partial(begin_and_do, how=how), [started, gate])
+            behind = [engine.submit(work, [number]) for number in range(5)]
+            wait_until(started.exists)
+            gate.touch()
+
+            assert [ending(task) for task in behind] == [[number * 10] for number in range(5)]
+            assert ending(culprit) == reason
+
+
+def test_a_worker_that_is_killed_while_idle_is_replaced(engine: Processes) -> None:
+    before = set(multiprocessing.active_children())
+    for worker in before:
+        worker.kill()
+        worker.join()
+
+    assert list(ordered_map(engine, work, [[number, "good"] for number in range(6)])) == [
+        [number * 10, "good"] for number in range(6)]
+    assert not before & set(multiprocessing.active_children())
+
+
+def test_workers_killed_at_any_moment_cost_no_more_than_what_they_had(
+        children: Callable[[], set[BaseProcess]]) -> None:
+    """Also while they start, receive, and answer: chunks of a megabyte."""
+    chance = random.Random(4)
+    chunks = [[(number, bytes(500_000)), (-number, b"")] for number in range(1, 201)]
+
+    def with_kills() -> Iterator[list[tuple[int, bytes]]]:
+        for chunk in chunks:
+            if chance.random() < 0.2:
+                time.sleep(chance.random() * 0.05)
+                for victim in chance.sample(sorted(children(), key=id), min(1, len(children()))):
+                    victim.kill()
+            yield chunk
+
+    with Processes(3, import_main=False) as engine:
+        results = list(ordered_map(engine, sorted, with_kills()))
+        calm = list(ordered_map(engine, sorted, [[2, 1]] * 10))
+    gc.collect()
+
+    assert len(results) == len(chunks)
+    for chunk, result in zip(chunks, results, strict=True):
+        assert result == sorted(chunk) or all(
+            got in (item, Lost("crash")) for item, got in zip(chunk, result, strict=True))
+    assert sum(result == sorted(chunk) for chunk, result in zip(chunks, results, strict=True)) > 100
+    assert calm == [[1, 2]] * 10
+    assert children() == set()
+
+
+def test_a_worker_that_cannot_be_replaced_is_an_error_and_no_endless_wait(tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with Processes(1) as engine:
+        culprit = engine.submit(partial(begin_and_do, how="exit"), [tmp_path / "started", tmp_path / "gate"])
+        behind = [engine.submit(work, [number]) for number in range(3)]
+        wait_until((tmp_path / "started").exists)
+        (tmp_path / "gate").touch()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+        try:
+            endings = [ending(culprit), *map(ending, behind)]
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+        assert endings == ["crash", *["OSError"] * 3]
+        assert ending(engine.submit(work, [1])) == [10]
+
+
+def test_workers_are_started_as_they_are_needed(children: Callable[[], set[BaseProcess]], tmp_path: Path) -> None:
+    with Processes(3, import_main=False) as engine:
+        at_first = len(children())
+        pids = {ending(engine.submit(begin, [tmp_path / "1"]))[0] for _ in range(20)}
+        one_by_one = len(children())
+        both = [engine.submit(begin, [tmp_path / started, tmp_path / "gate"]) for started in "23"]
+        wait_until(lambda: (tmp_path / "2").exists() and (tmp_path / "3").exists())
+        together = len(children())
+        (tmp_path / "gate").touch()
+
+        assert len({*pids, *(ending(task)[0] for task in both)}) == 2
+        assert (at_first, one_by_one, together) == (0, 1, 2)
+
+    assert children() == set()
+
+
+def test_a_task_that_is_cancelled_before_its_turn_is_never_done(engine: Processes, tmp_path: Path) -> None:
+    at_work = [engine.submit(begin, [tmp_path / name, tmp_path / "gate"]) for name in "12"]
+    wait_until(lambda: (tmp_path / "1").exists() and (tmp_path / "2").exists())
+    waiting = [engine.submit(begin, [tmp_path / name]) for name in "3456"]
+    cancelled = [task.cancel() for task in waiting]
+    last = engine.submit(work, [1])
+    (tmp_path / "gate").touch()
+
+    assert ending(last) == [10]
+    assert not any(task.cancel() for task in at_work)
+    assert [task.cancelled() for task in waiting] == cancelled
+    assert cancelled[-2:] == [True, True]  # those before may have been on their way to a worker
+    assert not any((tmp_path / name).exists() for name in "56")
+
+
+def test_two_threads_may_submit_at_once(engine: Processes) -> None:
+    def results(first: int) -> list[list[Any]]:
+        return list(ordered_map(engine, work, [[first + number, "exit"][:1 + (number == 7)] for number in range(30)]))
+
+    with ThreadPoolExecutor(2) as threads:
+        one, other = threads.map(results, (0, 1000))
+
+    assert [result[0] for result in one + other] == [10 * number for number in (*range(30), *range(1000, 1030))]
+    assert one[7][1:] == other[7][1:] == [Lost("crash")]
+
+
+def test_two_engines_may_start_their_workers_at_once(children: Callable[[], set[BaseProcess]]) -> None:
+    spec = sys.modules["__main__"].__spec__
+    together = threading.Barrier(3)
+
+    def results(engine: Processes) -> list[Any]:
+        together.wait(PATIENCE)
+        return list(ordered_map(engine, sorted, [[2, 1]] * 4))
+
+    with (Processes(2, import_main=False) as one, Processes(2) as other, Processes(2, import_main=False) as third,
+          ThreadPoolExecutor(3) as threads):
+        assert list(threads.map(results, (one, other, third))) == [[[1, 2]] * 4] * 3
+
+    assert children() == set()
+    assert sys.modules["__main__"].__spec__ is spec
+
+
+def test_workers_leave_interrupts_to_this_process_from_their_first_moment_on(
+        children: Callable[[], set[BaseProcess]], capfd: pytest.CaptureFixture[str]) -> None:
+    with Processes(1, import_main=False) as engine:
+        task = engine.submit(sorted, [2, 1])
+        while not task.done():
+            for child in children():
+                os.kill(int(child.pid or 0), signal.SIGINT)
+
+        assert ending(task) == [1, 2]
+
+    assert capfd.readouterr() == ("", "")
+
+
+def test_closing_early_waits_for_what_is_at_work_and_leaves_no_process(
+        children: Callable[[], set[BaseProcess]], tmp_path: Path) -> None:
+    with Processes(2) as engine:
+        results = ordered_map(engine, work, iter([[1]] * 1000))
+        first = next(results)
+        results.close()  # type: ignore[attr-defined]  # a generator
+        last = engine.submit(begin, [tmp_path / "started", tmp_path / "gate"])
+        wait_until((tmp_path / "started").exists)
+        threading.Timer(0.1, (tmp_path / "gate").touch).start()
+
+    assert (first, last.done()) == ([10], True)
+    assert last.exception() is None
+    assert children() == set()
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_who_leaves_by_an_error_waits_for_no_task_and_every_task_ends(
+        begun: bool, children: Callable[[], set[BaseProcess]], tmp_path: Path) -> None:
+    tasks: list[Future[Any]] = []
+
+    def leave() -> None:
+        with Processes(2) as engine:
+            tasks.extend(engine.submit(begin, [tmp_path / str(number), tmp_path / "never"]) for number in range(8))
+            while begun and not (tmp_path / "1").exists():
+                time.sleep(0.01)
+            raise DataError("the bucket is gone")
+
+    with pytest.raises(DataError, match="the bucket is gone"):
+        leave()
+
+    assert children() == set()
+    assert [ending(task) for task in tasks] == ["CancelledError"] * 8
+
+
+def test_a_closed_engine_takes_no_task() -> None:
+    with Processes(1) as engine:
+        pass
+
+    with pytest.raises(RuntimeError):
+        engine.submit(sorted, [1])
+
+
+# Programs of their own
+
+PROGRAM = """
+import atexit, time
+atexit.register(time.sleep, 0.3)  # the last of all: time for what should not be begun any more
+import multiprocessing, signal, sys
+from pathlib import Path
+import heavy
+from imageset.workers.local import Processes
+from tests.workers.test_ordered_map import begin, begin_and_hang, is_imported, wait_until
+
+def imports(folder):
+    spec = sys.modules["__main__"].__spec__
+    for wanted in (True, False):
+        with Processes(1, import_main=wanted) as engine:
+            print(*engine.submit(is_imported, ["heavy", "imageset.workers.local"]).result(),
+                  sys.modules["__main__"].__spec__ is spec)
+
+def end(folder):
+    engine = Processes(2)
+    tasks = [engine.submit(begin_and_hang, [folder / "1"]), engine.submit(begin, [folder / "2", folder / "never"]),
+             *(engine.submit(begin, [folder / "3"]) for _ in range(8))]
+    wait_until(lambda: (folder / "1").exists() and (folder / "2").exists())
+    print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+
+def stay(folder):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # processes inherit that
+    end(folder)
+    time.sleep(600)
+
+if __name__ == "__main__":
+    globals()[sys.argv[1]](Path(sys.argv[2]))
+    sys.exit(3)
+"""
+
+
+def start(what: str, folder: Path) -> "subprocess.Popen[str]":
+    """Start the program as DVC starts a stage, by its name, with a module `heavy` for it to import."""
+    (folder / "heavy.py").write_text("")
+    (folder / "program.py").write_text(PROGRAM)
+    path = os.pathsep.join([str(folder), str(ROOT)])
+    return subprocess.Popen([sys.executable, "-m", "program", what, str(folder)], cwd=folder, text=True,
+                            env=os.environ | {"PYTHONPATH": path}, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def test_workers_import_the_main_program_only_where_that_is_wanted(tmp_path: Path) -> None:
+    with start("imports", tmp_path) as program:
+        said = program.communicate(timeout=PATIENCE)
+
+    assert said == ("True True True\nFalse True True\n", "")
+
+
+@pytest.mark.parametrize(("what", "code"), [("stay", -signal.SIGKILL), ("end", 3)])
+def test_workers_end_with_a_program_that_is_killed_and_with_one_that_closes_nothing(what: str, code: int,
+                                                                                    tmp_path: Path) -> None:
+    """One of them hangs in C; and what waits is let go without a word."""
+    with start(what, tmp_path) as program:
+        assert program.stdout is not None
+        workers = [int(number) for number in program.stdout.readline().split()]
+        if what == "stay":
+            program.kill()
+        _, complaints = program.communicate(timeout=PATIENCE)
+
+    assert len(workers) == 2
+    try:
+        wait_until(lambda: not any(map(psutil.pid_exists, workers)))
+    finally:
+        for worker in filter(psutil.pid_exists, workers):
+            os.kill(worker, signal.SIGKILL)
+    assert (program.returncode, complaints if what == "end" else "") == (code, "")
+    assert not (tmp_path / "3").exists()

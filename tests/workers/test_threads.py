@@ -1,0 +1,47 @@
+"""Work ahead in threads: in order, as far as asked, errors in their turn."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from imageset.workers.threads import ordered
+
+
+def test_results_come_in_order_whoever_is_faster() -> None:
+    turns = {number: threading.Event() for number in range(4)}
+
+    def work(number: int) -> int:
+        if number % 2 == 0:  # each even one ends after its successor
+            assert turns[number + 1].wait(10)
+        turns[number].set()
+        return number
+
+    with ThreadPoolExecutor(2) as executor:
+        assert list(ordered(executor, work, range(4), 2)) == [0, 1, 2, 3]
+
+
+def test_no_more_is_begun_than_was_asked_for() -> None:
+    begun: list[int] = []
+    with ThreadPoolExecutor(1) as executor:
+        results = ordered(executor, begun.append, range(100), 3)
+        next(results)
+        results.close()
+
+    assert begun == list(range(len(begun)))
+    assert len(begun) <= 4
+
+
+def test_an_error_comes_in_its_turn_and_ends_it() -> None:
+    def work(number: int) -> int:
+        if number == 2:
+            raise OSError("no more")
+        return number
+
+    with ThreadPoolExecutor(2) as executor:
+        results = ordered(executor, work, range(9), 4)
+
+        assert [next(results), next(results)] == [0, 1]
+        with pytest.raises(OSError, match="no more"):
+            next(results)
+        assert list(results) == []

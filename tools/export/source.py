@@ -1,0 +1,185 @@
+"""What an export reads: the photos of dataset.h5 by subset, or those of processed.h5 that a catalog names."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from imageset.errors import DataError
+from imageset.formats import hdf5 as layout
+from imageset.formats import images as rows
+from imageset.formats import tables
+from imageset.formats.hdf5 import Pixels
+from imageset.formats.images import Images
+from imageset.formats.tables import Table
+from imageset.runtime import progress
+
+WITHOUT_SUBSETS = "photos"  # stands where a subset's name would
+
+
+class Classes(NamedTuple):
+    """Of each label, in order, the class's catalog_id and name."""
+
+    catalog_ids: list[int]
+    names: list[str]
+
+
+class Subset(NamedTuple):
+    """The photos of a subset; images: where their pixels are, (N, S, S, C); rows: their places there, ascending."""
+
+    name: str
+    images: Images
+    rows: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    ids: NDArray[np.int64]
+    positions: NDArray[np.int16]
+    copies: NDArray[np.int16]
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        return tuple(self.images.shape[1:])
+
+    def column(self, name: str) -> NDArray[Any]:
+        """Return a column by its name in layout.ROW_DTYPES."""
+        values: NDArray[Any] = getattr(self, name)
+        return values.astype(layout.ROW_DTYPES[name], copy=False)
+
+
+class Source(NamedTuple):
+    """What is exported; digest: of all of it, pixels too; left_out: how many photos of the file are not."""
+
+    digest: str
+    classes: Classes
+    subsets: list[Subset]
+    left_out: int = 0
+
+    @property
+    def total(self) -> int:
+        return sum(len(subset.rows) for subset in self.subsets)
+
+
+@contextmanager
+def open_source(path: Path) -> Iterator[h5py.File]:
+    """Yield dataset.h5 or processed.h5, whichever it is. Raises DataError for all else, and for what is damaged."""
+    try:
+        with h5py.File(path, "r") as file:
+            kind = file.attrs.get("format")
+    except (OSError, RuntimeError, KeyError):
+        kind = None
+    with layout.open_file(path, layout.PROCESSED if kind == layout.PROCESSED else layout.DATASET) as file:
+        yield file
+
+
+@contextmanager
+def reading(file: h5py.File) -> Iterator[None]:
+    """Turn what h5py raises over a file into one line that names it."""
+    try:
+        yield
+    except KeyError as error:
+        raise DataError(f"{file.filename} lacks something that its format version has: {error}") from None
+    except (AttributeError, OSError, RuntimeError, TypeError, ValueError) as error:
+        raise DataError(f"{file.filename} is damaged ({' '.join(str(error).split())}): fetch or build it again"
+                        ) from None
+
+
+def of_dataset(file: h5py.File, wanted: str | None, with_copies: bool) -> Source:
+    """Return a dataset's photos, of all subsets or of the wanted one. Raises DataError when it has not that one."""
+    held = layout.subsets(file)
+    if wanted is not None and wanted not in held:
+        raise DataError(f"{file.filename} has no {wanted} subset, but {', '.join(held)}")
+    with reading(file):
+        subsets = [dataset_subset(file, name, with_copies) for name in held if wanted in (None, name)]
+        classes = Classes(layout.catalog_ids(file), file["class_names"].asstr()[:].tolist())
+        require_whole(file, classes, subsets)
+        content = content_digest(file)
+        if content != file.attrs["content_digest"]:
+            raise DataError(f"{file.filename} does not hold what its content_digest says: fetch or build it again")
+    return Source(f"{content} {digest(classes, subsets)}", classes, subsets)
+
+
+def dataset_subset(file: h5py.File, name: str, with_copies: bool) -> Subset:
+    """Return a subset's photos, with their augmented copies or without."""
+    labels, ids, positions = (file[f"{name}_{column}"][:] for column in ("labels", "ids", "positions"))
+    copies = file[f"{name}_copies"][:] if f"{name}_copies" in file else np.zeros(len(ids), np.int16)
+    images = rows.open_images(file, f"{name}_images")
+    if {len(values) for values in (labels, ids, positions, copies)} != {images.shape[0]}:
+        raise DataError(f"{file.filename} is damaged (arrays of {name} differ in length): fetch or build it again")
+    chosen = np.arange(len(ids)) if with_copies else np.flatnonzero(copies == 0)
+    return Subset(name, images, chosen, labels[chosen], ids[chosen], positions[chosen], copies[chosen])
+
+
+def require_whole(file: h5py.File, classes: Classes, subsets: list[Subset]) -> None:
+    """Raise DataError when a label is no class's, a photo comes twice, or images are neither grayscale nor rgb."""
+    labels = np.concatenate([subset.labels for subset in subsets])
+    count = len(classes.names)
+    problem = ""
+    if len(classes.catalog_ids) != count or ((labels < 0) | (labels >= count)).any():
+        problem = "labels without a class"
+    for subset in subsets:
+        key = {"product_id": subset.ids, "position": subset.positions, "copy": subset.copies}
+        if pd.DataFrame(key).duplicated().any():
+            problem = f"a photo of {subset.name} comes twice"
+        if subset.image_shape[-1] not in (1, 3) or 0 in subset.image_shape:
+            problem = f"images of {subset.name} are {subset.image_shape}, neither grayscale nor rgb"
+    if problem:
+        raise DataError(f"{file.filename} is damaged ({problem}): fetch or build it again")
+
+
+def of_processed(file: h5py.File, catalog_csv: Path, label_map_csv: Path) -> Source:
+    """Return the photos that a catalog names, each once. Raises DataError when the tables are of other photos."""
+    catalog = read_table(catalog_csv, tables.CATALOG).sort_values("row")
+    label_map = read_table(label_map_csv, tables.LABEL_MAP)
+    classes = Classes(label_map["catalog_id"].tolist(), label_map["name"].tolist())
+    known = dict(enumerate(classes.catalog_ids))
+    if label_map["label"].tolist() != list(known) or (catalog["label"].map(known) != catalog["catalog_id"]).any():
+        raise DataError(f"{catalog_csv} and {label_map_csv} have other classes: run `dvc repro`")
+    places, ids, positions, labels = (catalog[name].to_numpy() for name in ("row", "product_id", "position", "label"))
+    with reading(file):
+        layout.require_photos(file, places, ids, positions)
+        subset = Subset(WITHOUT_SUBSETS, rows.open_images(file, "images"), places, labels, ids, positions,
+                        np.zeros(len(places), np.int16))
+        require_whole(file, classes, [subset])
+        left_out = len(file["ids"]) - len(places)
+        content = content_digest(file)
+    return Source(f"{content} {digest(classes, [subset])}", classes, [subset], left_out)
+
+
+def read_table(path: Path, table: Table) -> pd.DataFrame:
+    try:
+        return tables.read(path, table)
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing: run `dvc repro`, or name another") from None
+
+
+def content_digest(file: h5py.File) -> str:
+    """Return layout.content_digest of a file; says how far it is."""
+    found = hashlib.sha256()
+    images = {name: len(file[name]) for name in file if name.endswith("images")}
+    with progress.bar(None, "check", sum(images.values()), unit="row") as bar:
+        for name, _, values in layout.digested(file, found):
+            bar.update(len(values) if name in images else 0)
+    return found.hexdigest()
+
+
+def digest(classes: Classes, subsets: list[Subset]) -> str:
+    """Return a sha256 over what is chosen, all but the pixels."""
+    found = hashlib.sha256(repr(classes).encode())
+    for subset in subsets:
+        found.update(repr((subset.name, subset.image_shape, len(subset.rows))).encode())
+        for values in (subset.rows, subset.labels, subset.ids, subset.positions, subset.copies):
+            found.update(np.ascontiguousarray(values, np.int64).tobytes())
+    return found.hexdigest()
+
+
+def read(subset: Subset, photos: slice) -> Pixels:
+    """Return the pixels of some of a subset's photos, uint8 (n, S, S, C)."""
+    places = subset.rows[photos]
+    pixels = np.empty((len(places), *subset.image_shape), np.uint8)
+    subset.images.gather(places, pixels)
+    return pixels
