@@ -14,12 +14,15 @@ help:  ## Say what there is to make
 demo: .venv/pipeline  ## Servers, a marketplace, the whole pipeline and a push; then says where the results are
 	$(BIN)/python -m sandbox demo $(if $(PHOTOS),--photos "$(PHOTOS)")
 
-test: .venv/pipeline .venv/train  ## Every test, on real servers
+test: .venv/pipeline .venv/train .venv/docs  ## Every test, on real servers
 	$(BIN)/python -m pytest $(TESTS)
 
 lint: .venv/pipeline  ## ruff and mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+docs: .venv/pipeline .venv/train .venv/docs  ## The site, from docs/ and the reader's docstrings, in .site
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --fresh-env -c docs . .site
 
 services: .venv/pipeline  ## The sandbox's servers in the background; writes .env
 	$(BIN)/python -m sandbox services $(if $(PHOTOS),--photos "$(PHOTOS)")
@@ -42,10 +45,10 @@ release: .venv/pipeline  ## Fix the sides and numbers of this dataset and push i
 prune: .venv/pipeline  ## Remove from the cache what no run has used for DAYS days
 	$(BIN)/python -m tools.prune --days $(DAYS)
 
-environment: .venv/pipeline .venv/train  ## All that is installed, in .venv
+environment: .venv/pipeline .venv/train .venv/docs  ## All that is installed, in .venv
 
 constraints:  ## Pin anew what the requirements bring along
-	cat requirements-pixels.txt requirements.txt requirements-export.txt requirements-dev.txt | grep -v '^-' > .constraints.in
+	cat requirements-pixels.txt requirements.txt requirements-export.txt requirements-dev.txt requirements-docs.txt | grep -v '^-' > .constraints.in
 	$(BIN)/uv pip compile --quiet --python-version 3.11 --no-annotate --no-header .constraints.in -o constraints.txt
 	rm .constraints.in
 
@@ -64,5 +67,9 @@ constraints:  ## Pin anew what the requirements bring along
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-train.txt
 	touch $@
 
-.PHONY: help demo test lint services stop refresh cluster release prune environment constraints
+.venv/docs: .venv/pipeline requirements-docs.txt
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements-docs.txt
+	touch $@
+
+.PHONY: help demo test lint docs services stop refresh cluster release prune environment constraints
 .DELETE_ON_ERROR:

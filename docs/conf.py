@@ -1,0 +1,65 @@
+"""How the site is built: `make docs` runs Sphinx with this file on the Markdown pages of the repository.
+
+The source folder is the repository's root, so a relative link works on the git host and in the site alike. A link to a
+file that is no page, such as params.yaml, becomes a download. A link to a folder fails. The links of docs/index.md and
+benchmarks/README.md are the navigation: a page that neither names, or a link to a missing page, fails the build.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+from sphinx.application import Sphinx
+
+sys.path.insert(0, str(Path(__file__).parent.parent))  # autodoc imports the reader
+
+project = "imageset"
+html_title = "imageset"
+root_doc = "docs/index"
+include_patterns = ["*.md", "docs/**.md", "benchmarks/**.md"]
+exclude_patterns = [".*", "data", "exports", "models"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+
+nitpicky = True
+nitpick_ignore_regex = [("py:class", r"(?!imageset\.).*")]  # types of other libraries: no other site is asked
+nitpick_ignore = [("py:class", "imageset.rows.Images"), ("py:class", "imageset.order.Order")]
+
+myst_heading_anchors = 4
+highlight_language = "none"
+default_role = "code"  # what docstrings put between single backticks
+autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
+autodoc_typehints_format = "short"
+python_maximum_signature_line_length = 100
+
+html_theme = "furo"
+html_use_index = False
+html_copy_source = False
+html_show_sourcelink = False
+html_show_copyright = False
+
+HAS_LIST_OF_PAGES = ("docs/index", "benchmarks/README")
+LINK_TO_PAGE = re.compile(r"\]\(([\w./-]+\.md)\)")
+FRONT = '<!doctype html><title>imageset</title><meta http-equiv="refresh" content="0; url=docs/index.html">\n'
+
+
+def add_navigation(app: Sphinx, page: str, source: list[str]) -> None:
+    """Turn the links of a list of pages into a navigation tree."""
+    if page in HAS_LIST_OF_PAGES:
+        root = Path(app.srcdir).resolve()
+        folder = (root / page).parent
+        linked = [(folder / link).resolve().relative_to(root) for link in LINK_TO_PAGE.findall(source[0])]
+        pages = [f"/{path}" for path in dict.fromkeys(linked)]
+        source[0] += "\n\n```{toctree}\n:hidden:\n\n" + "\n".join(pages) + "\n```\n"
+
+
+def write_front(app: Sphinx, error: Exception | None) -> None:
+    """Lead from the site's root to its first page."""
+    if error is None:
+        (Path(app.outdir) / "index.html").write_text(FRONT)
+
+
+def setup(app: Sphinx) -> None:
+    """Connect the functions above to Sphinx."""
+    app.connect("source-read", add_navigation)
+    app.connect("build-finished", write_front)
