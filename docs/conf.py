@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))  # autodoc imports the rea
 project = "imageset"
 html_title = "imageset"
 root_doc = "docs/index"
-include_patterns = ["*.md", "docs/**.md", "benchmarks/**.md"]
+include_patterns = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/**.md", "benchmarks/**.md"]
 exclude_patterns = [".*", "data", "exports", "models"]
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 
@@ -39,18 +39,24 @@ html_show_sourcelink = False
 html_show_copyright = False
 
 HAS_LIST_OF_PAGES = ("docs/index", "benchmarks/README")
-LINK_TO_PAGE = re.compile(r"\]\(([\w./-]+\.md)\)")
+LINK_TO_PAGE = re.compile(r"\[([^]!]+)\]\(([\w./-]+\.md)\)")
 FRONT = '<!doctype html><title>imageset</title><meta http-equiv="refresh" content="0; url=docs/index.html">\n'
 
 
 def add_navigation(app: Sphinx, page: str, source: list[str]) -> None:
-    """Turn the links of a list of pages into a navigation tree."""
+    """Turn the links of a list of pages into a navigation tree, with a caption for each section that has links."""
     if page in HAS_LIST_OF_PAGES:
-        root = Path(app.srcdir).resolve()
-        folder = (root / page).parent
-        linked = [(folder / link).resolve().relative_to(root) for link in LINK_TO_PAGE.findall(source[0])]
-        pages = [f"/{path}" for path in dict.fromkeys(linked)]
-        source[0] += "\n\n```{toctree}\n:hidden:\n\n" + "\n".join(pages) + "\n```\n"
+        folder = (Path(app.srcdir) / page).parent
+        sections = re.split(r"^(?=## )", source[0], flags=re.MULTILINE)
+        source[0] = "".join(section + tree(section, folder, Path(app.srcdir).resolve()) for section in sections)
+
+
+def tree(section: str, folder: Path, root: Path) -> str:
+    """Return a hidden toctree of the pages that a section links to, by the names that it gives them."""
+    pages = [f"{name} </{(folder / path).resolve().relative_to(root)}>" for name, path in LINK_TO_PAGE.findall(section)]
+    heading = re.match(r"## (.*)", section)
+    caption = [f":caption: {heading[1]}"] if heading else []
+    return "\n".join(["\n```{toctree}", ":hidden:", *caption, "", *pages, "```\n\n"]) if pages else ""
 
 
 def write_front(app: Sphinx, error: Exception | None) -> None:
