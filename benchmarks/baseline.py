@@ -70,9 +70,16 @@ def line(name: str, path: Path, run: Run, folder: Path) -> tuple[str, ...]:
     found = json.loads((folder / "baseline.json").read_text())
     with h5py.File(path) as file:
         shape = " x ".join(map(str, file["train_images"].shape))
-    return (name, shape, str(found["photos"]["test"]), f"{run.wall:.1f}", f"{run.cpu:.1f}",
-            f"{run.main.rss / 1e6:.0f}", f"{run.main.anonymous / 1e6:.0f}",
-            *(f"{found[score]} ({found['floor'][score]})" for score in ("accuracy", "macro_f1", "top5_accuracy")))
+    return (
+        name,
+        shape,
+        str(found["photos"]["test"]),
+        f"{run.wall:.1f}",
+        f"{run.cpu:.1f}",
+        f"{run.main.rss / 1e6:.0f}",
+        f"{run.main.anonymous / 1e6:.0f}",
+        *(f"{found[score]} ({found['floor'][score]})" for score in ("accuracy", "macro_f1", "top5_accuracy")),
+    )
 
 
 def main() -> None:
@@ -96,13 +103,38 @@ def main() -> None:
         (folder / "validation.json").write_text('{"passed": true}')
         lines = []
         for name, path in datasets.items():
-            command = [sys.executable, "-m", "stages.baseline", str(path), "validation.json", "baseline.json",
-                       f"{path.stem}.png"]
-            lines.append([line(name, path, run, folder) for run in
-                          sorted((measure(command, folder, {}) for _ in range(chosen.turns)),
-                                 key=lambda run: run.wall)][chosen.turns // 2])
-        table(("dataset", "training rows", "test photos", "wall s", "processor s", "resident MB", "anonymous MB",
-               "accuracy (floor)", "macro F1 (floor)", "top 5 (floor)"), lines)
+            command = [
+                sys.executable,
+                "-m",
+                "stages.baseline",
+                str(path),
+                "validation.json",
+                "baseline.json",
+                f"{path.stem}.png",
+            ]
+            lines.append(
+                [
+                    line(name, path, run, folder)
+                    for run in sorted(
+                        (measure(command, folder, {}) for _ in range(chosen.turns)), key=lambda run: run.wall
+                    )
+                ][chosen.turns // 2]
+            )
+        table(
+            (
+                "dataset",
+                "training rows",
+                "test photos",
+                "wall s",
+                "processor s",
+                "resident MB",
+                "anonymous MB",
+                "accuracy (floor)",
+                "macro F1 (floor)",
+                "top 5 (floor)",
+            ),
+            lines,
+        )
 
 
 if __name__ == "__main__":

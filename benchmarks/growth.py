@@ -35,8 +35,10 @@ class Grown(NamedTuple):
 
 def small_photos() -> list[bytes]:
     """Return drawn JPEGs with sides of 64 to 160 pixels."""
-    return [drawn(number, (SIDES[number * 37 % len(SIDES)], SIDES[number * 53 % len(SIDES)]))
-            for number in range(DRAWN_PHOTOS)]
+    return [
+        drawn(number, (SIDES[number * 37 % len(SIDES)], SIDES[number * 53 % len(SIDES)]))
+        for number in range(DRAWN_PHOTOS)
+    ]
 
 
 def grow(here: Course, count: int) -> Grown:
@@ -68,9 +70,13 @@ class Curve:
     def lines(self) -> Iterator[tuple[str, ...]]:
         for size in self.sizes:
             memories = [self.memory(size, whose) for whose in FIELDS]
-            yield (f"{size:,}", spread(self.walls(size)), f"{size / median(self.walls(size)):.0f}",
-                   f"{self.milliseconds(size):.2f}",
-                   *(f"{amount / 1e6:.0f}" for memory in memories for amount in memory))
+            yield (
+                f"{size:,}",
+                spread(self.walls(size)),
+                f"{size / median(self.walls(size)):.0f}",
+                f"{self.milliseconds(size):.2f}",
+                *(f"{amount / 1e6:.0f}" for memory in memories for amount in memory),
+            )
 
     def growths(self) -> Iterator[tuple[str, ...]]:
         """Yield how many times as much the largest run takes as the smallest, and whether that is flat."""
@@ -78,8 +84,9 @@ class Curve:
         factors = {"time for each photo": self.milliseconds(most) / self.milliseconds(least)}
         for whose in FIELDS:
             for field in Memory._fields:
-                factors[f"{field} of {whose}"] = (getattr(self.memory(most, whose), field)
-                                                  / getattr(self.memory(least, whose), field))
+                factors[f"{field} of {whose}"] = getattr(self.memory(most, whose), field) / getattr(
+                    self.memory(least, whose), field
+                )
         for name, factor in factors.items():
             yield name, f"{factor:.2f}", "yes" if factor <= FLAT else "no"
 
@@ -87,10 +94,14 @@ class Curve:
         """Say what a million would take, by the pace and the sizes of the largest run."""
         size = self.sizes[-1]
         seconds = self.start + self.milliseconds(size) * MILLION / 1e3
-        cache, processed = (median(getattr(grown, field) for grown in self.results[size]) * MILLION / size / 1e9
-                            for field in ("cache", "processed"))
-        return (f"A million by the pace of {size:,}: {seconds / 60:.0f} minutes, a cache of {cache:.1f} GB, "
-                f"processed.h5 of {processed:.1f} GB and as much again while it is written")
+        cache, processed = (
+            median(getattr(grown, field) for grown in self.results[size]) * MILLION / size / 1e9
+            for field in ("cache", "processed")
+        )
+        return (
+            f"A million by the pace of {size:,}: {seconds / 60:.0f} minutes, a cache of {cache:.1f} GB, "
+            f"processed.h5 of {processed:.1f} GB and as much again while it is written"
+        )
 
 
 def draw_plot(curve: Curve) -> bytes:
@@ -106,8 +117,9 @@ def draw_plot(curve: Curve) -> bytes:
     for whose, color in zip(FIELDS, ("#3b6ea5", "#e08e45"), strict=True):
         peaks = [curve.memory(size, whose) for size in curve.sizes]
         memories.plot(curve.sizes, [peak.rss / 1e6 for peak in peaks], "o-", color=color, label=f"{whose}, resident")
-        memories.plot(curve.sizes, [peak.anonymous / 1e6 for peak in peaks], "o:", color=color,
-                      label=f"{whose}, anonymous")
+        memories.plot(
+            curve.sizes, [peak.anonymous / 1e6 for peak in peaks], "o:", color=color, label=f"{whose}, anonymous"
+        )
     memories.set_title("peak memory, MB")
     memories.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     for axes in (times, memories):
@@ -124,8 +136,14 @@ def draw_plot(curve: Curve) -> bytes:
 
 def main() -> None:
     parser = options("growth", __doc__, turns=3)
-    parser.add_argument("--photos", type=int, nargs="+", default=SIZES, metavar="N",
-                        help=f"numbers of photos, the least first ({' '.join(map(str, SIZES))})")
+    parser.add_argument(
+        "--photos",
+        type=int,
+        nargs="+",
+        default=SIZES,
+        metavar="N",
+        help=f"numbers of photos, the least first ({' '.join(map(str, SIZES))})",
+    )
     parser.add_argument("--plot", type=Path, metavar="OUT.png", default=ROOT / "benchmarks/growth.png")
     chosen = parser.parse_args()
     circumstances(chosen, f"drawn photos of {SIDES[0]} to {SIDES[-1]} pixels", "obstore", "pillow")
@@ -133,8 +151,16 @@ def main() -> None:
         results = rounds({str(size): partial(grow, here, size) for size in (1, *chosen.photos)}, chosen.turns)
     curve = Curve({size: results[str(size)] for size in chosen.photos}, median(each.run.wall for each in results["1"]))
     print(f"Start, a run on one photo: {curve.start:.1f} s\n")
-    table(("photos", "wall s (least to most)", "photos/s", "ms each beyond the start",
-           *(f"{whose}, {kind} MB" for whose in FIELDS for kind in ("resident", "anonymous"))), curve.lines())
+    table(
+        (
+            "photos",
+            "wall s (least to most)",
+            "photos/s",
+            "ms each beyond the start",
+            *(f"{whose}, {kind} MB" for whose in FIELDS for kind in ("resident", "anonymous")),
+        ),
+        curve.lines(),
+    )
     table((f"{curve.sizes[-1]:,} against {curve.sizes[0]:,} photos", "times", f"within {FLAT}"), curve.growths())
     print(curve.million())
     files.write_bytes(chosen.plot, draw_plot(curve))

@@ -41,8 +41,12 @@ class Taken(NamedTuple):
 
 CASES = (
     Case("nothing changed", without_bucket=True),
-    Case("split and augmentation changed (DVC would not run it)", "no GET", without_bucket=True,
-         changes={"split": {"seed": 2, "test_share": 0.3}, "augment": {"copies": 2, "seed": 2}}),
+    Case(
+        "split and augmentation changed (DVC would not run it)",
+        "no GET",
+        without_bucket=True,
+        changes={"split": {"seed": 2, "test_share": 0.3}, "augment": {"copies": 2, "seed": 2}},
+    ),
     Case("1 % more listings", "5 %", more_listings=True),
     Case("fill changed", "10 %", changes={"preprocess": {"fill": [0, 0, 0]}}),
     Case("color changed to rgb", "10 %", changes={"preprocess": {"color": "rgb"}}),
@@ -59,7 +63,7 @@ class Incremental:
         self.preprocess = {"background": "remove", "mask_side": mask_side}
         # The photos that come later lie among the others, as they do where ids are not given in order.
         step = len(here.rows) // (len(here.rows) - photos)
-        later = set(here.rows[step // 2::step][:len(here.rows) - photos])
+        later = set(here.rows[step // 2 :: step][: len(here.rows) - photos])
         self.first = [row for row in here.rows if row not in later]
         self.cache, self.copy = here.home / "cache", here.home / "copy"
 
@@ -98,8 +102,14 @@ def lines(incremental: Incremental, turns: int) -> Iterator[tuple[str, ...]]:
     for case in CASES:
         taken = results[case.name]
         walls = [each.wall for each in taken]
-        yield (case.name, spread(walls), f"{100 * statistics.median(walls) / cold.wall:.1f} %", case.goal,
-               same(each.got for each in taken), same(each.masked for each in taken))
+        yield (
+            case.name,
+            spread(walls),
+            f"{100 * statistics.median(walls) / cold.wall:.1f} %",
+            case.goal,
+            same(each.got for each in taken),
+            same(each.masked for each in taken),
+        )
 
 
 def same(counts: Iterator[int]) -> str:
@@ -114,12 +124,20 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     chosen = arguments()
-    circumstances(chosen, f"{chosen.photos} photos made of {origin(chosen.folder)}, mask_side "
-                  f"{chosen.mask_side or 'null'}, the cold run once", "openvino", "obstore", "pillow")
+    circumstances(
+        chosen,
+        f"{chosen.photos} photos made of {origin(chosen.folder)}, mask_side "
+        f"{chosen.mask_side or 'null'}, the cold run once",
+        "openvino",
+        "obstore",
+        "pillow",
+    )
     more = max(1, chosen.photos // 100)
     with course(read_photos(chosen.folder), chosen.photos + more) as here:
-        table(("run", "wall s (least to most)", "of the cold run", "goal", "GETs", "masks predicted"),
-              lines(Incremental(here, chosen.photos, chosen.mask_side), chosen.turns))
+        table(
+            ("run", "wall s (least to most)", "of the cold run", "goal", "GETs", "masks predicted"),
+            lines(Incremental(here, chosen.photos, chosen.mask_side), chosen.turns),
+        )
 
 
 if __name__ == "__main__":

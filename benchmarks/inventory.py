@@ -46,8 +46,12 @@ class Bucket(BaseHTTPRequestHandler):
         if "versioning" in query:
             body = f"<VersioningConfiguration {NAMESPACE}/>"
         else:
-            body = self.listing(query["prefix"], int(query["max-keys"]), query.get("continuation-token", ""),
-                                url=query.get("encoding-type") == "url")
+            body = self.listing(
+                query["prefix"],
+                int(query["max-keys"]),
+                query.get("continuation-token", ""),
+                url=query.get("encoding-type") == "url",
+            )
         content = f'<?xml version="1.0" encoding="UTF-8"?>\n{body}'.encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/xml")
@@ -57,23 +61,29 @@ class Bucket(BaseHTTPRequestHandler):
 
     def listing(self, prefix: str, most: int, token: str, url: bool) -> str:
         """Return the page that begins at the token, a place in `held`, or where the prefix begins."""
+
         def spell(key: str) -> str:
             return quote(key, safe="/") if url else escape(key)
 
         start = int(token) if token else bisect_left(self.held, prefix.encode(), key=str.encode)
-        page = [(number, key) for number, key in enumerate(self.held[start:start + most], start)
-                if key.startswith(prefix)]
+        page = [
+            (number, key) for number, key in enumerate(self.held[start : start + most], start) if key.startswith(prefix)
+        ]
         end = start + len(page)
         more = len(page) == most and end < len(self.held) and self.held[end].startswith(prefix)
         entries = "".join(
             f"<Contents><Key>{spell(key)}</Key><LastModified>2026-01-31T00:00:00.000Z</LastModified>"
             f"<ETag>&quot;{number:032x}&quot;</ETag><Size>{100_000 + number % 100_000}</Size>"
-            "<StorageClass>STANDARD</StorageClass></Contents>" for number, key in page)
+            "<StorageClass>STANDARD</StorageClass></Contents>"
+            for number, key in page
+        )
         after = f"<NextContinuationToken>{end}</NextContinuationToken>" if more else ""
         encoding = "<EncodingType>url</EncodingType>" if url else ""
-        return (f"<ListBucketResult {NAMESPACE}><Name>bucket</Name><Prefix>{spell(prefix)}</Prefix>"
-                f"<KeyCount>{len(page)}</KeyCount><MaxKeys>{most}</MaxKeys>{encoding}"
-                f"<IsTruncated>{str(more).lower()}</IsTruncated>{after}{entries}</ListBucketResult>")
+        return (
+            f"<ListBucketResult {NAMESPACE}><Name>bucket</Name><Prefix>{spell(prefix)}</Prefix>"
+            f"<KeyCount>{len(page)}</KeyCount><MaxKeys>{most}</MaxKeys>{encoding}"
+            f"<IsTruncated>{str(more).lower()}</IsTruncated>{after}{entries}</ListBucketResult>"
+        )
 
     def log_message(self, *arguments: object) -> None:
         pass
@@ -93,12 +103,23 @@ def serve(photos: int, foreign: int, port: Connection) -> None:
 def run_stage(folder: Path, port: int) -> tuple[float, int]:
     """Run the stage in folder; return its seconds and the peak of its resident memory in bytes."""
     environment = os.environ | {
-        "PYTHONPATH": str(ROOT), "IMAGE_STORE": f"s3://bucket/{PREFIX}", "AWS_ACCESS_KEY_ID": "benchmark",
-        "AWS_SECRET_ACCESS_KEY": "benchmark", "AWS_DEFAULT_REGION": "us-east-1", "NO_PROXY": "127.0.0.1",
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}
+        "PYTHONPATH": str(ROOT),
+        "IMAGE_STORE": f"s3://bucket/{PREFIX}",
+        "AWS_ACCESS_KEY_ID": "benchmark",
+        "AWS_SECRET_ACCESS_KEY": "benchmark",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "NO_PROXY": "127.0.0.1",
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+    }
     started = time.perf_counter()
-    stage = subprocess.Popen([sys.executable, "-m", "stages.inventory", "ingest.csv", "inventory.csv"], cwd=folder,
-                             env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    stage = subprocess.Popen(
+        [sys.executable, "-m", "stages.inventory", "ingest.csv", "inventory.csv"],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     with stage:
         assert stage.stdout is not None
         said = stage.stdout.read()
@@ -153,8 +174,12 @@ def main(sizes: list[int]) -> None:
             seconds, peak = measure(photos, foreign, wanted)
             slope = f"{(peak - first[1]) / (keys - first[0]):,.0f}" if first else ""
             first = first or (keys, peak)
-            print(COLUMNS.format(kind, f"{keys:,}", f"{seconds:.1f}", f"{keys / seconds:,.0f}", f"{peak / 1e6:,.0f}",
-                                 slope), flush=True)
+            print(
+                COLUMNS.format(
+                    kind, f"{keys:,}", f"{seconds:.1f}", f"{keys / seconds:,.0f}", f"{peak / 1e6:,.0f}", slope
+                ),
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -72,10 +72,13 @@ class Joined(NamedTuple):
 
 
 def gather(prepared: Sequence[Prepared], sources: Sequence[int], kinds: Sequence[int]) -> Photos:
-    plain, mirrored = (np.array([int(text, 16) for text in texts], np.uint64)
-                       for texts in zip(*((photo.phash, photo.phash_mirrored) for photo in prepared), strict=True))
-    return Photos(np.stack([photo.thumbnail for photo in prepared]), plain, mirrored, np.array(sources),
-                  np.array(kinds))
+    plain, mirrored = (
+        np.array([int(text, 16) for text in texts], np.uint64)
+        for texts in zip(*((photo.phash, photo.phash_mirrored) for photo in prepared), strict=True)
+    )
+    return Photos(
+        np.stack([photo.thumbnail for photo in prepared]), plain, mirrored, np.array(sources), np.array(kinds)
+    )
 
 
 def with_copies(bodies: Sequence[bytes], make: Callable[[bytes], Prepared | None]) -> Photos:
@@ -105,8 +108,9 @@ def by_hash(photos: Photos, distance: int) -> Joined:
     found = [np.empty((0, 2), np.intp)]
     for top in range(0, len(photos.hashes), LARGEST_PARTS):
         block = slice(top, top + LARGEST_PARTS)
-        plain, mirrored = (np.bitwise_count(hashes[block, np.newaxis] ^ photos.hashes)
-                           for hashes in (photos.hashes, photos.mirrored))
+        plain, mirrored = (
+            np.bitwise_count(hashes[block, np.newaxis] ^ photos.hashes) for hashes in (photos.hashes, photos.mirrored)
+        )
         left, right = np.nonzero(np.minimum(plain, mirrored) <= distance)
         found.append(np.column_stack([top + left, right]))
     pairs = ordered(np.concatenate(found))
@@ -118,8 +122,15 @@ def by_views(photos: Photos, distance: int) -> Joined:
     everything = np.arange(len(photos.hashes))
     asked = near_duplicates.Photos(everything, everything, photos.hashes, np.zeros(len(everything), bool))
     pairs = near_duplicates.candidates(everything, photos.thumbnails, asked, distance)
-    likeness = np.concatenate([np.empty(0), *(near_duplicates.compare(photos.thumbnails, *part.T) for part in
-                                              progress.bar(in_parts(pairs), "look", None, "part"))])
+    likeness = np.concatenate(
+        [
+            np.empty(0),
+            *(
+                near_duplicates.compare(photos.thumbnails, *part.T)
+                for part in progress.bar(in_parts(pairs), "look", None, "part")
+            ),
+        ]
+    )
     both = ordered(pairs)
     best = np.full(len(both), -1.0)
     count = len(photos.hashes)
@@ -130,7 +141,7 @@ def by_views(photos: Photos, distance: int) -> Joined:
 
 def in_parts(pairs: Pairs) -> Iterator[Pairs]:
     for start in range(0, len(pairs), near_duplicates.PAIRS_AT_ONCE):
-        yield pairs[start:start + near_duplicates.PAIRS_AT_ONCE]
+        yield pairs[start : start + near_duplicates.PAIRS_AT_ONCE]
 
 
 def ordered(pairs: Pairs) -> Pairs:
@@ -170,10 +181,12 @@ def report(photos: Photos, chosen: DuplicatesParams) -> Joined:
     """Print how well each way finds the copies, and return ours, the candidates with their likeness."""
     distance, least = chosen.distance, chosen.likeness
     candidates = by_views(photos, distance)
-    ways = {f"hash and mirrored hash, {distance} bits": by_hash(photos, distance),
-            f"the same, {WIDER} bits": by_hash(photos, WIDER),
-            f"candidates: views, {distance} bits": candidates,
-            f"ours: candidates of likeness {least}": ours(photos, candidates, least)}
+    ways = {
+        f"hash and mirrored hash, {distance} bits": by_hash(photos, distance),
+        f"the same, {WIDER} bits": by_hash(photos, WIDER),
+        f"candidates: views, {distance} bits": candidates,
+        f"ours: candidates of likeness {least}": ours(photos, candidates, least),
+    }
 
     def lines() -> Iterator[tuple[str, ...]]:
         for kind, name in enumerate(planted.KINDS, 1):
@@ -182,15 +195,28 @@ def report(photos: Photos, chosen: DuplicatesParams) -> Joined:
             yield (name, *shares, *(f"{np.quantile(agreed, share):.2f}" for share in (0, 0.01, 0.5)))
 
     table(("copies found", *ways, "likeness: least", "1 %", "median"), lines())
-    table(("pairs joined", "among the originals, all false", "among all", "of these false", "precision"),
-          (counted(name, photos, joined) for name, joined in ways.items()))
-    of_photo = candidates.likeness[np.concatenate([true_pairs(photos, candidates, kind)
-                                                   for kind in range(1, 1 + len(planted.KINDS))])]
+    table(
+        ("pairs joined", "among the originals, all false", "among all", "of these false", "precision"),
+        (counted(name, photos, joined) for name, joined in ways.items()),
+    )
+    of_photo = candidates.likeness[
+        np.concatenate([true_pairs(photos, candidates, kind) for kind in range(1, 1 + len(planted.KINDS))])
+    ]
     copies = np.count_nonzero(photos.kinds)
     false = candidates.likeness[false_pairs(photos, candidates)]
-    table(("likeness", "copies found", "of", "false pairs among all"),
-          ((f"{least}", *(f"{number:,}" for number in (np.count_nonzero(of_photo >= least), copies,
-                                                       np.count_nonzero(false >= least)))) for least in THRESHOLDS))
+    table(
+        ("likeness", "copies found", "of", "false pairs among all"),
+        (
+            (
+                f"{least}",
+                *(
+                    f"{number:,}"
+                    for number in (np.count_nonzero(of_photo >= least), copies, np.count_nonzero(false >= least))
+                ),
+            )
+            for least in THRESHOLDS
+        ),
+    )
     wrong = np.sort(false)
     print(f"Greatest likeness of false candidates: {', '.join(f'{value:.3f}' for value in wrong[:-6:-1]) or 'none'}\n")
     return candidates
@@ -198,8 +224,13 @@ def report(photos: Photos, chosen: DuplicatesParams) -> Joined:
 
 def counted(name: str, photos: Photos, joined: Joined) -> tuple[str, ...]:
     false, everything = len(false_pairs(photos, joined)), len(joined.pairs)
-    return (name, f"{len(among_originals(photos, joined).pairs):,}", f"{everything:,}", f"{false:,}",
-            f"{1 - false / max(1, everything):.4f}")
+    return (
+        name,
+        f"{len(among_originals(photos, joined).pairs):,}",
+        f"{everything:,}",
+        f"{false:,}",
+        f"{1 - false / max(1, everything):.4f}",
+    )
 
 
 def name_pairs(photos: Photos, candidates: Joined, paths: Sequence[Path], least: float, sheet: Path | None) -> None:
@@ -207,58 +238,106 @@ def name_pairs(photos: Photos, candidates: Joined, paths: Sequence[Path], least:
     pairs, likeness = among_originals(photos, candidates)
     best = np.argsort(-likeness, kind="stable")[:PAIRS_NAMED]
     named = [[paths[photos.sources[row]] for row in pairs[number]] for number in best]
-    table(("likeness", "joined", "photo", "other photo"),
-          ((f"{likeness[number]:.3f}", "yes" if likeness[number] >= least else "no",
-            *(f"{path.parent.name}/{path.name}" for path in both))
-           for number, both in zip(best, named, strict=True)))
+    table(
+        ("likeness", "joined", "photo", "other photo"),
+        (
+            (
+                f"{likeness[number]:.3f}",
+                "yes" if likeness[number] >= least else "no",
+                *(f"{path.parent.name}/{path.name}" for path in both),
+            )
+            for number, both in zip(best, named, strict=True)
+        ),
+    )
     if sheet:
-        images = [np.asarray(pixels.fit(Image.open(path).convert("RGB"), pictures.CELL, "pad", (255, 255, 255)))
-                  for both in named for path in both]
-        captions = [text for number, both in zip(best, named, strict=True)
-                    for text in (f"{likeness[number]:.3f}\n{both[0].name}", f"\n{both[1].name}")]
+        images = [
+            np.asarray(pixels.fit(Image.open(path).convert("RGB"), pictures.CELL, "pad", (255, 255, 255)))
+            for both in named
+            for path in both
+        ]
+        captions = [
+            text
+            for number, both in zip(best, named, strict=True)
+            for text in (f"{likeness[number]:.3f}\n{both[0].name}", f"\n{both[1].name}")
+        ]
         files.write_bytes(sheet, pictures.sheet(images, captions, 6))
 
 
 def hard_negatives(count: int, chosen: DuplicatesParams) -> None:
     """Print how many drawn photos of one garment are joined: all have its outline, and no two are of one garment."""
+
     def lines() -> Iterator[tuple[str, ...]]:
         for garment in DRAWN:
-            prepared = [planted.prepared(planted.encode(draw.draw(garment, seed)))
-                        for seed in progress.bar(range(count), f"draw {garment}", count)]
+            prepared = [
+                planted.prepared(planted.encode(draw.draw(garment, seed)))
+                for seed in progress.bar(range(count), f"draw {garment}", count)
+            ]
             photos = gather(prepared, range(count), [0] * count)
             candidates = by_views(photos, chosen.distance)
             joined = ours(photos, candidates, chosen.likeness)
             likeness = candidates.likeness
-            yield (garment, f"{count:,}", f"{count * (count - 1) // 2:,}",
-                   *(f"{len(by_hash(photos, bits).pairs):,}" for bits in (chosen.distance, WIDER)),
-                   f"{len(candidates.pairs):,}", f"{len(joined.pairs):,}",
-                   *(f"{np.count_nonzero(likeness >= least):,}" for least in THRESHOLDS),
-                   f"{likeness.max(initial=-1):.3f}")
+            yield (
+                garment,
+                f"{count:,}",
+                f"{count * (count - 1) // 2:,}",
+                *(f"{len(by_hash(photos, bits).pairs):,}" for bits in (chosen.distance, WIDER)),
+                f"{len(candidates.pairs):,}",
+                f"{len(joined.pairs):,}",
+                *(f"{np.count_nonzero(likeness >= least):,}" for least in THRESHOLDS),
+                f"{likeness.max(initial=-1):.3f}",
+            )
 
-    table(("drawn", "photos", "pairs", f"hashes, {chosen.distance} bits", f"hashes, {WIDER} bits",
-           "candidates", "ours", *(f"likeness {least} and more" for least in THRESHOLDS), "greatest likeness"), lines())
+    table(
+        (
+            "drawn",
+            "photos",
+            "pairs",
+            f"hashes, {chosen.distance} bits",
+            f"hashes, {WIDER} bits",
+            "candidates",
+            "ours",
+            *(f"likeness {least} and more" for least in THRESHOLDS),
+            "greatest likeness",
+        ),
+        lines(),
+    )
 
 
 def grow(photos: Photos, sizes: Sequence[int], distance: int) -> None:
     """Print time and memory of the search for candidates among so many photos."""
+
     def lines() -> Iterator[tuple[str, ...]]:
         for count in sizes:
-            for name, chosen in {"all": np.arange(len(VIEWS)), "plain and mirrored": np.array([0, len(VIEWS) // 2])
-                                 }.items():
+            for name, chosen in {
+                "all": np.arange(len(VIEWS)),
+                "plain and mirrored": np.array([0, len(VIEWS) // 2]),
+            }.items():
                 reset_peak()
                 before = resident("VmRSS")
                 seconds, pairs = search(photos, count, chosen, distance)
-                yield (f"{count:,}", name, f"{seconds:.1f}", f"{1e6 * seconds / count:.0f}",
-                       f"{resident('VmHWM') - before:.0f}", f"{pairs:,}", f"{pairs / count:.2f}")
+                yield (
+                    f"{count:,}",
+                    name,
+                    f"{seconds:.1f}",
+                    f"{1e6 * seconds / count:.0f}",
+                    f"{resident('VmHWM') - before:.0f}",
+                    f"{pairs:,}",
+                    f"{pairs / count:.2f}",
+                )
 
-    seconds = clock(lambda: [views.hashes(views.frequencies(photos.thumbnails[start:start + PHOTOS_AT_ONCE, ..., 0]))
-                             for start in range(0, len(photos.thumbnails), PHOTOS_AT_ONCE)])
+    seconds = clock(
+        lambda: [
+            views.hashes(views.frequencies(photos.thumbnails[start : start + PHOTOS_AT_ONCE, ..., 0]))
+            for start in range(0, len(photos.thumbnails), PHOTOS_AT_ONCE)
+        ]
+    )
     print(f"Hashes of all views: {1e6 * seconds / len(photos.thumbnails):.0f} us a photo")
     rows = np.random.default_rng(0).integers(0, len(photos.thumbnails), (2, LOOKS))
     seconds = clock(lambda: [near_duplicates.compare(photos.thumbnails, *part.T) for part in in_parts(rows.T)])
     print(f"A second look: {1e3 * seconds / LOOKS:.2f} ms\n")
-    table(("photos", "views asked with", "search s", "us a photo", "MB above the start", "candidates", "a photo"),
-          lines())
+    table(
+        ("photos", "views asked with", "search s", "us a photo", "MB above the start", "candidates", "a photo"), lines()
+    )
 
 
 def search(photos: Photos, count: int, chosen: Rows, distance: int) -> tuple[float, int]:
@@ -277,8 +356,9 @@ def search(photos: Photos, count: int, chosen: Rows, distance: int) -> tuple[flo
         rows = np.arange(start, min(start + step, count))
         queries = (real[sources[rows]] ^ flips[rows, np.newaxis]).reshape(-1)
         begin = time.perf_counter()
-        found = [np.column_stack([rows[left // len(chosen)], right]) for left, right in
-                 hamming.near(queries, base, distance)]
+        found = [
+            np.column_stack([rows[left // len(chosen)], right]) for left, right in hamming.near(queries, base, distance)
+        ]
         pairs += len(unique_pairs(found, count))
         seconds += time.perf_counter() - begin
     return seconds, pairs
@@ -315,8 +395,9 @@ def drawn_photo(number: int) -> bytes:
 def parse() -> argparse.Namespace:
     parser = options("near_duplicates", __doc__, 1, 713)
     parser.add_argument("--masked", type=int, default=100, metavar="N", help="photos to remove backgrounds of (100)")
-    parser.add_argument("--drawn", type=int, default=700, metavar="N",
-                        help="drawn photos of each of three garments (700)")
+    parser.add_argument(
+        "--drawn", type=int, default=700, metavar="N", help="drawn photos of each of three garments (700)"
+    )
     parser.add_argument("--weights", type=Path, default=Path("models/background.onnx"), help="of u2netp")
     parser.add_argument("--sheet", type=Path, metavar="PNG", help="draw the originals that agree most there")
     parser.add_argument("--million", type=int, nargs="*", metavar="N", help="the search among so many photos, alone")
@@ -325,12 +406,15 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     chosen, shipped = parse(), load("duplicates", DuplicatesParams)
-    paths = sorted(chosen.folder.glob("*/*.jp*g"), key=lambda path: rank(*path.name.encode()))[:chosen.photos]
+    paths = sorted(chosen.folder.glob("*/*.jp*g"), key=lambda path: rank(*path.name.encode()))[: chosen.photos]
     bodies = [path.read_bytes() for path in paths] or [drawn_photo(number) for number in range(chosen.photos)]
     circumstances(chosen, f"{len(bodies)} {origin(chosen.folder)}", "numpy", "pillow", "imagehash")
     if chosen.million is not None:
-        grow(gather([planted.prepared(body) for body in bodies], range(len(bodies)), [0] * len(bodies)),
-             chosen.million or SIZES, shipped.distance)
+        grow(
+            gather([planted.prepared(body) for body in bodies], range(len(bodies)), [0] * len(bodies)),
+            chosen.million or SIZES,
+            shipped.distance,
+        )
         return
     photos = with_copies(bodies, planted.prepared)
     candidates = report(photos, shipped)
@@ -340,7 +424,7 @@ def main() -> None:
         hard_negatives(chosen.drawn, shipped)
     if chosen.masked:
         print(f"Without their backgrounds, {min(chosen.masked, len(bodies))} photos:\n")
-        report(with_copies(bodies[:chosen.masked], partial(masked, weights=chosen.weights)), shipped)
+        report(with_copies(bodies[: chosen.masked], partial(masked, weights=chosen.weights)), shipped)
 
 
 if __name__ == "__main__":

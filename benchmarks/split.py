@@ -43,9 +43,11 @@ def make_catalog(photos: int, classes: int, several: bool, seed: int) -> pd.Data
     drawn = random.choice(classes, photos, p=weights / weights.sum())
     labels = np.concatenate([np.repeat(np.arange(classes), 2), drawn])
     positions = random.integers(1, 5, photos + 2 * classes) if several else np.ones(photos + 2 * classes, int)
-    rows = [(product_id, position, 0, 1000 + label, label, product_id)
-            for product_id, (label, count) in enumerate(zip(labels.tolist(), positions.tolist(), strict=True))
-            for position in range(count)]
+    rows = [
+        (product_id, position, 0, 1000 + label, label, product_id)
+        for product_id, (label, count) in enumerate(zip(labels.tolist(), positions.tolist(), strict=True))
+        for position in range(count)
+    ]
     return tables.frame(tables.CATALOG, rows[:photos])
 
 
@@ -65,8 +67,12 @@ def test_rows(found: pd.DataFrame) -> set[Key]:
 
 
 def moves(before: set[Key], after: set[Key], old: set[Key]) -> Moves:
-    return Moves(100 * len(before & after) / len(before), len((after & old) - before), len(before - after),
-                 len(after) - len(before))
+    return Moves(
+        100 * len(before & after) / len(before),
+        len((after & old) - before),
+        len(before - after),
+        len(after) - len(before),
+    )
 
 
 def measure(share: float, chosen: argparse.Namespace) -> list[tuple[str, list[Moves]]]:
@@ -94,10 +100,20 @@ def main() -> None:
     for share in GROWTH:
         for name, found in measure(share, chosen):
             kept, to_test, to_train, grown = (median(values) for values in zip(*found, strict=True))
-            rows.append((f"+{100 * share:.0f} %", name, f"{kept:.1f} %", f"{to_test:,.0f}", f"{to_train:,.0f}",
-                         f"{grown:,.0f}"))
-    table(("listings added", "split", "test rows that stay", "old rows from train to test",
-                 "old rows from test to train", "test set grew by"), rows)
+            rows.append(
+                (f"+{100 * share:.0f} %", name, f"{kept:.1f} %", f"{to_test:,.0f}", f"{to_train:,.0f}", f"{grown:,.0f}")
+            )
+    table(
+        (
+            "listings added",
+            "split",
+            "test rows that stay",
+            "old rows from train to test",
+            "old rows from test to train",
+            "test set grew by",
+        ),
+        rows,
+    )
 
 
 if __name__ == "__main__":

@@ -30,10 +30,12 @@ def demo(photos: Path | None) -> None:
         dvc(environment, "repro")
         dvc(environment, "push")
         print("sandbox: stopping the servers", flush=True)
-    print(f"\nThe dataset:  {Path('data/dataset.h5').resolve()}\n"
-          f"The report:   {Path('data/report.html').resolve()}\n"
-          f"Samples:      {Path('reports/samples.png').resolve()}\n"
-          "Next: `. .venv/bin/activate` and `make services`; change a value in params.yaml; `dvc repro` (README.md).")
+    print(
+        f"\nThe dataset:  {Path('data/dataset.h5').resolve()}\n"
+        f"The report:   {Path('data/report.html').resolve()}\n"
+        f"Samples:      {Path('reports/samples.png').resolve()}\n"
+        "Next: `. .venv/bin/activate` and `make services`; change a value in params.yaml; `dvc repro` (README.md)."
+    )
 
 
 def dvc(environment: dict[str, str], *arguments: str) -> None:
@@ -54,8 +56,9 @@ def dvc(environment: dict[str, str], *arguments: str) -> None:
 
 def fill(sandbox: servers.Servers, photos: Path | None) -> dict[str, str]:
     """Open the marketplace and return the environment to use; remembers of which photos, for `make services`."""
-    count, name = marketplace.open_marketplace(sandbox.environment["DATABASE_URL"], sandbox.photo_url,
-                                               sandbox.photo_folder, photos)
+    count, name = marketplace.open_marketplace(
+        sandbox.environment["DATABASE_URL"], sandbox.photo_url, sandbox.photo_folder, photos
+    )
     files.write_text(HOME / "photos.txt", str(photos.resolve()) if photos else "")
     print(f"sandbox: a marketplace of {count} listings at {sandbox.photo_url}", flush=True)
     return sandbox.environment | {"IMAGE_STORE": f"{sandbox.environment['IMAGE_STORE']}/{name}"}
@@ -85,17 +88,24 @@ def services(photos: Path | None) -> None:
     photos = photos or last_photos()
     arguments = ["--photos", str(photos)] if photos else []
     with (HOME / "serve.log").open("wb") as log:
-        server = subprocess.Popen([sys.executable, "-m", "sandbox", "serve", *arguments], stdin=subprocess.DEVNULL,
-                                  stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+        server = subprocess.Popen(
+            [sys.executable, "-m", "sandbox", "serve", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
     deadline = time.monotonic() + SECONDS_TO_START
     while not (ENV_FILE.exists() and ENV_FILE.read_text(encoding="utf-8").endswith(ENV_END)):
         if server.poll() is not None or time.monotonic() > deadline:
             lines = (HOME / "serve.log").read_text(errors="replace").strip().splitlines() or ["no word"]
             raise ImagesetError(f"the services did not start: {lines[-1]}")
         time.sleep(0.1)
-    print("The services run, and .env tells the pipeline how to reach them: `. .venv/bin/activate`, then `dvc repro`.\n"
-          "`make stop` ends them. "
-          "DVC itself reads no .env: `dotenv run -- dvc push`, `dotenv run -- dvc pull`.")
+    print(
+        "The services run, and .env tells the pipeline how to reach them: `. .venv/bin/activate`, then `dvc repro`.\n"
+        "`make stop` ends them. "
+        "DVC itself reads no .env: `dotenv run -- dvc push`, `dotenv run -- dvc pull`."
+    )
 
 
 def last_photos() -> Path | None:

@@ -37,15 +37,35 @@ def running(home: Path, workers: int, port: int, environment: dict[str, str] | N
     found = home / "scheduler.json"
     found.unlink(missing_ok=True)
     dask = [sys.executable, "-m", "dask"]
-    scheduler = [*dask, "scheduler", "--host", HOST, "--port", str(port), "--no-dashboard", "--scheduler-file",
-                 str(found)]
+    scheduler = [
+        *dask,
+        "scheduler",
+        "--host",
+        HOST,
+        "--port",
+        str(port),
+        "--no-dashboard",
+        "--scheduler-file",
+        str(found),
+    ]
     with ExitStack() as stack:
         log = home / "scheduler.log"
         wait_until(found.exists, stack.enter_context(child(scheduler, log, signal.SIGTERM, environment)), log)
         address = json.loads(found.read_text())["address"]
         # Without a nanny: it would be the parent that a worker's processes may not outlive.
-        worker = [*dask, "worker", address, "--host", HOST, "--nthreads", "1", "--no-nanny", "--no-dashboard",
-                  "--local-directory", str(home)]
+        worker = [
+            *dask,
+            "worker",
+            address,
+            "--host",
+            HOST,
+            "--nthreads",
+            "1",
+            "--no-nanny",
+            "--no-dashboard",
+            "--local-directory",
+            str(home),
+        ]
         logs = [home / f"worker-{number}.log" for number in range(workers)]
         processes = [stack.enter_context(child(worker, log, signal.SIGTERM, environment)) for log in logs]
         for process, log in zip(processes, logs, strict=True):
@@ -67,8 +87,11 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lifetime.exit_cleanly)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a script that runs us in the background has it ignored
     with running(HOME, arguments.workers, arguments.port) as cluster:
-        print(f"A Dask cluster of {arguments.workers} workers. In another terminal: "
-              f"`IMAGESET_DASK={cluster.address} dvc repro`. Ctrl-C ends it.", flush=True)
+        print(
+            f"A Dask cluster of {arguments.workers} workers. In another terminal: "
+            f"`IMAGESET_DASK={cluster.address} dvc repro`. Ctrl-C ends it.",
+            flush=True,
+        )
         while True:
             signal.pause()
 

@@ -89,8 +89,10 @@ def drawn(photo_folder: Path) -> tuple[list[Listing], dict[str, int]]:
     with Processes(settings.workers()) as engine:
         for _ in progress.bar(pool.ordered_map(engine, draw_files, ([task] for task in tasks)), "draw", len(tasks)):
             pass
-    listings = [Listing(FIRST_PRODUCT + seed, garment, (path.name,), labels(FIRST_PRODUCT + seed, garment, classes))
-                for garment, seed, path in tasks]
+    listings = [
+        Listing(FIRST_PRODUCT + seed, garment, (path.name,), labels(FIRST_PRODUCT + seed, garment, classes))
+        for garment, seed, path in tasks
+    ]
     return [*listings, *dirty(listings, photo_folder)], classes
 
 
@@ -112,8 +114,9 @@ def dirty(listings: list[Listing], photo_folder: Path) -> Iterator[Listing]:
     first, second, third = firsts[:3]
     yield Listing(next(ids), "its photo is gone", ("no-such-photo.jpg",), first.catalog_ids)
     yield Listing(next(ids), "nobody gave it a class", second.photos, ())
-    yield Listing(next(ids), "three photos", (third.photos[0], listings[1].photos[0], listings[2].photos[0]),
-                  third.catalog_ids)
+    yield Listing(
+        next(ids), "three photos", (third.photos[0], listings[1].photos[0], listings[2].photos[0]), third.catalog_ids
+    )
 
 
 def encode(image: Image.Image, kind: str, **options: Any) -> bytes:
@@ -151,7 +154,7 @@ def as_png(photo: bytes) -> bytes:
 
 
 def truncated(photo: bytes) -> bytes:
-    return photo[:len(photo) // 2]
+    return photo[: len(photo) // 2]
 
 
 def web_page(photo: bytes) -> bytes:
@@ -179,10 +182,17 @@ CHANGES: dict[str, Callable[[bytes], bytes]] = {
 def fill_database(url: str, photo_url: str, listings: list[Listing], classes: dict[str, int]) -> None:
     """Write the listings to fresh tables, in one transaction."""
     products = [(item.product_id, item.title, f"{photo_url}/{item.photos[0]}", item.date) for item in listings]
-    photos = [(item.product_id, position, f"{photo_url}/{name}") for item in listings
-              for position, name in enumerate(item.photos) if position]
-    tracked = [(item.product_id, catalog_id, item.date + datetime.timedelta(days=day)) for item in listings
-               for day, catalog_id in enumerate(item.catalog_ids)]
+    photos = [
+        (item.product_id, position, f"{photo_url}/{name}")
+        for item in listings
+        for position, name in enumerate(item.photos)
+        if position
+    ]
+    tracked = [
+        (item.product_id, catalog_id, item.date + datetime.timedelta(days=day))
+        for item in listings
+        for day, catalog_id in enumerate(item.catalog_ids)
+    ]
     catalogs = [(ROOT_CATALOG, "clothing", None), *((number, name, ROOT_CATALOG) for name, number in classes.items())]
     with psycopg2.connect(url) as connection, connection.cursor() as cursor:
         cursor.execute(SCHEMA)

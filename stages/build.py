@@ -38,11 +38,15 @@ class BuildParams(Section):
 def arrange(photos: pd.DataFrame, copies: Mapping[int, int], seed: int) -> Rows:
     """Return the rows of a subset, of each photo as many copies as its label gets, mixed by their ranks."""
     wanted = photos["label"].map(copies).to_numpy(np.int64)
-    ids, positions, labels, sources = (np.repeat(photos[name].to_numpy(), wanted)
-                                       for name in ("product_id", "position", "label", "row"))
+    ids, positions, labels, sources = (
+        np.repeat(photos[name].to_numpy(), wanted) for name in ("product_id", "position", "label", "row")
+    )
     numbers = np.arange(len(ids)) - np.repeat(np.cumsum(wanted) - wanted, wanted)
-    ranks = np.fromiter((stable_hash.rank(seed, *key) for key in zip(ids.tolist(), positions.tolist(), numbers.tolist(),
-                                                              strict=True)), np.uint64, len(ids))
+    ranks = np.fromiter(
+        (stable_hash.rank(seed, *key) for key in zip(ids.tolist(), positions.tolist(), numbers.tolist(), strict=True)),
+        np.uint64,
+        len(ids),
+    )
     rows = Rows(ids, positions.astype(np.int16), numbers.astype(np.int16), labels, sources)
     return rows.take(np.argsort(ranks, kind="stable"))
 
@@ -60,52 +64,71 @@ def batches(rows: Rows, batch_rows: int) -> Iterator[Rows]:
 
 def write_columns(file: h5py.File, subset: str, rows: Rows) -> None:
     """Write what a subset's rows are: labels, ids, positions, and of training rows which copy."""
-    columns: dict[str, NDArray[Any]] = {"labels": rows.labels, "ids": rows.ids,
-                                        "positions": rows.positions}
+    columns: dict[str, NDArray[Any]] = {"labels": rows.labels, "ids": rows.ids, "positions": rows.positions}
     if subset == "train":
         columns["copies"] = rows.copies
     for name, values in columns.items():
         layout.add(file, f"{subset}_{name}", values.astype(layout.ROW_DTYPES[name]))
 
 
-def write_images(images: h5py.Dataset, batched: Iterator[Rows], rendered: Iterator[list[Pixels | pool.Lost]],
-                 plain: Moments) -> None:
+def write_images(
+    images: h5py.Dataset, batched: Iterator[Rows], rendered: Iterator[list[Pixels | pool.Lost]], plain: Moments
+) -> None:
     """Write the batches of pixels as they are rendered; copies 0 are summed up in `plain`."""
     start = 0
     with progress.bar(None, "build", len(images), unit="row") as bar:
         # `rendered` goes on with the next subset: zip ends at the last batch of this one and takes nothing more of it.
         for batch, (pixels,) in zip(batched, rendered, strict=False):
             if isinstance(pixels, pool.Lost):
-                raise ImagesetError("a worker process died twice over the same rows, most often for want of memory: "
-                                    "see the system's log, or set IMAGESET_WORKERS lower")
-            images[start:start + batch.total] = pixels
+                raise ImagesetError(
+                    "a worker process died twice over the same rows, most often for want of memory: "
+                    "see the system's log, or set IMAGESET_WORKERS lower"
+                )
+            images[start : start + batch.total] = pixels
             plain.add(pixels[batch.copies == 0])
             start += batch.total
             bar.update(batch.total)
     assert start == len(images)
 
 
-def write_dataset(path: Path, subsets: dict[str, Rows], label_map: pd.DataFrame, image_shape: tuple[int, ...],
-                  recipe: Recipe, compression: layout.Compression, attributes: dict[str, Any]) -> None:
+def write_dataset(
+    path: Path,
+    subsets: dict[str, Rows],
+    label_map: pd.DataFrame,
+    image_shape: tuple[int, ...],
+    recipe: Recipe,
+    compression: layout.Compression,
+    attributes: dict[str, Any],
+) -> None:
     """Write the dataset file, atomically."""
     rows = sum(subset_rows.total for subset_rows in subsets.values())
     files.require_space(path, rows * math.prod(image_shape))
     batch_rows = max(1, BATCH_BYTES // math.prod(image_shape))
     work = chain.from_iterable(batches(subset_rows, batch_rows) for subset_rows in subsets.values())
     moments = {subset: Moments(image_shape[-1]) for subset in subsets}
-    with (Processes(settings.workers(), import_main=False) as engine, files.atomic(path) as temporary,
-          layout.create(temporary, layout.DATASET) as file):
+    with (
+        Processes(settings.workers(), import_main=False) as engine,
+        files.atomic(path) as temporary,
+        layout.create(temporary, layout.DATASET) as file,
+    ):
         rendered = pool.ordered_map(engine, partial(render, recipe=recipe), ([batch] for batch in work))
         for subset, subset_rows in subsets.items():
             write_columns(file, subset, subset_rows)
             images = layout.add_images(file, f"{subset}_images", (subset_rows.total, *image_shape), compression)
             write_images(images, batches(subset_rows, batch_rows), rendered, moments[subset])
-        pairs = [f"{label},{catalog_id}" for label, catalog_id in zip(label_map["label"], label_map["catalog_id"],
-                                                                      strict=True)]
+        pairs = [
+            f"{label},{catalog_id}"
+            for label, catalog_id in zip(label_map["label"], label_map["catalog_id"], strict=True)
+        ]
         layout.add(file, "label_map", np.array([pair.encode("ascii") for pair in pairs]))
         layout.add_text(file, "class_names", label_map["name"].tolist())
-        layout.finish(file, content_digest=layout.content_digest(file), mean=moments["train"].mean(),
-                      std=moments["train"].std(), **attributes)
+        layout.finish(
+            file,
+            content_digest=layout.content_digest(file),
+            mean=moments["train"].mean(),
+            std=moments["train"].std(),
+            **attributes,
+        )
 
 
 def main(processed_h5: Path, catalog_csv: Path, label_map_csv: Path, split_csv: Path, dataset_h5: Path) -> None:
@@ -119,9 +142,11 @@ def main(processed_h5: Path, catalog_csv: Path, label_map_csv: Path, split_csv: 
     with layout.open_file(processed_h5, layout.PROCESSED) as file:
         image_shape = file["images"].shape[1:]
         layout.require_photos(file, *(photos[name].to_numpy() for name in ("row", "product_id", "position")))
-    subsets = {subset: arrange(chosen_photos, copies(subset, chosen_photos["label"], chosen_augment), chosen.seed)
-               for subset in layout.SUBSETS
-               if len(chosen_photos := photos[photos["subset"] == subset]) or subset != "validation"}
+    subsets = {
+        subset: arrange(chosen_photos, copies(subset, chosen_photos["label"], chosen_augment), chosen.seed)
+        for subset in layout.SUBSETS
+        if len(chosen_photos := photos[photos["subset"] == subset]) or subset != "validation"
+    }
     if not subsets["train"].total:
         raise DataError(f"{split_csv} has no photo to train on")
     sections = json.dumps({"augment": chosen_augment.model_dump(), "build": chosen.model_dump()}, sort_keys=True)

@@ -13,8 +13,7 @@ from imageset.formats import tables
 from imageset.runtime import params, stage
 from imageset.runtime.params import Section
 
-REASONS = frozenset({"no_label", "unknown_class", "label_conflict", "rare_class", "shared_picture",
-                     "bridges_release"})
+REASONS = frozenset({"no_label", "unknown_class", "label_conflict", "rare_class", "shared_picture", "bridges_release"})
 
 
 class CatalogParams(Section):
@@ -48,8 +47,16 @@ def label_changes(photos: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([disagreeing, merged])
 
 
-def main(groups_csv: Path, labels_csv: Path, classes_csv: Path, released_label_map_csv: Path, catalog_csv: Path,
-         label_map_csv: Path, label_changes_csv: Path, catalog_rejects_csv: Path) -> None:
+def main(
+    groups_csv: Path,
+    labels_csv: Path,
+    classes_csv: Path,
+    released_label_map_csv: Path,
+    catalog_csv: Path,
+    label_map_csv: Path,
+    label_changes_csv: Path,
+    catalog_rejects_csv: Path,
+) -> None:
     chosen = params.load("catalog", CatalogParams)
     photos = tables.read(groups_csv, tables.GROUPS)
     known = tables.read(classes_csv, tables.CLASSES)
@@ -68,9 +75,11 @@ def main(groups_csv: Path, labels_csv: Path, classes_csv: Path, released_label_m
     tables.write(label_map_csv, tables.LABEL_MAP, label_map)
     tables.write(label_changes_csv, tables.LABEL_CHANGES, changes)
     tables.write(catalog_rejects_csv, tables.CATALOG_REJECTS, rejects)
-    print(f"catalog: {len(photos)} photos, {len(kept)} in {kept['merged'].nunique()} classes and "
-          f"{kept['group'].nunique()} groups, labels changed: {tables.tally(changes['change'])}; "
-          f"{len(rejects)} rejected ({tables.tally(rejects['reason'])})")
+    print(
+        f"catalog: {len(photos)} photos, {len(kept)} in {kept['merged'].nunique()} classes and "
+        f"{kept['group'].nunique()} groups, labels changed: {tables.tally(changes['change'])}; "
+        f"{len(rejects)} rejected ({tables.tally(rejects['reason'])})"
+    )
 
 
 if __name__ == "__main__":

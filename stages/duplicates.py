@@ -30,8 +30,14 @@ class DuplicatesParams(Section):
     max_rejected_share: float = Field(ge=0, le=1)
 
 
-def look_alikes(photos: pd.DataFrame, thumbnails: Pixels, same: Ties, sides: NDArray[Any], owners: NDArray[Any],
-                chosen: DuplicatesParams) -> Iterator[Pair]:
+def look_alikes(
+    photos: pd.DataFrame,
+    thumbnails: Pixels,
+    same: Ties,
+    sides: NDArray[Any],
+    owners: NDArray[Any],
+    chosen: DuplicatesParams,
+) -> Iterator[Pair]:
     """Yield pairs of near-duplicates among photos, as numbers of rows; those of equal bytes need no look."""
     released, everything = sides != "", np.ones(len(photos), bool)
     found = []
@@ -51,8 +57,14 @@ def look_alikes(photos: pd.DataFrame, thumbnails: Pixels, same: Ties, sides: NDA
     yield from compare(photos, thumbnails, torn, ~everything, new_alone, chosen)
 
 
-def compare(photos: pd.DataFrame, thumbnails: Pixels, within: NDArray[np.bool_], seen: NDArray[np.bool_],
-            forest: Forest, chosen: DuplicatesParams) -> Iterator[Pair]:
+def compare(
+    photos: pd.DataFrame,
+    thumbnails: Pixels,
+    within: NDArray[np.bool_],
+    seen: NDArray[np.bool_],
+    forest: Forest,
+    chosen: DuplicatesParams,
+) -> Iterator[Pair]:
     """Yield pairs of near-duplicates within a part of the photos, but for pairs of which both are seen."""
     rows = np.flatnonzero(within)
     rows = rows[np.argsort(~seen[rows], kind="stable")]
@@ -74,8 +86,9 @@ def ties_of(pairs: Iterable[Pair]) -> Ties:
     return Ties(near[:, 0], near[:, 1])
 
 
-def group(photos: pd.DataFrame, same: Ties, sides: NDArray[Any], owners: NDArray[Any],
-          most_products: int) -> pd.DataFrame:
+def group(
+    photos: pd.DataFrame, same: Ties, sides: NDArray[Any], owners: NDArray[Any], most_products: int
+) -> pd.DataFrame:
     """Return the photos with columns group, picture and reason.
 
     same: all ties of photos that show the same; picture: the lowest row among these. reason: shared_picture where more
@@ -86,22 +99,29 @@ def group(photos: pd.DataFrame, same: Ties, sides: NDArray[Any], owners: NDArray
     ties = all_ties(photos, same, sides).among(~is_shared)
     is_bridge = ~is_shared & groups.bridges(ties, sides, owners)
     reason = np.select([is_shared, is_bridge], ["shared_picture", "bridges_release"], "")
-    return photos.assign(group=groups.group(photos, ties.among(~is_bridge)), reason=reason,
-                         picture=photos["row"].groupby(pictures).transform("min"))
+    return photos.assign(
+        group=groups.group(photos, ties.among(~is_bridge)),
+        reason=reason,
+        picture=photos["row"].groupby(pictures).transform("min"),
+    )
 
 
 def pair_table(photos: pd.DataFrame, pairs: list[Pair]) -> pd.DataFrame:
     """Return the near-duplicates as people can look them up, the lower product first, each pair once."""
     keys = list(photos[["product_id", "position"]].itertuples(index=False, name=None))
     # Whichever was cropped to fit the other: of pairs that may not be joined, both ways are seen.
-    agreed = {tuple(sorted((keys[left], keys[right]))): likeness for left, right, likeness in
-              sorted(pairs, key=lambda pair: pair.likeness)}
-    return tables.frame(tables.NEAR_DUPLICATES, [(*one, *other, f"{likeness:.3f}")
-                                                 for (one, other), likeness in agreed.items()])
+    agreed = {
+        tuple(sorted((keys[left], keys[right]))): likeness
+        for left, right, likeness in sorted(pairs, key=lambda pair: pair.likeness)
+    }
+    return tables.frame(
+        tables.NEAR_DUPLICATES, [(*one, *other, f"{likeness:.3f}") for (one, other), likeness in agreed.items()]
+    )
 
 
-def main(processed_csv: Path, thumbnails_h5: Path, released_split_csv: Path, groups_csv: Path,
-         near_duplicates_csv: Path) -> None:
+def main(
+    processed_csv: Path, thumbnails_h5: Path, released_split_csv: Path, groups_csv: Path, near_duplicates_csv: Path
+) -> None:
     chosen = params.load("duplicates", DuplicatesParams)
     photos = tables.read(processed_csv, tables.PROCESSED)
     released = tables.read(released_split_csv, tables.SPLIT)
@@ -115,13 +135,17 @@ def main(processed_csv: Path, thumbnails_h5: Path, released_split_csv: Path, gro
     near = pair_table(photos, pairs)
     reasons = [reason for reason in grouped["reason"] if reason]
     if len(reasons) > chosen.max_rejected_share * len(photos):
-        raise DataError(f"{len(reasons)} of {len(photos)} photos are left out ({tables.tally(reasons)}): more than "
-                        f"duplicates.max_rejected_share = {chosen.max_rejected_share}")
+        raise DataError(
+            f"{len(reasons)} of {len(photos)} photos are left out ({tables.tally(reasons)}): more than "
+            f"duplicates.max_rejected_share = {chosen.max_rejected_share}"
+        )
     tables.write(groups_csv, tables.GROUPS, grouped)
     tables.write(near_duplicates_csv, tables.NEAR_DUPLICATES, near)
     inside = grouped[grouped["reason"] == ""]
-    print(f"duplicates: {len(photos)} photos, {inside['group'].nunique()} groups, {len(near)} near-duplicates, "
-          f"left out: {tables.tally(reasons)}")
+    print(
+        f"duplicates: {len(photos)} photos, {inside['group'].nunique()} groups, {len(near)} near-duplicates, "
+        f"left out: {tables.tally(reasons)}"
+    )
 
 
 if __name__ == "__main__":

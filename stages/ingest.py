@@ -41,8 +41,19 @@ BYTES_TO_DECODE = 2_000_000_000  # of memory in one worker process; 50 million p
 BY_PARAMS = frozenset({"too_large", "too_many_pixels", "robots_tag"})
 # What the settings, the hour or the machine decide is not journalled.
 PASSING = frozenset({"private_address", "unreachable", "decoder_crash", "decoder_timeout", "decoder_memory"})
-DEFINITE = frozenset({*REFUSALS.values(), "refused", "bad_url", "too_many_redirects", "encoded", "empty",
-                      "not_an_image", "truncated", "undecodable"})
+DEFINITE = frozenset(
+    {
+        *REFUSALS.values(),
+        "refused",
+        "bad_url",
+        "too_many_redirects",
+        "encoded",
+        "empty",
+        "not_an_image",
+        "truncated",
+        "undecodable",
+    }
+)
 REMEMBERED = DEFINITE | BY_PARAMS
 REASONS = REMEMBERED | PASSING
 
@@ -79,9 +90,12 @@ class Means:
 
 async def ingest_photo(photo: Photo, means: Means) -> Outcome:
     """Fetch, check and put one photo, with retries of what may pass."""
-    retrying = AsyncRetrying(retry=retry_if_exception(lambda error: isinstance(error, Unreachable) and not error.final),
-                             wait=wait_random_exponential(SECONDS_BEFORE_RETRY, MOST_SECONDS_BEFORE_RETRY),
-                             stop=stop_after_attempt(ATTEMPTS), reraise=True)
+    retrying = AsyncRetrying(
+        retry=retry_if_exception(lambda error: isinstance(error, Unreachable) and not error.final),
+        wait=wait_random_exponential(SECONDS_BEFORE_RETRY, MOST_SECONDS_BEFORE_RETRY),
+        stop=stop_after_attempt(ATTEMPTS),
+        reraise=True,
+    )
     try:
         async for attempt in retrying:
             with attempt:
@@ -114,7 +128,7 @@ async def decode_apart(content: bytes, means: Means) -> tuple[str, str]:
     bounded = partial(processes.bounded, function=check, seconds=SECONDS_TO_DECODE, max_bytes=BYTES_TO_DECODE)
     try:
         async with means.decoding:
-            answer, = await asyncio.wrap_future(means.decoders.submit(bounded, [content]))
+            (answer,) = await asyncio.wrap_future(means.decoders.submit(bounded, [content]))
     except WorkerLost as lost:
         return f"decoder_{lost.reason}", ""
     return answer
@@ -144,10 +158,13 @@ async def fetch(bucket: Store, photos: list[Photo], limits: IngestParams, journa
     """Return the outcome of each photo by key; refusals are written down as they come."""
     outcomes = {}
     reasons: Counter[str] = Counter()
-    with (Processes(settings.workers(), import_main=False) as decoders,
-          progress.bar(None, "ingest", len(photos)) as bar):
-        async with Web(settings.allowed_hosts(), settings.connections_per_host(), limits.max_bytes,
-                       frozenset(limits.refused_robots_tags)) as web:
+    with Processes(settings.workers(), import_main=False) as decoders, progress.bar(None, "ingest", len(photos)) as bar:
+        async with Web(
+            settings.allowed_hosts(),
+            settings.connections_per_host(),
+            limits.max_bytes,
+            frozenset(limits.refused_robots_tags),
+        ) as web:
             decoding = asyncio.Semaphore(PHOTOS_PER_DECODER * settings.workers())
             means = Means(web, decoders, decoding, bucket, bulk.open_client(bucket), limits.max_pixels)
 
@@ -171,37 +188,50 @@ def deciding(limits: IngestParams) -> str:
 def note(outcome: Outcome, limits: IngestParams, journal: Journal) -> None:
     """Write a refusal down, unless another hour or another setting would undo it."""
     if outcome.reason not in PASSING:
-        journal.add(outcome.photo.key, outcome.photo.image_url, outcome.reason,
-                    deciding(limits) if outcome.reason in BY_PARAMS else "")
+        journal.add(
+            outcome.photo.key,
+            outcome.photo.image_url,
+            outcome.reason,
+            deciding(limits) if outcome.reason in BY_PARAMS else "",
+        )
 
 
 def ingest(bucket: Store, photos: list[Photo], limits: IngestParams, journal: Journal) -> dict[str, str]:
     """Return the reason, "" for done, of each photo by key. Raises ServerError while photos are pending."""
     known = journal.reasons(deciding(limits))
-    reasons = {photo.key: known[photo.key, photo.image_url] for photo in photos
-               if (photo.key, photo.image_url) in known}
+    reasons = {
+        photo.key: known[photo.key, photo.image_url] for photo in photos if (photo.key, photo.image_url) in known
+    }
     wanted = {photo.key for photo in photos}
     # The bucket over the journal: a photo that another system put there is there, whatever its url once answered.
-    reasons |= {stored.key: "too_large" if stored.bytes > limits.max_bytes else ""
-                for stored in store.list_objects(bucket) if stored.key in wanted}
+    reasons |= {
+        stored.key: "too_large" if stored.bytes > limits.max_bytes else ""
+        for stored in store.list_objects(bucket)
+        if stored.key in wanted
+    }
     missing = [photo for photo in photos if photo.key not in reasons]
-    print(f"ingest: {len(photos)} photos, {len(photos) - len(missing)} known before, {len(missing)} to ask for",
-          flush=True)
+    print(
+        f"ingest: {len(photos)} photos, {len(photos) - len(missing)} known before, {len(missing)} to ask for",
+        flush=True,
+    )
     # Neighbours in the table lie on one host more often than not; a fixed shuffle spreads the load.
     missing.sort(key=lambda photo: stable_hash.rank(photo.product_id, photo.position))
     outcomes = asyncio.run(fetch(bucket, missing, limits, journal)) if missing else {}
     pending = [outcome.trouble for outcome in outcomes.values() if outcome.reason == "unreachable"]
     if pending and limits.unreachable == "fail":
         most = ", ".join(f"{trouble} ({count} photos)" for trouble, count in Counter(pending).most_common(3))
-        raise ServerError(f"{len(pending)} photos are pending: {most}; run again later, or set ingest.unreachable: "
-                          "reject")
+        raise ServerError(
+            f"{len(pending)} photos are pending: {most}; run again later, or set ingest.unreachable: reject"
+        )
     return reasons | {key: outcome.reason for key, outcome in outcomes.items()}
 
 
 def table(photos: list[Photo], reasons: dict[str, str]) -> pd.DataFrame:
     """Return the table of outcomes, one row a photo."""
-    rows = [(photo.key, photo.product_id, photo.position, "rejected" if reasons[photo.key] else "done",
-             reasons[photo.key]) for photo in photos]
+    rows = [
+        (photo.key, photo.product_id, photo.position, "rejected" if reasons[photo.key] else "done", reasons[photo.key])
+        for photo in photos
+    ]
     return tables.frame(tables.INGEST, rows)
 
 
@@ -211,10 +241,15 @@ def check_share(reasons: dict[str, str], max_rejected_share: float) -> None:
     if len(refused) > max_rejected_share * len(reasons):
         reason, _ = Counter(refused).most_common(1)[0]
         retry = f" RETRY={reason}" if reason in REMEMBERED else ""
-        hint = ("name their host in IMAGESET_ALLOWED_HOSTS if it is yours" if reason == "private_address" else
-                f"`make refresh{retry}` asks for them again")
-        raise DataError(f"{len(refused)} of {len(reasons)} photos are refused ({tables.tally(refused)}): more than "
-                        f"ingest.max_rejected_share = {max_rejected_share}; {hint}")
+        hint = (
+            "name their host in IMAGESET_ALLOWED_HOSTS if it is yours"
+            if reason == "private_address"
+            else f"`make refresh{retry}` asks for them again"
+        )
+        raise DataError(
+            f"{len(refused)} of {len(reasons)} photos are refused ({tables.tally(refused)}): more than "
+            f"ingest.max_rejected_share = {max_rejected_share}; {hint}"
+        )
 
 
 def main(listings_csv: Path, ingest_csv: Path, *, retry: tuple[str, ...] = ()) -> None:
@@ -223,8 +258,14 @@ def main(listings_csv: Path, ingest_csv: Path, *, retry: tuple[str, ...] = ()) -
     if unknown := set(retry) - REMEMBERED:
         raise ParamsError(f"--retry {min(unknown)}: expected one of {', '.join(sorted(REMEMBERED))}")
     listings = tables.read(listings_csv, tables.LISTINGS)
-    photos = [Photo(keys.object_key(product_id, position), product_id, position, url)
-              for product_id, position, url in listings.itertuples(index=False, name=None)] if limits.enabled else []
+    photos = (
+        [
+            Photo(keys.object_key(product_id, position), product_id, position, url)
+            for product_id, position, url in listings.itertuples(index=False, name=None)
+        ]
+        if limits.enabled
+        else []
+    )
     reasons: dict[str, str] = {}
     if photos:
         with closing(Journal(settings.cache_directory() / "ingest.sqlite")) as journal:

@@ -43,13 +43,16 @@ def main(ingest_csv: Path, inventory_csv: Path) -> None:
     inventory, others = choose(listed, wanted)
     lost = sorted(wanted.difference(inventory["key"])) if wanted is not None else []
     if lost:
-        raise DataError(f"{len(lost)} photos that ingest had put are gone from {bucket}, such as {lost[0]}: "
-                        "run `make refresh`")
+        raise DataError(
+            f"{len(lost)} photos that ingest had put are gone from {bucket}, such as {lost[0]}: run `make refresh`"
+        )
     if inventory.empty:
         raise DataError(f"{bucket} holds no photo named <product_id>.jpeg")
     tables.write(inventory_csv, tables.INVENTORY, inventory)
-    print(f"inventory: {len(inventory)} photos, {inventory['bytes'].sum() / 1e6:,.1f} MB; "
-          f"{others} other objects left alone")
+    print(
+        f"inventory: {len(inventory)} photos, {inventory['bytes'].sum() / 1e6:,.1f} MB; "
+        f"{others} other objects left alone"
+    )
 
 
 if __name__ == "__main__":

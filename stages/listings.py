@@ -16,8 +16,9 @@ from imageset.storage import database
 from imageset.storage import object_keys as keys
 
 COLUMNS = ["product_id", "position", "image_url"]
-REASONS = frozenset({"no_id", "bad_id", "bad_position", "no_url", "bad_url", "repeated", "beyond_position",
-                     "beyond_limit"})
+REASONS = frozenset(
+    {"no_id", "bad_id", "bad_position", "no_url", "bad_url", "repeated", "beyond_position", "beyond_limit"}
+)
 
 
 def reject_reason(product_id: Any, position: Any, image_url: Any) -> str | None:
@@ -74,8 +75,9 @@ def main(listings_sql: Path, listings_csv: Path, listings_rejects_csv: Path) -> 
     with database.snapshot() as connection:
         rows = database.rows(connection, listings_sql, COLUMNS, source.as_of)
     if not rows:
-        raise DataError(f"{listings_sql} returned no rows, and an empty dataset helps nobody: check the query and "
-                        "source.as_of")
+        raise DataError(
+            f"{listings_sql} returned no rows, and an empty dataset helps nobody: check the query and source.as_of"
+        )
     listings, faulty = clean(rows)
     reasons = choose(listings, source.photos_per_listing, source.limit)
     chosen = listings[reasons == ""]
@@ -84,8 +86,10 @@ def main(listings_sql: Path, listings_csv: Path, listings_rejects_csv: Path) -> 
     assert set(rejects["reason"]) <= REASONS
     tables.write(listings_csv, tables.LISTINGS, chosen)
     tables.write(listings_rejects_csv, tables.LISTING_REJECTS, rejects)
-    print(f"listings: {len(rows)} rows, {len(chosen)} photos of {chosen['product_id'].nunique()} listings, "
-          f"{len(rejects)} rejected ({tables.tally(rejects['reason'])})")
+    print(
+        f"listings: {len(rows)} rows, {len(chosen)} photos of {chosen['product_id'].nunique()} listings, "
+        f"{len(rejects)} rejected ({tables.tally(rejects['reason'])})"
+    )
 
 
 if __name__ == "__main__":

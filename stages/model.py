@@ -56,8 +56,9 @@ def from_wheel(name: str, folder: Path) -> Path:
 
 def run(command: list[str], environment: dict[str, str]) -> None:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS_FOR_A_SOURCE,
-                              env={**os.environ, **environment})
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=SECONDS_FOR_A_SOURCE, env={**os.environ, **environment}
+        )
     except subprocess.TimeoutExpired:
         raise SourceFailed(f"no answer in {SECONDS_FOR_A_SOURCE} s") from None
     if done.returncode != 0:
@@ -95,8 +96,10 @@ def fetch(name: str, sha256: str, destination: Path) -> str:
             with files.atomic(destination) as temporary:
                 shutil.copyfile(path, temporary)
             return source
-    raise ImagesetError(f"no source has {name}.onnx with sha256 {sha256} ({'; '.join(failures)}): download it and name "
-                        "it in IMAGESET_MODEL_FILE")
+    raise ImagesetError(
+        f"no source has {name}.onnx with sha256 {sha256} ({'; '.join(failures)}): download it and name "
+        "it in IMAGESET_MODEL_FILE"
+    )
 
 
 def is_known(name: str, path: Path) -> bool:

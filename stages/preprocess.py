@@ -30,8 +30,20 @@ from imageset.workers import ordered_map as pool
 from imageset.workers.local import Processes
 from imageset.workers.ordered_map import Engine, Lost
 
-REASONS = frozenset({"empty", "not_an_image", "too_many_pixels", "truncated", "undecodable", "mask_empty", "mask_full",
-                     "decoder_crash", "decoder_timeout", "decoder_memory"})
+REASONS = frozenset(
+    {
+        "empty",
+        "not_an_image",
+        "too_many_pixels",
+        "truncated",
+        "undecodable",
+        "mask_empty",
+        "mask_full",
+        "decoder_crash",
+        "decoder_timeout",
+        "decoder_memory",
+    }
+)
 
 # How many photos a worker takes at a time: few where each takes a network's time, many where handing over costs more.
 PHOTOS_TO_MASK = 8
@@ -74,16 +86,21 @@ def batches(inventory: Iterable[tuple[Any, ...]], cache: PhotoCache, recipe: Rec
             source_bytes += size
             wanted.append(Wanted(stored, mask))
         pixel_bytes = len(photos) * recipe.preprocess.image_bytes
-        if (to_mask == PHOTOS_TO_MASK or len(wanted) == PHOTOS_TO_FIT or source_bytes >= BATCH_BYTES
-                or pixel_bytes >= BATCH_BYTES):
+        if (
+            to_mask == PHOTOS_TO_MASK
+            or len(wanted) == PHOTOS_TO_FIT
+            or source_bytes >= BATCH_BYTES
+            or pixel_bytes >= BATCH_BYTES
+        ):
             yield Batch(photos, wanted)
             photos, wanted, to_mask, source_bytes = [], [], 0, 0
     if photos:
         yield Batch(photos, wanted)
 
 
-def outcomes(batched: Iterator[Batch], engine: Engine, work: Callable[[list[Wanted]], list[Made | Changed]],
-             cache: PhotoCache) -> Iterator[tuple[Photo, Outcome]]:
+def outcomes(
+    batched: Iterator[Batch], engine: Engine, work: Callable[[list[Wanted]], list[Made | Changed]], cache: PhotoCache
+) -> Iterator[tuple[Photo, Outcome]]:
     """Yield what becomes of each photo, in the inventory's order; what is made is added to the cache."""
     planned, to_do = tee(batched)
     results = pool.ordered_map(engine, work, (batch.wanted for batch in to_do))
@@ -126,14 +143,18 @@ class Collected:
         assert set(self.reasons) <= REASONS
         if self.changed:
             hint = " (all of them: is IMAGE_STORE the one it was made of?)" if self.changed == photos else ""
-            raise DataError(f"{self.changed} objects changed since the inventory, such as "
-                            f"{', '.join(self.changed_keys)}{hint}: run `make refresh`")
+            raise DataError(
+                f"{self.changed} objects changed since the inventory, such as "
+                f"{', '.join(self.changed_keys)}{hint}: run `make refresh`"
+            )
         if not self.product_ids:
             raise DataError(f"none of {photos} photos is left ({counts}): is the bucket the right one?")
         if rejected > max_rejected_share * photos:
-            raise DataError(f"{rejected} of {photos} photos are rejected ({counts}): more than "
-                            f"preprocess.max_rejected_share = {max_rejected_share}; set to 1, the stage goes on and "
-                            "lists them in data/rejects.csv")
+            raise DataError(
+                f"{rejected} of {photos} photos are rejected ({counts}): more than "
+                f"preprocess.max_rejected_share = {max_rejected_share}; set to 1, the stage goes on and "
+                "lists them in data/rejects.csv"
+            )
 
     def hint(self) -> str:
         """Return what to do about photos that may be good: memory may have been short, or the machine asleep."""
@@ -142,8 +163,9 @@ class Collected:
         return "; decoder_* may pass: `dvc repro --force --single-item preprocess` tries these again"
 
 
-def collect(results: Iterable[tuple[Photo, Outcome]], photos: int, spools: Spools, add_processed: AddRow,
-            add_reject: AddRow) -> Collected:
+def collect(
+    results: Iterable[tuple[Photo, Outcome]], photos: int, spools: Spools, add_processed: AddRow, add_reject: AddRow
+) -> Collected:
     """Take results as they come: rows to their tables, pixels to the spools."""
     collected = Collected()
     for photo, outcome in progress.bar(results, "preprocess", photos):
@@ -163,8 +185,9 @@ def collect(results: Iterable[tuple[Photo, Outcome]], photos: int, spools: Spool
     return collected
 
 
-def write_photos(path: Path, kind: str, image_shape: tuple[int, ...], collected: Collected, spool: IO[bytes],
-                 **attributes: Any) -> None:
+def write_photos(
+    path: Path, kind: str, image_shape: tuple[int, ...], collected: Collected, spool: IO[bytes], **attributes: Any
+) -> None:
     """Write the photos' pixels from the spool, their ids and positions, atomically."""
     shape = (len(collected.product_ids), *image_shape)
     with files.atomic(path) as temporary, layout.create(temporary, kind) as file:
@@ -184,8 +207,10 @@ def choose_network(chosen: PreprocessParams, model: ModelParams, background_onnx
     if chosen.background == "keep":
         return None
     if chosen.mask_side not in (None, known.side) and not known.any_side:
-        raise ParamsError(f"params.yaml: preprocess.mask_side = {chosen.mask_side}: {model.name} takes {known.side} "
-                          "only: expected null")
+        raise ParamsError(
+            f"params.yaml: preprocess.mask_side = {chosen.mask_side}: {model.name} takes {known.side} "
+            "only: expected null"
+        )
     if files.sha256(background_onnx) != model.sha256:
         raise DataError(f"{background_onnx} has not the sha256 that params.yaml names: remove it and run `dvc repro`")
     return Network(model.name, background_onnx, chosen.mask_side or known.side)
@@ -200,8 +225,14 @@ def open_engine(address: str) -> AbstractContextManager[Engine]:
     return cluster.workers(address, identify)
 
 
-def main(inventory_csv: Path, background_onnx: Path, processed_h5: Path, thumbnails_h5: Path, processed_csv: Path,
-         rejects_csv: Path) -> None:
+def main(
+    inventory_csv: Path,
+    background_onnx: Path,
+    processed_h5: Path,
+    thumbnails_h5: Path,
+    processed_csv: Path,
+    rejects_csv: Path,
+) -> None:
     chosen = params.load("preprocess", PreprocessParams)
     model = params.load("model", ModelParams)
     address = settings.dask()
@@ -215,21 +246,32 @@ def main(inventory_csv: Path, background_onnx: Path, processed_h5: Path, thumbna
     photos = tables.count(inventory_csv)
     # Twice: the spools, then the files. How many photos have pixels is known only at the end.
     files.require_space(processed_h5, 2 * (chosen.image_bytes + pixels.THUMBNAIL_SIDE**2) * photos)
-    with (tempfile.TemporaryFile(dir=processed_h5.parent) as spooled, open_engine(address) as engine,
-          tempfile.TemporaryFile(dir=processed_h5.parent) as spooled_thumbnails,
-          closing(PhotoCache(settings.photo_cache(), bucket, recipe, model.sha256)) as cache,
-          tables.writing(processed_csv, tables.PROCESSED) as add_processed,
-          tables.writing(rejects_csv, tables.REJECTS) as add_reject):
+    with (
+        tempfile.TemporaryFile(dir=processed_h5.parent) as spooled,
+        open_engine(address) as engine,
+        tempfile.TemporaryFile(dir=processed_h5.parent) as spooled_thumbnails,
+        closing(PhotoCache(settings.photo_cache(), bucket, recipe, model.sha256)) as cache,
+        tables.writing(processed_csv, tables.PROCESSED) as add_processed,
+        tables.writing(rejects_csv, tables.REJECTS) as add_reject,
+    ):
         batched = batches(tables.scan(inventory_csv, tables.INVENTORY), cache, recipe)
         results = outcomes(batched, engine, partial(batch.work, recipe=recipe), cache)
         collected = collect(results, photos, Spools(spooled, spooled_thumbnails), add_processed, add_reject)
         collected.check(photos, chosen.max_rejected_share)
-        write_photos(processed_h5, layout.PROCESSED, chosen.image_shape, collected, spooled,
-                     fill=np.array(chosen.fill, np.uint8))
-        write_photos(thumbnails_h5, layout.THUMBNAILS, (pixels.THUMBNAIL_SIDE, pixels.THUMBNAIL_SIDE, 1), collected,
-                     spooled_thumbnails)
-    print(f"preprocess: {photos} photos, {len(collected.product_ids)} done, {collected.reasons.total()} rejected "
-          f"({tables.tally(collected.reasons.elements())}){collected.hint()}")
+        write_photos(
+            processed_h5, layout.PROCESSED, chosen.image_shape, collected, spooled, fill=np.array(chosen.fill, np.uint8)
+        )
+        write_photos(
+            thumbnails_h5,
+            layout.THUMBNAILS,
+            (pixels.THUMBNAIL_SIDE, pixels.THUMBNAIL_SIDE, 1),
+            collected,
+            spooled_thumbnails,
+        )
+    print(
+        f"preprocess: {photos} photos, {len(collected.product_ids)} done, {collected.reasons.total()} rejected "
+        f"({tables.tally(collected.reasons.elements())}){collected.hint()}"
+    )
 
 
 if __name__ == "__main__":

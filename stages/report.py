@@ -70,8 +70,10 @@ def photo_flow(data: Tables) -> dict[str, dict[str, Any]]:
     for before, after in pairwise(stages):
         if flow[before][1] != flow[after][0]:
             raise DataError(f"{flow[before][1]} photos left {before} and {flow[after][0]} came to {after}")
-    return {name: {"in": came, "out": went, "rejected": count(rejects["reason"])}
-            for name, (came, went, rejects) in flow.items()}
+    return {
+        name: {"in": came, "out": went, "rejected": count(rejects["reason"])}
+        for name, (came, went, rejects) in flow.items()
+    }
 
 
 def class_table(data: Tables) -> pd.DataFrame:
@@ -90,25 +92,39 @@ def metrics(data: Tables, classes: pd.DataFrame, file: h5py.File) -> dict[str, A
     subsets = layout.subsets(file)
     products = data.catalog.groupby("group")["product_id"].nunique()
     copies = file["train_copies"][:]
-    class_rows, class_photos = (pd.Series(labels).value_counts().sort_index() for labels in (
-        file["train_labels"][:], file["train_labels"][:][copies == 0]))
+    class_rows, class_photos = (
+        pd.Series(labels).value_counts().sort_index()
+        for labels in (file["train_labels"][:], file["train_labels"][:][copies == 0])
+    )
     return {
         "photos": photo_flow(data),
         "rows": {subset: len(file[f"{subset}_images"]) for subset in subsets},
-        "classes": {"count": len(classes), "largest": int(classes["photos"].max()),
-                    "smallest": int(classes["photos"].min()), "median": float(classes["photos"].median()),
-                    "without_test_photos": int((classes["test"] == 0).sum())},
+        "classes": {
+            "count": len(classes),
+            "largest": int(classes["photos"].max()),
+            "smallest": int(classes["photos"].min()),
+            "median": float(classes["photos"].median()),
+            "without_test_photos": int((classes["test"] == 0).sum()),
+        },
         "test_share": round(float(classes["test"].sum() / classes["photos"].sum()), 6),
-        "groups": {"count": len(products), "of_several_products": int((products > 1).sum()),
-                   "pairs_found_to_look_alike": len(data.near_duplicates)},
+        "groups": {
+            "count": len(products),
+            "of_several_products": int((products > 1).sum()),
+            "pairs_found_to_look_alike": len(data.near_duplicates),
+        },
         "labels_changed": count(data.label_changes["change"]),
         # How uneven the classes are that a network is shown, and with augment.balance would be without it.
-        "copies": {"most": int(copies.max()) + 1, "classes_with_more": int(
-            (class_rows > class_photos * (class_rows / class_photos).min()).sum()),
-            "rows_of_largest_class": int(class_rows.max()), "rows_of_median_class": float(class_rows.median()),
-            "rows_of_smallest_class": int(class_rows.min())},
-        "pixels": {"mean": [round(value, 4) for value in file.attrs["mean"].tolist()],
-                   "std": [round(value, 4) for value in file.attrs["std"].tolist()]},
+        "copies": {
+            "most": int(copies.max()) + 1,
+            "classes_with_more": int((class_rows > class_photos * (class_rows / class_photos).min()).sum()),
+            "rows_of_largest_class": int(class_rows.max()),
+            "rows_of_median_class": float(class_rows.median()),
+            "rows_of_smallest_class": int(class_rows.min()),
+        },
+        "pixels": {
+            "mean": [round(value, 4) for value in file.attrs["mean"].tolist()],
+            "std": [round(value, 4) for value in file.attrs["std"].tolist()],
+        },
         "content_digest": str(file.attrs["content_digest"]),
     }
 
@@ -132,35 +148,45 @@ def samples(file: h5py.File, wanted: int) -> bytes:
 
 def augmented(file: h5py.File) -> bytes:
     """Return augmented.png: a row a photo, the photo itself and then its copies, as many as all of them have."""
-    table = pd.DataFrame({"id": file["train_ids"][:], "position": file["train_positions"][:],
-                          "copy": file["train_copies"][:]})
+    table = pd.DataFrame(
+        {"id": file["train_ids"][:], "position": file["train_positions"][:], "copy": file["train_copies"][:]}
+    )
     chosen = table[table["copy"] == 0].head(AUGMENTED_PHOTOS)[["id", "position"]].reset_index(names="place")
     rows = chosen.merge(table.reset_index(names="row"), on=["id", "position"])
     columns = min(int(rows.groupby("place").size().min()), MOST_COPIES)
     photos = rows[rows["copy"] < columns].sort_values(["place", "copy"])
-    captions = [f"{product_id}\n{'the photo' if not copy else f'copy {copy}'}"
-                for product_id, copy in zip(photos["id"], photos["copy"], strict=True)]
+    captions = [
+        f"{product_id}\n{'the photo' if not copy else f'copy {copy}'}"
+        for product_id, copy in zip(photos["id"], photos["copy"], strict=True)
+    ]
     return pictures.sheet(list(layout.pick(file["train_images"], photos["row"])), captions, columns)
 
 
 def look_alikes(pairs: pd.DataFrame, thumbnails_h5: Path) -> bytes:
     """Return near_duplicates.png: the two photos of each pair beside each other, the least alike first."""
     with layout.open_file(thumbnails_h5, layout.THUMBNAILS) as file:
-        rows = {key: row for row, key in enumerate(zip(file["ids"][:].tolist(), file["positions"][:].tolist(),
-                                                       strict=True))}
+        rows = {
+            key: row for row, key in enumerate(zip(file["ids"][:].tolist(), file["positions"][:].tolist(), strict=True))
+        }
         images = layout.mapped(file, "images")
     sheet, captions = [], []
     for *keys, likeness in pairs.sort_values("likeness").head(PAIRS).itertuples(index=False):
         for number, (product_id, position) in enumerate(zip(keys[::2], keys[1::2], strict=True)):
             sheet.append(images[rows[product_id, position]])
-            captions.append(f"{product_id}{f', photo {position}' if position else ''}\n"
-                            f"{'' if number else f'likeness {likeness}'}")
+            captions.append(
+                f"{product_id}{f', photo {position}' if position else ''}\n{'' if number else f'likeness {likeness}'}"
+            )
     return pictures.sheet(sheet, captions, COLUMNS)
 
 
 def render(template: Path, **values: Any) -> str:
-    environment = jinja2.Environment(autoescape=template.suffix == ".html", undefined=jinja2.StrictUndefined,
-                                     trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
+    environment = jinja2.Environment(
+        autoescape=template.suffix == ".html",
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
     return environment.from_string(template.read_text(encoding="utf-8")).render(**values)
 
 
@@ -168,18 +194,41 @@ def data_url(png: bytes) -> str:
     return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
 
 
-def main(listings_csv: Path, listings_rejects_csv: Path, ingest_csv: Path, inventory_csv: Path, rejects_csv: Path,
-         catalog_csv: Path, catalog_rejects_csv: Path, label_changes_csv: Path, near_duplicates_csv: Path,
-         label_map_csv: Path, split_csv: Path, thumbnails_h5: Path, dataset_h5: Path, validation_json: Path,
-         baseline_json: Path, confusion_png: Path, templates: Path, reports: Path, report_html: Path) -> None:
+def main(
+    listings_csv: Path,
+    listings_rejects_csv: Path,
+    ingest_csv: Path,
+    inventory_csv: Path,
+    rejects_csv: Path,
+    catalog_csv: Path,
+    catalog_rejects_csv: Path,
+    label_changes_csv: Path,
+    near_duplicates_csv: Path,
+    label_map_csv: Path,
+    split_csv: Path,
+    thumbnails_h5: Path,
+    dataset_h5: Path,
+    validation_json: Path,
+    baseline_json: Path,
+    confusion_png: Path,
+    templates: Path,
+    reports: Path,
+    report_html: Path,
+) -> None:
     chosen = params.load("report", ReportParams)
-    data = Tables(tables.read(listings_csv, tables.LISTINGS), tables.read(listings_rejects_csv, tables.LISTING_REJECTS),
-                  tables.read(ingest_csv, tables.INGEST), tables.read(inventory_csv, tables.INVENTORY),
-                  tables.read(rejects_csv, tables.REJECTS), tables.read(catalog_csv, tables.CATALOG),
-                  tables.read(catalog_rejects_csv, tables.CATALOG_REJECTS),
-                  tables.read(label_changes_csv, tables.LABEL_CHANGES),
-                  tables.read(near_duplicates_csv, tables.NEAR_DUPLICATES),
-                  tables.read(label_map_csv, tables.LABEL_MAP), tables.read(split_csv, tables.SPLIT))
+    data = Tables(
+        tables.read(listings_csv, tables.LISTINGS),
+        tables.read(listings_rejects_csv, tables.LISTING_REJECTS),
+        tables.read(ingest_csv, tables.INGEST),
+        tables.read(inventory_csv, tables.INVENTORY),
+        tables.read(rejects_csv, tables.REJECTS),
+        tables.read(catalog_csv, tables.CATALOG),
+        tables.read(catalog_rejects_csv, tables.CATALOG_REJECTS),
+        tables.read(label_changes_csv, tables.LABEL_CHANGES),
+        tables.read(near_duplicates_csv, tables.NEAR_DUPLICATES),
+        tables.read(label_map_csv, tables.LABEL_MAP),
+        tables.read(split_csv, tables.SPLIT),
+    )
     classes = class_table(data)
     with layout.open_file(dataset_h5, layout.DATASET) as file:
         figures = metrics(data, classes, file)
@@ -188,9 +237,15 @@ def main(listings_csv: Path, listings_rejects_csv: Path, ingest_csv: Path, inven
         sections = json.loads(file.attrs["params"])
     subsets = [subset for subset in layout.SUBSETS if subset in classes]
     plot = pictures.class_counts(classes["name"].tolist(), {subset: classes[subset].tolist() for subset in subsets})
-    values = {"metrics": figures, "classes": classes.to_dict("records"), "subsets": subsets, "image_shape": image_shape,
-              "sections": sections, "checks": json.loads(validation_json.read_text(encoding="utf-8"))["checks"],
-              "baseline": json.loads(baseline_json.read_text(encoding="utf-8"))}
+    values = {
+        "metrics": figures,
+        "classes": classes.to_dict("records"),
+        "subsets": subsets,
+        "image_shape": image_shape,
+        "sections": sections,
+        "checks": json.loads(validation_json.read_text(encoding="utf-8"))["checks"],
+        "baseline": json.loads(baseline_json.read_text(encoding="utf-8")),
+    }
     pairs = look_alikes(data.near_duplicates, thumbnails_h5)
     files.write_text(reports / "metrics.json", json.dumps(figures, indent=2) + "\n")
     files.write_text(reports / "class_counts.csv", classes.to_csv(index=False, lineterminator="\n"))
@@ -199,9 +254,18 @@ def main(listings_csv: Path, listings_rejects_csv: Path, ingest_csv: Path, inven
     files.write_bytes(reports / "samples.png", sample_sheet)
     files.write_bytes(reports / "augmented.png", augmented_sheet)
     files.write_bytes(reports / "near_duplicates.png", pairs)
-    files.write_text(report_html, render(templates / "report.html", **values, plot=data_url(plot),
-                                         samples=data_url(sample_sheet), augmented=data_url(augmented_sheet),
-                                         pairs=data_url(pairs), confusion=data_url(confusion_png.read_bytes())))
+    files.write_text(
+        report_html,
+        render(
+            templates / "report.html",
+            **values,
+            plot=data_url(plot),
+            samples=data_url(sample_sheet),
+            augmented=data_url(augmented_sheet),
+            pairs=data_url(pairs),
+            confusion=data_url(confusion_png.read_bytes()),
+        ),
+    )
     print(f"report: {figures['rows']} rows, {figures['classes']['count']} classes; see {report_html}")
 
 

@@ -50,13 +50,20 @@ def released_sides(catalog: pd.DataFrame, released: pd.DataFrame) -> dict[int, s
     sides = known.groupby("group")["subset"].agg(lambda subsets: sorted(set(subsets)))
     torn = known[known["group"].isin(sides.index[sides.map(len) > 1])]
     if len(torn):
-        photos = [f"{product_id}/{position} ({subset}, group {group})" for product_id, position, subset, group in
-                  torn.sort_values(["group", "product_id", "position"])[["product_id", "position", "subset", "group"]]
-                  .head(PHOTOS_TO_NAME).itertuples(index=False)]
-        raise DataError(f"{len(torn)} photos that were released on two sides belong together now: {', '.join(photos)}"
-                        f"{', ...' if len(torn) > PHOTOS_TO_NAME else ''}. A change of section duplicates may be why, "
-                        "or photos that were replaced (data/near_duplicates.csv): take it back, or remove the rows of "
-                        "one side from releases/split.csv and release a new major version")
+        photos = [
+            f"{product_id}/{position} ({subset}, group {group})"
+            for product_id, position, subset, group in torn.sort_values(["group", "product_id", "position"])[
+                ["product_id", "position", "subset", "group"]
+            ]
+            .head(PHOTOS_TO_NAME)
+            .itertuples(index=False)
+        ]
+        raise DataError(
+            f"{len(torn)} photos that were released on two sides belong together now: {', '.join(photos)}"
+            f"{', ...' if len(torn) > PHOTOS_TO_NAME else ''}. A change of section duplicates may be why, "
+            "or photos that were replaced (data/near_duplicates.csv): take it back, or remove the rows of "
+            "one side from releases/split.csv and release a new major version"
+        )
     return {int(number): subsets[0] for number, subsets in sides.items()}
 
 
@@ -100,10 +107,14 @@ def split(catalog: pd.DataFrame, released: pd.DataFrame, chosen: SplitParams) ->
     sides = released_sides(catalog, released)
     shares = {"test": chosen.test_share, "validation": chosen.validation_share}
     for _, of_class in group_classes(catalog).groupby("label"):
-        rows = sorted(zip(of_class["group"].tolist(), of_class["photos"].tolist(), strict=True),
-                      key=lambda row: stable_hash.rank(chosen.seed, row[0]))
-        taken = {subset: sum(photos for number, photos in rows if sides.get(number) == subset)
-                 for subset in ("train", *HELD_OUT)}
+        rows = sorted(
+            zip(of_class["group"].tolist(), of_class["photos"].tolist(), strict=True),
+            key=lambda row: stable_hash.rank(chosen.seed, row[0]),
+        )
+        taken = {
+            subset: sum(photos for number, photos in rows if sides.get(number) == subset)
+            for subset in ("train", *HELD_OUT)
+        }
         free = [(number, photos) for number, photos in rows if number not in sides]
         everything = sum(photos for _, photos in rows)
         for subset in HELD_OUT:

@@ -57,8 +57,9 @@ def groups_in_one_subset(photos: Photos, table: pd.DataFrame) -> Check:
     known = places >= 0
     rows, groups = photos.rows.take(photos.first[known]), table["group"].to_numpy()[places[known]]
     wrong, _ = checks.strays(rows.subsets, groups)
-    return checks.check("groups_in_one_subset", len(groups), wrong,
-                        lambda row: f"{rows.describe(row)} of group {groups[row]}")
+    return checks.check(
+        "groups_in_one_subset", len(groups), wrong, lambda row: f"{rows.describe(row)} of group {groups[row]}"
+    )
 
 
 def photos_as_split(photos: Photos, table: pd.DataFrame) -> Check:
@@ -82,8 +83,12 @@ def labels_as_catalog(photos: Photos, table: pd.DataFrame) -> Check:
     places, rows = find(photos.rows.take(photos.first), table), photos.rows
     labels = np.append(table["label"].to_numpy(), -1)[places]  # -1: the last one, for photos that are not there
     wrong = (np.repeat(labels, photos.counts) != rows.labels) | np.repeat(places < 0, photos.counts)
-    return checks.check("labels_as_catalog", len(wrong), np.flatnonzero(wrong),
-                        lambda row: f"{rows.describe(row)} label {rows.labels[row]}")
+    return checks.check(
+        "labels_as_catalog",
+        len(wrong),
+        np.flatnonzero(wrong),
+        lambda row: f"{rows.describe(row)} label {rows.labels[row]}",
+    )
 
 
 def label_map_as_table(contents: Contents, label_map: pd.DataFrame) -> Check:
@@ -92,9 +97,13 @@ def label_map_as_table(contents: Contents, label_map: pd.DataFrame) -> Check:
     expected = [(f"{label},{catalog_id}".encode(), name.encode()) for label, catalog_id, name in numbered]
     held = list(zip(contents.pairs, contents.names, strict=False))
     most = max(len(contents.pairs), len(contents.names), len(expected))
-    wrong = [row for row in range(most) if held[row:row + 1] != expected[row:row + 1]]
-    return checks.check("label_map_as_table", most, np.array(wrong, np.intp),
-                        lambda row: f"row {row}: {held[row:row + 1]}, the table has {expected[row:row + 1]}")
+    wrong = [row for row in range(most) if held[row : row + 1] != expected[row : row + 1]]
+    return checks.check(
+        "label_map_as_table",
+        most,
+        np.array(wrong, np.intp),
+        lambda row: f"row {row}: {held[row : row + 1]}, the table has {expected[row : row + 1]}",
+    )
 
 
 def counts_as_tables(contents: Contents, table: pd.DataFrame) -> Check:
@@ -108,15 +117,22 @@ def counts_as_tables(contents: Contents, table: pd.DataFrame) -> Check:
     order = np.lexsort((rows.copies, rows.labels, rows.subsets))
     cells = (rows.subsets[order], rows.labels[order], rows.copies[order])
     first = checks.starts(cells)
-    found = dict(zip(zip(*(column[first].tolist() for column in cells), strict=True),
-                     np.diff(np.append(first, len(order))).tolist(), strict=True))
+    found = dict(
+        zip(
+            zip(*(column[first].tolist() for column in cells), strict=True),
+            np.diff(np.append(first, len(order))).tolist(),
+            strict=True,
+        )
+    )
     every = sorted(expected.keys() | found.keys())
     wrong = [cell for cell in every if expected.get(cell, 0) != found.get(cell, 0)]
 
     def describe(place: int) -> str:
         subset, label, copy = wrong[place]
-        return (f"{layout.SUBSETS[subset]} label {label} copy {copy} has {found.get(wrong[place], 0)} rows, "
-                f"by the tables {expected.get(wrong[place], 0)}")
+        return (
+            f"{layout.SUBSETS[subset]} label {label} copy {copy} has {found.get(wrong[place], 0)} rows, "
+            f"by the tables {expected.get(wrong[place], 0)}"
+        )
 
     return checks.check("counts_as_tables", len(every), np.arange(len(wrong)), describe)
 
@@ -133,8 +149,12 @@ def hashes_in_one_subset(photos: Photos, hashes: pd.DataFrame) -> Check:
         before = rows.subsets < subset
         both = np.isin(plain, np.concatenate([plain[before], mirrored[before]])) | np.isin(mirrored, plain[before])
         alike |= both & (rows.subsets == subset)
-    return checks.check("hashes_in_one_subset", len(places), np.flatnonzero(alike),
-                        lambda row: f"{rows.describe(row)} with hash {plain[row]:016x}")
+    return checks.check(
+        "hashes_in_one_subset",
+        len(places),
+        np.flatnonzero(alike),
+        lambda row: f"{rows.describe(row)} with hash {plain[row]:016x}",
+    )
 
 
 def pixels_as_processed(rows: Rows, found: NDArray[np.uint64], data: Tables) -> Check:
@@ -158,9 +178,12 @@ def copies_as_rendered(file: h5py.File, rows: Rows, data: Tables) -> Check:
     wanted = render.Rows(rows.ids[some], rows.positions[some], rows.copies[some], rows.labels[some], sources)
     if not len(some):
         return Check("copies_as_rendered", 0, 0, [])
-    made, = render.render([wanted], Recipe(data.processed_h5, chosen))
-    wrong = [row for row, pixels in zip(some.tolist(), made, strict=True)
-             if not np.array_equal(file["train_images"][row], pixels)]
+    (made,) = render.render([wanted], Recipe(data.processed_h5, chosen))
+    wrong = [
+        row
+        for row, pixels in zip(some.tolist(), made, strict=True)
+        if not np.array_equal(file["train_images"][row], pixels)
+    ]
     return checks.check("copies_as_rendered", len(some), np.array(wrong, np.intp), rows.describe)
 
 
@@ -187,8 +210,10 @@ def read_hashes(path: Path) -> pd.DataFrame:
     parts = []
     for part in tables.parts(path, tables.PROCESSED):
         try:
-            numbers = {name: np.array([int(value, 16) for value in part[name]], np.uint64)
-                       for name in ("phash", "phash_mirrored")}
+            numbers = {
+                name: np.array([int(value, 16) for value in part[name]], np.uint64)
+                for name in ("phash", "phash_mirrored")
+            }
         except (ValueError, OverflowError) as error:
             raise DataError(f"{path} has a hash that is none ({error}): run `dvc repro`") from None
         parts.append(part[["product_id", "position"]].assign(**numbers))
@@ -207,14 +232,33 @@ def read_photos(catalog_csv: Path, split_csv: Path) -> pd.DataFrame:
     return photos
 
 
-def main(dataset_h5: Path, processed_h5: Path, processed_csv: Path, catalog_csv: Path, label_map_csv: Path,
-         split_csv: Path, validation_json: Path) -> None:
-    data = Tables(read_photos(catalog_csv, split_csv), read_hashes(processed_csv),
-                  tables.read(label_map_csv, tables.LABEL_MAP), hash_processed(processed_h5), processed_h5)
+def main(
+    dataset_h5: Path,
+    processed_h5: Path,
+    processed_csv: Path,
+    catalog_csv: Path,
+    label_map_csv: Path,
+    split_csv: Path,
+    validation_json: Path,
+) -> None:
+    data = Tables(
+        read_photos(catalog_csv, split_csv),
+        read_hashes(processed_csv),
+        tables.read(label_map_csv, tables.LABEL_MAP),
+        hash_processed(processed_h5),
+        processed_h5,
+    )
     with layout.open_file(dataset_h5, layout.DATASET) as file:
         outcomes = list(verify.verify(file, partial(against_tables, file=file, data=data)))
-    verdicts = {check.name: {"passed": check.passed, "examined": check.examined, "violations": check.violations,
-                             "examples": check.examples} for check in outcomes}
+    verdicts = {
+        check.name: {
+            "passed": check.passed,
+            "examined": check.examined,
+            "violations": check.violations,
+            "examples": check.examples,
+        }
+        for check in outcomes
+    }
     failed = [check for check in outcomes if not check.passed]
     files.write_text(validation_json, json.dumps({"passed": not failed, "checks": verdicts}, indent=2) + "\n")
     if failed:

@@ -90,8 +90,9 @@ def project(sandbox: Servers, weights: Path, tmp_path_factory: pytest.TempPathFa
     listings, classes = marketplace.from_folders(source, sandbox.photo_folder)
     marketplace.fill_database(sandbox.environment["DATABASE_URL"], sandbox.photo_url, listings, classes)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = os.environ | sandbox.environment | {"PATH": path, "IMAGESET_WORKERS": "2",
-                                                      "IMAGESET_MODEL_FILE": str(weights)}
+    environment = (
+        os.environ | sandbox.environment | {"PATH": path, "IMAGESET_WORKERS": "2", "IMAGESET_MODEL_FILE": str(weights)}
+    )
     environment["IMAGE_STORE"] += "/end-to-end"
     project = copy_project(tmp_path_factory.mktemp("end-to-end") / "project", environment)
     project.succeed("dvc", "repro")
@@ -132,20 +133,33 @@ def jpeg(image: Image.Image, **options: object) -> bytes:
     return file.getvalue()
 
 
-def run_stage(name: str, *arguments: object, cwd: Path, environment: dict[str, str] | None = None,
-              ) -> subprocess.CompletedProcess[str]:
+def run_stage(
+    name: str,
+    *arguments: object,
+    cwd: Path,
+    environment: dict[str, str] | None = None,
+) -> subprocess.CompletedProcess[str]:
     """Run a stage as DVC does, from another working directory, and return what it said."""
     command = [sys.executable, "-m", f"stages.{name}", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, env=os.environ | {"PYTHONPATH": str(ROOT)} | (environment or {}),
-                          capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(
+        command,
+        cwd=cwd,
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | (environment or {}),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
 
 
 @pytest.fixture
 def edit_params(in_project: Path) -> Callable[[str, str], None]:
     """Replace a line of the project's params.yaml: edit_params("  limit: null", "  limit: 3")."""
+
     def edit(old: str, new: str) -> None:
         path = in_project / "params.yaml"
         text = path.read_text()
         assert text.count(old) == 1
         path.write_text(text.replace(old, new))
+
     return edit

@@ -17,8 +17,13 @@ SIDE = 6
 Arrays = dict[str, np.ndarray[Any, Any]]
 
 
-def write(path: Path, channels: int = 3, counts: dict[str, int] = COUNTS, compression: Compression = "none",
-          names: list[str] = NAMES) -> Arrays:
+def write(
+    path: Path,
+    channels: int = 3,
+    counts: dict[str, int] = COUNTS,
+    compression: Compression = "none",
+    names: list[str] = NAMES,
+) -> Arrays:
     """Write a small dataset file; return its arrays."""
     arrays = {}
     for number, (subset, rows) in enumerate(counts.items()):
@@ -27,16 +32,20 @@ def write(path: Path, channels: int = 3, counts: dict[str, int] = COUNTS, compre
         arrays[f"{subset}_ids"] = 1_000_000 * number + np.arange(rows)
         arrays[f"{subset}_positions"] = np.zeros(rows, np.int16)
     arrays["train_copies"] = (np.arange(counts["train"]) % COPIES).astype(np.int16)
-    images = {f"{subset}_images": image_rows(rows, channels, number) for number, (subset, rows)
-              in enumerate(counts.items())}
+    images = {
+        f"{subset}_images": image_rows(rows, channels, number) for number, (subset, rows) in enumerate(counts.items())
+    }
     plain = images["train_images"][arrays["train_copies"] == 0].reshape(-1, channels)
     with layout.create(path, layout.DATASET) as file:
         for name, pixels in images.items():
             layout.add_images(file, name, pixels.shape, compression)[...] = pixels
         for name, values in arrays.items():
             layout.add(file, name, values)
-        layout.add(file, "label_map", np.array([f"{label},{catalog_id}".encode("ascii")
-                                                for label, catalog_id in enumerate(CATALOG_IDS)]))
+        layout.add(
+            file,
+            "label_map",
+            np.array([f"{label},{catalog_id}".encode("ascii") for label, catalog_id in enumerate(CATALOG_IDS)]),
+        )
         layout.add_text(file, "class_names", names)
         layout.finish(file, content_digest=layout.content_digest(file), mean=plain.mean(axis=0), std=plain.std(axis=0))
     return arrays | images

@@ -11,16 +11,37 @@ from PIL import Image, ImageOps
 from imageset.photos import preprocess as prepare
 from imageset.photos.preprocess import Prepared, PreprocessParams, Recipe
 
-KINDS = ("resized", "encoded again", "brighter", "darker", "mirrored", "cropped", "cropped most", "cropped on one side",
-         "mirrored and cropped")
+KINDS = (
+    "resized",
+    "encoded again",
+    "brighter",
+    "darker",
+    "mirrored",
+    "cropped",
+    "cropped most",
+    "cropped on one side",
+    "mirrored and cropped",
+)
 LARGEST_CROP = 0.05  # of the photo's side, at each of its ends
 SMALLEST, LARGEST = 0.3, 0.8
 FADED, DARK = (1.05, 1.2), (0.8, 0.95)
 ROUGH, FINE = (20, 60), 90  # quality of JPEGs
 
-KEEPING = Recipe(PreprocessParams(background="keep", mask_side=None, fill=(255, 255, 255), fit="pad", color="grayscale",
-                                  image_side=8, min_foreground=0, max_foreground=1, max_pixels=50_000_000,
-                                  max_rejected_share=0), None)
+KEEPING = Recipe(
+    PreprocessParams(
+        background="keep",
+        mask_side=None,
+        fill=(255, 255, 255),
+        fit="pad",
+        color="grayscale",
+        image_side=8,
+        min_foreground=0,
+        max_foreground=1,
+        max_pixels=50_000_000,
+        max_rejected_share=0,
+    ),
+    None,
+)
 
 
 def plant(photo: Image.Image, kind: str, seed: int) -> bytes:
@@ -56,8 +77,14 @@ def shares(kind: str, rng: np.random.Generator) -> tuple[float, float, float, fl
 def crop(photo: Image.Image, cut: tuple[float, float, float, float]) -> Image.Image:
     """Return what is left when so large shares of a photo's sides are cut off left, right, top and bottom."""
     left, right, top, bottom = cut
-    return photo.crop((round(photo.width * left), round(photo.height * top), round(photo.width * (1 - right)),
-                       round(photo.height * (1 - bottom))))
+    return photo.crop(
+        (
+            round(photo.width * left),
+            round(photo.height * top),
+            round(photo.width * (1 - right)),
+            round(photo.height * (1 - bottom)),
+        )
+    )
 
 
 def encode(image: Image.Image, quality: int = FINE) -> bytes:

@@ -20,8 +20,15 @@ class Project:
     environment: dict[str, str]
 
     def run(self, *command: str, **changes: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(command, cwd=self.folder, env=self.environment | changes, capture_output=True, text=True,
-                              check=False, timeout=280)
+        return subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self.environment | changes,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=280,
+        )
 
     def succeed(self, *command: str, **changes: str) -> str:
         done = self.run(*command, **changes)
@@ -57,8 +64,13 @@ class Project:
 
 def copy_project(folder: Path, environment: dict[str, str]) -> Project:
     """Return a copy of the files that git knows or would take, committed to a new repository."""
-    listed = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, check=True,
-                            capture_output=True, text=True).stdout.split("\n")
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.split("\n")
     for name in filter(None, listed):
         source = ROOT / name
         if source.exists() and not name.startswith("reports/") and name != "dvc.lock":

@@ -42,8 +42,10 @@ class Side(NamedTuple):
 # Reading one side. Plain YAML, JSON and CSV: `dvc params diff` and `dvc metrics diff` take a second each, pass over
 # params that no stage reads, and say nothing of stages and classes, for which the files have to be parsed anyway.
 
+
 def read_side(title: str, read: Read) -> Side:
     """Return a side's files, parsed. Raises DataError for one that cannot be."""
+
     def parsed(path: str, parse: Callable[[str], Any]) -> Any:
         content = read(path)
         try:
@@ -56,8 +58,9 @@ def read_side(title: str, read: Read) -> Side:
         metrics |= {f"baseline.{name}": value for name, value in (baseline or {}).items()}
     params = parsed("params.yaml", lambda text: flatten(yaml.safe_load(text))) or {}
     stages = parsed("dvc.yaml", lambda text: reruns.defined_stages(yaml.safe_load(text)["stages"], params, read)) or {}
-    return Side(title, params, stages, parsed("dvc.lock", reruns.recorded_stages),
-                metrics, parsed(CLASS_COUNTS, class_counts))
+    return Side(
+        title, params, stages, parsed("dvc.lock", reruns.recorded_stages), metrics, parsed(CLASS_COUNTS, class_counts)
+    )
 
 
 def class_counts(text: str) -> pd.DataFrame:
@@ -67,6 +70,7 @@ def class_counts(text: str) -> pd.DataFrame:
 
 
 # Markdown.
+
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], numbers: int = 0) -> str:
     """Return a Markdown table, its last `numbers` columns set flush right; no text of a cell can break it."""
@@ -118,16 +122,20 @@ def outcome(verdict: Verdict) -> str:
 
 def stages_section(base: Side, lock: dict[str, Stage], head: Side) -> str:
     verdicts = reruns.find_reruns(lock, head.stages, head.lock or {})
-    rows = [(name, "yes" if verdict.reasons else "perhaps", explain(verdict), outcome(verdict))
-            for name, verdict in verdicts.items()]
+    rows = [
+        (name, "yes" if verdict.reasons else "perhaps", explain(verdict), outcome(verdict))
+        for name, verdict in verdicts.items()
+    ]
     rows += [(name, "removed", "", "") for name in lock if name not in head.stages]
     parts = [table(["stage", "reruns", "why", "outputs"], rows) if rows else "None."]
     if any(verdict.changed is None for verdict in verdicts.values()):
         parts.append("Where no run is recorded, `dvc repro` is still to come: the reports below know nothing of it.")
     overdue = [name for name, stage in base.stages.items() if name in lock and reruns.own_reasons(stage, lock[name])]
     if overdue:
-        parts.append(f"dvc.lock of {base.title} is older than its own params or files ({', '.join(overdue)}): some of "
-                     "these reasons are older than this change.")
+        parts.append(
+            f"dvc.lock of {base.title} is older than its own params or files ({', '.join(overdue)}): some of "
+            "these reasons are older than this change."
+        )
     return "\n\n".join(parts)
 
 
@@ -144,13 +152,19 @@ def classes_section(base: pd.DataFrame, head: pd.DataFrame) -> str:
     distance = (shares["head"] - shares["base"]).abs().sum() / 2
     subsets = [column for column in dict.fromkeys([*head, *base]) if column != "name"]
     totals = [[int(side[subset].sum()) if subset in side else 0 for side in (base, head)] for subset in subsets]
-    return "\n\n".join([
-        f"{len(base)} classes in base, {len(head)} in head.\n"
-        f"Appeared: {listed(head, base)}. Vanished: {listed(base, head)}.\n"
-        f"Total variation distance between the class shares: {distance:.4f} (0: the same, 1: no class in common).",
-        table(["subset", "base", "head", "delta"],
-              [(subset, *map(str, pair), difference(*pair)) for subset, pair in zip(subsets, totals, strict=True)], 3),
-        largest_changes(head["name"].combine_first(base["name"]), photos, shares)])
+    return "\n\n".join(
+        [
+            f"{len(base)} classes in base, {len(head)} in head.\n"
+            f"Appeared: {listed(head, base)}. Vanished: {listed(base, head)}.\n"
+            f"Total variation distance between the class shares: {distance:.4f} (0: the same, 1: no class in common).",
+            table(
+                ["subset", "base", "head", "delta"],
+                [(subset, *map(str, pair), difference(*pair)) for subset, pair in zip(subsets, totals, strict=True)],
+                3,
+            ),
+            largest_changes(head["name"].combine_first(base["name"]), photos, shares),
+        ]
+    )
 
 
 def listed(classes: pd.DataFrame, others: pd.DataFrame) -> str:
@@ -166,14 +180,22 @@ def largest_changes(names: pd.Series, photos: pd.DataFrame, shares: pd.DataFrame
     moved = moves[(moves != 0).any(axis=1)].sort_values(["photos", "share"], ascending=False, kind="stable")
     if moved.empty:
         return "No class gained or lost photos."
-    rows = [(f"{names[key]} ({key})", *map(str, photos.loc[key]), difference(*photos.loc[key].tolist()),
-             *(f"{share:.2%}" for share in shares.loc[key])) for key in moved.index[:MOST_CLASSES]]
+    rows = [
+        (
+            f"{names[key]} ({key})",
+            *map(str, photos.loc[key]),
+            difference(*photos.loc[key].tolist()),
+            *(f"{share:.2%}" for share in shares.loc[key]),
+        )
+        for key in moved.index[:MOST_CLASSES]
+    ]
     heading = f"The {len(rows)} largest of {len(moved)} changes of a class:"
     return f"{heading}\n\n{table(['class', 'base', 'head', 'delta', 'base share', 'head share'], rows, numbers=5)}"
 
 
-def reports_section(path: str, base: Side, head: Side, contents: tuple[Any, Any],
-                    section: Callable[[Any, Any], str]) -> str:
+def reports_section(
+    path: str, base: Side, head: Side, contents: tuple[Any, Any], section: Callable[[Any, Any], str]
+) -> str:
     """Return the section, or which side has no such report."""
     missing = [side.title for side, content in zip((base, head), contents, strict=True) if content is None]
     return f"{path} is missing in {' and in '.join(missing)}." if missing else section(*contents)
@@ -190,22 +212,26 @@ def compare(base: Side, head: Side) -> str:
     if base.lock is None:
         sections["Stages that rerun, and why"] = (
             f"Not known: {base.title} has no dvc.lock, the record of what its stages ran on. To have one, run "
-            "`dvc repro` there and commit dvc.lock together with reports/.")
+            "`dvc repro` there and commit dvc.lock together with reports/."
+        )
     else:
         sections["Stages that rerun, and why"] = stages_section(base, base.lock, head)
         sections["Metrics"] = reports_section(METRICS, base, head, (base.metrics, head.metrics), metrics_section)
-        sections["Class balance"] = reports_section(CLASS_COUNTS, base, head, (base.classes, head.classes),
-                                                    classes_section)
+        sections["Class balance"] = reports_section(
+            CLASS_COUNTS, base, head, (base.classes, head.classes), classes_section
+        )
     text = "\n\n".join(f"## {title}\n\n{section}" for title, section in sections.items())
     return f"# From {base.title} to {head.title}\n\n{text}\n"
 
 
 # The edge: git, the working tree, the command line.
 
+
 def resolve(revision: str) -> str:
     """Return the commit of a revision. Raises ImagesetError when git knows none."""
-    found = subprocess.run(["git", "rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}"],
-                           capture_output=True, text=True)
+    found = subprocess.run(
+        ["git", "rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}"], capture_output=True, text=True
+    )
     if found.returncode:
         raise ImagesetError(f"{revision!r} is no revision here: git says {' '.join(found.stderr.split())}")
     return found.stdout.strip()

@@ -29,8 +29,10 @@ def main() -> None:
         return
     before = path.stat().st_size
     removed = photo_cache.prune(path, chosen)
-    print(f"prune: {removed['masks']} masks and {removed['pixels']} photos' pixels removed, {path} shrank from "
-          f"{before / 1e6:,.1f} to {path.stat().st_size / 1e6:,.1f} MB")
+    print(
+        f"prune: {removed['masks']} masks and {removed['pixels']} photos' pixels removed, {path} shrank from "
+        f"{before / 1e6:,.1f} to {path.stat().st_size / 1e6:,.1f} MB"
+    )
 
 
 if __name__ == "__main__":

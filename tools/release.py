@@ -40,8 +40,10 @@ def freeze_split(released: pd.DataFrame, current: pd.DataFrame) -> pd.DataFrame:
     both = released.merge(current, on=list(tables.SPLIT.key), how="left", suffixes=("", "_now"))
     moved = both[both["subset_now"].notna() & (both["subset_now"] != both["subset"])]
     if len(moved):
-        raise DataError(f"{len(moved)} photos stand on another side than {SPLIT} has them, such as "
-                        f"{tables.describe_key(tables.SPLIT, moved)}: run `dvc repro`")
+        raise DataError(
+            f"{len(moved)} photos stand on another side than {SPLIT} has them, such as "
+            f"{tables.describe_key(tables.SPLIT, moved)}: run `dvc repro`"
+        )
     return tables.frame(tables.SPLIT, pd.concat([current, both[both["subset_now"].isna()]])[list(current.columns)])
 
 
@@ -60,13 +62,17 @@ def require_up_to_date(status: dict[str, list[Any]]) -> None:
         return
     # Of a stage, "changed command" or {"changed deps": {path: word}} and the like; the words of params stand deeper.
     changes = [change for changes in status.values() for change in changes]
-    words = {word for change in changes
-             for word in (reruns.flatten(change).values() if isinstance(change, dict) else [change])}
+    words = {
+        word
+        for change in changes
+        for word in (reruns.flatten(change).values() if isinstance(change, dict) else [change])
+    }
     names = ", ".join(status)
     if words <= LOST:
         raise ImagesetError(f"data of {names} is not here: bring it with `dvc pull`, or make it with `dvc repro`")
-    raise ImagesetError(f"the data is not what this tree makes ({names} changed): run `dvc repro` first, and look at "
-                        "reports/")
+    raise ImagesetError(
+        f"the data is not what this tree makes ({names} changed): run `dvc repro` first, and look at reports/"
+    )
 
 
 def git(*arguments: str) -> str:
@@ -81,8 +87,9 @@ def dvc(*arguments: str, stdout: int | None = None) -> str:
     """Run dvc, what it says going where ours goes, or its stdout being returned. Raises ImagesetError."""
     # Its stages call plain `python`.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    with subprocess.Popen([sys.executable, "-m", "dvc", *arguments], env=os.environ | {"PATH": path}, stdout=stdout,
-                          text=True) as running:
+    with subprocess.Popen(
+        [sys.executable, "-m", "dvc", *arguments], env=os.environ | {"PATH": path}, stdout=stdout, text=True
+    ) as running:
         try:
             said, _ = running.communicate()
         except KeyboardInterrupt:  # dvc and its stage have had it from the terminal too, and end by themselves
@@ -109,8 +116,9 @@ def check_repository(version: str) -> str:
     others = [path for path in changed if path.split("/")[0] not in WRITTEN]
     if others:
         more = f" and {len(others) - 5} more" if len(others) > 5 else ""
-        raise ImagesetError(f"git does not have {', '.join(others[:5])}{more} as it is here: commit it, then run "
-                            "`dvc repro`")
+        raise ImagesetError(
+            f"git does not have {', '.join(others[:5])}{more} as it is here: commit it, then run `dvc repro`"
+        )
     return branch
 
 
@@ -127,8 +135,10 @@ def check_data() -> str:
     with Path(DATASET).open("rb") as file:
         found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     if found != recorded_md5():
-        raise DataError(f"{DATASET} has md5 {found}, dvc.lock {recorded_md5()}: it was changed or damaged; remove it, "
-                        "then `dvc checkout` brings it back")
+        raise DataError(
+            f"{DATASET} has md5 {found}, dvc.lock {recorded_md5()}: it was changed or damaged; remove it, "
+            "then `dvc checkout` brings it back"
+        )
     return found
 
 
@@ -200,8 +210,9 @@ def undo() -> str:
 def freeze() -> None:
     """Write releases/ anew. Both tables are known before one is written."""
     split = freeze_split(tables.read(SPLIT, tables.SPLIT), tables.read(Path("data/split.csv"), tables.SPLIT))
-    label_map = freeze_label_map(tables.read(LABEL_MAP, tables.LABEL_MAP),
-                                 tables.read(Path("data/label_map.csv"), tables.LABEL_MAP))
+    label_map = freeze_label_map(
+        tables.read(LABEL_MAP, tables.LABEL_MAP), tables.read(Path("data/label_map.csv"), tables.LABEL_MAP)
+    )
     tables.write(SPLIT, tables.SPLIT, split)
     tables.write(LABEL_MAP, tables.LABEL_MAP, label_map)
 
@@ -211,18 +222,24 @@ def release(version: str) -> str:
     branch = check_repository(version)
     # Not undone unasked: reports and data may have been made anew since.
     if copies := killed():
-        raise ImagesetError(f"one was killed half-way: `python -m tools.release --undo` puts {', '.join(WRITTEN)} and "
-                            f"the data back; or remove {copies[0]}, `git checkout releases` and run `dvc repro`")
+        raise ImagesetError(
+            f"one was killed half-way: `python -m tools.release --undo` puts {', '.join(WRITTEN)} and "
+            f"the data back; or remove {copies[0]}, `git checkout releases` and run `dvc repro`"
+        )
     if git("status", "--porcelain", "--", "releases"):
-        raise ImagesetError("releases/ is not as git has it, and it is what this release would be held against: commit "
-                            "it, or `git checkout releases`")
+        raise ImagesetError(
+            "releases/ is not as git has it, and it is what this release would be held against: commit "
+            "it, or `git checkout releases`"
+        )
     md5 = check_data()
     with all_or_nothing():
         freeze()
         dvc("repro")
         if recorded_md5() != md5:
-            raise DataError(f"with its sides and numbers fixed, {DATASET} has md5 {recorded_md5()} in place of {md5}: "
-                            "a stage makes something else of releases/")
+            raise DataError(
+                f"with its sides and numbers fixed, {DATASET} has md5 {recorded_md5()} in place of {md5}: "
+                "a stage makes something else of releases/"
+            )
         dvc("push")
     has_origin = "origin" in git("remote").split()
     address = versions.without_credentials(git("remote", "get-url", "origin").strip()) if has_origin else "."

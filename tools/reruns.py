@@ -48,14 +48,24 @@ def leaves_under(key: str, leaves: dict[str, Any]) -> dict[str, Any]:
 
 def defined_stages(graph: dict[str, Any], params: dict[str, Any], read: Read) -> dict[str, Stage]:
     """Return the stages of dvc.yaml with the params and the files that the tree has for them now."""
-    outputs = {name: dict.fromkeys(path if isinstance(path, str) else next(iter(path))
-                                   for kind in ("outs", "metrics", "plots") for path in stage.get(kind, []))
-               for name, stage in graph.items()}
+    outputs = {
+        name: dict.fromkeys(
+            path if isinstance(path, str) else next(iter(path))
+            for kind in ("outs", "metrics", "plots")
+            for path in stage.get(kind, [])
+        )
+        for name, stage in graph.items()
+    }
     made = set().union(*outputs.values())
-    return {name: Stage(stage["cmd"], {key: leaves_under(key, params) for key in stage.get("params", [])},
-                        {path: None if path in made else md5(read(path)) for path in stage.get("deps", [])},
-                        outputs[name])
-            for name, stage in graph.items()}
+    return {
+        name: Stage(
+            stage["cmd"],
+            {key: leaves_under(key, params) for key in stage.get("params", [])},
+            {path: None if path in made else md5(read(path)) for path in stage.get("deps", [])},
+            outputs[name],
+        )
+        for name, stage in graph.items()
+    }
 
 
 def md5(content: bytes | None) -> str:
@@ -68,8 +78,9 @@ def recorded_stages(lock: str) -> dict[str, Stage]:
     stages = {}
     for name, stage in yaml.safe_load(lock)["stages"].items():
         params = {key: flatten({key: value}) for key, value in stage.get("params", {}).get("params.yaml", {}).items()}
-        dependencies, outputs = ({entry["path"]: entry.get("md5") for entry in stage.get(kind, [])}
-                                 for kind in ("deps", "outs"))
+        dependencies, outputs = (
+            {entry["path"]: entry.get("md5") for entry in stage.get(kind, [])} for kind in ("deps", "outs")
+        )
         stages[name] = Stage(stage["cmd"], params, dependencies, outputs)
     return stages
 
@@ -100,8 +111,9 @@ def changed_leaves(base: dict[str, Any], head: dict[str, Any]) -> dict[str, tupl
 def inputs(stages: dict[str, Stage]) -> dict[str, dict[str, str]]:
     """Return what each stage takes from others, path -> its maker; no stage stands before one that it takes from."""
     makers = {path: name for name, stage in stages.items() for path in stage.outputs}
-    taken = {name: {path: makers[path] for path in stage.dependencies if path in makers}
-             for name, stage in stages.items()}
+    taken = {
+        name: {path: makers[path] for path in stage.dependencies if path in makers} for name, stage in stages.items()
+    }
     order = TopologicalSorter({name: paths.values() for name, paths in taken.items()}).static_order()
     return {name: taken[name] for name in order}
 
@@ -110,9 +122,14 @@ def current_records(stages: dict[str, Stage], lock: dict[str, Stage]) -> dict[st
     """Return the records of a lock that are of this very tree: of stages with nothing to rerun, they or any above."""
     current: dict[str, Stage] = {}
     for name, taken in inputs(stages).items():
-        if name in lock and not own_reasons(stages[name], lock[name]) and all(
+        if (
+            name in lock
+            and not own_reasons(stages[name], lock[name])
+            and all(
                 maker in current and current[maker].outputs[path] == lock[name].dependencies[path]
-                for path, maker in taken.items()):
+                for path, maker in taken.items()
+            )
+        ):
             current[name] = lock[name]
     return current
 

@@ -38,8 +38,9 @@ def require_higher(version: str, tags: Iterable[str]) -> None:
     highest = max(released_versions(tags), default=None)
     if highest is not None and parse_version(version) <= highest:
         last = "v" + ".".join(map(str, highest))
-        raise ImagesetError(f"{version} does not come after {last}, which tag {ARTIFACT}@{last} has released: choose a "
-                            f"higher one")
+        raise ImagesetError(
+            f"{version} does not come after {last}, which tag {ARTIFACT}@{last} has released: choose a higher one"
+        )
 
 
 def without_credentials(url: str) -> str:
@@ -63,14 +64,16 @@ def instructions(version: str, md5: str, address: str, branch: str, has_origin: 
     """Return what to type now, and what users of the release will type."""
     tag = f"{ARTIFACT}@{version}"
     # gto, and so `dvc artifacts get`, passes over tags that are not annotated. Atomic: no tag without its commit.
-    steps = [f'git add {" ".join(WRITTEN)}', f'git commit -m "Release {tag}"'] if to_commit else []
+    steps = [f"git add {' '.join(WRITTEN)}", f'git commit -m "Release {tag}"'] if to_commit else []
     steps.append(f'git tag -a {tag} -m "Release {tag}"')
     if has_origin:
         steps.append(f"git push --atomic origin {shlex.quote(branch)} {tag}")
     commands = " && \\\n    ".join(steps)
-    return (f"release: {DATASET} (md5 {md5}) is pushed, its sides and numbers are fixed. To make it {version}:\n\n"
-            f"    {commands}\n\n"
-            f"{'' if has_origin else 'Git has no remote named origin yet: add one, and push branch and tag. '}"
-            f"Who has dvc[s3] and the AWS_* variables of the bucket gets it in any folder, in one of two ways:\n\n"
-            f"    dvc get {shlex.quote(address)} {DATASET} --rev {tag}\n"
-            f"    dvc artifacts get {shlex.quote(address)} {ARTIFACT} --rev {version}\n")
+    return (
+        f"release: {DATASET} (md5 {md5}) is pushed, its sides and numbers are fixed. To make it {version}:\n\n"
+        f"    {commands}\n\n"
+        f"{'' if has_origin else 'Git has no remote named origin yet: add one, and push branch and tag. '}"
+        f"Who has dvc[s3] and the AWS_* variables of the bucket gets it in any folder, in one of two ways:\n\n"
+        f"    dvc get {shlex.quote(address)} {DATASET} --rev {tag}\n"
+        f"    dvc artifacts get {shlex.quote(address)} {ARTIFACT} --rev {version}\n"
+    )

@@ -55,8 +55,11 @@ def rembg_p(course: Course, weights: Path, photos: list[Path], count: int) -> fl
     folder.mkdir()
     for photo in photos[:count]:
         shutil.copy(photo, folder)
-    run = measure([str(BENCH / "bin/rembg"), "p", "-m", "u2netp", "in", "out"], course.project,
-                  {"U2NET_HOME": str(weights.parent)})
+    run = measure(
+        [str(BENCH / "bin/rembg"), "p", "-m", "u2netp", "in", "out"],
+        course.project,
+        {"U2NET_HOME": str(weights.parent)},
+    )
     made = sum(1 for _ in (course.project / "out").iterdir())
     if made != count:  # it goes on after errors
         raise SystemExit(f"rembg p made {made} of {count}: {run.said}")
@@ -79,6 +82,7 @@ def paces(course: Course, weights: Path, photos: list[Path], turns: int) -> dict
 
 def comparison(results: dict[str, list[Pace]]) -> Iterator[tuple[str, ...]]:
     """Yield the lines of a table of medians."""
+
     def beyond(name: str) -> list[float]:
         return [pace.beyond for pace in results[name]]
 
@@ -87,9 +91,14 @@ def comparison(results: dict[str, list[Pace]]) -> Iterator[tuple[str, ...]]:
 
     engine = [max(both) for both in zip(beyond(ONE_PROCESS), beyond(PROCESSES), strict=True)]
     for name in [name for name in results if name == STAGE or name not in STAGES.values()]:
-        yield (name, spread(beyond(name), 2), ratio(beyond(name), engine), ratio(beyond(name), beyond(REMBG_LOOP)),
-               ratio(beyond(name), beyond(REMBG_P)), *((spread(whole(name), 2), ratio(whole(name), whole(REMBG_P)))
-                                                       if whole(name) else ("", "")))
+        yield (
+            name,
+            spread(beyond(name), 2),
+            ratio(beyond(name), engine),
+            ratio(beyond(name), beyond(REMBG_LOOP)),
+            ratio(beyond(name), beyond(REMBG_P)),
+            *((spread(whole(name), 2), ratio(whole(name), whole(REMBG_P))) if whole(name) else ("", "")),
+        )
 
 
 def speeds(results: dict[str, list[Pace]]) -> dict[int, tuple[str, ...]]:
@@ -103,8 +112,11 @@ def main() -> None:
     parser = options("background", __doc__, photos=48, turns=3)
     parser.add_argument("--masks", type=int, default=200, metavar="N", help="photos to compare sides by (200)")
     parser.add_argument("--exact", type=int, default=24, metavar="N", help="photos to compare processors by (24)")
-    parser.add_argument("--emulate", action="store_true",
-                        help=f"compare with an emulated processor, too: {' '.join(EMULATOR)}, some minutes a photo")
+    parser.add_argument(
+        "--emulate",
+        action="store_true",
+        help=f"compare with an emulated processor, too: {' '.join(EMULATOR)}, some minutes a photo",
+    )
     parser.add_argument("--processors", action="store_true", help="compare processors alone, not speeds and sides")
     chosen = parser.parse_args()
     if chosen.emulate and not shutil.which(EMULATOR[0]):
@@ -122,11 +134,21 @@ def main() -> None:
         for file, body in zip(files, distinct(photos, len(files)), strict=True):
             file.write_bytes(body)
         if not chosen.processors:
-            results = paces(here, weights, files[:chosen.photos], chosen.turns)
-            table(("contestant", "photos/s beyond the start", "times the engine alone", "times rembg.remove",
-                   "times rembg p", "photos/s with the start", "times rembg p with its start"), comparison(results))
-            sides_table(photos[:chosen.masks], weights, speeds(results))
-        processors_table(files[:chosen.exact], weights, chosen.emulate)
+            results = paces(here, weights, files[: chosen.photos], chosen.turns)
+            table(
+                (
+                    "contestant",
+                    "photos/s beyond the start",
+                    "times the engine alone",
+                    "times rembg.remove",
+                    "times rembg p",
+                    "photos/s with the start",
+                    "times rembg p with its start",
+                ),
+                comparison(results),
+            )
+            sides_table(photos[: chosen.masks], weights, speeds(results))
+        processors_table(files[: chosen.exact], weights, chosen.emulate)
 
 
 if __name__ == "__main__":

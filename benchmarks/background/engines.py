@@ -39,8 +39,9 @@ class Setup(NamedTuple):
     isa: str = ""
 
 
-def infer(setup: Setup, weights: Path, photos: Sequence[Path], processes: int = 1,
-          prefix: Sequence[str] = ()) -> tuple[float, Tensor]:
+def infer(
+    setup: Setup, weights: Path, photos: Sequence[Path], processes: int = 1, prefix: Sequence[str] = ()
+) -> tuple[float, Tensor]:
     """Return the photos a second of so many processes that share the photos, and what the first one's network said.
 
     weights: named as rembg names them, for its own loop. prefix: a command that runs python.
@@ -52,13 +53,30 @@ def infer(setup: Setup, weights: Path, photos: Sequence[Path], processes: int = 
     with ExitStack() as stack:
         children = []
         for number in range(processes):
-            command = [*prefix, sys.executable, "-m", "benchmarks.background.engines", setup.engine,
-                       str(setup.threads), str(setup.batch), str(weights), str(output) if number == 0 else os.devnull,
-                       *map(str, photos[number::processes])]
-            child = stack.enter_context(subprocess.Popen(
-                command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                stderr=subprocess.DEVNULL if prefix else None,  # an emulator warns of each thing it leaves out
-                preexec_fn=lifetime.die_with_parent))
+            command = [
+                *prefix,
+                sys.executable,
+                "-m",
+                "benchmarks.background.engines",
+                setup.engine,
+                str(setup.threads),
+                str(setup.batch),
+                str(weights),
+                str(output) if number == 0 else os.devnull,
+                *map(str, photos[number::processes]),
+            ]
+            child = stack.enter_context(
+                subprocess.Popen(
+                    command,
+                    cwd=ROOT,
+                    env=environment,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                    stderr=subprocess.DEVNULL if prefix else None,  # an emulator warns of each thing it leaves out
+                    preexec_fn=lifetime.die_with_parent,
+                )
+            )
             stack.callback(child.kill)
             children.append(child)
         for child in children:
@@ -143,7 +161,7 @@ def main(engine: str, threads: str, size: str, weights: str, output: str, *paths
     photos, batch = [Path(path) for path in paths], int(size)
     run = LOADERS[engine](Path(weights), int(threads), batch)
     prepared: Any = photos if engine == "rembg" else np.stack([tensor(photo) for photo in photos])
-    batches = [prepared[start:start + batch] for start in range(0, len(photos), batch)]
+    batches = [prepared[start : start + batch] for start in range(0, len(photos), batch)]
     if len(batches) > 1:
         run(batches[0])  # an engine's first time is not its best
     print('"ready"', flush=True)

@@ -27,18 +27,28 @@ def four_ways(photo: Image.Image, network: Network) -> list[Pixels]:
     thumbnail = pixels.fit(photo, SIDE, "stretch", WHITE)
     thumbnail_mask = background.predict_mask(thumbnail, network)
     ours = pixels.composite(photo, background.predict_mask(photo, network), WHITE)
-    results = [thumbnail, pixels.composite(thumbnail, thumbnail_mask, BLACK),
-               pixels.composite(thumbnail, thumbnail_mask, WHITE), pixels.fit(ours, SIDE, "stretch", WHITE)]
+    results = [
+        thumbnail,
+        pixels.composite(thumbnail, thumbnail_mask, BLACK),
+        pixels.composite(thumbnail, thumbnail_mask, WHITE),
+        pixels.fit(ours, SIDE, "stretch", WHITE),
+    ]
     return [pixels.to_array(result) for result in results]
 
 
 def main(photos: Path, weights: Path, sheet: Path) -> None:
     paths = sorted(photos.glob("*/*.jp*g"), key=lambda path: stable_hash.rank(*path.name.encode()))[:PHOTOS]
     network = Network("u2netp", weights, models.MODELS["u2netp"].side)
-    columns = [four_ways(decode.decode(path.read_bytes(), 50_000_000), network)
-               for path in progress.bar(paths, "mask", len(paths))]
-    captions = [[path.parent.name for path in paths], ["shrink, mask, black"] * len(paths),
-                ["shrink, mask, white"] * len(paths), ["mask, white, shrink"] * len(paths)]
+    columns = [
+        four_ways(decode.decode(path.read_bytes(), 50_000_000), network)
+        for path in progress.bar(paths, "mask", len(paths))
+    ]
+    captions = [
+        [path.parent.name for path in paths],
+        ["shrink, mask, black"] * len(paths),
+        ["shrink, mask, white"] * len(paths),
+        ["mask, white, shrink"] * len(paths),
+    ]
     rows = [picture for row in zip(*columns, strict=True) for picture in row]
     files.write_bytes(sheet, pictures.sheet(rows, [caption for row in captions for caption in row], len(paths)))
 

@@ -34,14 +34,18 @@ def mask(body: bytes, network: Network) -> Mask:
 def masks(photos: Sequence[bytes], weights: Path, sides: Sequence[int]) -> dict[int, list[Mask]]:
     """Return the photos' masks for each side of the network's input."""
     with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as processes:
-        return {side: list(processes.map(partial(mask, network=Network("u2netp", weights, side)), photos, chunksize=4))
-                for side in sides}
+        return {
+            side: list(processes.map(partial(mask, network=Network("u2netp", weights, side)), photos, chunksize=4))
+            for side in sides
+        }
 
 
 def agreement(ours: Mask, reference: Mask, side: int) -> tuple[float, float]:
     """Return the mean difference of two masks, of 255, and the IoU of what they keep, both resized to side x side."""
-    one, other = (np.asarray(Image.fromarray(each).resize((side, side), Image.Resampling.LANCZOS), float)
-                  for each in (ours, reference))
+    one, other = (
+        np.asarray(Image.fromarray(each).resize((side, side), Image.Resampling.LANCZOS), float)
+        for each in (ours, reference)
+    )
     union = ((one > THRESHOLD) | (other > THRESHOLD)).sum()
     common = ((one > THRESHOLD) & (other > THRESHOLD)).sum()
     return float(np.abs(one - other).mean()), float(common / union) if union else 1.0
@@ -55,43 +59,77 @@ def sides_table(photos: Sequence[bytes], weights: Path, speeds: dict[int, tuple[
         for side, speed in speeds.items():
             cells = []
             for compared_at in (RESULT_SIDE, SIDE):
-                differences, shares = zip(*map(partial(agreement, side=compared_at), predicted[side], predicted[SIDE]),
-                                          strict=True)
+                differences, shares = zip(
+                    *map(partial(agreement, side=compared_at), predicted[side], predicted[SIDE]), strict=True
+                )
                 cells += [f"{statistics.fmean(differences):.2f}", f"{statistics.fmean(shares):.3f}"]
             cells.append(f"{sum(share < 0.9 for share in shares)}")
             yield (str(side), *speed, *cells)
 
     print(f"Masks of {len(photos)} photos against those of side {SIDE}, at {RESULT_SIDE} and at {SIDE} pixels:")
-    table(("mask_side", "photos/s", "times rembg.remove", f"mean difference, {RESULT_SIDE}", f"IoU, {RESULT_SIDE}",
-           f"mean difference, {SIDE}", f"IoU, {SIDE}", "IoU under 0.9"), lines())
+    table(
+        (
+            "mask_side",
+            "photos/s",
+            "times rembg.remove",
+            f"mean difference, {RESULT_SIDE}",
+            f"IoU, {RESULT_SIDE}",
+            f"mean difference, {SIDE}",
+            f"IoU, {SIDE}",
+            "IoU under 0.9",
+        ),
+        lines(),
+    )
 
 
 def processors_table(photos: Sequence[Path], weights: Path, emulate: bool) -> None:
     """Print how much of the masks changes with instructions, threads, batches and engines."""
+
     def lines() -> Iterator[tuple[str, ...]]:
         first: dict[str, Tensor] = {}
-        setups = [Setup("openvino", threads, batch, isa) for isa in INSTRUCTIONS for threads in (1, 2)
-                  for batch in (1, 2)]
+        setups = [
+            Setup("openvino", threads, batch, isa) for isa in INSTRUCTIONS for threads in (1, 2) for batch in (1, 2)
+        ]
         for setup in [*setups, *(Setup("onnxruntime", threads) for threads in (1, 2))]:
             rate, outputs = infer(setup, weights, photos)
             reference = first.setdefault(setup.engine, outputs)
-            yield (setup.engine, setup.isa or "all", str(setup.threads), str(setup.batch), f"{rate:.1f}",
-                   *changes(outputs, reference))
+            yield (
+                setup.engine,
+                setup.isa or "all",
+                str(setup.threads),
+                str(setup.batch),
+                f"{rate:.1f}",
+                *changes(outputs, reference),
+            )
         if emulate:
             for engine in first:
                 rate, outputs = infer(Setup(engine, 1), weights, photos[:1], prefix=EMULATOR)
-                yield (engine, "Haswell, emulated", "1", "1", f"{rate:.3f}",
-                       *changes(outputs, first[engine][:1]))
+                yield (engine, "Haswell, emulated", "1", "1", f"{rate:.3f}", *changes(outputs, first[engine][:1]))
         yield ("onnxruntime against openvino", "all", "1", "1", "", *changes(*first.values()))
 
     print(f"Masks of {len(photos)} photos, {SIDE} x {SIDE}, against the first line of the same engine:")
-    table(("engine", "instructions", "threads", "batch", "photos/s", "photos changed", "mask pixels changed",
-           "by at most (of 255)", "floats changed"), lines())
+    table(
+        (
+            "engine",
+            "instructions",
+            "threads",
+            "batch",
+            "photos/s",
+            "photos changed",
+            "mask pixels changed",
+            "by at most (of 255)",
+            "floats changed",
+        ),
+        lines(),
+    )
 
 
 def changes(outputs: Tensor, reference: Tensor) -> tuple[str, ...]:
     """Return how many photos and pixels of the masks differ, by how much, and which share of the network's numbers."""
     differences = np.abs(levels(outputs).astype(int) - levels(reference))
-    return (f"{np.count_nonzero(differences.any(axis=(1, 2)))} of {len(outputs)}",
-            f"{np.count_nonzero(differences):,} of {differences.size:,}", f"{differences.max()}",
-            f"{100 * np.mean(outputs != reference):.1f} %")
+    return (
+        f"{np.count_nonzero(differences.any(axis=(1, 2)))} of {len(outputs)}",
+        f"{np.count_nonzero(differences):,} of {differences.size:,}",
+        f"{differences.max()}",
+        f"{100 * np.mean(outputs != reference):.1f} %",
+    )

@@ -47,8 +47,9 @@ def contestants(here: Course, against: Path | None) -> dict[str, Contestant]:
 
 def comparison(here: Course, count: int, turns: int, against: Path | None, only: list[str]) -> None:
     """Print all contestants' time and memory for so many photos, and beyond their start."""
-    chosen = {name: run for name, run in contestants(here, against).items()
-              if not only or any(part in name for part in only)}
+    chosen = {
+        name: run for name, run in contestants(here, against).items() if not only or any(part in name for part in only)
+    }
     starts = rounds({name: partial(run, START_PHOTOS) for name, run in chosen.items()}, turns)
     results = rounds({name: partial(run, count) for name, run in chosen.items()}, turns)
     bases = [base for base in (LOOP, LOOP_ON_WHOLE) if base in results]
@@ -60,18 +61,48 @@ def comparison(here: Course, count: int, turns: int, against: Path | None, only:
         start = statistics.median(run.wall for run in starts[name])
         return [wall - start for wall in walls(name)]
 
-    table(("contestant", "wall s (least to most)", "photos/s", *(f"times {base}" for base in bases),
-           f"s for {START_PHOTOS} photos", "photos/s beyond it", *(f"times {base}" for base in bases)),
-          ((name, spread(walls(name), 2), f"{count / statistics.median(walls(name)):.0f}",
-            *(ratio(walls(base), walls(name)) for base in bases),
-            f"{statistics.median(run.wall for run in starts[name]):.1f}",
-            f"{(count - START_PHOTOS) / statistics.median(beyond(name)):.0f}",
-            *(ratio(beyond(base), beyond(name)) for base in bases)) for name in results))
-    table(("contestant", "processor s (least to most)", "cores used", "main process, anonymous MB",
-           "all processes, anonymous MB"),
-          ((name, spread([run.cpu for run in runs]), f"{statistics.median(run.cpu / run.wall for run in runs):.2f}",
-            megabytes(max(run.main.anonymous for run in runs)),
-            megabytes(max(run.everybody.anonymous for run in runs))) for name, runs in results.items()))
+    table(
+        (
+            "contestant",
+            "wall s (least to most)",
+            "photos/s",
+            *(f"times {base}" for base in bases),
+            f"s for {START_PHOTOS} photos",
+            "photos/s beyond it",
+            *(f"times {base}" for base in bases),
+        ),
+        (
+            (
+                name,
+                spread(walls(name), 2),
+                f"{count / statistics.median(walls(name)):.0f}",
+                *(ratio(walls(base), walls(name)) for base in bases),
+                f"{statistics.median(run.wall for run in starts[name]):.1f}",
+                f"{(count - START_PHOTOS) / statistics.median(beyond(name)):.0f}",
+                *(ratio(beyond(base), beyond(name)) for base in bases),
+            )
+            for name in results
+        ),
+    )
+    table(
+        (
+            "contestant",
+            "processor s (least to most)",
+            "cores used",
+            "main process, anonymous MB",
+            "all processes, anonymous MB",
+        ),
+        (
+            (
+                name,
+                spread([run.cpu for run in runs]),
+                f"{statistics.median(run.cpu / run.wall for run in runs):.2f}",
+                megabytes(max(run.main.anonymous for run in runs)),
+                megabytes(max(run.everybody.anonymous for run in runs)),
+            )
+            for name, runs in results.items()
+        ),
+    )
     if against:
         same = here.digest(count, ROOT) == here.digest(count, against)
         print(f"dataset.h5 of both stages: {'the same bytes' if same else 'DIFFERENT BYTES'}\n")
@@ -87,16 +118,35 @@ def growth(here: Course, sizes: tuple[int, ...], turns: int) -> None:
             runs = [here.stage(size) for _ in range(turns)]
             milliseconds = 1e3 * (statistics.median(run.wall for run in runs) - start) / rows(size)
             everybody = max(run.everybody.anonymous for run in runs)
-            yield (f"{size:,}", f"{rows(size):,}", f"{here.dataset(size).stat().st_size / 1e6:,.0f}",
-                   spread([run.wall for run in runs]), f"{milliseconds:.3f}",
-                   f"{statistics.median(run.cpu / run.wall for run in runs):.2f}",
-                   megabytes(max(run.main.anonymous for run in runs)), megabytes(everybody),
-                   megabytes(max(run.everybody.rss for run in runs)), "yes" if everybody < MOST_BYTES else "no")
+            yield (
+                f"{size:,}",
+                f"{rows(size):,}",
+                f"{here.dataset(size).stat().st_size / 1e6:,.0f}",
+                spread([run.wall for run in runs]),
+                f"{milliseconds:.3f}",
+                f"{statistics.median(run.cpu / run.wall for run in runs):.2f}",
+                megabytes(max(run.main.anonymous for run in runs)),
+                megabytes(everybody),
+                megabytes(max(run.everybody.rss for run in runs)),
+                "yes" if everybody < MOST_BYTES else "no",
+            )
             here.dataset(size).unlink()
 
-    table(("photos", "rows", "dataset.h5 MB", "wall s (least to most)", "ms a row beyond the start", "cores used",
-           "main process, anonymous MB", "all processes, anonymous MB", "all processes, resident MB",
-           f"below {megabytes(MOST_BYTES)} MB"), lines())
+    table(
+        (
+            "photos",
+            "rows",
+            "dataset.h5 MB",
+            "wall s (least to most)",
+            "ms a row beyond the start",
+            "cores used",
+            "main process, anonymous MB",
+            "all processes, anonymous MB",
+            "all processes, resident MB",
+            f"below {megabytes(MOST_BYTES)} MB",
+        ),
+        lines(),
+    )
 
 
 def rows(photos: int) -> int:
@@ -120,8 +170,10 @@ class Limited(NamedTuple):
 def limit(here: Course, count: int, turns: int, limit_bytes: int, checkouts: list[Path]) -> None:
     """Print the stage with its memory, page cache included, limited, beside the stage that may have all."""
     processed = count * SIDE * SIDE
-    print(f"processed.h5 of {megabytes(processed)} MB, {processed / limit_bytes:.1f} times the limit of "
-          f"{megabytes(limit_bytes)} MB; dataset.h5 of {megabytes(rows(count) * SIDE * SIDE)} MB\n")
+    print(
+        f"processed.h5 of {megabytes(processed)} MB, {processed / limit_bytes:.1f} times the limit of "
+        f"{megabytes(limit_bytes)} MB; dataset.h5 of {megabytes(rows(count) * SIDE * SIDE)} MB\n"
+    )
 
     def run(checkout: Path, prefix: list[str]) -> Limited:
         forget(here.project(count) / "data/processed.h5")
@@ -131,16 +183,33 @@ def limit(here: Course, count: int, turns: int, limit_bytes: int, checkouts: lis
         return Limited(done, 512 * (after.ru_inblock - before.ru_inblock), after.ru_majflt - before.ru_majflt)
 
     with memory_limit(limit_bytes) as prefix:
-        cases = {f"{checkout.name}, {case}": partial(run, checkout, beginning) for checkout in checkouts
-                 for case, beginning in (("no limit", []), (f"{megabytes(limit_bytes)} MB", prefix))}
+        cases = {
+            f"{checkout.name}, {case}": partial(run, checkout, beginning)
+            for checkout in checkouts
+            for case, beginning in (("no limit", []), (f"{megabytes(limit_bytes)} MB", prefix))
+        }
         results = rounds(cases, turns)
-    table(("stage of", "wall s (least to most)", "processor s", "MB read from the disk", "faults that waited for it",
-           "all processes, anonymous MB"),
-          ((name, spread([each.run.wall for each in limited]),
-            f"{statistics.median(each.run.cpu for each in limited):.1f}",
-            megabytes(statistics.median(each.read_bytes for each in limited)),
-            f"{statistics.median(each.faults for each in limited):,.0f}",
-            megabytes(max(each.run.everybody.anonymous for each in limited))) for name, limited in results.items()))
+    table(
+        (
+            "stage of",
+            "wall s (least to most)",
+            "processor s",
+            "MB read from the disk",
+            "faults that waited for it",
+            "all processes, anonymous MB",
+        ),
+        (
+            (
+                name,
+                spread([each.run.wall for each in limited]),
+                f"{statistics.median(each.run.cpu for each in limited):.1f}",
+                megabytes(statistics.median(each.read_bytes for each in limited)),
+                f"{statistics.median(each.faults for each in limited):,.0f}",
+                megabytes(max(each.run.everybody.anonymous for each in limited)),
+            )
+            for name, limited in results.items()
+        ),
+    )
 
 
 @contextmanager
@@ -177,26 +246,50 @@ def forget(path: Path) -> None:
 def main() -> None:
     parser = options("build", __doc__, photos=5000, turns=5)
     parser.add_argument("--runs", type=int, dest="turns", metavar="N", help="the same as --turns")
-    parser.add_argument("--against", type=Path, metavar="CHECKOUT",
-                        help="another checkout, whose stage takes part; the bytes that both make are compared")
-    parser.add_argument("--only", type=lambda names: names.split(";"), default=[], metavar="A;B",
-                        help="contestants with one of these in their names")
+    parser.add_argument(
+        "--against",
+        type=Path,
+        metavar="CHECKOUT",
+        help="another checkout, whose stage takes part; the bytes that both make are compared",
+    )
+    parser.add_argument(
+        "--only",
+        type=lambda names: names.split(";"),
+        default=[],
+        metavar="A;B",
+        help="contestants with one of these in their names",
+    )
     kinds = parser.add_mutually_exclusive_group()
-    kinds.add_argument("--growth", type=int, nargs="*", metavar="N",
-                       help=f"the stage alone, at these numbers of photos ({' '.join(map(str, SIZES))})")
-    kinds.add_argument("--limit", type=int, metavar="MB",
-                       help="the stage alone, with so much memory for it and for the pages of its files")
+    kinds.add_argument(
+        "--growth",
+        type=int,
+        nargs="*",
+        metavar="N",
+        help=f"the stage alone, at these numbers of photos ({' '.join(map(str, SIZES))})",
+    )
+    kinds.add_argument(
+        "--limit",
+        type=int,
+        metavar="MB",
+        help="the stage alone, with so much memory for it and for the pages of its files",
+    )
     chosen = parser.parse_args()
     sizes = tuple(chosen.growth or SIZES) if chosen.growth is not None else (chosen.photos,)
     counts = ", ".join(f"{size:,}" for size in sizes)
-    circumstances(chosen, f"{counts} photos of {SIDE} x {SIDE} made of {origin(chosen.folder)}", "h5py", "numpy",
-                  "pillow")
+    circumstances(
+        chosen, f"{counts} photos of {SIDE} x {SIDE} made of {origin(chosen.folder)}", "h5py", "numpy", "pillow"
+    )
     with course(chosen.folder, sum(sizes)) as here:
         if chosen.growth is not None:
             growth(here, sizes, chosen.turns)
         elif chosen.limit:
-            limit(here, chosen.photos, chosen.turns, chosen.limit * 1_000_000,
-                  [ROOT, *([chosen.against.resolve()] if chosen.against else [])])
+            limit(
+                here,
+                chosen.photos,
+                chosen.turns,
+                chosen.limit * 1_000_000,
+                [ROOT, *([chosen.against.resolve()] if chosen.against else [])],
+            )
         else:
             install_peers()
             comparison(here, chosen.photos, chosen.turns, chosen.against and chosen.against.resolve(), chosen.only)

@@ -67,13 +67,15 @@ def albumentations_pipeline() -> Augment:
     os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # its import would ask PyPI for a newer version
     albumentations = import_module("albumentations")
 
-    changes = albumentations.Compose([
-        albumentations.HorizontalFlip(p=PROBABILITY),
-        albumentations.Rotate((-DEGREES, DEGREES), fill=WHITE, p=PROBABILITY),
-        albumentations.Affine(translate_px=(-SHIFT, SHIFT), fill=WHITE, p=PROBABILITY),
-        albumentations.GaussianBlur((min(KERNELS), max(KERNELS)), p=PROBABILITY),
-        albumentations.GaussNoise((NOISE[0] / 255, NOISE[1] / 255), p=PROBABILITY),
-    ])
+    changes = albumentations.Compose(
+        [
+            albumentations.HorizontalFlip(p=PROBABILITY),
+            albumentations.Rotate((-DEGREES, DEGREES), fill=WHITE, p=PROBABILITY),
+            albumentations.Affine(translate_px=(-SHIFT, SHIFT), fill=WHITE, p=PROBABILITY),
+            albumentations.GaussianBlur((min(KERNELS), max(KERNELS)), p=PROBABILITY),
+            albumentations.GaussNoise((NOISE[0] / 255, NOISE[1] / 255), p=PROBABILITY),
+        ]
+    )
 
     def augment(photo: Pixels) -> Pixels:
         changed: Pixels = changes(image=photo[..., None])["image"][..., 0]
@@ -92,8 +94,9 @@ def article(source: Path, path: Path) -> None:
     from sklearn.model_selection import train_test_split
 
     def flush() -> None:
-        kept, held_out, kept_labels, held_out_labels = train_test_split(np.array(photos), np.array(labels),
-                                                                        test_size=HELD_OUT)
+        kept, held_out, kept_labels, held_out_labels = train_test_split(
+            np.array(photos), np.array(labels), test_size=HELD_OUT
+        )
         rows = [row.reshape(SIDE, SIDE, 1) for photo in kept for row in copies(photo[..., 0], with_opencv)]
         append(path, "train", np.array(rows), np.repeat(kept_labels, COPIES))
         append(path, "test", held_out, held_out_labels)
@@ -121,7 +124,7 @@ def append(path: Path, subset: str, images: Pixels, labels: NDArray[Any]) -> Non
                 file.create_dataset(name, data=rows, maxshape=(None, *rows.shape[1:]), chunks=True)
             else:
                 file[name].resize(len(file[name]) + len(rows), axis=0)
-                file[name][-len(rows):] = rows
+                file[name][-len(rows) :] = rows
 
 
 def copies(photo: Pixels, augment: Augment) -> Iterator[Pixels]:
@@ -163,7 +166,7 @@ def in_processes(name: str, source: Path, path: Path) -> None:
             work = [(chosen[begin:end], each, read) for begin, end in pairwise(bounds)]
             first = 0
             for rows in pool.imap(make_rows, work):
-                images[first:first + len(rows)] = rows
+                images[first : first + len(rows)] = rows
                 first += len(rows)
 
 

@@ -69,8 +69,17 @@ class Course:
 
     def stage(self, count: int, checkout: Path = ROOT, prefix: Sequence[str] = ()) -> Run:
         """Run the stage of a checkout as DVC does. Ends the benchmark when it fails. prefix: what starts it."""
-        command = [*prefix, sys.executable, "-m", "stages.build", "data/processed.h5", "data/catalog.csv",
-                   "data/label_map.csv", "data/split.csv", "data/dataset.h5"]
+        command = [
+            *prefix,
+            sys.executable,
+            "-m",
+            "stages.build",
+            "data/processed.h5",
+            "data/catalog.csv",
+            "data/label_map.csv",
+            "data/split.csv",
+            "data/dataset.h5",
+        ]
         return measure(command, self.emptied(count), {"PYTHONPATH": str(checkout)})
 
     def digest(self, count: int, checkout: Path) -> str:
@@ -82,8 +91,11 @@ class Course:
     def peer(self, name: str, source: Source, count: int) -> Run:
         """Run one of benchmarks/build/peers.py in its own environment. Ends the benchmark when rows are missing."""
         read = self.project(count) / "data/processed.h5" if source == "h5" else self.jpegs(source, count)
-        run = measure([str(BENCH / "bin/python"), "-m", "benchmarks.build.peers", name, str(read), "data/dataset.h5"],
-                      self.emptied(count), {})
+        run = measure(
+            [str(BENCH / "bin/python"), "-m", "benchmarks.build.peers", name, str(read), "data/dataset.h5"],
+            self.emptied(count),
+            {},
+        )
         with h5py.File(self.dataset(count)) as file:
             photos = len(file["test_images"]) + len(file["train_images"]) / COPIES
             if photos != count:
@@ -128,8 +140,20 @@ def install_peers() -> None:
     stamp = BENCH / "installed.txt"
     if not stamp.exists() or stamp.read_bytes() != REQUIREMENTS.read_bytes():
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(BENCH)], check=True)
-        subprocess.run([str(Path(sys.executable).with_name("uv")), "pip", "install", "--quiet", "--compile-bytecode",
-                        "--python", str(BENCH / "bin/python"), "-r", str(REQUIREMENTS)], check=True)
+        subprocess.run(
+            [
+                str(Path(sys.executable).with_name("uv")),
+                "pip",
+                "install",
+                "--quiet",
+                "--compile-bytecode",
+                "--python",
+                str(BENCH / "bin/python"),
+                "-r",
+                str(REQUIREMENTS),
+            ],
+            check=True,
+        )
         shutil.copy(REQUIREMENTS, stamp)
 
 
@@ -173,7 +197,7 @@ def write_processed(path: Path, photos: Sequence[Photo], count: int) -> None:
         for number, photo in enumerate(varied(photos, count), 1):
             waiting.append(pixels.to_array(photo.image.convert("L")))
             if len(waiting) == layout.block_rows(SIDE * SIDE) or number == count:
-                images[number - len(waiting):number] = waiting
+                images[number - len(waiting) : number] = waiting
                 waiting.clear()
         layout.add(file, "ids", np.arange(count))
         layout.add(file, "positions", np.zeros(count, np.int16))
@@ -184,12 +208,25 @@ def write_tables(folder: Path, photos: Sequence[Photo], count: int) -> None:
     """Write what catalog and split would."""
     numbers = np.arange(count)
     labels = np.resize([photo.label for photo in photos], count)
-    names = pd.DataFrame([(label, catalog_id(label), f"class {label}") for label in sorted(set(labels.tolist()))],
-                         columns=list(tables.LABEL_MAP.columns))
-    catalog = pd.DataFrame({"product_id": numbers, "position": 0, "row": numbers, "label": labels, "group": numbers,
-                            "catalog_id": [catalog_id(label) for label in labels.tolist()]})
+    names = pd.DataFrame(
+        [(label, catalog_id(label), f"class {label}") for label in sorted(set(labels.tolist()))],
+        columns=list(tables.LABEL_MAP.columns),
+    )
+    catalog = pd.DataFrame(
+        {
+            "product_id": numbers,
+            "position": 0,
+            "row": numbers,
+            "label": labels,
+            "group": numbers,
+            "catalog_id": [catalog_id(label) for label in labels.tolist()],
+        }
+    )
     subsets = np.where(numbers % HELD_OUT == 0, "test", "train")
     split = pd.DataFrame({"product_id": numbers, "position": 0, "subset": subsets})
-    for name, table, rows in (("catalog", tables.CATALOG, catalog), ("label_map", tables.LABEL_MAP, names),
-                              ("split", tables.SPLIT, split)):
+    for name, table, rows in (
+        ("catalog", tables.CATALOG, catalog),
+        ("label_map", tables.LABEL_MAP, names),
+        ("split", tables.SPLIT, split),
+    ):
         tables.write(folder / f"{name}.csv", table, rows)

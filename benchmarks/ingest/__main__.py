@@ -61,13 +61,17 @@ class Course:
         folder, log = self.home / f"run-{self.number}", self.home / "log"
         folder.mkdir()
         python_path = os.pathsep.join(filter(None, [str(contestant.checkout), os.environ.get("PYTHONPATH")]))
-        environment = os.environ | self.sandbox.environment | {
-            "IMAGE_STORE": f"s3://{servers.PHOTO_BUCKET}/{folder.name}",
-            "IMAGESET_CACHE": str(folder / "cache"),
-            "IMAGESET_ALLOWED_HOSTS": ",".join(f"{HOST}:{port}" for port in [*self.server.ports, *sorted(dead)]),
-            "PYTHONPATH": python_path,
-            "NO_ALBUMENTATIONS_UPDATE": "1",  # or img2dataset's start would ask pypi.org for a newer albumentations
-        }
+        environment = (
+            os.environ
+            | self.sandbox.environment
+            | {
+                "IMAGE_STORE": f"s3://{servers.PHOTO_BUCKET}/{folder.name}",
+                "IMAGESET_CACHE": str(folder / "cache"),
+                "IMAGESET_ALLOWED_HOSTS": ",".join(f"{HOST}:{port}" for port in [*self.server.ports, *sorted(dead)]),
+                "PYTHONPATH": python_path,
+                "NO_ALBUMENTATIONS_UPDATE": "1",  # or img2dataset's start would ask pypi.org for a newer albumentations
+            }
+        )
         run = measure(contestant.command(folder, urls), environment, folder, log, self.server, SECONDS_AT_MOST)
         alive = sum(urlsplit(url).port not in dead for url in urls)
         if contestant.keeps == "bucket":
@@ -75,8 +79,10 @@ class Course:
         else:
             kept = run.requests if contestant.keeps == "nowhere" else ingest_contestants.successes(folder)
         if kept != alive or (run.exit_code and not dead):
-            raise SystemExit(f"{contestant.name}: {kept} of {alive} photos, exit code {run.exit_code}, "
-                             f"{run.wall:.1f} s\n{log.read_text(errors='replace')[-2000:]}")
+            raise SystemExit(
+                f"{contestant.name}: {kept} of {alive} photos, exit code {run.exit_code}, "
+                f"{run.wall:.1f} s\n{log.read_text(errors='replace')[-2000:]}"
+            )
         shutil.rmtree(folder)
         print(f"{contestant.name}: {run.wall:.2f} s, {run.fetching:.2f} s of it fetching", file=sys.stderr, flush=True)
         return run
@@ -84,9 +90,13 @@ class Course:
     def objects(self, folder: Path) -> int:
         """Return how many photos a run has put."""
         here = self.sandbox.environment
-        client = boto3.client("s3", endpoint_url=here["AWS_ENDPOINT_URL"], region_name=here["AWS_DEFAULT_REGION"],
-                              aws_access_key_id=here["AWS_ACCESS_KEY_ID"],
-                              aws_secret_access_key=here["AWS_SECRET_ACCESS_KEY"])
+        client = boto3.client(
+            "s3",
+            endpoint_url=here["AWS_ENDPOINT_URL"],
+            region_name=here["AWS_DEFAULT_REGION"],
+            aws_access_key_id=here["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=here["AWS_SECRET_ACCESS_KEY"],
+        )
         pages = client.get_paginator("list_objects_v2").paginate(Bucket=servers.PHOTO_BUCKET, Prefix=f"{folder.name}/")
         return sum(entry["Key"].endswith((".jpeg", ".jpg")) for page in pages for entry in page.get("Contents", []))
 
@@ -124,16 +134,30 @@ def ratio(base: list[Run], runs: list[Run], field: str) -> str:
 
 def comparison(results: dict[str, list[Run]], photos: int) -> Iterator[str]:
     """Yield a table of medians."""
-    yield from header("contestant", "wall s (least to most)", "photos/s", "ratio", "fetching s (least to most)",
-                      "photos/s fetching", "ratio fetching", "processor s", "at once", "PSS MB", "RSS MB")
+    yield from header(
+        "contestant",
+        "wall s (least to most)",
+        "photos/s",
+        "ratio",
+        "fetching s (least to most)",
+        "photos/s fetching",
+        "ratio fetching",
+        "processor s",
+        "at once",
+        "PSS MB",
+        "RSS MB",
+    )
     base = results.get(BASE.name, [])
     for name, runs in results.items():
         cells = [name]
         for field in ("wall", "fetching"):
             values = [getattr(run, field) for run in runs]
             middle = statistics.median(values)
-            cells += [f"{middle:.2f} ({min(values):.2f} to {max(values):.2f})", f"{photos / middle:.0f}",
-                      ratio(base, runs, field)]
+            cells += [
+                f"{middle:.2f} ({min(values):.2f} to {max(values):.2f})",
+                f"{photos / middle:.0f}",
+                ratio(base, runs, field),
+            ]
         yield row(*cells, f"{median(runs, 'cpu'):.1f}", f"{median(runs, 'at_once'):.0f}", *memory(runs))
 
 
@@ -154,16 +178,19 @@ def dead_host(course: Course, contestants: list[Contestant], count: int, runs: i
     living = [url for url in urls if last not in url]
     with dead_port(listens=False) as refusing, dead_port(listens=True) as silent:
         cases = [("is not asked", living, NOBODY)]
-        cases += [(name, [url.replace(last, f":{port}/") for url in urls], frozenset({port}))
-                  for name, port in (("refuses connections", refusing), ("accepts and never answers", silent))]
+        cases += [
+            (name, [url.replace(last, f":{port}/") for url in urls], frozenset({port}))
+            for name, port in (("refuses connections", refusing), ("accepts and never answers", silent))
+        ]
         for contestant in [contestant for contestant in contestants if contestant.outlasts_errors]:
             results: list[list[Run]] = [[] for _ in cases]
             for _ in range(runs):
                 for (_, asked, dead), measured in zip(cases, results, strict=True):
                     measured.append(course.run(contestant, asked, dead))
             for (name, _, _), measured in zip(cases, results, strict=True):
-                yield row(contestant.name, name, f"{median(measured, 'wall'):.2f}",
-                          f"{median(measured, 'answered'):.2f}")
+                yield row(
+                    contestant.name, name, f"{median(measured, 'wall'):.2f}", f"{median(measured, 'answered'):.2f}"
+                )
 
 
 @contextmanager
@@ -191,20 +218,36 @@ def row(*cells: str) -> str:
 
 def circumstances(options: argparse.Namespace) -> Iterator[str]:
     """Yield what the figures depend on."""
-    cpu = next((line.partition(": ")[2] for line in Path("/proc/cpuinfo").read_text().splitlines()
-                if line.startswith("model name")), platform.machine())
+    cpu = next(
+        (
+            line.partition(": ")[2]
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.machine(),
+    )
     photos = "drawn photos" if not options.folder.is_dir() else f"photos of {options.folder}"
-    yield (f"{datetime.date.today()}, {os.cpu_count()} cores of {cpu}, load {os.getloadavg()[0]:.1f} before; "
-           f"{options.photos} urls, {photos}, {1000 * options.latency:.0f} ms, medians of {options.runs}")
-    peers = subprocess.run([BENCH / "bin/python", "-c", "from importlib import metadata; "
-                            "print(metadata.version('img2dataset'))"], check=True, capture_output=True, text=True)
-    weed = subprocess.run([Path(sys.executable).with_name("weed"), "version"], capture_output=True, text=True,
-                          check=True).stdout.split()[2]
-    commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True,
-                            check=True).stdout.strip()
+    yield (
+        f"{datetime.date.today()}, {os.cpu_count()} cores of {cpu}, load {os.getloadavg()[0]:.1f} before; "
+        f"{options.photos} urls, {photos}, {1000 * options.latency:.0f} ms, medians of {options.runs}"
+    )
+    peers = subprocess.run(
+        [BENCH / "bin/python", "-c", "from importlib import metadata; print(metadata.version('img2dataset'))"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    weed = subprocess.run(
+        [Path(sys.executable).with_name("weed"), "version"], capture_output=True, text=True, check=True
+    ).stdout.split()[2]
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.strip()
     versions = [f"{name} {metadata.version(name)}" for name in ("aiohttp", "boto3", "obstore", "pillow")]
-    yield (f"stage at {commit}, Python {platform.python_version()}, {', '.join(versions)}, "
-           f"img2dataset {peers.stdout.strip()}, weed {weed}")
+    yield (
+        f"stage at {commit}, Python {platform.python_version()}, {', '.join(versions)}, "
+        f"img2dataset {peers.stdout.strip()}, weed {weed}"
+    )
 
 
 def main() -> None:
@@ -214,8 +257,14 @@ def main() -> None:
     parser.add_argument("--latency", type=float, default=0.02, help="of the photo server, in seconds (0.02)")
     parser.add_argument("--folder", type=Path, default=REAL_PHOTOS, help="photos; drawn ones where it is missing")
     parser.add_argument("--only", help="contestants whose names begin so, separated by semicolons")
-    parser.add_argument("--against", type=Path, action="append", default=[], metavar="CHECKOUT",
-                        help="let the stage of another checkout take part, too")
+    parser.add_argument(
+        "--against",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="CHECKOUT",
+        help="let the stage of another checkout take part, too",
+    )
     parser.add_argument("--sweep", action="store_true", help="all settings of the peers in place of their best")
     parser.add_argument("--growth", action="store_true", help=f"the stage's memory at {GROWTH} photos instead")
     parser.add_argument("--dead-host", action="store_true", help="what a dead host in ten costs instead")
@@ -224,8 +273,11 @@ def main() -> None:
     ingest_contestants.install_peers()
     contestants = ingest_contestants.sweep() if options.sweep else CONTESTANTS
     contestants = contestants + [stage(f"stage of {path}", path.resolve()) for path in options.against]
-    contestants = [contestant for contestant in contestants
-                   if options.only is None or contestant.name.startswith(tuple(options.only.split(";")))]
+    contestants = [
+        contestant
+        for contestant in contestants
+        if options.only is None or contestant.name.startswith(tuple(options.only.split(";")))
+    ]
     print("\n".join(circumstances(options)), end="\n\n", flush=True)
     with course(options.folder, options.latency) as servers_and_folder:
         if options.growth:

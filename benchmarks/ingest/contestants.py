@@ -33,38 +33,61 @@ class Contestant:
 
 def stage(name: str = "stage", checkout: Path = ROOT) -> Contestant:
     """The ingest stage of a checkout, by its command line, in a project folder of its own."""
+
     def command(folder: Path, urls: list[str]) -> list[str]:
         shutil.copy(checkout / "params.yaml", folder)
         (folder / "data").mkdir()
         rows = [f"{number},0,{url}\n" for number, url in enumerate(urls)]
         (folder / "data/listings.csv").write_text("product_id,position,image_url\n" + "".join(rows), encoding="ascii")
         return [sys.executable, "-m", "stages.ingest", "data/listings.csv", "data/ingest.csv"]
+
     return Contestant(name, "bucket", command, checkout)
 
 
 def loop(name: str, peer: str, concurrency: int) -> Contestant:
     """One of benchmarks/ingest/peers.py."""
+
     def command(folder: Path, urls: list[str]) -> list[str]:
         (folder / "urls.txt").write_text("\n".join(urls), encoding="ascii")
         return [sys.executable, "-m", "benchmarks.ingest.peers", peer, "urls.txt", str(concurrency)]
+
     return Contestant(name, "nowhere" if peer == "get" else "bucket", command, outlasts_errors=False)
 
 
-def img2dataset(name: str, reencoding: str, output: str, processes: int, threads: int,
-                robots_header: bool = True, to_bucket: bool = False) -> Contestant:
+def img2dataset(
+    name: str,
+    reencoding: str,
+    output: str,
+    processes: int,
+    threads: int,
+    robots_header: bool = True,
+    to_bucket: bool = False,
+) -> Contestant:
     """img2dataset without what costs time and is not asked for: EXIF, checksums, resizing, encoding anew.
 
     reencoding: the option that keeps the photos' bytes, disable_all_reencoding (not decoded, so not checked at all)
     or skip_reencode (decoded, by OpenCV).
     """
+
     def command(folder: Path, urls: list[str]) -> list[str]:
         (folder / "urls.txt").write_text("\n".join(urls), encoding="ascii")
         place = f"s3://{PHOTO_BUCKET}/{folder.name}" if to_bucket else "out"
-        return [str(BENCH / "bin/img2dataset"), "--url_list=urls.txt", f"--output_folder={place}", "--resize_mode=no",
-                f"--{reencoding}=True", f"--output_format={output}", f"--processes_count={processes}",
-                f"--thread_count={threads}", f"--number_sample_per_shard={-(-len(urls) // processes)}",
-                "--extract_exif=False", "--compute_hash=None", "--retries=0",
-                *([] if robots_header else ["--disallowed_header_directives=[]"])]
+        return [
+            str(BENCH / "bin/img2dataset"),
+            "--url_list=urls.txt",
+            f"--output_folder={place}",
+            "--resize_mode=no",
+            f"--{reencoding}=True",
+            f"--output_format={output}",
+            f"--processes_count={processes}",
+            f"--thread_count={threads}",
+            f"--number_sample_per_shard={-(-len(urls) // processes)}",
+            "--extract_exif=False",
+            "--compute_hash=None",
+            "--retries=0",
+            *([] if robots_header else ["--disallowed_header_directives=[]"]),
+        ]
+
     return Contestant(name, "bucket" if to_bucket else "files", command)
 
 
@@ -90,13 +113,22 @@ CONTESTANTS = [
 
 def sweep() -> list[Contestant]:
     """Every setting among which the best is looked for."""
-    loops = [loop(f"{peer} {concurrency}", peer, concurrency) for concurrency in CONCURRENCIES
-             for peer in ("get", "obstore", "boto3_in_workers", "boto3_in_threads")]
-    settings = [(reencoding, output, processes, threads, True) for threads in IMG2DATASET_THREADS
-                for processes in (1, 2) for output in ("files", "webdataset")
-                for reencoding in ("disable_all_reencoding", "skip_reencode")]
-    settings += [(reencoding, "webdataset", 1, 256, False)  # without looking at the X-Robots-Tag header
-                 for reencoding in ("disable_all_reencoding", "skip_reencode")]
+    loops = [
+        loop(f"{peer} {concurrency}", peer, concurrency)
+        for concurrency in CONCURRENCIES
+        for peer in ("get", "obstore", "boto3_in_workers", "boto3_in_threads")
+    ]
+    settings = [
+        (reencoding, output, processes, threads, True)
+        for threads in IMG2DATASET_THREADS
+        for processes in (1, 2)
+        for output in ("files", "webdataset")
+        for reencoding in ("disable_all_reencoding", "skip_reencode")
+    ]
+    settings += [
+        (reencoding, "webdataset", 1, 256, False)  # without looking at the X-Robots-Tag header
+        for reencoding in ("disable_all_reencoding", "skip_reencode")
+    ]
     return loops + [img2dataset(f"img2dataset {' '.join(map(str, setting))}", *setting) for setting in settings]
 
 
@@ -105,6 +137,18 @@ def install_peers() -> None:
     wanted, stamp = ROOT / "requirements-bench.txt", BENCH / "installed.txt"
     if not stamp.exists() or stamp.read_bytes() != wanted.read_bytes():
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(BENCH)], check=True)
-        subprocess.run([str(Path(sys.executable).with_name("uv")), "pip", "install", "--quiet", "--compile-bytecode",
-                        "--python", str(BENCH / "bin/python"), "-r", str(wanted)], check=True)
+        subprocess.run(
+            [
+                str(Path(sys.executable).with_name("uv")),
+                "pip",
+                "install",
+                "--quiet",
+                "--compile-bytecode",
+                "--python",
+                str(BENCH / "bin/python"),
+                "-r",
+                str(wanted),
+            ],
+            check=True,
+        )
         shutil.copy(wanted, stamp)

@@ -68,8 +68,13 @@ class PhotoServer:
 @contextmanager
 def started(command: list[str], **options: Any) -> Iterator[subprocess.Popen[bytes]]:
     """Run a command in a session of its own; what is left of it when the context ends is killed, children too."""
-    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True,
-                             preexec_fn=partial(lifetime.die_with_parent, signal.SIGKILL), **options)
+    child = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+        preexec_fn=partial(lifetime.die_with_parent, signal.SIGKILL),
+        **options,
+    )
     try:
         yield child
     finally:
@@ -115,8 +120,14 @@ def total(family: list[psutil.Process], call: str, field: str) -> int:
     return amount
 
 
-def measure(command: list[str], environment: dict[str, str], folder: Path, log: Path, server: PhotoServer,
-            seconds_at_most: float) -> Run:
+def measure(
+    command: list[str],
+    environment: dict[str, str],
+    folder: Path,
+    log: Path,
+    server: PhotoServer,
+    seconds_at_most: float,
+) -> Run:
     """Run a command in a folder to its end, or that long; what it says goes to the log."""
     server.ask("reset")
     cpu_before = cpu_of_children()
@@ -137,9 +148,17 @@ def measure(command: list[str], environment: dict[str, str], folder: Path, log: 
     counts = server.counts()
     first = min((count["first"] for count in counts), default=begin)
     last = max((count["last"] for count in counts), default=begin)
-    return Run(wall, last - first, last - begin, cpu_of_children() - cpu_before, sampler.rss, sampler.pss,
-               sum(count["requests"] for count in counts), sum(count["most_waiting"] for count in counts),
-               child.returncode)
+    return Run(
+        wall,
+        last - first,
+        last - begin,
+        cpu_of_children() - cpu_before,
+        sampler.rss,
+        sampler.pss,
+        sum(count["requests"] for count in counts),
+        sum(count["most_waiting"] for count in counts),
+        child.returncode,
+    )
 
 
 def cpu_of_children() -> float:

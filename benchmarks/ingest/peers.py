@@ -62,8 +62,10 @@ async def fetch(urls: list[str], concurrency: int, keep: Keep) -> None:
 
 async def get(urls: list[str], concurrency: int) -> None:
     """GET alone: what client and photo server allow at most."""
+
     async def drop(key: str, body: bytes) -> None:
         pass
+
     await fetch(urls, concurrency, drop)
 
 
@@ -78,9 +80,11 @@ async def boto3_in_threads(urls: list[str], concurrency: int) -> None:
     """Decode in worker processes, put with boto3 from threads of the main process."""
     loop = asyncio.get_running_loop()
     with ProcessPoolExecutor(os.cpu_count()) as processes, ThreadPoolExecutor(concurrency) as threads:
+
         async def keep(key: str, body: bytes) -> None:
             await loop.run_in_executor(processes, check, body)
             await loop.run_in_executor(threads, put, key, body, concurrency)
+
         await fetch(urls, concurrency, keep)
 
 
@@ -88,15 +92,23 @@ async def obstore(urls: list[str], concurrency: int) -> None:
     """Decode in worker processes, put with obstore from the event loop."""
     from obstore import put_async
     from obstore.store import S3Store
+
     bucket, _, prefix = os.environ["IMAGE_STORE"].removeprefix("s3://").partition("/")
-    store = S3Store(bucket, prefix=prefix, endpoint=os.environ["AWS_ENDPOINT_URL"],
-                    virtual_hosted_style_request=False, checksum_algorithm="SHA256",
-                    client_options={"allow_http": True})
+    store = S3Store(
+        bucket,
+        prefix=prefix,
+        endpoint=os.environ["AWS_ENDPOINT_URL"],
+        virtual_hosted_style_request=False,
+        checksum_algorithm="SHA256",
+        client_options={"allow_http": True},
+    )
     loop = asyncio.get_running_loop()
     with ProcessPoolExecutor(os.cpu_count()) as processes:
+
         async def keep(key: str, body: bytes) -> None:
             await loop.run_in_executor(processes, check, body)
             await put_async(store, key, body, mode="create")
+
         await fetch(urls, concurrency, keep)
 
 

@@ -52,8 +52,9 @@ def shuffled() -> dict[str, Contestant]:
         "article: items from memory, DataLoader": Contestant("array", settings(workers=[0])),
         "h5py, items, contiguous": Contestant("items", settings(file=[PLAIN], workers=WORKERS)),
         "h5py, items, one image a chunk": Contestant("items", settings(file=[ONE_A_CHUNK], workers=WORKERS)),
-        f"h5py, items, chunks=True, {FEW:,} images": Contestant("items", settings(file=[AUTO], workers=WORKERS,
-                                                                                 rows=[FEW])),
+        f"h5py, items, chunks=True, {FEW:,} images": Contestant(
+            "items", settings(file=[AUTO], workers=WORKERS, rows=[FEW])
+        ),
     }
 
 
@@ -65,47 +66,79 @@ def floats() -> dict[str, Contestant]:
         "numpy.take, then torch": Contestant("take", settings(floats=[True])),
         OURS: Contestant("imageset", settings(file=[PLAIN], floats=[True])),
         "ffcv, its table made to take one channel": Contestant("ffcv", ffcv, "ffcv"),
-        "ffcv, then torch": Contestant("ffcv", settings(decoder=["parallel"], workers=[2], order=["RANDOM"], ahead=[1],
-                                                        floats=[True], way=["torch"]), "ffcv"),
+        "ffcv, then torch": Contestant(
+            "ffcv",
+            settings(decoder=["parallel"], workers=[2], order=["RANDOM"], ahead=[1], floats=[True], way=["torch"]),
+            "ffcv",
+        ),
         "article: items from memory, DataLoader, then torch": Contestant("array", settings(workers=[0], floats=[True])),
     }
 
 
 def compressed(file: str) -> dict[str, Contestant]:
     """Return who gives uint8 batches, shuffled, of a compressed file."""
-    return {LIMIT: Contestant("take"), OURS: Contestant("imageset", settings(file=[file])),
-            "h5py, items, DataLoader": Contestant("items", settings(file=[file], workers=WORKERS)),
-            "h5py, loop": Contestant("loop", settings(file=[file]))}
+    return {
+        LIMIT: Contestant("take"),
+        OURS: Contestant("imageset", settings(file=[file])),
+        "h5py, items, DataLoader": Contestant("items", settings(file=[file], workers=WORKERS)),
+        "h5py, loop": Contestant("loop", settings(file=[file])),
+    }
 
 
 TABLES: dict[str, dict[str, Contestant]] = {
-    "Shuffled batches, uint8": shuffled(), "Shuffled batches, float32, normalised": floats(),
-    "Shuffled batches of a file with gzip": compressed(GZIP), "Shuffled batches of a file with lzf": compressed(LZF)}
+    "Shuffled batches, uint8": shuffled(),
+    "Shuffled batches, float32, normalised": floats(),
+    "Shuffled batches of a file with gzip": compressed(GZIP),
+    "Shuffled batches of a file with lzf": compressed(LZF),
+}
 
 
 def comparison(here: Course, title: str, contestants: Mapping[str, Contestant], chosen: Namespace) -> None:
     """Print all contestants' pace, each with the setting that was fastest before."""
-    present = {name: each for name, each in contestants.items() if each.reader not in here.missing and (
-        name in (LIMIT, OURS) or not chosen.only or any(part in name for part in chosen.only))}
+    present = {
+        name: each
+        for name, each in contestants.items()
+        if each.reader not in here.missing
+        and (name in (LIMIT, OURS) or not chosen.only or any(part in name for part in chosen.only))
+    }
     best = tuned(here, present, chosen.seconds)
-    rates = rounds({name: partial(here.rate, each, best[name], chosen.seconds) for name, each in present.items()},
-                   chosen.turns)
+    rates = rounds(
+        {name: partial(here.rate, each, best[name], chosen.seconds) for name, each in present.items()}, chosen.turns
+    )
     print(f"{title}\n")
-    table(("contestant", "setting", "images/s (least to most)", "ratio to the limit", f"{OURS}: times as fast"),
-          ((name, described(best[name]), spread(rates[name], 0), ratio(rates[name], rates[LIMIT]),
-            ratio(rates[OURS], rates[name])) for name in present))
+    table(
+        ("contestant", "setting", "images/s (least to most)", "ratio to the limit", f"{OURS}: times as fast"),
+        (
+            (
+                name,
+                described(best[name]),
+                spread(rates[name], 0),
+                ratio(rates[name], rates[LIMIT]),
+                ratio(rates[OURS], rates[name]),
+            )
+            for name in present
+        ),
+    )
 
 
 def tuned(here: Course, contestants: Mapping[str, Contestant], seconds: float) -> dict[str, Settings]:
     """Return each contestant's fastest setting, by the better of two runs, and print what was tried."""
-    tries = {f"{name} | {described(choice)}": (each, choice) for name, each in contestants.items()
-             for choice in each.settings if len(each.settings) > 1}
+    tries = {
+        f"{name} | {described(choice)}": (each, choice)
+        for name, each in contestants.items()
+        for choice in each.settings
+        if len(each.settings) > 1
+    }
     rates = rounds({key: partial(here.rate, *tried, seconds) for key, tried in tries.items()}, TUNING_TURNS)
     if tries:
-        table(("tried", "setting", "images/s, the better of two"),
-              ([key, f"{max(found):.0f}"] for key, found in rates.items()))
-    return {name: max(each.settings, key=lambda choice: max(rates.get(f"{name} | {described(choice)}", [0])))
-            for name, each in contestants.items()}
+        table(
+            ("tried", "setting", "images/s, the better of two"),
+            ([key, f"{max(found):.0f}"] for key, found in rates.items()),
+        )
+    return {
+        name: max(each.settings, key=lambda choice: max(rates.get(f"{name} | {described(choice)}", [0])))
+        for name, each in contestants.items()
+    }
 
 
 def described(chosen: Settings) -> str:
@@ -115,13 +148,17 @@ def described(chosen: Settings) -> str:
 
 def larger(here: Course, count: int, chosen: Namespace) -> None:
     """Print passes over a file whose pages have left memory, beside reading it in sequence."""
-    ways = {f"in sequence, {piece >> 20} MB at a time": Contestant("sequence", settings(piece=[piece]))
-            for piece in PIECES}
+    ways = {
+        f"in sequence, {piece >> 20} MB at a time": Contestant("sequence", settings(piece=[piece])) for piece in PIECES
+    }
     ways["pieces of 1 MB in mixed order, 4 threads"] = Contestant("mixed")
-    ways |= {f"{OURS}, shuffle={shuffle!r}": Contestant("imageset", settings(file=[PLAIN], shuffle=[shuffle]))
-             for shuffle in (False, "blocks", True)}
-    ways[f"{OURS}, shuffle='blocks' of 32 MB"] = Contestant("imageset", settings(file=[PLAIN], shuffle=["blocks"],
-                                                                                block_bytes=[32 << 20]))
+    ways |= {
+        f"{OURS}, shuffle={shuffle!r}": Contestant("imageset", settings(file=[PLAIN], shuffle=[shuffle]))
+        for shuffle in (False, "blocks", True)
+    }
+    ways[f"{OURS}, shuffle='blocks' of 32 MB"] = Contestant(
+        "imageset", settings(file=[PLAIN], shuffle=["blocks"], block_bytes=[32 << 20])
+    )
     with ExitStack() as stack:
         cases: dict[str, Sequence[str]] = {"cold": ()} if chosen.cold else {}
         if chosen.limit:
@@ -130,10 +167,14 @@ def larger(here: Course, count: int, chosen: Namespace) -> None:
             print(f"the file is {count * BYTES_PER_PHOTO / limit_bytes:.1f} times the memory\n")
         for case, prefix in cases.items():
             passes = rounds({name: partial(cold, here, each, prefix) for name, each in ways.items()}, chosen.turns)
-            base = max(list(passes)[:len(PIECES)], key=lambda name: median(passes[name]))
-            table((case, "images/s (least to most)", "MB/s", "ratio to the better sequence"),
-                  ((name, spread(rates, 0), megabytes(median(rates) * BYTES_PER_PHOTO), ratio(rates, passes[base]))
-                   for name, rates in passes.items()))
+            base = max(list(passes)[: len(PIECES)], key=lambda name: median(passes[name]))
+            table(
+                (case, "images/s (least to most)", "MB/s", "ratio to the better sequence"),
+                (
+                    (name, spread(rates, 0), megabytes(median(rates) * BYTES_PER_PHOTO), ratio(rates, passes[base]))
+                    for name, rates in passes.items()
+                ),
+            )
 
 
 def cold(here: Course, contestant: Contestant, prefix: Sequence[str]) -> float:
@@ -144,18 +185,38 @@ def cold(here: Course, contestant: Contestant, prefix: Sequence[str]) -> float:
 
 def main() -> None:
     parser = options("loader", __doc__, photos=40_000, turns=5)
-    parser.add_argument("--seconds", type=float, default=SECONDS, metavar="S",
-                        help=f"epochs begin for so long in each run ({SECONDS:g})")
-    parser.add_argument("--only", type=lambda names: names.split(";"), default=[], metavar="A;B",
-                        help="contestants with one of these in their names")
-    parser.add_argument("--tables", type=lambda names: names.split(";"), default=[""], metavar="A;B",
-                        help="tables with one of these in their titles: " + "; ".join(TABLES))
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=SECONDS,
+        metavar="S",
+        help=f"epochs begin for so long in each run ({SECONDS:g})",
+    )
+    parser.add_argument(
+        "--only",
+        type=lambda names: names.split(";"),
+        default=[],
+        metavar="A;B",
+        help="contestants with one of these in their names",
+    )
+    parser.add_argument(
+        "--tables",
+        type=lambda names: names.split(";"),
+        default=[""],
+        metavar="A;B",
+        help="tables with one of these in their titles: " + "; ".join(TABLES),
+    )
     parser.add_argument("--cold", action="store_true", help="imageset alone: no pass begins with the file in memory")
-    parser.add_argument("--limit", type=int, metavar="MB",
-                        help="the same, with so much memory for the process and for the pages of its files")
+    parser.add_argument(
+        "--limit",
+        type=int,
+        metavar="MB",
+        help="the same, with so much memory for the process and for the pages of its files",
+    )
     chosen = parser.parse_args()
-    circumstances(chosen, f"{chosen.photos:,} photos of {SIDE} x {SIDE} made of {origin(chosen.folder)}", "h5py",
-                  "numpy", "torch")
+    circumstances(
+        chosen, f"{chosen.photos:,} photos of {SIDE} x {SIDE} made of {origin(chosen.folder)}", "h5py", "numpy", "torch"
+    )
     if chosen.cold or chosen.limit:
         with course(chosen.folder, chosen.photos, files=1) as here:
             larger(here, chosen.photos, chosen)

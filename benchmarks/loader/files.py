@@ -42,8 +42,14 @@ class Course(NamedTuple):
     folder: Path
     missing: dict[str, str]
 
-    def rate(self, contestant: Contestant, settings: Settings, seconds: float, action: str = "read",
-             prefix: Sequence[str] = ()) -> float:
+    def rate(
+        self,
+        contestant: Contestant,
+        settings: Settings,
+        seconds: float,
+        action: str = "read",
+        prefix: Sequence[str] = (),
+    ) -> float:
         """Return images/s of a contestant. prefix: what starts its process."""
         arguments = [action, contestant.reader, str(self.folder), json.dumps(settings), str(seconds)]
         return float(said(self.folder, contestant.environment, arguments, prefix)[1])
@@ -119,8 +125,11 @@ def write_columns(file: h5py.File, count: int) -> None:
         layout.add(file, f"train_{name}", values.astype(layout.ROW_DTYPES[name]))
     layout.add(file, "label_map", np.array([b"%d,%d" % (row, row) for row in rows.tolist()]))
     layout.add_text(file, "class_names", [f"class {row}" for row in rows.tolist()])
-    layout.finish(file, content_digest="0" * 64, **{name: np.array([value]) for name, value in
-                                                    zip(("mean", "std"), MOMENTS, strict=True)})
+    layout.finish(
+        file,
+        content_digest="0" * 64,
+        **{name: np.array([value]) for name, value in zip(("mean", "std"), MOMENTS, strict=True)},
+    )
 
 
 def copy(source: h5py.Dataset, target: h5py.Dataset) -> None:
@@ -133,8 +142,11 @@ def said(folder: Path, environment: str, arguments: list[str], prefix: Sequence[
     module = "benchmarks.loader.peers" if environment else "benchmarks.loader.workload"
     command = [*prefix, str(python(environment)), "-m", module, *arguments]
     settings = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "HF_DATASETS_CACHE": str(folder)}
-    with (folder / "out").open("wb") as out, (folder / "log").open("wb") as log, \
-            started(command, cwd=folder, env=settings, stdout=out, stderr=log) as child:
+    with (
+        (folder / "out").open("wb") as out,
+        (folder / "log").open("wb") as log,
+        started(command, cwd=folder, env=settings, stdout=out, stderr=log) as child,
+    ):
         code = child.wait()
     if code not in (0, MISSING):
         log_text = (folder / "log").read_text(errors="replace")
@@ -154,8 +166,11 @@ def install(environment: str) -> str:
         return ""
     subprocess.run([sys.executable, "-m", "venv", "--clear", str(home)], check=True)
     (home / "wanted.txt").write_text(wanted)
-    done = subprocess.run([str(python(environment)), "-m", "pip", "install", "--quiet", "-r", str(home / "wanted.txt")],
-                          capture_output=True, text=True)
+    done = subprocess.run(
+        [str(python(environment)), "-m", "pip", "install", "--quiet", "-r", str(home / "wanted.txt")],
+        capture_output=True,
+        text=True,
+    )
     if done.returncode != 0:
         print(done.stderr[-2000:], file=sys.stderr)
         problems = [line.strip() for line in done.stderr.splitlines() if "error: " in line.lower()]

@@ -35,14 +35,16 @@ def photos(folder: Path) -> Iterator[Photo]:
     with h5py.File(folder / PLAIN) as file:
         images = file["train_images"]
         for start in range(0, len(images), BATCH):
-            yield from zip(images[start:start + BATCH], range(start, len(images)), strict=False)
+            yield from zip(images[start : start + BATCH], range(start, len(images)), strict=False)
 
 
 def stacked(items: list[Any]) -> tuple[Any, Any]:
     """Collate items whose images are bytes: with one copy."""
     joined = bytearray(b"".join(item["image"] for item in items))
-    return (torch.frombuffer(joined, dtype=torch.uint8).view(-1, *SHAPE),
-            torch.tensor([int(item["label"]) for item in items]))
+    return (
+        torch.frombuffer(joined, dtype=torch.uint8).view(-1, *SHAPE),
+        torch.tensor([int(item["label"]) for item in items]),
+    )
 
 
 class Pictures(utils_data.Dataset):  # type: ignore[misc]
@@ -80,8 +82,12 @@ def write_datasets(folder: Path) -> None:
 
     for name, column in (("array", datasets.Array3D(SHAPE, "uint8")), ("bytes", datasets.Value("binary"))):
         features = datasets.Features({"image": column, "label": datasets.Value("int64")})
-        made = datasets.Dataset.from_generator(rows, features=features, gen_kwargs={"as_bytes": name == "bytes"},
-                                               cache_dir=str(folder / f"datasets-{name}.cache"))
+        made = datasets.Dataset.from_generator(
+            rows,
+            features=features,
+            gen_kwargs={"as_bytes": name == "bytes"},
+            cache_dir=str(folder / f"datasets-{name}.cache"),
+        )
         made.save_to_disk(str(folder / f"datasets-{name}"))
         shutil.rmtree(folder / f"datasets-{name}.cache")
 
@@ -108,8 +114,12 @@ def read_datasets(folder: Path, settings: Settings) -> Batches:
     name = "array" if settings["way"] == "numpy" else "bytes"
     dataset = import_module("datasets").load_from_disk(str(folder / f"datasets-{name}"))
     if settings["way"] == "numpy":  # which gives integers as int64
-        return Epochs(lambda: ((batch["image"].astype(np.uint8), batch["label"])
-                               for batch in dataset.with_format("numpy").shuffle().iter(BATCH)))
+        return Epochs(
+            lambda: (
+                (batch["image"].astype(np.uint8), batch["label"])
+                for batch in dataset.with_format("numpy").shuffle().iter(BATCH)
+            )
+        )
     if settings["way"] == "table":
         return torch_loader(Tables(dataset), settings, shuffle=True, collate_fn=Tables.collate)
     return torch_loader(dataset, settings, shuffle=True, collate_fn=stacked)
@@ -120,15 +130,21 @@ def as_bytes(photo: Photo) -> dict[str, Any]:
 
 
 def write_litdata(folder: Path) -> None:
-    import_module("litdata").optimize(as_bytes, list(photos(folder)), str(folder / "litdata"), chunk_bytes="64MB",
-                                      num_workers=1)
+    import_module("litdata").optimize(
+        as_bytes, list(photos(folder)), str(folder / "litdata"), chunk_bytes="64MB", num_workers=1
+    )
 
 
 def read_litdata(folder: Path, settings: Settings) -> Batches:
     litdata = import_module("litdata")
     dataset = litdata.StreamingDataset(str(folder / "litdata"), shuffle=True, drop_last=False)
-    loader: Batches = litdata.StreamingDataLoader(dataset, batch_size=BATCH, num_workers=settings["workers"],
-                                                  persistent_workers=settings["workers"] > 0, collate_fn=stacked)
+    loader: Batches = litdata.StreamingDataLoader(
+        dataset,
+        batch_size=BATCH,
+        num_workers=settings["workers"],
+        persistent_workers=settings["workers"] > 0,
+        collate_fn=stacked,
+    )
     return loader
 
 
@@ -146,8 +162,9 @@ def read_webdataset(folder: Path, settings: Settings) -> Batches:
     shards = webdataset.WebDataset(sorted(map(str, (folder / "webdataset").iterdir())), shardshuffle=SHARDS)
     batches = shards.shuffle(BUFFER).rename(image="image.bin", label="label.txt").batched(BATCH, stacked)
     workers = settings["workers"]
-    loader: Batches = webdataset.WebLoader(batches, batch_size=None, num_workers=workers,
-                                           persistent_workers=workers > 0)
+    loader: Batches = webdataset.WebLoader(
+        batches, batch_size=None, num_workers=workers, persistent_workers=workers > 0
+    )
     return loader
 
 
@@ -165,8 +182,9 @@ def write_streaming(folder: Path) -> None:
 
 
 def read_streaming(folder: Path, settings: Settings) -> Batches:
-    dataset = streaming().StreamingDataset(local=str(folder / "streaming"), shuffle=True, batch_size=BATCH,
-                                           shuffle_algo=settings["algorithm"])
+    dataset = streaming().StreamingDataset(
+        local=str(folder / "streaming"), shuffle=True, batch_size=BATCH, shuffle_algo=settings["algorithm"]
+    )
     return torch_loader(dataset, settings, collate_fn=stacked)
 
 
@@ -219,19 +237,38 @@ def read_ffcv(folder: Path, settings: Settings) -> Batches:
     if settings.get("floats") and not by_torch:
         steps.append(to_floats())
     pipelines = {"image": [*steps, import_module("ffcv.transforms").ToTensor()]}
-    loader: Batches = ffcv.Loader(str(folder / "ffcv.beton"), BATCH, num_workers=settings["workers"], os_cache=True,
-                                  order=ffcv.OrderOption[settings["order"]], drop_last=False, seed=0,
-                                  batches_ahead=settings["ahead"], pipelines=pipelines)
+    loader: Batches = ffcv.Loader(
+        str(folder / "ffcv.beton"),
+        BATCH,
+        num_workers=settings["workers"],
+        os_cache=True,
+        order=ffcv.OrderOption[settings["order"]],
+        drop_last=False,
+        seed=0,
+        batches_ahead=settings["ahead"],
+        pipelines=pipelines,
+    )
     if by_torch:
         return Epochs(lambda: ((loader_course.normalised(images), labels) for images, labels in loader))
     return loader
 
 
 WRITERS: dict[str, Callable[[Path], None]] = {
-    "datasets": write_datasets, "ffcv": write_ffcv, "litdata": write_litdata, "pictures": write_pictures,
-    "streaming": write_streaming, "webdataset": write_webdataset}
-READERS: Readers = {"datasets": read_datasets, "ffcv": read_ffcv, "litdata": read_litdata, "pictures": read_pictures,
-                    "streaming": read_streaming, "webdataset": read_webdataset}
+    "datasets": write_datasets,
+    "ffcv": write_ffcv,
+    "litdata": write_litdata,
+    "pictures": write_pictures,
+    "streaming": write_streaming,
+    "webdataset": write_webdataset,
+}
+READERS: Readers = {
+    "datasets": read_datasets,
+    "ffcv": read_ffcv,
+    "litdata": read_litdata,
+    "pictures": read_pictures,
+    "streaming": read_streaming,
+    "webdataset": read_webdataset,
+}
 
 
 def write(name: str, folder: Path) -> None:

@@ -43,24 +43,43 @@ def meet_again(order: Order) -> float:
 def classes_in_a_batch(order: Order, labels: NDArray[np.int64]) -> float:
     """Return how many classes a batch has, on average."""
     ends = range(0, order.total - order.batch_size + 1, order.batch_size)
-    return float(np.mean([len(np.unique(labels[rows[start:start + order.batch_size]]))
-                          for rows in map(order.rows, range(EPOCHS)) for start in ends]))
+    return float(
+        np.mean(
+            [
+                len(np.unique(labels[rows[start : start + order.batch_size]]))
+                for rows in map(order.rows, range(EPOCHS))
+                for start in ends
+            ]
+        )
+    )
 
 
 def lines(total: int, batch_size: int, buffers: list[int], block: int) -> Iterator[tuple[str, ...]]:
     # A class's share falls as in the worked case: the commonest has some hundred times as many as the rarest.
     shares = 1 / np.arange(1, CLASSES + 1) ** 0.7
     mixed = np.random.default_rng(0).choice(CLASSES, total, p=shares / shares.sum())
-    cases: list[tuple[str, Shuffle, int]] = [("True", True, 0), *((f'"blocks", {size} MB', "blocks", size)
-                                                                 for size in buffers), ("False", False, 0)]
+    cases: list[tuple[str, Shuffle, int]] = [
+        ("True", True, 0),
+        *((f'"blocks", {size} MB', "blocks", size) for size in buffers),
+        ("False", False, 0),
+    ]
     reference: tuple[float, ...] = ()
     for name, shuffle, size in cases:
-        order = Order(total, batch_size, shuffle, block_rows=(block << 20) // ROW_BYTES,
-                      window_rows=max(1, (size << 20) // ROW_BYTES))
+        order = Order(
+            total,
+            batch_size,
+            shuffle,
+            block_rows=(block << 20) // ROW_BYTES,
+            window_rows=max(1, (size << 20) // ROW_BYTES),
+        )
         found = classes_in_a_batch(order, mixed), classes_in_a_batch(order, np.sort(mixed))
         reference = reference or found
-        yield (name, f"{order.window_rows / total:.1%}" if size else "", f"{meet_again(order):.2f}",
-               *(f"{value / own:.3f}" for value, own in zip(found, reference, strict=True)))
+        yield (
+            name,
+            f"{order.window_rows / total:.1%}" if size else "",
+            f"{meet_again(order):.2f}",
+            *(f"{value / own:.3f}" for value, own in zip(found, reference, strict=True)),
+        )
 
 
 def main() -> None:
@@ -70,11 +89,20 @@ def main() -> None:
     parser.add_argument("--buffers", type=int, nargs="*", default=[16, 32, 64, 128, 256, 512, 1024], metavar="MB")
     parser.add_argument("--block", type=int, default=1, metavar="MB", help="default: %(default)s")
     chosen = parser.parse_args()
-    print(f"{chosen.rows:,} rows of {ROW_BYTES:,} bytes, batches of {chosen.batch}, {CLASSES} classes, "
-          f"{EPOCHS} epochs, blocks of {chosen.block} MB\n")
-    table(("shuffle", "buffer, of the file", "pairs that meet again", "classes in a batch",
-           "the same, were the file sorted by class"), lines(chosen.rows, chosen.batch, chosen.buffers,
-                                                           chosen.block))
+    print(
+        f"{chosen.rows:,} rows of {ROW_BYTES:,} bytes, batches of {chosen.batch}, {CLASSES} classes, "
+        f"{EPOCHS} epochs, blocks of {chosen.block} MB\n"
+    )
+    table(
+        (
+            "shuffle",
+            "buffer, of the file",
+            "pairs that meet again",
+            "classes in a batch",
+            "the same, were the file sorted by class",
+        ),
+        lines(chosen.rows, chosen.batch, chosen.buffers, chosen.block),
+    )
 
 
 if __name__ == "__main__":

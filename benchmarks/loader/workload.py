@@ -113,21 +113,22 @@ class Epochs:
 def torch_loader(dataset: Any, settings: Settings, **options: Any) -> Batches:
     """Return torch's DataLoader with so many workers, which it keeps from epoch to epoch."""
     workers = settings.get("workers", 0)
-    loader: Batches = utils_data.DataLoader(dataset, batch_size=BATCH, num_workers=workers,
-                                            persistent_workers=workers > 0, **options)
+    loader: Batches = utils_data.DataLoader(
+        dataset, batch_size=BATCH, num_workers=workers, persistent_workers=workers > 0, **options
+    )
     return loader
 
 
 def chosen_rows(total: int, settings: Settings) -> Rows:
     """Return all rows, or as many as are measured, in no order."""
-    return np.random.default_rng(0).permutation(total)[:settings.get("rows", total)]
+    return np.random.default_rng(0).permutation(total)[: settings.get("rows", total)]
 
 
 def shuffled(total: int) -> Iterator[Rows]:
     """Yield an epoch's rows a batch at a time."""
     order = np.random.permutation(total)
     for start in range(0, total, BATCH):
-        yield order[start:start + BATCH]
+        yield order[start : start + BATCH]
 
 
 def in_memory(folder: Path) -> NDArray[np.uint8]:
@@ -189,6 +190,7 @@ def mixed(folder: Path, settings: Settings) -> Batches:
 
     def pieces() -> Iterator[Any]:
         with (folder / PLAIN).open("rb", buffering=0) as file, ThreadPoolExecutor(len(buffers)) as threads:
+
             def read(turn: int) -> Rows:
                 start = int(starts[turn])
                 os.preadv(file.fileno(), [buffers[turn % len(buffers)]], offset + start * math.prod(SHAPE))
@@ -261,9 +263,16 @@ def imageset(folder: Path, settings: Settings) -> Batches:
     return loader
 
 
-READERS: Readers = {"array": array, "imageset": imageset, "items": items, "loop": loop, "memory_map": memory_map,
-                    "mixed": mixed,
-                    "sequence": sequence, "take": take}
+READERS: Readers = {
+    "array": array,
+    "imageset": imageset,
+    "items": items,
+    "loop": loop,
+    "memory_map": memory_map,
+    "mixed": mixed,
+    "sequence": sequence,
+    "take": take,
+}
 
 
 if __name__ == "__main__":

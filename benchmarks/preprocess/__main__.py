@@ -31,8 +31,11 @@ WHITE = (255, 255, 255)
 MAX_PIXELS = 50_000_000
 SHOWN = 12
 AMPLIFIED = 8
-GETS = {"obstore, 32 at once, checked (the stage's)": "obstore", "boto3, 32 at once, checked": "boto3_in_threads",
-        "boto3, one by one": "boto3_one_by_one"}
+GETS = {
+    "obstore, 32 at once, checked (the stage's)": "obstore",
+    "boto3, 32 at once, checked": "boto3_in_threads",
+    "boto3, one by one": "boto3_one_by_one",
+}
 
 
 class Pair(NamedTuple):
@@ -60,30 +63,53 @@ def peer(course: Course, name: str, rows: list[Row]) -> Run:
 def whole_runs(course: Course, turns: int) -> None:
     """Print the stage beside the article's loop, each from the start of its process to its end."""
     keep = {"background": "keep"}
-    contestants = {"article's loop": lambda: peer(course, "article", course.rows),
-                   "stage": lambda: course.stage(course.rows, preprocess=keep)}
-    starts = {"article's loop": peer(course, "article", course.rows[:1]),
-              "stage": course.stage(course.rows[:1], preprocess=keep)}
+    contestants = {
+        "article's loop": lambda: peer(course, "article", course.rows),
+        "stage": lambda: course.stage(course.rows, preprocess=keep),
+    }
+    starts = {
+        "article's loop": peer(course, "article", course.rows[:1]),
+        "stage": course.stage(course.rows[:1], preprocess=keep),
+    }
     results = rounds(contestants, turns)
     base = [run.wall for run in results["article's loop"]]
-    table(("contestant", "wall s (least to most)", "photos/s", "times the loop", "processor s", "s for one photo"),
-          ((name, spread([run.wall for run in runs]),
-            f"{len(course.rows) / statistics.median(run.wall for run in runs):.0f}",
-            ratio(base, [run.wall for run in runs]), f"{statistics.median(run.cpu for run in runs):.1f}",
-            f"{starts[name].wall:.1f}") for name, runs in results.items()))
+    table(
+        ("contestant", "wall s (least to most)", "photos/s", "times the loop", "processor s", "s for one photo"),
+        (
+            (
+                name,
+                spread([run.wall for run in runs]),
+                f"{len(course.rows) / statistics.median(run.wall for run in runs):.0f}",
+                ratio(base, [run.wall for run in runs]),
+                f"{statistics.median(run.cpu for run in runs):.1f}",
+                f"{starts[name].wall:.1f}",
+            )
+            for name, runs in results.items()
+        ),
+    )
 
 
 def gets(course: Course, turns: int) -> None:
     """Print what GETs alone take, without anybody's imports."""
+
     def run(name: str) -> tuple[float, float]:
         wall, cpu = json.loads(peer(course, name, course.rows).said)
         return 1e3 * wall / len(course.rows), 1e3 * cpu / len(course.rows)
 
     results = rounds({label: partial(run, name) for label, name in GETS.items()}, turns)
     base = [cpu for _, cpu in next(iter(results.values()))]
-    table(("GETs by", "processor ms each (least to most)", "times obstore's", "wall ms each (least to most)"),
-          ((label, spread([cpu for _, cpu in each], 2), ratio([cpu for _, cpu in each], base),
-            spread([wall for wall, _ in each], 2)) for label, each in results.items()))
+    table(
+        ("GETs by", "processor ms each (least to most)", "times obstore's", "wall ms each (least to most)"),
+        (
+            (
+                label,
+                spread([cpu for _, cpu in each], 2),
+                ratio([cpu for _, cpu in each], base),
+                spread([wall for wall, _ in each], 2),
+            )
+            for label, each in results.items()
+        ),
+    )
 
 
 def compare(body: bytes, mode: Mode) -> Pair:
@@ -99,20 +125,40 @@ def compare(body: bytes, mode: Mode) -> Pair:
 
 def reduced_decoding(photos: list[bytes], sheet: Path | None) -> None:
     """Print how far the pixels of reduced decoding are from those of whole decoding; draw the worst photos."""
+
     def lines() -> Iterator[tuple[str, ...]]:
         for color, mode in modes.items():
             pairs[mode] = [compare(body, mode) for body in photos]
             means, ratios = zip(*(pair.errors() for pair in pairs[mode]), strict=True)
             whole, reduced = (sum(each) for each in zip(*(pair[3:] for pair in pairs[mode]), strict=True))
-            yield (color, f"{sum(pair.factor > 1 for pair in pairs[mode])} of {len(photos)}",
-                   f"{1e3 * whole / len(photos):.1f}", f"{1e3 * reduced / len(photos):.1f}", f"{whole / reduced:.2f}",
-                   f"{statistics.fmean(means):.2f}", f"{max(means):.2f}", f"{statistics.median(ratios):.1f}",
-                   f"{min(ratios):.1f}")
+            yield (
+                color,
+                f"{sum(pair.factor > 1 for pair in pairs[mode])} of {len(photos)}",
+                f"{1e3 * whole / len(photos):.1f}",
+                f"{1e3 * reduced / len(photos):.1f}",
+                f"{whole / reduced:.2f}",
+                f"{statistics.fmean(means):.2f}",
+                f"{max(means):.2f}",
+                f"{statistics.median(ratios):.1f}",
+                f"{min(ratios):.1f}",
+            )
 
     modes: dict[str, Mode] = {"grayscale": "L", "rgb": "RGB"}
     pairs: dict[Mode, list[Pair]] = {}
-    table(("color", "photos reduced", "ms whole", "ms reduced", "times as fast", "mean difference (of 255)",
-           "of the worst photo", "PSNR dB, median", "least"), lines())
+    table(
+        (
+            "color",
+            "photos reduced",
+            "ms whole",
+            "ms reduced",
+            "times as fast",
+            "mean difference (of 255)",
+            "of the worst photo",
+            "PSNR dB, median",
+            "least",
+        ),
+        lines(),
+    )
     if sheet:
         worst = sorted(pairs["RGB"], key=lambda pair: pair.errors()[1])[:SHOWN]
         files.write_bytes(sheet, draw_sheet(worst))
@@ -121,19 +167,27 @@ def reduced_decoding(photos: list[bytes], sheet: Path | None) -> None:
 
 def draw_sheet(worst: list[Pair]) -> bytes:
     """Return the pairs and their differences as PNG, a column each."""
-    differences = [ImageChops.difference(pair.whole, pair.reduced).point(lambda value: value * AMPLIFIED)
-                   for pair in worst]
+    differences = [
+        ImageChops.difference(pair.whole, pair.reduced).point(lambda value: value * AMPLIFIED) for pair in worst
+    ]
     rows = [[pair.whole for pair in worst], [pair.reduced for pair in worst], differences]
-    captions = [[f"whole\n{pair.errors()[1]:.1f} dB" for pair in worst],
-                [f"reduced by {pair.factor}" for pair in worst], [f"difference x {AMPLIFIED}"] * len(worst)]
-    return pictures.sheet([pixels.to_array(image) for row in rows for image in row],
-                          [caption for row in captions for caption in row], len(worst))
+    captions = [
+        [f"whole\n{pair.errors()[1]:.1f} dB" for pair in worst],
+        [f"reduced by {pair.factor}" for pair in worst],
+        [f"difference x {AMPLIFIED}"] * len(worst),
+    ]
+    return pictures.sheet(
+        [pixels.to_array(image) for row in rows for image in row],
+        [caption for row in captions for caption in row],
+        len(worst),
+    )
 
 
 def main() -> None:
     parser = options("preprocess", __doc__, photos=5000, turns=3)
-    parser.add_argument("--sheet", type=Path, metavar="OUT.png",
-                        help="draw the photos that reduced decoding changes most, in rgb")
+    parser.add_argument(
+        "--sheet", type=Path, metavar="OUT.png", help="draw the photos that reduced decoding changes most, in rgb"
+    )
     chosen = parser.parse_args()
     photos = read_photos(chosen.folder)
     circumstances(chosen, f"{chosen.photos} objects, {origin(chosen.folder)}", "boto3", "obstore", "pillow")

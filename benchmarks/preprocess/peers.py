@@ -72,14 +72,15 @@ def get_batches(get: Callable[[ThreadPoolExecutor, list[StoredObject]], object])
     with ThreadPoolExecutor(AT_ONCE) as threads:
         wall, cpu = time.monotonic(), time.process_time()
         for start in range(0, len(listed), BATCH):
-            get(threads, listed[start:start + BATCH])
+            get(threads, listed[start : start + BATCH])
         print(json.dumps([time.monotonic() - wall, time.process_time() - cpu]), flush=True)
 
 
 def inventory() -> list[StoredObject]:
     with INVENTORY.open(newline="") as file:
-        return [StoredObject(row["key"], row["etag"], int(row["bytes"]), row["version_id"])
-                for row in csv.DictReader(file)]
+        return [
+            StoredObject(row["key"], row["etag"], int(row["bytes"]), row["version_id"]) for row in csv.DictReader(file)
+        ]
 
 
 PEERS = {peer.__name__: peer for peer in (article, obstore, boto3_in_threads, boto3_one_by_one)}

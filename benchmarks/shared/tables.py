@@ -27,24 +27,40 @@ def options(name: str, documentation: str | None, turns: int, photos: int | None
     photos: how many are used by default; None: the benchmark has photos of its own.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # by way of the contexts
-    parser = argparse.ArgumentParser(f"python -m benchmarks.{name}",
-                                     description=(documentation or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        f"python -m benchmarks.{name}", description=(documentation or "").partition("\n")[0]
+    )
     parser.add_argument("--turns", type=int, default=turns, metavar="N", help=f"runs of each, in turn ({turns})")
     if photos:
-        parser.add_argument("folder", type=Path, nargs="?", default=REAL_PHOTOS, metavar="PHOTOS",
-                            help="a folder of JPEGs; drawn ones where it is missing (../shared/photos)")
+        parser.add_argument(
+            "folder",
+            type=Path,
+            nargs="?",
+            default=REAL_PHOTOS,
+            metavar="PHOTOS",
+            help="a folder of JPEGs; drawn ones where it is missing (../shared/photos)",
+        )
         parser.add_argument("--photos", type=int, default=photos, metavar="N", help=f"how many of them ({photos})")
     return parser
 
 
 def circumstances(chosen: argparse.Namespace, photos: str, *packages: str) -> None:
     """Print what the figures depend on."""
-    cpu = next((line.partition(": ")[2] for line in Path("/proc/cpuinfo").read_text().splitlines()
-                if line.startswith("model name")), platform.machine())
-    print(f"{datetime.date.today()}, {os.cpu_count()} cores of {cpu}, load {os.getloadavg()[0]:.1f} before; {photos}, "
-          f"medians of {chosen.turns}")
-    commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True,
-                            check=True).stdout.strip()
+    cpu = next(
+        (
+            line.partition(": ")[2]
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.machine(),
+    )
+    print(
+        f"{datetime.date.today()}, {os.cpu_count()} cores of {cpu}, load {os.getloadavg()[0]:.1f} before; {photos}, "
+        f"medians of {chosen.turns}"
+    )
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.strip()
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in packages)
     print(f"stage at {commit}, Python {platform.python_version()}, {versions}\n", flush=True)
 

@@ -52,17 +52,31 @@ class Course:
         (self.project / "params.yaml").write_text(yaml.safe_dump(chosen), encoding="utf-8")
         tables.write(self.project / "data/inventory.csv", tables.INVENTORY, tables.frame(tables.INVENTORY, rows))
 
-    def stage(self, rows: Sequence[Row], cache: Path | None = None, settings: Mapping[str, str] | None = None,
-              **changes: dict[str, Any]) -> Run:
+    def stage(
+        self,
+        rows: Sequence[Row],
+        cache: Path | None = None,
+        settings: Mapping[str, str] | None = None,
+        **changes: dict[str, Any],
+    ) -> Run:
         """Run the stage as DVC does, with an empty cache where none is given. Ends the benchmark when it fails.
 
         changes: of params.yaml, such as preprocess={"background": "keep"}.
         """
         self.make_project(rows, **changes)
-        paths = ("data/inventory.csv", str(self.weights), "data/processed.h5", "data/thumbnails.h5",
-                 "data/processed.csv", "data/rejects.csv")
-        return measure([sys.executable, "-m", "stages.preprocess", *paths], self.project,
-                       {"IMAGESET_CACHE": str(cache or self.project / "cache"), **(settings or {})})
+        paths = (
+            "data/inventory.csv",
+            str(self.weights),
+            "data/processed.h5",
+            "data/thumbnails.h5",
+            "data/processed.csv",
+            "data/rejects.csv",
+        )
+        return measure(
+            [sys.executable, "-m", "stages.preprocess", *paths],
+            self.project,
+            {"IMAGESET_CACHE": str(cache or self.project / "cache"), **(settings or {})},
+        )
 
 
 @contextmanager

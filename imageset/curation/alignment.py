@@ -64,8 +64,10 @@ def crop(images: Images, boxes: Boxes) -> tuple[Images, Images, Images]:
     upper, lower_share = places(boxes[:, 2], boxes[:, 3], images.shape[1])
     number = np.arange(len(images))[:, np.newaxis]
     rows = images[number, upper], images[number, upper + 1]
-    at_left, at_right = ([np.take_along_axis(row, np.broadcast_to(column[:, np.newaxis], row.shape), 2) for row in rows]
-                         for column in (left, left + 1))
+    at_left, at_right = (
+        [np.take_along_axis(row, np.broadcast_to(column[:, np.newaxis], row.shape), 2) for row in rows]
+        for column in (left, left + 1)
+    )
     across = [end - begin for begin, end in zip(at_left, at_right, strict=True)]
     share_across, share_down = right_share[:, np.newaxis], lower_share[..., np.newaxis]
     above, below = (begin + slope * share_across for begin, slope in zip(at_left, across, strict=True))

@@ -37,8 +37,11 @@ def settle(photos: pd.DataFrame, labels: pd.DataFrame, classes: pd.DataFrame, ke
     of_product = latest_labels(labels).reindex(photos["product_id"]).set_axis(photos.index)
     table = photos.assign(**of_product)
     several = table["told"].str.contains(" ", na=False)
-    problem = np.select([table["catalog_id"].isna(), ~table["catalog_id"].isin(classes["catalog_id"]),
-                         several & (not keeps_latest)], ["no_label", "unknown_class", "label_conflict"], "")
+    problem = np.select(
+        [table["catalog_id"].isna(), ~table["catalog_id"].isin(classes["catalog_id"]), several & (not keeps_latest)],
+        ["no_label", "unknown_class", "label_conflict"],
+        "",
+    )
     table["reason"] = table["reason"].where(table["reason"] != "", problem)
     table["change"] = np.where(several, "several_labels", "")
     inside = table[table["reason"] == ""]
@@ -76,8 +79,9 @@ def depths(parents: Mapping[int, int]) -> dict[int, int]:
         here = start
         while here in parents and here not in known:
             if here in walk:
-                raise DataError(f"class {here} is its own ancestor by parent_id: mend it in the database, or set "
-                                "catalog.rare: drop")
+                raise DataError(
+                    f"class {here} is its own ancestor by parent_id: mend it in the database, or set catalog.rare: drop"
+                )
             walk[here] = None
             here = parents[here]
         depth = known.get(here, 0)
@@ -117,8 +121,12 @@ def number_labels(catalog_ids: set[int], released: pd.DataFrame, classes: pd.Dat
     require_numbered(released)
     ordered = released.sort_values("label")["catalog_id"].tolist()
     ordered += sorted(catalog_ids - set(ordered))
-    names = {catalog_id: name for table in (released, classes)
-             for catalog_id, name in zip(table["catalog_id"], table["name"], strict=True) if name.strip()}
+    names = {
+        catalog_id: name
+        for table in (released, classes)
+        for catalog_id, name in zip(table["catalog_id"], table["name"], strict=True)
+        if name.strip()
+    }
     rows = [(label, catalog_id, names.get(catalog_id, str(catalog_id))) for label, catalog_id in enumerate(ordered)]
     return tables.frame(tables.LABEL_MAP, rows)
 

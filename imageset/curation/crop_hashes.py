@@ -36,8 +36,11 @@ class View(NamedTuple):
     mirrored: bool
 
 
-VIEWS = tuple(View(*across, *down, mirrored) for mirrored in (False, True)
-              for down, across in [*product(CUTS, CUTS), (MIDDLE, MIDDLE)])
+VIEWS = tuple(
+    View(*across, *down, mirrored)
+    for mirrored in (False, True)
+    for down, across in [*product(CUTS, CUTS), (MIDDLE, MIDDLE)]
+)
 
 
 def cosines(low: float, high: float, side: int) -> NDArray[np.float64]:

@@ -99,7 +99,8 @@ def shared(photos: pd.DataFrame, pictures: Rows, most: int) -> NDArray[np.bool_]
 def released_sides(photos: pd.DataFrame, released: pd.DataFrame) -> NDArray[Any]:
     """Return the subset that each photo was released in, "" of new photos."""
     sides: NDArray[Any] = photos.merge(released, how="left", on=["product_id", "position"])["subset"].to_numpy(
-        dtype=object, na_value="")
+        dtype=object, na_value=""
+    )
     return sides
 
 
@@ -135,8 +136,12 @@ def bridges(ties: Ties, sides: NDArray[Any], owners: NDArray[Any]) -> NDArray[np
     touched = join([ties, Ties(ties.right, ties.left)])
     across = new[touched.left] & ~new[touched.right]
     owned = new & (owners != "")
-    met = pd.DataFrame({"part": np.concatenate([parts[touched.left[across]], parts[owned]]),
-                        "side": np.concatenate([sides[touched.right[across]], owners[owned]])})
+    met = pd.DataFrame(
+        {
+            "part": np.concatenate([parts[touched.left[across]], parts[owned]]),
+            "side": np.concatenate([sides[touched.right[across]], owners[owned]]),
+        }
+    )
     sides_of_part = met.groupby("part")["side"].nunique()
     return np.asarray(new & np.isin(parts, sides_of_part.index[sides_of_part > 1]))
 

@@ -47,7 +47,7 @@ def close(queries: Hashes, base: Hashes, distance: int) -> Iterator[tuple[Rows, 
     height = max(1, CELLS_AT_ONCE // width)
     for top in range(0, len(queries), height):
         for left in range(0, len(base), width):
-            apart = np.bitwise_count(queries[top:top + height, np.newaxis] ^ base[left:left + width])
+            apart = np.bitwise_count(queries[top : top + height, np.newaxis] ^ base[left : left + width])
             rows, columns = np.nonzero(apart <= distance)
             if len(rows):
                 yield top + rows, left + columns
@@ -59,8 +59,10 @@ def patterns(radius: int) -> NDArray[np.int64]:
     >>> patterns(0), len(patterns(1)), len(patterns(2))
     (array([0]), 17, 137)
     """
-    return np.array([sum(1 << bit for bit in bits) for count in range(radius + 1)
-                     for bits in combinations(range(BITS), count)], np.int64)
+    return np.array(
+        [sum(1 << bit for bit in bits) for count in range(radius + 1) for bits in combinations(range(BITS), count)],
+        np.int64,
+    )
 
 
 def by_quarter(hashes: Hashes, quarter: int) -> tuple[Hashes, Rows, NDArray[np.int64]]:

@@ -60,8 +60,9 @@ def find(thumbnails: Pixels, photos: Photos, distance: int, likeness: float, for
     _, first, inverse = np.unique(photos.hashes, return_index=True, return_inverse=True)
     yield from look_at(np.column_stack([first[inverse], np.arange(len(inverse))]), thumbnails, photos, likeness, forest)
     firsts = photos.numbers[first[inverse]].tolist()
-    alone = [number == one or forest.apart(number, one) for number, one in zip(photos.numbers.tolist(), firsts,
-                                                                              strict=True)]
+    alone = [
+        number == one or forest.apart(number, one) for number, one in zip(photos.numbers.tolist(), firsts, strict=True)
+    ]
     photos = photos.take(np.array(alone, bool))
     _, first, inverse = np.unique(photos.hashes, return_index=True, return_inverse=True)
     step = max(1, HASHES_AT_ONCE // len(VIEWS))
@@ -72,8 +73,13 @@ def find(thumbnails: Pixels, photos: Photos, distance: int, likeness: float, for
         yield from look_at(pairs, thumbnails, photos, likeness, forest)
 
 
-def look_at(pairs: NDArray[np.intp], thumbnails: Pixels, photos: Photos, likeness: float, forest: Forest,
-            ) -> Iterator[Pair]:
+def look_at(
+    pairs: NDArray[np.intp],
+    thumbnails: Pixels,
+    photos: Photos,
+    likeness: float,
+    forest: Forest,
+) -> Iterator[Pair]:
     """Yield those of the pairs (P, 2) that are near-duplicates, were not seen before and are not tied yet."""
     pairs = pairs[(pairs[:, 0] != pairs[:, 1]) & ~photos.seen[pairs].all(axis=1)]
     if not len(pairs):
@@ -84,8 +90,13 @@ def look_at(pairs: NDArray[np.intp], thumbnails: Pixels, photos: Photos, likenes
             bar.update(len(block))
 
 
-def look(pairs: NDArray[np.intp], thumbnails: Pixels, photos: Photos, likeness: float, forest: Forest,
-         ) -> Iterator[Pair]:
+def look(
+    pairs: NDArray[np.intp],
+    thumbnails: Pixels,
+    photos: Photos,
+    likeness: float,
+    forest: Forest,
+) -> Iterator[Pair]:
     """Yield those of the pairs (P, 2) that are near-duplicates and not tied yet."""
     apart = pairs[[forest.apart(left, right) for left, right in photos.numbers[pairs].tolist()]]
     agreed = compare(thumbnails, *photos.places[apart].T) if len(apart) else np.empty(0)
@@ -110,8 +121,10 @@ def candidates(rows: Rows, thumbnails: Pixels, photos: Photos, distance: int) ->
         if pairs > MOST_PAIRS:
             found, waiting, pairs = np.unique(np.concatenate([found, *waiting])), [], 0
             if len(found) > MOST_PAIRS:
-                raise DataError(f"more than {MOST_PAIRS:,} pairs of photos look alike, hours of second looks: lower "
-                                "duplicates.distance")
+                raise DataError(
+                    f"more than {MOST_PAIRS:,} pairs of photos look alike, hours of second looks: lower "
+                    "duplicates.distance"
+                )
     found = np.unique(np.concatenate([found, *waiting]))
     return np.column_stack([found // count, found % count])
 

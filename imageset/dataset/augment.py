@@ -78,8 +78,9 @@ def copies_of(photos: Mapping[int, int], chosen: AugmentParams) -> dict[int, int
     return {label: min(most, max(chosen.copies, (2 * rows + count) // (2 * count))) for label, count in photos.items()}
 
 
-def augment(photo: Pixels, product_id: int, position: int, copy: int, chosen: AugmentParams,
-            fill: tuple[int, int, int]) -> Pixels:
+def augment(
+    photo: Pixels, product_id: int, position: int, copy: int, chosen: AugmentParams, fill: tuple[int, int, int]
+) -> Pixels:
     """Return copy number `copy` of a photo, uint8 (S, S, C); copy 0 is the photo itself.
 
     What comes in from outside the photo when it turns or moves has the fill colour. Each step draws whether or not it
@@ -150,8 +151,10 @@ def warp(pixels: Pixels, places: tuple[Terms, Terms], fill: tuple[int, int, int]
     last = (1 << PART_BITS) - 1
     fraction = ((x & last) | (y & last) << PART_BITS).astype(np.uint16)
     background = fill if pixels.ndim == 3 else luma(fill)
-    return np.asarray(cv2.remap(pixels, whole, fraction, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT,
-                                borderValue=background), np.uint8)
+    return np.asarray(
+        cv2.remap(pixels, whole, fraction, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=background),
+        np.uint8,
+    )
 
 
 def add_noise(pixels: Pixels, stddev: float, random: np.random.Generator) -> Pixels:

@@ -28,5 +28,7 @@ class Moments:
 
     def std(self) -> list[float]:
         """Return the population standard deviations; integers up to the last step, so that order never matters."""
-        return [math.sqrt(self.count * square - total * total) / self.count
-                for square, total in zip(self.squares, self.sums, strict=True)]
+        return [
+            math.sqrt(self.count * square - total * total) / self.count
+            for square, total in zip(self.squares, self.sums, strict=True)
+        ]

@@ -31,8 +31,11 @@ class Sections(BaseModel):
 
 def attributes_as_format(file: h5py.File) -> Check:
     """All attributes are there, of their types."""
-    wrong = [f"{name} is not {meaning}" if name in file.attrs else f"{name} is missing"
-             for name, (meaning, fits) in ATTRIBUTES.items() if name not in file.attrs or not fits(file.attrs[name])]
+    wrong = [
+        f"{name} is not {meaning}" if name in file.attrs else f"{name} is missing"
+        for name, (meaning, fits) in ATTRIBUTES.items()
+        if name not in file.attrs or not fits(file.attrs[name])
+    ]
     return Check("attributes_as_format", len(ATTRIBUTES), len(wrong), wrong[:EXAMPLES])
 
 
@@ -64,8 +67,11 @@ def expected_arrays(file: h5py.File) -> dict[str, tuple[int, str]]:
     for subset in layout.SUBSETS:
         if subset != "validation" or any(name.startswith("validation_") for name in file):
             expected[f"{subset}_images"] = (4, "uint8")
-            expected |= {f"{subset}_{name}": (1, dtype) for name, dtype in layout.ROW_DTYPES.items()
-                         if name != "copies" or subset == "train"}
+            expected |= {
+                f"{subset}_{name}": (1, dtype)
+                for name, dtype in layout.ROW_DTYPES.items()
+                if name != "copies" or subset == "train"
+            }
     return expected
 
 
@@ -75,22 +81,35 @@ def arrays_as_format(file: h5py.File) -> Check:
     wrong = [f"{name} is missing" for name in expected if name not in file]
     wrong += [f"{name!r} is no array of the format" for name in file if not is_array(file, name, expected)]
     if not wrong:
-        wrong = [f"{name} is {file[name].dtype} {file[name].shape}" for name, kind in expected.items()
-                 if not is_of_kind(file[name], *kind)]
+        wrong = [
+            f"{name} is {file[name].dtype} {file[name].shape}"
+            for name, kind in expected.items()
+            if not is_of_kind(file[name], *kind)
+        ]
     if not wrong:
         shapes = {name: file[name].shape for name in file}
-        wrong = [f"{name} has length {shape[0]}, {subset}_images {shapes[f'{subset}_images'][0]}"
-                 for name, shape in shapes.items() if (subset := name.partition("_")[0]) in layout.SUBSETS
-                 and shape[0] != shapes[f"{subset}_images"][0]]
-        wrong += [f"{name} has images of {shape[1:]}, train_images of {shapes['train_images'][1:]}"
-                  for name, shape in shapes.items() if len(shape) == 4 and shape[1:] != shapes["train_images"][1:]]
+        wrong = [
+            f"{name} has length {shape[0]}, {subset}_images {shapes[f'{subset}_images'][0]}"
+            for name, shape in shapes.items()
+            if (subset := name.partition("_")[0]) in layout.SUBSETS and shape[0] != shapes[f"{subset}_images"][0]
+        ]
+        wrong += [
+            f"{name} has images of {shape[1:]}, train_images of {shapes['train_images'][1:]}"
+            for name, shape in shapes.items()
+            if len(shape) == 4 and shape[1:] != shapes["train_images"][1:]
+        ]
     return Check("arrays_as_format", len(expected), len(wrong), wrong[:EXAMPLES])
 
 
 def is_array(file: h5py.File, name: str, expected: dict[str, tuple[int, str]]) -> bool:
     """Return whether the name is of the format, and of an array whose values lie in this file: not a link elsewhere."""
-    return (name in expected and isinstance(file.get(name, getlink=True), h5py.HardLink)
-            and isinstance(array := file.get(name), h5py.Dataset) and not array.external and not array.is_virtual)
+    return (
+        name in expected
+        and isinstance(file.get(name, getlink=True), h5py.HardLink)
+        and isinstance(array := file.get(name), h5py.Dataset)
+        and not array.external
+        and not array.is_virtual
+    )
 
 
 def is_of_kind(dataset: h5py.Dataset, dimensions: int, dtype: str) -> bool:

@@ -30,12 +30,17 @@ class Rows(NamedTuple):
 
     def tuples(self) -> Iterator[tuple[int, int, int, int, int]]:
         """Yield the rows one by one, as Python's numbers."""
-        return zip(self.ids.tolist(), self.positions.tolist(), self.copies.tolist(), self.labels.tolist(),
-                   self.sources.tolist(), strict=True)
+        return zip(
+            self.ids.tolist(),
+            self.positions.tolist(),
+            self.copies.tolist(),
+            self.labels.tolist(),
+            self.sources.tolist(),
+            strict=True,
+        )
 
     def take(self, which: slice | NDArray[np.intp]) -> "Rows":
-        return Rows(self.ids[which], self.positions[which], self.copies[which], self.labels[which],
-                    self.sources[which])
+        return Rows(self.ids[which], self.positions[which], self.copies[which], self.labels[which], self.sources[which])
 
 
 class Source(NamedTuple):
@@ -63,8 +68,15 @@ class Recipe(NamedTuple):
 def render(batches: list[Rows], recipe: Recipe) -> list[Pixels]:
     """Return the pixels of batches of rows, each uint8 (N, S, S, C); runs in a worker process."""
     source = open_source(recipe.processed_h5)
-    return [np.stack([augment(source.photo(row), product_id, position, copy, recipe.augment, source.fill)
-                      for product_id, position, copy, _, row in rows.tuples()]) for rows in batches]
+    return [
+        np.stack(
+            [
+                augment(source.photo(row), product_id, position, copy, recipe.augment, source.fill)
+                for product_id, position, copy, _, row in rows.tuples()
+            ]
+        )
+        for rows in batches
+    ]
 
 
 @lru_cache(maxsize=1)

@@ -43,8 +43,7 @@ class Rows(NamedTuple):
     labels: NDArray[np.int64]
 
     def take(self, which: NDArray[np.intp] | NDArray[np.bool_]) -> "Rows":
-        return Rows(self.subsets[which], self.ids[which], self.positions[which], self.copies[which],
-                    self.labels[which])
+        return Rows(self.subsets[which], self.ids[which], self.positions[which], self.copies[which], self.labels[which])
 
     def describe(self, row: int) -> str:
         copy = f" copy {self.copies[row]}" if self.copies[row] else ""
@@ -110,18 +109,26 @@ def products_in_one_subset(photos: Photos) -> Check:
     rows = photos.rows.take(photos.first)
     wrong, others = strays(rows.subsets, rows.ids)
     other = dict(zip(wrong[:EXAMPLES].tolist(), others[:EXAMPLES].tolist(), strict=True))
-    return check("products_in_one_subset", len(rows.ids), wrong,
-                 lambda row: f"{rows.describe(row)} and {rows.describe(other[row])}")
+    return check(
+        "products_in_one_subset",
+        len(rows.ids),
+        wrong,
+        lambda row: f"{rows.describe(row)} and {rows.describe(other[row])}",
+    )
 
 
 def pixels_in_one_subset(rows: Rows, hashes: NDArray[np.uint64]) -> Check:
     """No row, augmented ones included, has the pixels of a row in another subset; hashes: of each row's, (N, 2)."""
     wrong, others = strays(rows.subsets, hashes[:, 1], hashes[:, 0])
     other = dict(zip(wrong[:EXAMPLES].tolist(), others[:EXAMPLES].tolist(), strict=True))
-    return check("pixels_in_one_subset", len(hashes), wrong,
-                 lambda row: f"{rows.describe(row)} with the pixels of {rows.describe(other[row])}",
-                 "blank images: raise preprocess.min_foreground or change preprocess.fill; "
-                 "others: raise duplicates.distance or lower duplicates.likeness")
+    return check(
+        "pixels_in_one_subset",
+        len(hashes),
+        wrong,
+        lambda row: f"{rows.describe(row)} with the pixels of {rows.describe(other[row])}",
+        "blank images: raise preprocess.min_foreground or change preprocess.fill; "
+        "others: raise duplicates.distance or lower duplicates.likeness",
+    )
 
 
 def augmented_as_photos(photos: Photos) -> Check:
@@ -149,7 +156,7 @@ def copies_complete(photos: Photos, chosen: AugmentParams) -> Check:
 
     def describe(photo: int) -> str:
         start, count = int(first[photo]), int(photos.counts[photo])
-        found = [str(copy) for copy in rows.copies[start:start + min(count, COPIES_SHOWN)]]
+        found = [str(copy) for copy in rows.copies[start : start + min(count, COPIES_SHOWN)]]
         listed = " ".join([*found, "..."] if count > COPIES_SHOWN else found)
         return f"{rows.describe(start)} has copies {listed}, of {due[photo]} due"
 

@@ -43,8 +43,9 @@ def damaged(name: str, error: Exception) -> DataError:
     return DataError(f"{name} is damaged ({error}): fetch or build it again")
 
 
-def verify(file: h5py.File, further: Callable[[Contents, Scan], Iterator[Check]] = lambda contents, found: iter(())
-           ) -> Iterator[Check]:
+def verify(
+    file: h5py.File, further: Callable[[Contents, Scan], Iterator[Check]] = lambda contents, found: iter(())
+) -> Iterator[Check]:
     """Yield the outcome of every check of an open dataset file, and of further ones.
 
     Without its attributes and arrays there is nothing to go on with: then these two checks are all. Raises DataError
@@ -72,8 +73,13 @@ def read(file: h5py.File) -> Contents:
         parts.append(Rows(np.full(len(ids), layout.SUBSETS.index(subset), np.int8), ids, positions, copies, labels))
     rows = Rows(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
     chosen = conformity.Sections.model_validate_json(file.attrs["params"]).augment
-    return Contents(checks.by_photo(rows), rows, AugmentParams.model_construct(**dict(chosen)),
-                    file["label_map"][:].tolist(), file["class_names"][:].tolist())
+    return Contents(
+        checks.by_photo(rows),
+        rows,
+        AugmentParams.model_construct(**dict(chosen)),
+        file["label_map"][:].tolist(),
+        file["class_names"][:].tolist(),
+    )
 
 
 def of_columns(contents: Contents) -> Iterator[Check]:
@@ -89,8 +95,12 @@ def of_pixels(file: h5py.File, rows: Rows, found: Scan) -> Iterator[Check]:
     yield checks.pixels_in_one_subset(rows, found.hashes)
     yield mean_and_std(file, found.moments)
     noted = file.attrs["content_digest"]
-    yield Check("digest_matches", len(file), int(found.digest != noted),
-                [] if found.digest == noted else [f"{found.digest}, noted {noted}"])
+    yield Check(
+        "digest_matches",
+        len(file),
+        int(found.digest != noted),
+        [] if found.digest == noted else [f"{found.digest}, noted {noted}"],
+    )
 
 
 def mean_and_std(file: h5py.File, moments: Moments) -> Check:

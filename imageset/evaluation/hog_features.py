@@ -65,7 +65,9 @@ def directions_of_gradients() -> list[tuple[NDArray[np.int64], NDArray[np.float6
 def normalised(histograms: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Return histograms (N, cells, cells, directions) over the energy of the 3 x 3 cells about each, 0 to 255."""
     energies = np.pad((histograms**2).sum(axis=-1), ((0, 0), (1, 1), (1, 1)), mode="edge")
-    around = sum((energies[:, row:row + CELLS, column:column + CELLS] for row in range(3) for column in range(3)),
-                 start=np.zeros(histograms.shape[:-1]))
+    around = sum(
+        (energies[:, row : row + CELLS, column : column + CELLS] for row in range(3) for column in range(3)),
+        start=np.zeros(histograms.shape[:-1]),
+    )
     shares = histograms / np.sqrt(around + FLAT**2)[..., None]
     return np.asarray(np.rint(255 * np.minimum(shares, 1)), np.uint8)

@@ -61,8 +61,9 @@ def add_images(file: h5py.File, name: str, shape: tuple[int, ...], compression: 
     """Return room for images, uint8 (N, S, S, C), which the caller fills: contiguous, or one image a chunk."""
     if compression == "none" or 0 in shape:
         return file.create_dataset(name, shape=shape, dtype="uint8", track_times=False)
-    return file.create_dataset(name, shape=shape, dtype="uint8", track_times=False, chunks=(1, *shape[1:]),
-                               compression=compression)
+    return file.create_dataset(
+        name, shape=shape, dtype="uint8", track_times=False, chunks=(1, *shape[1:]), compression=compression
+    )
 
 
 def add_text(file: h5py.File, name: str, values: list[str]) -> None:
@@ -138,8 +139,10 @@ def unique_names(names: list[str], catalog_ids: list[int]) -> list[str]:
     """
     # Once more where another class bears such a name already: names that had their own numbers added differ for good.
     while repeated := {name for name, count in Counter(names).items() if count > 1}:
-        names = [f"{name} ({catalog_id})" if name in repeated else name
-                 for name, catalog_id in zip(names, catalog_ids, strict=True)]
+        names = [
+            f"{name} ({catalog_id})" if name in repeated else name
+            for name, catalog_id in zip(names, catalog_ids, strict=True)
+        ]
     return names
 
 

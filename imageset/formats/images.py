@@ -40,8 +40,10 @@ def open_images(file: h5py.File, name: str) -> Images:
     """
     dataset = file[name]
     if dataset.dtype != np.uint8 or dataset.ndim != 4:
-        raise DataError(f"{file.filename} has {dataset.dtype} {dataset.shape} for {name}, which are no images: "
-                        "fetch or build it again")
+        raise DataError(
+            f"{file.filename} has {dataset.dtype} {dataset.shape} for {name}, which are no images: "
+            "fetch or build it again"
+        )
     if not len(dataset):
         return InMemory(dataset[...])
     if dataset.id.get_offset() is not None:
@@ -101,7 +103,7 @@ class Compressed:
 
     def _unpack(self, image: Pixels, offset: int, length: int, mask: int) -> bool:
         """Fill an image; return whether its chunk came out whole."""
-        packed = self._mapped[offset:offset + length]
+        packed = self._mapped[offset : offset + length]
         if not mask & SKIPPED:
             return self._decompress(packed, image)
         if len(packed) != image.nbytes:

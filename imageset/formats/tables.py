@@ -33,21 +33,28 @@ PHOTO = {"product_id": "int64", "position": "int64"}
 PHOTO_KEY = ("product_id", "position")
 
 LISTINGS = Table({**PHOTO, "image_url": "string"}, PHOTO_KEY)
-LISTING_REJECTS = Table({"product_id": "string", "position": "string", "image_url": "string", "reason": "string"},
-                        ("product_id", "position", "image_url", "reason"), unique=False)
-LABELS = Table({"product_id": "Int64", "catalog_id": "Int64", "date": "string"},
-               ("product_id", "date", "catalog_id"), unique=False)
+LISTING_REJECTS = Table(
+    {"product_id": "string", "position": "string", "image_url": "string", "reason": "string"},
+    ("product_id", "position", "image_url", "reason"),
+    unique=False,
+)
+LABELS = Table(
+    {"product_id": "Int64", "catalog_id": "Int64", "date": "string"}, ("product_id", "date", "catalog_id"), unique=False
+)
 CLASSES = Table({"catalog_id": "int64", "name": "string", "parent_id": "Int64"}, ("catalog_id",))
 INGEST = Table({"key": "string", **PHOTO, "status": "string", "reason": "string"}, PHOTO_KEY)
 INVENTORY = Table({"key": "string", **PHOTO, "etag": "string", "bytes": "int64", "version_id": "string"}, PHOTO_KEY)
-PROCESSED = Table({**PHOTO, "row": "int64", "sha256": "string", "phash": "string", "phash_mirrored": "string"},
-                  PHOTO_KEY)
+PROCESSED = Table(
+    {**PHOTO, "row": "int64", "sha256": "string", "phash": "string", "phash_mirrored": "string"}, PHOTO_KEY
+)
 REJECTS = Table({**PHOTO, "reason": "string"}, PHOTO_KEY)
 GROUPS = Table({**PHOTO, "row": "int64", "group": "int64", "picture": "int64", "reason": "string"}, PHOTO_KEY)
 CATALOG = Table({**PHOTO, "row": "int64", "catalog_id": "int64", "label": "int64", "group": "int64"}, PHOTO_KEY)
 CATALOG_REJECTS = Table({**PHOTO, "reason": "string", "catalog_id": "Int64"}, PHOTO_KEY)
-NEAR_DUPLICATES = Table({**PHOTO, "other_product_id": "int64", "other_position": "int64", "likeness": "string"},
-                        (*PHOTO_KEY, "other_product_id", "other_position"))
+NEAR_DUPLICATES = Table(
+    {**PHOTO, "other_product_id": "int64", "other_position": "int64", "likeness": "string"},
+    (*PHOTO_KEY, "other_product_id", "other_position"),
+)
 LABEL_CHANGES = Table({**PHOTO, "change": "string", "told": "string", "catalog_id": "Int64"}, (*PHOTO_KEY, "change"))
 LABEL_MAP = Table({"label": "int64", "catalog_id": "int64", "name": "string"}, ("label",))
 SPLIT = Table({**PHOTO, "subset": "string"}, PHOTO_KEY)
@@ -138,14 +145,16 @@ def count(path: Path) -> int:
 def parts(path: Path, table: Table) -> Iterator[pd.DataFrame]:
     """Yield a table ROWS_AT_ONCE rows at a time."""
     try:
-        with pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8", lineterminator="\n",
-                         chunksize=ROWS_AT_ONCE) as chunks:
+        with pd.read_csv(
+            path, dtype=str, keep_default_na=False, encoding="utf-8", lineterminator="\n", chunksize=ROWS_AT_ONCE
+        ) as chunks:
             for chunk in chunks:
                 is_wide = not isinstance(chunk.index, pd.RangeIndex)  # some row has more values than there are columns
                 rows = without_carriage_returns(chunk)
                 if is_wide or list(rows.columns) != list(table.columns):
-                    raise DataError(f"{path} has columns {', '.join(rows.columns)}; "
-                                    f"expected {', '.join(table.columns)}")
+                    raise DataError(
+                        f"{path} has columns {', '.join(rows.columns)}; expected {', '.join(table.columns)}"
+                    )
                 try:
                     yield typed(table, rows)
                 except DataError as error:
@@ -181,8 +190,9 @@ def typed(table: Table, rows: pd.DataFrame) -> pd.DataFrame:
             elif kind == "int64":
                 columns[name] = pd.array([whole_number(value) for value in values], dtype="int64")
             else:
-                columns[name] = pd.array([None if missing(value) else whole_number(value) for value in values],
-                                         dtype="Int64")
+                columns[name] = pd.array(
+                    [None if missing(value) else whole_number(value) for value in values], dtype="Int64"
+                )
         except (ValueError, TypeError, OverflowError) as error:
             raise DataError(f"column {name}: {error}") from None
     return pd.DataFrame(columns, index=rows.index).reset_index(drop=True)
@@ -191,7 +201,7 @@ def typed(table: Table, rows: pd.DataFrame) -> pd.DataFrame:
 def whole_number(value: Any) -> int:
     """Return an integer, or the one that text spells. Raises ValueError for 1.5, "007" and what int64 cannot hold."""
     number = int(value)
-    if (str(number) if isinstance(value, str) else number) != value or not -2**63 <= number < 2**63:
+    if (str(number) if isinstance(value, str) else number) != value or not -(2**63) <= number < 2**63:
         raise ValueError(f"{value!r} is not a whole number of 64 bits")
     return number
 

@@ -15,8 +15,12 @@ from PIL import Image
 
 # One thread a process, as processes share the cores; not pinned, or all processes would sit on the first core; never
 # the bfloat16 that OpenVINO chooses by itself where the processor has it: other masks on other machines.
-ENGINE = {"INFERENCE_NUM_THREADS": 1, "ENABLE_CPU_PINNING": False, "INFERENCE_PRECISION_HINT": "f32",
-          "PERFORMANCE_HINT": "LATENCY"}
+ENGINE = {
+    "INFERENCE_NUM_THREADS": 1,
+    "ENABLE_CPU_PINNING": False,
+    "INFERENCE_PRECISION_HINT": "f32",
+    "PERFORMANCE_HINT": "LATENCY",
+}
 
 
 # The longer side of what the network is shown, at least. Most see 320 pixels of it; more cost time and changed nothing

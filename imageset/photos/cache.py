@@ -58,16 +58,18 @@ class PhotoCache:
         self.preprocess = recipe.preprocess
         network = [recipe.network.name, model_sha256, recipe.network.side] if recipe.network else None
         self.mask_recipe = digest(network, fingerprint(MASK_CODE, MASK_LIBRARIES))
-        self.pixel_recipe = digest(network, identify(),
-                                   recipe.preprocess.model_dump(exclude={"max_rejected_share", "mask_side"}))
+        self.pixel_recipe = digest(
+            network, identify(), recipe.preprocess.model_dump(exclude={"max_rejected_share", "mask_side"})
+        )
         self.today = datetime.date.today().isoformat()
         self.waiting: list[tuple[str, tuple[Any, ...]]] = []
         self.committed = time.monotonic()
 
     def find(self, stored: StoredObject) -> Prepared | Rejected | None:
         """Return what an earlier run made of this object, None if nothing is known."""
-        row = self.look_up("pixels", self.key(stored, self.pixel_recipe),
-                           "used, reason, sha256, phash, phash_mirrored, pixels, crc32")
+        row = self.look_up(
+            "pixels", self.key(stored, self.pixel_recipe), "used, reason, sha256, phash, phash_mirrored, pixels, crc32"
+        )
         if row is None:
             return None
         used, *values, crc32 = row
@@ -80,7 +82,7 @@ class PhotoCache:
             return Rejected(reason)
         side, small = self.preprocess.image_side, pixels.THUMBNAIL_SIDE
         both = np.frombuffer(content, np.uint8)
-        square, thumbnail = both[:-small**2].reshape(side, side, -1), both[-small**2:].reshape(small, small, 1)
+        square, thumbnail = both[: -(small**2)].reshape(side, side, -1), both[-(small**2) :].reshape(small, small, 1)
         return Prepared(square, thumbnail, sha256, phash, phash_mirrored)
 
     def find_mask(self, stored: StoredObject, side: int) -> Image.Image | None:
@@ -123,13 +125,13 @@ class PhotoCache:
         return tuple(row[1:])
 
     def put(self, table: str, key: bytes, *values: Any) -> None:
-        self.later(f"INSERT OR REPLACE INTO {table} VALUES ({', '.join('?' * (2 + len(values)))})", key, self.today,
-                   *values)
+        self.later(
+            f"INSERT OR REPLACE INTO {table} VALUES ({', '.join('?' * (2 + len(values)))})", key, self.today, *values
+        )
 
     def later(self, statement: str, *values: Any) -> None:
         self.waiting.append((statement, values))
-        if (len(self.waiting) >= PHOTOS_BETWEEN_COMMITS
-                or time.monotonic() - self.committed > SECONDS_BETWEEN_COMMITS):
+        if len(self.waiting) >= PHOTOS_BETWEEN_COMMITS or time.monotonic() - self.committed > SECONDS_BETWEEN_COMMITS:
             self.commit()
 
     def commit(self) -> None:
@@ -146,8 +148,9 @@ class PhotoCache:
         self.database.close()
 
 
-def checksum(reason: str | None, sha256: str | None, phash: str | None, phash_mirrored: str | None,
-             content: bytes | None) -> int:
+def checksum(
+    reason: str | None, sha256: str | None, phash: str | None, phash_mirrored: str | None, content: bytes | None
+) -> int:
     """Return the CRC-32 of a row of the table of pixels."""
     texts = f"{reason} {sha256} {phash} {phash_mirrored}"
     return zlib.crc32(content if isinstance(content, bytes) else b"", zlib.crc32(texts.encode()))
@@ -177,7 +180,8 @@ def prune(path: Path, days: int) -> dict[str, int]:
     database = cachefile.connect(path, SCHEMA)
     before = (datetime.date.today() - datetime.timedelta(days)).isoformat()
     with closing(database), cachefile.errors(path):
-        removed = {table: database.execute(f"DELETE FROM {table} WHERE used < ?", (before,)).rowcount
-                   for table in TABLES}
+        removed = {
+            table: database.execute(f"DELETE FROM {table} WHERE used < ?", (before,)).rowcount for table in TABLES
+        }
         database.execute("VACUUM")
     return removed

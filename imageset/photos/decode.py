@@ -20,8 +20,20 @@ JPEG_FACTORS = (1, 2, 4, 8)  # by which libjpeg itself can divide the sides
 HEAD_BYTES = 16  # what Pillow itself looks at to tell formats apart
 
 # What Pillow's decoders raise on broken files (its own Tests/images are full of them), and what they might.
-DECODER_ERRORS = (ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, OSError, RuntimeError,
-                  SyntaxError, TypeError, ValueError, struct.error, zlib.error)
+DECODER_ERRORS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
 
 
 class Undecodable(Exception):

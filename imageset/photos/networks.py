@@ -36,8 +36,13 @@ MODELS = {
     "birefnet-hrsod": Model("md5:c017ade5de8a50ff0fd74d790d268dda", "MIT", 1024, False),
     "birefnet-cod": Model("md5:f6d0d21ca89d287f17e7afe9f5fd3b45", "MIT", 1024, False),
     "birefnet-massive": Model("md5:33e726a2136a3d59eb0fdf613e31e3e9", "MIT", 1024, False),
-    "bria-rmbg": Model("sha256:5b486f08200f513f460da46dd701db5fbb47d79b4be4b708a19444bcd4e79958", "CC-BY-NC-4.0", 1024,
-                       False, commercial=False),
+    "bria-rmbg": Model(
+        "sha256:5b486f08200f513f460da46dd701db5fbb47d79b4be4b708a19444bcd4e79958",
+        "CC-BY-NC-4.0",
+        1024,
+        False,
+        commercial=False,
+    ),
 }
 
 
@@ -47,6 +52,8 @@ def choose(params: ModelParams) -> Model:
     if model is None:
         raise ParamsError(f"params.yaml: model.name = {params.name!r}: expected one of {', '.join(sorted(MODELS))}")
     if not model.commercial and not params.allow_non_commercial:
-        raise ParamsError(f"params.yaml: model.name = {params.name!r} has the licence {model.licence}, which forbids "
-                          "commercial use: choose another, or set model.allow_non_commercial: true")
+        raise ParamsError(
+            f"params.yaml: model.name = {params.name!r} has the licence {model.licence}, which forbids "
+            "commercial use: choose another, or set model.allow_non_commercial: true"
+        )
     return model

@@ -38,8 +38,9 @@ def paint(fill: tuple[int, int, int], image: Image.Image) -> int | tuple[int, ..
 
 def composite(image: Image.Image, mask: Image.Image, fill: tuple[int, int, int]) -> Image.Image:
     """Return the image (mode L or RGB) on the fill colour; mask (mode L, any sides) is 255 where the garment is."""
-    return Image.composite(image, Image.new(image.mode, image.size, paint(fill, image)),
-                           mask.resize(image.size, Image.Resampling.LANCZOS))
+    return Image.composite(
+        image, Image.new(image.mode, image.size, paint(fill, image)), mask.resize(image.size, Image.Resampling.LANCZOS)
+    )
 
 
 def fit(image: Image.Image, side: int, how: Fit, fill: tuple[int, int, int]) -> Image.Image:

@@ -102,8 +102,9 @@ def prepare(body: bytes, recipe: Recipe, mask: Image.Image | None = None) -> Mad
     try:
         views = Views(body, chosen.max_pixels)
         whole = views.reduced(pixels.hashing_reduction, "L")
-        photo = views.reduced(partial(pixels.fitting_reduction, image_side=chosen.image_side, how=chosen.fit),
-                              chosen.mode)
+        photo = views.reduced(
+            partial(pixels.fitting_reduction, image_side=chosen.image_side, how=chosen.fit), chosen.mode
+        )
         seen = views.reduced(background.reduction, "RGB") if recipe.network and mask is None else None
     except decode.Undecodable as error:
         return Made(Rejected(error.reason))
@@ -118,8 +119,10 @@ def prepare(body: bytes, recipe: Recipe, mask: Image.Image | None = None) -> Mad
         photo = pixels.composite(photo, mask, chosen.fill)
     square = pixels.to_array(pixels.fit(photo, chosen.image_side, chosen.fit, chosen.fill))
     small = pixels.thumbnail(whole)
-    return Made(Prepared(square, pixels.to_array(small), hashlib.sha256(body).hexdigest(),
-                         *pixels.perceptual_hashes(small)), predicted)
+    return Made(
+        Prepared(square, pixels.to_array(small), hashlib.sha256(body).hexdigest(), *pixels.perceptual_hashes(small)),
+        predicted,
+    )
 
 
 def refusal(mask: Image.Image, chosen: PreprocessParams) -> str:

@@ -40,8 +40,10 @@ class Connection(NamedTuple):
 def work(batch: Sequence[Wanted], recipe: Recipe) -> list[Made | Changed]:
     """Return what becomes of each photo, in order. Raises ImagesetError when the bucket fails."""
     bodies = bulk.get_all(*connection(), [wanted.stored for wanted in batch])
-    return [Changed(wanted.stored.key) if isinstance(body, ObjectChanged) else prepare(body, recipe, wanted.mask)
-            for wanted, body in zip(batch, bodies, strict=True)]
+    return [
+        Changed(wanted.stored.key) if isinstance(body, ObjectChanged) else prepare(body, recipe, wanted.mask)
+        for wanted, body in zip(batch, bodies, strict=True)
+    ]
 
 
 @lru_cache(maxsize=1)

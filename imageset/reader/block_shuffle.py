@@ -21,8 +21,9 @@ class Piece(NamedTuple):
     rows: Indices
 
 
-def pieces(images: Images, file_rows: Indices, ahead: Iterable[Window], buffers: Buffers, executor: Executor
-           ) -> Iterator[Piece]:
+def pieces(
+    images: Images, file_rows: Indices, ahead: Iterable[Window], buffers: Buffers, executor: Executor
+) -> Iterator[Piece]:
     """Yield windows, each read whole, while the next one is being read. file_rows[row]: where in the file a row is."""
     under_way: deque[tuple[Window, Pixels, list[Future[None]]]] = deque()
 

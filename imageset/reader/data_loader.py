@@ -40,8 +40,9 @@ class Loader:
         self._device = device
         self._threads = threads
         shape = dataset.image_shape
-        self._pixels, self._floats = (Buffers((order.batch_size, *shape), dtype, threads + 2)
-                                      for dtype in ("uint8", "float32"))
+        self._pixels, self._floats = (
+            Buffers((order.batch_size, *shape), dtype, threads + 2) for dtype in ("uint8", "float32")
+        )
         self._windows = Buffers((order.window_rows, *shape), "uint8", 3)
 
     @property
@@ -88,9 +89,16 @@ class Loader:
     def _identity(self) -> dict[str, Any]:
         """Return what decides the batches of all ranks."""
         order = self._order
-        found = {"content_digest": self.dataset.content_digest, "subset": self.dataset.subset, "rows": order.total,
-                 "batch_size": order.batch_size, "shuffle": order.shuffle, "seed": order.seed,
-                 "world_size": order.world_size, "drop_last": order.drop_last}
+        found = {
+            "content_digest": self.dataset.content_digest,
+            "subset": self.dataset.subset,
+            "rows": order.total,
+            "batch_size": order.batch_size,
+            "shuffle": order.shuffle,
+            "seed": order.seed,
+            "world_size": order.world_size,
+            "drop_last": order.drop_last,
+        }
         if order.shuffle == "blocks":
             found |= {"block_rows": order.block_rows, "window_rows": order.window_rows}
         return found
@@ -135,8 +143,10 @@ class Loader:
     def _tensors(self, images: NDArray[Any], batch: list[Piece]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return images and their labels as tensors. That of the images keeps this very array: see Buffers.take."""
         rows = batch[0].rows if len(batch) == 1 else np.concatenate([piece.rows for piece in batch])
-        return (torch.from_numpy(images).permute(0, 3, 1, 2),
-                torch.index_select(self.dataset.labels, 0, torch.from_numpy(rows)))
+        return (
+            torch.from_numpy(images).permute(0, 3, 1, 2),
+            torch.index_select(self.dataset.labels, 0, torch.from_numpy(rows)),
+        )
 
     def _transformed(self, images: torch.Tensor, labels: torch.Tensor) -> tuple[Any, Any]:
         samples = zip(images.contiguous(), labels.tolist(), strict=True)
@@ -152,7 +162,7 @@ def fill(out: NDArray[Any], batch: list[Piece], copy: Callable[[Piece, NDArray[A
     """Copy a batch's images into `out`, piece after piece."""
     place = 0
     for piece in batch:
-        copy(piece, out[place:place + len(piece.rows)])
+        copy(piece, out[place : place + len(piece.rows)])
         place += len(piece.rows)
 
 
@@ -160,8 +170,9 @@ def gather(piece: Piece, out: Pixels) -> None:
     piece.source.gather(piece.places, out)
 
 
-def gather_floats(piece: Piece, out: NDArray[np.float32], scale: NDArray[np.float32], shift: NDArray[np.float32]
-                  ) -> None:
+def gather_floats(
+    piece: Piece, out: NDArray[np.float32], scale: NDArray[np.float32], shift: NDArray[np.float32]
+) -> None:
     """Gather images as floats, each channel times its scale and shifted.
 
     A few at a time, so that they are still in a core's cache when floats are made of them.
@@ -171,8 +182,8 @@ def gather_floats(piece: Piece, out: NDArray[np.float32], scale: NDArray[np.floa
     if len(scale) > 1:  # for each value of an image, as a loop over three channels would be slow
         scale, shift = (np.tile(values, math.prod(out.shape[1:3])) for values in (scale, shift))
     for start in range(0, len(out), step):
-        floats, pixels = out[start:start + step], tile[:len(out) - start]
-        piece.source.gather(piece.places[start:start + step], pixels)
+        floats, pixels = out[start : start + step], tile[: len(out) - start]
+        piece.source.gather(piece.places[start : start + step], pixels)
         flat = floats.reshape(len(floats), -1)
         flat[...] = pixels.reshape(flat.shape)
         # Not in one: fused, the last bit would be another one than elsewhere.

@@ -45,9 +45,17 @@ class ImageSet(Dataset[tuple[Any, Any]]):
         image, label = train[0]
     """
 
-    def __init__(self, path: str | Path, subset: str = "train", transform: Callable[[torch.Tensor], Any] | None = None,
-                 target_transform: Callable[[int], Any] | None = None, *, normalize: bool = False,
-                 augmented: bool = True, verify: bool = False) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        subset: str = "train",
+        transform: Callable[[torch.Tensor], Any] | None = None,
+        target_transform: Callable[[int], Any] | None = None,
+        *,
+        normalize: bool = False,
+        augmented: bool = True,
+        verify: bool = False,
+    ) -> None:
         self.path = Path(path).absolute()
         self.subset = subset
         self.transform = transform
@@ -74,8 +82,11 @@ class ImageSet(Dataset[tuple[Any, Any]]):
         self.catalog_ids = layout.catalog_ids(file)
         names = file["class_names"].asstr()[:].tolist()
         self.classes = layout.unique_names(names, self.catalog_ids)
-        arrays = {name: file[f"{self.subset}_{name}"][:] for name in ("labels", "ids", "copies")
-                  if f"{self.subset}_{name}" in file or name != "copies"}
+        arrays = {
+            name: file[f"{self.subset}_{name}"][:]
+            for name in ("labels", "ids", "copies")
+            if f"{self.subset}_{name}" in file or name != "copies"
+        }
         moments = [np.asarray(file.attrs[name], np.float32) for name in ("mean", "std")]
         if any(values.shape != (count,) or values.dtype != layout.ROW_DTYPES[name] for name, values in arrays.items()):
             raise DataError(f"{self.path} has not a label, an id and a copy for every image: fetch or build it again")
@@ -142,14 +153,18 @@ class ImageSet(Dataset[tuple[Any, Any]]):
         pixels = np.empty((len(items), *self.image_shape), np.uint8)
         self.images.gather(self.file_rows[items], pixels)
         images = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
-        samples = [self.transformed(image, label)
-                   for image, label in zip(images, self.labels[torch.from_numpy(items)].tolist(), strict=True)]
+        samples = [
+            self.transformed(image, label)
+            for image, label in zip(images, self.labels[torch.from_numpy(items)].tolist(), strict=True)
+        ]
         return [(self.normalized(image), target) for image, target in samples] if self.normalize else samples
 
     def transformed(self, image: torch.Tensor, label: int) -> tuple[Any, Any]:
         """Return a sample after the transforms, not yet normalised."""
-        return (self.transform(image) if self.transform else image,
-                self.target_transform(label) if self.target_transform else label)
+        return (
+            self.transform(image) if self.transform else image,
+            self.target_transform(label) if self.target_transform else label,
+        )
 
     def normalized(self, images: Any) -> torch.Tensor:
         """Return uint8 images (..., C, H, W) as float32, normalised, on the device where they are.
@@ -159,8 +174,10 @@ class ImageSet(Dataset[tuple[Any, Any]]):
         """
         if not isinstance(images, torch.Tensor) or images.dtype != torch.uint8:
             found = images.dtype if isinstance(images, torch.Tensor) else type(images).__name__
-            raise TypeError(f"normalize=True needs images as uint8 tensors, a transform made {found}: leave them "
-                            "uint8, or normalise in the transform alone")
+            raise TypeError(
+                f"normalize=True needs images as uint8 tensors, a transform made {found}: leave them "
+                "uint8, or normalise in the transform alone"
+            )
         scale, shift = (torch.from_numpy(values)[:, None, None].to(images.device) for values in self.scale_and_shift())
         return images.to(torch.float32).mul_(scale).add_(shift)
 
@@ -175,13 +192,26 @@ class ImageSet(Dataset[tuple[Any, Any]]):
 
     def __repr__(self) -> str:
         shape = " x ".join(map(str, self.image_shape))
-        return (f"ImageSet({str(self.path)!r}, {self.subset!r}): {len(self):,} images of {shape}, "
-                f"{self.num_labels} classes")
+        return (
+            f"ImageSet({str(self.path)!r}, {self.subset!r}): {len(self):,} images of {shape}, {self.num_labels} classes"
+        )
 
 
-def loader(dataset: ImageSet, batch_size: int, shuffle: Shuffle = False, *, seed: int = 0, epoch: int = 0,
-           rank: int = 0, world_size: int = 1, drop_last: bool = False, device: torch.device | str = "cpu",
-           threads: int = 0, buffer_bytes: int = 128 << 20, block_bytes: int = 1 << 20) -> Loader:
+def loader(
+    dataset: ImageSet,
+    batch_size: int,
+    shuffle: Shuffle = False,
+    *,
+    seed: int = 0,
+    epoch: int = 0,
+    rank: int = 0,
+    world_size: int = 1,
+    drop_last: bool = False,
+    device: torch.device | str = "cpu",
+    threads: int = 0,
+    buffer_bytes: int = 128 << 20,
+    block_bytes: int = 1 << 20,
+) -> Loader:
     """Return a dataset's batches: (images, labels), images uint8 (B, C, H, W), or float32 where it has `normalize`.
 
     Every loop is one epoch and the next loop the next; the order is a function of `seed` and `epoch` alone (and, for
@@ -203,11 +233,20 @@ def loader(dataset: ImageSet, batch_size: int, shuffle: Shuffle = False, *, seed
     `__getitem__` of its own: that is for DataLoader.
     """
     if not isinstance(dataset, ImageSet) or type(dataset).__getitem__ is not ImageSet.__getitem__:
-        raise TypeError(f"loader reads an ImageSet's file, past the __getitem__ of {type(dataset).__name__}: "
-                        "take DataLoader for that")
-    for name, value, least in (("batch_size", batch_size, 1), ("world_size", world_size, 1), ("rank", rank, 0),
-                               ("seed", seed, 0), ("epoch", epoch, 0), ("threads", threads, 0),
-                               ("buffer_bytes", buffer_bytes, 1), ("block_bytes", block_bytes, 1)):
+        raise TypeError(
+            f"loader reads an ImageSet's file, past the __getitem__ of {type(dataset).__name__}: "
+            "take DataLoader for that"
+        )
+    for name, value, least in (
+        ("batch_size", batch_size, 1),
+        ("world_size", world_size, 1),
+        ("rank", rank, 0),
+        ("seed", seed, 0),
+        ("epoch", epoch, 0),
+        ("threads", threads, 0),
+        ("buffer_bytes", buffer_bytes, 1),
+        ("block_bytes", block_bytes, 1),
+    ):
         if value < least:
             raise ValueError(f"{name} is {value}, it has to be {least} or more")
     if rank >= world_size:
@@ -215,7 +254,16 @@ def loader(dataset: ImageSet, batch_size: int, shuffle: Shuffle = False, *, seed
     if shuffle not in (True, False, "blocks"):
         raise ValueError(f"shuffle is {shuffle!r}, it has to be True, False or 'blocks'")
     row_bytes = math.prod(dataset.image_shape)
-    order = Order(len(dataset), int(batch_size), shuffle, int(seed), int(rank), int(world_size), bool(drop_last),
-                  block_rows=max(1, block_bytes // row_bytes), window_rows=max(1, buffer_bytes // row_bytes))
+    order = Order(
+        len(dataset),
+        int(batch_size),
+        shuffle,
+        int(seed),
+        int(rank),
+        int(world_size),
+        bool(drop_last),
+        block_rows=max(1, block_bytes // row_bytes),
+        window_rows=max(1, buffer_bytes // row_bytes),
+    )
     threads = threads or (2 if isinstance(dataset.images, rows.Contiguous) else max(2, torch.get_num_threads()))
     return Loader(dataset, order, epoch=int(epoch), device=torch.empty(0, device=device).device, threads=threads)

@@ -72,7 +72,7 @@ class Order:
         # Each rank gets a piece of this, not every other row: its blocks are whole but for the first and the last.
         mine = self._shared(rows[rows < self.total]).reshape(self.world_size, -1)[self.rank]
         for number in range(first, -(-len(mine) // self.window_rows)):
-            window = mine[number * self.window_rows:(number + 1) * self.window_rows]
+            window = mine[number * self.window_rows : (number + 1) * self.window_rows]
             yield Window(window, random(self.seed, epoch, self.rank, number).permutation(len(window)))
 
     def _shared(self, rows: Indices) -> Indices:

@@ -41,8 +41,10 @@ def confused_pairs(actual: Labels, predicted: Labels) -> list[tuple[int, int, in
     wrong = actual != predicted
     pairs, counts = np.unique(np.stack([actual[wrong], predicted[wrong]], axis=1), axis=0, return_counts=True)
     photos = dict(zip(*(values.tolist() for values in np.unique(actual, return_counts=True)), strict=True))
-    found = [(label, other, count, photos[label])
-             for (label, other), count in zip(pairs.tolist(), counts.tolist(), strict=True)]
+    found = [
+        (label, other, count, photos[label])
+        for (label, other), count in zip(pairs.tolist(), counts.tolist(), strict=True)
+    ]
     return sorted(found, key=lambda pair: (-pair[2], pair[3], pair[0], pair[1]))[:MOST_PAIRS]
 
 
@@ -54,7 +56,7 @@ def short(name: str) -> str:
     """
     name = " ".join(name.split())
     if len(name) > LONGEST_NAME:  # in the middle: names of neighbouring classes often begin alike
-        name = f"{name[:LONGEST_NAME // 2]}…{name[-LONGEST_NAME // 2 + 1:]}"
+        name = f"{name[: LONGEST_NAME // 2]}…{name[-LONGEST_NAME // 2 + 1 :]}"
     return name.replace("$", r"\$")
 
 
@@ -71,8 +73,9 @@ def draw(names: Sequence[str], actual: Labels, predicted: Labels) -> bytes:
     figure = Figure(figsize=(2 * side + 2, side + 1), layout="constrained")
     FigureCanvasAgg(figure)
     right = int((actual == predicted).sum())
-    figure.suptitle(f"Baseline: {right:,} of {len(actual):,} test photos right" if len(actual)
-                    else "Baseline: no test photos")
+    figure.suptitle(
+        f"Baseline: {right:,} of {len(actual):,} test photos right" if len(actual) else "Baseline: no test photos"
+    )
     squares, bars = figure.subplots(1, 2, width_ratios=(1.35, 1))
     if shown:
         draw_matrix(squares, [short(name) for name in names], actual, predicted, shown)
@@ -96,13 +99,23 @@ def draw_matrix(axes: Any, names: Sequence[str], actual: Labels, predicted: Labe
     axes.set_yticks(range(len(shown)), [f"{names[label]} ({(actual == label).sum()})" for label in shown])
     axes.set_xlabel("taken for")
     several = len(shown) < len(np.unique(actual))
-    axes.set_title(f"The {len(shown)} classes with the most test photos (how many)" if several
-                   else "Class (test photos)", loc="left", fontsize="medium")
+    axes.set_title(
+        f"The {len(shown)} classes with the most test photos (how many)" if several else "Class (test photos)",
+        loc="left",
+        fontsize="medium",
+    )
     if len(shown) <= CLASSES_WITH_FIGURES:
         for (row, column), share in np.ndenumerate(shares):
             if share:
-                axes.text(column, row, f"{100 * share:.0f} %", ha="center", va="center", fontsize=8,
-                          color="white" if share > 0.5 else "black")
+                axes.text(
+                    column,
+                    row,
+                    f"{100 * share:.0f} %",
+                    ha="center",
+                    va="center",
+                    fontsize=8,
+                    color="white" if share > 0.5 else "black",
+                )
 
 
 def draw_pairs(axes: Any, names: Sequence[str], pairs: Sequence[tuple[int, int, int, int]]) -> None:

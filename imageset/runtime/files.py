@@ -76,8 +76,10 @@ def lock(path: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            raise ImagesetError(f"another run is at it (process {file.read().strip() or 'unknown'}): "
-                                f"wait for it to end, or stop it ({path})") from None
+            raise ImagesetError(
+                f"another run is at it (process {file.read().strip() or 'unknown'}): "
+                f"wait for it to end, or stop it ({path})"
+            ) from None
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()

@@ -12,8 +12,7 @@ from imageset.errors import ParamsError
 
 PARAMS = Path("params.yaml")
 # Of all stages, so that a misspelt one is found by the first stage and not by the one that misses it.
-SECTIONS = ("source", "ingest", "model", "preprocess", "duplicates", "catalog", "split", "augment", "build",
-            "report")
+SECTIONS = ("source", "ingest", "model", "preprocess", "duplicates", "catalog", "split", "augment", "build", "report")
 
 
 class Section(BaseModel):

@@ -33,6 +33,14 @@ def bar(items: Iterable[Item] | None, description: str, total: int | None, unit:
     unit = f" {unit}"
     if sys.stderr.isatty():
         return tqdm(items, desc=description, total=total, unit=unit, initial=done)
-    return PlainLines(items, desc=description, total=total, unit=unit, initial=done, ascii=True,
-                      mininterval=SECONDS_BETWEEN_LINES, maxinterval=SECONDS_BETWEEN_LINES,
-                      bar_format=PLAIN_FORMAT if total is not None else PLAIN_FORMAT_WITHOUT_TOTAL)
+    return PlainLines(
+        items,
+        desc=description,
+        total=total,
+        unit=unit,
+        initial=done,
+        ascii=True,
+        mininterval=SECONDS_BETWEEN_LINES,
+        maxinterval=SECONDS_BETWEEN_LINES,
+        bar_format=PLAIN_FORMAT if total is not None else PLAIN_FORMAT_WITHOUT_TOTAL,
+    )

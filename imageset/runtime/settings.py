@@ -52,8 +52,9 @@ def image_store() -> tuple[str, str]:
         raise SettingsError(f"IMAGE_STORE is {url!r}: expected s3://bucket or s3://bucket/prefix")
     prefix = (match[2] or "").strip("/")
     if prefix and any(part in ("", ".", "..") or not part.isprintable() for part in prefix.split("/")):
-        raise SettingsError(f"IMAGE_STORE is {url!r}: no part of its prefix may be empty, . or .., nor hold a control "
-                            "character")
+        raise SettingsError(
+            f"IMAGE_STORE is {url!r}: no part of its prefix may be empty, . or .., nor hold a control character"
+        )
     return match[1], f"{prefix}/" if prefix else ""
 
 
@@ -72,8 +73,10 @@ def allowed_hosts() -> frozenset[tuple[str, int]]:
         except ValueError:
             host, port = None, None
         if not host or port == 0 or parts.path or parts.query or parts.fragment or parts.username:
-            raise SettingsError(f"IMAGESET_ALLOWED_HOSTS holds {entry.strip()!r}: expected host or host:port, such as "
-                                "photos.internal:8080")
+            raise SettingsError(
+                f"IMAGESET_ALLOWED_HOSTS holds {entry.strip()!r}: expected host or host:port, such as "
+                "photos.internal:8080"
+            )
         hosts.update((host, number) for number in ([port] if port else [80, 443]))
     return frozenset(hosts)
 
@@ -108,8 +111,9 @@ def dask() -> str:
     """Return the address of a Dask scheduler, IMAGESET_DASK, "" where none is named."""
     value = os.environ.get("IMAGESET_DASK", "").strip()
     if value and not re.fullmatch(r"(tcp|tls)://([^/\s:\[\]]+|\[[0-9a-fA-F:.]+\]):[0-9]+", value):
-        raise SettingsError(f"IMAGESET_DASK is {value!r}: expected the address of a scheduler, such as "
-                            "tcp://scheduler:8786")
+        raise SettingsError(
+            f"IMAGESET_DASK is {value!r}: expected the address of a scheduler, such as tcp://scheduler:8786"
+        )
     return value
 
 

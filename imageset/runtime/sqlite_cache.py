@@ -59,6 +59,9 @@ def errors(path: Path) -> Iterator[None]:
         yield
     except sqlite3.DatabaseError as error:
         name = getattr(error, "sqlite_errorname", "")
-        hint = ("; IMAGESET_CACHE names the folder, `make prune` makes room" if name.startswith(OF_THE_MACHINE) else
-                "; it may be removed: what is lost is made again")
+        hint = (
+            "; IMAGESET_CACHE names the folder, `make prune` makes room"
+            if name.startswith(OF_THE_MACHINE)
+            else "; it may be removed: what is lost is made again"
+        )
         raise ImagesetError(f"{path}: {error}{hint}") from None

@@ -25,8 +25,9 @@ from imageset.errors import ImagesetError, ServerError, SettingsError
 from imageset.runtime import settings
 
 # Checksums stay at boto3's default (when_supported): they refuse bits that flipped on the way, either way.
-CONFIG = Config(retries={"mode": "standard", "max_attempts": 5}, connect_timeout=5, read_timeout=60,
-                max_pool_connections=64)
+CONFIG = Config(
+    retries={"mode": "standard", "max_attempts": 5}, connect_timeout=5, read_timeout=60, max_pool_connections=64
+)
 
 # boto3 retries up to the headers; what breaks in the body is for us to ask for again.
 BODY_ATTEMPTS = 4
@@ -78,14 +79,19 @@ def list_objects(store: Store, page: int = 1000) -> Iterator[StoredObject]:
     with errors(store):
         versioned = keeps_versions(store)
         name, entries = ("list_object_versions", "Versions") if versioned else ("list_objects_v2", "Contents")
-        pages = store.client.get_paginator(name).paginate(Bucket=store.bucket, Prefix=store.prefix,
-                                                          PaginationConfig={"PageSize": page})
+        pages = store.client.get_paginator(name).paginate(
+            Bucket=store.bucket, Prefix=store.prefix, PaginationConfig={"PageSize": page}
+        )
         for answer in pages:
             for entry in answer.get(entries, []):
                 if entry.get("IsLatest", True):
                     version = entry.get("VersionId", "")
-                    yield StoredObject(entry["Key"].removeprefix(store.prefix), entry["ETag"].strip('"'),
-                                       entry["Size"], "" if version == "null" else version)
+                    yield StoredObject(
+                        entry["Key"].removeprefix(store.prefix),
+                        entry["ETag"].strip('"'),
+                        entry["Size"],
+                        "" if version == "null" else version,
+                    )
 
 
 def keeps_versions(store: Store) -> bool:
@@ -111,8 +117,9 @@ def get(store: Store, stored: StoredObject) -> bytes:
                 raise
             except BROKEN_BODIES as error:
                 if attempt == BODY_ATTEMPTS:
-                    raise ServerError(f"{store}: {stored.key} did not arrive whole in {attempt} attempts: "
-                                      f"{type(error).__name__}") from None
+                    raise ServerError(
+                        f"{store}: {stored.key} did not arrive whole in {attempt} attempts: {type(error).__name__}"
+                    ) from None
     sha256 = answer.get("Metadata", {}).get("sha256")
     if sha256 and hashlib.sha256(body).hexdigest() != sha256:
         raise ServerError(f"{store}: {stored.key} is not what ingest had put")
@@ -145,14 +152,20 @@ def errors(store: Store) -> Iterator[None]:
     try:
         yield
     except (NoCredentialsError, PartialCredentialsError):
-        raise SettingsError("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set: export them or write them to "
-                            ".env") from None
+        raise SettingsError(
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set: export them or write them to .env"
+        ) from None
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "")
-        hint = {"NoSuchBucket": ": does IMAGE_STORE name the right bucket?", "403": ": check the AWS_* settings",
-                "AccessDenied": ": check the AWS_* settings", "InvalidAccessKeyId": ": check AWS_ACCESS_KEY_ID",
-                "SignatureDoesNotMatch": ": check AWS_SECRET_ACCESS_KEY"}.get(code, "")
+        hint = {
+            "NoSuchBucket": ": does IMAGE_STORE name the right bucket?",
+            "403": ": check the AWS_* settings",
+            "AccessDenied": ": check the AWS_* settings",
+            "InvalidAccessKeyId": ": check AWS_ACCESS_KEY_ID",
+            "SignatureDoesNotMatch": ": check AWS_SECRET_ACCESS_KEY",
+        }.get(code, "")
         raise ServerError(f"{store} answered {code or status(error)}{hint}") from None
     except BotoCoreError as error:
-        raise ServerError(f"{store} cannot be reached: {type(error).__name__}; is it up, is AWS_ENDPOINT_URL "
-                          "right?") from None
+        raise ServerError(
+            f"{store} cannot be reached: {type(error).__name__}; is it up, is AWS_ENDPOINT_URL right?"
+        ) from None

@@ -46,33 +46,52 @@ def open_client(bucket: Store) -> S3Store:
     if bundle := bucket.session.get_config_variable("ca_bundle"):
         options["root_certificate"] = Path(bundle).read_bytes()
     # Checked by the bucket: what arrives there is what was sent.
-    return S3Store(bucket.bucket, endpoint=endpoint, region=bucket.client.meta.region_name,
-                   credential_provider=credentials, checksum_algorithm="SHA256", virtual_hosted_style_request=False,
-                   # Not as variables of the environment that boto3 does not know may say.
-                   conditional_put="etag", skip_signature=False, s3_express=False,
-                   client_options=options,
-                   retry_config={"max_retries": RETRIES, "retry_timeout": datetime.timedelta(seconds=60)})
+    return S3Store(
+        bucket.bucket,
+        endpoint=endpoint,
+        region=bucket.client.meta.region_name,
+        credential_provider=credentials,
+        checksum_algorithm="SHA256",
+        virtual_hosted_style_request=False,
+        # Not as variables of the environment that boto3 does not know may say.
+        conditional_put="etag",
+        skip_signature=False,
+        s3_express=False,
+        client_options=options,
+        retry_config={"max_retries": RETRIES, "retry_timeout": datetime.timedelta(seconds=60)},
+    )
 
 
 async def put_new(client: S3Store, bucket: Store, key: str, body: bytes, sha256: str) -> None:
     """Put an object in one part under a key that is free, its sha256 as metadata. Raises ObjectExists, ServerError."""
     try:
-        await obstore.put_async(client, bucket.prefix + key, body, mode="create", use_multipart=False,
-                                attributes={"Content-Type": "application/octet-stream", "sha256": sha256})
+        await obstore.put_async(
+            client,
+            bucket.prefix + key,
+            body,
+            mode="create",
+            use_multipart=False,
+            attributes={"Content-Type": "application/octet-stream", "sha256": sha256},
+        )
     except obstore.exceptions.AlreadyExistsError as error:
         if "status code: 409" in str(error):  # two wrote at once; S3 kept neither's word
             raise ServerError(f"{bucket} had a conflict over {key}; run again") from None
         raise ObjectExists(f"{key} stands in {bucket} already") from None
     except obstore.exceptions.BaseError as error:
         # Codes and phrases alone: the server's XML may name an access key.
-        cause = (re.search(r"<Code>(\w+)</Code>", str(error))
-                 or re.search(r"(status code: \d+|incorrectly configured region|error sending request)", str(error)))
+        cause = re.search(r"<Code>(\w+)</Code>", str(error)) or re.search(
+            r"(status code: \d+|incorrectly configured region|error sending request)", str(error)
+        )
         said = cause[1] if cause else type(error).__name__
         raise ServerError(f"{bucket} did not take {key}: {said}; run again") from None
 
 
-def get_all(threads: Executor, client: S3Store, bucket: Store, listed: Iterable[StoredObject],
-            ) -> Iterator[bytes | ObjectChanged]:
+def get_all(
+    threads: Executor,
+    client: S3Store,
+    bucket: Store,
+    listed: Iterable[StoredObject],
+) -> Iterator[bytes | ObjectChanged]:
     """Yield each object's bytes, checked, or that it changed, in order; all are asked for at once, by the threads.
 
     Raises ImagesetError as store.get does.

@@ -26,8 +26,9 @@ def snapshot() -> Iterator[sqlalchemy.Connection]:
     """
     url = parse_url(settings.database_url())
     where = f"PostgreSQL at {url.host or 'localhost'}:{url.port or 5432}, database {url.database}"
-    engine = sqlalchemy.create_engine(url, isolation_level="REPEATABLE READ", connect_args={"connect_timeout": 10},
-                                      hide_parameters=True)
+    engine = sqlalchemy.create_engine(
+        url, isolation_level="REPEATABLE READ", connect_args={"connect_timeout": 10}, hide_parameters=True
+    )
     try:
         with connect(engine) as connection:
             connection.execute(sqlalchemy.text("SET TRANSACTION READ ONLY"))
@@ -63,8 +64,9 @@ def reason(error: StatementError) -> str:
     return " ".join(str(error.orig).split()) or type(error.orig).__name__
 
 
-def rows(connection: sqlalchemy.Connection, query: Path, columns: list[str],
-         as_of: str | None) -> list[tuple[Any, ...]]:
+def rows(
+    connection: sqlalchemy.Connection, query: Path, columns: list[str], as_of: str | None
+) -> list[tuple[Any, ...]]:
     """Return all rows of the query in a file; it may use :as_of, a UTC timestamp or null.
 
     Raises DataError when the query does not return exactly these columns.

@@ -15,11 +15,22 @@ AddressInfo = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, i
 
 # What ipaddress.is_global of one Python or another lets through, from IANA's registries of special-purpose addresses:
 # protocol assignments (Oracle's metadata is 192.0.0.192), AS112, AMT, 6to4 relays; and Azure's public metadata.
-REFUSED_IPV4 = [ip_network(network) for network in (
-    "192.0.0.0/24", "192.31.196.0/24", "192.52.193.0/24", "192.88.99.0/24", "192.175.48.0/24", "168.63.129.16/32")]
+REFUSED_IPV4 = [
+    ip_network(network)
+    for network in (
+        "192.0.0.0/24",
+        "192.31.196.0/24",
+        "192.52.193.0/24",
+        "192.88.99.0/24",
+        "192.175.48.0/24",
+        "168.63.129.16/32",
+    )
+]
 # Protocol assignments (Teredo among them), 6to4, documentation, AS112, the former 6bone.
-REFUSED_IPV6 = [ip_network(network) for network in (
-    "2001::/23", "2002::/16", "2001:db8::/32", "2620:4f:8000::/48", "3ffe::/16", "3fff::/20")]
+REFUSED_IPV6 = [
+    ip_network(network)
+    for network in ("2001::/23", "2002::/16", "2001:db8::/32", "2620:4f:8000::/48", "3ffe::/16", "3fff::/20")
+]
 GLOBAL_UNICAST = IPv6Network("2000::/3")
 NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: the IPv4 internet, seen from networks without it
 ISATAP = (0x0000_5EFE, 0x0200_5EFE)  # RFC 5214: the upper half of the interface's identifier, before an IPv4 address
@@ -54,8 +65,12 @@ def is_public_ipv4(address: IPv4Address) -> bool:
 
 def is_public_ipv6(address: IPv6Address) -> bool:
     is_isatap = int(address) >> 32 & 0xFFFF_FFFF in ISATAP
-    return (address in GLOBAL_UNICAST and address.is_global and not is_isatap
-            and not any(address in network for network in REFUSED_IPV6))
+    return (
+        address in GLOBAL_UNICAST
+        and address.is_global
+        and not is_isatap
+        and not any(address in network for network in REFUSED_IPV6)
+    )
 
 
 class Guard(ThreadedResolver):
@@ -67,8 +82,9 @@ class Guard(ThreadedResolver):
         self.allowed = allowed
         self.granted = set(allowed)  # addresses and ports; a name among them is no address and grants nothing
 
-    async def resolve(self, host: str, port: int = 0,
-                      family: socket.AddressFamily = socket.AF_INET) -> list[ResolveResult]:
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
         """Return where a name leads to, of that what is public unless the name is allowed. Raises AddressRefused."""
         results = await super().resolve(host, port, family)
         if (host.lower(), port) in self.allowed:

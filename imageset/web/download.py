@@ -66,23 +66,32 @@ class Body(NamedTuple):
 class Web:
     """What the downloads of a run share: connections, what is known of the hosts, the bytes in hand, the limits."""
 
-    def __init__(self, allowed_hosts: frozenset[tuple[str, int]], connections_per_host: int, max_bytes: int,
-                 refused_robots_tags: frozenset[str]) -> None:
+    def __init__(
+        self,
+        allowed_hosts: frozenset[tuple[str, int]],
+        connections_per_host: int,
+        max_bytes: int,
+        refused_robots_tags: frozenset[str],
+    ) -> None:
         """allowed_hosts: names and ports that may lie outside of the public internet."""
         # By default aiohttp takes nothing from the environment: no proxy, no .netrc.
         guard = Guard(allowed_hosts)
         # Without limits of its own: waiting for a turn and for bytes is not to count as the host's failure to answer.
-        connector = aiohttp.TCPConnector(limit=0, resolver=guard, socket_factory=guard.open_socket,
-                                         keepalive_timeout=SECONDS_IDLE)
+        connector = aiohttp.TCPConnector(
+            limit=0, resolver=guard, socket_factory=guard.open_socket, keepalive_timeout=SECONDS_IDLE
+        )
         # glibc would wait half a minute for name servers that do not answer, and Ctrl-C with it.
         os.environ.setdefault("RES_OPTIONS", "timeout:3 attempts:2")
         # Lookups run in its threads, which are few by default: some names that nobody answers for would hold them all.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(LOOKUPS_AT_ONCE, "lookup"))
         limits.allow_open_files(OPEN_FILES)
         self.session = aiohttp.ClientSession(
-            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False,
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
             headers={"Accept-Encoding": "identity", "User-Agent": USER_AGENT},
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=SECONDS_TO_CONNECT))
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=SECONDS_TO_CONNECT),
+        )
         self.connections_per_host = connections_per_host
         self.hosts: dict[str, Host] = {}
         self.bytes = Budget(BYTES_IN_HAND)
@@ -206,7 +215,7 @@ async def read(exchange: Exchange, web: Web, held: AsyncExitStack) -> Body:
     async for piece in answer.content.iter_any():
         seen = len(body)
         body += piece
-        if seen < decode.HEAD_BYTES <= len(body) and not decode.begins_like_photo(bytes(body[:decode.HEAD_BYTES])):
+        if seen < decode.HEAD_BYTES <= len(body) and not decode.begins_like_photo(bytes(body[: decode.HEAD_BYTES])):
             raise Refused("not_an_image")
         if len(body) > web.max_bytes:
             raise Refused("too_large")

@@ -5,8 +5,11 @@ from urllib.parse import quote, urljoin
 
 import yarl
 
-URL = re.compile(r"(?P<base>https?://([^/?#\x00-\x1f\x7f]*@)?(\[[0-9a-f:.]+\]|[^]/?#@:[\x00-\x1f\x7f]+)(:[0-9]*)?)"
-                 r"(?P<rest>([/?#][^\x00-\x1f\x7f]*)?)", re.IGNORECASE)
+URL = re.compile(
+    r"(?P<base>https?://([^/?#\x00-\x1f\x7f]*@)?(\[[0-9a-f:.]+\]|[^]/?#@:[\x00-\x1f\x7f]+)(:[0-9]*)?)"
+    r"(?P<rest>([/?#][^\x00-\x1f\x7f]*)?)",
+    re.IGNORECASE,
+)
 RESERVED = ":/?#[]@!$&'()*+,;=%"  # RFC 3986, and the percent sign of what is encoded already
 
 

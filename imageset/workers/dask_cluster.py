@@ -67,8 +67,10 @@ class Workers:
             except (OSError, TimeoutError):
                 raise ServerError(GONE) from None
         # Not pure: Dask would give the same result for the same chunk without doing it again.
-        return Task(self.client, self.client.submit(run_here, self.scattered[1], items, self.identify, self.expected,
-                                                    pure=False))
+        return Task(
+            self.client,
+            self.client.submit(run_here, self.scattered[1], items, self.identify, self.expected, pure=False),
+        )
 
 
 class Task:
@@ -89,8 +91,10 @@ class Task:
                 if not threads(self.client):
                     raise ServerError(GONE) from None
             except KilledWorker as killed:
-                raise ServerError(f"the Dask cluster lost {killed.allowed_failures + 1} workers over one batch: run "
-                                  "again, what is done is kept") from None
+                raise ServerError(
+                    f"the Dask cluster lost {killed.allowed_failures + 1} workers over one batch: run "
+                    "again, what is done is kept"
+                ) from None
             except (distributed.client.FutureCancelledError, OSError):
                 raise ServerError(GONE) from None
 
@@ -119,12 +123,13 @@ def workers(address: str, identify: Callable[[], list[str]]) -> Iterator[Workers
         yield Workers(client, identify)
 
 
-def run_here(pickled: bytes, items: list[Any], identify: Callable[[], list[str]],
-             expected: list[str]) -> list[Any | pool.Lost]:
+def run_here(
+    pickled: bytes, items: list[Any], identify: Callable[[], list[str]], expected: list[str]
+) -> list[Any | pool.Lost]:
     """Return a pickled function's results from a process beside this Dask worker. Raises ImagesetError."""
     same = partial(run_if_same, function=unpickle(pickled), identify=identify, expected=expected)
     try:
-        results, = pool.ordered_map(processes(), same, [items])
+        (results,) = pool.ordered_map(processes(), same, [items])
     except (ImagesetError, OSError) as error:
         raise ImagesetError(f"the Dask worker on {socket.gethostname()}: {error}") from None
     return results
@@ -135,12 +140,15 @@ def unpickle(pickled: bytes) -> Any:
     return pickle.loads(pickled)
 
 
-def run_if_same(items: list[Item], function: Function[Item, Result], identify: Callable[[], list[str]],
-                expected: list[str]) -> Sequence[Result]:
+def run_if_same(
+    items: list[Item], function: Function[Item, Result], identify: Callable[[], list[str]], expected: list[str]
+) -> Sequence[Result]:
     """Return the function's results in a process whose code is the expected one. Raises DataError."""
     if differing := sorted(set(identify()) - set(expected)):
-        raise DataError(f"it would make other bytes, as its code or libraries are others: {', '.join(differing)}; "
-                        "check out and install there what is here, and start it again")
+        raise DataError(
+            f"it would make other bytes, as its code or libraries are others: {', '.join(differing)}; "
+            "check out and install there what is here, and start it again"
+        )
     return function(items)
 
 
@@ -175,7 +183,9 @@ def processes() -> Processes:
 @lru_cache(maxsize=1)
 def start_processes() -> Processes:
     if multiprocessing.current_process().daemon:
-        raise ImagesetError("Dask workers need processes of their own: start them with "
-                            "DASK_DISTRIBUTED__WORKER__DAEMON=False in their environment, or with --no-nanny")
+        raise ImagesetError(
+            "Dask workers need processes of their own: start them with "
+            "DASK_DISTRIBUTED__WORKER__DAEMON=False in their environment, or with --no-nanny"
+        )
     settings.load()
     return Processes(distributed.get_worker().state.nthreads, import_main=False)

@@ -31,8 +31,9 @@ class Engine(Protocol):
         """Return a future of the results, whose result() raises WorkerLost when the process that had them is gone."""
 
 
-def ordered_map(engine: Engine, function: Callable[[list[Item]], Sequence[Result]],
-                chunks: Iterable[list[Item]]) -> Iterator[list[Result | Lost]]:
+def ordered_map(
+    engine: Engine, function: Callable[[list[Item]], Sequence[Result]], chunks: Iterable[list[Item]]
+) -> Iterator[list[Result | Lost]]:
     """Yield the results of each chunk, in order; as many chunks are taken ahead as the engine has slots.
 
     function, items and results travel by pickle; function keeps what is costly to make (a session, a connection) in a
@@ -52,8 +53,9 @@ def ordered_map(engine: Engine, function: Callable[[list[Item]], Sequence[Result
                 future.cancel()
 
 
-def settle(engine: Engine, function: Callable[[list[Item]], Sequence[Result]], chunk: list[Item],
-           future: Any) -> list[Result | Lost]:
+def settle(
+    engine: Engine, function: Callable[[list[Item]], Sequence[Result]], chunk: list[Item], future: Any
+) -> list[Result | Lost]:
     """Return a chunk's results; when its process is gone, those of its items one by one."""
     if future is None:
         return []

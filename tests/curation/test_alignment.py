@@ -14,15 +14,27 @@ from tests import planted
 
 UNHURRIED = settings(deadline=None)  # other processes share the cores
 WHOLE = np.zeros((1, 4))
-CROPS = [(0.0, 0.0, 0.0, 0.0), (0.05, 0.05, 0.05, 0.05), (0.05, 0.0, 0.0, 0.0), (0.0, 0.02, 0.03, 0.0),
-         (0.013, 0.042, 0.007, 0.028), (0.0, 0.05, 0.05, 0.0)]
+CROPS = [
+    (0.0, 0.0, 0.0, 0.0),
+    (0.05, 0.05, 0.05, 0.05),
+    (0.05, 0.0, 0.0, 0.0),
+    (0.0, 0.02, 0.03, 0.0),
+    (0.013, 0.042, 0.007, 0.028),
+    (0.0, 0.05, 0.05, 0.0),
+]
 
 
 def texture(seed: int) -> Image.Image:
     """A photo of clouds and grain: something to hold on to at every size."""
     rng = np.random.default_rng(seed)
-    layers = [np.asarray(Image.fromarray(rng.normal(0, 1, (side, side)).astype(np.float32)).resize((800, 800),
-              Image.Resampling.BICUBIC)) for side in (5, 12, 30, 80)]
+    layers = [
+        np.asarray(
+            Image.fromarray(rng.normal(0, 1, (side, side)).astype(np.float32)).resize(
+                (800, 800), Image.Resampling.BICUBIC
+            )
+        )
+        for side in (5, 12, 30, 80)
+    ]
     return Image.fromarray(np.clip(128 + 25 * np.sum(layers, axis=0), 0, 255).astype(np.uint8))
 
 
@@ -96,17 +108,30 @@ def test_an_outline_in_common_is_not_enough() -> None:
 FLAT = np.full((1, 64, 64), 90.0)
 
 
-@pytest.mark.parametrize(("image", "other"), [(FLAT, FLAT), (FLAT, small(texture(6))), (small(texture(6)), FLAT),
-                                              (FLAT * 0, FLAT * 0), (FLAT * 0, small(texture(6)))])
+@pytest.mark.parametrize(
+    ("image", "other"),
+    [
+        (FLAT, FLAT),
+        (FLAT, small(texture(6))),
+        (small(texture(6)), FLAT),
+        (FLAT * 0, FLAT * 0),
+        (FLAT * 0, small(texture(6))),
+    ],
+)
 def test_what_has_no_detail_is_like_nothing(image: Images, other: Images) -> None:
     assert alignment.likeness(image, other, WHOLE)[0] == 0
 
 
 STRANGE = {
-    "flat": FLAT[0], "black": FLAT[0] * 0, "white": FLAT[0] * 0 + 255, "texture": small(texture(7))[0],
-    "one value": np.eye(1, 64 * 64, 2080).reshape(64, 64) * 255, "half": np.repeat([0.0, 255], 32)[:, np.newaxis]
-    .repeat(64, 1), "stripes": np.tile([0.0, 255], 32)[np.newaxis].repeat(64, 0),
-    "slope": np.arange(64.0)[np.newaxis].repeat(64, 0), "chequered": np.indices((64, 64)).sum(0) % 2 * 255.0,
+    "flat": FLAT[0],
+    "black": FLAT[0] * 0,
+    "white": FLAT[0] * 0 + 255,
+    "texture": small(texture(7))[0],
+    "one value": np.eye(1, 64 * 64, 2080).reshape(64, 64) * 255,
+    "half": np.repeat([0.0, 255], 32)[:, np.newaxis].repeat(64, 1),
+    "stripes": np.tile([0.0, 255], 32)[np.newaxis].repeat(64, 0),
+    "slope": np.arange(64.0)[np.newaxis].repeat(64, 0),
+    "chequered": np.indices((64, 64)).sum(0) % 2 * 255.0,
     "almost flat": FLAT[0] + np.eye(64),
 }
 
@@ -135,8 +160,10 @@ def test_a_pairs_likeness_does_not_depend_on_the_pairs_beside_it(at_once: int) -
     others = np.concatenate([small(planted.crop(texture(seed % 6), (0.04, 0.01, 0.0, 0.05))) for seed in range(10)])
     boxes: NDArray[np.float64] = np.full((10, 4), 0.02)
     together = alignment.likeness(images, others, boxes)
-    parts = [alignment.likeness(*(values[start:start + at_once] for values in (images, others, boxes)))
-             for start in range(0, 10, at_once)]
+    parts = [
+        alignment.likeness(*(values[start : start + at_once] for values in (images, others, boxes)))
+        for start in range(0, 10, at_once)
+    ]
 
     assert (np.concatenate(parts) == together).all()
 

@@ -37,8 +37,10 @@ def family(parents: Mapping[int, int | None]) -> pd.DataFrame:
 
 def photos(*rows: PhotoRow) -> pd.DataFrame:
     """Rows as the stage has them after grouping: product_id, position (a number of its own), picture, reason."""
-    return pd.DataFrame([(product_id, position, picture, reason) for position, (product_id, picture, reason)
-                         in enumerate(rows)], columns=["product_id", "position", "picture", "reason"])
+    return pd.DataFrame(
+        [(product_id, position, picture, reason) for position, (product_id, picture, reason) in enumerate(rows)],
+        columns=["product_id", "position", "picture", "reason"],
+    )
 
 
 def decisions(settled: pd.DataFrame) -> list[Decision]:
@@ -46,27 +48,32 @@ def decisions(settled: pd.DataFrame) -> list[Decision]:
     return list(zip(ids, settled["reason"], settled["change"], strict=True))
 
 
-def settle(rows: list[PhotoRow], told: list[LabelRow], known: pd.DataFrame,
-           keeps_latest: bool = True) -> list[Decision]:
+def settle(
+    rows: list[PhotoRow], told: list[LabelRow], known: pd.DataFrame, keeps_latest: bool = True
+) -> list[Decision]:
     return decisions(classes.settle(photos(*rows), labels(*told), known, keeps_latest))
 
 
-@pytest.mark.parametrize("rows", [
-    [(1, 11, FIRST), (1, 12, LAST)],
-    [(1, 12, LAST), (1, 11, FIRST)],
-    [(1, 11, "2026-01-01T00:00:00+00:00"), (1, 12, "2026-01-01T00:00:00.500000+00:00")],
-    [(1, 13, LAST), (1, 12, LAST)],
-    [(1, 12, FIRST), (1, 11, "")],
-    [(1, 12, FIRST), (1, None, LAST), (None, 11, LAST)],
-    [(1, 100, LAST), (1, 12, LAST)],
-])
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [(1, 11, FIRST), (1, 12, LAST)],
+        [(1, 12, LAST), (1, 11, FIRST)],
+        [(1, 11, "2026-01-01T00:00:00+00:00"), (1, 12, "2026-01-01T00:00:00.500000+00:00")],
+        [(1, 13, LAST), (1, 12, LAST)],
+        [(1, 12, FIRST), (1, 11, "")],
+        [(1, 12, FIRST), (1, None, LAST), (None, 11, LAST)],
+        [(1, 100, LAST), (1, 12, LAST)],
+    ],
+)
 def test_a_product_has_the_class_of_its_latest_row_of_several_the_lowest(rows: list[LabelRow]) -> None:
     assert classes.latest_labels(labels(*rows))["catalog_id"].to_dict() == {1: 12}
 
 
 def test_all_classes_of_a_product_are_told_once_each_in_their_order() -> None:
-    found = classes.latest_labels(labels((1, 100, LAST), (1, 12, FIRST), (1, 12, LAST), (1, 100, FIRST), (2, 12, LAST),
-                                         (1, None, LAST)))
+    found = classes.latest_labels(
+        labels((1, 100, LAST), (1, 12, FIRST), (1, 12, LAST), (1, 100, FIRST), (2, 12, LAST), (1, None, LAST))
+    )
 
     assert found["told"].to_dict() == {1: "12 100", 2: "12"}
 
@@ -114,8 +121,11 @@ def test_of_a_picture_s_rows_at_one_moment_the_lowest_class_counts() -> None:
 def test_a_photo_under_products_of_two_classes_goes_from_all_of_them_where_conflicts_are_dropped() -> None:
     rows, told = [(1, 1, ""), (2, 1, ""), (3, 3, "")], [(1, 12, LAST), (2, 11, FIRST), (3, 11, FIRST)]
 
-    assert settle(rows, told, named(11, 12), False) == [(12, "label_conflict", "same_photo"),
-                                                        (11, "label_conflict", "same_photo"), (11, "", "")]
+    assert settle(rows, told, named(11, 12), False) == [
+        (12, "label_conflict", "same_photo"),
+        (11, "label_conflict", "same_photo"),
+        (11, "", ""),
+    ]
 
 
 @pytest.mark.parametrize("keeps_latest", [True, False])
@@ -132,8 +142,11 @@ def test_a_product_whose_latest_class_is_unknown_does_not_fall_back_on_an_earlie
 def test_a_photo_that_is_out_keeps_its_reason_and_takes_no_part_in_a_conflict() -> None:
     rows, told = [(1, 1, "bridges_release"), (2, 1, ""), (3, 3, "bridges_release")], [(1, 12, LAST), (2, 11, FIRST)]
 
-    assert settle(rows, told, named(11, 12), False) == [(12, "bridges_release", ""), (11, "", ""),
-                                                        (None, "bridges_release", "")]
+    assert settle(rows, told, named(11, 12), False) == [
+        (12, "bridges_release", ""),
+        (11, "", ""),
+        (None, "bridges_release", ""),
+    ]
 
 
 def settled_again(rows: list[PhotoRow], told: list[LabelRow], known: set[int], keeps_latest: bool) -> list[Decision]:
@@ -147,13 +160,23 @@ def settled_again(rows: list[PhotoRow], told: list[LabelRow], known: set[int], k
         said = of_product[product_id]
         several = len({catalog_id for _, catalog_id in said}) > 1
         latest = -max(said)[1] if said else None
-        problem = ("no_label" if latest is None else "unknown_class" if latest not in known
-                   else "label_conflict" if several and not keeps_latest else "")
+        problem = (
+            "no_label"
+            if latest is None
+            else "unknown_class"
+            if latest not in known
+            else "label_conflict"
+            if several and not keeps_latest
+            else ""
+        )
         first.append((latest, reason or problem, "several_labels" if several else ""))
     result = []
     for (_, picture, _), (latest, reason, change) in zip(rows, first, strict=True):
-        members = [max(of_product[row[0]]) for row, decision in zip(rows, first, strict=True)
-                   if row[1] == picture and not decision[1]]
+        members = [
+            max(of_product[row[0]])
+            for row, decision in zip(rows, first, strict=True)
+            if row[1] == picture and not decision[1]
+        ]
         if reason or len({catalog_id for _, catalog_id in members}) < 2:
             result.append((latest, reason, change))
         elif keeps_latest:
@@ -163,17 +186,26 @@ def settled_again(rows: list[PhotoRow], told: list[LabelRow], known: set[int], k
     return result
 
 
-photo_rows = st.lists(st.tuples(st.integers(1, 6), st.integers(1, 3), st.sampled_from(["", "", "", "bridges_release"])),
-                      min_size=1, max_size=10)
-label_rows = st.lists(st.tuples(st.sampled_from([1, 2, 3, 4, 5, 6, None]),
-                                st.sampled_from([9, 10, LARGE, LARGE - 1, 99, None]),
-                                st.sampled_from(["", FIRST, LAST])), max_size=12)
+photo_rows = st.lists(
+    st.tuples(st.integers(1, 6), st.integers(1, 3), st.sampled_from(["", "", "", "bridges_release"])),
+    min_size=1,
+    max_size=10,
+)
+label_rows = st.lists(
+    st.tuples(
+        st.sampled_from([1, 2, 3, 4, 5, 6, None]),
+        st.sampled_from([9, 10, LARGE, LARGE - 1, 99, None]),
+        st.sampled_from(["", FIRST, LAST]),
+    ),
+    max_size=12,
+)
 
 
 @settings(UNHURRIED, max_examples=60)
 @given(photo_rows, label_rows, st.booleans(), st.randoms(use_true_random=False))
-def test_every_photo_ends_with_a_class_or_a_reason_by_the_rule(rows: list[PhotoRow], told: list[LabelRow],
-                                                               keeps_latest: bool, dice: Any) -> None:
+def test_every_photo_ends_with_a_class_or_a_reason_by_the_rule(
+    rows: list[PhotoRow], told: list[LabelRow], keeps_latest: bool, dice: Any
+) -> None:
     known = {9, 10, LARGE, LARGE - 1}
     found = settle(rows, told, named(*known), keeps_latest)
     dice.shuffle(told)
@@ -232,15 +264,17 @@ def merged_again(photos_of: Mapping[int, int], parents: Mapping[int, int], min_p
 def trees(draw: st.DrawFn) -> dict[int, int]:
     """Parents of up to 12 classes in any order of their ids, without a circle."""
     ids = draw(st.lists(st.integers(1, 99), unique=True, min_size=1, max_size=12))
-    above = {child: draw(st.one_of(st.none(), st.sampled_from(ids[:place])))
-             for place, child in enumerate(ids) if place}
+    above = {
+        child: draw(st.one_of(st.none(), st.sampled_from(ids[:place]))) for place, child in enumerate(ids) if place
+    }
     return {child: parent for child, parent in above.items() if parent is not None}
 
 
 @UNHURRIED
 @given(st.data(), trees(), st.integers(1, 9))
-def test_rare_classes_go_up_by_the_rule_on_any_tree(data: st.DataObject, parents: dict[int, int],
-                                                    min_photos: int) -> None:
+def test_rare_classes_go_up_by_the_rule_on_any_tree(
+    data: st.DataObject, parents: dict[int, int], min_photos: int
+) -> None:
     ids = sorted({*parents, *parents.values(), 100})
     counts = data.draw(st.dictionaries(st.sampled_from(ids), st.integers(1, 9)))
     found = classes.merge_rare(counts, parents, min_photos)
@@ -269,22 +303,33 @@ def numbered(catalog_ids: set[int], released: list[tuple[int, int, str]], known:
 
 
 def test_classes_are_numbered_in_the_order_of_their_catalog_ids() -> None:
-    assert numbered({30, 4, 200}, [], named(200, 4, 30)) == [(0, 4, "class 4"), (1, 30, "class 30"),
-                                                             (2, 200, "class 200")]
+    assert numbered({30, 4, 200}, [], named(200, 4, 30)) == [
+        (0, 4, "class 4"),
+        (1, 30, "class 30"),
+        (2, 200, "class 200"),
+    ]
 
 
 def test_released_numbers_stay_new_classes_follow_and_names_are_today_s_where_there_are_any() -> None:
     released = [(1, 30, "trousers"), (0, 200, "coats")]
 
     assert numbered({30, 4, LARGE}, released, named(LARGE, 4, 30)) == [
-        (0, 200, "coats"), (1, 30, "class 30"), (2, 4, "class 4"), (3, LARGE, f"class {LARGE}")]
+        (0, 200, "coats"),
+        (1, 30, "class 30"),
+        (2, 4, "class 4"),
+        (3, LARGE, f"class {LARGE}"),
+    ]
 
 
 def test_a_class_without_a_name_now_and_in_the_release_is_called_by_its_number() -> None:
     known = tables.frame(tables.CLASSES, [(4, "", None), (5, " ", None), (30, "", None), (200, "", None)])
 
     assert numbered({4, 5}, [(0, 30, "trousers"), (1, 200, "")], known) == [
-        (0, 30, "trousers"), (1, 200, "200"), (2, 4, "4"), (3, 5, "5")]
+        (0, 30, "trousers"),
+        (1, 200, "200"),
+        (2, 4, "4"),
+        (3, 5, "5"),
+    ]
 
 
 @pytest.mark.parametrize("numbers", [(0, 2), (1, 2), (0, 0), (-1, 0)])

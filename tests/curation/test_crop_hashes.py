@@ -46,8 +46,9 @@ def test_the_whole_photos_hash_is_that_of_imagehash(photos: list[Image.Image], t
     assert bits_apart(hashes(thumbnails)[:, [WHOLE, MIRRORED]], told).max() <= 2
 
 
-def test_each_views_hash_is_that_of_the_photo_really_cropped_and_mirrored(photos: list[Image.Image],
-                                                                          thumbnails: Pixels) -> None:
+def test_each_views_hash_is_that_of_the_photo_really_cropped_and_mirrored(
+    photos: list[Image.Image], thumbnails: Pixels
+) -> None:
     copies = []
     for photo in photos:
         for view in VIEWS:
@@ -63,7 +64,7 @@ def test_each_views_hash_is_that_of_the_photo_really_cropped_and_mirrored(photos
 def test_a_cut_between_two_values_takes_whole_values_away(view: views.View) -> None:
     square = noise(2, 40)  # of which 5 % are two
     left, right, top, bottom = (round(40 * share) for share in view[:4])
-    cropped = square[:, top:40 - bottom, left:40 - right].astype(np.float64)
+    cropped = square[:, top : 40 - bottom, left : 40 - right].astype(np.float64)
     height, width = cropped.shape[1:]
     by_hand = views.cosines(0, 0, height) @ cropped @ views.cosines(0, 0, width).T
 
@@ -72,14 +73,15 @@ def test_a_cut_between_two_values_takes_whole_values_away(view: views.View) -> N
 
 def test_a_mirrored_view_is_the_view_of_the_mirrored_thumbnail() -> None:
     square = noise(3)
-    turned = [VIEWS.index(view._replace(left=view.right, right=view.left, mirrored=not view.mirrored))
-              for view in VIEWS]
+    turned = [
+        VIEWS.index(view._replace(left=view.right, right=view.left, mirrored=not view.mirrored)) for view in VIEWS
+    ]
 
     assert np.abs(views.frequencies(square) - views.frequencies(square[:, :, ::-1])[:, turned]).max() <= 1
 
 
 def test_there_are_views_of_each_cut_across_and_down_and_of_the_middle_plain_and_mirrored() -> None:
-    assert len(set(VIEWS)) == len(VIEWS) == 2 * (len(CUTS)**2 + 1)
+    assert len(set(VIEWS)) == len(VIEWS) == 2 * (len(CUTS) ** 2 + 1)
 
 
 def test_a_cut_through_a_value_takes_its_share() -> None:
@@ -113,8 +115,10 @@ def test_thumbnails_may_have_other_sides(side: int) -> None:
 def test_a_photos_frequencies_do_not_depend_on_the_photos_beside_it(thumbnails: Pixels) -> None:
     together = views.frequencies(thumbnails)
 
-    assert all((views.frequencies(thumbnails[number:number + 1])[0] == together[number]).all()
-               for number in range(len(thumbnails)))
+    assert all(
+        (views.frequencies(thumbnails[number : number + 1])[0] == together[number]).all()
+        for number in range(len(thumbnails))
+    )
 
 
 def test_frequencies_are_whole_numbers(thumbnails: Pixels) -> None:
@@ -130,8 +134,9 @@ def test_a_brighter_photo_has_the_same_hash(thumbnails: Pixels) -> None:
 
 
 @pytest.mark.parametrize("view", VIEWS[::3])
-def test_the_nearest_view_is_the_one_that_a_copy_was_made_by(view: views.View, photos: list[Image.Image],
-                                                            thumbnails: Pixels) -> None:
+def test_the_nearest_view_is_the_one_that_a_copy_was_made_by(
+    view: views.View, photos: list[Image.Image], thumbnails: Pixels
+) -> None:
     cropped = [planted.crop(photo, view[:4]) for photo in photos]
     copies = [pixels.thumbnail(ImageOps.mirror(copy) if view.mirrored else copy) for copy in cropped]
     others = views.frequencies(np.stack([np.asarray(copy) for copy in copies]))[:, WHOLE]

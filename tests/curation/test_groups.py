@@ -29,20 +29,27 @@ class Photo(NamedTuple):
 
 
 def table(photos: Iterable[Photo]) -> pd.DataFrame:
-    return tables.frame(tables.PROCESSED, [(photo.product_id, place, place, *photo[1:])
-                                           for place, photo in enumerate(photos)])
+    return tables.frame(
+        tables.PROCESSED, [(photo.product_id, place, place, *photo[1:]) for place, photo in enumerate(photos)]
+    )
 
 
 def alike(one: Photo, other: Photo) -> bool:
     """Whether two photos are tied for certain, by the words of the module."""
-    return (one.product_id == other.product_id or one.sha256 == other.sha256 or one.phash == other.phash
-            or one.mirrored == other.phash or one.phash == other.mirrored)
+    return (
+        one.product_id == other.product_id
+        or one.sha256 == other.sha256
+        or one.phash == other.phash
+        or one.mirrored == other.phash
+        or one.phash == other.mirrored
+    )
 
 
 def certain_ties(photos: Iterable[Photo], released: NDArray[np.bool_]) -> Ties:
     """All ties that need no look."""
-    return groups.join(ties(table(photos), released) for ties in (groups.byte_ties, groups.product_ties,
-                                                                  groups.hash_ties))
+    return groups.join(
+        ties(table(photos), released) for ties in (groups.byte_ties, groups.product_ties, groups.hash_ties)
+    )
 
 
 def reached(start: int, count: int, tied: Callable[[int, int], bool]) -> set[int]:
@@ -77,9 +84,11 @@ def test_photos_with_nothing_in_common_are_groups_of_their_own() -> None:
     assert grouped([Photo(3, "a", "A"), Photo(1, "b", "B"), Photo(2, "c", "C")]) == [3, 1, 2]
 
 
-@pytest.mark.parametrize("other", [Photo(9, "b", "B"), Photo(5, "a", "B"), Photo(5, "b", "A"), Photo(5, "b", "M"),
-                                   Photo(5, "b", "B", "A")],
-                         ids=["product", "bytes", "hash", "hash of the mirrored", "mirrored hash of the other"])
+@pytest.mark.parametrize(
+    "other",
+    [Photo(9, "b", "B"), Photo(5, "a", "B"), Photo(5, "b", "A"), Photo(5, "b", "M"), Photo(5, "b", "B", "A")],
+    ids=["product", "bytes", "hash", "hash of the mirrored", "mirrored hash of the other"],
+)
 def test_photos_with_one_thing_in_common_are_a_group_of_the_lowest_product(other: Photo) -> None:
     assert grouped([Photo(9, "a", "A", "M"), other, Photo(7, "c", "C")]) == [other.product_id] * 2 + [7]
 
@@ -93,8 +102,15 @@ def test_near_duplicates_are_a_group() -> None:
 
 
 def test_ties_chain_through_everything() -> None:
-    photos = [Photo(60, "a", "A"), Photo(50, "a", "B", "C"), Photo(40, "b", "C"), Photo(40, "c", "D"),
-              Photo(30, "d", "D"), Photo(20, "e", "E"), Photo(70, "f", "F")]
+    photos = [
+        Photo(60, "a", "A"),
+        Photo(50, "a", "B", "C"),
+        Photo(40, "b", "C"),
+        Photo(40, "c", "D"),
+        Photo(30, "d", "D"),
+        Photo(20, "e", "E"),
+        Photo(70, "f", "F"),
+    ]
 
     assert grouped(photos, [(5, 4)]) == [20] * 6 + [70]
 
@@ -107,12 +123,24 @@ def test_a_placeholder_on_many_listings_is_one_group_of_few_ties() -> None:
 
 
 def test_what_more_products_show_than_may_is_shared() -> None:
-    photos = table([Photo(1, "a", "A"), Photo(1, "a", "B"), Photo(2, "a", "C"), Photo(3, "d", "D"), Photo(4, "d", "D"),
-                    Photo(5, "d", "D"), Photo(6, "g", "G")])
+    photos = table(
+        [
+            Photo(1, "a", "A"),
+            Photo(1, "a", "B"),
+            Photo(2, "a", "C"),
+            Photo(3, "d", "D"),
+            Photo(4, "d", "D"),
+            Photo(5, "d", "D"),
+            Photo(6, "g", "G"),
+        ]
+    )
     pictures = groups.components(groups.byte_ties(photos, np.zeros(7, bool)), 7)
 
     assert [groups.shared(photos, pictures, most).tolist() for most in (1, 2, 3)] == [
-        [True] * 6 + [False], [False] * 3 + [True] * 3 + [False], [False] * 7]
+        [True] * 6 + [False],
+        [False] * 3 + [True] * 3 + [False],
+        [False] * 7,
+    ]
 
 
 def test_no_photos_are_no_groups() -> None:
@@ -120,8 +148,9 @@ def test_no_photos_are_no_groups() -> None:
 
 
 letters = st.sampled_from("abcdefgh")
-photo_lists = st.lists(st.builds(Photo, st.integers(1, 9), st.sampled_from("stuvwxyz"), letters, letters), min_size=1,
-                       max_size=9)
+photo_lists = st.lists(
+    st.builds(Photo, st.integers(1, 9), st.sampled_from("stuvwxyz"), letters, letters), min_size=1, max_size=9
+)
 
 
 @UNHURRIED
@@ -129,9 +158,15 @@ photo_lists = st.lists(st.builds(Photo, st.integers(1, 9), st.sampled_from("stuv
 def test_groups_are_what_a_search_over_all_pairs_finds(photos: list[Photo], data: st.DataObject) -> None:
     places = st.integers(0, len(photos) - 1)
     near = data.draw(st.lists(st.tuples(places, places), max_size=3))
-    expected = [min(photos[there].product_id for there in reached(
-        here, len(photos), lambda one, other: alike(photos[one], photos[other]) or (one, other) in near))
-        for here in range(len(photos))]
+    expected = [
+        min(
+            photos[there].product_id
+            for there in reached(
+                here, len(photos), lambda one, other: alike(photos[one], photos[other]) or (one, other) in near
+            )
+        )
+        for here in range(len(photos))
+    ]
 
     assert grouped(photos, near) == expected
 
@@ -144,8 +179,11 @@ def test_photos_of_one_state_are_tied_without_the_help_of_the_other(photos: list
     ties = certain_ties(photos, released)
     parts = groups.components(ties.among(released), len(photos))
     for here in np.flatnonzero(released).tolist():
-        mates = reached(here, len(photos), lambda one, other: bool(released[one] and released[other])
-                        and alike(photos[one], photos[other]))
+        mates = reached(
+            here,
+            len(photos),
+            lambda one, other: bool(released[one] and released[other]) and alike(photos[one], photos[other]),
+        )
 
         assert set(np.flatnonzero(parts == parts[here]).tolist()) == mates
 

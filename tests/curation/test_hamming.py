@@ -15,19 +15,29 @@ NONE = np.empty(0, np.uint64)
 
 anywhere = st.integers(0, 2**64 - 1)
 # Hashes as photos have them: many that differ in few bits, and whole quarters that are the same everywhere.
-alike = st.builds(lambda start, bits: start ^ sum(1 << bit for bit in bits),
-                  st.sampled_from([0, 2**64 - 1, 0xFFFF << 32]), st.sets(st.integers(0, 63), max_size=17))
+alike = st.builds(
+    lambda start, bits: start ^ sum(1 << bit for bit in bits),
+    st.sampled_from([0, 2**64 - 1, 0xFFFF << 32]),
+    st.sets(st.integers(0, 63), max_size=17),
+)
 hashes = st.lists(st.one_of(anywhere, alike), max_size=30).map(lambda values: np.array(values, np.uint64))
 
 
 def found(queries: Hashes, base: Hashes, distance: int) -> set[tuple[int, int]]:
-    return {pair for left, right in hamming.near(queries, base, distance)
-            for pair in zip(left.tolist(), right.tolist(), strict=True)}
+    return {
+        pair
+        for left, right in hamming.near(queries, base, distance)
+        for pair in zip(left.tolist(), right.tolist(), strict=True)
+    }
 
 
 def brute_force(queries: Hashes, base: Hashes, distance: int) -> set[tuple[int, int]]:
-    return {(left, right) for left, one in enumerate(queries.tolist()) for right, other in enumerate(base.tolist())
-            if (one ^ other).bit_count() <= distance}
+    return {
+        (left, right)
+        for left, one in enumerate(queries.tolist())
+        for right, other in enumerate(base.tolist())
+        if (one ^ other).bit_count() <= distance
+    }
 
 
 def drawn(count: int, seed: int = 0) -> Hashes:

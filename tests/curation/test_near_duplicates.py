@@ -40,8 +40,10 @@ def join(*parts: Photos) -> Photos:
 
 
 def gather(prepared: list[Prepared]) -> Photos:
-    return Photos(np.stack([photo.thumbnail for photo in prepared]),
-                  np.array([int(photo.phash, 16) for photo in prepared], np.uint64))
+    return Photos(
+        np.stack([photo.thumbnail for photo in prepared]),
+        np.array([int(photo.phash, 16) for photo in prepared], np.uint64),
+    )
 
 
 def hashed(thumbnails: Pixels) -> Photos:
@@ -59,8 +61,10 @@ def originals() -> Photos:
 def copies() -> dict[str, Photos]:
     """A copy of each of the originals, by kind."""
     photos = [draw.draw(garment, 7) for garment in GARMENTS]
-    return {kind: gather([planted.prepared(planted.plant(photo, kind, number)) for number, photo in enumerate(photos)])
-            for kind in planted.KINDS}
+    return {
+        kind: gather([planted.prepared(planted.plant(photo, kind, number)) for number, photo in enumerate(photos)])
+        for kind in planted.KINDS
+    }
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +72,14 @@ def everything(originals: Photos, copies: dict[str, Photos]) -> Photos:
     return join(originals, *copies.values())
 
 
-def find(photos: Photos, distance: int = DISTANCE, likeness: float = LIKENESS, seen: list[int] | None = None,
-         known: list[tuple[int, int]] | None = None, places: list[int] | None = None) -> list[Pair]:
+def find(
+    photos: Photos,
+    distance: int = DISTANCE,
+    likeness: float = LIKENESS,
+    seen: list[int] | None = None,
+    known: list[tuple[int, int]] | None = None,
+    places: list[int] | None = None,
+) -> list[Pair]:
     """known: pairs that are tied already; seen: photos that were compared with each other before."""
     count = len(photos.hashes)
     compared = np.zeros(count, bool)
@@ -109,15 +119,21 @@ def test_each_copy_is_found_by_its_photo_alone(kind: str, originals: Photos, cop
     pairs = find(join(originals, copies[kind]))
     count = len(originals.hashes)
 
-    assert sorted({pair.left, pair.right} == {number, number + count} for number, pair in
-                  enumerate(sorted(pairs, key=lambda pair: min(pair[:2])))) == [True] * count
+    assert (
+        sorted(
+            {pair.left, pair.right} == {number, number + count}
+            for number, pair in enumerate(sorted(pairs, key=lambda pair: min(pair[:2])))
+        )
+        == [True] * count
+    )
 
 
 def test_all_copies_of_a_photo_are_tied_together_and_to_no_other(everything: Photos) -> None:
     count = len(everything.hashes)
 
-    assert groups(count, find(everything)) == [set(range(number, count, len(GARMENTS)))
-                                               for number in range(len(GARMENTS))]
+    assert groups(count, find(everything)) == [
+        set(range(number, count, len(GARMENTS))) for number in range(len(GARMENTS))
+    ]
 
 
 def test_there_are_as_many_pairs_as_it_takes_to_tie_all(everything: Photos) -> None:
@@ -135,8 +151,9 @@ def test_it_does_not_matter_which_of_two_is_the_copy(kind: str, originals: Photo
 
 
 def test_a_refused_pair_is_looked_at_once(originals: Photos, looks: list[set[int]]) -> None:
-    same_hash = originals._replace(hashes=np.full(len(originals.hashes), views.hashes(views.frequencies(
-        originals.thumbnails[:1, ..., 0]))[0, 0]))
+    same_hash = originals._replace(
+        hashes=np.full(len(originals.hashes), views.hashes(views.frequencies(originals.thumbnails[:1, ..., 0]))[0, 0])
+    )
     find(same_hash)
 
     assert len(looks) == len({frozenset(pair) for pair in looks}) > 0
@@ -157,14 +174,15 @@ def test_an_outline_in_common_does_not_make_a_near_duplicate(garment: str, one: 
 
 
 def test_other_photos_in_the_place_of_a_candidate_are_refused(originals: Photos) -> None:
-    same_hash = originals._replace(hashes=np.full(len(originals.hashes), views.hashes(views.frequencies(
-        originals.thumbnails[:1, ..., 0]))[0, 0]))
+    same_hash = originals._replace(
+        hashes=np.full(len(originals.hashes), views.hashes(views.frequencies(originals.thumbnails[:1, ..., 0]))[0, 0])
+    )
 
     assert find(same_hash) == []
 
 
 def test_pairs_say_how_much_they_agree(originals: Photos) -> None:
-    (left, right, likeness), = find(originals.only([0, 0]))
+    ((left, right, likeness),) = find(originals.only([0, 0]))
 
     assert (left, right, likeness) == (0, 1, 1.0)
 
@@ -198,10 +216,19 @@ def test_a_photo_is_never_a_pair_with_itself(originals: Photos, looks: list[set[
     assert all(len(pair) == 2 for pair in looks)
 
 
-@pytest.mark.parametrize(("name", "value"), [("HASHES_AT_ONCE", 1), ("HASHES_AT_ONCE", 7 * len(VIEWS)),
-                                             ("PAIRS_AT_ONCE", 1), ("PAIRS_AT_ONCE", 5), ("PHOTOS_AT_ONCE", 11)])
-def test_how_much_is_done_at_once_changes_nothing(name: str, value: int, everything: Photos,
-                                                  monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("HASHES_AT_ONCE", 1),
+        ("HASHES_AT_ONCE", 7 * len(VIEWS)),
+        ("PAIRS_AT_ONCE", 1),
+        ("PAIRS_AT_ONCE", 5),
+        ("PHOTOS_AT_ONCE", 11),
+    ],
+)
+def test_how_much_is_done_at_once_changes_nothing(
+    name: str, value: int, everything: Photos, monkeypatch: pytest.MonkeyPatch
+) -> None:
     few, seen = everything.only(list(range(0, len(everything.hashes), 3))), [5, 9, 17, 30]
     expected = find(few, seen=seen)
     monkeypatch.setattr(near_duplicates, name, value)
@@ -214,8 +241,9 @@ def test_the_order_of_photos_changes_no_group(everything: Photos) -> None:
     order = np.random.default_rng(0).permutation(count).tolist()
     mixed = groups(count, find(everything.only(order)))
 
-    assert sorted([{order[number] for number in numbers} for numbers in mixed], key=min) == \
-        groups(count, find(everything))
+    assert sorted([{order[number] for number in numbers} for numbers in mixed], key=min) == groups(
+        count, find(everything)
+    )
 
 
 def test_only_the_thumbnails_at_the_places_are_looked_at(originals: Photos, looks: list[set[int]]) -> None:

@@ -8,8 +8,9 @@ def test_what_is_joined_is_not_apart_through_others_as_well() -> None:
     forest = Forest([""] * 5)
     forest.join_all([(0, 1), (3, 2), (1, 2)])
 
-    assert [[forest.apart(one, other) for other in range(5)] for one in range(5)] == [
-        [False] * 4 + [True]] * 4 + [[True] * 4 + [False]]
+    assert [[forest.apart(one, other) for other in range(5)] for one in range(5)] == [[False] * 4 + [True]] * 4 + [
+        [True] * 4 + [False]
+    ]
 
 
 def test_two_sides_never_become_one_tree_whatever_lies_between_them() -> None:

@@ -13,10 +13,19 @@ from imageset.formats.hdf5 import Pixels
 SIDE = 40
 FILL = (250, 120, 10)
 STILL: dict[str, Any] = {
-    "copies": 5, "balance": "none", "max_copies": 20, "seed": 1,
-    "flip_probability": 0.0, "rotate_probability": 0.0, "rotate_degrees": (-20.0, 20.0),
-    "translate_probability": 0.0, "translate_share": (-0.1, 0.1), "blur_probability": 0.0, "blur_radius": (0.5, 1.0),
-    "noise_probability": 0.0, "noise_stddev": (2.0, 10.0),
+    "copies": 5,
+    "balance": "none",
+    "max_copies": 20,
+    "seed": 1,
+    "flip_probability": 0.0,
+    "rotate_probability": 0.0,
+    "rotate_degrees": (-20.0, 20.0),
+    "translate_probability": 0.0,
+    "translate_share": (-0.1, 0.1),
+    "blur_probability": 0.0,
+    "blur_radius": (0.5, 1.0),
+    "noise_probability": 0.0,
+    "noise_stddev": (2.0, 10.0),
 }
 LIVELY = {name: 0.5 for name in STILL if name.endswith("_probability")}
 PROBABILITIES = sorted(LIVELY)
@@ -110,7 +119,7 @@ def test_a_flipped_photo_turns_the_same_way() -> None:
 
 def test_a_small_turn_leaves_the_centre_and_fills_the_corners() -> None:
     pixels = flat(0)
-    pixels[SIDE // 2 - 3:SIDE // 2 + 3, SIDE // 2 - 3:SIDE // 2 + 3] = 200
+    pixels[SIDE // 2 - 3 : SIDE // 2 + 3, SIDE // 2 - 3 : SIDE // 2 + 3] = 200
     for result in copies(pixels, chosen(rotate_probability=1.0, rotate_degrees=(10.0, 20.0)), 10):
         rows, columns = np.nonzero(result[..., 0] == 200)
 
@@ -150,7 +159,7 @@ def test_a_step_happens_as_often_as_its_probability(name: str) -> None:
 
 def test_steps_happen_independently_of_each_other() -> None:
     pixels = flat(100)
-    pixels[:, :SIDE // 2] = 0
+    pixels[:, : SIDE // 2] = 0
     results = copies(pixels, chosen(flip_probability=0.5, noise_probability=0.5), 800)
     flipped = [result[:, :5].mean() > 50 for result in results]
     noisy = [len(np.unique(result)) > 2 for result in results]
@@ -159,8 +168,10 @@ def test_steps_happen_independently_of_each_other() -> None:
 
 
 def test_another_probability_leaves_the_draws_of_the_other_steps() -> None:
-    calm, flipped = (augment(flat(120), 42, 0, 1, chosen(noise_probability=1.0, flip_probability=share), FILL)
-                     for share in (0.0, 1.0))
+    calm, flipped = (
+        augment(flat(120), 42, 0, 1, chosen(noise_probability=1.0, flip_probability=share), FILL)
+        for share in (0.0, 1.0)
+    )
 
     assert (calm == flipped).all()
     assert (calm != flat(120)).any()
@@ -168,8 +179,12 @@ def test_another_probability_leaves_the_draws_of_the_other_steps() -> None:
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_noise_has_its_standard_deviation_and_a_value_for_each_pixel_and_channel(channels: int) -> None:
-    noise = augment(flat(128, channels), 42, 0, 1,
-                    chosen(noise_probability=1.0, noise_stddev=(10.0, 10.0)), FILL).astype(int) - 128
+    noise = (
+        augment(flat(128, channels), 42, 0, 1, chosen(noise_probability=1.0, noise_stddev=(10.0, 10.0)), FILL).astype(
+            int
+        )
+        - 128
+    )
 
     assert noise.std() == pytest.approx(10, rel=0.05)
     assert abs(noise.mean()) < 0.8
@@ -191,10 +206,20 @@ def test_blur_smooths_and_keeps_the_mean() -> None:
     assert blurred.mean() == pytest.approx(photo().mean(), abs=2)
 
 
-@pytest.mark.parametrize("changes", [
-    {"rotate_degrees": (20.0, -20.0)}, {"noise_stddev": (-1.0, 2.0)}, {"blur_radius": (-0.1, 1.0)}, {"copies": 0},
-    {"copies": 40_000}, {"flip_probability": 1.5}, {"translate_share": (0.1,)}, {"seed": 1.5}, {"hue_probability": 0.5},
-])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rotate_degrees": (20.0, -20.0)},
+        {"noise_stddev": (-1.0, 2.0)},
+        {"blur_radius": (-0.1, 1.0)},
+        {"copies": 0},
+        {"copies": 40_000},
+        {"flip_probability": 1.5},
+        {"translate_share": (0.1,)},
+        {"seed": 1.5},
+        {"hue_probability": 0.5},
+    ],
+)
 def test_params_out_of_range_are_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         chosen(**changes)

@@ -28,21 +28,28 @@ def processed(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, lay
 
 def rows(sources: list[int], copies: list[int]) -> Rows:
     count = len(sources)
-    return Rows(np.arange(100, 100 + count), np.arange(count, dtype=np.int16), np.array(copies, np.int16),
-                np.zeros(count, np.int64), np.array(sources))
+    return Rows(
+        np.arange(100, 100 + count),
+        np.arange(count, dtype=np.int16),
+        np.array(copies, np.int16),
+        np.zeros(count, np.int64),
+        np.array(sources),
+    )
 
 
 def test_each_row_is_its_copy_of_its_photo_whatever_else_is_in_the_batch(processed: tuple[Path, layout.Pixels]) -> None:
     path, images = processed
     wanted = rows([6, 0, 3, 3, 6], [0, 0, 2, 1, 4])
-    together, = render.render([wanted], Recipe(path, CHOSEN))
+    (together,) = render.render([wanted], Recipe(path, CHOSEN))
     alone = render.render([wanted.take(slice(row, row + 1)) for row in range(5)], Recipe(path, CHOSEN))
 
     assert together.dtype == np.uint8
     assert (together[:2] == images[[6, 0]]).all()
     assert (together == np.concatenate(alone)).all()
-    assert all((together[row] == augment(images[source], 100 + row, row, copy, CHOSEN, FILL)).all()
-               for row, (source, copy) in enumerate(zip([6, 0, 3, 3, 6], [0, 0, 2, 1, 4], strict=True)))
+    assert all(
+        (together[row] == augment(images[source], 100 + row, row, copy, CHOSEN, FILL)).all()
+        for row, (source, copy) in enumerate(zip([6, 0, 3, 3, 6], [0, 0, 2, 1, 4], strict=True))
+    )
 
 
 def test_rows_taken_keep_their_columns_together() -> None:

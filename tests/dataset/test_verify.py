@@ -28,8 +28,17 @@ from tools import verify as tool
 Fault = Callable[[h5py.File], None]
 
 FORMAT = ("attributes_as_format", "arrays_as_format")
-CHECKS = (*FORMAT, "products_in_one_subset", "augmented_as_photos", "copies_complete", "labels_in_map",
-          "label_map_complete", "pixels_in_one_subset", "mean_and_std", "digest_matches")
+CHECKS = (
+    *FORMAT,
+    "products_in_one_subset",
+    "augmented_as_photos",
+    "copies_complete",
+    "labels_in_map",
+    "label_map_complete",
+    "pixels_in_one_subset",
+    "mean_and_std",
+    "digest_matches",
+)
 
 
 @pytest.fixture(scope="module")
@@ -269,6 +278,7 @@ def test_a_change_after_writing_shows_in_the_digest(name: str, path: Path) -> No
 
 def test_a_photo_whose_copy_became_nobodys_lacks_it_too(path: Path) -> None:
     """Two checks: the row is of no photo, and its photo is a row short."""
+
     def rename(file: h5py.File) -> None:
         file["train_ids"][row_of_copy(file, 4)] = 999_999
 
@@ -335,8 +345,9 @@ def test_held_out_subsets_are_held_against_each_other(in_project: Path, monkeypa
     assert re.fullmatch(r"test \d+ [01] with the pixels of validation 103 0", example)
 
 
-def test_copies_are_those_of_balanced_classes(in_project: Path, edit_params: Callable[[str, str], None],
-                                              monkeypatch: pytest.MonkeyPatch) -> None:
+def test_copies_are_those_of_balanced_classes(
+    in_project: Path, edit_params: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("IMAGESET_WORKERS", "1")
     edit_params("  balance: none", "  balance: to_max")
     make_inputs(in_project, photo_table(8))
@@ -362,8 +373,20 @@ def test_a_file_of_before_balance_is_right(path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["content_digest", "mean", "params", "std"])
-@pytest.mark.parametrize("value", [None, "{", "{}", 7, np.array([1, 2]), h5py.Empty("f8"), b"\xff",
-                                   '{"augment": {"copies": "5"}, "build": {}}', '{"augment": {"copies": 5}}'])
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        "{",
+        "{}",
+        7,
+        np.array([1, 2]),
+        h5py.Empty("f8"),
+        b"\xff",
+        '{"augment": {"copies": "5"}, "build": {}}',
+        '{"augment": {"copies": 5}}',
+    ],
+)
 def test_attributes_that_are_not_there_or_of_another_type_fail(name: str, value: object, path: Path) -> None:
     with h5py.File(path, "r+") as file:
         del file.attrs[name]
@@ -376,10 +399,13 @@ def test_attributes_that_are_not_there_or_of_another_type_fail(name: str, value:
     assert failed(path) == {"attributes_as_format"}
 
 
-@pytest.mark.parametrize("name", ["train_images", "train_copies", "test_images", "test_positions", "train_labels",
-                                  "label_map", "class_names"])
-@pytest.mark.parametrize("kind", ["missing", "group", "floats", "scalar", "nothing", "shorter", "text", "dangling",
-                                  "elsewhere", "square"])
+@pytest.mark.parametrize(
+    "name",
+    ["train_images", "train_copies", "test_images", "test_positions", "train_labels", "label_map", "class_names"],
+)
+@pytest.mark.parametrize(
+    "kind", ["missing", "group", "floats", "scalar", "nothing", "shorter", "text", "dangling", "elsewhere", "square"]
+)
 def test_arrays_that_are_not_there_or_of_another_kind_fail(name: str, kind: str, path: Path) -> None:
     if kind == "shorter" and name in ("label_map", "class_names"):
         pytest.skip("the label map's check says that")
@@ -394,9 +420,17 @@ def test_arrays_that_are_not_there_or_of_another_kind_fail(name: str, kind: str,
             shutil.copy(path, path.with_name("other.h5"))
             file[name] = h5py.ExternalLink("other.h5", "/test_labels")
         elif kind != "missing":
-            file.create_dataset(name, data={
-                "floats": np.zeros(len(values)), "scalar": 7, "nothing": h5py.Empty("i8"), "shorter": values[:-1],
-                "text": ["a"] * len(values), "square": np.zeros((len(values), 0, 0, 1), np.uint8)}[kind])
+            file.create_dataset(
+                name,
+                data={
+                    "floats": np.zeros(len(values)),
+                    "scalar": 7,
+                    "nothing": h5py.Empty("i8"),
+                    "shorter": values[:-1],
+                    "text": ["a"] * len(values),
+                    "square": np.zeros((len(values), 0, 0, 1), np.uint8),
+                }[kind],
+            )
 
     assert tuple(outcomes(path)) == FORMAT
     assert failed(path) == {"arrays_as_format"}
@@ -410,8 +444,9 @@ def test_an_array_that_the_format_has_not_fails(name: str, path: Path) -> None:
 
 
 @pytest.mark.parametrize("compression", ["lzf", "gzip"])
-def test_neither_compression_nor_blocks_change_what_is_found(compression: layout.Compression, path: Path,
-                                                             monkeypatch: pytest.MonkeyPatch) -> None:
+def test_neither_compression_nor_blocks_change_what_is_found(
+    compression: layout.Compression, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plant(path, pixels_in_both_subsets)
     plain = outcomes(path)
     monkeypatch.setattr(layout, "BLOCK_BYTES", 7 * SIDE * SIDE)
@@ -469,11 +504,12 @@ def test_damage_anywhere_but_in_pixels_is_one_line_or_a_failed_check(good: Path,
     content = good.read_bytes()
     with h5py.File(good) as file:
         images = [(file[name].id.get_offset(), file[name].nbytes) for name in ("train_images", "test_images")]
-    places = [place for place in range(len(content))
-              if not any(start <= place < start + length for start, length in images)]
+    places = [
+        place for place in range(len(content)) if not any(start <= place < start + length for start, length in images)
+    ]
     messages = set()
     for place in np.random.default_rng(1).choice(places, 100, replace=False).tolist():
-        path.write_bytes(content[:place] + bytes([content[place] ^ 255]) + content[place + 1:])
+        path.write_bytes(content[:place] + bytes([content[place] ^ 255]) + content[place + 1 :])
         try:
             failed(path)
         except DataError as error:
@@ -484,8 +520,13 @@ def test_damage_anywhere_but_in_pixels_is_one_line_or_a_failed_check(good: Path,
 
 
 def command(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "tools.verify", *map(str, arguments)], cwd=cwd,
-                          env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    return subprocess.run(
+        [sys.executable, "-m", "tools.verify", *map(str, arguments)],
+        cwd=cwd,
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
 
 
 def test_the_command_needs_the_file_alone(path: Path) -> None:
@@ -496,8 +537,9 @@ def test_the_command_needs_the_file_alone(path: Path) -> None:
     assert [line.split()[:2] for line in lines] == [[name, "passed"] for name in CHECKS]
     assert lines[2].endswith("11 examined")
     with h5py.File(path) as file:
-        assert verdict == (f"dataset.h5: whole and consistent, 10 checks passed, "
-                           f"content_digest {file.attrs['content_digest']}")
+        assert verdict == (
+            f"dataset.h5: whole and consistent, 10 checks passed, content_digest {file.attrs['content_digest']}"
+        )
     assert [name.name for name in path.parent.iterdir()] == ["dataset.h5"]
 
 
@@ -511,12 +553,20 @@ def test_the_command_says_what_is_wrong(path: Path) -> None:
     assert "raise preprocess.min_foreground" in verdict
 
 
-@pytest.mark.parametrize(("kind", "message"), [
-    ("missing", "is missing"), ("truncated", "cannot be read as HDF5"), ("foreign", "is not a file of format"),
-    ("newer", "has format version 2; this code reads version 1"), ("incomplete", "is incomplete"),
-    ("text", "cannot be read as HDF5")])
-def test_what_is_no_whole_dataset_of_this_version_is_one_line(kind: str, message: str, path: Path,
-                                                              monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("missing", "is missing"),
+        ("truncated", "cannot be read as HDF5"),
+        ("foreign", "is not a file of format"),
+        ("newer", "has format version 2; this code reads version 1"),
+        ("incomplete", "is incomplete"),
+        ("text", "cannot be read as HDF5"),
+    ],
+)
+def test_what_is_no_whole_dataset_of_this_version_is_one_line(
+    kind: str, message: str, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if kind == "missing":
         path.unlink()
     elif kind == "text":
@@ -524,8 +574,11 @@ def test_what_is_no_whole_dataset_of_this_version_is_one_line(kind: str, message
     elif kind == "truncated":
         os.truncate(path, path.stat().st_size - 1)
     else:
-        name, value = {"foreign": ("format", "other"), "newer": ("format_version", 2),
-                       "incomplete": ("complete", False)}[kind]
+        name, value = {
+            "foreign": ("format", "other"),
+            "newer": ("format_version", 2),
+            "incomplete": ("complete", False),
+        }[kind]
         with h5py.File(path, "r+") as file:
             file.attrs[name] = value
     monkeypatch.setattr(sys, "argv", ["tools.verify", str(path)])

@@ -63,8 +63,9 @@ def test_a_missing_file_is_refused_with_what_to_do(tmp_path: Path) -> None:
     assert "is missing: run `dvc repro` or `dvc pull" in refusal(tmp_path / "dataset.h5")
 
 
-@pytest.mark.parametrize("content", [b"", b"product_id,position\n", b"<html>" * 1000,
-                                     b"\x89HDF\r\n\x1a\n" + bytes(4000)])
+@pytest.mark.parametrize(
+    "content", [b"", b"product_id,position\n", b"<html>" * 1000, b"\x89HDF\r\n\x1a\n" + bytes(4000)]
+)
 def test_what_is_not_hdf5_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "file.h5").write_bytes(content)
 
@@ -114,10 +115,12 @@ def test_a_file_that_was_closed_early_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("flush", ["", "file.flush();"])
 def test_what_a_killed_writer_left_is_refused(flush: str, tmp_path: Path) -> None:
-    code = ("import os, signal, sys; from pathlib import Path; import numpy as np; "
-            "from imageset.formats import hdf5 as layout; file = layout.create(Path(sys.argv[1]), layout.DATASET); "
-            "layout.add(file, 'train_labels', np.arange(9));"
-            f"{flush} os.kill(os.getpid(), signal.SIGKILL)")
+    code = (
+        "import os, signal, sys; from pathlib import Path; import numpy as np; "
+        "from imageset.formats import hdf5 as layout; file = layout.create(Path(sys.argv[1]), layout.DATASET); "
+        "layout.add(file, 'train_labels', np.arange(9));"
+        f"{flush} os.kill(os.getpid(), signal.SIGKILL)"
+    )
     writer = subprocess.run([sys.executable, "-c", code, str(tmp_path / "file.h5")], cwd=ROOT, check=False)
 
     assert writer.returncode == -signal.SIGKILL
@@ -151,8 +154,10 @@ def digest(path: Path, arrays: dict[str, np.ndarray[Any, Any]], **options: Any) 
 ARRAYS: dict[str, np.ndarray[Any, Any]] = {"images": IMAGES, "labels": LABELS}
 
 
-@pytest.mark.parametrize("options", [{"chunks": True}, {"chunks": True, "compression": "gzip"},
-                                     {"chunks": True, "shuffle": True, "fletcher32": True}])
+@pytest.mark.parametrize(
+    "options",
+    [{"chunks": True}, {"chunks": True, "compression": "gzip"}, {"chunks": True, "shuffle": True, "fletcher32": True}],
+)
 def test_the_digest_does_not_depend_on_storage_or_order(options: dict[str, Any], tmp_path: Path) -> None:
     reordered = dict(reversed(ARRAYS.items()))
 
@@ -167,18 +172,22 @@ def test_the_digest_changes_with_any_value(place: tuple[int, ...], tmp_path: Pat
     assert digest(tmp_path / "changed.h5", ARRAYS | {"images": changed}) != digest(tmp_path / "plain.h5", ARRAYS)
 
 
-@pytest.mark.parametrize("arrays", [
-    {"images": IMAGES},
-    {"images": IMAGES, "labels_": LABELS},
-    {"images": IMAGES, "labels": LABELS.astype(">i8")},
-    {"images": IMAGES, "labels": LABELS.view(np.uint64)},
-    {"images": IMAGES, "labels": LABELS.reshape(300, 2)},
-    {"images": IMAGES, "labels": LABELS[::-1]},
-    {"images": IMAGES.reshape(600, 48), "labels": LABELS},
-    {"images": IMAGES[:-1], "labels": LABELS},
-])
-def test_the_digest_changes_with_names_types_shapes_and_order(arrays: dict[str, np.ndarray[Any, Any]],
-                                                              tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"images": IMAGES},
+        {"images": IMAGES, "labels_": LABELS},
+        {"images": IMAGES, "labels": LABELS.astype(">i8")},
+        {"images": IMAGES, "labels": LABELS.view(np.uint64)},
+        {"images": IMAGES, "labels": LABELS.reshape(300, 2)},
+        {"images": IMAGES, "labels": LABELS[::-1]},
+        {"images": IMAGES.reshape(600, 48), "labels": LABELS},
+        {"images": IMAGES[:-1], "labels": LABELS},
+    ],
+)
+def test_the_digest_changes_with_names_types_shapes_and_order(
+    arrays: dict[str, np.ndarray[Any, Any]], tmp_path: Path
+) -> None:
     assert digest(tmp_path / "changed.h5", arrays) != digest(tmp_path / "plain.h5", ARRAYS)
 
 
@@ -212,8 +221,13 @@ def test_a_label_map_out_of_order_is_refused(tmp_path: Path, pairs: list[bytes])
             layout.catalog_ids(file)
 
 
-@given(st.lists(st.tuples(st.sampled_from(["a", "b", "a (1)", "a (1) (2)"]), st.integers(0, 9)), max_size=8,
-                unique_by=lambda pair: pair[1]))
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["a", "b", "a (1)", "a (1) (2)"]), st.integers(0, 9)),
+        max_size=8,
+        unique_by=lambda pair: pair[1],
+    )
+)
 def test_unique_names_are_unique_and_change_nothing_that_is(pairs: list[tuple[str, int]]) -> None:
     names = [name for name, _ in pairs]
     made = layout.unique_names(names, [catalog_id for _, catalog_id in pairs])

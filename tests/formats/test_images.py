@@ -95,8 +95,9 @@ def test_images_that_compression_would_have_made_longer_lie_as_they_are(tmp_path
     assert (gather(opened, list(range(COUNT))) == images).all()
 
 
-def test_lzf_is_read_by_h5py_where_its_library_cannot_be_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-                                                                       ) -> None:
+def test_lzf_is_read_by_h5py_where_its_library_cannot_be_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     images = image_rows(COUNT, 3, 0)
     monkeypatch.setattr(rows, "find_lzf", lambda: None)
     opened = write_images(tmp_path / "images.h5", images, chunks=(1, 6, 6, 3), compression="lzf")
@@ -112,7 +113,7 @@ def test_damaged_images_are_refused_with_their_row(tmp_path: Path, compression: 
     with h5py.File(tmp_path / "images.h5") as file:
         chunk = file["images"].id.get_chunk_info(4)
     content = bytearray((tmp_path / "images.h5").read_bytes())
-    content[chunk.byte_offset:chunk.byte_offset + chunk.size] = b"\xff" * chunk.size
+    content[chunk.byte_offset : chunk.byte_offset + chunk.size] = b"\xff" * chunk.size
     (tmp_path / "images.h5").write_bytes(content)
     opened = open_images(tmp_path / "images.h5")
 
@@ -146,8 +147,9 @@ def test_a_file_that_is_written_to_meanwhile_is_refused(tmp_path: Path, storage:
 
 
 @every_storage
-def test_a_file_that_is_written_to_while_it_is_read_is_refused(tmp_path: Path, storage: dict[str, Any],
-                                                               monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_is_written_to_while_it_is_read_is_refused(
+    tmp_path: Path, storage: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "images.h5"
     opened = write_images(path, image_rows(COUNT, 3, 0), **storage)
     find_state = rows.Bytes._find_state
@@ -164,8 +166,9 @@ def test_a_file_that_is_written_to_while_it_is_read_is_refused(tmp_path: Path, s
 
 
 @every_storage
-def test_a_file_that_another_one_replaced_is_still_there_for_who_opened_it(tmp_path: Path, storage: dict[str, Any]
-                                                                           ) -> None:
+def test_a_file_that_another_one_replaced_is_still_there_for_who_opened_it(
+    tmp_path: Path, storage: dict[str, Any]
+) -> None:
     images = image_rows(COUNT, 3, 0)
     opened = write_images(tmp_path / "images.h5", images, **storage)
     write_images(tmp_path / "other.h5", images[::-1], **storage)

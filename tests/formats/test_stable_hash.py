@@ -7,11 +7,14 @@ import pytest
 from imageset.formats import stable_hash
 
 
-@pytest.mark.parametrize(("numbers", "expected"), [
-    ((), 0xE4A6A0577479B2B4),
-    ((1, 42, 0, 1), 15_788_257_442_448_978_455),
-    ((-5, 2**63 - 1), 11_425_822_829_985_825_085),
-])
+@pytest.mark.parametrize(
+    ("numbers", "expected"),
+    [
+        ((), 0xE4A6A0577479B2B4),
+        ((1, 42, 0, 1), 15_788_257_442_448_978_455),
+        ((-5, 2**63 - 1), 11_425_822_829_985_825_085),
+    ],
+)
 def test_a_rank_never_changes(numbers: tuple[int, ...], expected: int) -> None:
     """Another value would move every row, every split and every augmented copy."""
     assert stable_hash.rank(*numbers) == expected

@@ -26,7 +26,7 @@ VISITS = Table({"name": "string", "parent_id": "Int64"}, ("name", "parent_id"), 
 ENDS_IN_TEXT = Table({"product_id": "int64", "parent_id": "Int64", "name": "string"}, ("product_id",))
 BEGINS_WITH_TEXT = Table({"name": "string", "product_id": "int64", "parent_id": "Int64"}, ("product_id",))
 
-INT64 = st.integers(-2**63, 2**63 - 1)
+INT64 = st.integers(-(2**63), 2**63 - 1)
 # Every character that UTF-8 can hold, the troublesome ones often.
 TEXT = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("\r\n\t\0\",'\\ #\ufeff\x1a\u2028"))
 SHOP_ROWS = st.lists(st.tuples(INT64, TEXT, st.none() | INT64), max_size=8, unique_by=lambda row: row[0])
@@ -87,7 +87,8 @@ def test_the_bytes_are_canonical(tmp_path: Path) -> None:
     rows = [(10, "a,b", None), (9, "é", 2**63 - 1), (-1, "", 0), (2, 'say "x"', None)]
 
     assert write(tmp_path / "table.csv", rows).decode() == (
-        'product_id,name,parent_id\n-1,,0\n2,"say ""x""",\n9,é,9223372036854775807\n10,"a,b",\n')
+        'product_id,name,parent_id\n-1,,0\n2,"say ""x""",\n9,é,9223372036854775807\n10,"a,b",\n'
+    )
 
 
 def test_rows_of_equal_names_are_kept_and_sorted_by_what_follows(tmp_path: Path) -> None:
@@ -109,16 +110,22 @@ def test_columns_beyond_the_table_are_left_out(tmp_path: Path) -> None:
     assert read(tmp_path / "table.csv") == [(1, "a", 2)]
 
 
-@pytest.mark.parametrize("environment", [
-    {"PYTHONHASHSEED": "1", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
-    {"PYTHONHASHSEED": "2", "LC_ALL": "tr_TR.UTF-8", "TZ": "Asia/Kathmandu"},
-])
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"PYTHONHASHSEED": "1", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        {"PYTHONHASHSEED": "2", "LC_ALL": "tr_TR.UTF-8", "TZ": "Asia/Kathmandu"},
+    ],
+)
 def test_locale_time_zone_and_hash_seed_change_no_byte(environment: dict[str, str], tmp_path: Path) -> None:
     rows = [(3, "İstanbul", None), (1, "i", 4), (2, "Ärmel", 5)]
-    code = ("from pathlib import Path; from imageset.formats import tables; from imageset.formats.tables import Table; "
-            f"table = {SHOP!r}; tables.write(Path('there.csv'), table, tables.frame(table, {rows!a}))")
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True,
-                   env=os.environ | {"PYTHONPATH": str(ROOT)} | environment)
+    code = (
+        "from pathlib import Path; from imageset.formats import tables; from imageset.formats.tables import Table; "
+        f"table = {SHOP!r}; tables.write(Path('there.csv'), table, tables.frame(table, {rows!a}))"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)} | environment
+    )
 
     assert (tmp_path / "there.csv").read_bytes() == write(tmp_path / "here.csv", rows)
 
@@ -137,8 +144,25 @@ def test_a_repeated_key_in_a_file_is_refused(tmp_path: Path) -> None:
         read(tmp_path / "table.csv")
 
 
-@pytest.mark.parametrize("value", [1.5, Decimal("1.5"), float("inf"), "1.0", "1_0", " 1", "\uff11", "+1", "007",
-                                   "-0", "x", 2**63, -2**63 - 1, "9223372036854775808"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        1.5,
+        Decimal("1.5"),
+        float("inf"),
+        "1.0",
+        "1_0",
+        " 1",
+        "\uff11",
+        "+1",
+        "007",
+        "-0",
+        "x",
+        2**63,
+        -(2**63) - 1,
+        "9223372036854775808",
+    ],
+)
 @pytest.mark.parametrize("column", ["product_id", "parent_id"])
 def test_no_number_is_rounded_wrapped_or_guessed(value: Any, column: str) -> None:
     with pytest.raises(DataError, match=f"column {column}: "):
@@ -166,17 +190,20 @@ def test_a_missing_number_does_not_round_its_neighbours() -> None:
     assert tables.frame(SHOP, [(1, "a", None), (2, "b", beyond_floats)])["parent_id"][1] == beyond_floats
 
 
-@pytest.mark.parametrize(("content", "problem"), [
-    (b"", "is not a table"),
-    (b"\xff\xfe\n", "is not a table"),
-    (b"product_id,name,parent_id\n1,a\xff,2\n", "is not a table"),
-    (b"product_id,name,parent_id\n1,a,2\n1,2,3,4\n", "is not a table"),
-    (b"product_id,name\n1,a\n", "has columns product_id, name; expected product_id, name, parent_id"),
-    (b"name,product_id,parent_id\na,1,2\n", "has columns name, product_id, parent_id; expected"),
-    (b"product_id,name,parent_id\nx,a,2\n", "column product_id"),
-    (b"product_id,name,parent_id\n1,a,2.0\n", "column parent_id"),
-    (b"product_id,name,parent_id\n,a,2\n", "column product_id"),
-])
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"", "is not a table"),
+        (b"\xff\xfe\n", "is not a table"),
+        (b"product_id,name,parent_id\n1,a\xff,2\n", "is not a table"),
+        (b"product_id,name,parent_id\n1,a,2\n1,2,3,4\n", "is not a table"),
+        (b"product_id,name\n1,a\n", "has columns product_id, name; expected product_id, name, parent_id"),
+        (b"name,product_id,parent_id\na,1,2\n", "has columns name, product_id, parent_id; expected"),
+        (b"product_id,name,parent_id\nx,a,2\n", "column product_id"),
+        (b"product_id,name,parent_id\n1,a,2.0\n", "column parent_id"),
+        (b"product_id,name,parent_id\n,a,2\n", "column product_id"),
+    ],
+)
 def test_a_file_that_is_not_the_table_is_refused_by_name(content: bytes, problem: str, tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
     path.write_bytes(content)
@@ -196,8 +223,9 @@ def with_windows_ends(content: bytes) -> bytes:
 
 @few
 @given(SHOP_ROWS, st.sampled_from([b"", codecs.BOM_UTF8]), st.integers(1, 4))
-def test_other_line_ends_and_a_byte_order_mark_are_read_all_the_same(rows: list[Row], mark: bytes,
-                                                                     at_once: int) -> None:
+def test_other_line_ends_and_a_byte_order_mark_are_read_all_the_same(
+    rows: list[Row], mark: bytes, at_once: int
+) -> None:
     reordered = [(name, number, parent) for number, name, parent in sorted(rows)]
     rows = [(number, parent, name) for number, name, parent in sorted(rows)]
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as monkeypatch:
@@ -211,15 +239,18 @@ def test_other_line_ends_and_a_byte_order_mark_are_read_all_the_same(rows: list[
                 assert scan(path, table) == its_rows
 
 
-@pytest.mark.parametrize("content", [
-    b"product_id,position,subset\r\n1,0,train\r\n2,0,test\r\n",
-    b"\xef\xbb\xbfproduct_id,position,subset\n1,0,train\n2,0,test\n",
-    b"\xef\xbb\xbfproduct_id,position,subset\r\n1,0,train\r\n2,0,test\r\n",
-    b"product_id,position,subset\r\n1,0,train\n2,0,test\r\n",
-    b"product_id,position,subset\r\n1,0,train\r\n2,0,test",
-    b"product_id,position,subset\r\n\r\n1,0,train\r\n2,0,test\r\n\r\n",
-    b'"product_id","position","subset"\r\n"1","0","train"\r\n"2","0","test"\r\n',
-])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"product_id,position,subset\r\n1,0,train\r\n2,0,test\r\n",
+        b"\xef\xbb\xbfproduct_id,position,subset\n1,0,train\n2,0,test\n",
+        b"\xef\xbb\xbfproduct_id,position,subset\r\n1,0,train\r\n2,0,test\r\n",
+        b"product_id,position,subset\r\n1,0,train\n2,0,test\r\n",
+        b"product_id,position,subset\r\n1,0,train\r\n2,0,test",
+        b"product_id,position,subset\r\n\r\n1,0,train\r\n2,0,test\r\n\r\n",
+        b'"product_id","position","subset"\r\n"1","0","train"\r\n"2","0","test"\r\n',
+    ],
+)
 def test_a_split_that_was_edited_elsewhere_is_read(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "split.csv").write_bytes(content)
 
@@ -235,11 +266,16 @@ def test_a_carriage_return_that_is_text_stays() -> None:
         assert read(path, tables.LABEL_MAP) == [(0, 5, "a\r\nb"), (1, 6, "c\r"), (2, 7, "d\re\r")]
 
 
-@pytest.mark.parametrize("content", [
-    b"product_id,position\r\n1,0\r\n", b"product_id,position,subset\r\n1,0,train,7\r\n",
-    b"product_id,position,subset\r\n1\r,0,train\r\n", b"product_id,position,subset\r\n1\r\n",
-    b"product_id,position,subset\r1,0,train\r",
-])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"product_id,position\r\n1,0\r\n",
+        b"product_id,position,subset\r\n1,0,train,7\r\n",
+        b"product_id,position,subset\r\n1\r,0,train\r\n",
+        b"product_id,position,subset\r\n1\r\n",
+        b"product_id,position,subset\r1,0,train\r",
+    ],
+)
 def test_what_is_wrong_with_other_line_ends_is_refused_too(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "split.csv").write_bytes(content)
 
@@ -248,8 +284,9 @@ def test_what_is_wrong_with_other_line_ends_is_refused_too(content: bytes, tmp_p
 
 
 @pytest.mark.parametrize("count", range(8))
-def test_rows_are_the_same_however_many_are_read_at_once(count: int, monkeypatch: pytest.MonkeyPatch,
-                                                         tmp_path: Path) -> None:
+def test_rows_are_the_same_however_many_are_read_at_once(
+    count: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     rows = [(number, "", 2**53 + 1 if number == 4 else None) for number in range(count)]
     write(tmp_path / "table.csv", rows)
     whole = tables.read(tmp_path / "table.csv", SHOP)
@@ -259,14 +296,18 @@ def test_rows_are_the_same_however_many_are_read_at_once(count: int, monkeypatch
     pd.testing.assert_frame_equal(tables.read(tmp_path / "table.csv", SHOP), whole)
 
 
-@pytest.mark.parametrize(("line", "problem"), [
-    ("x,a,", "column product_id: invalid literal"),
-    ("8,a,2.0", "column parent_id: invalid literal"),
-    ("8,a,b,c", "is not a table"),
-    ("0,a,", "product_id 0 stands more than once"),
-])
-def test_a_fault_far_down_in_a_file_is_found(line: str, problem: str, monkeypatch: pytest.MonkeyPatch,
-                                             tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("x,a,", "column product_id: invalid literal"),
+        ("8,a,2.0", "column parent_id: invalid literal"),
+        ("8,a,b,c", "is not a table"),
+        ("0,a,", "product_id 0 stands more than once"),
+    ],
+)
+def test_a_fault_far_down_in_a_file_is_found(
+    line: str, problem: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(tables, "ROWS_AT_ONCE", 3)
     path = tmp_path / "table.csv"
     path.write_text("product_id,name,parent_id\n" + "".join(f"{number},a,\n" for number in range(7)) + f"{line}\n")
@@ -306,8 +347,9 @@ def test_rows_of_equal_names_are_scanned(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("row", [(5, "a", None), (4, "a", None), (-6, "a", None), (7, "a", 1.5)])
 @pytest.mark.parametrize("at_once", [1, 3, 100])
-def test_rows_repeated_out_of_order_or_of_another_type_are_not_written(row: Row, at_once: int, tmp_path: Path,
-                                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_repeated_out_of_order_or_of_another_type_are_not_written(
+    row: Row, at_once: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(tables, "ROWS_AT_ONCE", at_once)
     path = tmp_path / "table.csv"
     path.write_text("old")
@@ -318,12 +360,19 @@ def test_rows_repeated_out_of_order_or_of_another_type_are_not_written(row: Row,
     assert {left.name: left.read_text() for left in tmp_path.iterdir()} == {"table.csv": "old"}
 
 
-@pytest.mark.parametrize(("lines", "problem"), [
-    ("x,a,", "column product_id: invalid literal"), ("8,a,b,c", "is not a table"),
-    ("0,a,", r"\(0,\) comes after \(6,\)"), ("6,a,", r"\(6,\) comes after \(6,\)"), ("6,a,\n7,a,", "comes after"),
-])
-def test_a_fault_is_found_when_the_scan_comes_to_it(lines: str, problem: str, monkeypatch: pytest.MonkeyPatch,
-                                                    tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("lines", "problem"),
+    [
+        ("x,a,", "column product_id: invalid literal"),
+        ("8,a,b,c", "is not a table"),
+        ("0,a,", r"\(0,\) comes after \(6,\)"),
+        ("6,a,", r"\(6,\) comes after \(6,\)"),
+        ("6,a,\n7,a,", "comes after"),
+    ],
+)
+def test_a_fault_is_found_when_the_scan_comes_to_it(
+    lines: str, problem: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(tables, "ROWS_AT_ONCE", 3)
     path = tmp_path / "table.csv"
     path.write_text("product_id,name,parent_id\n" + "".join(f"{number},a,\n" for number in range(7)) + f"{lines}\n")

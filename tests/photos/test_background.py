@@ -25,8 +25,19 @@ def garment(number: int = 3) -> Image.Image:
 
 def on_plain_ground() -> tuple[Image.Image, Image.Image]:
     """A dark shirt on a light ground, and the mask it should have."""
-    outline = [(60, 40), (100, 55), (140, 40), (185, 80), (165, 115), (145, 95), (145, 220), (55, 220), (55, 95),
-               (35, 115), (15, 80)]
+    outline = [
+        (60, 40),
+        (100, 55),
+        (140, 40),
+        (185, 80),
+        (165, 115),
+        (145, 95),
+        (145, 220),
+        (55, 220),
+        (55, 95),
+        (35, 115),
+        (15, 80),
+    ]
     truth = Image.new("L", (200, 260))
     ImageDraw.Draw(truth).polygon(outline, 255)
     photo = plain_image((225, 220, 210), truth.size)
@@ -75,8 +86,9 @@ def test_a_photo_reduced_for_the_network_has_the_mask_of_the_whole_photo(weights
 
 
 @pytest.mark.parametrize(("side", "least"), [(320, 0.98), (256, 0.98), (192, 0.95)])
-def test_the_mask_of_a_garment_covers_it_and_little_else_in_any_side_of_the_network(side: int, least: float,
-                                                                                    weights: Path) -> None:
+def test_the_mask_of_a_garment_covers_it_and_little_else_in_any_side_of_the_network(
+    side: int, least: float, weights: Path
+) -> None:
     photo, truth = on_plain_ground()
     mask = background.predict_mask(photo, network(weights, side))
 

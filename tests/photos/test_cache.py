@@ -29,12 +29,29 @@ BUCKET = Store(None, CLIENT, "photos", "shop/")
 OBJECT = StoredObject("1.jpeg", "d41d8cd98f00b204e9800998ecf8427e", 1000, "version 1")
 NETWORK = Network("u2netp", Path("u2netp.onnx"), 32)
 WEIGHTS = "a" * 64
-CHOSEN: dict[str, Any] = {"background": "remove", "mask_side": None, "fill": (255, 255, 255), "fit": "pad",
-                          "color": "grayscale", "image_side": 16, "min_foreground": 0.01, "max_foreground": 0.99,
-                          "max_pixels": 1_000_000, "max_rejected_share": 0.2}
+CHOSEN: dict[str, Any] = {
+    "background": "remove",
+    "mask_side": None,
+    "fill": (255, 255, 255),
+    "fit": "pad",
+    "color": "grayscale",
+    "image_side": 16,
+    "min_foreground": 0.01,
+    "max_foreground": 0.99,
+    "max_pixels": 1_000_000,
+    "max_rejected_share": 0.2,
+}
 # Another value of each param, where it shapes pixels; mask_side does by the network's side.
-OTHERS: dict[str, Any] = {"background": "keep", "fill": (255, 255, 254), "fit": "crop", "color": "rgb",
-                          "image_side": 24, "min_foreground": 0.02, "max_foreground": 0.98, "max_pixels": 999_999}
+OTHERS: dict[str, Any] = {
+    "background": "keep",
+    "fill": (255, 255, 254),
+    "fit": "crop",
+    "color": "rgb",
+    "image_side": 24,
+    "min_foreground": 0.02,
+    "max_foreground": 0.98,
+    "max_pixels": 999_999,
+}
 HARMLESS: dict[str, Any] = {"max_rejected_share": 0.3, "mask_side": 64}
 MASK = Image.frombytes("L", (32, 32), bytes(range(256)) * 4)
 
@@ -49,8 +66,9 @@ def values_of(found: Prepared) -> tuple[bytes | str, ...]:
     return found.pixels.tobytes(), found.thumbnail.tobytes(), found.sha256, found.phash, found.phash_mirrored
 
 
-def open_cache(folder: Path, network: Network | None = NETWORK, weights: str = WEIGHTS, bucket: Store = BUCKET,
-               **changes: Any) -> "closing[PhotoCache]":
+def open_cache(
+    folder: Path, network: Network | None = NETWORK, weights: str = WEIGHTS, bucket: Store = BUCKET, **changes: Any
+) -> "closing[PhotoCache]":
     recipe = Recipe(PreprocessParams(**CHOSEN | changes), network)
     return closing(PhotoCache(folder / "photos.sqlite", bucket, recipe, weights))
 
@@ -107,8 +125,15 @@ def test_what_was_added_comes_back_to_a_later_run(color: str, channels: int, tmp
 
 
 def test_rejections_come_back_and_their_masks_but_never_what_another_machine_might_decode(tmp_path: Path) -> None:
-    rejections = {"empty": None, "undecodable": None, "mask_empty": MASK, "mask_full": MASK,
-                  "decoder_memory": None, "decoder_timeout": None, "decoder_crash": None}
+    rejections = {
+        "empty": None,
+        "undecodable": None,
+        "mask_empty": MASK,
+        "mask_full": MASK,
+        "decoder_memory": None,
+        "decoder_timeout": None,
+        "decoder_crash": None,
+    }
     objects = {reason: replace(OBJECT, bytes=number) for number, reason in enumerate(rejections)}
     for reason, mask in rejections.items():
         add(tmp_path, objects[reason], Made(Rejected(reason), mask))
@@ -117,7 +142,8 @@ def test_rejections_come_back_and_their_masks_but_never_what_another_machine_mig
 
     assert found == {reason: None if reason.startswith("decoder_") else Rejected(reason) for reason in rejections}
     assert {reason: knows(tmp_path, stored)[1] for reason, stored in objects.items()} == {
-        reason: mask is not None for reason, mask in rejections.items()}
+        reason: mask is not None for reason, mask in rejections.items()
+    }
 
 
 def test_photos_without_network_have_no_mask(tmp_path: Path) -> None:
@@ -128,6 +154,7 @@ def test_photos_without_network_have_no_mask(tmp_path: Path) -> None:
 
 # What is part of the keys: (pixels, mask) are known
 
+
 def test_every_param_that_shapes_pixels_changes_their_key_and_none_the_masks(filled: Path) -> None:
     known = {name: knows(filled, **{name: value}) for name, value in (OTHERS | HARMLESS).items()}
 
@@ -135,11 +162,19 @@ def test_every_param_that_shapes_pixels_changes_their_key_and_none_the_masks(fil
     assert known == dict.fromkeys(OTHERS, (False, True)) | dict.fromkeys(HARMLESS, (True, True))
 
 
-@pytest.mark.parametrize("options", [
-    {"network": None}, {"network": NETWORK._replace(name="silueta")}, {"network": NETWORK._replace(side=64)},
-    {"weights": "c" * 64}, {"stored": replace(OBJECT, etag="0" * 32)}, {"stored": replace(OBJECT, bytes=1001)},
-    {"stored": replace(OBJECT, etag=f"{OBJECT.etag}-2")},
-], ids=repr)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"network": None},
+        {"network": NETWORK._replace(name="silueta")},
+        {"network": NETWORK._replace(side=64)},
+        {"weights": "c" * 64},
+        {"stored": replace(OBJECT, etag="0" * 32)},
+        {"stored": replace(OBJECT, bytes=1001)},
+        {"stored": replace(OBJECT, etag=f"{OBJECT.etag}-2")},
+    ],
+    ids=repr,
+)
 def test_network_weights_and_content_change_both_keys(options: dict[str, Any], filled: Path) -> None:
     assert knows(filled, **options) == (False, False)
 
@@ -149,26 +184,36 @@ def test_where_the_weights_stand_changes_nothing(filled: Path) -> None:
     assert knows(filled, network=NETWORK._replace(weights=Path("elsewhere"))) == (True, True)
 
 
-@pytest.mark.parametrize(("etag", "shared"), [
-    (OBJECT.etag, True), (f"{OBJECT.etag}-12", True),
-    ("my-own-etag-1", False), (OBJECT.etag[:-1], False), (f"{OBJECT.etag}-", False),
-])
-def test_a_photo_is_known_wherever_it_lies_if_its_etag_tells_its_content(etag: str, shared: bool,
-                                                                         tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("etag", "shared"),
+    [
+        (OBJECT.etag, True),
+        (f"{OBJECT.etag}-12", True),
+        ("my-own-etag-1", False),
+        (OBJECT.etag[:-1], False),
+        (f"{OBJECT.etag}-", False),
+    ],
+)
+def test_a_photo_is_known_wherever_it_lies_if_its_etag_tells_its_content(
+    etag: str, shared: bool, tmp_path: Path
+) -> None:
     stored = replace(OBJECT, etag=etag)
     add(tmp_path, stored)
     elsewhere: list[dict[str, Any]] = [
-        {"stored": replace(stored, key="2.jpeg")}, {"stored": replace(stored, version_id="version 2")},
+        {"stored": replace(stored, key="2.jpeg")},
+        {"stored": replace(stored, version_id="version 2")},
         {"stored": stored, "bucket": replace(BUCKET, bucket="other")},
-        {"stored": stored, "bucket": replace(BUCKET, prefix="other/")}]
+        {"stored": stored, "bucket": replace(BUCKET, prefix="other/")},
+    ]
 
     assert knows(tmp_path, stored) == (True, True)
     assert [knows(tmp_path, **options) for options in elsewhere] == [(shared, shared)] * 4
 
 
 @pytest.mark.parametrize(("module", "mask"), [(background, False), (decode, False), (prepare, False), (pixels, True)])
-def test_other_code_is_another_key(module: ModuleType, mask: bool, filled: Path,
-                                   monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_code_is_another_key(
+    module: ModuleType, mask: bool, filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     changed = filled / "changed.py"
     changed.write_text(Path(str(module.__file__)).read_text() + "\n")
     monkeypatch.setattr(module, "__file__", str(changed))
@@ -176,10 +221,13 @@ def test_other_code_is_another_key(module: ModuleType, mask: bool, filled: Path,
     assert knows(filled) == (False, mask)
 
 
-@pytest.mark.parametrize(("library", "mask"), [("numpy", False), ("openvino", False), ("pillow", False),
-                                               ("rembg", False), ("ImageHash", True), ("scipy", True)])
-def test_other_libraries_are_another_key(library: str, mask: bool, filled: Path,
-                                         monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("library", "mask"),
+    [("numpy", False), ("openvino", False), ("pillow", False), ("rembg", False), ("ImageHash", True), ("scipy", True)],
+)
+def test_other_libraries_are_another_key(
+    library: str, mask: bool, filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = metadata.version
     monkeypatch.setattr(metadata, "version", lambda name: "99" if name == library else real(name))
 
@@ -194,6 +242,7 @@ def test_another_kind_of_processor_is_another_key(filled: Path, monkeypatch: pyt
 
 # Damage
 
+
 def flipped(content: Any) -> Any:
     """Return text, bytes or a number with one bit changed."""
     if isinstance(content, int):
@@ -201,17 +250,27 @@ def flipped(content: Any) -> Any:
     if isinstance(content, str):
         return flipped(content.encode()).decode()
     middle = len(content) // 2
-    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1:]
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
 
 
-@pytest.mark.parametrize(("column", "spoil"), [
-    ("pixels", flipped), ("pixels", lambda content: content[:-1]), ("pixels", lambda content: content + b"\0"),
-    ("pixels", lambda content: None), ("pixels", lambda content: 7), ("crc32", flipped), ("sha256", flipped),
-    ("sha256", lambda content: None), ("phash", flipped), ("phash_mirrored", flipped),
-    ("reason", lambda content: "truncated"),
-])
+@pytest.mark.parametrize(
+    ("column", "spoil"),
+    [
+        ("pixels", flipped),
+        ("pixels", lambda content: content[:-1]),
+        ("pixels", lambda content: content + b"\0"),
+        ("pixels", lambda content: None),
+        ("pixels", lambda content: 7),
+        ("crc32", flipped),
+        ("sha256", flipped),
+        ("sha256", lambda content: None),
+        ("phash", flipped),
+        ("phash_mirrored", flipped),
+        ("reason", lambda content: "truncated"),
+    ],
+)
 def test_damaged_pixels_are_unknown_and_made_anew(column: str, spoil: Any, filled: Path) -> None:
-    (content,), = execute(filled, f"SELECT {column} FROM pixels")
+    ((content,),) = execute(filled, f"SELECT {column} FROM pixels")
     execute(filled, f"UPDATE pixels SET {column} = ?", spoil(content))
 
     assert knows(filled) == (False, True)
@@ -231,7 +290,7 @@ def test_a_damaged_reason_is_unknown(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("spoil", [flipped, lambda content: content[:-1], lambda content: b"", lambda content: 7])
 def test_a_damaged_mask_is_unknown_and_made_anew(spoil: Any, filled: Path) -> None:
-    (content,), = execute(filled, "SELECT mask FROM masks")
+    ((content,),) = execute(filled, "SELECT mask FROM masks")
     execute(filled, "UPDATE masks SET mask = ?", spoil(content))
 
     assert knows(filled) == (True, False)
@@ -247,8 +306,8 @@ def test_a_flipped_bit_in_the_file_never_gives_another_photo_or_mask(filled: Pat
     content = path.read_bytes()
     written = [place for place, byte in enumerate(content) if byte]
     assert isinstance(expected, Prepared)
-    for place in written[::len(written) // 100]:
-        path.write_bytes(content[:place] + bytes([content[place] ^ 1 << place % 8]) + content[place + 1:])
+    for place in written[:: len(written) // 100]:
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1 << place % 8]) + content[place + 1 :])
         with suppress(ImagesetError, sqlite3.Error, UnicodeError), open_cache(filled) as cache:
             found, mask = cache.find(OBJECT), cache.find_mask(OBJECT, 32)
 
@@ -257,10 +316,15 @@ def test_a_flipped_bit_in_the_file_never_gives_another_photo_or_mask(filled: Pat
             assert found is None or values_of(found) == values_of(expected)
 
 
-@pytest.mark.parametrize("spoil", [
-    lambda content: b"<html>not found</html>" * 2000, lambda content: content[:40_000],
-    lambda content: content[:32_768] + bytes(len(content) - 32_768), lambda content: b"\0" * 5000,
-])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda content: b"<html>not found</html>" * 2000,
+        lambda content: content[:40_000],
+        lambda content: content[:32_768] + bytes(len(content) - 32_768),
+        lambda content: b"\0" * 5000,
+    ],
+)
 def test_a_file_that_is_no_database_says_that_it_may_be_removed(spoil: Any, filled: Path) -> None:
     path = filled / "photos.sqlite"
     path.write_bytes(spoil(path.read_bytes()))
@@ -283,8 +347,10 @@ def test_tables_of_another_make_say_that_the_file_may_be_removed(filled: Path) -
 
 # Runs and commits
 
-def test_what_is_added_is_committed_by_number_by_time_and_at_the_end(tmp_path: Path,
-                                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+
+def test_what_is_added_is_committed_by_number_by_time_and_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(photo_cache, "PHOTOS_BETWEEN_COMMITS", 6)
     monkeypatch.setattr(photo_cache, "SECONDS_BETWEEN_COMMITS", 1e9)
     others = iter(range(100))
@@ -321,7 +387,7 @@ def test_what_was_added_is_kept_when_a_run_fails(tmp_path: Path) -> None:
 def test_a_full_disk_is_told_as_such(tmp_path: Path) -> None:
     def fill() -> None:
         with open_cache(tmp_path) as cache:
-            pages, = cache.database.execute("PRAGMA page_count").fetchone()
+            (pages,) = cache.database.execute("PRAGMA page_count").fetchone()
             cache.database.execute(f"PRAGMA max_page_count = {pages}")
             cache.add(OBJECT, made(256))
             cache.commit()
@@ -336,7 +402,7 @@ def test_what_a_run_finds_counts_as_used_today(filled: Path) -> None:
     for table in ("masks", "pixels"):
         execute(filled, f"UPDATE {table} SET used = '2020-01-01'")
     knows(filled)
-    today, = {day for table in ("masks", "pixels") for day in execute(filled, f"SELECT used FROM {table}")}
+    (today,) = {day for table in ("masks", "pixels") for day in execute(filled, f"SELECT used FROM {table}")}
 
     assert today != ("2020-01-01",)
     with open_cache(filled) as cache:

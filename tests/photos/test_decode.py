@@ -46,17 +46,26 @@ def reason(data: bytes, factor: int = 1, mode: Mode = "RGB") -> str:
 
 def png_header(width: int, height: int) -> bytes:
     """A PNG of some hundred bytes that says it has these sides."""
+
     def chunk(name: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(64))) + chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + chunks
 
 
-@pytest.mark.parametrize(("kind", "options"), [
-    ("JPEG", {"quality": 95}), ("JPEG", {"quality": 95, "progressive": True}), ("PNG", {}), ("GIF", {}),
-    ("WEBP", {"quality": 95}), ("MPO", {"quality": 95}),
-])
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("JPEG", {"quality": 95}),
+        ("JPEG", {"quality": 95, "progressive": True}),
+        ("PNG", {}),
+        ("GIF", {}),
+        ("WEBP", {"quality": 95}),
+        ("MPO", {"quality": 95}),
+    ],
+)
 def test_every_format_gives_the_photo(kind: str, options: dict[str, Any]) -> None:
     photo = decode(saved(quartered(), kind, **options), MAX_PIXELS)
 
@@ -66,8 +75,12 @@ def test_every_format_gives_the_photo(kind: str, options: dict[str, Any]) -> Non
 
 # How a camera held that way stores the upright photo, by the value of the EXIF tag.
 STORED_AS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_90, 7: Image.Transpose.TRANSVERSE,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_270,
 }
 
@@ -86,8 +99,15 @@ def test_a_photo_stands_upright_however_the_camera_was_held(orientation: int | N
     assert np.allclose(corners, [RED, GREEN, BLUE, GREY], atol=12)
 
 
-@pytest.mark.parametrize("exif", [b"", b"II*\x00\xff\xff\xff\xff", b"\xff" * 60,
-                                  b"MM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x7f\xff\xff\xff\x00"])
+@pytest.mark.parametrize(
+    "exif",
+    [
+        b"",
+        b"II*\x00\xff\xff\xff\xff",
+        b"\xff" * 60,
+        b"MM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x7f\xff\xff\xff\x00",
+    ],
+)
 def test_a_photo_with_broken_exif_is_taken_as_it_lies(exif: bytes) -> None:
     assert decode(saved(quartered(), "JPEG", exif=b"Exif\x00\x00" + exif), MAX_PIXELS).size == (32, 48)
 
@@ -98,10 +118,16 @@ def test_a_photo_with_a_broken_colour_profile_is_taken() -> None:
     assert decode(saved(quartered(), "JPEG", icc_profile=profile), MAX_PIXELS).size == (32, 48)
 
 
-@pytest.mark.parametrize(("mode", "kind", "options"), [
-    ("CMYK", "JPEG", {"quality": 95}), ("L", "JPEG", {"quality": 95}), ("L", "PNG", {}), ("LA", "PNG", {}),
-    ("1", "PNG", {}),
-])
+@pytest.mark.parametrize(
+    ("mode", "kind", "options"),
+    [
+        ("CMYK", "JPEG", {"quality": 95}),
+        ("L", "JPEG", {"quality": 95}),
+        ("L", "PNG", {}),
+        ("LA", "PNG", {}),
+        ("1", "PNG", {}),
+    ],
+)
 def test_other_colour_modes_become_rgb(mode: str, kind: str, options: dict[str, Any]) -> None:
     image = quartered().convert(mode)
     photo = decode(saved(image, kind, **options), MAX_PIXELS)
@@ -127,8 +153,12 @@ def test_transparent_pixels_lie_on_white() -> None:
     palette.putpalette([0, 0, 0, 200, 0, 0])
     palette.putpixel((1, 0), 1)
 
-    for data in (saved(image, "PNG"), saved(image, "WEBP", lossless=True), saved(palette, "PNG", transparency=0),
-                 saved(palette, "GIF", transparency=0)):
+    for data in (
+        saved(image, "PNG"),
+        saved(image, "WEBP", lossless=True),
+        saved(palette, "PNG", transparency=0),
+        saved(palette, "GIF", transparency=0),
+    ):
         assert np.asarray(decode(data, MAX_PIXELS)).tolist() == [[[255, 255, 255], [200, 0, 0]]]
         assert np.asarray(decode(data, MAX_PIXELS, mode="L")).tolist() == [[255, 60]]
 
@@ -154,11 +184,16 @@ EXIF_LYING[ORIENTATION] = 6
 
 # Photos as they come, by how they are stored: format, mode, options.
 STORED: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "baseline": ("JPEG", "RGB", {}), "progressive": ("JPEG", "RGB", {"progressive": True}),
-    "lying": ("JPEG", "RGB", {"exif": EXIF_LYING}), "of a printer": ("JPEG", "CMYK", {}),
-    "without chroma": ("JPEG", "L", {}), "without luma": ("JPEG", "RGB", {"keep_rgb": True}),
+    "baseline": ("JPEG", "RGB", {}),
+    "progressive": ("JPEG", "RGB", {"progressive": True}),
+    "lying": ("JPEG", "RGB", {"exif": EXIF_LYING}),
+    "of a printer": ("JPEG", "CMYK", {}),
+    "without chroma": ("JPEG", "L", {}),
+    "without luma": ("JPEG", "RGB", {"keep_rgb": True}),
     "of two pictures": ("MPO", "RGB", {"save_all": True, "append_images": [plain_image()]}),
-    "png": ("PNG", "RGB", {"exif": EXIF_LYING}), "gif": ("GIF", "P", {}), "webp": ("WEBP", "RGB", {}),
+    "png": ("PNG", "RGB", {"exif": EXIF_LYING}),
+    "gif": ("GIF", "P", {}),
+    "webp": ("WEBP", "RGB", {}),
 }
 every_kind = pytest.mark.parametrize("kind", STORED)
 
@@ -192,8 +227,17 @@ def test_jpeg_is_reduced_by_a_power_of_two_as_it_is_decoded_and_then_by_the_rest
     data = drawn(kind, 203, 271)
     standing = decode(data, MAX_PIXELS).size
     is_jpeg = STORED[kind][0] in ("JPEG", "MPO")
-    for factor, steps in {1: (1, 1), 2: (2, 1), 3: (2, 1), 5: (4, 1), 8: (8, 1), 11: (8, 1), 23: (8, 2), 40: (8, 5),
-                          1000: (8, 125)}.items():
+    for factor, steps in {
+        1: (1, 1),
+        2: (2, 1),
+        3: (2, 1),
+        5: (4, 1),
+        8: (8, 1),
+        11: (8, 1),
+        23: (8, 2),
+        40: (8, 5),
+        1000: (8, 125),
+    }.items():
         expected = standing
         for step in steps if is_jpeg else (factor,):
             expected = math.ceil(expected[0] / step), math.ceil(expected[1] / step)
@@ -219,9 +263,15 @@ def test_sides_are_those_that_the_header_tells(kind: str) -> None:
     assert sides(drawn(kind, 203, 271), MAX_PIXELS) == (203, 271)
 
 
-@pytest.mark.parametrize(("data", "expected"), [(b"", "empty"), (b"<html>", "not_an_image"),
-                                                (png_header(1001, 1000), "too_many_pixels"),
-                                                (png_header(50_000, 50_000), "too_many_pixels")])
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"", "empty"),
+        (b"<html>", "not_an_image"),
+        (png_header(1001, 1000), "too_many_pixels"),
+        (png_header(50_000, 50_000), "too_many_pixels"),
+    ],
+)
 def test_what_is_no_photo_by_its_header_has_no_sides(data: bytes, expected: str) -> None:
     with pytest.raises(Undecodable) as caught:
         sides(data, MAX_PIXELS)
@@ -229,28 +279,41 @@ def test_what_is_no_photo_by_its_header_has_no_sides(data: bytes, expected: str)
     assert caught.value.reason == expected
 
 
-@pytest.mark.parametrize(("kind", "options"), [("JPEG", {}), ("JPEG", {"progressive": True}), ("PNG", {}), ("GIF", {}),
-                                               ("WEBP", {}), ("WEBP", {"lossless": True}), ("MPO", {})])
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("JPEG", {}),
+        ("JPEG", {"progressive": True}),
+        ("PNG", {}),
+        ("GIF", {}),
+        ("WEBP", {}),
+        ("WEBP", {"lossless": True}),
+        ("MPO", {}),
+    ],
+)
 @pytest.mark.parametrize("tenths", range(10))
 def test_a_truncated_photo_is_never_accepted(kind: str, options: dict[str, Any], tenths: int) -> None:
     photo = Image.open(io.BytesIO(photo_bytes(3)))
     data = saved(photo, kind, **options)
-    left = data[:len(data) * tenths // 10]
+    left = data[: len(data) * tenths // 10]
     reasons = {reason(left, factor, mode) for factor in (1, 2, 3, 4, 8) for mode in MODES}
 
     assert len(reasons) == 1
     assert reasons <= {"empty", "not_an_image", "truncated", "undecodable"}
 
 
-@pytest.mark.parametrize(("data", "expected"), [
-    (b"", "empty"),
-    (b"<!doctype html><title>404</title>", "not_an_image"),
-    (b'{"error": "not found"}', "not_an_image"),
-    (b"\x00" * 1000, "not_an_image"),
-    (b"\xff\xd8\xff", "not_an_image"),
-    (b"GIF89a", "not_an_image"),
-    (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not_an_image"),
-])
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"", "empty"),
+        (b"<!doctype html><title>404</title>", "not_an_image"),
+        (b'{"error": "not found"}', "not_an_image"),
+        (b"\x00" * 1000, "not_an_image"),
+        (b"\xff\xd8\xff", "not_an_image"),
+        (b"GIF89a", "not_an_image"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not_an_image"),
+    ],
+)
 def test_what_is_no_photo_is_refused_with_its_reason(data: bytes, expected: str) -> None:
     assert reason(data) == expected
 
@@ -280,7 +343,7 @@ def test_a_damaged_photo_is_refused_or_has_all_its_pixels() -> None:
     random = np.random.default_rng(5)
     outcomes = set()
     for place in random.integers(0, len(data), 150):
-        damaged = bytes(data[:place]) + bytes([data[place] ^ 0xFF]) + bytes(data[place + 1:])
+        damaged = bytes(data[:place]) + bytes([data[place] ^ 0xFF]) + bytes(data[place + 1 :])
         try:
             outcomes.add(decode(damaged, MAX_PIXELS).mode)
         except Undecodable as error:

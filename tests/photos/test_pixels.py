@@ -93,8 +93,10 @@ def test_rgb_has_three_channels_and_grayscale_one() -> None:
 def test_composite_keeps_what_the_mask_covers_and_fills_the_rest() -> None:
     mask = Image.new("L", (4, 1))
     mask.putdata([0, 255, 51, 0])
-    color, luma = (pixels.to_array(pixels.composite(Image.new(mode, (4, 1)), mask, (250, 100, 0))).tolist()
-                   for mode in ("RGB", "L"))
+    color, luma = (
+        pixels.to_array(pixels.composite(Image.new(mode, (4, 1)), mask, (250, 100, 0))).tolist()
+        for mode in ("RGB", "L")
+    )
 
     assert color == [[[250, 100, 0], [0, 0, 0], [200, 80, 0], [250, 100, 0]]]
     assert luma == [[[133], [0], [106], [133]]]
@@ -155,8 +157,7 @@ def test_copies_of_a_photo_have_near_hashes(garment: str) -> None:
 
 
 def test_other_photos_have_far_hashes() -> None:
-    found = [hashes(draw.draw(garment, 5).convert("L"))[0]
-             for garment in ("t-shirt", "bag", "pants", "scarf")]
+    found = [hashes(draw.draw(garment, 5).convert("L"))[0] for garment in ("t-shirt", "bag", "pants", "scarf")]
 
     assert min(bits_apart(one, other) for one in found for other in found if one != other) > 10
     assert len(set(found)) == 4

@@ -23,15 +23,28 @@ HTML = b"<!DOCTYPE html><html>Please log in</html>"
 
 # Another value of each param that leaves a photo its pixels than `recipe` has.
 SMALL: dict[str, Any] = {"image_side": 8, "fill": RED, "fit": "crop", "color": "grayscale"}
-OTHERS: dict[str, Any] = SMALL | {"min_foreground": 0.0, "max_foreground": 1.0, "max_pixels": 1_650_000,
-                                  "max_rejected_share": 1.0}
+OTHERS: dict[str, Any] = SMALL | {
+    "min_foreground": 0.0,
+    "max_foreground": 1.0,
+    "max_pixels": 1_650_000,
+    "max_rejected_share": 1.0,
+}
 
 
 def recipe(weights: Path | None = None, **changes: Any) -> Recipe:
     """Return a recipe of small images in colour; weights: of u2netp, None to keep backgrounds."""
-    chosen: dict[str, Any] = {"background": "remove" if weights else "keep", "mask_side": None, "fill": (0, 255, 0),
-                              "fit": "pad", "color": "rgb", "image_side": 32, "min_foreground": 0.01,
-                              "max_foreground": 0.99, "max_pixels": 2_000_000, "max_rejected_share": 0.2}
+    chosen: dict[str, Any] = {
+        "background": "remove" if weights else "keep",
+        "mask_side": None,
+        "fill": (0, 255, 0),
+        "fit": "pad",
+        "color": "rgb",
+        "image_side": 32,
+        "min_foreground": 0.01,
+        "max_foreground": 0.99,
+        "max_pixels": 2_000_000,
+        "max_rejected_share": 0.2,
+    }
     params = PreprocessParams(**chosen | changes)
     return Recipe(params, Network("u2netp", weights, params.mask_side or 320) if weights else None)
 
@@ -124,8 +137,9 @@ def test_large_images_keep_the_photos_detail() -> None:
 
 
 def test_the_garment_stands_alone_on_the_fill(weights: Path) -> None:
-    kept, removed = (prepared(prepare.prepare(photo_bytes(), recipe(path, fit="stretch"))).pixels
-                     for path in (None, weights))
+    kept, removed = (
+        prepared(prepare.prepare(photo_bytes(), recipe(path, fit="stretch"))).pixels for path in (None, weights)
+    )
     corners = np.ix_([0, -1], [0, -1])
 
     assert is_near(removed[corners], (0, 255, 0))
@@ -154,10 +168,13 @@ def half_covered() -> Image.Image:
     return mask
 
 
-@pytest.mark.parametrize(("bounds", "reason"), [((0.0, 1.0), ""), ((0.5, 0.5), ""), ((0.501, 1.0), "mask_empty"),
-                                                ((0.0, 0.499), "mask_full")])
-def test_a_given_mask_that_found_too_little_or_too_much_rejects_the_photo(bounds: tuple[float, float],
-                                                                          reason: str) -> None:
+@pytest.mark.parametrize(
+    ("bounds", "reason"),
+    [((0.0, 1.0), ""), ((0.5, 0.5), ""), ((0.501, 1.0), "mask_empty"), ((0.0, 0.499), "mask_full")],
+)
+def test_a_given_mask_that_found_too_little_or_too_much_rejects_the_photo(
+    bounds: tuple[float, float], reason: str
+) -> None:
     chosen = recipe(Path("no weights"), min_foreground=bounds[0], max_foreground=bounds[1])
     outcome, predicted = prepare.prepare(photo_bytes(), chosen, half_covered())
 
@@ -171,20 +188,29 @@ def test_a_mask_that_rejects_its_photo_is_handed_over_all_the_same(weights: Path
     assert outcome == Rejected("mask_empty")
     assert mask is not None
     assert prepare.prepare(photo_bytes(), recipe(weights, max_foreground=0.0, min_foreground=0.0), mask) == (
-        Rejected("mask_full"), None)
+        Rejected("mask_full"),
+        None,
+    )
 
 
-@pytest.mark.parametrize(("body", "reason"), [
-    (b"", "empty"), (HTML, "not_an_image"), (bomb(), "too_many_pixels"), (photo_bytes()[:1500], "truncated"),
-    (broken_png(), "undecodable"),
-])
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", "empty"),
+        (HTML, "not_an_image"),
+        (bomb(), "too_many_pixels"),
+        (photo_bytes()[:1500], "truncated"),
+        (broken_png(), "undecodable"),
+    ],
+)
 def test_bytes_that_are_no_photo_are_rejected(body: bytes, reason: str) -> None:
     for chosen in (recipe(), recipe(Path("no weights"))):
         assert prepare.prepare(body, chosen) == (Rejected(reason), None)
 
 
 def test_a_photo_that_wants_too_much_memory_is_rejected_and_the_next_one_is_not(
-        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(prepare, "BYTES_TO_DECODE", 50_000_000)
     greedy = saved(Image.new("1", (7000, 7000)), "PNG")
 
@@ -195,8 +221,13 @@ def test_a_photo_that_wants_too_much_memory_is_rejected_and_the_next_one_is_not(
 def test_what_identifies_a_photo_depends_on_no_param(weights: Path) -> None:
     body = large_photo()
     expected = prepare.prepare(body, recipe())
-    recipes = [*(recipe(**{name: value}) for name, value in OTHERS.items()), recipe(image_side=1000),
-               recipe(fit="stretch"), recipe(weights), recipe(weights, mask_side=64)]
+    recipes = [
+        *(recipe(**{name: value}) for name, value in OTHERS.items()),
+        recipe(image_side=1000),
+        recipe(fit="stretch"),
+        recipe(weights),
+        recipe(weights, mask_side=64),
+    ]
 
     assert set(OTHERS) | {"background", "mask_side"} == set(PreprocessParams.model_fields)
     assert prepared(expected).sha256 == hashlib.sha256(body).hexdigest()

@@ -27,9 +27,21 @@ from tests.photos.test_decode import saved
 from tests.photos.test_preprocess import prepared, recipe
 from tests.project import ROOT
 
-AUGMENT = AugmentParams(copies=8, balance="none", max_copies=8, seed=1, flip_probability=0.5, rotate_probability=0.5,
-                        rotate_degrees=(-20.0, 20.0), translate_probability=0.5, translate_share=(-0.08, 0.08),
-                        blur_probability=0.5, blur_radius=(0.3, 1.2), noise_probability=0.5, noise_stddev=(2.0, 10.0))
+AUGMENT = AugmentParams(
+    copies=8,
+    balance="none",
+    max_copies=8,
+    seed=1,
+    flip_probability=0.5,
+    rotate_probability=0.5,
+    rotate_degrees=(-20.0, 20.0),
+    translate_probability=0.5,
+    translate_share=(-0.08, 0.08),
+    blur_probability=0.5,
+    blur_radius=(0.3, 1.2),
+    noise_probability=0.5,
+    noise_stddev=(2.0, 10.0),
+)
 
 RANKS = [17797172410793473910, 8793645831276010059, 7070682991944218085]
 AUGMENTED = "ba5bf606f5e6fb0f"
@@ -56,27 +68,36 @@ def test_ranks() -> None:
 
 
 def test_augmented_copies() -> None:
-    copies = [augment(pattern(64, channels), 3_000_001, 0, copy, AUGMENT, (255, 255, 255))
-              for channels in (1, 3) for copy in range(8)]
+    copies = [
+        augment(pattern(64, channels), 3_000_001, 0, copy, AUGMENT, (255, 255, 255))
+        for channels in (1, 3)
+        for copy in range(8)
+    ]
 
     assert sha256(b"".join(copy.tobytes() for copy in copies)) == AUGMENTED
 
 
-@pytest.mark.parametrize("without", ["AVX512-COMMON", "AVX512-COMMON,AVX2,FMA3,AVX",
-                                     "AVX512-COMMON,AVX2,FMA3,AVX,SSE4.1"])
+@pytest.mark.parametrize(
+    "without", ["AVX512-COMMON", "AVX512-COMMON,AVX2,FMA3,AVX", "AVX512-COMMON,AVX2,FMA3,AVX,SSE4.1"]
+)
 def test_augmented_copies_are_the_same_on_other_processors(without: str) -> None:
     """As far as OpenCV can be told to leave out what a processor lacks."""
     command = [sys.executable, "-c", "from tests.pipeline import test_bytes; test_bytes.test_augmented_copies()"]
-    subprocess.run(command, check=True, cwd=ROOT, env=os.environ | {"OPENCV_CPU_DISABLE": without,
-                                                                    "OPENCV_IPP": "disabled"})
+    subprocess.run(
+        command, check=True, cwd=ROOT, env=os.environ | {"OPENCV_CPU_DISABLE": without, "OPENCV_IPP": "disabled"}
+    )
 
 
 def test_photos_made_square_and_of_the_right_colours() -> None:
     """From a photo's bytes on, a PNG's, under a mask of the network's sides."""
     photo = saved(Image.fromarray(pattern(700, 3)).crop((0, 0, 500, 700)), "PNG")
     mask = Image.fromarray(pattern(320, 1)[..., 0])
-    squares = [prepared(prepare(photo, recipe(Path("no weights"), image_side=side, fit=fit, color=color), mask)).pixels
-               for side in (64, 128) for fit in ("stretch", "pad", "crop") for color in ("grayscale", "rgb")]
+    squares = [
+        prepared(prepare(photo, recipe(Path("no weights"), image_side=side, fit=fit, color=color), mask)).pixels
+        for side in (64, 128)
+        for fit in ("stretch", "pad", "crop")
+        for color in ("grayscale", "rgb")
+    ]
 
     assert sha256(b"".join(square.tobytes() for square in squares)) == SQUARES
 
@@ -96,10 +117,14 @@ def test_the_second_look_at_near_duplicates() -> None:
 
 
 def test_the_split() -> None:
-    photos = [(number, 0, number, 1200 + number // 2 % 7, number // 2 % 7, number - number % 2)
-              for number in range(500)]
-    found = split.split(tables.frame(tables.CATALOG, photos), tables.frame(tables.SPLIT, []),
-                        SplitParams(test_share=0.2, validation_share=0.1, seed=1))
+    photos = [
+        (number, 0, number, 1200 + number // 2 % 7, number // 2 % 7, number - number % 2) for number in range(500)
+    ]
+    found = split.split(
+        tables.frame(tables.CATALOG, photos),
+        tables.frame(tables.SPLIT, []),
+        SplitParams(test_share=0.2, validation_share=0.1, seed=1),
+    )
 
     assert sha256(found.to_csv(index=False).encode()) == SPLIT
 
@@ -110,7 +135,10 @@ def test_the_files(tmp_path: Path) -> None:
         layout.add(file, "train_labels", np.arange(3))
         layout.add_text(file, "class_names", ["a", "Größe"])
         layout.finish(file, content_digest=layout.content_digest(file), mean=[1.5], params="{}")
-    tables.write(tmp_path / "table.csv", tables.LABEL_MAP, pd.DataFrame({"label": [1, 0], "catalog_id": [7, 9],
-                                                                        "name": ['a "b", c', "ä"]}))
+    tables.write(
+        tmp_path / "table.csv",
+        tables.LABEL_MAP,
+        pd.DataFrame({"label": [1, 0], "catalog_id": [7, 9], "name": ['a "b", c', "ä"]}),
+    )
 
     assert [sha256((tmp_path / name).read_bytes()) for name in ("file.h5", "table.csv")] == FILES

@@ -50,8 +50,10 @@ def test_no_figure_is_still_to_be_filled_in(document: str) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_file_that_is_named_exists(document: str) -> None:
-    named = re.findall(r"`((?:imageset|stages|sandbox|tools|tests|benchmarks|queries|releases|\.github)/[\w./]+\w)`",
-                       (ROOT / document).read_text())
+    named = re.findall(
+        r"`((?:imageset|stages|sandbox|tools|tests|benchmarks|queries|releases|\.github)/[\w./]+\w)`",
+        (ROOT / document).read_text(),
+    )
 
     assert [name for name in named if not (ROOT / name).exists()] == []
 
@@ -90,8 +92,11 @@ def test_the_readme_says_of_every_reason_of_ingest_what_it_means_and_whether_it_
     rows = re.findall(r"^\| (`[a-z_`, ]+`) \|.*\| ([a-z ]+) \|$", section("Photos from the web"), re.MULTILINE)
     told = {reason: remembered for reasons, remembered in rows for reason in re.findall("[a-z_]+", reasons)}
 
-    assert told == (dict.fromkeys(ingest.DEFINITE, "for good") | dict.fromkeys(ingest.BY_PARAMS, "until these change")
-                    | dict.fromkeys(ingest.PASSING, "no"))
+    assert told == (
+        dict.fromkeys(ingest.DEFINITE, "for good")
+        | dict.fromkeys(ingest.BY_PARAMS, "until these change")
+        | dict.fromkeys(ingest.PASSING, "no")
+    )
 
 
 def test_the_readme_says_of_every_reason_of_preprocess_what_it_means() -> None:

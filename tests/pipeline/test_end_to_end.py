@@ -181,9 +181,15 @@ def test_the_demo_runs_in_place_and_leaves_no_server(project: Project, weights: 
 def test_ctrl_c_ends_a_demo_and_all_that_it_started(project: Project, weights: Path, tmp_path: Path) -> None:
     source = drawn_photos(tmp_path)
     copy = copy_project(tmp_path / "project", bare(project))
-    demo = subprocess.Popen([sys.executable, "-m", "sandbox", "demo", "--photos", str(source)], cwd=copy.folder,
-                            env=copy.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-                            start_new_session=True)
+    demo = subprocess.Popen(
+        [sys.executable, "-m", "sandbox", "demo", "--photos", str(source)],
+        cwd=copy.folder,
+        env=copy.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
     started = psutil.Process(demo.pid)
     while not any("stages.preprocess" in command(process) for process in started.children(recursive=True)):
         assert demo.poll() is None
@@ -219,8 +225,11 @@ def drawn_photos(tmp_path: Path) -> Path:
 
 def bare(project: Project) -> dict[str, str]:
     """Return the environment as on a bare machine: nothing tells where servers are."""
-    return {name: value for name, value in project.environment.items()
-            if name not in {"DATABASE_URL", "IMAGE_STORE"} and not name.startswith("AWS_")}
+    return {
+        name: value
+        for name, value in project.environment.items()
+        if name not in {"DATABASE_URL", "IMAGE_STORE"} and not name.startswith("AWS_")
+    }
 
 
 def servers_of(folder: Path) -> list[str]:

@@ -69,8 +69,11 @@ def outputs(stage: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def loaded_sections(path: Path) -> dict[str, str]:
     """Return the params sections that a stage loads, each with the name of its model."""
     calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
-    return {ast.literal_eval(call.args[0]): ast.unparse(call.args[1]) for call in calls
-            if ast.unparse(call.func) == "params.load"}
+    return {
+        ast.literal_eval(call.args[0]): ast.unparse(call.args[1])
+        for call in calls
+        if ast.unparse(call.func) == "params.load"
+    }
 
 
 def paths_in_command(stage: dict[str, Any]) -> list[str]:
@@ -104,10 +107,15 @@ def test_the_command_names_just_the_deps_and_outputs(name: str) -> None:
 
 @every_stage
 def test_the_command_gives_main_a_path_for_each_parameter(name: str) -> None:
-    parameters = [name for name, parameter in inspect.signature(import_module(f"stages.{name}").main).parameters.items()
-                  if parameter.kind is not parameter.KEYWORD_ONLY]
-    expected = [("released_" if path.startswith("releases/") else "") + re.sub(r"\W", "_", Path(path).name)
-                for path in paths_in_command(STAGES[name])]
+    parameters = [
+        name
+        for name, parameter in inspect.signature(import_module(f"stages.{name}").main).parameters.items()
+        if parameter.kind is not parameter.KEYWORD_ONLY
+    ]
+    expected = [
+        ("released_" if path.startswith("releases/") else "") + re.sub(r"\W", "_", Path(path).name)
+        for path in paths_in_command(STAGES[name])
+    ]
 
     assert str(STAGES[name]["cmd"]).split()[:4] == ["exec", "python", "-m", f"stages.{name}"]
     assert list(parameters) == expected
@@ -131,8 +139,9 @@ def test_what_git_keeps_is_not_cached_and_the_rest_is(name: str) -> None:
 
 def test_every_dep_stands_in_the_project_or_is_an_output() -> None:
     made = {path for stage in STAGES.values() for path in outputs(stage)}
-    missing = [dep for stage in STAGES.values() for dep in stage["deps"]
-               if dep not in made and not (ROOT / dep).is_file()]
+    missing = [
+        dep for stage in STAGES.values() for dep in stage["deps"] if dep not in made and not (ROOT / dep).is_file()
+    ]
 
     assert missing == []
 
@@ -208,8 +217,9 @@ def test_only_the_reader_and_its_loader_import_torch() -> None:
 
 def test_requirements_pin_all_that_stages_and_shared_modules_import() -> None:
     files = [f"requirements{kind}.txt" for kind in ("", "-pixels", "-train", "-export")]
-    pinned = {match.lower() for name in files
-              for match in re.findall(r"^([\w-]+)==", (ROOT / name).read_text(), re.MULTILINE)}
+    pinned = {
+        match.lower() for name in files for match in re.findall(r"^([\w-]+)==", (ROOT / name).read_text(), re.MULTILINE)
+    }
     imported = set()
     for path in (path for folder in ("stages", "imageset", "tools") for path in (ROOT / folder).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):

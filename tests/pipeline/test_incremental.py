@@ -31,8 +31,10 @@ __all__ = ["wire"]  # a fixture
 OUTPUTS = ("processed.h5", "thumbnails.h5", "processed.csv", "rejects.csv")
 GARMENTS = {f"{number}.jpeg": photo_bytes(number) for number in range(1, 5)} | {"5.jpeg": b"<html>not found</html>"}
 # Two batches, and a photo that is no photo.
-PLAIN = {f"{number}.jpeg": jpeg(plain_image((3 * number, 0, 0), (40, 40 + number)))
-         for number in range(1, preprocess.PHOTOS_TO_FIT + 6)}
+PLAIN = {
+    f"{number}.jpeg": jpeg(plain_image((3 * number, 0, 0), (40, 40 + number)))
+    for number in range(1, preprocess.PHOTOS_TO_FIT + 6)
+}
 PLAIN["9.jpeg"] = b"<html>not found</html>"
 
 Edit = Callable[[str, str], None]
@@ -95,8 +97,9 @@ undisturbed_runs: list[Undisturbed] = []
 
 
 @pytest.fixture
-def undisturbed(keep: None, project: Path, bucket: Store, tmp_path_factory: pytest.TempPathFactory,
-                monkeypatch: pytest.MonkeyPatch) -> Undisturbed:
+def undisturbed(
+    keep: None, project: Path, bucket: Store, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Undisturbed:
     """A cold run on PLAIN with another cache, once for all tests; the bucket is filled, the project without outputs."""
     fill(bucket, project, PLAIN)
     if not undisturbed_runs:
@@ -117,8 +120,8 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 def test_a_run_with_nothing_new_asks_and_infers_nothing_and_other_pixels_infer_nothing(
-        project: Path, bucket: Store, wire: Wire, weights: Path, edit_params: Edit,
-        monkeypatch: pytest.MonkeyPatch) -> None:
+    project: Path, bucket: Store, wire: Wire, weights: Path, edit_params: Edit, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fill(bucket, project, GARMENTS)
     cold = run(project, weights)
     masks = cached(project, "SELECT rowid, key, mask FROM masks ORDER BY rowid")
@@ -135,8 +138,12 @@ def test_a_run_with_nothing_new_asks_and_infers_nothing_and_other_pixels_infer_n
 
     for key, body in GARMENTS.items():
         put(bucket, key, body)
-    for old, new in (("image_side: 16", "image_side: 24"), ("fill: [255, 255, 255]", "fill: [9, 99, 200]"),
-                     ("color: grayscale", "color: rgb"), ("fit: pad", "fit: crop")):
+    for old, new in (
+        ("image_side: 16", "image_side: 24"),
+        ("fill: [255, 255, 255]", "fill: [9, 99, 200]"),
+        ("color: grayscale", "color: rgb"),
+        ("fit: pad", "fit: crop"),
+    ):
         edit_params(old, new)
     other = run(project, weights)
 
@@ -149,8 +156,9 @@ def test_a_run_with_nothing_new_asks_and_infers_nothing_and_other_pixels_infer_n
     assert other != cold
 
 
-def test_one_more_photo_costs_one_get_and_a_copy_of_one_none(undisturbed: Undisturbed, project: Path, bucket: Store,
-                                                             wire: Wire) -> None:
+def test_one_more_photo_costs_one_get_and_a_copy_of_one_none(
+    undisturbed: Undisturbed, project: Path, bucket: Store, wire: Wire
+) -> None:
     shutil.copytree(undisturbed.cache, project / "cache")
     before = wire.asked["GET"]
     fill(bucket, project, {"1000.jpeg": photo_bytes(), "1001.jpeg": PLAIN["7.jpeg"]})
@@ -160,8 +168,9 @@ def test_one_more_photo_costs_one_get_and_a_copy_of_one_none(undisturbed: Undist
     assert len(tables.read(project / "data/processed.csv", tables.PROCESSED)) == len(PLAIN) + 1
 
 
-def test_what_other_code_left_in_the_cache_is_made_anew(undisturbed: Undisturbed, project: Path, wire: Wire,
-                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_other_code_left_in_the_cache_is_made_anew(
+    undisturbed: Undisturbed, project: Path, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shutil.copytree(undisturbed.cache, project / "cache")
     changed = project / "pixels.py"
     changed.write_text(Path(pixels.__file__).read_text() + "\n")
@@ -195,8 +204,12 @@ def test_a_run_that_was_killed_is_taken_up_where_it_was(undisturbed: Undisturbed
     command = [sys.executable, "-c", EAGER_STAGE, *map(str, arguments(project, Path("no weights")))]
     with subprocess.Popen(command, cwd=project, env=os.environ | {"PYTHONPATH": str(ROOT)}) as stage:
         try:
-            wait_until(lambda: cached(project, "SELECT count(*) FROM pixels") == [(done,)]
-                       and wire.asked["GET"] == before + len(PLAIN))
+            wait_until(
+                lambda: (
+                    cached(project, "SELECT count(*) FROM pixels") == [(done,)]
+                    and wire.asked["GET"] == before + len(PLAIN)
+                )
+            )
         finally:
             stage.kill()
     wire.held_from = float("inf")
@@ -206,15 +219,18 @@ def test_a_run_that_was_killed_is_taken_up_where_it_was(undisturbed: Undisturbed
     assert wire.asked["GET"] == before + len(PLAIN) + len(PLAIN) - done
 
 
-def test_two_runs_at_once_with_one_cache_both_succeed_with_the_same_bytes(undisturbed: Undisturbed, project: Path,
-                                                                          wire: Wire) -> None:
+def test_two_runs_at_once_with_one_cache_both_succeed_with_the_same_bytes(
+    undisturbed: Undisturbed, project: Path, wire: Wire
+) -> None:
     other = project / "other"
     (other / "data").mkdir(parents=True)
     for name in ("params.yaml", "data/inventory.csv"):
         shutil.copy(project / name, other / name)
     with ThreadPoolExecutor(2) as threads:
-        runs = [threads.submit(run_stage, "preprocess", *arguments(tree, Path("no weights")), cwd=tree)
-                for tree in (project, other)]
+        runs = [
+            threads.submit(run_stage, "preprocess", *arguments(tree, Path("no weights")), cwd=tree)
+            for tree in (project, other)
+        ]
         said = [run.result() for run in runs]
 
     assert [done.returncode for done in said] == [0, 0], said

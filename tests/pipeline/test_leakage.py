@@ -30,8 +30,9 @@ def real_photos() -> list[tuple[str, Image.Image]]:
     folders = sorted(folder for folder in REAL_PHOTOS.iterdir() if folder.is_dir())
     ranked = [sorted(folder.glob("*.jp*g"), key=lambda path: rank(*path.name.encode())) for folder in folders]
     in_turn = (path for paths in itertools.zip_longest(*ranked) for path in paths if path is not None)
-    return [(path.parent.name, decode.decode(path.read_bytes(), 50_000_000))
-            for path in itertools.islice(in_turn, PHOTOS)]
+    return [
+        (path.parent.name, decode.decode(path.read_bytes(), 50_000_000)) for path in itertools.islice(in_turn, PHOTOS)
+    ]
 
 
 def drawn_photos() -> list[tuple[str, Image.Image]]:
@@ -62,8 +63,11 @@ class Listings:
             layout.add(file, "ids", np.array(order))
             layout.add(file, "positions", np.zeros(len(order), np.int16))
             layout.finish(file)
-        self.write("processed", tables.PROCESSED,
-                   [(product_id, 0, row, *prepared[product_id][2:]) for row, product_id in enumerate(order)])
+        self.write(
+            "processed",
+            tables.PROCESSED,
+            [(product_id, 0, row, *prepared[product_id][2:]) for row, product_id in enumerate(order)],
+        )
         self.write("labels", tables.LABELS, told)
         self.write("classes", tables.CLASSES, [(number, name, None) for name, number in catalog_ids.items()])
 
@@ -73,11 +77,23 @@ class Listings:
     def group_and_split(self) -> pd.DataFrame:
         """Run the stages and return group and subset of each photo, with its source and its kind."""
         data, releases = self.data, self.releases
-        duplicates.main(data / "processed.csv", data / "thumbnails.h5", releases / "split.csv", data / "groups.csv",
-                        data / "near_duplicates.csv")
-        catalog.main(data / "groups.csv", data / "labels.csv", data / "classes.csv", releases / "label_map.csv",
-                     data / "catalog.csv", data / "label_map.csv", data / "label_changes.csv",
-                     data / "catalog_rejects.csv")
+        duplicates.main(
+            data / "processed.csv",
+            data / "thumbnails.h5",
+            releases / "split.csv",
+            data / "groups.csv",
+            data / "near_duplicates.csv",
+        )
+        catalog.main(
+            data / "groups.csv",
+            data / "labels.csv",
+            data / "classes.csv",
+            releases / "label_map.csv",
+            data / "catalog.csv",
+            data / "label_map.csv",
+            data / "label_changes.csv",
+            data / "catalog_rejects.csv",
+        )
         split.main(data / "catalog.csv", releases / "split.csv", data / "split.csv")
         both = tables.read(data / "catalog.csv", tables.CATALOG).merge(tables.read(data / "split.csv", tables.SPLIT))
         return both.assign(source=both["product_id"].map(self.source), kind=both["product_id"].map(self.kind))
@@ -85,14 +101,17 @@ class Listings:
 
 # The real ones lie beside the checkout, or not.
 @pytest.mark.parametrize("photos", [drawn_photos, real_photos] if REAL_PHOTOS.is_dir() else [drawn_photos])
-def test_no_copy_of_a_photo_crosses_the_split(photos: Callable[[], list[tuple[str, Image.Image]]], in_project: Path,
-                                              edit_params: Callable[[str, str], None]) -> None:
+def test_no_copy_of_a_photo_crosses_the_split(
+    photos: Callable[[], list[tuple[str, Image.Image]]], in_project: Path, edit_params: Callable[[str, str], None]
+) -> None:
     edit_params("test_share: 0.2", "test_share: 0.4")
     edit_params("validation_share: 0.0", "validation_share: 0.2")
     found = Listings(photos(), in_project).group_and_split()
     originals = found[found["kind"] == "photo"].set_index("source")
-    astray = found[(found["subset"] != found["source"].map(originals["subset"]))
-                   | (found["group"] != found["source"].map(originals["group"]))]
+    astray = found[
+        (found["subset"] != found["source"].map(originals["subset"]))
+        | (found["group"] != found["source"].map(originals["group"]))
+    ]
 
     assert len(found) == PHOTOS * (1 + len(planted.KINDS))
     assert set(found["subset"]) == {"train", "test", "validation"}

@@ -29,8 +29,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("package")
     copy = copy_project(folder / "project", {"PATH": "/usr/bin:/bin"})
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    done = subprocess.run([*command, "--target", str(folder / "installed"), str(copy.folder)], capture_output=True,
-                          text=True)
+    done = subprocess.run(
+        [*command, "--target", str(folder / "installed"), str(copy.folder)], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     return folder / "installed"
 
@@ -47,10 +48,15 @@ def test_it_holds_what_the_reader_imports(installed: Path) -> None:
 def test_it_reads_a_dataset_with_h5py_numpy_and_torch_alone(installed: Path, tmp_path: Path) -> None:
     write(tmp_path / "dataset.h5")
     allowed = brought_by(["h5py", "numpy", "torch"])
-    barred = [module for module, owners in packages_distributions().items()
-              if not allowed & set(map(canonical, owners))]
-    done = subprocess.run([sys.executable, "-P", "-c", READ, str(installed), str(tmp_path / "dataset.h5"), *barred],
-                          cwd=tmp_path, capture_output=True, text=True)
+    barred = [
+        module for module, owners in packages_distributions().items() if not allowed & set(map(canonical, owners))
+    ]
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", READ, str(installed), str(tmp_path / "dataset.h5"), *barred],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
 
     assert {"pandas", "pydantic", "tqdm", "PIL", "dvc"} <= set(barred)
     assert done.returncode == 0, done.stderr

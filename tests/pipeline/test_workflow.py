@@ -34,17 +34,21 @@ def run_compare(changed: Project, clone: Path, secrets: dict[str, str]) -> tuple
     """Run compare.yaml's commands, all but the installation and the comment, in a fresh clone; return its summary
     and what the commands said."""
     changed.clone(clone)
-    context = {"github.base_ref": "main", "vars.IMAGE_STORE": changed.environment["IMAGE_STORE"],
-               "vars.AWS_ENDPOINT_URL": changed.environment["AWS_ENDPOINT_URL"],
-               **{f"secrets.{name}": value for name, value in secrets.items()}}
+    context = {
+        "github.base_ref": "main",
+        "vars.IMAGE_STORE": changed.environment["IMAGE_STORE"],
+        "vars.AWS_ENDPOINT_URL": changed.environment["AWS_ENDPOINT_URL"],
+        **{f"secrets.{name}": value for name, value in secrets.items()},
+    }
     runner = {name: value for name, value in changed.environment.items() if not name.startswith(("AWS_", "IMAGE"))}
     runner |= {"DATABASE_URL": NOWHERE, "GITHUB_STEP_SUMMARY": str(clone / "summary.md")}
     said = ""
     for step in steps("compare.yaml"):
         if "run" in step and not step["run"].startswith(("pip install", "gh pr comment")):
             values = {name: evaluate(value, context) for name, value in step["env"].items()}
-            done = subprocess.run(["bash", "-e", "-c", step["run"]], cwd=clone, env=runner | values,
-                                  capture_output=True, text=True)
+            done = subprocess.run(
+                ["bash", "-e", "-c", step["run"]], cwd=clone, env=runner | values, capture_output=True, text=True
+            )
             assert done.returncode == 0, done.stdout + done.stderr
             said += done.stdout
     return (clone / "summary.md").read_text(), said
@@ -69,8 +73,12 @@ def test_a_pull_request_runs_what_changed_and_shows_it(changed: Project, tmp_pat
         "build": ("yes", "data/split.csv of split"),
         "validate": ("yes", "data/dataset.h5 of build, data/split.csv of split"),
         "baseline": ("yes", "data/dataset.h5 of build, reports/validation.json of validate"),
-        "report": ("yes", "data/dataset.h5 of build, data/split.csv of split, reports/baseline.json of baseline, "
-                          "reports/confusion.png of baseline, reports/validation.json of validate")}
+        "report": (
+            "yes",
+            "data/dataset.h5 of build, data/split.csv of split, reports/baseline.json of baseline, "
+            "reports/confusion.png of baseline, reports/validation.json of validate",
+        ),
+    }
     assert metrics["rows.test"] == "+3"
     assert metrics["rows.train"] == "-15"
     assert secrets["AWS_SECRET_ACCESS_KEY"] not in summary + said

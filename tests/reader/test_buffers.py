@@ -15,8 +15,13 @@ def test_a_buffer_comes_back_when_nothing_refers_to_it(kept: str) -> None:
     taken = buffers.take(5)
     address = taken.ctypes.data
     tensor = torch.from_numpy(taken)
-    keeper = {"array": taken, "tensor": tensor, "view of the tensor": tensor.permute(1, 0)[1:],
-              "array of the tensor": tensor.numpy()[2:], "storage": tensor.untyped_storage()}[kept]
+    keeper = {
+        "array": taken,
+        "tensor": tensor,
+        "view of the tensor": tensor.permute(1, 0)[1:],
+        "array of the tensor": tensor.numpy()[2:],
+        "storage": tensor.untyped_storage(),
+    }[kept]
     del taken, tensor
     gc.collect()
     other = buffers.take(8)

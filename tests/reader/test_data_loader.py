@@ -47,12 +47,15 @@ def rows_of(batches: Any) -> list[int]:
 @pytest.mark.parametrize("compression", ["none", "gzip", "lzf"])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("threads", [0, 1, 5])
-def test_batches_are_the_rows_that_the_order_names(path: Path, shuffle: Any, compression: Any, channels: int,
-                                                   threads: int) -> None:
+def test_batches_are_the_rows_that_the_order_names(
+    path: Path, shuffle: Any, compression: Any, channels: int, threads: int
+) -> None:
     arrays = write_rows(path, channels=channels, compression=compression)
     batches = loader(ImageSet(path), 10, shuffle, seed=3, threads=threads, **SMALL)
-    expected = [order.Order(ROWS, 10, shuffle, 3, block_rows=24 // channels, window_rows=150 // channels).rows(epoch)
-                for epoch in (0, 1)]
+    expected = [
+        order.Order(ROWS, 10, shuffle, 3, block_rows=24 // channels, window_rows=150 // channels).rows(epoch)
+        for epoch in (0, 1)
+    ]
 
     for epoch, rows in enumerate(expected):
         assert batches.epoch == epoch
@@ -60,7 +63,7 @@ def test_batches_are_the_rows_that_the_order_names(path: Path, shuffle: Any, com
         assert [len(labels) for _, labels in found] == [10] * 20 + [3]
         assert len(batches) == 21
         for number, (images, labels) in enumerate(found):
-            part = rows[10 * number:10 * number + 10]
+            part = rows[10 * number : 10 * number + 10]
             assert (images.dtype, labels.dtype) == (torch.uint8, torch.int64)
             assert (images.numpy() == arrays["train_images"][part].transpose(0, 3, 1, 2)).all()
             assert labels.tolist() == arrays["train_labels"][part].tolist()
@@ -80,8 +83,10 @@ def test_without_augmented_copies_too(path: Path, shuffle: Any) -> None:
 def test_batches_may_be_kept_whole_or_in_part(path: Path, shuffle: Any) -> None:
     write_rows(path)
     batches = load(path, shuffle)
-    expected = rows_of(batches.dataset[row] and ([batches.dataset[row][0]], 0)
-                       for row in order.Order(ROWS, 10, shuffle, block_rows=8, window_rows=50).rows(1))
+    expected = rows_of(
+        batches.dataset[row] and ([batches.dataset[row][0]], 0)
+        for row in order.Order(ROWS, 10, shuffle, block_rows=8, window_rows=50).rows(1)
+    )
     batches.epoch = 1
     kept = [(images[4:5], images.numpy()[0], images) for images, _ in batches]
     list(batches)
@@ -162,11 +167,16 @@ def test_a_state_beyond_the_epoch_is_refused(path: Path) -> None:
         batches.load_state_dict(saved(batches) | {"batch": 21})
 
 
-@pytest.mark.parametrize(("change", "named"), [
-    ({"batch_size": 11}, "batch_size 11, this loader has 10"), ({"seed": 1}, "seed 1, this loader has 0"),
-    ({"shuffle": "blocks"}, "shuffle 'blocks', this loader has True"), ({"rank": 1, "world_size": 2}, "world_size 2"),
-    ({"drop_last": True}, "drop_last True"),
-])
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"batch_size": 11}, "batch_size 11, this loader has 10"),
+        ({"seed": 1}, "seed 1, this loader has 0"),
+        ({"shuffle": "blocks"}, "shuffle 'blocks', this loader has True"),
+        ({"rank": 1, "world_size": 2}, "world_size 2"),
+        ({"drop_last": True}, "drop_last True"),
+    ],
+)
 def test_a_state_of_other_batches_is_refused(path: Path, change: dict[str, Any], named: str) -> None:
     write_rows(path)
     options: dict[str, Any] = {"shuffle": True, "batch_size": 10} | change
@@ -207,8 +217,9 @@ def test_ranks_share_the_rows_in_equal_batches(path: Path, shuffle: Any, drop_la
 
 
 @every_shuffle
-def test_normalised_batches_are_the_items_to_the_last_bit(path: Path, shuffle: Any,
-                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+def test_normalised_batches_are_the_items_to_the_last_bit(
+    path: Path, shuffle: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("imageset.reader.data_loader.TILE_BYTES", 3 * ROW_BYTES)
     write_rows(path)
     plain, dataset = ImageSet(path), ImageSet(path, normalize=True)
@@ -256,8 +267,11 @@ class Views(NamedTuple):
 
 def test_transforms_get_what_dataloader_gives_them(path: Path) -> None:
     write_rows(path)
-    dataset = ImageSet(path, transform=lambda image: {"flipped": image.flip(-1), "views": Views(image, image.view(-1))},
-                       target_transform=lambda label: -label)
+    dataset = ImageSet(
+        path,
+        transform=lambda image: {"flipped": image.flip(-1), "views": Views(image, image.view(-1))},
+        target_transform=lambda label: -label,
+    )
     ours, theirs = loader(dataset, 10), DataLoader(dataset, 10)
 
     for (images, labels), (other, other_labels) in zip(ours, theirs, strict=True):
@@ -316,13 +330,20 @@ def test_a_subset_without_rows_has_no_batches(path: Path, shuffle: Any) -> None:
     assert list(loader(ImageSet(path, "test"), 10, shuffle, world_size=2)) == []
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    ({"batch_size": 0}, "batch_size is 0, it has to be 1 or more"), ({"seed": -1}, "seed is -1"),
-    ({"rank": 2, "world_size": 2}, "rank is 2, it has to be below world_size, 2"), ({"threads": -1}, "threads is -1"),
-    ({"shuffle": "block"}, "shuffle is 'block', it has to be True, False or 'blocks'"), ({"epoch": -1}, "epoch is -1"),
-    ({"buffer_bytes": 0}, "buffer_bytes is 0"), ({"block_bytes": 0}, "block_bytes is 0"),
-    ({"world_size": 0}, "world_size is 0"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"batch_size": 0}, "batch_size is 0, it has to be 1 or more"),
+        ({"seed": -1}, "seed is -1"),
+        ({"rank": 2, "world_size": 2}, "rank is 2, it has to be below world_size, 2"),
+        ({"threads": -1}, "threads is -1"),
+        ({"shuffle": "block"}, "shuffle is 'block', it has to be True, False or 'blocks'"),
+        ({"epoch": -1}, "epoch is -1"),
+        ({"buffer_bytes": 0}, "buffer_bytes is 0"),
+        ({"block_bytes": 0}, "block_bytes is 0"),
+        ({"world_size": 0}, "world_size is 0"),
+    ],
+)
 def test_arguments_that_cannot_be_are_refused(path: Path, arguments: dict[str, Any], message: str) -> None:
     write(path)
 

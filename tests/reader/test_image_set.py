@@ -292,20 +292,29 @@ def test_a_dataset_travels_by_pickle(path: Path, read_before: bool) -> None:
     assert torch.equal(copy[4][0], dataset[4][0])
 
 
-@pytest.mark.parametrize(("workers", "method", "read_before"), [
-    (0, None, False), (2, "fork", False), (8, "fork", True), (2, "spawn", True), (2, "forkserver", False),
-])
+@pytest.mark.parametrize(
+    ("workers", "method", "read_before"),
+    [
+        (0, None, False),
+        (2, "fork", False),
+        (8, "fork", True),
+        (2, "spawn", True),
+        (2, "forkserver", False),
+    ],
+)
 @pytest.mark.parametrize("compression", ["none", "lzf"])
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:This DataLoader will create 8 worker processes:UserWarning")
-def test_workers_give_the_same_rows_in_order(path: Path, workers: int, method: str | None, read_before: bool,
-                                             compression: Any) -> None:
+def test_workers_give_the_same_rows_in_order(
+    path: Path, workers: int, method: str | None, read_before: bool, compression: Any
+) -> None:
     arrays = write(path, compression=compression)
     dataset = ImageSet(path)
     if read_before:
         dataset[5]  # a handle is open as the workers start
-    images, labels = zip(*DataLoader(dataset, batch_size=4, num_workers=workers, multiprocessing_context=method),
-                         strict=True)
+    images, labels = zip(
+        *DataLoader(dataset, batch_size=4, num_workers=workers, multiprocessing_context=method), strict=True
+    )
 
     assert (torch.cat(images).numpy() == arrays["train_images"].transpose(0, 3, 1, 2)).all()
     assert torch.cat(labels).tolist() == arrays["train_labels"].tolist()
@@ -332,42 +341,59 @@ def change(path: Path, edit: Any) -> None:
 
 def replace(name: str, values: Any) -> Any:
     """Return what puts other values into the place of an array."""
+
     def edit(file: h5py.File) -> None:
         del file[name]
         file[name] = values
+
     return edit
 
 
-@pytest.mark.parametrize(("spoil", "problem"), [
-    (lambda path: path.unlink(), "is missing"),
-    (lambda path: path.write_bytes(b"<html>"), "cannot be read as HDF5"),
-    (lambda path: os.truncate(path, path.stat().st_size - 1), "cannot be read as HDF5"),
-    (lambda path: layout.create(path, layout.DATASET).close(), "is incomplete"),
-    (lambda path: layout.create(path, layout.PROCESSED).close(), "is not a file of format imageset-dataset"),
-    (lambda path: change(path, lambda file: file.attrs.modify("format_version", 2)), "has format version 2.*: update"),
-    (lambda path: change(path, lambda file: file.attrs.create("format_version", [1, 2])), "is damaged"),
-    (lambda path: change(path, lambda file: file.pop("class_names")), "is damaged .*class_names"),
-    (lambda path: change(path, replace("class_names", np.arange(3))), "is damaged"),
-    (lambda path: change(path, replace("class_names", np.array([b"\xff", b"a", b"b"]))), "is damaged"),
-    (lambda path: change(path, replace("class_names", np.array([b"a", b"b"]))), "has labels, or names, that"),
-    (lambda path: change(path, replace("label_map", np.array([b"?", b"1,7", b"2,8"]))), "has a label map"),
-    (lambda path: change(path, replace("label_map", np.array([b"1,9", b"0,7", b"2,8"]))), "has a label map"),
-    (lambda path: change(path, replace("label_map", np.array([b"0,9", b"1,x", b"2,8"]))), "is damaged"),
-    (lambda path: change(path, replace("train_labels", np.zeros((23, 1), int))), "has not a label"),
-    (lambda path: change(path, replace("train_labels", np.zeros(23))), "has not a label"),
-    (lambda path: change(path, replace("train_labels", np.zeros(23, ">i8"))), "has not a label"),
-    (lambda path: change(path, replace("train_labels", np.int64(0))), "is damaged|has not a label"),
-    (lambda path: change(path, replace("train_ids", np.arange(22))), "has not a label, an id"),
-    (lambda path: change(path, replace("train_copies", np.zeros(22, np.int16))), "has not a label, an id and a copy"),
-    (lambda path: change(path, lambda file: (file.pop("train_ids"), file.create_group("train_ids"))), "is damaged"),
-    (lambda path: change(path, lambda file: file.attrs.create("mean", [1.0])), "has not a mean and a deviation"),
-    (lambda path: change(path, lambda file: file.attrs.modify("std", [1.0, np.nan, 1.0])), "has not a mean"),
-    (lambda path: change(path, lambda file: file.pop("train_labels")), "is damaged .*train_labels"),
-    (lambda path: change(path, lambda file: file["train_labels"].write_direct(np.full(23, 3))), "has labels, or names"),
-    (lambda path: change(path, replace("train_images", np.zeros((23, 6, 6, 3)))), "has float64 .* are no images"),
-    (lambda path: change(path, replace("train_images", np.zeros((23, 6, 6), np.uint8))), "has uint8 .* are no images"),
-    (lambda path: change(path, replace("train_images", np.zeros((22, 6, 6, 3), np.uint8))), "has not a label"),
-])
+@pytest.mark.parametrize(
+    ("spoil", "problem"),
+    [
+        (lambda path: path.unlink(), "is missing"),
+        (lambda path: path.write_bytes(b"<html>"), "cannot be read as HDF5"),
+        (lambda path: os.truncate(path, path.stat().st_size - 1), "cannot be read as HDF5"),
+        (lambda path: layout.create(path, layout.DATASET).close(), "is incomplete"),
+        (lambda path: layout.create(path, layout.PROCESSED).close(), "is not a file of format imageset-dataset"),
+        (
+            lambda path: change(path, lambda file: file.attrs.modify("format_version", 2)),
+            "has format version 2.*: update",
+        ),
+        (lambda path: change(path, lambda file: file.attrs.create("format_version", [1, 2])), "is damaged"),
+        (lambda path: change(path, lambda file: file.pop("class_names")), "is damaged .*class_names"),
+        (lambda path: change(path, replace("class_names", np.arange(3))), "is damaged"),
+        (lambda path: change(path, replace("class_names", np.array([b"\xff", b"a", b"b"]))), "is damaged"),
+        (lambda path: change(path, replace("class_names", np.array([b"a", b"b"]))), "has labels, or names, that"),
+        (lambda path: change(path, replace("label_map", np.array([b"?", b"1,7", b"2,8"]))), "has a label map"),
+        (lambda path: change(path, replace("label_map", np.array([b"1,9", b"0,7", b"2,8"]))), "has a label map"),
+        (lambda path: change(path, replace("label_map", np.array([b"0,9", b"1,x", b"2,8"]))), "is damaged"),
+        (lambda path: change(path, replace("train_labels", np.zeros((23, 1), int))), "has not a label"),
+        (lambda path: change(path, replace("train_labels", np.zeros(23))), "has not a label"),
+        (lambda path: change(path, replace("train_labels", np.zeros(23, ">i8"))), "has not a label"),
+        (lambda path: change(path, replace("train_labels", np.int64(0))), "is damaged|has not a label"),
+        (lambda path: change(path, replace("train_ids", np.arange(22))), "has not a label, an id"),
+        (
+            lambda path: change(path, replace("train_copies", np.zeros(22, np.int16))),
+            "has not a label, an id and a copy",
+        ),
+        (lambda path: change(path, lambda file: (file.pop("train_ids"), file.create_group("train_ids"))), "is damaged"),
+        (lambda path: change(path, lambda file: file.attrs.create("mean", [1.0])), "has not a mean and a deviation"),
+        (lambda path: change(path, lambda file: file.attrs.modify("std", [1.0, np.nan, 1.0])), "has not a mean"),
+        (lambda path: change(path, lambda file: file.pop("train_labels")), "is damaged .*train_labels"),
+        (
+            lambda path: change(path, lambda file: file["train_labels"].write_direct(np.full(23, 3))),
+            "has labels, or names",
+        ),
+        (lambda path: change(path, replace("train_images", np.zeros((23, 6, 6, 3)))), "has float64 .* are no images"),
+        (
+            lambda path: change(path, replace("train_images", np.zeros((23, 6, 6), np.uint8))),
+            "has uint8 .* are no images",
+        ),
+        (lambda path: change(path, replace("train_images", np.zeros((22, 6, 6, 3), np.uint8))), "has not a label"),
+    ],
+)
 def test_a_file_that_is_no_dataset_is_refused(path: Path, spoil: Any, problem: str) -> None:
     write(path)
     spoil(path)

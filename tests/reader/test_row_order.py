@@ -11,14 +11,30 @@ from hypothesis import strategies as st
 from imageset.reader.row_order import Order
 
 shuffles = st.sampled_from([False, True, "blocks"])
-orders = st.builds(Order, total=st.integers(0, 200), batch_size=st.integers(1, 40), shuffle=shuffles,
-                   seed=st.integers(0, 2**63), block_rows=st.integers(1, 30), window_rows=st.integers(1, 70))
+orders = st.builds(
+    Order,
+    total=st.integers(0, 200),
+    batch_size=st.integers(1, 40),
+    shuffle=shuffles,
+    seed=st.integers(0, 2**63),
+    block_rows=st.integers(1, 30),
+    window_rows=st.integers(1, 70),
+)
 epochs = st.integers(0, 1000)
 
 
 def share(order: Order, rank: int, world_size: int, drop_last: bool = False) -> Order:
-    return Order(order.total, order.batch_size, order.shuffle, order.seed, rank, world_size, drop_last,
-                 order.block_rows, order.window_rows)
+    return Order(
+        order.total,
+        order.batch_size,
+        order.shuffle,
+        order.seed,
+        rank,
+        world_size,
+        drop_last,
+        order.block_rows,
+        order.window_rows,
+    )
 
 
 @given(orders, epochs)
@@ -77,10 +93,13 @@ def test_epochs_and_seeds_differ(shuffle: Any) -> None:
     assert order.rows(3).tolist() != other_seed.rows(3).tolist()
 
 
-@pytest.mark.parametrize(("shuffle", "expected"), [
-    (True, [7, 11, 9, 6, 4, 2, 5, 10, 3, 1, 0, 8]),
-    ("blocks", [6, 7, 3, 2, 5, 4, 1, 11, 0, 8, 9, 10]),
-])
+@pytest.mark.parametrize(
+    ("shuffle", "expected"),
+    [
+        (True, [7, 11, 9, 6, 4, 2, 5, 10, 3, 1, 0, 8]),
+        ("blocks", [6, 7, 3, 2, 5, 4, 1, 11, 0, 8, 9, 10]),
+    ],
+)
 def test_the_order_is_the_same_for_ever(shuffle: Any, expected: list[int]) -> None:
     """A run that was saved with one version goes on with another: change this only on purpose."""
     assert Order(12, 4, shuffle, seed=7, block_rows=2, window_rows=6).rows(2).tolist() == expected

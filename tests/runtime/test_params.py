@@ -56,28 +56,32 @@ def refusal(path: Path, section: str = "shop") -> str:
 def test_a_good_section_has_the_types_of_its_model(path: Path) -> None:
     write_shop(path, limit="null", degrees="[-20, 20.5]")
 
-    assert params.load("shop", ShopParams, path) == ShopParams(name="u2netp", copies=5, share=0.2,
-                                                               degrees=(-20.0, 20.5))
+    assert params.load("shop", ShopParams, path) == ShopParams(
+        name="u2netp", copies=5, share=0.2, degrees=(-20.0, 20.5)
+    )
 
 
-@pytest.mark.parametrize(("key", "text", "shown"), [
-    ("copies", "'5'", "'5'"),
-    ("copies", "5.0", "5.0"),
-    ("copies", "yes", "True"),
-    ("copies", "0", "0"),
-    ("copies", "null", "None"),
-    ("share", "1e3", "'1e3'"),  # text to PyYAML
-    ("share", ".inf", "inf"),
-    ("share", ".nan", "nan"),
-    ("share", "1.01", "1.01"),
-    ("share", "true", "True"),
-    ("name", "NO", "False"),  # a boolean to PyYAML
-    ("name", "7", "7"),
-    ("name", "2026-01-31", "datetime.date(2026, 1, 31)"),
-    ("limit", "many", "'many'"),
-    ("degrees", "[1, 2, 3]", "[1, 2, 3]"),
-    ("degrees", "7", "7"),
-])
+@pytest.mark.parametrize(
+    ("key", "text", "shown"),
+    [
+        ("copies", "'5'", "'5'"),
+        ("copies", "5.0", "5.0"),
+        ("copies", "yes", "True"),
+        ("copies", "0", "0"),
+        ("copies", "null", "None"),
+        ("share", "1e3", "'1e3'"),  # text to PyYAML
+        ("share", ".inf", "inf"),
+        ("share", ".nan", "nan"),
+        ("share", "1.01", "1.01"),
+        ("share", "true", "True"),
+        ("name", "NO", "False"),  # a boolean to PyYAML
+        ("name", "7", "7"),
+        ("name", "2026-01-31", "datetime.date(2026, 1, 31)"),
+        ("limit", "many", "'many'"),
+        ("degrees", "[1, 2, 3]", "[1, 2, 3]"),
+        ("degrees", "7", "7"),
+    ],
+)
 def test_a_wrong_value_is_named_with_its_file_and_key(path: Path, key: str, text: str, shown: str) -> None:
     write_shop(path, **{key: text})
     message = refusal(path)
@@ -129,8 +133,10 @@ def test_of_a_misspelt_key_the_wrong_spelling_is_named(path: Path) -> None:
     assert refusal(path) == f"{path}: shop.copise: no such key; did you mean 'copies'?"
 
 
-@pytest.mark.parametrize("text", ["shop:\n  a: 1\n  b: 2\n  a: 1\n", "shop: {a: 1}\nother: {}\nshop: {a: 1}\n",
-                                  "shop:\n  - {deep: {a: 1, a: 2}}\n"])
+@pytest.mark.parametrize(
+    "text",
+    ["shop:\n  a: 1\n  b: 2\n  a: 1\n", "shop: {a: 1}\nother: {}\nshop: {a: 1}\n", "shop:\n  - {deep: {a: 1, a: 2}}\n"],
+)
 def test_a_repeated_key_is_refused_with_its_line(path: Path, text: str) -> None:
     path.write_text(text)
 
@@ -138,11 +144,24 @@ def test_a_repeated_key_is_refused_with_its_line(path: Path, text: str) -> None:
     assert f"line {3 if text.startswith('shop: ') else text.count(chr(10))}," in refusal(path)
 
 
-@pytest.mark.parametrize("content", [
-    b"", b"- shop\n", b"shop\n", b"shop: [\n", b"shop: 7\n", b"shop:\n", b"\tshop: {}\n", b"shop: \xff\n",
-    b"shop: \x01\n", b"shop: 2026-13-45\n", b"? [a, b]\n: 1\n", b"shop: !!python/object/apply:os.getcwd []\n",
-    b"a: {}\n---\nb: {}\n",
-])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"- shop\n",
+        b"shop\n",
+        b"shop: [\n",
+        b"shop: 7\n",
+        b"shop:\n",
+        b"\tshop: {}\n",
+        b"shop: \xff\n",
+        b"shop: \x01\n",
+        b"shop: 2026-13-45\n",
+        b"? [a, b]\n: 1\n",
+        b"shop: !!python/object/apply:os.getcwd []\n",
+        b"a: {}\n---\nb: {}\n",
+    ],
+)
 def test_what_is_no_section_is_refused_in_one_line_that_names_the_file(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     message = refusal(path)

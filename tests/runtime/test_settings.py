@@ -56,7 +56,9 @@ def test_every_spelling_of_postgresql_means_psycopg2(scheme: str, monkeypatch: p
     assert settings.database_url() == "postgresql+psycopg2://user:p%40ss@host:5433/shop?sslmode=require"
 
 
-@pytest.mark.parametrize("url", ["mysql://user:hidden@host/shop", "user:hidden@host/shop", "postgresql+asyncpg://:hidden@h/d"])
+@pytest.mark.parametrize(
+    "url", ["mysql://user:hidden@host/shop", "user:hidden@host/shop", "postgresql+asyncpg://:hidden@h/d"]
+)
 def test_another_database_is_refused_without_its_password(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", url)
     with pytest.raises(SettingsError) as caught:
@@ -65,22 +67,38 @@ def test_another_database_is_refused_without_its_password(url: str, monkeypatch:
     assert str(caught.value) == "DATABASE_URL has to begin with postgresql://"
 
 
-@pytest.mark.parametrize(("url", "expected"), [
-    ("s3://photos", ("photos", "")),
-    ("s3://photos/", ("photos", "")),
-    ("s3://photos/second/hand", ("photos", "second/hand/")),
-    ("s3://photos//second/hand//", ("photos", "second/hand/")),
-    ("  s3://photos.example-1/x ", ("photos.example-1", "x/")),
-])
-def test_the_store_is_a_bucket_and_a_prefix(url: str, expected: tuple[str, str],
-                                            monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("s3://photos", ("photos", "")),
+        ("s3://photos/", ("photos", "")),
+        ("s3://photos/second/hand", ("photos", "second/hand/")),
+        ("s3://photos//second/hand//", ("photos", "second/hand/")),
+        ("  s3://photos.example-1/x ", ("photos.example-1", "x/")),
+    ],
+)
+def test_the_store_is_a_bucket_and_a_prefix(
+    url: str, expected: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("IMAGE_STORE", url)
 
     assert settings.image_store() == expected
 
 
-@pytest.mark.parametrize("url", ["photos", "s3:/photos", "s3://", "s3:///x", "gs://photos", "s3://Photos", "s3://a b",
-                                 "s3://photos\n/x", "https://photos.s3.amazonaws.com"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "photos",
+        "s3:/photos",
+        "s3://",
+        "s3:///x",
+        "gs://photos",
+        "s3://Photos",
+        "s3://a b",
+        "s3://photos\n/x",
+        "https://photos.s3.amazonaws.com",
+    ],
+)
 def test_a_store_that_is_no_s3_url_is_refused_with_its_value(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IMAGE_STORE", url)
     with pytest.raises(SettingsError) as caught:
@@ -98,20 +116,28 @@ def test_a_prefix_that_no_client_keeps_as_it_is_is_refused(prefix: str, monkeypa
         settings.image_store()
 
 
-@pytest.mark.parametrize(("value", "expected"), [
-    ("", set()), (" , ", set()), ("photos.internal", {("photos.internal", 80), ("photos.internal", 443)}),
-    ("Photos.internal:8080, 10.0.0.7:81", {("photos.internal", 8080), ("10.0.0.7", 81)}),
-    ("[fd00::1]:8080", {("fd00::1", 8080)}),
-])
-def test_allowed_hosts_are_names_and_ports(value: str, expected: set[tuple[str, int]],
-                                           monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("", set()),
+        (" , ", set()),
+        ("photos.internal", {("photos.internal", 80), ("photos.internal", 443)}),
+        ("Photos.internal:8080, 10.0.0.7:81", {("photos.internal", 8080), ("10.0.0.7", 81)}),
+        ("[fd00::1]:8080", {("fd00::1", 8080)}),
+    ],
+)
+def test_allowed_hosts_are_names_and_ports(
+    value: str, expected: set[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("IMAGESET_ALLOWED_HOSTS", value)
 
     assert settings.allowed_hosts() == expected
 
 
-@pytest.mark.parametrize("value", ["http://photos.internal", "photos.internal/x", "a:b", "a:99999", "user@a", ":80",
-                                   "[", "a:0", "a?b", "a#b"])
+@pytest.mark.parametrize(
+    "value",
+    ["http://photos.internal", "photos.internal/x", "a:b", "a:99999", "user@a", ":80", "[", "a:0", "a?b", "a#b"],
+)
 def test_what_is_no_host_is_refused_with_its_value(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IMAGESET_ALLOWED_HOSTS", f"good.example,{value}")
 
@@ -148,8 +174,9 @@ def test_cache_and_model_file_have_defaults_and_can_be_named(monkeypatch: pytest
     assert settings.model_file() == Path("/tmp/mine.onnx")
 
 
-def test_the_copies_of_dvc_exp_run_share_the_cache_of_their_project(tmp_path: Path,
-                                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_copies_of_dvc_exp_run_share_the_cache_of_their_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     copy = tmp_path / "shop" / ".dvc" / "tmp" / "exps" / "tmpx1y2z3"
     (copy / ".dvc").mkdir(parents=True)
     monkeypatch.chdir(copy)
@@ -170,10 +197,21 @@ def test_a_scheduler_is_named_by_its_address(value: str, monkeypatch: pytest.Mon
     assert settings.dask() == value.strip()
 
 
-@pytest.mark.parametrize("value", ["scheduler:8786", "tcp://scheduler", "http://scheduler:8787", "tcp://:8786",
-                                   "tcp://scheduler:8786/status", "tcp://a b:8786", "tcp://scheduler:\uff11"])
-def test_what_is_no_address_of_a_scheduler_is_refused_with_its_value(value: str,
-                                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "value",
+    [
+        "scheduler:8786",
+        "tcp://scheduler",
+        "http://scheduler:8787",
+        "tcp://:8786",
+        "tcp://scheduler:8786/status",
+        "tcp://a b:8786",
+        "tcp://scheduler:\uff11",
+    ],
+)
+def test_what_is_no_address_of_a_scheduler_is_refused_with_its_value(
+    value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("IMAGESET_DASK", value)
 
     with pytest.raises(SettingsError, match=f"IMAGESET_DASK is {re.escape(repr(value))}: .*tcp://scheduler:8786"):

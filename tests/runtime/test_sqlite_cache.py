@@ -51,8 +51,14 @@ def test_a_run_waits_for_another_that_is_making_the_file(path: Path) -> None:
         assert database.execute("SELECT * FROM pixels").fetchall() == []
 
 
-@pytest.mark.parametrize("statement", ["CREATE TABLE pixels (key BLOB PRIMARY KEY, other BLOB)",
-                                       "CREATE TABLE pixels (key BLOB PRIMARY KEY)", "CREATE VIEW masks AS SELECT 1"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TABLE pixels (key BLOB PRIMARY KEY, other BLOB)",
+        "CREATE TABLE pixels (key BLOB PRIMARY KEY)",
+        "CREATE VIEW masks AS SELECT 1",
+    ],
+)
 def test_a_database_of_another_version_is_refused_and_left_as_it_was(statement: str, path: Path) -> None:
     path.parent.mkdir(parents=True)
     with closing(sqlite3.connect(path)) as database:
@@ -61,7 +67,8 @@ def test_a_database_of_another_version_is_refused_and_left_as_it_was(statement: 
         cachefile.connect(path, SCHEMA)
     with closing(sqlite3.connect(path)) as database:
         assert database.execute("SELECT sql FROM sqlite_master WHERE name = ?", statement.split()[2:3]).fetchall() == [
-            (statement,)]
+            (statement,)
+        ]
 
 
 def test_what_is_no_database_is_refused(path: Path) -> None:

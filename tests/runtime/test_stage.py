@@ -24,9 +24,14 @@ PHOTOS = 300
 
 
 def start_stage(name: str, *arguments: str, cwd: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-m", f"stages.{name}", *arguments], cwd=cwd, text=True,
-                            env=os.environ | {"PYTHONPATH": str(ROOT), "IMAGESET_WORKERS": "2"},
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return subprocess.Popen(
+        [sys.executable, "-m", f"stages.{name}", *arguments],
+        cwd=cwd,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "IMAGESET_WORKERS": "2"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -126,20 +131,23 @@ def test_wrong_params_exit_with_2_and_one_line(project: Path, edit_params: Calla
 
 def test_missing_settings_exit_with_2_and_one_line(project: Path) -> None:
     tables.write(project / "data/ingest.csv", tables.INGEST, tables.frame(tables.INGEST, []))
-    said = run_stage("inventory", "data/ingest.csv", "data/inventory.csv", cwd=project,
-                     environment={"IMAGE_STORE": ""})
+    said = run_stage("inventory", "data/ingest.csv", "data/inventory.csv", cwd=project, environment={"IMAGE_STORE": ""})
 
     assert said.returncode == 2
     assert said.stderr.startswith("inventory: IMAGE_STORE is not set: ")
     assert said.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize(("spoil", "problem"), [
-    (lambda path: path.unlink(), "No such file or directory: 'data/catalog.csv'"),
-    (lambda path: path.write_text("<html>\n"), "data/catalog.csv has columns <html>; expected "),
-])
-def test_a_missing_or_wrong_input_exits_with_1_and_one_line(spoil: Callable[[Path], object], problem: str,
-                                                            project: Path) -> None:
+@pytest.mark.parametrize(
+    ("spoil", "problem"),
+    [
+        (lambda path: path.unlink(), "No such file or directory: 'data/catalog.csv'"),
+        (lambda path: path.write_text("<html>\n"), "data/catalog.csv has columns <html>; expected "),
+    ],
+)
+def test_a_missing_or_wrong_input_exits_with_1_and_one_line(
+    spoil: Callable[[Path], object], problem: str, project: Path
+) -> None:
     spoil(project / "data/catalog.csv")
     said = run_stage("split", *SPLIT, cwd=project)
 
@@ -150,8 +158,9 @@ def test_a_missing_or_wrong_input_exits_with_1_and_one_line(spoil: Callable[[Pat
     assert not (project / "data/split.csv").exists()
 
 
-def test_a_second_run_of_a_stage_is_refused_with_the_first_ones_process(project: Path,
-                                                                       waiting: subprocess.Popen[str]) -> None:
+def test_a_second_run_of_a_stage_is_refused_with_the_first_ones_process(
+    project: Path, waiting: subprocess.Popen[str]
+) -> None:
     said = run_stage("split", *SPLIT, cwd=project)
 
     assert said.returncode == 1
@@ -159,11 +168,16 @@ def test_a_second_run_of_a_stage_is_refused_with_the_first_ones_process(project:
     assert said.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize(("sent", "code", "line"), [
-    (signal.SIGTERM, 128 + signal.SIGTERM, ""), (signal.SIGINT, 130, "split: interrupted\n"),
-])
-def test_a_stage_that_is_told_to_stop_ends_without_a_traceback(sent: signal.Signals, code: int, line: str,
-                                                               waiting: subprocess.Popen[str]) -> None:
+@pytest.mark.parametrize(
+    ("sent", "code", "line"),
+    [
+        (signal.SIGTERM, 128 + signal.SIGTERM, ""),
+        (signal.SIGINT, 130, "split: interrupted\n"),
+    ],
+)
+def test_a_stage_that_is_told_to_stop_ends_without_a_traceback(
+    sent: signal.Signals, code: int, line: str, waiting: subprocess.Popen[str]
+) -> None:
     waiting.send_signal(sent)
     _, error = waiting.communicate(timeout=PATIENCE)
 
@@ -171,7 +185,8 @@ def test_a_stage_that_is_told_to_stop_ends_without_a_traceback(sent: signal.Sign
 
 
 def test_a_stage_told_to_stop_while_it_writes_leaves_the_old_file_and_nothing_else(
-        project: Path, building: subprocess.Popen[str]) -> None:
+    project: Path, building: subprocess.Popen[str]
+) -> None:
     before = left_in(project / "data")
     family = psutil.Process(building.pid).children(recursive=True)
     building.terminate()
@@ -184,7 +199,8 @@ def test_a_stage_told_to_stop_while_it_writes_leaves_the_old_file_and_nothing_el
 
 
 def test_a_killed_stage_leaves_the_old_file_no_process_and_no_hindrance(
-        project: Path, building: subprocess.Popen[str], edit_params: Callable[[str, str], None]) -> None:
+    project: Path, building: subprocess.Popen[str], edit_params: Callable[[str, str], None]
+) -> None:
     family = psutil.Process(building.pid).children(recursive=True)
     building.kill()
     building.communicate(timeout=PATIENCE)  # ends when no worker is left that holds its stderr
@@ -204,10 +220,17 @@ def test_a_killed_stage_leaves_the_old_file_no_process_and_no_hindrance(
 def test_a_stage_ends_when_its_parent_is_killed(project: Path) -> None:
     params = (project / "params.yaml").read_text()
     pipe = become_pipe(project / "params.yaml")
-    code = (f"import subprocess, sys; stage = subprocess.Popen([sys.executable, '-m', 'stages.split', *{SPLIT}]); "
-            "print(stage.pid, flush=True); stage.wait()")
-    with subprocess.Popen([sys.executable, "-c", code], cwd=project, env=os.environ | {"PYTHONPATH": str(ROOT)},
-                          stdout=subprocess.PIPE, text=True) as parent:
+    code = (
+        f"import subprocess, sys; stage = subprocess.Popen([sys.executable, '-m', 'stages.split', *{SPLIT}]); "
+        "print(stage.pid, flush=True); stage.wait()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=project,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as parent:
         assert parent.stdout is not None
         stage = psutil.Process(int(parent.stdout.readline()))
         wait_until(lambda: is_read(pipe) or has_ended(stage))
@@ -223,7 +246,15 @@ def test_a_stage_ends_when_its_parent_is_killed(project: Path) -> None:
 
 def test_an_env_file_in_a_parent_folder_is_read(project: Path) -> None:
     (project / ".env").write_text("IMAGESET_DASK=nowhere\n")
-    done = run_stage("preprocess", "inventory.csv", "background.onnx", "processed.h5", "thumbnails.h5", "processed.csv",
-                     "rejects.csv", cwd=project)
+    done = run_stage(
+        "preprocess",
+        "inventory.csv",
+        "background.onnx",
+        "processed.h5",
+        "thumbnails.h5",
+        "processed.csv",
+        "rejects.csv",
+        cwd=project,
+    )
 
     assert (done.returncode, "IMAGESET_DASK is 'nowhere'" in done.stderr) == (2, True)

@@ -39,8 +39,12 @@ def query(url: str, statement: str) -> list[tuple[Any, ...]]:
 
 def test_servers_listen_on_loopback_alone(sandbox: Servers) -> None:
     us = psutil.Process()
-    sockets = [socket for process in [us, *us.children(recursive=True)] for socket in process.net_connections("inet")
-               if socket.status == psutil.CONN_LISTEN or not socket.raddr]
+    sockets = [
+        socket
+        for process in [us, *us.children(recursive=True)]
+        for socket in process.net_connections("inet")
+        if socket.status == psutil.CONN_LISTEN or not socket.raddr
+    ]
 
     assert len(sockets) >= len(servers.PORTS)
     assert {socket.laddr.ip for socket in sockets} == {"127.0.0.1"}
@@ -54,8 +58,10 @@ def test_no_secret_stands_in_the_process_list(sandbox: Servers) -> None:
 
 
 def test_a_second_sandbox_in_the_same_home_is_refused_in_one_line(sandbox: Servers) -> None:
-    with pytest.raises(ImagesetError, match=rf"another run is at it \(process {os.getpid()}\)") as caught, \
-            servers.running(sandbox.photo_folder.parent):
+    with (
+        pytest.raises(ImagesetError, match=rf"another run is at it \(process {os.getpid()}\)") as caught,
+        servers.running(sandbox.photo_folder.parent),
+    ):
         pass
 
     assert "\n" not in str(caught.value)
@@ -89,10 +95,13 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Ended:
 
 
 def s3_of(environment: dict[str, str]) -> Any:
-    return boto3.client("s3", endpoint_url=environment["AWS_ENDPOINT_URL"],
-                        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
-                        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-                        region_name=environment["AWS_DEFAULT_REGION"])
+    return boto3.client(
+        "s3",
+        endpoint_url=environment["AWS_ENDPOINT_URL"],
+        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+        region_name=environment["AWS_DEFAULT_REGION"],
+    )
 
 
 def test_a_sandbox_that_ended_has_left_no_process(ended: Ended) -> None:
@@ -113,7 +122,8 @@ def bystander(ended: Ended) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_started_again_it_has_its_ports_and_data_in_spite_of_a_stale_pid_file(
-        ended: Ended, bystander: subprocess.Popen[bytes]) -> None:
+    ended: Ended, bystander: subprocess.Popen[bytes]
+) -> None:
     (ended.home / "postgres/postmaster.pid").write_text(f"{bystander.pid}\n{ended.home / 'postgres'}\n")
     with servers.running(ended.home) as running:
         body = s3_of(running.environment).get_object(Bucket=servers.PHOTO_BUCKET, Key="1.jpeg")["Body"].read()
@@ -153,8 +163,15 @@ def test_a_server_that_does_not_start_is_quoted_by_its_last_line(tmp_path: Path)
 
 
 def run_command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "sandbox", *arguments], cwd=folder, capture_output=True, text=True,
-                          env=os.environ | {"PYTHONPATH": str(ROOT)}, timeout=2 * SECONDS, check=False)
+    return subprocess.run(
+        [sys.executable, "-m", "sandbox", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        timeout=2 * SECONDS,
+        check=False,
+    )
 
 
 @pytest.fixture
@@ -174,8 +191,13 @@ def photos(tmp_path: Path) -> Path:
 def served(photos: Path, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     """`python -m sandbox serve`, ready, in tmp_path."""
     arguments = [sys.executable, "-m", "sandbox", "serve", "--photos", str(photos)]
-    supervisor = subprocess.Popen(arguments, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)},
-                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    supervisor = subprocess.Popen(
+        arguments,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     wait_for(lambda: (tmp_path / ".env").exists() or supervisor.poll() is not None)
     yield supervisor
     supervisor.terminate()
@@ -191,7 +213,8 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 
 def test_servers_end_with_a_supervisor_that_is_killed_and_services_start_after_it(
-        served: subprocess.Popen[bytes], tmp_path: Path, photos: Path) -> None:
+    served: subprocess.Popen[bytes], tmp_path: Path, photos: Path
+) -> None:
     children = psutil.Process(served.pid).children(recursive=True)
     served.kill()
     _, alive = psutil.wait_procs(children, SECONDS)
@@ -209,8 +232,9 @@ def test_servers_end_with_a_supervisor_that_is_killed_and_services_start_after_i
     assert not (tmp_path / ".env").exists()
 
 
-def test_a_supervisor_that_is_asked_to_end_takes_servers_and_env_file_along(served: subprocess.Popen[bytes],
-                                                                            tmp_path: Path) -> None:
+def test_a_supervisor_that_is_asked_to_end_takes_servers_and_env_file_along(
+    served: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
     children = psutil.Process(served.pid).children(recursive=True)
     mode = stat.S_IMODE((tmp_path / ".env").stat().st_mode)
     refused = run_command(tmp_path, "services")
@@ -246,8 +270,9 @@ def test_another_set_of_photos_has_another_prefix_in_the_bucket(tmp_path: Path) 
     assert names[0] == names[2] != names[1]
 
 
-def test_settings_for_other_servers_do_not_disturb(tmp_path: Path, photos: Path,
-                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_for_other_servers_do_not_disturb(
+    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AWS_PROFILE", "of-the-office")
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     started = run_command(tmp_path, "services", "--photos", str(photos))
@@ -265,16 +290,18 @@ def test_the_database_asks_for_the_password(sandbox: Servers) -> None:
         psycopg2.connect(without)
 
 
-def test_stopping_where_nothing_runs_is_fine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                                             capsys: pytest.CaptureFixture[str]) -> None:
+def test_stopping_where_nothing_runs_is_fine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     command.stop()
 
     assert capsys.readouterr().out == "No services are running.\n"
 
 
-def test_folders_become_a_marketplace_that_the_stages_can_read(database: str, photo_folder: tuple[Path, str],
-                                                               photos: Path, in_project: Path) -> None:
+def test_folders_become_a_marketplace_that_the_stages_can_read(
+    database: str, photo_folder: tuple[Path, str], photos: Path, in_project: Path
+) -> None:
     folder, url = photo_folder
     (folder / "of_last_time.jpg").write_bytes(b"")
 
@@ -291,11 +318,14 @@ def test_folders_become_a_marketplace_that_the_stages_can_read(database: str, ph
     assert listed["image_url"].tolist() == [f"{url}/{number}.jpg" for number in listed["product_id"]]
     assert classes["name"].tolist() == ["clothing", "Blusen, Größe L", "skirt"]
     assert query(database, "SELECT title, count(*) FROM products_catalog GROUP BY title ORDER BY title") == [
-        ("Blusen, Größe L", 9), ("skirt", 3)]
+        ("Blusen, Größe L", 9),
+        ("skirt", 3),
+    ]
 
 
-def test_a_product_that_was_moved_ends_in_its_own_class(database: str, photo_folder: tuple[Path, str],
-                                                        photos: Path) -> None:
+def test_a_product_that_was_moved_ends_in_its_own_class(
+    database: str, photo_folder: tuple[Path, str], photos: Path
+) -> None:
     folder, url = photo_folder
     marketplace.open_marketplace(database, url, folder, photos)
     tracked = query(database, "SELECT catalog_id FROM tracking_staging WHERE product_id = 3000010 ORDER BY date")
@@ -325,11 +355,20 @@ def test_dirty_listings_are_wrong_in_the_way_they_say(tmp_path: Path) -> None:
         (tmp_path / f"{number}.jpg").write_bytes(photo_bytes(number, title))
         clean.append(Listing(number, title, (f"{number}.jpg",), (10 + number,)))
     dirty = list(marketplace.dirty(clean, tmp_path))
-    outcomes = {listing.photos[0].partition("-")[2]: outcome((tmp_path / listing.photos[0]).read_bytes())
-                for listing in dirty[:9]}
+    outcomes = {
+        listing.photos[0].partition("-")[2]: outcome((tmp_path / listing.photos[0]).read_bytes())
+        for listing in dirty[:9]
+    }
 
     assert outcomes == {
-        "again.jpg": "a photo", "smaller.jpg": "a photo", "mirrored.jpg": "a photo", "sideways.jpg": "a photo",
-        "cmyk.jpg": "a photo", "picture.png": "a photo", "truncated.jpg": "truncated", "login.jpg": "not_an_image",
-        "empty.jpg": "empty"}
+        "again.jpg": "a photo",
+        "smaller.jpg": "a photo",
+        "mirrored.jpg": "a photo",
+        "sideways.jpg": "a photo",
+        "cmyk.jpg": "a photo",
+        "picture.png": "a photo",
+        "truncated.jpg": "truncated",
+        "login.jpg": "not_an_image",
+        "empty.jpg": "empty",
+    }
     assert [(len(listing.photos), len(listing.catalog_ids)) for listing in dirty[9:]] == [(1, 1), (1, 0), (3, 1)]

@@ -32,7 +32,7 @@ def bars(labels: Labels, seed: int, channels: int = 1) -> Pixels:
     """Return noisy images, uint8 (N, 32, 32, C), with a bright bar whose place is the label's."""
     images = np.random.default_rng(seed).integers(0, 120, (len(labels), SIDE, SIDE, channels))
     for image, label in zip(images, labels, strict=True):
-        image[:, 3 * label + 1:3 * label + 4] += 120
+        image[:, 3 * label + 1 : 3 * label + 4] += 120
     return images.astype(np.uint8)
 
 
@@ -57,13 +57,21 @@ def write(path: Path, subsets: dict[str, tuple[Pixels, Labels]], names: Sequence
     return path
 
 
-def make(path: Path, draw: Any = bars, train: Sequence[int] = (30, 20, 14), test: Sequence[int] = (20, 10, 10),
-         channels: int = 1) -> Path:
+def make(
+    path: Path,
+    draw: Any = bars,
+    train: Sequence[int] = (30, 20, 14),
+    test: Sequence[int] = (20, 10, 10),
+    channels: int = 1,
+) -> Path:
     """Write a dataset with so many training photos of each class, COPIES rows each, and so many test photos."""
     labels = {"train": np.repeat(mixed(train, 1), COPIES), "test": mixed(test, 2)}
-    names = [*NAMES, *(f"class {number}" for number in range(3, len(train)))][:len(train)]
-    return write(path, {subset: (draw(values, seed, channels), values)
-                        for seed, (subset, values) in enumerate(labels.items())}, names)
+    names = [*NAMES, *(f"class {number}" for number in range(3, len(train)))][: len(train)]
+    return write(
+        path,
+        {subset: (draw(values, seed, channels), values) for seed, (subset, values) in enumerate(labels.items())},
+        names,
+    )
 
 
 def valid(folder: Path, passed: bool = True) -> Path:
@@ -85,10 +93,15 @@ def run(dataset: Path) -> dict[str, Any]:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_what_can_be_learned_is_learned(channels: int, tmp_path: Path) -> None:
     assert run(make(tmp_path / "dataset.h5", channels=channels)) == {
-        "accuracy": 1.0, "macro_f1": 1.0, "top5_accuracy": 1.0, "accuracy_standard_error": 0.0,
+        "accuracy": 1.0,
+        "macro_f1": 1.0,
+        "top5_accuracy": 1.0,
+        "accuracy_standard_error": 0.0,
         "floor": {"accuracy": 0.5, "macro_f1": 0.2222, "top5_accuracy": 1.0},
-        "photos": {"train": 64, "test": 40}, "train_rows": 128,
-        "classes": {"count": 3, "without_train_photos": 0, "without_test_photos": 0}}
+        "photos": {"train": 64, "test": 40},
+        "train_rows": 128,
+        "classes": {"count": 3, "without_train_photos": 0, "without_test_photos": 0},
+    }
 
 
 def test_noise_gives_no_more_than_the_floor(tmp_path: Path) -> None:
@@ -97,12 +110,14 @@ def test_noise_gives_no_more_than_the_floor(tmp_path: Path) -> None:
     assert found["floor"] == {"accuracy": 0.1, "macro_f1": 0.0182, "top5_accuracy": 0.5}
     assert found["accuracy"] == pytest.approx(0.1, abs=0.07)
     assert found["top5_accuracy"] == pytest.approx(0.5, abs=0.12)
-    assert found["accuracy_standard_error"] == pytest.approx((found["accuracy"] * (1 - found["accuracy"]) / 200) ** 0.5,
-                                                             abs=1e-4)
+    assert found["accuracy_standard_error"] == pytest.approx(
+        (found["accuracy"] * (1 - found["accuracy"]) / 200) ** 0.5, abs=1e-4
+    )
 
 
 def test_colour_alone_tells_classes_apart(tmp_path: Path) -> None:
     """The two colours are the same gray, and without an edge."""
+
     def plain(labels: Labels, seed: int, channels: int) -> Pixels:
         colors = np.array([[150, 60, 60], [20, 122, 88]], np.uint8)
         return np.broadcast_to(colors[labels][:, None, None], (len(labels), SIDE, SIDE, 3)).copy()
@@ -117,8 +132,11 @@ def test_scores_are_those_of_a_hand_count() -> None:
     best = np.array([[0, 1], [0, 1], [1, 0], [1, 0], [2, 1], [2, 0]])
 
     # F1: class 0 has 2 right, 3 photos, 2 answers: 4 / 5; class 1 has 1, 2, 2: 1 / 2; class 3 none; class 2 no photos.
-    assert baseline.scores(actual, best) == {"accuracy": 0.5, "macro_f1": round((0.8 + 0.5 + 0) / 3, 4),
-                                             "top5_accuracy": round(5 / 6, 4)}
+    assert baseline.scores(actual, best) == {
+        "accuracy": 0.5,
+        "macro_f1": round((0.8 + 0.5 + 0) / 3, 4),
+        "top5_accuracy": round(5 / 6, 4),
+    }
 
 
 def test_scores_agree_with_scikit_learn() -> None:
@@ -130,10 +148,12 @@ def test_scores_agree_with_scikit_learn() -> None:
 
     assert found["accuracy"] == round(float(np.trace(counts) / 300), 4)
     assert found["macro_f1"] == round(float(f1_score(actual, best[:, 0], average="macro")), 4)
-    assert found["top5_accuracy"] == round(float(np.mean([label in row for label, row in
-                                                          zip(actual, best, strict=True)])), 4)
+    assert found["top5_accuracy"] == round(
+        float(np.mean([label in row for label, row in zip(actual, best, strict=True)])), 4
+    )
     assert np.diag(confusion.matrix(actual, best[:, 0], range(9))).mean() == pytest.approx(
-        balanced_accuracy_score(actual, best[:, 0]))
+        balanced_accuracy_score(actual, best[:, 0])
+    )
 
 
 def summed(values: NDArray[np.uint8], labels: Labels, classes: int, step: int = 1000) -> baseline.Sums:
@@ -197,8 +217,14 @@ def test_blocks_change_no_byte(block_bytes: int, tmp_path: Path, monkeypatch: py
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     """A file of 300 MB, nearly all of it never written."""
     rows, side = 1500, 256
-    path = write(tmp_path / "dataset.h5", {"train": (np.zeros((0, 1, 1, 1), np.uint8), np.arange(rows) % 3),
-                                           "test": (noise(np.arange(3), 0), np.arange(3))}, NAMES)
+    path = write(
+        tmp_path / "dataset.h5",
+        {
+            "train": (np.zeros((0, 1, 1, 1), np.uint8), np.arange(rows) % 3),
+            "test": (noise(np.arange(3), 0), np.arange(3)),
+        },
+        NAMES,
+    )
     with h5py.File(path, "r+") as file:
         del file["train_images"]
         layout.add_images(file, "train_images", (rows, side, side, 3))
@@ -219,8 +245,15 @@ def test_threads_and_hash_seeds_change_no_byte(tmp_path: Path) -> None:
     for threads, seed in (("1", "0"), ("2", "1"), ("8", "2")):
         folder = tmp_path / threads
         folder.mkdir()
-        done = run_stage("baseline", dataset, valid(folder), "baseline.json", "confusion.png", cwd=folder, environment={
-            "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads, "PYTHONHASHSEED": seed})
+        done = run_stage(
+            "baseline",
+            dataset,
+            valid(folder),
+            "baseline.json",
+            "confusion.png",
+            cwd=folder,
+            environment={"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads, "PYTHONHASHSEED": seed},
+        )
 
         assert done.returncode == 0, done.stderr
         assert done.stdout.startswith("baseline: accuracy 0.")
@@ -260,8 +293,9 @@ def test_the_floor_is_of_photos_whatever_the_copies_of_a_class(tmp_path: Path) -
     """Class 1 has more rows, class 0 more photos: as augment.balance makes it."""
     labels = np.repeat([0, 1], [10, 30])
     tested = np.array([0, 0, 0, 1])
-    path = write(tmp_path / "dataset.h5", {"train": (bars(labels, 0), labels), "test": (bars(tested, 1), tested)},
-                 NAMES[:2])
+    path = write(
+        tmp_path / "dataset.h5", {"train": (bars(labels, 0), labels), "test": (bars(tested, 1), tested)}, NAMES[:2]
+    )
     with h5py.File(path, "r+") as file:
         file["train_copies"][:] = [*[0] * 10, *[0, 1, 2, 3, 4, 5] * 5]
     found = run(path)
@@ -310,8 +344,12 @@ def test_one_class_is_always_right_and_it_is_said(tmp_path: Path) -> None:
 
 def test_a_dataset_that_is_not_valid_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"validation\.json says that .*dataset\.h5 is wrong"):
-        baseline.main(make(tmp_path / "dataset.h5"), valid(tmp_path, passed=False), tmp_path / "baseline.json",
-                      tmp_path / "confusion.png")
+        baseline.main(
+            make(tmp_path / "dataset.h5"),
+            valid(tmp_path, passed=False),
+            tmp_path / "baseline.json",
+            tmp_path / "confusion.png",
+        )
 
 
 def test_an_incomplete_or_foreign_file_is_refused(tmp_path: Path) -> None:
@@ -365,7 +403,7 @@ def test_an_edge_counts_for_its_direction_where_it_is(turns: int, direction: int
     """Dark to bright, a quarter of the way in; y grows downwards, and so do angles."""
     image = np.zeros((64, 64, 1), np.uint8)
     image[:, 20:] = 200
-    found = features(np.rot90(image, turns)[None])[0, :CELLS**2 * DIRECTIONS].reshape(CELLS, CELLS, DIRECTIONS)
+    found = features(np.rot90(image, turns)[None])[0, : CELLS**2 * DIRECTIONS].reshape(CELLS, CELLS, DIRECTIONS)
     along = (found[:, 2], found[5], found[:, 5], found[2])[turns]
 
     assert (along[:, direction] > 100).all()
@@ -375,8 +413,8 @@ def test_an_edge_counts_for_its_direction_where_it_is(turns: int, direction: int
 def test_a_plain_photo_has_no_edges_and_a_thumbnail() -> None:
     found = features(np.full((1, 40, 40, 3), (10, 20, 30), np.uint8))[0]
 
-    assert not found[:CELLS**2 * DIRECTIONS].any()
-    assert found[CELLS**2 * DIRECTIONS:].reshape(8, 8, 3).tolist() == [[[10, 20, 30]] * 8] * 8
+    assert not found[: CELLS**2 * DIRECTIONS].any()
+    assert found[CELLS**2 * DIRECTIONS :].reshape(8, 8, 3).tolist() == [[[10, 20, 30]] * 8] * 8
 
 
 def test_the_matrix_is_of_the_largest_classes_and_each_row_of_all_answers() -> None:

@@ -37,8 +37,17 @@ def photo_table(count: int) -> pd.DataFrame:
     for number in range(count):
         label = number % 3
         for position in (0, 1) if number % 3 == 0 else (0,):
-            rows.append((100 + 3 * number, position, len(rows), 1000 + label, label, 100 + 3 * number,
-                         SUBSET_OF[number % len(SUBSET_OF)]))
+            rows.append(
+                (
+                    100 + 3 * number,
+                    position,
+                    len(rows),
+                    1000 + label,
+                    label,
+                    100 + 3 * number,
+                    SUBSET_OF[number % len(SUBSET_OF)],
+                )
+            )
     return pd.DataFrame(rows, columns=[*tables.CATALOG.columns, "subset"])
 
 
@@ -60,8 +69,9 @@ def make_inputs(project: Path, table: pd.DataFrame, channels: int = 1) -> None:
 def run(project: Path) -> Path:
     """Run the stage and return the dataset's path."""
     data = project / "data"
-    build.main(data / "processed.h5", data / "catalog.csv", data / "label_map.csv", data / "split.csv",
-               data / "dataset.h5")
+    build.main(
+        data / "processed.h5", data / "catalog.csv", data / "label_map.csv", data / "split.csv", data / "dataset.h5"
+    )
     return data / "dataset.h5"
 
 
@@ -142,12 +152,24 @@ def test_each_training_photo_has_its_copies_and_each_test_photo_none(dataset: Pa
     with h5py.File(dataset) as file:
         assert sorted(rows_of(file, "train")) == sorted((*row, copy) for row in photos for copy in range(5))
         assert sorted(rows_of(file, "test")) == sorted(tested.itertuples(index=False, name=None))
-        assert sorted(file) == ["class_names", "label_map", "test_ids", "test_images", "test_labels", "test_positions",
-                                "train_copies", "train_ids", "train_images", "train_labels", "train_positions"]
+        assert sorted(file) == [
+            "class_names",
+            "label_map",
+            "test_ids",
+            "test_images",
+            "test_labels",
+            "test_positions",
+            "train_copies",
+            "train_ids",
+            "train_images",
+            "train_labels",
+            "train_positions",
+        ]
 
 
-def test_copy_0_is_the_photo_and_the_others_are_not(project: Path, edit_params: Edit,
-                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+def test_copy_0_is_the_photo_and_the_others_are_not(
+    project: Path, edit_params: Edit, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(layout, "BLOCK_BYTES", 7 * SIDE * SIDE)  # several batches a subset
     edit_params("noise_probability: 0.5", "noise_probability: 1.0")
     source = photo_table(8).set_index(["product_id", "position"])["row"]
@@ -162,8 +184,12 @@ def test_copy_0_is_the_photo_and_the_others_are_not(project: Path, edit_params: 
 def test_dtypes_and_storage_are_those_of_the_format(dataset: Path) -> None:
     with h5py.File(dataset) as file:
         assert {name: file[name].dtype.str for name in file if name.startswith("train")} == {
-            "train_copies": "<i2", "train_ids": "<i8", "train_images": "|u1", "train_labels": "<i8",
-            "train_positions": "<i2"}
+            "train_copies": "<i2",
+            "train_ids": "<i8",
+            "train_images": "|u1",
+            "train_labels": "<i8",
+            "train_positions": "<i2",
+        }
         assert file["train_images"].shape[1:] == (SIDE, SIDE, 1)
         assert file["train_images"].chunks is None
         assert file["train_images"].id.get_offset() is not None
@@ -259,8 +285,10 @@ def test_neither_workers_nor_the_order_of_tables_change_a_byte(project: Path, mo
 def test_another_seed_is_another_order_of_the_same_rows(project: Path, edit_params: Edit) -> None:
     with h5py.File(run(project)) as file:
         before = rows_of(file, "test")
-    edit_params("build:                        # stage build\n  # Order of the rows in dataset.h5.\n  seed: 1",
-                "build:\n  seed: 3")
+    edit_params(
+        "build:                        # stage build\n  # Order of the rows in dataset.h5.\n  seed: 1",
+        "build:\n  seed: 3",
+    )
     with h5py.File(run(project)) as file:
         after = rows_of(file, "test")
 
@@ -268,8 +296,9 @@ def test_another_seed_is_another_order_of_the_same_rows(project: Path, edit_para
     assert sorted(before) == sorted(after)
 
 
-def test_a_failure_while_writing_leaves_the_old_file_and_nothing_else(project: Path,
-                                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_while_writing_leaves_the_old_file_and_nothing_else(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = md5(run(project))
     names = sorted(path.name for path in (project / "data").iterdir())
 
@@ -291,8 +320,9 @@ def die(batches: list[Rows], recipe: Recipe) -> list[Pixels]:
     return []
 
 
-def test_a_worker_that_dies_over_the_same_rows_again_fails_the_stage(project: Path,
-                                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_dies_over_the_same_rows_again_fails_the_stage(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(build, "render", die)
 
     with pytest.raises(ImagesetError, match=r"a worker process died twice over the same rows.*IMAGESET_WORKERS"):

@@ -29,11 +29,20 @@ from tools import release
 
 FIRST, LAST = "2026-01-01T00:00:00+00:00", "2026-02-01T00:00:00+00:00"
 LARGE = 2**53 + 1  # a float would make 2**53 of it
-SEARCH = ("data/processed.csv", "data/thumbnails.h5", "releases/split.csv", "data/groups.csv",
-          "data/near_duplicates.csv")
+SEARCH = (
+    "data/processed.csv",
+    "data/thumbnails.h5",
+    "releases/split.csv",
+    "data/groups.csv",
+    "data/near_duplicates.csv",
+)
 INPUTS = ("data/groups.csv", "data/labels.csv", "data/classes.csv", "releases/label_map.csv")
-OUTPUTS = {"catalog": tables.CATALOG, "label_map": tables.LABEL_MAP, "label_changes": tables.LABEL_CHANGES,
-           "catalog_rejects": tables.CATALOG_REJECTS}
+OUTPUTS = {
+    "catalog": tables.CATALOG,
+    "label_map": tables.LABEL_MAP,
+    "label_changes": tables.LABEL_CHANGES,
+    "catalog_rejects": tables.CATALOG_REJECTS,
+}
 FOUND = {"near_duplicates": tables.NEAR_DUPLICATES} | OUTPUTS
 LOOKS = 18  # on a circle: those at most LIKE apart are near-duplicates, all others are not
 LIKE = 2
@@ -126,7 +135,8 @@ def lay_photos(project: Path, photos: dict[Key, Image.Image], sha256: dict[Key, 
     (project / "data").mkdir(exist_ok=True)
     with layout.create(project / "data/thumbnails.h5", layout.THUMBNAILS) as file:
         layout.add_images(file, "images", (len(keys), 64, 64, 1))[...] = np.frombuffer(
-            b"".join(content), np.uint8).reshape(-1, 64, 64, 1)
+            b"".join(content), np.uint8
+        ).reshape(-1, 64, 64, 1)
         layout.add(file, "ids", np.array([product_id for product_id, _ in keys], np.int64))
         layout.add(file, "positions", np.array([position for _, position in keys], np.int16))
         layout.finish(file)
@@ -143,8 +153,11 @@ def lay_labels(project: Path, labels: list[LabelRow], parents: dict[int, int | N
 
 
 def lay_release(project: Path, sides: dict[Key, str]) -> None:
-    tables.write(project / "releases/split.csv", tables.SPLIT,
-                 tables.frame(tables.SPLIT, [(*key, subset) for key, subset in sides.items()]))
+    tables.write(
+        project / "releases/split.csv",
+        tables.SPLIT,
+        tables.frame(tables.SPLIT, [(*key, subset) for key, subset in sides.items()]),
+    )
 
 
 def run(project: Path) -> Found:
@@ -158,7 +171,8 @@ def run(project: Path) -> Found:
     assert by_photo(found.catalog, "row").items() <= by_photo(processed, "row").items()
     assert set(found.rejects["reason"]) <= catalog.REASONS
     assert rows(found.catalog[["label", "catalog_id"]].drop_duplicates().sort_values("label")) == [
-        (label, catalog_id) for label, catalog_id, _ in rows(found.label_map) if catalog_id in found.classes.values()]
+        (label, catalog_id) for label, catalog_id, _ in rows(found.label_map) if catalog_id in found.classes.values()
+    ]
     return found
 
 
@@ -194,12 +208,17 @@ def one_is_enough(edit_params: Edit, as_looks_are_like: None) -> None:
 
 # Groups.
 
+
 @pytest.mark.usefixtures("one_is_enough")
 def test_copies_join_their_photo_and_other_garments_do_not(in_project: Path) -> None:
     shirt = draw.draw("t-shirt", 1)
     width, height = shirt.size
-    copies = [shirt, shirt.resize((width // 2, height // 2), Image.Resampling.LANCZOS), ImageOps.mirror(shirt),
-              shirt.crop((width // 25, height // 25, width, height))]
+    copies = [
+        shirt,
+        shirt.resize((width // 2, height // 2), Image.Resampling.LANCZOS),
+        ImageOps.mirror(shirt),
+        shirt.crop((width // 25, height // 25, width, height)),
+    ]
     photos = {(number, 0): thumbnail(image) for number, image in enumerate(copies, 101)}
     others = {(number, 0): photo(garment, number) for number, garment in enumerate(GARMENTS)}
     found = of_one_class(in_project, photos | others)
@@ -210,8 +229,15 @@ def test_copies_join_their_photo_and_other_garments_do_not(in_project: Path) -> 
 
 @pytest.mark.usefixtures("one_is_enough")
 def test_one_product_the_same_bytes_and_likeness_chain(in_project: Path) -> None:
-    photos = {(50, 0): look(0), (40, 0): look(1), (40, 1): look(6), (30, 0): look(10), (30, 1): look(14),
-              (20, 0): look(15), (60, 0): photo("bag")}
+    photos = {
+        (50, 0): look(0),
+        (40, 0): look(1),
+        (40, 1): look(6),
+        (30, 0): look(10),
+        (30, 1): look(14),
+        (20, 0): look(15),
+        (60, 0): photo("bag"),
+    }
     found = of_one_class(in_project, photos, {(40, 1): "same", (30, 0): "same"})
 
     assert set(found.groups.items()) == {(key, 60 if key == (60, 0) else 20) for key in photos}
@@ -248,31 +274,70 @@ def test_at_distance_0_equal_hashes_alone_are_one_group(in_project: Path, edit_p
 
 # Labels.
 
+
 @pytest.mark.usefixtures("as_looks_are_like")
 def test_each_reason_is_reached_and_what_was_decided_is_told(in_project: Path, edit_params: Edit) -> None:
     everywhere = [(product_id, 0) for product_id in (11, 12, 13, 14)]
     edit_params("min_photos: 5", "min_photos: 2")
     edit_params("label_conflict: latest", "label_conflict: drop")
-    lay_photos(in_project, {(1, 0): look(0), (2, 0): look(3), (3, 0): look(1), (4, 0): photo("bag"),
-                            (4, 1): photo("bag", 2), (5, 0): photo("dress"), (6, 0): photo("skirt"),
-                            (7, 0): photo("skirt"), (8, 0): photo("hat"), (9, 0): photo("shoes"),
-                            (10, 0): photo("t-shirt"), **dict.fromkeys(everywhere, photo("scarf"))})
+    lay_photos(
+        in_project,
+        {
+            (1, 0): look(0),
+            (2, 0): look(3),
+            (3, 0): look(1),
+            (4, 0): photo("bag"),
+            (4, 1): photo("bag", 2),
+            (5, 0): photo("dress"),
+            (6, 0): photo("skirt"),
+            (7, 0): photo("skirt"),
+            (8, 0): photo("hat"),
+            (9, 0): photo("shoes"),
+            (10, 0): photo("t-shirt"),
+            **dict.fromkeys(everywhere, photo("scarf")),
+        },
+    )
     edit_params("max_products: 20", "max_products: 3")
     lay_release(in_project, {(1, 0): "train", (2, 0): "test"})
-    lay_labels(in_project, [*((number, 11, FIRST) for number in (1, 2, 3, 4)), (5, 11, FIRST), (5, 12, LAST),
-                            (6, 11, FIRST), (7, 12, FIRST), (8, 99, FIRST), (9, None, FIRST), (10, 13, FIRST)],
-               {11: None, 12: 11, 13: 11})
+    lay_labels(
+        in_project,
+        [
+            *((number, 11, FIRST) for number in (1, 2, 3, 4)),
+            (5, 11, FIRST),
+            (5, 12, LAST),
+            (6, 11, FIRST),
+            (7, 12, FIRST),
+            (8, 99, FIRST),
+            (9, None, FIRST),
+            (10, 13, FIRST),
+        ],
+        {11: None, 12: 11, 13: 11},
+    )
     found = run(in_project)
 
-    assert found.reasons == {(3, 0): "bridges_release", (5, 0): "label_conflict", (6, 0): "label_conflict",
-                             (7, 0): "label_conflict", (8, 0): "unknown_class", (9, 0): "no_label",
-                             (10, 0): "rare_class", **dict.fromkeys(everywhere, "shared_picture")}
+    assert found.reasons == {
+        (3, 0): "bridges_release",
+        (5, 0): "label_conflict",
+        (6, 0): "label_conflict",
+        (7, 0): "label_conflict",
+        (8, 0): "unknown_class",
+        (9, 0): "no_label",
+        (10, 0): "rare_class",
+        **dict.fromkeys(everywhere, "shared_picture"),
+    }
     assert set(found.reasons.values()) == catalog.REASONS
-    assert rows(found.catalog.drop(columns="row")) == [(1, 0, 11, 0, 1), (2, 0, 11, 0, 2), (4, 0, 11, 0, 4),
-                                                       (4, 1, 11, 0, 4)]
+    assert rows(found.catalog.drop(columns="row")) == [
+        (1, 0, 11, 0, 1),
+        (2, 0, 11, 0, 2),
+        (4, 0, 11, 0, 4),
+        (4, 1, 11, 0, 4),
+    ]
     assert rows(found.label_map) == [(0, 11, "class 11")]
-    assert [row[:4] for row in rows(found.changes)] == [(5, 0, "several_labels", "11 12"),
-                                                        (6, 0, "same_photo", "11 12"), (7, 0, "same_photo", "11 12")]
+    assert [row[:4] for row in rows(found.changes)] == [
+        (5, 0, "several_labels", "11 12"),
+        (6, 0, "same_photo", "11 12"),
+        (7, 0, "same_photo", "11 12"),
+    ]
     assert found.changes["catalog_id"].isna().all()
     assert found.rejects["catalog_id"].fillna(0).tolist() == [11, 12, 11, 12, 99, 0, 13, 0, 0, 0, 0]
 
@@ -280,25 +345,60 @@ def test_each_reason_is_reached_and_what_was_decided_is_told(in_project: Path, e
 def test_with_latest_and_merge_it_is_told_what_each_label_became(in_project: Path, edit_params: Edit) -> None:
     edit_params("min_photos: 5", "min_photos: 3")
     edit_params("rare: drop", "rare: merge")
-    lay_photos(in_project, {(1, 0): photo("bag"), (2, 0): photo("dress"), (3, 0): photo("skirt"),
-                            (4, 0): photo("skirt"), (5, 0): photo("hat"), (6, 0): photo("shoes")})
-    lay_labels(in_project, [(1, 12, FIRST), (2, 11, FIRST), (2, 12, LAST), (3, 11, FIRST), (4, 10, LAST),
-                            (5, 11, FIRST), (6, 20, FIRST)], {10: None, 11: 10, 12: 10, 20: 99})
+    lay_photos(
+        in_project,
+        {
+            (1, 0): photo("bag"),
+            (2, 0): photo("dress"),
+            (3, 0): photo("skirt"),
+            (4, 0): photo("skirt"),
+            (5, 0): photo("hat"),
+            (6, 0): photo("shoes"),
+        },
+    )
+    lay_labels(
+        in_project,
+        [(1, 12, FIRST), (2, 11, FIRST), (2, 12, LAST), (3, 11, FIRST), (4, 10, LAST), (5, 11, FIRST), (6, 20, FIRST)],
+        {10: None, 11: 10, 12: 10, 20: 99},
+    )
     found = run(in_project)
 
     assert found.classes == dict.fromkeys([(1, 0), (2, 0), (3, 0), (4, 0), (5, 0)], 10)
     assert found.reasons == {(6, 0): "rare_class"}
     assert rows(found.changes) == [
-        (1, 0, "rare_merged", "12", 10), (2, 0, "rare_merged", "12", 10), (2, 0, "several_labels", "11 12", 10),
-        (3, 0, "same_photo", "10 11", 10), (4, 0, "same_photo", "10 11", 10), (5, 0, "rare_merged", "11", 10)]
+        (1, 0, "rare_merged", "12", 10),
+        (2, 0, "rare_merged", "12", 10),
+        (2, 0, "several_labels", "11 12", 10),
+        (3, 0, "same_photo", "10 11", 10),
+        (4, 0, "same_photo", "10 11", 10),
+        (5, 0, "rare_merged", "11", 10),
+    ]
 
 
 def test_ids_beyond_the_integers_of_a_float_stay_as_they_are(in_project: Path, edit_params: Edit) -> None:
     edit_params("min_photos: 5", "min_photos: 2")
-    lay_photos(in_project, {(LARGE, 0): photo("bag"), (2, 0): photo("dress"), (3, 0): photo("skirt"),
-                            (4, 0): photo("hat"), (LARGE - 1, 0): photo("shoes"), (5, 0): photo("t-shirt")})
-    lay_labels(in_project, [(LARGE, LARGE, FIRST), (2, LARGE, FIRST), (3, LARGE - 1, FIRST), (4, LARGE - 1, FIRST),
-                            (LARGE - 1, 12, FIRST)], {LARGE: None, LARGE - 1: None, 12: None})
+    lay_photos(
+        in_project,
+        {
+            (LARGE, 0): photo("bag"),
+            (2, 0): photo("dress"),
+            (3, 0): photo("skirt"),
+            (4, 0): photo("hat"),
+            (LARGE - 1, 0): photo("shoes"),
+            (5, 0): photo("t-shirt"),
+        },
+    )
+    lay_labels(
+        in_project,
+        [
+            (LARGE, LARGE, FIRST),
+            (2, LARGE, FIRST),
+            (3, LARGE - 1, FIRST),
+            (4, LARGE - 1, FIRST),
+            (LARGE - 1, 12, FIRST),
+        ],
+        {LARGE: None, LARGE - 1: None, 12: None},
+    )
     found = run(in_project)
 
     assert found.classes == {(2, 0): LARGE, (3, 0): LARGE - 1, (4, 0): LARGE - 1, (LARGE, 0): LARGE}
@@ -309,8 +409,11 @@ def test_ids_beyond_the_integers_of_a_float_stay_as_they_are(in_project: Path, e
 
 @pytest.mark.usefixtures("one_is_enough")
 def test_released_numbers_of_classes_stay_and_those_of_lost_ones_too(in_project: Path) -> None:
-    tables.write(in_project / "releases/label_map.csv", tables.LABEL_MAP,
-                 tables.frame(tables.LABEL_MAP, [(0, 30, "coats"), (1, 12, "bags")]))
+    tables.write(
+        in_project / "releases/label_map.csv",
+        tables.LABEL_MAP,
+        tables.frame(tables.LABEL_MAP, [(0, 30, "coats"), (1, 12, "bags")]),
+    )
     lay_photos(in_project, {(1, 0): photo("bag"), (2, 0): photo("dress")})
     lay_labels(in_project, [(1, 12, FIRST), (2, 11, FIRST)], {11: None, 12: None})
     found = run(in_project)
@@ -322,8 +425,17 @@ def test_released_numbers_of_classes_stay_and_those_of_lost_ones_too(in_project:
 @pytest.mark.usefixtures("one_is_enough")
 def test_a_picture_on_products_of_several_classes_gives_its_class_to_no_other_photo_of_them(in_project: Path) -> None:
     chart = photo("bag", 9)
-    lay_photos(in_project, {(1, 0): photo("dress"), (1, 1): chart, (2, 0): photo("skirt"), (2, 1): chart,
-                            (3, 0): photo("hat"), (3, 1): chart})
+    lay_photos(
+        in_project,
+        {
+            (1, 0): photo("dress"),
+            (1, 1): chart,
+            (2, 0): photo("skirt"),
+            (2, 1): chart,
+            (3, 0): photo("hat"),
+            (3, 1): chart,
+        },
+    )
     lay_labels(in_project, [(1, 10, FIRST), (2, 11, LAST), (3, 12, FIRST)], {10: None, 11: None, 12: None})
     found = run(in_project)
 
@@ -336,8 +448,13 @@ def test_a_picture_on_products_of_several_classes_gives_its_class_to_no_other_ph
 def test_a_product_keeps_its_side_when_its_photo_makes_room_for_another(in_project: Path) -> None:
     for side in ("train", "test"):
         lay_release(in_project, {(1, 0): side, (2, 0): "train", (9, 0): "test"})
-        of_one_class(in_project, {(1, 1): photo("dress"), **{(number, 0): photo(garment) for number, garment in
-                                                             enumerate(GARMENTS[2:6], 2)}})
+        of_one_class(
+            in_project,
+            {
+                (1, 1): photo("dress"),
+                **{(number, 0): photo(garment) for number, garment in enumerate(GARMENTS[2:6], 2)},
+            },
+        )
 
         assert run_split(in_project)[1, 1] == side
 
@@ -351,14 +468,18 @@ def test_a_release_with_a_product_on_two_sides_is_refused(in_project: Path) -> N
 
 def test_more_photos_left_out_than_may_be_fail_the_stage(in_project: Path, edit_params: Edit) -> None:
     edit_params("max_products: 20", "max_products: 1")
-    lay_photos(in_project, {(1, 0): photo("dress"), (2, 0): photo("dress"), (3, 0): photo("hat")},
-               sha256=dict.fromkeys([(1, 0), (2, 0)], "same"))
+    lay_photos(
+        in_project,
+        {(1, 0): photo("dress"), (2, 0): photo("dress"), (3, 0): photo("hat")},
+        sha256=dict.fromkeys([(1, 0), (2, 0)], "same"),
+    )
 
     assert failure(in_project).startswith("2 of 3 photos are left out (2 shared_picture): more than duplicates.max_re")
 
 
-def test_parents_in_a_circle_are_one_line_with_merge_and_harmless_with_drop(in_project: Path,
-                                                                            edit_params: Edit) -> None:
+def test_parents_in_a_circle_are_one_line_with_merge_and_harmless_with_drop(
+    in_project: Path, edit_params: Edit
+) -> None:
     edit_params("min_photos: 5", "min_photos: 2")
     lay_photos(in_project, {(1, 0): photo("bag"), (2, 0): photo("dress"), (3, 0): photo("skirt")})
     lay_labels(in_project, [(1, 11, FIRST), (2, 11, FIRST), (3, 12, FIRST)], {11: 12, 12: 13, 13: 11})
@@ -376,6 +497,7 @@ def test_parents_in_a_circle_are_one_line_with_merge_and_harmless_with_drop(in_p
 
 
 # Errors.
+
 
 def failure(project: Path) -> str:
     """Return what the stage that fails says, leaving no output behind."""
@@ -430,11 +552,19 @@ def test_a_file_that_holds_no_thumbnails_is_refused(in_project: Path) -> None:
 
 
 @pytest.mark.usefixtures("as_looks_are_like")
-@pytest.mark.parametrize("change", [("  distance: 6", "  distance: 17"), ("  likeness: 0.53", "  likeness: 1.5"),
-                                    ("label_conflict: latest", "label_conflict: newest"),
-                                    ("min_photos: 5", "min_photos: 0"), ("rare: drop", "rare: keep")])
-def test_params_out_of_their_range_are_refused_by_name(in_project: Path, edit_params: Edit,
-                                                       change: tuple[str, str]) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("  distance: 6", "  distance: 17"),
+        ("  likeness: 0.53", "  likeness: 1.5"),
+        ("label_conflict: latest", "label_conflict: newest"),
+        ("min_photos: 5", "min_photos: 0"),
+        ("rare: drop", "rare: keep"),
+    ],
+)
+def test_params_out_of_their_range_are_refused_by_name(
+    in_project: Path, edit_params: Edit, change: tuple[str, str]
+) -> None:
     lay_photos(in_project, {(1, 0): look(0)})
     edit_params(*change)
 
@@ -444,13 +574,18 @@ def test_params_out_of_their_range_are_refused_by_name(in_project: Path, edit_pa
 
 # Bytes.
 
+
 @pytest.mark.usefixtures("as_looks_are_like")
 def test_run_twice_or_with_labels_in_another_order_the_bytes_are_the_same(in_project: Path, edit_params: Edit) -> None:
     edit_params("min_photos: 5", "min_photos: 2")
     edit_params("rare: drop", "rare: merge")
     lay_photos(in_project, {(number, number % 2): look(number * 5 % LOOKS) for number in range(1, 13)})
-    labels = [(number, 10 + number * shift % 5, date) for number in range(12) for shift in (1, 3)
-              for date in (FIRST, LAST, "")]
+    labels = [
+        (number, 10 + number * shift % 5, date)
+        for number in range(12)
+        for shift in (1, 3)
+        for date in (FIRST, LAST, "")
+    ]
     bytes_of = []
     for told in (labels, labels, sorted(labels, key=lambda row: row[1:])):
         lay_labels(in_project, told, {10: None, 11: 10, 12: 10, 13: 12})
@@ -461,28 +596,42 @@ def test_run_twice_or_with_labels_in_another_order_the_bytes_are_the_same(in_pro
     for name, content in bytes_of[0].items():
         assert content.count(b"\n") > 1, name
         assert b"\r" not in content
-        tables.write(in_project / "again.csv", FOUND[name], tables.read(in_project / f"data/{name}.csv",
-                                                                        FOUND[name]))
+        tables.write(in_project / "again.csv", FOUND[name], tables.read(in_project / f"data/{name}.csv", FOUND[name]))
         assert (in_project / "again.csv").read_bytes() == content, "not canonical"
 
 
 # Releases, with the split.
 
+
 @pytest.mark.usefixtures("one_is_enough")
-@pytest.mark.parametrize(("new", "left_out"), [
-    ({(3, 0): 1}, [(3, 0)]),
-    ({(3, 0): 1, (4, 0): 2}, [(3, 0), (4, 0)]),
-    ({(3, 0): 16, (3, 1): 5}, [(3, 0), (3, 1)]),
-    ({(3, 0): 16, (4, 0): 5}, []),
-    ({(1, 1): 5}, [(1, 1)]),
-    ({(1, 1): 9}, []),
-    ({(3, 0): 0}, []),
-    ({(3, 0): 0, (3, 1): 3}, [(3, 0), (3, 1)]),
-    ({(3, 0): 9}, []),
-], ids=["like both", "both like both", "product like both", "two like one each", "of the one like the other",
-        "of the one like none", "hash of the one", "hashes of both", "like none"])
-def test_what_would_join_two_released_sides_is_left_out_and_nothing_else(in_project: Path, new: dict[Key, int],
-                                                                         left_out: list[Key]) -> None:
+@pytest.mark.parametrize(
+    ("new", "left_out"),
+    [
+        ({(3, 0): 1}, [(3, 0)]),
+        ({(3, 0): 1, (4, 0): 2}, [(3, 0), (4, 0)]),
+        ({(3, 0): 16, (3, 1): 5}, [(3, 0), (3, 1)]),
+        ({(3, 0): 16, (4, 0): 5}, []),
+        ({(1, 1): 5}, [(1, 1)]),
+        ({(1, 1): 9}, []),
+        ({(3, 0): 0}, []),
+        ({(3, 0): 0, (3, 1): 3}, [(3, 0), (3, 1)]),
+        ({(3, 0): 9}, []),
+    ],
+    ids=[
+        "like both",
+        "both like both",
+        "product like both",
+        "two like one each",
+        "of the one like the other",
+        "of the one like none",
+        "hash of the one",
+        "hashes of both",
+        "like none",
+    ],
+)
+def test_what_would_join_two_released_sides_is_left_out_and_nothing_else(
+    in_project: Path, new: dict[Key, int], left_out: list[Key]
+) -> None:
     released: dict[Key, str] = {(1, 0): "train", (2, 0): "test"}
     lay_release(in_project, released)
     found = of_one_class(in_project, {(1, 0): look(0), (2, 0): look(3)} | {key: look(new[key]) for key in new})
@@ -498,10 +647,14 @@ def test_what_would_join_two_released_sides_is_left_out_and_nothing_else(in_proj
 
 
 @pytest.mark.usefixtures("one_is_enough")
-@pytest.mark.parametrize("new", [{}, {(3, 0): look(1)}, {(3, 0): look(0), (3, 1): look(2)}],
-                         ids=["alone", "with a new photo like both", "with a new product that has the hashes of both"])
+@pytest.mark.parametrize(
+    "new",
+    [{}, {(3, 0): look(1)}, {(3, 0): look(0), (3, 1): look(2)}],
+    ids=["alone", "with a new photo like both", "with a new product that has the hashes of both"],
+)
 def test_released_photos_tied_to_each_other_across_the_sides_fail_the_split_that_lists_them(
-        in_project: Path, new: dict[Key, Image.Image]) -> None:
+    in_project: Path, new: dict[Key, Image.Image]
+) -> None:
     """As after a change of the params that finds more: which of the two to give up is not for the pipeline to say."""
     lay_release(in_project, {(1, 0): "train", (2, 0): "test"})
     found = of_one_class(in_project, {(1, 0): look(0), (2, 0): look(2), **new})
@@ -512,22 +665,25 @@ def test_released_photos_tied_to_each_other_across_the_sides_fail_the_split_that
 
 
 @pytest.mark.usefixtures("one_is_enough")
-def test_what_is_said_at_the_end_is_what_stands_in_the_tables(in_project: Path,
-                                                              capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_said_at_the_end_is_what_stands_in_the_tables(
+    in_project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     lay_release(in_project, {(1, 0): "train", (2, 0): "test"})
     found = of_one_class(in_project, {(1, 0): look(0), (2, 0): look(3), (3, 0): look(1)})
 
     assert len(found.near) == 2
     assert capsys.readouterr().out == (
         "duplicates: 3 photos, 2 groups, 2 near-duplicates, left out: 1 bridges_release\n"
-        "catalog: 3 photos, 2 in 1 classes and 2 groups, labels changed: none; 1 rejected (1 bridges_release)\n")
+        "catalog: 3 photos, 2 in 1 classes and 2 groups, labels changed: none; 1 rejected (1 bridges_release)\n"
+    )
 
 
 @pytest.mark.usefixtures("one_is_enough")
 def test_released_photos_stay_one_group_when_a_new_one_that_ties_them_too_is_left_out(in_project: Path) -> None:
     lay_release(in_project, {(2, 0): "train", (3, 0): "train", (4, 0): "test"})
-    found = of_one_class(in_project, {(1, 0): look(1), (1, 1): look(10), (2, 0): look(0), (3, 0): look(2),
-                                      (4, 0): look(11)})
+    found = of_one_class(
+        in_project, {(1, 0): look(1), (1, 1): look(10), (2, 0): look(0), (3, 0): look(2), (4, 0): look(11)}
+    )
 
     assert found.reasons == {(1, 0): "bridges_release", (1, 1): "bridges_release"}
     assert found.groups == {(2, 0): 2, (3, 0): 2, (4, 0): 4}
@@ -567,8 +723,9 @@ def held_apart(looks: dict[Key, int], unlabelled: set[Key], before: dict[Key, st
     left_out = {key for key, reason in by_photo(photos, "reason").items() if reason}
     has_label = np.array([key not in unlabelled for key in sorted(looks)])
     kept = photos[(photos["reason"] == "") & has_label].assign(catalog_id=10, label=0)
-    sides = by_photo(split.split(kept, split_table(before),
-                                 SplitParams(test_share=0.5, validation_share=0.1, seed=seed)), "subset")
+    sides = by_photo(
+        split.split(kept, split_table(before), SplitParams(test_share=0.5, validation_share=0.1, seed=seed)), "subset"
+    )
 
     assert sides.keys() == looks.keys() - left_out - unlabelled
     assert all(side == before.get(key, side) for key, side in sides.items()), "a released photo has moved"
@@ -578,8 +735,9 @@ def held_apart(looks: dict[Key, int], unlabelled: set[Key], before: dict[Key, st
             assert not tied(one, other, looks) or sides[one] == sides[other], f"{one} is like {other}"
     for key in left_out:
         chain = reached(key, {other: looks[other] for other in looks.keys() - before.keys()})
-        touched = {before[other] for other in looks.keys() & before.keys()
-                   if any(tied(link, other, looks) for link in chain)}
+        touched = {
+            before[other] for other in looks.keys() & before.keys() if any(tied(link, other, looks) for link in chain)
+        }
         touched |= {side for other, side in before.items() if other[0] in {link[0] for link in chain}}
 
         assert len(touched) > 1, f"{key} touches one side at most"
@@ -593,15 +751,27 @@ def split_table(sides: dict[Key, str]) -> pd.DataFrame:
 histories = st.dictionaries(
     st.tuples(st.integers(1, 8), st.integers(0, 1)),
     st.tuples(st.integers(0, 11), st.sampled_from(["goes", "stays", "stays, labelled later", "comes", "comes"])),
-    min_size=3, max_size=11)
+    min_size=3,
+    max_size=11,
+)
 
 
 @settings(deadline=None, max_examples=30)
 @given(history=histories, seed=st.integers(0, 3))
-@example(history={(1, 0): (2, "stays, labelled later"), (2, 0): (3, "stays, labelled later"), (3, 0): (2, "stays"),
-                  (6, 0): (6, "stays"), (6, 1): (0, "comes"), (7, 0): (1, "stays, labelled later")}, seed=0)
-def test_on_top_of_any_release_no_photo_is_like_one_on_another_side(history: dict[Key, tuple[int, str]],
-                                                                    seed: int) -> None:
+@example(
+    history={
+        (1, 0): (2, "stays, labelled later"),
+        (2, 0): (3, "stays, labelled later"),
+        (3, 0): (2, "stays"),
+        (6, 0): (6, "stays"),
+        (6, 1): (0, "comes"),
+        (7, 0): (1, "stays, labelled later"),
+    },
+    seed=0,
+)
+def test_on_top_of_any_release_no_photo_is_like_one_on_another_side(
+    history: dict[Key, tuple[int, str]], seed: int
+) -> None:
     first = {key: number for key, (number, fate) in history.items() if fate != "comes"}
     later = {key: number for key, (number, fate) in history.items() if fate != "goes"}
     unlabelled = {key for key, (_, fate) in history.items() if fate == "stays, labelled later"}

@@ -179,8 +179,9 @@ def contents(bucket: Store) -> dict[str, bytes]:
     return {stored.key: store.get(bucket, stored) for stored in store.list_objects(bucket)}
 
 
-def test_photos_are_stored_byte_for_byte_under_their_keys(project: Path, bucket: Store,
-                                                          photo_folder: tuple[Path, str]) -> None:
+def test_photos_are_stored_byte_for_byte_under_their_keys(
+    project: Path, bucket: Store, photo_folder: tuple[Path, str]
+) -> None:
     folder, url = photo_folder
     first, second = photo_bytes(1), photo_bytes(2, kind="PNG")
     (folder / "a.jpg").write_bytes(first)
@@ -192,7 +193,8 @@ def test_photos_are_stored_byte_for_byte_under_their_keys(project: Path, bucket:
 
     assert contents(bucket) == {"3000001.jpeg": first, "3000001-2.jpeg": second}
     assert (project / "data/ingest.csv").read_text() == (
-        "key,product_id,position,status,reason\n3000001.jpeg,3000001,0,done,\n3000001-2.jpeg,3000001,2,done,\n")
+        "key,product_id,position,status,reason\n3000001.jpeg,3000001,0,done,\n3000001-2.jpeg,3000001,2,done,\n"
+    )
 
 
 def test_only_what_the_bucket_lacks_is_asked_for(project: Path, bucket: Store, host: PhotoHost) -> None:
@@ -260,8 +262,9 @@ DEFINITE: dict[str, tuple[Answer, str]] = {
 
 @pytest.mark.usefixtures("any_share")
 @pytest.mark.parametrize(("answer", "reason"), DEFINITE.values(), ids=DEFINITE)
-def test_a_definite_answer_refuses_the_photo(answer: Answer, reason: str, project: Path, bucket: Store,
-                                             host: PhotoHost) -> None:
+def test_a_definite_answer_refuses_the_photo(
+    answer: Answer, reason: str, project: Path, bucket: Store, host: PhotoHost
+) -> None:
     assert run(project, host.at("/photo", answer)) == [reason]
     assert contents(bucket) == {}
 
@@ -277,8 +280,8 @@ def check_or_fall(data: bytes, max_pixels: int) -> tuple[str, str]:
 
 @pytest.mark.usefixtures("any_share")
 def test_every_reason_of_the_closed_list_comes_from_a_real_answer(
-        project: Path, bucket: Store, host: PhotoHost, dead_host: str, edit_params: Edit,
-        monkeypatch: pytest.MonkeyPatch) -> None:
+    project: Path, bucket: Store, host: PhotoHost, dead_host: str, edit_params: Edit, monkeypatch: pytest.MonkeyPatch
+) -> None:
     edit_params("unreachable: fail", "unreachable: reject")
     monkeypatch.setattr(decode, "check", check_or_fall)
     monkeypatch.setattr(ingest, "SECONDS_TO_DECODE", 5.0)
@@ -294,8 +297,10 @@ def test_every_reason_of_the_closed_list_comes_from_a_real_answer(
         "undecodable": (body(broken_png()), "undecodable"),
         "good": (status(200), ""),
     }
-    urls = [host.at("/photo" if "loop" in name else f"/{number}", answer)
-            for number, (name, (answer, _)) in enumerate(answers.items())]
+    urls = [
+        host.at("/photo" if "loop" in name else f"/{number}", answer)
+        for number, (name, (answer, _)) in enumerate(answers.items())
+    ]
 
     reasons = run(project, *urls, "http://10.0.0.1/photo.jpg", f"{dead_host}/photo.jpg")
 
@@ -315,8 +320,9 @@ def fall_once(data: bytes, max_pixels: int) -> tuple[str, str]:
     return decode.check(data, max_pixels)
 
 
-def test_a_decoder_that_is_killed_has_not_judged_the_photo(project: Path, host: PhotoHost,
-                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_decoder_that_is_killed_has_not_judged_the_photo(
+    project: Path, host: PhotoHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(decode, "check", fall_once)
 
     assert run(project, *(host.at(f"/{number}", status(200)) for number in range(5))) == [""] * 5
@@ -324,8 +330,11 @@ def test_a_decoder_that_is_killed_has_not_judged_the_photo(project: Path, host: 
 
 
 @pytest.mark.usefixtures("any_share")
-def test_what_becomes_of_a_decoder_is_not_remembered(project: Path, host: PhotoHost, monkeypatch: pytest.MonkeyPatch,
-                                                     ) -> None:
+def test_what_becomes_of_a_decoder_is_not_remembered(
+    project: Path,
+    host: PhotoHost,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     url = host.at("/photo", body(PHOTO + b"crash"))
     with monkeypatch.context() as patch:
         patch.setattr(decode, "check", check_or_fall)
@@ -353,24 +362,38 @@ def test_a_body_of_declared_length_that_is_no_whole_photo_is_not(project: Path, 
 
 
 @pytest.mark.usefixtures("any_share")
-@pytest.mark.parametrize("url", [
-    "file:///etc/passwd", "ftp://127.0.0.1/1.jpg", "//127.0.0.1/1.jpg", "1.jpg", "http://", "http://[", "http://a..b/",
-    "http://\u2100.com/", f"http://{'a' * 64}.example/", "http://127.0.0.1:99999/", "http://127.0.0.1:http/",
-])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "file:///etc/passwd",
+        "ftp://127.0.0.1/1.jpg",
+        "//127.0.0.1/1.jpg",
+        "1.jpg",
+        "http://",
+        "http://[",
+        "http://a..b/",
+        "http://\u2100.com/",
+        f"http://{'a' * 64}.example/",
+        "http://127.0.0.1:99999/",
+        "http://127.0.0.1:http/",
+    ],
+)
 def test_a_url_that_leads_nowhere_refuses_its_photo_alone(url: str, project: Path, host: PhotoHost) -> None:
     assert run(project, url, host.at("/photo", status(200))) == ["bad_url", ""]
 
 
-def test_a_photo_of_just_the_bytes_and_pixels_allowed_is_taken(project: Path, host: PhotoHost,
-                                                               edit_params: Edit) -> None:
+def test_a_photo_of_just_the_bytes_and_pixels_allowed_is_taken(
+    project: Path, host: PhotoHost, edit_params: Edit
+) -> None:
     edit_params("max_bytes: 20000000", f"max_bytes: {len(PHOTO)}")
     edit_params("  max_pixels: 50000000\n  # A photo that comes", "  max_pixels: 2400\n  # A photo that comes")
 
     assert run(project, host.at("/photo", status(200))) == [""]
 
 
-def test_a_limit_that_is_raised_lets_in_what_it_kept_out(project: Path, host: PhotoHost, edit_params: Edit,
-                                                       any_share: None) -> None:
+def test_a_limit_that_is_raised_lets_in_what_it_kept_out(
+    project: Path, host: PhotoHost, edit_params: Edit, any_share: None
+) -> None:
     edit_params("max_bytes: 20000000", "max_bytes: 10")
     url = host.at("/photo", body(PHOTO))
     before = run(project, url)
@@ -382,8 +405,9 @@ def test_a_limit_that_is_raised_lets_in_what_it_kept_out(project: Path, host: Ph
     assert asked == 1
 
 
-def test_a_limit_that_is_lowered_counts_for_what_the_bucket_holds(project: Path, host: PhotoHost, edit_params: Edit,
-                                                                any_share: None) -> None:
+def test_a_limit_that_is_lowered_counts_for_what_the_bucket_holds(
+    project: Path, host: PhotoHost, edit_params: Edit, any_share: None
+) -> None:
     url = host.at("/photo", body(PHOTO))
     before = run(project, url)
     edit_params("max_bytes: 20000000", "max_bytes: 10")
@@ -398,8 +422,9 @@ def test_a_url_is_asked_for_as_it_is_spelt(project: Path, host: PhotoHost) -> No
     assert host.asked == {path: 1}
 
 
-def test_waiting_for_a_place_at_a_slow_host_is_no_failure(project: Path, host: PhotoHost,
-                                                         monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_for_a_place_at_a_slow_host_is_no_failure(
+    project: Path, host: PhotoHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(download, "SECONDS_PER_REQUEST", 1.0)
     monkeypatch.setenv("IMAGESET_CONNECTIONS_PER_HOST", "1")
     monkeypatch.setattr(ingest, "ATTEMPTS", 1)
@@ -420,8 +445,9 @@ def test_a_photo_of_one_pixel_more_is_refused(project: Path, host: PhotoHost, ed
 
 @pytest.mark.usefixtures("any_share")
 @pytest.mark.parametrize("headers", [{}, {"Content-Length": "2000000000"}])
-def test_an_endless_body_is_cut_off_and_refused(headers: dict[str, str], project: Path, host: PhotoHost,
-                                                edit_params: Edit) -> None:
+def test_an_endless_body_is_cut_off_and_refused(
+    headers: dict[str, str], project: Path, host: PhotoHost, edit_params: Edit
+) -> None:
     edit_params("max_bytes: 20000000", "max_bytes: 300000")
     sent = 0
 
@@ -453,8 +479,9 @@ def test_robots_tags_count_as_the_params_say(project: Path, host: PhotoHost, edi
     assert [before, run(project, url)] == [["robots_tag"], [""]]
 
 
-def test_a_host_that_asks_for_time_gets_it_up_to_a_limit(project: Path, host: PhotoHost,
-                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_that_asks_for_time_gets_it_up_to_a_limit(
+    project: Path, host: PhotoHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(hosts, "LONGEST_PAUSE", 0.01)
     waits = iter(["3600", "-1", "Sun, 06 Nov 2994 08:49:37 GMT"])
 
@@ -466,8 +493,11 @@ def test_a_host_that_asks_for_time_gets_it_up_to_a_limit(project: Path, host: Ph
     assert host.asked == {"/photo": 4}
 
 
-def test_a_host_that_hangs_costs_the_others_nothing(project: Path, host: PhotoHost, monkeypatch: pytest.MonkeyPatch,
-                                                    ) -> None:
+def test_a_host_that_hangs_costs_the_others_nothing(
+    project: Path,
+    host: PhotoHost,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("IMAGESET_CONNECTIONS_PER_HOST", "2")
     monkeypatch.setattr(frontier, "AT_ONCE", 10)
     others_are_done = threading.Event()
@@ -489,9 +519,13 @@ def test_a_host_that_hangs_costs_the_others_nothing(project: Path, host: PhotoHo
     assert run(project, *hanging, *answering) == [""] * 60
 
 
-def test_names_that_nobody_answers_for_cost_the_others_nothing(project: Path, host: PhotoHost, edit_params: Edit,
-                                                               any_share: None, monkeypatch: pytest.MonkeyPatch,
-                                                               ) -> None:
+def test_names_that_nobody_answers_for_cost_the_others_nothing(
+    project: Path,
+    host: PhotoHost,
+    edit_params: Edit,
+    any_share: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     edit_params("unreachable: fail", "unreachable: reject")
     others_are_done = threading.Event()
     look_up = socket.getaddrinfo
@@ -526,9 +560,15 @@ def test_few_open_files_are_no_failure_of_the_hosts(project: Path, host: PhotoHo
     urls = [host.at(f"/{number}", answer) for number in range(100)]
     write_listings(project, *urls)
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    said = subprocess.run([sys.executable, "-m", "stages.ingest", "data/listings.csv", "data/ingest.csv"], cwd=project,
-                          env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
-                          preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (40, hard)))
+    said = subprocess.run(
+        [sys.executable, "-m", "stages.ingest", "data/listings.csv", "data/ingest.csv"],
+        cwd=project,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (40, hard)),
+    )
 
     assert said.returncode == 0, said.stderr
     assert host.asked.total() == 100
@@ -548,13 +588,18 @@ def test_trouble_that_passes_leaves_no_trace(project: Path, host: PhotoHost) -> 
     assert host.asked == {"/photo": 4}
 
 
-@pytest.mark.parametrize(("answer", "trouble"), [
-    (status(500), "status 500"), (status(429), "status 429"),
-    (body(PHOTO[:50], Content_Length=str(len(PHOTO))), "ClientPayloadError"),
-    (lambda request: request.wfile.write(b"nonsense\r\n\r\n"), "ClientResponseError"),
-])
-def test_trouble_that_stays_leaves_the_photo_pending(answer: Answer, trouble: str, project: Path, bucket: Store,
-                                                     host: PhotoHost) -> None:
+@pytest.mark.parametrize(
+    ("answer", "trouble"),
+    [
+        (status(500), "status 500"),
+        (status(429), "status 429"),
+        (body(PHOTO[:50], Content_Length=str(len(PHOTO))), "ClientPayloadError"),
+        (lambda request: request.wfile.write(b"nonsense\r\n\r\n"), "ClientResponseError"),
+    ],
+)
+def test_trouble_that_stays_leaves_the_photo_pending(
+    answer: Answer, trouble: str, project: Path, bucket: Store, host: PhotoHost
+) -> None:
     urls = host.at("/photo", answer), host.at("/good", status(200))
 
     with pytest.raises(ServerError, match=trouble) as caught:
@@ -587,8 +632,9 @@ def test_a_dead_host_is_named_without_the_password_of_its_url(project: Path, dea
 
 
 @pytest.mark.usefixtures("any_share")
-def test_dead_hosts_photos_are_rejected_when_told_so(project: Path, host: PhotoHost, dead_host: str,
-                                                     edit_params: Edit) -> None:
+def test_dead_hosts_photos_are_rejected_when_told_so(
+    project: Path, host: PhotoHost, dead_host: str, edit_params: Edit
+) -> None:
     edit_params("unreachable: fail", "unreachable: reject")
     urls = f"{dead_host}/1.jpg", host.at("/2", status(500)), host.at("/3", status(200))
 
@@ -625,8 +671,9 @@ def test_a_reason_that_is_none_is_refused_with_those_there_are(project: Path, ho
     assert re.fullmatch("ingest: --retry notfound: expected one of bad_url, .*, undecodable\n", said.stderr)
 
 
-def test_the_log_says_how_many_how_fast_how_long_and_what_went_wrong(project: Path, host: PhotoHost,
-                                                                     edit_params: Edit, any_share: None) -> None:
+def test_the_log_says_how_many_how_fast_how_long_and_what_went_wrong(
+    project: Path, host: PhotoHost, edit_params: Edit, any_share: None
+) -> None:
     run(project, *(host.at(f"/{number}", status(404 if number < 3 else 200)) for number in range(9)))
     (project / ".cache/ingest.sqlite").unlink()
     said = run_stage("ingest", "data/listings.csv", "data/ingest.csv", cwd=project)
@@ -637,8 +684,9 @@ def test_the_log_says_how_many_how_fast_how_long_and_what_went_wrong(project: Pa
     assert "6 done, 3 rejected (3 not_found)" in said.stdout
 
 
-def test_after_a_kill_only_what_was_in_flight_is_asked_for_again(project: Path, bucket: Store, host: PhotoHost,
-                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_a_kill_only_what_was_in_flight_is_asked_for_again(
+    project: Path, bucket: Store, host: PhotoHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("IMAGESET_CONNECTIONS_PER_HOST", "4")
 
     def answer(request: Request) -> None:
@@ -663,15 +711,19 @@ def test_after_a_kill_only_what_was_in_flight_is_asked_for_again(project: Path, 
 def test_more_refusals_than_allowed_fail_the_stage_with_their_counts(project: Path, host: PhotoHost) -> None:
     urls = [host.at(f"/{number}", status(200)) for number in range(3)]
 
-    with pytest.raises(DataError, match=r"1 of 4 photos are refused \(1 not_found\).*max_rejected_share = 0.2; "
-                                        "`make refresh RETRY=not_found` asks for them again"):
+    with pytest.raises(
+        DataError,
+        match=r"1 of 4 photos are refused \(1 not_found\).*max_rejected_share = 0.2; "
+        "`make refresh RETRY=not_found` asks for them again",
+    ):
         run(project, *urls, host.at("/gone", status(404)))
 
     assert not (project / "data/ingest.csv").exists()
 
 
-def test_what_to_do_about_too_many_refusals_is_something_that_can_be_done(project: Path, dead_host: str,
-                                                                        edit_params: Edit) -> None:
+def test_what_to_do_about_too_many_refusals_is_something_that_can_be_done(
+    project: Path, dead_host: str, edit_params: Edit
+) -> None:
     edit_params("unreachable: fail", "unreachable: reject")
     with pytest.raises(DataError, match=r"1 unreachable.*; `make refresh` asks for them again"):
         run(project, f"{dead_host}/1.jpg")
@@ -685,8 +737,9 @@ def test_just_the_share_allowed_passes(project: Path, host: PhotoHost) -> None:
     assert run(project, *urls, host.at("/gone", status(404))) == [*[""] * 4, "not_found"]
 
 
-def test_where_another_system_fills_the_bucket_nothing_is_asked_for(project: Path, host: PhotoHost,
-                                                                    edit_params: Edit) -> None:
+def test_where_another_system_fills_the_bucket_nothing_is_asked_for(
+    project: Path, host: PhotoHost, edit_params: Edit
+) -> None:
     edit_params("enabled: true", "enabled: false")
     write_listings(project, host.at("/1", status(200)))
     ingest.main(project / "data/listings.csv", project / "data/ingest.csv")
@@ -695,8 +748,9 @@ def test_where_another_system_fills_the_bucket_nothing_is_asked_for(project: Pat
     assert not host.asked
 
 
-def test_no_proxy_and_no_password_come_from_the_environment(project: Path, host: PhotoHost, dead_host: str,
-                                                            monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_proxy_and_no_password_come_from_the_environment(
+    project: Path, host: PhotoHost, dead_host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (project / ".netrc").write_text("machine localhost login shop password hunter2\n")
     monkeypatch.setenv("NETRC", str(project / ".netrc"))
     monkeypatch.setenv("HTTP_PROXY", dead_host)
@@ -708,8 +762,9 @@ def test_no_proxy_and_no_password_come_from_the_environment(project: Path, host:
     assert host.credentials == []
 
 
-def test_a_bucket_that_is_down_fails_the_stage_by_its_name(project: Path, host: PhotoHost, dead_host: str,
-                                                           monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bucket_that_is_down_fails_the_stage_by_its_name(
+    project: Path, host: PhotoHost, dead_host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", dead_host)
     monkeypatch.setattr(store, "CONFIG", store.CONFIG.merge(type(store.CONFIG)(retries={"total_max_attempts": 1})))
 

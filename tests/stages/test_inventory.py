@@ -16,8 +16,24 @@ from tests.conftest import put, run_stage
 
 ROWS = [("1.jpeg", 1, 0, "done", ""), ("1-2.jpeg", 1, 2, "done", ""), ("5.jpeg", 5, 0, "rejected", "not_found")]
 # Each has a photo's name within it, before it or behind it, or is one but for a character.
-STRANGE = ["a//1.jpeg", "1/1.jpeg", "1.jpeg.txt", "1.jpeg\n", " 1.jpeg", "1.jpeg ", "1+1.jpeg", "1%2F1.jpeg",
-           "1%2d1.jpeg", "1\t.jpeg", "1.JPEG", "\uff11.jpeg", "é.jpeg", "e\u0301.jpeg", f"{2**63}.jpeg", "1-32768.jpeg"]
+STRANGE = [
+    "a//1.jpeg",
+    "1/1.jpeg",
+    "1.jpeg.txt",
+    "1.jpeg\n",
+    " 1.jpeg",
+    "1.jpeg ",
+    "1+1.jpeg",
+    "1%2F1.jpeg",
+    "1%2d1.jpeg",
+    "1\t.jpeg",
+    "1.JPEG",
+    "\uff11.jpeg",
+    "é.jpeg",
+    "e\u0301.jpeg",
+    f"{2**63}.jpeg",
+    "1-32768.jpeg",
+]
 
 
 def run(project: Path, rows: list[tuple[str, int, int, str, str]]) -> pd.DataFrame:
@@ -33,15 +49,28 @@ def test_every_photo_that_is_done_is_pinned_by_its_etag(bucket: Store, in_projec
     table = run(in_project, ROWS)
 
     assert table.to_dict("records") == [
-        {"key": "1.jpeg", "product_id": 1, "position": 0, "etag": hashlib.md5(b"one").hexdigest(), "bytes": 3,
-         "version_id": ""},
-        {"key": "1-2.jpeg", "product_id": 1, "position": 2, "etag": hashlib.md5(b"one, the third photo").hexdigest(),
-         "bytes": 20, "version_id": ""},
+        {
+            "key": "1.jpeg",
+            "product_id": 1,
+            "position": 0,
+            "etag": hashlib.md5(b"one").hexdigest(),
+            "bytes": 3,
+            "version_id": "",
+        },
+        {
+            "key": "1-2.jpeg",
+            "product_id": 1,
+            "position": 2,
+            "etag": hashlib.md5(b"one, the third photo").hexdigest(),
+            "bytes": 20,
+            "version_id": "",
+        },
     ]
 
 
-def test_objects_that_are_not_asked_for_are_counted_and_left_alone(bucket: Store, in_project: Path,
-                                                                   capsys: pytest.CaptureFixture[str]) -> None:
+def test_objects_that_are_not_asked_for_are_counted_and_left_alone(
+    bucket: Store, in_project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for key in ("1.jpeg", "1-2.jpeg", "5.jpeg", "7.jpeg", "notes.txt", "folder/1.jpeg", "01.jpeg", "1-0.jpeg"):
         put(bucket, key, key.encode())
 
@@ -53,7 +82,8 @@ def test_objects_that_are_not_asked_for_are_counted_and_left_alone(bucket: Store
 
 
 def test_where_another_system_fills_the_bucket_the_whole_prefix_is_taken(
-        bucket: Store, in_project: Path, edit_params: Callable[[str, str], None]) -> None:
+    bucket: Store, in_project: Path, edit_params: Callable[[str, str], None]
+) -> None:
     edit_params("enabled: true", "enabled: false")
     for key in ("10.jpeg", "9.jpeg", "9-1.jpeg", "notes.txt"):
         put(bucket, key, key.encode())
@@ -72,8 +102,9 @@ def test_an_object_that_is_lost_fails_the_stage_with_what_to_do(bucket: Store, i
     assert not (in_project / "data/inventory.csv").exists()
 
 
-def test_a_prefix_without_a_photo_is_an_error(bucket: Store, in_project: Path,
-                                              edit_params: Callable[[str, str], None]) -> None:
+def test_a_prefix_without_a_photo_is_an_error(
+    bucket: Store, in_project: Path, edit_params: Callable[[str, str], None]
+) -> None:
     edit_params("enabled: true", "enabled: false")
     put(bucket, "notes.txt", b"")
 
@@ -93,9 +124,13 @@ def test_the_same_bucket_gives_the_same_table(bucket: Store, in_project: Path) -
 
 
 @pytest.mark.parametrize("enabled", ["true", "false"])
-def test_strange_keys_are_counted_and_left_alone(enabled: str, bucket: Store, in_project: Path,
-                                                 edit_params: Callable[[str, str], None],
-                                                 capsys: pytest.CaptureFixture[str]) -> None:
+def test_strange_keys_are_counted_and_left_alone(
+    enabled: str,
+    bucket: Store,
+    in_project: Path,
+    edit_params: Callable[[str, str], None],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     edit_params("enabled: true", f"enabled: {enabled}")
     for key in ["1.jpeg", "1-2.jpeg", *STRANGE]:
         put(bucket, key, key.encode())
@@ -107,9 +142,9 @@ def test_strange_keys_are_counted_and_left_alone(enabled: str, bucket: Store, in
     assert list(store.list_objects(bucket)) == before
 
 
-def test_where_the_bucket_keeps_versions_the_latest_is_pinned(bucket: Store, in_project: Path,
-                                                              edit_params: Callable[[str, str], None],
-                                                              monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_the_bucket_keeps_versions_the_latest_is_pinned(
+    bucket: Store, in_project: Path, edit_params: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     name = f"versioned-{secrets.token_hex(4)}"
     bucket.client.create_bucket(Bucket=name)
     bucket.client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
@@ -119,14 +154,16 @@ def test_where_the_bucket_keeps_versions_the_latest_is_pinned(bucket: Store, in_
     for key, body in (("1.jpeg", b"older"), ("1.jpeg", b"pinned"), ("2.jpeg", b"deleted"), ("3.jpeg", b"pinned")):
         put(versioned, key, body)
     versioned.client.delete_object(Bucket=name, Key="photos/2.jpeg")
-    latest = {key: versioned.client.head_object(Bucket=name, Key=f"photos/{key}")["VersionId"]
-              for key in ("1.jpeg", "3.jpeg")}
+    latest = {
+        key: versioned.client.head_object(Bucket=name, Key=f"photos/{key}")["VersionId"] for key in ("1.jpeg", "3.jpeg")
+    }
     table = run(in_project, [])
     put(versioned, "1.jpeg", b"newer")
 
     assert dict(zip(table["key"], table["version_id"], strict=True)) == latest
-    assert [store.get(versioned, StoredObject(row.key, row.etag, row.bytes, row.version_id))
-            for row in table.itertuples()] == [b"pinned", b"pinned"]
+    assert [
+        store.get(versioned, StoredObject(row.key, row.etag, row.bytes, row.version_id)) for row in table.itertuples()
+    ] == [b"pinned", b"pinned"]
 
 
 @pytest.mark.parametrize("count", range(8))
@@ -158,11 +195,14 @@ def test_memory_does_not_grow_with_keys_that_are_not_asked_for(key: str) -> None
     assert peak(30_000) - peak(300) < (30_000 - 300) * pointer
 
 
-@pytest.mark.parametrize(("variable", "value"), [("IMAGE_STORE", "s3://no-such-bucket/photos"),
-                                                 ("AWS_SECRET_ACCESS_KEY", "hidden-and-wrong")])
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("IMAGE_STORE", "s3://no-such-bucket/photos"), ("AWS_SECRET_ACCESS_KEY", "hidden-and-wrong")],
+)
 @pytest.mark.usefixtures("bucket")
-def test_a_bucket_that_cannot_be_listed_fails_the_stage_in_one_line(variable: str, value: str,
-                                                                     in_project: Path) -> None:
+def test_a_bucket_that_cannot_be_listed_fails_the_stage_in_one_line(
+    variable: str, value: str, in_project: Path
+) -> None:
     tables.write(in_project / "ingest.csv", tables.INGEST, tables.frame(tables.INGEST, ROWS))
     said = run_stage("inventory", "ingest.csv", "inventory.csv", cwd=in_project, environment={variable: value})
     lines = [line for line in said.stderr.splitlines() if line and "key/s" not in line]

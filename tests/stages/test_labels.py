@@ -12,13 +12,18 @@ from stages import labels
 from tests.conftest import execute
 
 
-@pytest.mark.parametrize(("value", "text"), [
-    (None, ""),
-    (datetime.date(2026, 1, 31), "2026-01-31T00:00:00+00:00"),
-    (datetime.datetime(2026, 1, 31, 12, 0, tzinfo=datetime.timezone(datetime.timedelta(hours=-5))),
-     "2026-01-31T17:00:00+00:00"),
-    ("2026-01-31", "2026-01-31"),
-])
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, ""),
+        (datetime.date(2026, 1, 31), "2026-01-31T00:00:00+00:00"),
+        (
+            datetime.datetime(2026, 1, 31, 12, 0, tzinfo=datetime.timezone(datetime.timedelta(hours=-5))),
+            "2026-01-31T17:00:00+00:00",
+        ),
+        ("2026-01-31", "2026-01-31"),
+    ],
+)
 def test_a_date_has_one_spelling(value: object, text: str) -> None:
     assert labels.canonical_date(value) == text
 
@@ -41,9 +46,12 @@ def run(project: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def test_all_rows_of_the_database_stay_as_they_are(database: str, in_project: Path) -> None:
     execute(database, "INSERT INTO catalogs VALUES (12, 'tops', NULL), (13, 'Blusen, \"Größe\" L', 12)")
-    execute(database, "INSERT INTO tracking_staging VALUES (1, 12, '2026-01-01 01:00:00+01'), "
-                      "(1, 13, '2026-01-02 00:00:00.5+00'), (1, 12, '2026-01-01 00:00:00+00'), "
-                      "(NULL, 12, '2026-01-01 00:00:00+00'), (2, NULL, NULL)")
+    execute(
+        database,
+        "INSERT INTO tracking_staging VALUES (1, 12, '2026-01-01 01:00:00+01'), "
+        "(1, 13, '2026-01-02 00:00:00.5+00'), (1, 12, '2026-01-01 00:00:00+00'), "
+        "(NULL, 12, '2026-01-01 00:00:00+00'), (2, NULL, NULL)",
+    )
 
     found, classes = run(in_project)
 
@@ -53,7 +61,8 @@ def test_all_rows_of_the_database_stay_as_they_are(database: str, in_project: Pa
         "1,12,2026-01-01T00:00:00+00:00\n"
         "1,12,2026-01-01T00:00:00+00:00\n"
         "1,13,2026-01-02T00:00:00.500000+00:00\n"
-        "2,,\n")
+        "2,,\n"
+    )
     assert len(found) == 5
     assert classes["name"].tolist() == ["tops", 'Blusen, "Größe" L']
     assert classes["parent_id"].isna().tolist() == [True, False]
@@ -70,8 +79,9 @@ def test_the_order_of_the_database_changes_no_byte(database: str, in_project: Pa
     assert written[0] == written[1]
 
 
-def test_the_zone_of_the_session_changes_no_byte(database: str, in_project: Path,
-                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_zone_of_the_session_changes_no_byte(
+    database: str, in_project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     execute(database, "INSERT INTO tracking_staging VALUES (1, 12, '2026-01-01 00:00:00+00')")
     run(in_project)
     before = (in_project / "data/labels.csv").read_bytes()
@@ -81,11 +91,14 @@ def test_the_zone_of_the_session_changes_no_byte(database: str, in_project: Path
     assert (in_project / "data/labels.csv").read_bytes() == before
 
 
-def test_labels_after_the_moment_asked_for_are_left_out(database: str, in_project: Path,
-                                                        edit_params: Callable[[str, str], None]) -> None:
+def test_labels_after_the_moment_asked_for_are_left_out(
+    database: str, in_project: Path, edit_params: Callable[[str, str], None]
+) -> None:
     edit_params("as_of: null", 'as_of: "2026-01-31T00:00:00Z"')
-    execute(database, "INSERT INTO tracking_staging VALUES (1, 12, '2026-01-31 00:00:00+00'), "
-                      "(2, 12, '2026-01-31 00:00:01+00')")
+    execute(
+        database,
+        "INSERT INTO tracking_staging VALUES (1, 12, '2026-01-31 00:00:00+00'), (2, 12, '2026-01-31 00:00:01+00')",
+    )
 
     found, _ = run(in_project)
 
@@ -101,7 +114,8 @@ def test_a_catalog_id_that_is_no_integer_is_refused_by_its_column(database: str,
 
 def test_two_names_for_one_class_are_refused(database: str, in_project: Path) -> None:
     (in_project / "queries/classes.sql").write_text(
-        "SELECT 12 AS catalog_id, name, NULL AS parent_id FROM (VALUES ('tops'), ('shirts')) AS named (name)")
+        "SELECT 12 AS catalog_id, name, NULL AS parent_id FROM (VALUES ('tops'), ('shirts')) AS named (name)"
+    )
 
     with pytest.raises(DataError, match="catalog_id 12 stands more than once"):
         run(in_project)

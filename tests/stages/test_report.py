@@ -20,12 +20,28 @@ from tests.project import ROOT
 from tests.stages.test_build import build_in, photo_table
 from tests.stages.test_validate import make_hashes
 
-TABLES = {"listings": tables.LISTINGS, "listings_rejects": tables.LISTING_REJECTS, "ingest": tables.INGEST,
-          "inventory": tables.INVENTORY, "rejects": tables.REJECTS, "catalog": tables.CATALOG,
-          "catalog_rejects": tables.CATALOG_REJECTS, "label_changes": tables.LABEL_CHANGES,
-          "near_duplicates": tables.NEAR_DUPLICATES, "label_map": tables.LABEL_MAP, "split": tables.SPLIT}
-WRITTEN = ["augmented.png", "class_counts.csv", "class_counts.png", "dataset_card.md", "metrics.json",
-           "near_duplicates.png", "samples.png"]
+TABLES = {
+    "listings": tables.LISTINGS,
+    "listings_rejects": tables.LISTING_REJECTS,
+    "ingest": tables.INGEST,
+    "inventory": tables.INVENTORY,
+    "rejects": tables.REJECTS,
+    "catalog": tables.CATALOG,
+    "catalog_rejects": tables.CATALOG_REJECTS,
+    "label_changes": tables.LABEL_CHANGES,
+    "near_duplicates": tables.NEAR_DUPLICATES,
+    "label_map": tables.LABEL_MAP,
+    "split": tables.SPLIT,
+}
+WRITTEN = [
+    "augmented.png",
+    "class_counts.csv",
+    "class_counts.png",
+    "dataset_card.md",
+    "metrics.json",
+    "near_duplicates.png",
+    "samples.png",
+]
 # The sheets' measures: a cell with its gap, a caption, the gap that is left over.
 CELL_WIDTH, CELL_HEIGHT, GAP = 134, 164, 6
 
@@ -37,8 +53,10 @@ def make_tables(data: Path) -> None:
     rows: dict[str, list[tuple[Any, ...]]] = {
         "listings": [(*photo, "http://h/1.jpg") for photo in [*fetched, (902, 0)]],
         "listings_rejects": [("x", "0", "http://h/2.jpg", "bad_id"), ("", "0", "http://h/2.jpg", "no_id")],
-        "ingest": [*((f"{a}-{b}.jpeg", a, b, "done", "") for a, b in fetched),
-                   ("902.jpeg", 902, 0, "rejected", "not_found")],
+        "ingest": [
+            *((f"{a}-{b}.jpeg", a, b, "done", "") for a, b in fetched),
+            ("902.jpeg", 902, 0, "rejected", "not_found"),
+        ],
         "inventory": [(f"{a}-{b}.jpeg", a, b, "etag", 1, "") for a, b in fetched],
         "rejects": [(900, 0, "mask_empty")],
         "catalog_rejects": [(901, 0, "rare_class", 77)],
@@ -54,8 +72,15 @@ def make_inputs(folder: Path, copies: int = 5) -> Path:
     data = build_in(folder, copies).parent
     make_tables(data)
     make_hashes(data)
-    validate.main(data / "dataset.h5", data / "processed.h5", data / "processed.csv", data / "catalog.csv",
-                  data / "label_map.csv", data / "split.csv", data / "validation.json")
+    validate.main(
+        data / "dataset.h5",
+        data / "processed.h5",
+        data / "processed.csv",
+        data / "catalog.csv",
+        data / "label_map.csv",
+        data / "split.csv",
+        data / "validation.json",
+    )
     baseline.main(data / "dataset.h5", data / "validation.json", data / "baseline.json", data / "confusion.png")
     photos = photo_table(8)
     with layout.create(data / "thumbnails.h5", layout.THUMBNAILS) as file:
@@ -69,9 +94,17 @@ def make_inputs(folder: Path, copies: int = 5) -> Path:
 def run(data: Path, reports: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(data.parent)
-        paths = [*(data / f"{name}.csv" for name in TABLES), data / "thumbnails.h5", data / "dataset.h5",
-                 data / "validation.json", data / "baseline.json", data / "confusion.png",
-                 ROOT / "stages/templates", reports, reports / "report.html"]
+        paths = [
+            *(data / f"{name}.csv" for name in TABLES),
+            data / "thumbnails.h5",
+            data / "dataset.h5",
+            data / "validation.json",
+            data / "baseline.json",
+            data / "confusion.png",
+            ROOT / "stages/templates",
+            reports,
+            reports / "report.html",
+        ]
         report.main(*paths)
 
 
@@ -116,8 +149,13 @@ def test_the_figures_are_those_of_the_dataset(reports: Path) -> None:
     assert metrics["test_share"] == pytest.approx(3 / 11, abs=1e-6)
     assert metrics["groups"] == {"count": 8, "of_several_products": 0, "pairs_found_to_look_alike": 2}
     assert metrics["labels_changed"] == {"rare_merged": 1, "several_labels": 1}
-    assert metrics["copies"] == {"most": 5, "classes_with_more": 0, "rows_of_largest_class": 20,
-                                 "rows_of_median_class": 10.0, "rows_of_smallest_class": 10}
+    assert metrics["copies"] == {
+        "most": 5,
+        "classes_with_more": 0,
+        "rows_of_largest_class": 20,
+        "rows_of_median_class": 10.0,
+        "rows_of_smallest_class": 10,
+    }
     assert len(metrics["pixels"]["mean"]) == len(metrics["pixels"]["std"]) == 1
     assert len(metrics["content_digest"]) == 64
 
@@ -165,7 +203,8 @@ def test_a_second_run_writes_the_same_bytes(data: Path, reports: Path, tmp_path:
     run(data, tmp_path)
 
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {
-        path.name: path.read_bytes() for path in reports.iterdir()}
+        path.name: path.read_bytes() for path in reports.iterdir()
+    }
 
 
 def test_a_dataset_without_augmented_copies_has_its_report_too(tmp_path: Path) -> None:
@@ -180,8 +219,9 @@ def read_tables(data: Path) -> report.Tables:
     return report.Tables(*(tables.read(data / f"{name}.csv", table) for name, table in TABLES.items()))
 
 
-@pytest.mark.parametrize(("name", "stage"), [("inventory", "preprocess"), ("rejects", "preprocess"),
-                                             ("split", "split")])
+@pytest.mark.parametrize(
+    ("name", "stage"), [("inventory", "preprocess"), ("rejects", "preprocess"), ("split", "split")]
+)
 def test_a_sum_that_does_not_close_is_an_error(name: str, stage: str, data: Path) -> None:
     whole = read_tables(data)
 

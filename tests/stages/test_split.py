@@ -34,8 +34,11 @@ def catalog(groups: list[list[tuple[int, int]]]) -> pd.DataFrame:
     return tables.frame(tables.CATALOG, rows)
 
 
-groups = st.builds(lambda label, photos: [(label, count) for count in photos], st.integers(0, 3),
-                        st.lists(st.integers(1, 3), min_size=1, max_size=3))
+groups = st.builds(
+    lambda label, photos: [(label, count) for count in photos],
+    st.integers(0, 3),
+    st.lists(st.integers(1, 3), min_size=1, max_size=3),
+)
 grouped = st.lists(groups, min_size=1, max_size=20)
 catalogs = grouped.map(catalog)
 shares = st.sampled_from([(0.2, 0.0), (0.0, 0.0), (0.5, 0.0), (0.95, 0.0), (0.2, 0.2), (0.0, 0.3), (0.01, 0.9)])
@@ -135,7 +138,8 @@ def counts(moved: Iterable[tuple[str, str]], side: str) -> tuple[int, int]:
 @UNHURRIED
 @given(grouped, grouped, choices)
 def test_what_comes_from_train_is_no_more_than_its_class_grew_by_in_the_test_set(
-        old: list[list[tuple[int, int]]], new: list[list[tuple[int, int]]], how: SplitParams) -> None:
+    old: list[list[tuple[int, int]]], new: list[list[tuple[int, int]]], how: SplitParams
+) -> None:
     grown = catalog(old + new)
     small = grown[grown["group"] < sum(map(len, old))]
     target = how.test_share * small.groupby("label").size()
@@ -181,8 +185,10 @@ def test_without_one_as_many_come_from_train_as_the_test_set_grew_by_at_the_most
         assert more == 20 or came > 0
 
 
-@pytest.mark.parametrize(("photos", "sides"), [
-    ([1], ["train"]), ([5], ["train"]), ([1, 1], ["test", "train"]), ([1, 1, 1], ["test", "train", "validation"])])
+@pytest.mark.parametrize(
+    ("photos", "sides"),
+    [([1], ["train"]), ([5], ["train"]), ([1, 1], ["test", "train"]), ([1, 1, 1], ["test", "train", "validation"])],
+)
 def test_the_smallest_classes(photos: list[int], sides: list[str]) -> None:
     found = subsets(catalog([[(0, count)] for count in photos]), NOTHING, chosen(0.2, 0.2))
 
@@ -237,12 +243,15 @@ def test_a_group_of_two_classes_goes_with_its_commonest() -> None:
     assert groups[["label", "photos"]].to_numpy().tolist() == [[1, 3], [0, 2]]
 
 
-@pytest.mark.parametrize(("test_share", "validation_share"), [("0.5", "0.5"), ("0.9", "0.2"), ("1.0", "0.0"),
-                                                              ("-0.1", "0.0")])
-def test_shares_that_leave_nothing_to_train_on_are_refused(test_share: str, validation_share: str,
-                                                           in_project: Path) -> None:
+@pytest.mark.parametrize(
+    ("test_share", "validation_share"), [("0.5", "0.5"), ("0.9", "0.2"), ("1.0", "0.0"), ("-0.1", "0.0")]
+)
+def test_shares_that_leave_nothing_to_train_on_are_refused(
+    test_share: str, validation_share: str, in_project: Path
+) -> None:
     (in_project / "params.yaml").write_text(
-        f"split:\n  test_share: {test_share}\n  validation_share: {validation_share}\n  seed: 1\n")
+        f"split:\n  test_share: {test_share}\n  validation_share: {validation_share}\n  seed: 1\n"
+    )
 
     with pytest.raises(ParamsError, match=r"params\.yaml: split"):
         params.load("split", SplitParams)

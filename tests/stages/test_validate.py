@@ -33,8 +33,16 @@ from tests.stages.test_build import build_in, photo_table
 
 Fault = Callable[[h5py.File], None]
 
-OF_TABLES = {"groups_in_one_subset", "photos_as_split", "labels_as_catalog", "label_map_as_table", "counts_as_tables",
-             "hashes_in_one_subset", "pixels_as_processed", "copies_as_rendered"}
+OF_TABLES = {
+    "groups_in_one_subset",
+    "photos_as_split",
+    "labels_as_catalog",
+    "label_map_as_table",
+    "counts_as_tables",
+    "hashes_in_one_subset",
+    "pixels_as_processed",
+    "copies_as_rendered",
+}
 INPUTS = ("dataset.h5", "processed.h5", "processed.csv", "catalog.csv", "label_map.csv", "split.csv")
 
 
@@ -74,8 +82,10 @@ def failed(data: Path) -> set[str]:
     assert set(verdicts) in (OF_TABLES | set(OF_THE_FILE), set(FORMAT))
     assert written["passed"] == (not found)
     assert all(set(verdict) == {"passed", "examined", "violations", "examples"} for verdict in verdicts.values())
-    assert all(bool(verdict["violations"]) == bool(verdict["examples"]) == (name in found)
-               for name, verdict in verdicts.items())
+    assert all(
+        bool(verdict["violations"]) == bool(verdict["examples"]) == (name in found)
+        for name, verdict in verdicts.items()
+    )
     return found
 
 
@@ -97,9 +107,15 @@ def test_a_good_dataset_passes_every_check(data: Path, capsys: pytest.CaptureFix
 
     assert failed(data) == set()
     assert {name: verdicts[name]["examined"] for name in OF_TABLES} == {
-        "groups_in_one_subset": 11, "photos_as_split": 11, "labels_as_catalog": 43, "label_map_as_table": 3,
-        "counts_as_tables": 3 * 5 + 2, "hashes_in_one_subset": 11, "pixels_as_processed": 11,
-        "copies_as_rendered": 32}
+        "groups_in_one_subset": 11,
+        "photos_as_split": 11,
+        "labels_as_catalog": 43,
+        "label_map_as_table": 3,
+        "counts_as_tables": 3 * 5 + 2,
+        "hashes_in_one_subset": 11,
+        "pixels_as_processed": 11,
+        "copies_as_rendered": 32,
+    }
     assert capsys.readouterr().out == "validate: 18 checks passed\n"
 
 
@@ -179,8 +195,14 @@ FAULTS: dict[Fault, set[str]] = {
     # A photo that no table knows is not the split's, and its label not the catalog's.
     photo_of_nobody: {"photos_as_split", "labels_as_catalog"},
     # A photo has its product, its group and its hash with it.
-    photo_in_both_subsets: {"products_in_one_subset", "groups_in_one_subset", "hashes_in_one_subset",
-                            "photos_as_split", "counts_as_tables", "pixels_as_processed"},
+    photo_in_both_subsets: {
+        "products_in_one_subset",
+        "groups_in_one_subset",
+        "hashes_in_one_subset",
+        "photos_as_split",
+        "counts_as_tables",
+        "pixels_as_processed",
+    },
 }
 
 
@@ -204,15 +226,20 @@ def test_near_duplicates_on_two_sides_fail_although_their_products_differ(data: 
 def test_photos_on_other_sides_than_in_the_split_fail(data: Path) -> None:
     """100 and 109, two photos of one class each, have changed places: the counts stay as they are."""
     places = {100: "test", 109: "train"}
-    edit(data, "split.csv", tables.SPLIT,
-         lambda table: table.assign(subset=table["product_id"].map(places).fillna(table["subset"])))
+    edit(
+        data,
+        "split.csv",
+        tables.SPLIT,
+        lambda table: table.assign(subset=table["product_id"].map(places).fillna(table["subset"])),
+    )
 
     assert "photos_as_split: 8, such as train 100 0 in the file alone" in refused(data)
     assert failed(data) == {"photos_as_split"}
 
 
-@pytest.mark.parametrize(("held_out", "of_train"), [("phash", "phash"), ("phash", "phash_mirrored"),
-                                                    ("phash_mirrored", "phash")])
+@pytest.mark.parametrize(
+    ("held_out", "of_train"), [("phash", "phash"), ("phash", "phash_mirrored"), ("phash_mirrored", "phash")]
+)
 def test_a_held_out_photo_with_the_hash_of_a_training_photo_fails(held_out: str, of_train: str, data: Path) -> None:
     def change(table: pd.DataFrame) -> pd.DataFrame:
         value = table.loc[table["product_id"] == 103, of_train].item()
@@ -244,8 +271,9 @@ def test_a_class_that_the_files_map_lacks_fails(data: Path) -> None:
     assert failed(data) == {"label_map_as_table"}
 
 
-def test_balanced_classes_are_counted_as_the_files_params_say(in_project: Path, monkeypatch: pytest.MonkeyPatch,
-                                                              edit_params: Callable[[str, str], None]) -> None:
+def test_balanced_classes_are_counted_as_the_files_params_say(
+    in_project: Path, monkeypatch: pytest.MonkeyPatch, edit_params: Callable[[str, str], None]
+) -> None:
     edit_params("  balance: none", "  balance: to_max")
     monkeypatch.setattr("tests.stages.test_build.ROOT", in_project)
     data = build_in(in_project).parent
@@ -262,8 +290,11 @@ def test_ids_beyond_what_a_float_holds_are_told_apart(data: Path) -> None:
         for name in ("train_ids", "test_ids"):
             file[name][:] += large
         file.attrs["content_digest"] = layout.content_digest(file)
-    for name, table in {"catalog.csv": tables.CATALOG, "processed.csv": tables.PROCESSED,
-                        "split.csv": tables.SPLIT}.items():
+    for name, table in {
+        "catalog.csv": tables.CATALOG,
+        "processed.csv": tables.PROCESSED,
+        "split.csv": tables.SPLIT,
+    }.items():
         edit(data, name, table, lambda rows: rows.assign(product_id=rows["product_id"] + large))
     edit(data, "catalog.csv", tables.CATALOG, lambda rows: rows.assign(group=rows["group"] + large))
 
@@ -320,6 +351,7 @@ def test_the_stage_writes_its_report_and_then_fails_in_one_line(data: Path) -> N
 
     assert done.returncode == 1
     assert [line for line in done.stderr.splitlines() if line.startswith("validate: ")] == [
-        done.stderr.splitlines()[-1]]
+        done.stderr.splitlines()[-1]
+    ]
     assert "raise preprocess.min_foreground" in done.stderr
     assert failed(data) == {"pixels_in_one_subset", "pixels_as_processed"}

@@ -22,7 +22,7 @@ ODD_KEYS = ["a b+c%20d", "é.jpeg", "e\u0301.jpeg", "x.txt", "1.jpeg", "deep/er/
 
 def only(bucket: Store) -> StoredObject:
     """Return the one object that the store holds."""
-    stored, = store.list_objects(bucket)
+    (stored,) = store.list_objects(bucket)
     return stored
 
 
@@ -80,8 +80,12 @@ def test_objects_outside_the_prefix_are_not_seen(bucket: Store) -> None:
 
 def test_what_is_not_what_ingest_had_put_is_refused(bucket: Store) -> None:
     """A copy that keeps the metadata and has an etag and a length of its own, and other bytes."""
-    bucket.client.put_object(Bucket=bucket.bucket, Key=f"{bucket.prefix}1.jpeg", Body=b"other",
-                             Metadata={"sha256": sha256(b"photo").hexdigest()})
+    bucket.client.put_object(
+        Bucket=bucket.bucket,
+        Key=f"{bucket.prefix}1.jpeg",
+        Body=b"other",
+        Metadata={"sha256": sha256(b"photo").hexdigest()},
+    )
 
     with pytest.raises(ServerError, match=r"1\.jpeg is not what ingest had put"):
         store.get(bucket, only(bucket))
@@ -135,8 +139,9 @@ def test_a_body_that_breaks_off_is_asked_for_again(bucket: Store, monkeypatch: p
     assert store.get(bucket, only(bucket)) == bytes(100_000)
 
 
-def test_a_body_that_keeps_breaking_off_is_an_error_that_names_it(bucket: Store,
-                                                                  monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_body_that_keeps_breaking_off_is_an_error_that_names_it(
+    bucket: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     put(bucket, "1.jpeg", bytes(100_000))
     break_bodies(bucket, monkeypatch, store.BODY_ATTEMPTS)
 
@@ -149,8 +154,13 @@ def test_an_object_put_in_parts_is_got(bucket: Store) -> None:
     place = {"Bucket": bucket.bucket, "Key": f"{bucket.prefix}1.jpeg"}
     upload = bucket.client.create_multipart_upload(**place)["UploadId"]
     bodies = [b"a" * 5 * 2**20, b"b"]
-    parts = [{"PartNumber": number, "ETag": bucket.client.upload_part(
-        **place, UploadId=upload, PartNumber=number, Body=body)["ETag"]} for number, body in enumerate(bodies, 1)]
+    parts = [
+        {
+            "PartNumber": number,
+            "ETag": bucket.client.upload_part(**place, UploadId=upload, PartNumber=number, Body=body)["ETag"],
+        }
+        for number, body in enumerate(bodies, 1)
+    ]
     bucket.client.complete_multipart_upload(**place, UploadId=upload, MultipartUpload={"Parts": parts})
 
     assert only(bucket).etag.endswith("-2")
@@ -187,15 +197,19 @@ def refusal(error: type[ImagesetError]) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize(("variable", "value", "problem"), [
-    ("IMAGE_STORE", "s3://no-such-bucket/photos", r"does IMAGE_STORE name the right bucket\?"),
-    ("AWS_ACCESS_KEY_ID", "stranger", "check AWS_ACCESS_KEY_ID"),
-    ("AWS_SECRET_ACCESS_KEY", "hidden-and-wrong", "check AWS_SECRET_ACCESS_KEY"),
-    ("AWS_ENDPOINT_URL", "http://127.0.0.1:1", "cannot be reached.*AWS_ENDPOINT_URL"),
-])
+@pytest.mark.parametrize(
+    ("variable", "value", "problem"),
+    [
+        ("IMAGE_STORE", "s3://no-such-bucket/photos", r"does IMAGE_STORE name the right bucket\?"),
+        ("AWS_ACCESS_KEY_ID", "stranger", "check AWS_ACCESS_KEY_ID"),
+        ("AWS_SECRET_ACCESS_KEY", "hidden-and-wrong", "check AWS_SECRET_ACCESS_KEY"),
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:1", "cannot be reached.*AWS_ENDPOINT_URL"),
+    ],
+)
 @pytest.mark.usefixtures("bucket", "impatient")
 def test_a_wrong_setting_is_one_line_that_names_store_and_setting_and_no_secret(
-        variable: str, value: str, problem: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    variable: str, value: str, problem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(variable, value)
     message = refusal(ServerError)
 
@@ -204,11 +218,13 @@ def test_a_wrong_setting_is_one_line_that_names_store_and_setting_and_no_secret(
     assert "hidden" not in message
 
 
-@pytest.mark.parametrize(("variable", "value"), [("AWS_SECRET_ACCESS_KEY", None), ("AWS_ENDPOINT_URL", "no url"),
-                                                 ("AWS_PROFILE", "nobody")])
+@pytest.mark.parametrize(
+    ("variable", "value"), [("AWS_SECRET_ACCESS_KEY", None), ("AWS_ENDPOINT_URL", "no url"), ("AWS_PROFILE", "nobody")]
+)
 @pytest.mark.usefixtures("bucket", "impatient")
-def test_settings_that_cannot_be_used_are_refused_before_any_request(variable: str, value: str | None,
-                                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_that_cannot_be_used_are_refused_before_any_request(
+    variable: str, value: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if value is None:
         monkeypatch.delenv(variable)
     else:
@@ -243,8 +259,24 @@ def test_a_listing_is_whole_just_below_at_and_above_a_thousand_keys(bucket: Stor
 
 def test_strange_keys_are_listed_whole_where_a_page_ends_at_each(bucket: Store) -> None:
     """The last key of a page travels back to the server, which has to find its place again."""
-    strange = ["1.jpeg\n", "\t.jpeg", " 1.jpeg", "1.jpeg ", "%2F", "%", "+", "a+b c", "?a=b&c", "#", "*", "~", "é",
-               "e\u0301", "\uff11.jpeg", "\U0001f600.jpeg"]
+    strange = [
+        "1.jpeg\n",
+        "\t.jpeg",
+        " 1.jpeg",
+        "1.jpeg ",
+        "%2F",
+        "%",
+        "+",
+        "a+b c",
+        "?a=b&c",
+        "#",
+        "*",
+        "~",
+        "é",
+        "e\u0301",
+        "\uff11.jpeg",
+        "\U0001f600.jpeg",
+    ]
     for key in strange:
         put(bucket, key, b"")
 
@@ -261,4 +293,7 @@ def test_the_latest_version_is_listed_wherever_a_page_ends(versioned: Store, pag
     put(versioned, "2.jpeg", bytes(99))
 
     assert [(stored.key, stored.bytes) for stored in store.list_objects(versioned, page)] == [
-        ("1.jpeg", 11), ("2.jpeg", 99), ("3.jpeg", 33)]
+        ("1.jpeg", 11),
+        ("2.jpeg", 99),
+        ("3.jpeg", 33),
+    ]

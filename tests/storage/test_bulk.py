@@ -112,8 +112,9 @@ def put_in_parts(bucket: Store, key: str, body: bytes, **metadata: str) -> None:
     place = {"Bucket": bucket.bucket, "Key": bucket.prefix + key}
     upload = {"UploadId": bucket.client.create_multipart_upload(**place, Metadata=metadata)["UploadId"]}
     etag = bucket.client.upload_part(**place, **upload, PartNumber=1, Body=body)["ETag"]
-    bucket.client.complete_multipart_upload(**place, **upload,
-                                            MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": etag}]})
+    bucket.client.complete_multipart_upload(
+        **place, **upload, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": etag}]}
+    )
 
 
 def get_all(bucket: Store, listed: list[StoredObject]) -> list[bytes | ObjectChanged]:
@@ -151,7 +152,8 @@ def test_what_ingest_puts_under_a_strange_prefix_is_listed_and_got(bucket: Store
 
 
 def test_objects_come_in_the_order_of_the_list_and_only_those_that_prove_nothing_are_asked_of_boto3(
-        bucket: Store, of_boto3: list[str]) -> None:
+    bucket: Store, of_boto3: list[str]
+) -> None:
     bodies: dict[str, bytes | ObjectChanged] = {"1.jpeg": bytes(range(256)) * 5000, "2.jpeg": b"sha256", "3.jpeg": b"3"}
     bodies |= {f"{number}.jpeg": str(number).encode() for number in range(10, 30)}
     for key, body in bodies.items():
@@ -175,18 +177,26 @@ def test_objects_that_were_replaced_or_deleted_come_as_changed_and_the_others_as
     got = get_all(bucket, listed)
 
     assert [body if isinstance(body, bytes) else str(body).split(" at ")[0] for body in got] == [
-        b"photo", f"1.jpeg in s3://{bucket.bucket}/{bucket.prefix}",
-        f"2.jpeg in s3://{bucket.bucket}/{bucket.prefix}", b"photo", f"4.jpeg in s3://{bucket.bucket}/{bucket.prefix}"]
+        b"photo",
+        f"1.jpeg in s3://{bucket.bucket}/{bucket.prefix}",
+        f"2.jpeg in s3://{bucket.bucket}/{bucket.prefix}",
+        b"photo",
+        f"4.jpeg in s3://{bucket.bucket}/{bucket.prefix}",
+    ]
     assert all(isinstance(got[number], ObjectChanged) for number in (1, 2, 4))
 
 
-@pytest.mark.parametrize(("metadata", "listed_more", "problem"), [
-    ({"sha256": sha256(b"other").hexdigest()}, 0, "is not what ingest had put"),
-    ({}, 1, "has 5 bytes; 6 were listed"),
-    ({"sha256": sha256(b"photo").hexdigest()}, -1, "has 5 bytes; 4 were listed"),
-])
-def test_what_contradicts_its_metadata_or_the_list_is_refused(metadata: dict[str, str], listed_more: int, problem: str,
-                                                              bucket: Store) -> None:
+@pytest.mark.parametrize(
+    ("metadata", "listed_more", "problem"),
+    [
+        ({"sha256": sha256(b"other").hexdigest()}, 0, "is not what ingest had put"),
+        ({}, 1, "has 5 bytes; 6 were listed"),
+        ({"sha256": sha256(b"photo").hexdigest()}, -1, "has 5 bytes; 4 were listed"),
+    ],
+)
+def test_what_contradicts_its_metadata_or_the_list_is_refused(
+    metadata: dict[str, str], listed_more: int, problem: str, bucket: Store
+) -> None:
     bucket.client.put_object(Bucket=bucket.bucket, Key=f"{bucket.prefix}1.jpeg", Body=b"photo", Metadata=metadata)
     stored = only(bucket)
 
@@ -230,8 +240,9 @@ def test_bits_that_flip_on_the_way_here_are_healed_or_refused(bucket: Store, wir
 
 
 @pytest.mark.parametrize("flipped", [0, 1])
-def test_a_bit_that_flips_on_the_way_here_is_healed_where_nothing_proves_the_body(flipped: int, bucket: Store,
-                                                                                  wire: Wire) -> None:
+def test_a_bit_that_flips_on_the_way_here_is_healed_where_nothing_proves_the_body(
+    flipped: int, bucket: Store, wire: Wire
+) -> None:
     put_in_parts(bucket, "1.jpeg", PHOTO)
     wire.flipped = range(flipped, flipped + 1)
 
@@ -248,14 +259,17 @@ def test_a_bit_that_flips_on_the_way_there_is_never_stored(bucket: Store, wire: 
     assert stored in ([], [PHOTO])
 
 
-@pytest.mark.parametrize(("variable", "value", "put_problem", "get_problem"), [
-    ("AWS_SECRET_ACCESS_KEY", "hidden-and-wrong", "SignatureDoesNotMatch", "check AWS_SECRET_ACCESS_KEY"),
-    ("AWS_ENDPOINT_URL", "http://127.0.0.1:1", "error sending request", "cannot be reached.*AWS_ENDPOINT_URL"),
-])
+@pytest.mark.parametrize(
+    ("variable", "value", "put_problem", "get_problem"),
+    [
+        ("AWS_SECRET_ACCESS_KEY", "hidden-and-wrong", "SignatureDoesNotMatch", "check AWS_SECRET_ACCESS_KEY"),
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:1", "error sending request", "cannot be reached.*AWS_ENDPOINT_URL"),
+    ],
+)
 @pytest.mark.usefixtures("impatient")
-def test_what_fails_is_one_line_that_says_why_and_no_secret(variable: str, value: str, put_problem: str,
-                                                            get_problem: str, bucket: Store,
-                                                            monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_fails_is_one_line_that_says_why_and_no_secret(
+    variable: str, value: str, put_problem: str, get_problem: str, bucket: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     put(bucket, "1.jpeg", b"photo")
     stored = only(bucket)
     monkeypatch.setenv(variable, value)
@@ -279,8 +293,9 @@ def test_without_credentials_the_variables_are_named(bucket: Store, monkeypatch:
         bulk.open_client(store.connect())
 
 
-def test_variables_that_boto3_does_not_know_change_nothing(bucket: Store, of_boto3: list[str],
-                                                           monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_that_boto3_does_not_know_change_nothing(
+    bucket: Store, of_boto3: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("AWS_SKIP_SIGNATURE", "AWS_VIRTUAL_HOSTED_STYLE_REQUEST", "AWS_S3_EXPRESS"):
         monkeypatch.setenv(name, "true")
     monkeypatch.setenv("AWS_ENDPOINT", "http://127.0.0.1:1")

@@ -12,15 +12,18 @@ from tests.conftest import execute, run_stage
 COLUMNS = ["product_id", "title"]
 QUERY = "SELECT product_id, title FROM products_catalog ORDER BY product_id"
 DATED = f"""-- The listings up to a moment.
-{QUERY.replace('ORDER', 'WHERE :as_of IS NULL OR date <= CAST(:as_of AS timestamptz) ORDER')}"""
+{QUERY.replace("ORDER", "WHERE :as_of IS NULL OR date <= CAST(:as_of AS timestamptz) ORDER")}"""
 JANUARY, MARCH = "2026-01-15T00:00:00+00:00", "2026-03-15T00:00:00+00:00"
 
 
 @pytest.fixture
 def shop(database: str) -> str:
     """The URL of a database with two listings."""
-    execute(database, f"INSERT INTO products_catalog VALUES (1, 'shirt: red', 'u', '{JANUARY}'), "
-                      f"(9223372036854775807, 'été 👗', 'u', '{MARCH}')")
+    execute(
+        database,
+        f"INSERT INTO products_catalog VALUES (1, 'shirt: red', 'u', '{JANUARY}'), "
+        f"(9223372036854775807, 'été 👗', 'u', '{MARCH}')",
+    )
     return database
 
 
@@ -42,19 +45,26 @@ def test_rows_are_those_of_the_query(tmp_path: Path) -> None:
     assert ask(tmp_path, QUERY) == [(1, "shirt: red"), (2**63 - 1, "été 👗")]
 
 
-@pytest.mark.parametrize(("as_of", "product_ids"), [
-    (None, [1, 2**63 - 1]), ("2026-02-01T00:00:00Z", [1]), (JANUARY, [1]), ("2026-01-14T23:59:59Z", []),
-])
+@pytest.mark.parametrize(
+    ("as_of", "product_ids"),
+    [
+        (None, [1, 2**63 - 1]),
+        ("2026-02-01T00:00:00Z", [1]),
+        (JANUARY, [1]),
+        ("2026-01-14T23:59:59Z", []),
+    ],
+)
 @pytest.mark.usefixtures("shop")
-def test_a_query_sees_rows_up_to_the_moment_it_is_given(as_of: str | None, product_ids: list[int],
-                                                        tmp_path: Path) -> None:
+def test_a_query_sees_rows_up_to_the_moment_it_is_given(
+    as_of: str | None, product_ids: list[int], tmp_path: Path
+) -> None:
     assert [row[0] for row in ask(tmp_path, DATED, as_of)] == product_ids
 
 
 @pytest.mark.usefixtures("shop")
 def test_a_moment_means_the_same_in_a_database_of_another_time_zone(tmp_path: Path) -> None:
     zoned = "SELECT CAST(:as_of AS timestamptz) AS moment FROM set_config('TimeZone', 'Asia/Kathmandu', true)"
-    (moment,), = ask(tmp_path, zoned, "2026-01-01T00:00:00Z", ["moment"])
+    ((moment,),) = ask(tmp_path, zoned, "2026-01-01T00:00:00Z", ["moment"])
 
     assert moment == datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 
@@ -73,13 +83,16 @@ def test_queries_of_a_snapshot_see_one_state(shop: str, tmp_path: Path) -> None:
     assert [row[0] for row in after] == [2, 2**63 - 1]
 
 
-@pytest.mark.parametrize("statement", [
-    "INSERT INTO products_catalog VALUES (3, 'x', 'u', now())",
-    "DELETE FROM products_catalog",
-    "DROP TABLE products_catalog",
-    "WITH gone AS (DELETE FROM products_catalog RETURNING product_id, title) SELECT * FROM gone",
-    "COMMIT",
-])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO products_catalog VALUES (3, 'x', 'u', now())",
+        "DELETE FROM products_catalog",
+        "DROP TABLE products_catalog",
+        "WITH gone AS (DELETE FROM products_catalog RETURNING product_id, title) SELECT * FROM gone",
+        "COMMIT",
+    ],
+)
 @pytest.mark.usefixtures("shop")
 def test_a_query_cannot_change_anything(statement: str, tmp_path: Path) -> None:
     with pytest.raises(ImagesetError):
@@ -88,18 +101,31 @@ def test_a_query_cannot_change_anything(statement: str, tmp_path: Path) -> None:
     assert len(ask(tmp_path, QUERY)) == 2
 
 
-@pytest.mark.parametrize("query", ["SELECT product_id FROM products_catalog",
-                                   "SELECT title, product_id FROM products_catalog",
-                                   "SELECT product_id, title, date FROM products_catalog",
-                                   "SELECT product_id, title AS name FROM products_catalog"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT product_id FROM products_catalog",
+        "SELECT title, product_id FROM products_catalog",
+        "SELECT product_id, title, date FROM products_catalog",
+        "SELECT product_id, title AS name FROM products_catalog",
+    ],
+)
 @pytest.mark.usefixtures("shop")
 def test_other_columns_are_refused_with_those_expected(query: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"query\.sql returns columns .*; expected product_id, title$"):
         ask(tmp_path, query)
 
 
-@pytest.mark.parametrize("query", ["SELECT nothing FROM products_catalog", "SELECT product_id, title FROM nowhere",
-                                   "SELEKT 1", "", "SELECT :other AS product_id, 1 AS title"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT nothing FROM products_catalog",
+        "SELECT product_id, title FROM nowhere",
+        "SELEKT 1",
+        "",
+        "SELECT :other AS product_id, 1 AS title",
+    ],
+)
 @pytest.mark.usefixtures("shop")
 def test_a_query_that_fails_is_one_line(query: str, tmp_path: Path) -> None:
     with pytest.raises(ImagesetError) as caught:
@@ -111,8 +137,10 @@ def test_a_query_that_fails_is_one_line(query: str, tmp_path: Path) -> None:
 def test_a_connection_that_breaks_off_is_an_error_that_names_the_server(shop: str, tmp_path: Path) -> None:
     query = tmp_path / "query.sql"
     query.write_text(QUERY)
-    end_others = ("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                  "WHERE datname = current_database() AND pid <> pg_backend_pid()")
+    end_others = (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
 
     def read_twice() -> None:
         with database.snapshot() as connection:
@@ -133,8 +161,14 @@ def test_a_database_that_is_not_there_is_named(shop: str, monkeypatch: pytest.Mo
 
 
 def test_a_server_that_is_down_is_one_line_with_host_and_port_and_no_password(in_project: Path) -> None:
-    said = run_stage("listings", "queries/listings.sql", "listings.csv", "rejects.csv", cwd=in_project,
-                     environment={"DATABASE_URL": "postgresql://someone:hidden@127.0.0.1:1/shop"})
+    said = run_stage(
+        "listings",
+        "queries/listings.sql",
+        "listings.csv",
+        "rejects.csv",
+        cwd=in_project,
+        environment={"DATABASE_URL": "postgresql://someone:hidden@127.0.0.1:1/shop"},
+    )
 
     assert said.returncode == 1
     assert said.stderr.startswith("listings: PostgreSQL at 127.0.0.1:1, database shop: ")
@@ -142,14 +176,18 @@ def test_a_server_that_is_down_is_one_line_with_host_and_port_and_no_password(in
     assert "hidden" not in said.stderr + said.stdout
 
 
-@pytest.mark.parametrize("url", [
-    "postgresql://someone:hidden@host:port/shop",
-    "postgresql://someone:hid/den@host:hidden/shop",
-    "postgresql://someone:hid@den@127.0.0.1:1/shop",
-])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://someone:hidden@host:port/shop",
+        "postgresql://someone:hid/den@host:hidden/shop",
+        "postgresql://someone:hid@den@127.0.0.1:1/shop",
+    ],
+)
 @pytest.mark.usefixtures("impatient")
-def test_a_malformed_url_is_refused_without_quoting_it(url: str, monkeypatch: pytest.MonkeyPatch,
-                                                       tmp_path: Path) -> None:
+def test_a_malformed_url_is_refused_without_quoting_it(
+    url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("DATABASE_URL", url)
     with pytest.raises(SettingsError) as caught:
         ask(tmp_path, QUERY)

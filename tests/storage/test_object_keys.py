@@ -22,12 +22,41 @@ def test_a_photo_has_one_spelling_of_its_key(key: str) -> None:
     assert photo is None or keys.object_key(*photo) == key
 
 
-@pytest.mark.parametrize("key", [
-    "", "jpeg", ".jpeg", "42.jpg", "42.JPEG", "42.jpeg ", "42.jpeg\n", " 42.jpeg", "042.jpeg", "+42.jpeg", "-1.jpeg",
-    "42-0.jpeg", "42-01.jpeg", "42-.jpeg", "42--1.jpeg", "42-1-1.jpeg", "4_2.jpeg", "4 2.jpeg", "1.0.jpeg",
-    "\uff14\uff12.jpeg", "\u0664\u0662.jpeg", "x/42.jpeg", "../42.jpeg", "a//b", "..", "42.jpeg/", "42\x00.jpeg",
-    "é.jpeg", "e\u0301.jpeg",
-    f"{keys.INT64_MAX + 1}.jpeg", f"42-{keys.POSITION_MAX + 1}.jpeg",
-])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "",
+        "jpeg",
+        ".jpeg",
+        "42.jpg",
+        "42.JPEG",
+        "42.jpeg ",
+        "42.jpeg\n",
+        " 42.jpeg",
+        "042.jpeg",
+        "+42.jpeg",
+        "-1.jpeg",
+        "42-0.jpeg",
+        "42-01.jpeg",
+        "42-.jpeg",
+        "42--1.jpeg",
+        "42-1-1.jpeg",
+        "4_2.jpeg",
+        "4 2.jpeg",
+        "1.0.jpeg",
+        "\uff14\uff12.jpeg",
+        "\u0664\u0662.jpeg",
+        "x/42.jpeg",
+        "../42.jpeg",
+        "a//b",
+        "..",
+        "42.jpeg/",
+        "42\x00.jpeg",
+        "é.jpeg",
+        "e\u0301.jpeg",
+        f"{keys.INT64_MAX + 1}.jpeg",
+        f"42-{keys.POSITION_MAX + 1}.jpeg",
+    ],
+)
 def test_a_foreign_key_is_not_ours(key: str) -> None:
     assert keys.parse_key(key) is None

@@ -58,12 +58,24 @@ stages:
     outs:
       - data/split.csv
 """
-METRICS = {"rows": {"train": 80, "test": 20}, "test_share": 0.2, "pixels": {"mean": [200.0, 100.0]},
-           "content_digest": "ab" * 32}
+METRICS = {
+    "rows": {"train": 80, "test": 20},
+    "test_share": 0.2,
+    "pixels": {"mean": [200.0, 100.0]},
+    "content_digest": "ab" * 32,
+}
 CLASS_COUNTS = "catalog_id,name,train,test,photos\n1201,shoes,60,15,75\n1202,hat,20,5,25\n"
-FILES = {"params.yaml": PARAMS, "dvc.yaml": GRAPH, "queries/listings.sql": "one\ntwo\n", "releases/split.csv": "id\n",
-         "imageset/photos/pixels.py": "SIDE = 128\n", "marketplace.csv": "three\n", ".gitignore": "/marketplace.csv\n",
-         "reports/metrics.json": json.dumps(METRICS), "reports/class_counts.csv": CLASS_COUNTS}
+FILES = {
+    "params.yaml": PARAMS,
+    "dvc.yaml": GRAPH,
+    "queries/listings.sql": "one\ntwo\n",
+    "releases/split.csv": "id\n",
+    "imageset/photos/pixels.py": "SIDE = 128\n",
+    "marketplace.csv": "three\n",
+    ".gitignore": "/marketplace.csv\n",
+    "reports/metrics.json": json.dumps(METRICS),
+    "reports/class_counts.csv": CLASS_COUNTS,
+}
 
 
 def git(root: Path, *arguments: str) -> str:
@@ -155,8 +167,12 @@ def test_params_are_flattened_added_and_removed(repository: Path) -> None:
     edit(repository, "params.yaml", "image_side: 128", "image_side: '128'")
 
     assert rows(section(compared(), "Params changed")) == [
-        ("preprocess.image_side", "128", "'128'"), ("preprocess.fill", "[255, 255, 255]", "[0, 0, 0]"),
-        ("split.seed", "1", "—"), ("split.validation_share", "—", "0.1"), ("split.note", "—", "null")]
+        ("preprocess.image_side", "128", "'128'"),
+        ("preprocess.fill", "[255, 255, 255]", "[0, 0, 0]"),
+        ("split.seed", "1", "—"),
+        ("split.validation_share", "—", "0.1"),
+        ("split.note", "—", "null"),
+    ]
 
 
 def test_without_a_run_what_lies_downstream_is_conditional(repository: Path) -> None:
@@ -165,36 +181,73 @@ def test_without_a_run_what_lies_downstream_is_conditional(repository: Path) -> 
 
     assert stage_rows(text) == {
         "split": ("yes", "params split.test_share", "no run recorded"),
-        "report": ("perhaps", "if data/split.csv of split changes", "no run recorded")}
+        "report": ("perhaps", "if data/split.csv of split changes", "no run recorded"),
+    }
     assert list(stage_rows(text)) == ["report", "split"]
     assert "`dvc repro` is still to come" in text
 
 
-@pytest.mark.parametrize(("edits", "expected"), [
-    pytest.param([("params.yaml", "test_share: 0.2", "test_share: 0.3")], {
-        "split": ("yes", "params split.test_share", "changed: data/split.csv"),
-        "report": ("yes", "data/split.csv of split", "changed: reports/card.md")}, id="param"),
-    pytest.param([("params.yaml", "seed: 1", "note: 1"), ("releases/split.csv", "id", "product_id")], {
-        "split": ("yes", "params split.seed, split.note; file releases/split.csv", "unchanged")},
-        id="params and a file that change no output"),
-    pytest.param([("queries/listings.sql", "one\ntwo", "two\none")], {
-        "listings": ("yes", "query queries/listings.sql", "changed: data/listings.csv"),
-        "pixels": ("yes", "data/listings.csv of listings", "unchanged")}, id="query"),
-    pytest.param([("imageset/photos/pixels.py", "128", "64"),
-                  ("dvc.yaml", "imageset/photos/pixels.py\n", "imageset/photos/pixels.py\n      - .gitignore\n")], {
-        "pixels": ("yes", "code imageset/photos/pixels.py; file .gitignore", "unchanged")}, id="code and another dep"),
-    pytest.param([("dvc.yaml", "cmd: sort data", "cmd: sort -r data")], {
-        "pixels": ("yes", "command", "changed: data/processed.csv"),
-        "split": ("yes", "data/processed.csv of pixels", "unchanged"),
-        "report": ("yes", "data/processed.csv of pixels", "changed: reports/card.md")}, id="command"),
-    pytest.param([("params.yaml", "image_side: 128", "image_side: 64"), ("params.yaml", "seed: 1", "seed: 1.0"),
-                  ("dvc.yaml", "      - releases/split.csv\n", ""), ("releases/split.csv", "id", "product_id")], {},
-                 id="param of no stage, equal number, dep no longer read"),
-    pytest.param([("dvc.yaml", "    params:\n      - split\n", ""), ("params.yaml", "seed: 1", "seed: 2")], {},
-                 id="params no longer read"),
-])
-def test_a_recorded_run_tells_what_dvc_ran(repository: Path, edits: list[tuple[str, str, str]],
-                                           expected: dict[str, tuple[str, ...]]) -> None:
+@pytest.mark.parametrize(
+    ("edits", "expected"),
+    [
+        pytest.param(
+            [("params.yaml", "test_share: 0.2", "test_share: 0.3")],
+            {
+                "split": ("yes", "params split.test_share", "changed: data/split.csv"),
+                "report": ("yes", "data/split.csv of split", "changed: reports/card.md"),
+            },
+            id="param",
+        ),
+        pytest.param(
+            [("params.yaml", "seed: 1", "note: 1"), ("releases/split.csv", "id", "product_id")],
+            {"split": ("yes", "params split.seed, split.note; file releases/split.csv", "unchanged")},
+            id="params and a file that change no output",
+        ),
+        pytest.param(
+            [("queries/listings.sql", "one\ntwo", "two\none")],
+            {
+                "listings": ("yes", "query queries/listings.sql", "changed: data/listings.csv"),
+                "pixels": ("yes", "data/listings.csv of listings", "unchanged"),
+            },
+            id="query",
+        ),
+        pytest.param(
+            [
+                ("imageset/photos/pixels.py", "128", "64"),
+                ("dvc.yaml", "imageset/photos/pixels.py\n", "imageset/photos/pixels.py\n      - .gitignore\n"),
+            ],
+            {"pixels": ("yes", "code imageset/photos/pixels.py; file .gitignore", "unchanged")},
+            id="code and another dep",
+        ),
+        pytest.param(
+            [("dvc.yaml", "cmd: sort data", "cmd: sort -r data")],
+            {
+                "pixels": ("yes", "command", "changed: data/processed.csv"),
+                "split": ("yes", "data/processed.csv of pixels", "unchanged"),
+                "report": ("yes", "data/processed.csv of pixels", "changed: reports/card.md"),
+            },
+            id="command",
+        ),
+        pytest.param(
+            [
+                ("params.yaml", "image_side: 128", "image_side: 64"),
+                ("params.yaml", "seed: 1", "seed: 1.0"),
+                ("dvc.yaml", "      - releases/split.csv\n", ""),
+                ("releases/split.csv", "id", "product_id"),
+            ],
+            {},
+            id="param of no stage, equal number, dep no longer read",
+        ),
+        pytest.param(
+            [("dvc.yaml", "    params:\n      - split\n", ""), ("params.yaml", "seed: 1", "seed: 2")],
+            {},
+            id="params no longer read",
+        ),
+    ],
+)
+def test_a_recorded_run_tells_what_dvc_ran(
+    repository: Path, edits: list[tuple[str, str, str]], expected: dict[str, tuple[str, ...]]
+) -> None:
     for name, old, new in edits:
         edit(repository, name, old, new)
     before = stage_rows(compared())
@@ -211,8 +264,11 @@ def test_a_forced_run_on_other_data_is_told(repository: Path) -> None:
     dvc(repository, "repro", "--force", "--single-item", "listings")
     dvc(repository, "repro")
 
-    assert stage_rows(compared())["listings"] == ("yes", "run anew on the same inputs, such as by make refresh",
-                                                  "changed: data/listings.csv")
+    assert stage_rows(compared())["listings"] == (
+        "yes",
+        "run anew on the same inputs, such as by make refresh",
+        "changed: data/listings.csv",
+    )
     assert stage_rows(compared())["pixels"][:2] == ("yes", "data/listings.csv of listings")
 
 
@@ -229,8 +285,11 @@ def test_no_lock_at_the_base(repository: Path) -> None:
     text = compared()
 
     assert rows(section(text, "Params changed")) == [("split.seed", "1", "2")]
-    assert re.search(r"main \(\w{7}\) has no dvc\.lock.*run `dvc repro` there and commit dvc\.lock together with "
-                     r"reports/", section(text, "Stages that rerun, and why"))
+    assert re.search(
+        r"main \(\w{7}\) has no dvc\.lock.*run `dvc repro` there and commit dvc\.lock together with "
+        r"reports/",
+        section(text, "Stages that rerun, and why"),
+    )
     assert "## Metrics" not in text
 
 
@@ -238,12 +297,13 @@ def test_no_lock_at_the_head(repository: Path) -> None:
     edit(repository, "params.yaml", "seed: 1", "seed: 2")
     (repository / "dvc.lock").unlink()
 
-    assert {name: reruns for name, (reruns, *_) in stage_rows(compared()).items()} == {"split": "yes",
-                                                                                     "report": "perhaps"}
+    assert {name: reruns for name, (reruns, *_) in stage_rows(compared()).items()} == {
+        "split": "yes",
+        "report": "perhaps",
+    }
 
 
-def test_a_clone_without_data_tells_the_same(repository: Path, tmp_path: Path,
-                                             monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clone_without_data_tells_the_same(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     git(repository, "switch", "--quiet", "--create", "change")
     edit(repository, "params.yaml", "test_share: 0.2", "test_share: 0.3")
     dvc(repository, "repro")
@@ -257,8 +317,9 @@ def test_a_clone_without_data_tells_the_same(repository: Path, tmp_path: Path,
     assert compared("origin/main", "change") == expected.replace("From main ", "From origin/main ")
 
 
-def test_a_project_in_a_folder_of_a_larger_repository(finished: Path, tmp_path: Path,
-                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_project_in_a_folder_of_a_larger_repository(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shutil.copytree(finished, tmp_path / "project", ignore=shutil.ignore_patterns(".git"))
     git(tmp_path, "init", "--quiet", "--initial-branch=main")
     commit(tmp_path)
@@ -287,18 +348,27 @@ def test_a_lock_older_than_its_own_tree_is_told(repository: Path) -> None:
 
 
 def test_metrics(repository: Path) -> None:
-    metrics = METRICS | {"rows": {"train": 75, "test": 25, "validation": 4}, "test_share": 0.25,
-                         "pixels": {"mean": [201.5, 100.0]}, "content_digest": "cd" * 32}
+    metrics = METRICS | {
+        "rows": {"train": 75, "test": 25, "validation": 4},
+        "test_share": 0.25,
+        "pixels": {"mean": [201.5, 100.0]},
+        "content_digest": "cd" * 32,
+    }
     write(repository, {"reports/metrics.json": json.dumps(metrics)})
 
     assert rows(section(compared(), "Metrics")) == [
-        ("rows.train", "80", "75", "-5"), ("rows.test", "20", "25", "+5"), ("test_share", "0.2", "0.25", "+0.05"),
+        ("rows.train", "80", "75", "-5"),
+        ("rows.test", "20", "25", "+5"),
+        ("test_share", "0.2", "0.25", "+0.05"),
         ("pixels.mean", "[200.0, 100.0]", "[201.5, 100.0]", "+1.5, 0"),
-        ("content_digest", "abababababab…", "cdcdcdcdcdcd…", ""), ("rows.validation", "—", "4", "")]
+        ("content_digest", "abababababab…", "cdcdcdcdcdcd…", ""),
+        ("rows.validation", "—", "4", ""),
+    ]
 
 
-@pytest.mark.parametrize(("title", "name"), [("Metrics", "reports/metrics.json"),
-                                             ("Class balance", "reports/class_counts.csv")])
+@pytest.mark.parametrize(
+    ("title", "name"), [("Metrics", "reports/metrics.json"), ("Class balance", "reports/class_counts.csv")]
+)
 def test_missing_reports_are_named_with_their_side(repository: Path, title: str, name: str) -> None:
     (repository / name).unlink()
     in_head = section(compared(), title)
@@ -310,19 +380,27 @@ def test_missing_reports_are_named_with_their_side(repository: Path, title: str,
 
 
 def test_class_balance(repository: Path) -> None:
-    write(repository, {"reports/class_counts.csv": "catalog_id,name,train,validation,test,photos\n"
-                                                   "1201,shoes,40,5,5,50\n1203,dress,40,0,10,50\n"})
+    write(
+        repository,
+        {
+            "reports/class_counts.csv": "catalog_id,name,train,validation,test,photos\n"
+            "1201,shoes,40,5,5,50\n1203,dress,40,0,10,50\n"
+        },
+    )
     text = section(compared(), "Class balance")
 
     assert "2 classes in base, 2 in head." in text
     assert "Appeared: dress. Vanished: hat." in text
     assert "class shares: 0.5000 " in text
     assert rows(text) == [
-        ("train", "80", "80", "0"), ("validation", "0", "5", "+5"), ("test", "20", "15", "-5"),
+        ("train", "80", "80", "0"),
+        ("validation", "0", "5", "+5"),
+        ("test", "20", "15", "-5"),
         ("photos", "100", "100", "0"),
         ("dress (1203)", "0", "50", "+50", "0.00%", "50.00%"),
         ("shoes (1201)", "75", "50", "-25", "75.00%", "50.00%"),
-        ("hat (1202)", "25", "0", "-25", "25.00%", "0.00%")]
+        ("hat (1202)", "25", "0", "-25", "25.00%", "0.00%"),
+    ]
 
 
 def test_a_split_that_moved_photos_changes_no_class(repository: Path) -> None:
@@ -341,14 +419,29 @@ def test_only_the_ten_largest_class_changes_are_listed(repository: Path) -> None
     changes = [row[0] for row in rows(text) if len(row) == 6]
 
     assert "The 10 largest of 32 changes of a class" in text
-    assert changes == ["shoes (1201)", "class 30 (30)", "class 29 (29)", "class 28 (28)", "class 27 (27)",
-                       "class 26 (26)", "hat (1202)", "class 25 (25)", "class 24 (24)", "class 23 (23)"]
+    assert changes == [
+        "shoes (1201)",
+        "class 30 (30)",
+        "class 29 (29)",
+        "class 28 (28)",
+        "class 27 (27)",
+        "class 26 (26)",
+        "hat (1202)",
+        "class 25 (25)",
+        "class 24 (24)",
+        "class 23 (23)",
+    ]
     assert "class 10 and 20 more" in text
 
 
 def test_hostile_names_stay_in_their_cell(repository: Path) -> None:
-    write(repository, {"reports/class_counts.csv": 'catalog_id,name,train,test,photos\n'
-                                                   '1201,"a|b\n| c | <details> `*",60,15,75\n1202,None,20,9,29\n'})
+    write(
+        repository,
+        {
+            "reports/class_counts.csv": "catalog_id,name,train,test,photos\n"
+            '1201,"a|b\n| c | <details> `*",60,15,75\n1202,None,20,9,29\n'
+        },
+    )
     edit(repository, "params.yaml", "seed: 1", 'seed: "1 | 2\\n\\n# 3"')
     text = compared()
 
@@ -356,14 +449,18 @@ def test_hostile_names_stay_in_their_cell(repository: Path) -> None:
     assert len(rows(section(text, "Params changed"))[0]) == 3
     assert rows(section(text, "Class balance"))[-2:] == [
         ("None (1202)", "25", "29", "+4", "25.00%", "27.88%"),
-        ("a\\|b \\| c \\| \\<details> \\`\\* (1201)", "75", "75", "0", "75.00%", "72.12%")]
+        ("a\\|b \\| c \\| \\<details> \\`\\* (1201)", "75", "75", "0", "75.00%", "72.12%"),
+    ]
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    (["no-such-branch"], "compare: 'no-such-branch' is no revision here"),
-    (["main", "no-such-branch"], "compare: 'no-such-branch' is no revision here"),
-    (["--", "--output=x"], "compare: '--output=x' is no revision here"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["no-such-branch"], "compare: 'no-such-branch' is no revision here"),
+        (["main", "no-such-branch"], "compare: 'no-such-branch' is no revision here"),
+        (["--", "--output=x"], "compare: '--output=x' is no revision here"),
+    ],
+)
 def test_errors_are_one_line(repository: Path, arguments: list[str], message: str) -> None:
     done = run(repository, *arguments)
 
@@ -373,8 +470,9 @@ def test_errors_are_one_line(repository: Path, arguments: list[str], message: st
     assert done.stdout == ""
 
 
-@pytest.mark.parametrize("name", ["dvc.lock", "dvc.yaml", "params.yaml", "reports/metrics.json",
-                                  "reports/class_counts.csv"])
+@pytest.mark.parametrize(
+    "name", ["dvc.lock", "dvc.yaml", "params.yaml", "reports/metrics.json", "reports/class_counts.csv"]
+)
 def test_a_file_with_a_merge_conflict_is_named(repository: Path, name: str) -> None:
     text = (repository / name).read_text()
     write(repository, {name: f"{text}\n<<<<<<< HEAD\n{text}\n=======\n>>>>>>> change\n"})
@@ -404,5 +502,11 @@ def test_the_command_prints_the_comparison(repository: Path) -> None:
 
 
 def run(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "tools.compare", *arguments], cwd=root, capture_output=True, text=True,
-                          encoding="utf-8", env=os.environ | {"PYTHONPATH": str(ROOT), "LC_ALL": "C"})
+    return subprocess.run(
+        [sys.executable, "-m", "tools.compare", *arguments],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        env=os.environ | {"PYTHONPATH": str(ROOT), "LC_ALL": "C"},
+    )

@@ -50,10 +50,18 @@ def mixed(rows: list[Row]) -> list[Row]:
 
 
 # Class 11 has no photo, class 10 none in train.
-ROWS = {"train": mixed([Row(product_id, position, product_id % 10, copy)
-                        for product_id in range(1, 15) for position in (0, 2)[:1 + product_id % 2] for copy in (0, 1)]),
-        "validation": [Row(20, 0, 10), Row(21, 0, 3), Row(20, 1, 10)],
-        "test": mixed([Row(30 + number, 0, number) for number in range(5)])}
+ROWS = {
+    "train": mixed(
+        [
+            Row(product_id, position, product_id % 10, copy)
+            for product_id in range(1, 15)
+            for position in (0, 2)[: 1 + product_id % 2]
+            for copy in (0, 1)
+        ]
+    ),
+    "validation": [Row(20, 0, 10), Row(21, 0, 3), Row(20, 1, 10)],
+    "test": mixed([Row(30 + number, 0, number) for number in range(5)]),
+}
 PHOTOS = {subset: [row for row in rows if row.copy == 0] for subset, rows in ROWS.items()}
 CATALOG = sorted(row for rows in PHOTOS.values() for row in rows)
 
@@ -71,8 +79,13 @@ def photos(rows: list[Row], channels: int = 1) -> Pixels:
     return np.array([photo(row, channels) for row in rows], np.uint8).reshape(-1, SIDE, SIDE, channels)
 
 
-def write_dataset(path: Path, channels: int = 1, rows: dict[str, list[Row]] = ROWS,
-                  compression: layout.Compression = "none", names: list[str] = NAMES) -> Path:
+def write_dataset(
+    path: Path,
+    channels: int = 1,
+    rows: dict[str, list[Row]] = ROWS,
+    compression: layout.Compression = "none",
+    names: list[str] = NAMES,
+) -> Path:
     with layout.create(path, layout.DATASET) as file:
         for subset, its in rows.items():
             images = layout.add_images(file, f"{subset}_images", (len(its), SIDE, SIDE, channels), compression)
@@ -81,8 +94,11 @@ def write_dataset(path: Path, channels: int = 1, rows: dict[str, list[Row]] = RO
             for column, name in enumerate(("ids", "positions", "labels")):
                 layout.add(file, f"{subset}_{name}", np.array([row[column] for row in its], layout.ROW_DTYPES[name]))
         layout.add(file, "train_copies", np.array([row.copy for row in rows["train"]], np.int16))
-        layout.add(file, "label_map", np.array([f"{label},{catalog_id}".encode()
-                                                for label, catalog_id in enumerate(CATALOG_IDS)]))
+        layout.add(
+            file,
+            "label_map",
+            np.array([f"{label},{catalog_id}".encode() for label, catalog_id in enumerate(CATALOG_IDS)]),
+        )
         layout.add_text(file, "class_names", names)
         layout.finish(file, content_digest=layout.content_digest(file))
     return path
@@ -112,8 +128,7 @@ def run(to: str, destination: Path, source: Path, *options: str) -> Path:
 
 def contents(folder: Path) -> dict[str, bytes | None]:
     """Return each file's bytes by its path, and None for each folder."""
-    return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
-            for path in folder.rglob("*")}
+    return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
 
 
 def files_of(folder: Path) -> set[str]:
@@ -127,8 +142,9 @@ def make_parts_small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("to", export.FORMATS)
-def test_the_same_bytes_whatever_the_workers_and_the_storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str
-                                                             ) -> None:
+def test_the_same_bytes_whatever_the_workers_and_the_storage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str
+) -> None:
     make_parts_small(monkeypatch)
     made = []
     for workers, compression in (("1", "none"), ("3", "none"), ("2", "gzip")):
@@ -183,8 +199,9 @@ def test_one_subset(tmp_path: Path) -> None:
     assert files_of(folder) == {"classes.csv", "export.json", "data/validation-00000-of-00001.tar"}
 
 
-def test_photos_that_the_catalog_leaves_out_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                                                        capsys: pytest.CaptureFixture[str]) -> None:
+def test_photos_that_the_catalog_leaves_out_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     processed = write_processed(tmp_path, left_out=3)
     monkeypatch.chdir(tmp_path)
     run("webdataset", tmp_path / "export", processed)
@@ -196,8 +213,15 @@ def test_photos_that_the_catalog_leaves_out_are_counted(tmp_path: Path, monkeypa
 def command(folder: Path, *arguments: str, driver: str = "") -> subprocess.CompletedProcess[str]:
     """Run the command as people do, or a driver in its place."""
     program = ["-c", driver] if driver else ["-m", "tools.export"]
-    return subprocess.run([sys.executable, *program, *arguments], cwd=folder, capture_output=True, text=True,
-                          env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False, timeout=60)
+    return subprocess.run(
+        [sys.executable, *program, *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        check=False,
+        timeout=60,
+    )
 
 
 def test_the_command(tmp_path: Path) -> None:

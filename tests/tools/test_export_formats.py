@@ -49,9 +49,13 @@ def image_folder(root: Path) -> list[tuple[Path, int]]:
     torchvision itself cannot be imported beside this torch.
     """
     classes = sorted(entry.name for entry in os.scandir(root) if entry.is_dir())
-    return [(Path(folder) / name, label) for label, found in enumerate(classes)
-            for folder, _, names in sorted(os.walk(root / found, followlinks=True))
-            for name in sorted(names) if name.lower().endswith(EXTENSIONS)]
+    return [
+        (Path(folder) / name, label)
+        for label, found in enumerate(classes)
+        for folder, _, names in sorted(os.walk(root / found, followlinks=True))
+        for name in sorted(names)
+        if name.lower().endswith(EXTENSIONS)
+    ]
 
 
 def pixels(file: Path | io.BytesIO) -> layout.Pixels:
@@ -82,7 +86,7 @@ def test_imagefolder_of_a_catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     assert sorted((path.stem, label) for path, label in found) == sorted((key(row), row.label) for row in CATALOG)
     for row in CATALOG:
-        path, = (path for path, _ in found if path.stem == key(row))
+        (path,) = (path for path, _ in found if path.stem == key(row))
         assert (pixels(path) == photo(row)).all()
 
 
@@ -92,7 +96,7 @@ def test_jpeg_keeps_detail(tmp_path: Path) -> None:
     Image.new("RGB", (SIDE, SIDE)).save(tmp_path / "reference.jpeg", quality=95, subsampling="4:4:4")
 
     for row in PHOTOS["test"]:
-        path, = folder.rglob(f"{key(row)}.jpeg")
+        (path,) = folder.rglob(f"{key(row)}.jpeg")
         assert np.abs(pixels(path).astype(int) - photo(row, 3))[1:, 1:].mean() < 3
         with Image.open(path) as image, Image.open(tmp_path / "reference.jpeg") as reference:
             # layer: of each component its number, its sampling factors and its quantisation table's number.
@@ -122,23 +126,44 @@ def test_webdataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run("webdataset", tmp_path / "copies", dataset, "--copies")
     found = read_with(READ_TARS, tmp_path, " ".join(ROWS), "plain", "copies")
 
-    assert found == {folder: {subset: list(map(as_sample, rows)) for subset, rows in expected.items()}
-                     for folder, expected in (("plain", PHOTOS), ("copies", ROWS))}
+    assert found == {
+        folder: {subset: list(map(as_sample, rows)) for subset, rows in expected.items()}
+        for folder, expected in (("plain", PHOTOS), ("copies", ROWS))
+    }
     assert files_of(tmp_path / "plain") == {
-        "classes.csv", "export.json", "data/validation-00000-of-00001.tar", "data/test-00000-of-00001.tar",
-        *(f"data/train-{number:05}-of-00005.tar" for number in range(5))}
+        "classes.csv",
+        "export.json",
+        "data/validation-00000-of-00001.tar",
+        "data/test-00000-of-00001.tar",
+        *(f"data/train-{number:05}-of-00005.tar" for number in range(5)),
+    }
 
 
 def as_sample(row: Row) -> list[Any]:
-    return [key(row), digest(photo(row)), row.label,
-            {"product_id": row.product_id, "position": row.position, "copy": row.copy,
-             "catalog_id": CATALOG_IDS[row.label], "class_name": NAMES[row.label]}]
+    return [
+        key(row),
+        digest(photo(row)),
+        row.label,
+        {
+            "product_id": row.product_id,
+            "position": row.position,
+            "copy": row.copy,
+            "catalog_id": CATALOG_IDS[row.label],
+            "class_name": NAMES[row.label],
+        },
+    ]
 
 
 def read_with(program: str, folder: Path, *arguments: str) -> Any:
     """Return what a program prints, run offline in a folder."""
-    done = subprocess.run([sys.executable, "-c", program, *arguments], cwd=folder, capture_output=True, text=True,
-                          env=os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(folder / "home")}, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(folder / "home")},
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -157,12 +182,15 @@ def test_numpy(tmp_path: Path, options: list[str], monkeypatch: pytest.MonkeyPat
     folder = run("numpy", tmp_path / "export", write_dataset(tmp_path / "dataset.h5", channels=3), *options)
 
     for subset, rows in (ROWS if options else PHOTOS).items():
-        arrays = {name: np.load(folder / f"{subset}_{name}.npy", mmap_mode="r")
-                  for name in ("images", "ids", "positions", "labels", "copies")}
+        arrays = {
+            name: np.load(folder / f"{subset}_{name}.npy", mmap_mode="r")
+            for name in ("images", "ids", "positions", "labels", "copies")
+        }
         assert arrays["images"].dtype == np.uint8
         assert (arrays["images"] == photos(rows, 3)).all()
-        for place, (name, kind) in enumerate([("ids", "int64"), ("positions", "int16"), ("labels", "int64"),
-                                              ("copies", "int16")]):
+        for place, (name, kind) in enumerate(
+            [("ids", "int64"), ("positions", "int16"), ("labels", "int64"), ("copies", "int16")]
+        ):
             assert arrays[name].tolist() == [row[place] for row in rows]
             assert arrays[name].dtype == kind
     assert len(files_of(folder)) == 5 * len(ROWS) + 2
@@ -206,8 +234,14 @@ print(json.dumps([read(path, how) for path, how in json.loads(sys.argv[1])]))
 
 
 def as_read(row: Row) -> dict[str, Any]:
-    return {"image": digest(photo(row)), "label": row.label, "catalog_id": CATALOG_IDS[row.label],
-            "product_id": row.product_id, "position": row.position, "copy": row.copy}
+    return {
+        "image": digest(photo(row)),
+        "label": row.label,
+        "catalog_id": CATALOG_IDS[row.label],
+        "product_id": row.product_id,
+        "position": row.position,
+        "copy": row.copy,
+    }
 
 
 def digest(image: layout.Pixels) -> str:
@@ -220,16 +254,19 @@ def test_datasets_reads_all_that_has_image_files(tmp_path: Path, monkeypatch: py
     dataset, processed = write_dataset(tmp_path / "dataset.h5"), write_processed(tmp_path)
     without_test = write_dataset(tmp_path / "empty.h5", rows=ROWS | {"test": []})
     exports: dict[str, tuple[dict[str, list[Row]], Path, list[str]]] = {
-        "plain": (PHOTOS, dataset, []), "copies": (ROWS, dataset, ["--copies"]),
+        "plain": (PHOTOS, dataset, []),
+        "copies": (ROWS, dataset, ["--copies"]),
         "empty": ({subset: PHOTOS[subset] for subset in ("train", "validation")}, without_test, []),
-        "catalog": ({"photos": CATALOG}, processed, [])}
+        "catalog": ({"photos": CATALOG}, processed, []),
+    }
     asked: list[tuple[str, str, Any]] = []
     for name, (_, source, options) in exports.items():
         for to in ("imagefolder", "webdataset", "parquet"):
             folder = str(run(to, tmp_path / f"{to}-{name}", source, *options))
             asked += [(name, to, (folder, {})), (name, to, (to, {"data_dir": folder}))]
-            asked += [(name, to, (path, how | {"streaming": True})) for _, _, (path, how) in asked[-2:]
-                      if to == "parquet"]
+            asked += [
+                (name, to, (path, how | {"streaming": True})) for _, _, (path, how) in asked[-2:] if to == "parquet"
+            ]
     answers = read_with(READ_WITH_DATASETS, tmp_path, json.dumps([call for *_, call in asked]))
 
     for (name, to, call), found in zip(asked, answers, strict=True):
@@ -237,14 +274,17 @@ def test_datasets_reads_all_that_has_image_files(tmp_path: Path, monkeypatch: py
         if to == "imagefolder":  # where no folder is named for a subset, all is train
             rows = {"train": CATALOG} if name == "catalog" else rows
             assert {subset: sorted(row["image"] for row in read["rows"]) for subset, read in found.items()} == {
-                subset: sorted(digest(photo(row)) for row in its) for subset, its in rows.items()}, call
+                subset: sorted(digest(photo(row)) for row in its) for subset, its in rows.items()
+            }, call
         elif to == "webdataset":
-            assert {subset: [[row[column] for column in ("__key__", "png", "cls", "json")] for row in read["rows"]]
-                    for subset, read in found.items()} == {
-                subset: list(map(as_sample, its)) for subset, its in rows.items()}, call
+            assert {
+                subset: [[row[column] for column in ("__key__", "png", "cls", "json")] for row in read["rows"]]
+                for subset, read in found.items()
+            } == {subset: list(map(as_sample, its)) for subset, its in rows.items()}, call
         else:
-            assert found == {subset: {"rows": list(map(as_read, its)), "names": UNIQUE_NAMES}
-                             for subset, its in rows.items()}, call
+            assert found == {
+                subset: {"rows": list(map(as_read, its)), "names": UNIQUE_NAMES} for subset, its in rows.items()
+            }, call
 
 
 def test_parquet_in_groups_that_can_be_streamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,10 +15,12 @@ from tests.tools.test_export import ROWS, Row, command, contents, files_of, run,
 
 def test_options_that_a_file_has_no_use_for(tmp_path: Path) -> None:
     dataset, processed = write_dataset(tmp_path / "dataset.h5"), write_processed(tmp_path)
-    refused = [(dataset, ["--catalog", "catalog.csv"], "names its photos and classes itself: leave out --catalog"),
-               (dataset, ["--label-map", "m.csv"], "names its photos and classes itself: leave out --label-map"),
-               (processed, ["--subset", "train"], "before they are split and augmented: leave out --subset"),
-               (processed, ["--copies"], "before they are split and augmented: leave out --copies")]
+    refused = [
+        (dataset, ["--catalog", "catalog.csv"], "names its photos and classes itself: leave out --catalog"),
+        (dataset, ["--label-map", "m.csv"], "names its photos and classes itself: leave out --label-map"),
+        (processed, ["--subset", "train"], "before they are split and augmented: leave out --subset"),
+        (processed, ["--copies"], "before they are split and augmented: leave out --copies"),
+    ]
     for source, options, message in refused:
         with pytest.raises(DataError, match=message):
             run("webdataset", tmp_path / "export", source, *options)
@@ -28,14 +30,19 @@ def test_options_that_a_file_has_no_use_for(tmp_path: Path) -> None:
 
 
 def test_tables_of_other_photos_or_classes(tmp_path: Path) -> None:
-    processed, catalog_csv, label_map_csv = (write_processed(tmp_path), tmp_path / "data/catalog.csv",
-                                             tmp_path / "data/label_map.csv")
+    processed, catalog_csv, label_map_csv = (
+        write_processed(tmp_path),
+        tmp_path / "data/catalog.csv",
+        tmp_path / "data/label_map.csv",
+    )
     paths = ["--catalog", str(catalog_csv), "--label-map", str(label_map_csv)]
     catalog, label_map = tables.read(catalog_csv, tables.CATALOG), tables.read(label_map_csv, tables.LABEL_MAP)
 
-    for changed, message in ((catalog.assign(row=catalog["row"] + 1), "is of other photos than the tables"),
-                             (catalog.assign(label=12), "have other classes"),
-                             (catalog.assign(catalog_id=catalog["catalog_id"] + 1), "have other classes")):
+    for changed, message in (
+        (catalog.assign(row=catalog["row"] + 1), "is of other photos than the tables"),
+        (catalog.assign(label=12), "have other classes"),
+        (catalog.assign(catalog_id=catalog["catalog_id"] + 1), "have other classes"),
+    ):
         tables.write(catalog_csv, tables.CATALOG, changed)
         with pytest.raises(DataError, match=message):
             run("numpy", tmp_path / "export", processed, *paths)
@@ -134,11 +141,14 @@ def test_parquet_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert files_of(tmp_path) == {"dataset.h5"}
 
 
-@pytest.mark.parametrize(("source", "message"), [
-    ("not.h5", "not.h5 cannot be read as HDF5"),
-    ("data/dataset.h5", "data/dataset.h5 is missing"),
-    ("processed.h5", "data/catalog.csv is missing: run `dvc repro`, or name another"),
-])
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("not.h5", "not.h5 cannot be read as HDF5"),
+        ("data/dataset.h5", "data/dataset.h5 is missing"),
+        ("processed.h5", "data/catalog.csv is missing: run `dvc repro`, or name another"),
+    ],
+)
 def test_errors_are_one_line(tmp_path: Path, source: str, message: str) -> None:
     write_processed(tmp_path)
     (tmp_path / "data/catalog.csv").unlink()

@@ -68,8 +68,9 @@ def killed(processes: multiprocessing.context.ForkServerContext, *arguments: Any
 
 
 @pytest.mark.parametrize("to", export.FORMATS)
-def test_killed_again_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str,
-                                processes: multiprocessing.context.ForkServerContext) -> None:
+def test_killed_again_and_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str, processes: multiprocessing.context.ForkServerContext
+) -> None:
     make_parts_small(monkeypatch)
     dataset = write_dataset(tmp_path / "dataset.h5")
     expected = contents(run(to, tmp_path / "undisturbed", dataset))
@@ -84,8 +85,9 @@ def test_killed_again_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     assert not (tmp_path / ".export.part").exists()
 
 
-def test_killed_before_each_dealing_with_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                                                processes: multiprocessing.context.ForkServerContext) -> None:
+def test_killed_before_each_dealing_with_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: multiprocessing.context.ForkServerContext
+) -> None:
     make_parts_small(monkeypatch)
     dataset = write_dataset(tmp_path / "dataset.h5", rows={"train": PHOTOS["train"][:8], "test": []})
     expected = contents(run("webdataset", tmp_path / "undisturbed", dataset))
@@ -126,8 +128,9 @@ def stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return dataset
 
 
-def test_parts_that_are_there_are_not_made_again(tmp_path: Path, stopped: Path, capsys: pytest.CaptureFixture[str]
-                                                 ) -> None:
+def test_parts_that_are_there_are_not_made_again(
+    tmp_path: Path, stopped: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     first = tmp_path / ".export.part/files/data/train-00000-of-00005.tar"
     before = first.stat().st_ino
     run("webdataset", tmp_path / "export", stopped)
@@ -139,10 +142,16 @@ def test_parts_that_are_there_are_not_made_again(tmp_path: Path, stopped: Path, 
     assert contents(tmp_path / "export") == contents(run("webdataset", tmp_path / "undisturbed", stopped))
 
 
-@pytest.mark.parametrize("options", [["--copies"], ["--subset", "train"], ["--encoding", "jpeg"], ["other pixels"],
-                                     ["other version"]])
-def test_another_export_starts_anew(tmp_path: Path, stopped: Path, options: list[str], monkeypatch: pytest.MonkeyPatch,
-                                    capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "options", [["--copies"], ["--subset", "train"], ["--encoding", "jpeg"], ["other pixels"], ["other version"]]
+)
+def test_another_export_starts_anew(
+    tmp_path: Path,
+    stopped: Path,
+    options: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     if options == ["other pixels"]:
         write_dataset(stopped)
         with h5py.File(stopped, "r+") as file:
@@ -153,8 +162,10 @@ def test_another_export_starts_anew(tmp_path: Path, stopped: Path, options: list
     options = [] if options[0].startswith("other") else options
     run("webdataset", tmp_path / "export", stopped, *options)
 
-    assert (f"{tmp_path}/.export.part holds a part of another export, or of another version: starting anew\n"
-            in capsys.readouterr().out)
+    assert (
+        f"{tmp_path}/.export.part holds a part of another export, or of another version: starting anew\n"
+        in capsys.readouterr().out
+    )
     assert contents(tmp_path / "export") == contents(run("webdataset", tmp_path / "undisturbed", stopped, *options))
 
 
@@ -181,7 +192,8 @@ def test_stopped_while_another_is_removed(tmp_path: Path, stopped: Path, monkeyp
             run("webdataset", tmp_path / "export", stopped, "--copies")
 
     assert contents(run("webdataset", tmp_path / "export", stopped)) == contents(
-        run("webdataset", tmp_path / "undisturbed", stopped))
+        run("webdataset", tmp_path / "undisturbed", stopped)
+    )
 
 
 @pytest.mark.parametrize("state", ["", "{", "[]", "null"])
@@ -189,11 +201,13 @@ def test_a_state_that_is_none(tmp_path: Path, stopped: Path, state: str) -> None
     (tmp_path / ".export.part/state.json").write_text(state)
 
     assert contents(run("webdataset", tmp_path / "export", stopped)) == contents(
-        run("webdataset", tmp_path / "undisturbed", stopped))
+        run("webdataset", tmp_path / "undisturbed", stopped)
+    )
 
 
-def test_an_export_that_is_there_already(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                                         capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_export_that_is_there_already(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     dataset = write_dataset(tmp_path / "dataset.h5")
     with monkeypatch.context() as patched:
         patched.setattr("shutil.rmtree", lambda folder, ignore_errors: None)  # killed in between
@@ -216,7 +230,8 @@ def test_two_exports_to_one_place(tmp_path: Path, stopped: Path) -> None:
             run("webdataset", tmp_path / "export", stopped)
 
         assert {name for name in contents(tmp_path) if not name.endswith("lock")} == {
-            name for name in before if not name.endswith("lock")}
+            name for name in before if not name.endswith("lock")
+        }
 
 
 def test_a_disk_that_is_too_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,8 +244,9 @@ def test_a_disk_that_is_too_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert files_of(tmp_path / ".export.part") == {"lock", "state.json"}
 
 
-def test_the_disk_is_looked_at_when_another_export_is_removed(tmp_path: Path, stopped: Path,
-                                                              monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_disk_is_looked_at_when_another_export_is_removed(
+    tmp_path: Path, stopped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen = []
     monkeypatch.setattr(files, "require_space", lambda path, needed: seen.append(files_of(tmp_path / ".export.part")))
     run("webdataset", tmp_path / "export", stopped, "--copies")
@@ -254,7 +270,8 @@ def test_an_image_file_that_did_not_reach_the_disk(tmp_path: Path, monkeypatch: 
             run("imagefolder", tmp_path / "export", dataset)
     assert json.loads((tmp_path / ".export.part/state.json").read_bytes())["done"] == 1
     assert contents(run("imagefolder", tmp_path / "export", dataset)) == contents(
-        run("imagefolder", tmp_path / "undisturbed", dataset))
+        run("imagefolder", tmp_path / "undisturbed", dataset)
+    )
 
 
 # Sends itself a signal after two parts.
@@ -272,8 +289,9 @@ export.main()
 """
 
 
-@pytest.mark.parametrize(("name", "code", "said"), [("SIGINT", 130, True), ("SIGTERM", 143, True),
-                                                    ("SIGKILL", -9, False)])
+@pytest.mark.parametrize(
+    ("name", "code", "said"), [("SIGINT", 130, True), ("SIGTERM", 143, True), ("SIGKILL", -9, False)]
+)
 def test_the_command_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, code: int, said: bool) -> None:
     make_parts_small(monkeypatch)
     dataset = write_dataset(tmp_path / "dataset.h5")
@@ -284,4 +302,5 @@ def test_the_command_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, na
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "export").exists()
     assert contents(run("webdataset", tmp_path / "export", dataset)) == contents(
-        run("webdataset", tmp_path / "undisturbed", dataset))
+        run("webdataset", tmp_path / "undisturbed", dataset)
+    )

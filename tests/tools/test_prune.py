@@ -30,8 +30,9 @@ def filled(folder: Path) -> Path:
         add(folder, replace(OBJECT, bytes=days), made(256) if days == 2000 else made())
         used = datetime.date.today() - datetime.timedelta(days)
         for table in ("masks", "pixels"):
-            execute(folder, f"UPDATE {table} SET used = ? WHERE rowid = (SELECT max(rowid) FROM {table})",
-                    used.isoformat())
+            execute(
+                folder, f"UPDATE {table} SET used = ? WHERE rowid = (SELECT max(rowid) FROM {table})", used.isoformat()
+            )
     return folder
 
 
@@ -48,19 +49,27 @@ def left(folder: Path) -> list[int]:
     return [days for days in AGES if known[days] == (True, True)]
 
 
-@pytest.mark.parametrize(("arguments", "expected"), [((), [0, 29, 30]), (("--days", "29"), [0, 29]),
-                                                     (("--days", "31"), [0, 29, 30, 31]), (("--days", "0"), [0])])
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [((), [0, 29, 30]), (("--days", "29"), [0, 29]), (("--days", "31"), [0, 29, 30, 31]), (("--days", "0"), [0])],
+)
 def test_what_was_used_within_the_days_is_kept_and_the_rest_goes(
-        arguments: tuple[str, ...], expected: list[int], filled: Path, monkeypatch: pytest.MonkeyPatch,
-        capsys: pytest.CaptureFixture[str]) -> None:
+    arguments: tuple[str, ...],
+    expected: list[int],
+    filled: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     path = filled / "photos.sqlite"
     before = path.stat().st_size
     prune(monkeypatch, *arguments)
     after, removed = path.stat().st_size, 5 - len(expected)
 
     assert after < before
-    assert capsys.readouterr().out == (f"prune: {removed} masks and {removed} photos' pixels removed, {path} shrank "
-                                       f"from {before / 1e6:.1f} to {after / 1e6:.1f} MB\n")
+    assert capsys.readouterr().out == (
+        f"prune: {removed} masks and {removed} photos' pixels removed, {path} shrank "
+        f"from {before / 1e6:.1f} to {after / 1e6:.1f} MB\n"
+    )
     assert left(filled) == expected
 
 
@@ -90,16 +99,18 @@ def test_runs_go_on_while_the_cache_is_pruned(filled: Path, monkeypatch: pytest.
     assert (filled / "photos.sqlite").stat().st_size < before
 
 
-def test_where_there_is_no_cache_there_is_nothing_to_do(folder: Path, monkeypatch: pytest.MonkeyPatch,
-                                                        capsys: pytest.CaptureFixture[str]) -> None:
+def test_where_there_is_no_cache_there_is_nothing_to_do(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     prune(monkeypatch)
 
     assert capsys.readouterr().out == f"prune: there is no {folder / 'photos.sqlite'}\n"
     assert not folder.exists()
 
 
-def test_a_file_that_is_no_cache_is_one_line(filled: Path, monkeypatch: pytest.MonkeyPatch,
-                                             capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_is_no_cache_is_one_line(
+    filled: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     (filled / "photos.sqlite").write_bytes(b"<html>not found</html>" * 100)
     with pytest.raises(SystemExit) as caught:
         prune(monkeypatch)
@@ -111,9 +122,9 @@ def test_a_file_that_is_no_cache_is_one_line(filled: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("days", ["-1", "many", "9999999", "1.5"])
-def test_days_that_are_none_are_refused_before_anything_is_removed(days: str, filled: Path,
-                                                                   monkeypatch: pytest.MonkeyPatch,
-                                                                   capsys: pytest.CaptureFixture[str]) -> None:
+def test_days_that_are_none_are_refused_before_anything_is_removed(
+    days: str, filled: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as caught:
         prune(monkeypatch, "--days", days)
 

@@ -18,8 +18,12 @@ from imageset.runtime import params
 from tests.project import KEPT, ROOT, Project
 from tools import release, versions
 
-AUTHOR = {"GIT_AUTHOR_NAME": "test", "GIT_AUTHOR_EMAIL": "test@localhost", "GIT_COMMITTER_NAME": "test",
-          "GIT_COMMITTER_EMAIL": "test@localhost"}
+AUTHOR = {
+    "GIT_AUTHOR_NAME": "test",
+    "GIT_AUTHOR_EMAIL": "test@localhost",
+    "GIT_COMMITTER_NAME": "test",
+    "GIT_COMMITTER_EMAIL": "test@localhost",
+}
 NOWHERE = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_MAX_ATTEMPTS": "1"}
 GONE = (999_999, 0, "test")  # a photo that a release before had, and the data has no more
 COMMAND = (sys.executable, "-m", "tools.release")
@@ -44,12 +48,14 @@ def pulled(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Projec
 @pytest.fixture
 def copy_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Project], Project]:
     """Copy a project, its data too, and make the copy the working directory."""
+
     def copy(source: Project) -> Project:
         shutil.copytree(source.folder, tmp_path / "project", symlinks=True)
         monkeypatch.chdir(tmp_path / "project")
         for name, value in source.environment.items():
             monkeypatch.setenv(name, value)
         return Project(tmp_path / "project", source.environment)
+
     return copy
 
 
@@ -112,10 +118,17 @@ def test_what_is_no_version_is_refused(version: str) -> None:
         versions.parse_version(version)
 
 
-@pytest.mark.parametrize(("version", "tags", "fits"), [
-    ("v0.1.0", [], True), ("v1.10.0", ["dataset@v1.9.9"], True), ("v1.2.0", ["dataset@v1.2.0"], False),
-    ("v1.2.0", ["dataset@v1.2.0#1"], False), ("v1.9.0", ["dataset@v1.10.0", "dataset@v1.2.0"], False),
-    ("v1.2.0", ["dataset@v1.2.0-rc.1", "other@v3.0.0", "v3.0.0", "dataset#prod"], True)])
+@pytest.mark.parametrize(
+    ("version", "tags", "fits"),
+    [
+        ("v0.1.0", [], True),
+        ("v1.10.0", ["dataset@v1.9.9"], True),
+        ("v1.2.0", ["dataset@v1.2.0"], False),
+        ("v1.2.0", ["dataset@v1.2.0#1"], False),
+        ("v1.9.0", ["dataset@v1.10.0", "dataset@v1.2.0"], False),
+        ("v1.2.0", ["dataset@v1.2.0-rc.1", "other@v3.0.0", "v3.0.0", "dataset#prod"], True),
+    ],
+)
 def test_versions_ascend(version: str, tags: list[str], fits: bool) -> None:
     if fits:
         versions.require_higher(version, tags)
@@ -147,6 +160,7 @@ def test_the_dataset_is_the_artifact_that_dvc_yaml_names() -> None:
 
 
 # What is refused, and that nothing is touched then: a param committed without a run, an edit that is not, ...
+
 
 def tag(project: Project) -> None:
     project.succeed("git", "tag", "--annotate", "dataset@v1.2.0", "--message", "there")
@@ -189,19 +203,23 @@ def damage_dataset(project: Project) -> None:
     flip_bit(project.folder / versions.DATASET)
 
 
-@pytest.mark.parametrize(("spoil", "message"), [
-    (tag, "v1.2.0 does not come after v1.2.0, which tag dataset@v1.2.0 has released"),
-    (edit_code, "git does not have stages/split.py, notes.txt as it is here"),
-    (detach, "no branch is checked out"),
-    (remove_git, "not a git repository"),
-    (fail_validation, "reports/validation.json says that the dataset is wrong"),
-    (remove_validation, "reports/validation.json does not say whether the dataset is right"),
-    (commit_param, r"\(split changed\): run `dvc repro` first"),
-    (lose_data, "data of catalog, .* is not here: bring it with `dvc pull`"),
-    (damage_dataset, "it was changed or damaged"),
-])
-def test_what_is_not_in_order_is_refused_and_left_alone(copied: Project, spoil: Callable[[Project], None],
-                                                        message: str) -> None:
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (tag, "v1.2.0 does not come after v1.2.0, which tag dataset@v1.2.0 has released"),
+        (edit_code, "git does not have stages/split.py, notes.txt as it is here"),
+        (detach, "no branch is checked out"),
+        (remove_git, "not a git repository"),
+        (fail_validation, "reports/validation.json says that the dataset is wrong"),
+        (remove_validation, "reports/validation.json does not say whether the dataset is right"),
+        (commit_param, r"\(split changed\): run `dvc repro` first"),
+        (lose_data, "data of catalog, .* is not here: bring it with `dvc pull`"),
+        (damage_dataset, "it was changed or damaged"),
+    ],
+)
+def test_what_is_not_in_order_is_refused_and_left_alone(
+    copied: Project, spoil: Callable[[Project], None], message: str
+) -> None:
     spoil(copied)
     before = state(copied)
     with pytest.raises(ImagesetError, match=message) as caught:
@@ -226,8 +244,11 @@ def test_a_slip_on_the_command_line_is_one_line(copied: Project) -> None:
 
 # The way it should go.
 
-def test_a_release_fixes_sides_and_numbers_and_changes_no_data(released: tuple[Project, str, str], pulled: Project,
-                                                               ) -> None:
+
+def test_a_release_fixes_sides_and_numbers_and_changes_no_data(
+    released: tuple[Project, str, str],
+    pulled: Project,
+) -> None:
     project, said, changed = released
     before, after = state(pulled), state(project)
 
@@ -237,7 +258,10 @@ def test_a_release_fixes_sides_and_numbers_and_changes_no_data(released: tuple[P
     assert re.findall(r"Running stage '(\w+)'", said) == readers
     assert changed == " M dvc.lock\n M releases/label_map.csv\n M releases/split.csv\n"
     assert {name for name in after if after[name] != before.get(name)} == {
-        "dvc.lock", "releases/label_map.csv", "releases/split.csv"}
+        "dvc.lock",
+        "releases/label_map.csv",
+        "releases/split.csv",
+    }
     assert sides(project.folder / release.SPLIT) == sides(project.folder / "data/split.csv") | {GONE[:2]: GONE[2]}
     assert after["releases/label_map.csv"] == after["data/label_map.csv"]
     assert before.keys() == after.keys()
@@ -247,16 +271,21 @@ def test_the_printed_commands_make_a_version_that_gto_knows(released: tuple[Proj
     project, _, _ = released
 
     assert project.succeed("git", "status", "--porcelain") == ""
-    assert project.succeed("git", "rev-parse", "HEAD", "dataset@v1.2.0^{commit}", "origin/main").split().count(
-        project.succeed("git", "rev-parse", "HEAD").strip()) == 3
+    assert (
+        project.succeed("git", "rev-parse", "HEAD", "dataset@v1.2.0^{commit}", "origin/main")
+        .split()
+        .count(project.succeed("git", "rev-parse", "HEAD").strip())
+        == 3
+    )
     assert "dataset@v1.2.0" in project.succeed("git", "ls-remote", "--tags", "origin")
     assert "v1.2.0" in project.succeed("gto", "show", "dataset")
     assert project.stages_that_run() == []
 
 
 @pytest.mark.parametrize("way", [1, 2])
-def test_the_printed_ways_get_the_dataset_in_an_empty_folder(released: tuple[Project, str, str], way: int,
-                                                             tmp_path: Path) -> None:
+def test_the_printed_ways_get_the_dataset_in_an_empty_folder(
+    released: tuple[Project, str, str], way: int, tmp_path: Path
+) -> None:
     project, said, _ = released
     run_printed(tmp_path, project.environment, commands(said)[way])
 
@@ -274,8 +303,13 @@ def test_the_readmes_ways_to_a_version_work_without_a_clone(released: tuple[Proj
         (tmp_path / str(number)).mkdir()
         run_printed(tmp_path / str(number), project.environment, command)
     check = "assert len(images) == len(labels) > 0"
-    done = subprocess.run([sys.executable, "-c", f"{block}\n{check}"], cwd=tmp_path, env=project.environment,
-                          capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", f"{block}\n{check}"],
+        cwd=tmp_path,
+        env=project.environment,
+        capture_output=True,
+        text=True,
+    )
 
     assert len(commands) == 2
     assert done.returncode == 0, done.stderr
@@ -289,8 +323,9 @@ def test_no_secret_is_said(released: tuple[Project, str, str]) -> None:
     assert project.environment["AWS_SECRET_ACCESS_KEY"] not in said
 
 
-def test_a_later_release_keeps_all_that_one_before_fixed(released: tuple[Project, str, str],
-                                                         copy_of: Callable[[Project], Project]) -> None:
+def test_a_later_release_keeps_all_that_one_before_fixed(
+    released: tuple[Project, str, str], copy_of: Callable[[Project], Project]
+) -> None:
     project = copy_of(released[0])
     first, numbers = sides(project.folder / release.SPLIT), (project.folder / release.LABEL_MAP).read_text()
     project.set_param("catalog.min_photos", 2)  # the hats come in
@@ -307,13 +342,16 @@ def test_a_later_release_keeps_all_that_one_before_fixed(released: tuple[Project
 
 
 def test_a_release_without_anything_new_has_nothing_to_commit(
-        released: tuple[Project, str, str], copy_of: Callable[[Project], Project]) -> None:
+    released: tuple[Project, str, str], copy_of: Callable[[Project], Project]
+) -> None:
     project = copy_of(released[0])
     project.succeed("git", "remote", "set-url", "origin", "https://me:secret-word@git.example/team/data.git")
     said = release.release("v1.2.1")
 
-    assert commands(said)[0] == ('    git tag -a dataset@v1.2.1 -m "Release dataset@v1.2.1" && \\\n'
-                                 "    git push --atomic origin main dataset@v1.2.1\n")
+    assert commands(said)[0] == (
+        '    git tag -a dataset@v1.2.1 -m "Release dataset@v1.2.1" && \\\n'
+        "    git push --atomic origin main dataset@v1.2.1\n"
+    )
     assert commands(said)[1] == "    dvc get https://git.example/team/data.git data/dataset.h5 --rev dataset@v1.2.1"
     assert "secret-word" not in said
     assert project.succeed("git", "status", "--porcelain") == ""
@@ -329,6 +367,7 @@ def test_where_git_has_no_remote_no_push_is_printed() -> None:
 
 # Failures on the way.
 
+
 def test_when_the_push_fails_all_is_as_it_was(copied: Project) -> None:
     before = state(copied)
     done = copied.run(*COMMAND, "v1.2.0", **NOWHERE)
@@ -336,8 +375,9 @@ def test_when_the_push_fails_all_is_as_it_was(copied: Project) -> None:
     assert done.returncode == 1
     assert "Running stage 'split'" in done.stdout
     assert "git commit" not in done.stdout
-    assert done.stderr.splitlines()[-1] == ("release: `dvc push` failed, and says above why; dvc.lock, releases, "
-                                            "reports are as they were")
+    assert done.stderr.splitlines()[-1] == (
+        "release: `dvc push` failed, and says above why; dvc.lock, releases, reports are as they were"
+    )
     assert "Traceback" not in done.stderr
     assert copied.environment["AWS_SECRET_ACCESS_KEY"] not in done.stdout + done.stderr
     assert state(copied) == before
@@ -357,8 +397,15 @@ def test_data_that_would_change_is_refused(copied: Project, monkeypatch: pytest.
 @pytest.fixture
 def begun(copied: Project) -> Iterator[subprocess.Popen[str]]:
     """A release that has written releases/ and runs on."""
-    with subprocess.Popen([*COMMAND, "v1.2.0"], cwd=copied.folder, env=copied.environment, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True, start_new_session=True) as running:
+    with subprocess.Popen(
+        [*COMMAND, "v1.2.0"],
+        cwd=copied.folder,
+        env=copied.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as running:
         assert running.stdout is not None
         while "Running stage 'catalog'" not in running.stdout.readline():
             assert running.poll() is None
@@ -368,7 +415,8 @@ def begun(copied: Project) -> Iterator[subprocess.Popen[str]]:
 
 
 def test_what_a_killed_release_wrote_is_put_back_when_told(
-        begun: subprocess.Popen[str], copied: Project, pulled: Project) -> None:
+    begun: subprocess.Popen[str], copied: Project, pulled: Project
+) -> None:
     os.killpg(begun.pid, signal.SIGKILL)
     begun.wait()
     left = state(copied)
@@ -385,8 +433,9 @@ def test_what_a_killed_release_wrote_is_put_back_when_told(
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_release_that_is_told_to_stop_puts_all_back(begun: subprocess.Popen[str], copied: Project, pulled: Project,
-                                                      number: int, code: int) -> None:
+def test_a_release_that_is_told_to_stop_puts_all_back(
+    begun: subprocess.Popen[str], copied: Project, pulled: Project, number: int, code: int
+) -> None:
     if number == signal.SIGINT:
         os.killpg(begun.pid, number)  # as a terminal does
     else:
@@ -409,10 +458,15 @@ def test_what_a_killed_release_left_is_not_put_over_a_later_commit(copied: Proje
     assert (copied.folder / release.SPLIT).read_bytes() == before
 
 
-@pytest.mark.parametrize(("url", "shown"), [
-    ("https://ghp_token@github.com/team/data.git", "https://github.com/team/data.git"),
-    ("https://me:wo%40rd@host:8443/data.git?private_token=word", "https://host:8443/data.git"),
-    ("ssh://git:word@host:22/data.git", "ssh://git@host:22/data.git"),
-    ("git@github.com:team/data.git", "git@github.com:team/data.git"), ("../data.git", "../data.git")])
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://ghp_token@github.com/team/data.git", "https://github.com/team/data.git"),
+        ("https://me:wo%40rd@host:8443/data.git?private_token=word", "https://host:8443/data.git"),
+        ("ssh://git:word@host:22/data.git", "ssh://git@host:22/data.git"),
+        ("git@github.com:team/data.git", "git@github.com:team/data.git"),
+        ("../data.git", "../data.git"),
+    ],
+)
 def test_addresses_are_shown_without_credentials(url: str, shown: str) -> None:
     assert versions.without_credentials(url) == shown

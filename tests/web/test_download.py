@@ -71,6 +71,7 @@ class RawHost:
 
     def endless(self, path: str, first: bytes, piece: bytes, seconds: float = 0.0) -> Answer:
         """Answer with some bytes and then a piece again and again; `sent` counts the bytes that the client took."""
+
         async def answer(writer: asyncio.StreamWriter) -> None:
             await send(writer, first)
             while True:
@@ -109,6 +110,7 @@ def then_close(content: bytes) -> Answer:
     async def answer(writer: asyncio.StreamWriter) -> None:
         await send(writer, content)
         writer.close()
+
     return answer
 
 
@@ -116,6 +118,7 @@ def then_silence(content: bytes) -> Answer:
     async def answer(writer: asyncio.StreamWriter) -> None:
         await send(writer, content)
         await asyncio.sleep(3600)
+
     return answer
 
 
@@ -178,6 +181,7 @@ def ask_one(answer: bytes | Answer, max_bytes: int = BYTES_IN_HAND) -> bytes | s
 
 # Answers as they should be
 
+
 def test_a_body_is_what_was_sent_with_its_sum() -> None:
     assert ask_one(whole(LARGE)) == LARGE
     assert ask_one(chunked(LARGE[:100], LARGE[100:200_000], LARGE[200_000:])) == LARGE
@@ -204,7 +208,7 @@ def test_a_body_of_a_few_bytes_is_left_to_the_decoder(content: bytes) -> None:
 @pytest.mark.parametrize("first", [1, 5, 15, 16])
 def test_a_photo_that_begins_with_a_few_bytes_is_waited_for(first: int) -> None:
     async def answer(writer: asyncio.StreamWriter) -> None:
-        await send(writer, whole(PHOTO)[:-len(PHOTO) + first])
+        await send(writer, whole(PHOTO)[: -len(PHOTO) + first])
         await asyncio.sleep(0.02)
         await send(writer, PHOTO[first:])
 
@@ -241,10 +245,17 @@ def test_two_spellings_of_a_name_are_one_host() -> None:
 
 # Redirects
 
+
 def test_redirects_are_followed_relative_absolute_and_with_strange_characters() -> None:
     host = RawHost()
-    host.answers |= {"/a/photo": redirect("b"), "/a/b": redirect("../c"), "/c": redirect("/d e"),
-                     "/d%20e": redirect("?f"), "/d%20e?f": redirect("/caf\u00c3\u00a9"), "/caf%C3%A9": whole()}
+    host.answers |= {
+        "/a/photo": redirect("b"),
+        "/a/b": redirect("../c"),
+        "/c": redirect("/d e"),
+        "/d%20e": redirect("?f"),
+        "/d%20e?f": redirect("/caf\u00c3\u00a9"),
+        "/caf%C3%A9": whole(),
+    }
 
     assert ask(host, "/a/photo") == PHOTO
     assert host.asked[:-1] == ["/a/photo", "/a/b", "/c", "/d%20e", "/d%20e?f", "/caf%C3%A9"]
@@ -311,10 +322,19 @@ def test_a_loop_ends(location: str) -> None:
     assert len(host.asked) == 6 + 1
 
 
-@pytest.mark.parametrize("location", [
-    "file:///etc/passwd", "ftp://127.0.0.1/photo", "data:image/png;base64,iVBORw0KGgo=", "javascript:alert(1)",
-    "http://127.0.0.1:22/", "http://127.0.0.1:99999/", "http://[", "gopher://127.0.0.1:8080/_GET",
-])
+@pytest.mark.parametrize(
+    "location",
+    [
+        "file:///etc/passwd",
+        "ftp://127.0.0.1/photo",
+        "data:image/png;base64,iVBORw0KGgo=",
+        "javascript:alert(1)",
+        "http://127.0.0.1:22/",
+        "http://127.0.0.1:99999/",
+        "http://[",
+        "gopher://127.0.0.1:8080/_GET",
+    ],
+)
 def test_a_redirect_out_of_the_web_is_a_bad_url(location: str) -> None:
     assert ask_one(redirect(location)) == "bad_url"
 
@@ -346,8 +366,10 @@ REFUSED = {
     "418": (head("Content-Length: 1000", status="418 I'm a teapot"), "refused"),
     "451": (head("Content-Length: 1000", status="451 Unavailable For Legal Reasons"), "forbidden"),
     "robots": (head("Content-Length: 1000", "X-Robots-Tag: noai"), "robots_tag"),
-    "robots in the second header": (head("Content-Length: 1000", "x-robots-tag: nofollow", "X-ROBOTS-TAG: NoIndex"),
-                                    "robots_tag"),
+    "robots in the second header": (
+        head("Content-Length: 1000", "x-robots-tag: nofollow", "X-ROBOTS-TAG: NoIndex"),
+        "robots_tag",
+    ),
     "gzip": (head("Content-Length: 1000", "Content-Encoding: gzip"), "encoded"),
     "twice": (head("Content-Length: 1000", "Content-Encoding: identity, GZIP"), "encoded"),
     "large": (head(f"Content-Length: {BYTES_IN_HAND + 1}"), "too_large"),
@@ -370,11 +392,17 @@ def test_an_answer_without_a_body_is_refused(status: str) -> None:
     assert ask_one(head("Location: /there", status=status)) == "refused"
 
 
-@pytest.mark.parametrize("headers", [
-    ["X-Robots-Tag: nofollow"], ["X-Robots-Tag: googlebot: noai"], ["Content-Encoding: Identity"],
-    ["Content-Type: text/html"], ["Set-Cookie: =;;\u00ff=\"\\", "Content-Type: \u00ff/;;;charset=\u00ff"],
-    ["Link: <x>", "Refresh: 0; url=/other", "Location: /other"],
-])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        ["X-Robots-Tag: nofollow"],
+        ["X-Robots-Tag: googlebot: noai"],
+        ["Content-Encoding: Identity"],
+        ["Content-Type: text/html"],
+        ['Set-Cookie: =;;\u00ff="\\', "Content-Type: \u00ff/;;;charset=\u00ff"],
+        ["Link: <x>", "Refresh: 0; url=/other", "Location: /other"],
+    ],
+)
 def test_headers_that_say_nothing_of_the_bytes_keep_no_photo_out(headers: list[str]) -> None:
     assert ask_one(whole(PHOTO, *headers)) == PHOTO
 
@@ -417,12 +445,28 @@ def test_a_user_in_the_url_is_taken_or_refused(user: str) -> None:
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("host", [
-    "a..b", "..", ".a", "a" * 64 + ".b", "a." * 130 + "b", "127.1", "2130706433", "256.1.1.1", "0", "a b", "a%00",
-    "%31%32%37.0.0.1", "[v1.x]", "$(x)",
-])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "a..b",
+        "..",
+        ".a",
+        "a" * 64 + ".b",
+        "a." * 130 + "b",
+        "127.1",
+        "2130706433",
+        "256.1.1.1",
+        "0",
+        "a b",
+        "a%00",
+        "%31%32%37.0.0.1",
+        "[v1.x]",
+        "$(x)",
+    ],
+)
 def test_a_host_that_is_no_name_is_a_bad_url(host: str) -> None:
     """And none that will be asked again and again, since it might come up some day."""
+
     async def main() -> None:
         async with new_web() as web:
             assert await outcome(web, f"http://{host}:8080/") == "bad_url"
@@ -432,17 +476,26 @@ def test_a_host_that_is_no_name_is_a_bad_url(host: str) -> None:
 
 # Trouble
 
+
 def test_a_host_whose_certificate_is_wrong_may_have_a_good_one_tomorrow(tmp_path: Path) -> None:
     """aiohttp's error for that is a ValueError, as those for bad urls are."""
     key = ec.generate_private_key(ec.SECP256R1())
     nobody = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "nobody")])
     now = datetime.datetime.now(datetime.UTC)
-    certificate = (x509.CertificateBuilder().subject_name(nobody).issuer_name(nobody).public_key(key.public_key())
-                   .serial_number(1).not_valid_before(now).not_valid_after(now + datetime.timedelta(days=1))
-                   .sign(key, hashes.SHA256()))
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(nobody)
+        .issuer_name(nobody)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now)
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
     pem = tmp_path / "own.pem"
-    pem.write_bytes(certificate.public_bytes(Encoding.PEM)
-                    + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    pem.write_bytes(
+        certificate.public_bytes(Encoding.PEM) + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    )
     own = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     own.load_cert_chain(pem)
 
@@ -539,6 +592,7 @@ def test_a_head_without_end_is_cut_off(piece: bytes) -> None:
 
 # What the host's state learns
 
+
 def test_a_host_that_asks_for_time_gets_it() -> None:
     async def main() -> None:
         host = RawHost()
@@ -553,12 +607,20 @@ def test_a_host_that_asks_for_time_gets_it() -> None:
 
 
 @pytest.mark.usefixtures("hurried")
-@pytest.mark.parametrize("answer", [
-    b"", whole(b"", status="500 Trouble"), whole(b"", status="503 Trouble"), head("Content-Length: 5000") + PHOTO[:100],
-    head("Content-Length: 5000"),
-], ids=["nothing", "500", "503", "half a body", "no body"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        whole(b"", status="500 Trouble"),
+        whole(b"", status="503 Trouble"),
+        head("Content-Length: 5000") + PHOTO[:100],
+        head("Content-Length: 5000"),
+    ],
+    ids=["nothing", "500", "503", "half a body", "no body"],
+)
 def test_a_host_that_only_ever_fails_is_given_up(answer: bytes) -> None:
     """Be it that it sends heads in good order and never a whole body."""
+
     async def main() -> None:
         host = RawHost()
         host.answers["/photo"] = then_close(answer)
@@ -577,10 +639,18 @@ def test_a_host_that_only_ever_fails_is_given_up(answer: bytes) -> None:
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("answer", [
-    whole(b"", status="404 Not Found"), whole(b"<html>" * 10), whole(PHOTO, "X-Robots-Tag: noai"),
-    whole(PHOTO, "Content-Encoding: gzip"), redirect("file:///etc/passwd"), whole(),
-], ids=["404", "html", "robots", "encoded", "moved", "photo"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        whole(b"", status="404 Not Found"),
+        whole(b"<html>" * 10),
+        whole(PHOTO, "X-Robots-Tag: noai"),
+        whole(PHOTO, "Content-Encoding: gzip"),
+        redirect("file:///etc/passwd"),
+        whole(),
+    ],
+    ids=["404", "html", "robots", "encoded", "moved", "photo"],
+)
 def test_a_host_that_refuses_photos_in_good_order_is_never_given_up(answer: bytes) -> None:
     async def main() -> None:
         host = RawHost()
@@ -597,6 +667,7 @@ def test_a_host_that_refuses_photos_in_good_order_is_never_given_up(answer: byte
 
 
 # The bytes in hand
+
 
 def test_many_bodies_share_the_bytes_there_are_to_have_in_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "BYTES_IN_HAND", 3 * len(PHOTO))
@@ -625,8 +696,9 @@ def test_many_bodies_share_the_bytes_there_are_to_have_in_hand(monkeypatch: pyte
 
 
 @pytest.mark.parametrize("answer", [chunked(LARGE), then_close(head() + LARGE)], ids=["chunked", "until closed"])
-def test_large_bodies_of_undeclared_length_come_one_at_a_time(answer: bytes | Answer,
-                                                             monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_bodies_of_undeclared_length_come_one_at_a_time(
+    answer: bytes | Answer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(download, "UNDECLARED_BYTES", 1000)
 
     async def main() -> None:
@@ -659,8 +731,9 @@ def test_waiting_for_bytes_in_hand_is_no_failure_of_the_hosts(monkeypatch: pytes
     waits_off_the_clock(monkeypatch, whole(PHOTO))
 
 
-def test_waiting_with_a_large_body_of_undeclared_length_is_no_failure_of_the_hosts(monkeypatch: pytest.MonkeyPatch,
-                                                                                 ) -> None:
+def test_waiting_with_a_large_body_of_undeclared_length_is_no_failure_of_the_hosts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(download, "UNDECLARED_BYTES", 1000)
     waits_off_the_clock(monkeypatch, chunked(LARGE))
 
@@ -711,8 +784,9 @@ async def wait_for_clock(clocks: list[asyncio.Timeout]) -> asyncio.Timeout:
 
 
 @pytest.mark.parametrize("declared", ["Content-Length: 20000000", "Transfer-Encoding: chunked"])
-def test_a_host_that_declares_much_and_sends_nothing_keeps_nobody_else_waiting(declared: str,
-                                                                             monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_that_declares_much_and_sends_nothing_keeps_nobody_else_waiting(
+    declared: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(download, "BYTES_IN_HAND", 64_000_000)
 
     async def main() -> None:

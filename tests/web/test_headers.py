@@ -11,33 +11,44 @@ from hypothesis import strategies as st
 from imageset.web.headers import robots_tags, seconds_to_wait
 
 
-@pytest.mark.parametrize(("headers", "tags"), [
-    ([], set()),
-    ([""], set()),
-    ([" , ,"], set()),
-    (["noai"], {"noai"}),
-    (["NoAI,NOINDEX , nofollow"], {"noai", "noindex", "nofollow"}),
-    (["noai", "noimageai"], {"noai", "noimageai"}),
-    (["imageset: noai, noindex"], {"noai", "noindex"}),
-    ([" ImageSet : NoAI"], {"noai"}),
-    (["googlebot: noindex"], set()),
-    (["googlebot: noindex, noai"], set()),
-    (["imageset2: noai", "myimageset: noai"], set()),
-    (["googlebot: nofollow", "noai", "imageset: noindex"], {"noai", "noindex"}),
-    # Two headers that a proxy has joined.
-    (["googlebot: nofollow, imageset: noai"], {"noai"}),
-    (["imageset: noai, googlebot: noindex"], {"noai"}),
-], ids=str)
+@pytest.mark.parametrize(
+    ("headers", "tags"),
+    [
+        ([], set()),
+        ([""], set()),
+        ([" , ,"], set()),
+        (["noai"], {"noai"}),
+        (["NoAI,NOINDEX , nofollow"], {"noai", "noindex", "nofollow"}),
+        (["noai", "noimageai"], {"noai", "noimageai"}),
+        (["imageset: noai, noindex"], {"noai", "noindex"}),
+        ([" ImageSet : NoAI"], {"noai"}),
+        (["googlebot: noindex"], set()),
+        (["googlebot: noindex, noai"], set()),
+        (["imageset2: noai", "myimageset: noai"], set()),
+        (["googlebot: nofollow", "noai", "imageset: noindex"], {"noai", "noindex"}),
+        # Two headers that a proxy has joined.
+        (["googlebot: nofollow, imageset: noai"], {"noai"}),
+        (["imageset: noai, googlebot: noindex"], {"noai"}),
+    ],
+    ids=str,
+)
 def test_robots_tags_are_those_for_everybody_and_for_us(headers: list[str], tags: set[str]) -> None:
     assert robots_tags(headers, "imageset") - {""} == tags
 
 
-@pytest.mark.parametrize("header", [
-    "noindex, max-snippet: 0", "max-snippet: 0, noindex", "max-image-preview:none,noindex",
-    "noindex, unavailable_after: 25 Jun 2030 15:00:00 PST", "unavailable_after: 25 Jun 2030 15:00:00 PST, noindex",
-    "unavailable_after: Wednesday, 25-Jun-30 15:00:00 PST, noindex", "imageset: max-snippet: 0, noindex",
-    "imageset: noindex, max-video-preview: -1",
-])
+@pytest.mark.parametrize(
+    "header",
+    [
+        "noindex, max-snippet: 0",
+        "max-snippet: 0, noindex",
+        "max-image-preview:none,noindex",
+        "noindex, unavailable_after: 25 Jun 2030 15:00:00 PST",
+        "unavailable_after: 25 Jun 2030 15:00:00 PST, noindex",
+        "unavailable_after: Wednesday, 25-Jun-30 15:00:00 PST, noindex",
+        "imageset: max-snippet: 0, noindex",
+        "imageset: noindex, max-video-preview: -1",
+    ],
+)
 def test_directives_with_values_hide_no_others(header: str) -> None:
     assert "noindex" in robots_tags([header], "imageset")
 
@@ -55,22 +66,52 @@ def test_no_robots_tag_is_too_strange(headers: list[str]) -> None:
 
 # Retry-After
 
+
 def in_an_hour() -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)
 
 
-@pytest.mark.parametrize(("text", "seconds"), [
-    ("0", 0.0), ("7", 7.0), (" 120 ", 120.0), ("007", 7.0), ("9" * 400, float("inf")), ("9" * 5000, float("inf")),
-])
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("0", 0.0),
+        ("7", 7.0),
+        (" 120 ", 120.0),
+        ("007", 7.0),
+        ("9" * 400, float("inf")),
+        ("9" * 5000, float("inf")),
+    ],
+)
 def test_seconds_to_wait_are_a_number(text: str, seconds: float) -> None:
     assert seconds_to_wait({"Retry-After": text}) == seconds
 
 
-@pytest.mark.parametrize("text", [
-    "", " ", "-1", "1.5", "1e3", "+5", "0x10", "5 s", "soon", "inf", "nan", "\uff15", "\u0665", "\u00b2", "5,6", "\x00",
-    "25 Jun", "Wed, 99 Oct 2115 07:28:00 GMT", "Wed, 21 Oct 99999999999999999999 07:28:00 GMT",
-    "Wed, 21 Oct 2015 07:28:00 +99999999", "Wed, 21 Oct 2015 " + "9" * 5000,
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " ",
+        "-1",
+        "1.5",
+        "1e3",
+        "+5",
+        "0x10",
+        "5 s",
+        "soon",
+        "inf",
+        "nan",
+        "\uff15",
+        "\u0665",
+        "\u00b2",
+        "5,6",
+        "\x00",
+        "25 Jun",
+        "Wed, 99 Oct 2115 07:28:00 GMT",
+        "Wed, 21 Oct 99999999999999999999 07:28:00 GMT",
+        "Wed, 21 Oct 2015 07:28:00 +99999999",
+        "Wed, 21 Oct 2015 " + "9" * 5000,
+    ],
+)
 def test_nonsense_asks_for_no_wait(text: str) -> None:
     assert seconds_to_wait({"Retry-After": text}) is None
 
@@ -79,15 +120,19 @@ def test_no_header_asks_for_no_wait() -> None:
     assert seconds_to_wait({}) is None
 
 
-@pytest.mark.parametrize("write", [
-    lambda moment: email.utils.format_datetime(moment, usegmt=True),
-    email.utils.format_datetime,
-    lambda moment: email.utils.format_datetime(moment.replace(tzinfo=None)),  # "-0000": a zone that is not known
-    lambda moment: moment.strftime("%a, %d %b %Y %H:%M:%S"),
-    lambda moment: moment.strftime("%A, %d-%b-%y %H:%M:%S GMT"),  # RFC 850
-    lambda moment: moment.strftime("%a %b %d %H:%M:%S %Y"),  # asctime
-    lambda moment: email.utils.format_datetime(moment.astimezone(datetime.timezone(datetime.timedelta(hours=5.5)))),
-], ids=["gmt", "zero", "unknown", "none", "rfc850", "asctime", "india"])
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda moment: email.utils.format_datetime(moment, usegmt=True),
+        email.utils.format_datetime,
+        lambda moment: email.utils.format_datetime(moment.replace(tzinfo=None)),  # "-0000": a zone that is not known
+        lambda moment: moment.strftime("%a, %d %b %Y %H:%M:%S"),
+        lambda moment: moment.strftime("%A, %d-%b-%y %H:%M:%S GMT"),  # RFC 850
+        lambda moment: moment.strftime("%a %b %d %H:%M:%S %Y"),  # asctime
+        lambda moment: email.utils.format_datetime(moment.astimezone(datetime.timezone(datetime.timedelta(hours=5.5)))),
+    ],
+    ids=["gmt", "zero", "unknown", "none", "rfc850", "asctime", "india"],
+)
 def test_seconds_to_wait_are_those_until_a_date(write: Callable[[datetime.datetime], str]) -> None:
     seconds = seconds_to_wait({"Retry-After": write(in_an_hour())})
 
@@ -102,8 +147,29 @@ def test_a_date_in_the_past_asks_for_less_than_no_time() -> None:
     assert seconds < 0
 
 
-DATE_WORDS = st.sampled_from(["Wed,", "21", "Oct", "2115", "07:28:00", "7:28", "GMT", "+2359", "-2359", "-0000", "PST",
-                              "9999", "31", "Dec", "0001", "-1", ":", ",", "1e9"])
+DATE_WORDS = st.sampled_from(
+    [
+        "Wed,",
+        "21",
+        "Oct",
+        "2115",
+        "07:28:00",
+        "7:28",
+        "GMT",
+        "+2359",
+        "-2359",
+        "-0000",
+        "PST",
+        "9999",
+        "31",
+        "Dec",
+        "0001",
+        "-1",
+        ":",
+        ",",
+        "1e9",
+    ]
+)
 
 
 @given(st.text() | st.lists(DATE_WORDS).map(" ".join))

@@ -315,6 +315,7 @@ def test_requests_that_have_had_their_answer_do_not_spare_the_circuit_its_pauses
 
 def test_a_wave_while_the_host_is_measured_is_not_forgotten_afterwards() -> None:
     """Every so often a round of few requests measures the latency of a host at ease; then come as many as before."""
+
     async def main() -> None:
         host = Host("a:80", most=16)
         limits = await rounds(host, 0.01, hosts.ROUNDS_TO_MEASURE)
@@ -341,10 +342,17 @@ def test_requests_from_before_a_wave_neither_halve_the_limit_again_nor_raise_it(
     run(main)
 
 
-@pytest.mark.parametrize(("retry_after", "seconds"), [
-    (7.0, 7.0), (0.0, FIRST_PAUSE), (-30.0, FIRST_PAUSE), (None, FIRST_PAUSE), (3600.0, LONGEST_PAUSE),
-    (float("inf"), LONGEST_PAUSE),
-])
+@pytest.mark.parametrize(
+    ("retry_after", "seconds"),
+    [
+        (7.0, 7.0),
+        (0.0, FIRST_PAUSE),
+        (-30.0, FIRST_PAUSE),
+        (None, FIRST_PAUSE),
+        (3600.0, LONGEST_PAUSE),
+        (float("inf"), LONGEST_PAUSE),
+    ],
+)
 def test_retry_after_is_obeyed_within_bounds(retry_after: float | None, seconds: float) -> None:
     async def main() -> None:
         host = Host("a:80", most=16)
@@ -371,6 +379,7 @@ def test_of_a_waves_retry_afters_the_longest_counts() -> None:
 
 def test_the_pause_is_for_those_who_wait_in_it_too() -> None:
     """A later answer lengthens the pause for requests that have their turn and wait for the first one to end."""
+
     async def main() -> None:
         host, began = Host("a:80", most=16), now()
         late = asyncio.create_task(ask(host, throttle(30.0), 0.5))
@@ -403,6 +412,7 @@ def test_failures_in_a_row_open_the_circuit_and_fewer_do_not() -> None:
 @pytest.mark.parametrize("at_once", [1, FIRST_LIMIT])
 def test_an_open_circuit_lets_one_probe_through_at_a_time(at_once: int) -> None:
     """However the failures came, one after the other or together."""
+
     async def main() -> None:
         host = Host("a:80", most=16)
         for _ in range(8 // at_once):
@@ -561,8 +571,19 @@ class Request(NamedTuple):
 
 
 SECONDS = st.sampled_from([0.0, 0.0, 0.01, 0.02, 0.5, 3.0])
-REPORTS = st.sampled_from([answer(0.01), answer(0.01), answer(0.02), answer(0.1), throttle(), throttle(5.0), fail, fail,
-                           lambda host, wave: None])
+REPORTS = st.sampled_from(
+    [
+        answer(0.01),
+        answer(0.01),
+        answer(0.02),
+        answer(0.1),
+        throttle(),
+        throttle(5.0),
+        fail,
+        fail,
+        lambda host, wave: None,
+    ]
+)
 REQUESTS = st.lists(st.builds(Request, SECONDS, REPORTS, SECONDS, SECONDS, st.none() | SECONDS), max_size=60)
 
 

@@ -36,7 +36,7 @@ def test_nothing_to_do_ends_at_once() -> None:
 
 def test_a_host_has_twice_its_limit_at_work_and_more_as_that_grows() -> None:
     queues = make_queues(a=100)
-    host, = queues
+    (host,) = queues
     at_work, most = 0, []
 
     async def work(item: str) -> None:

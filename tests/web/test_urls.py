@@ -10,12 +10,22 @@ from imageset.web import urls
 from imageset.web.urls import BadUrl
 
 
-@pytest.mark.parametrize(("authority", "asked_for"), [
-    ("shop.example", "/a%7Eb?signature=x%2fy%3D&n=%C3%A9"), ("shop.example", "/a%7eb%2F?x=%e4+y"),
-    ("shop.example", "/"), ("shop.example:443", "/a/../b/./c"), ("shop.example", "//a//b"), ("shop.example", "/%zz%"),
-    ("shop.example", "/%0d%0aX:%20y"), ("shop.example", "/a+b%20c;d=1,2?x=[1]&y=a'b(c)*!$@:?"),
-    ("user:p%40ss@shop.example", "/~a_b-c.d"), ("93.184.216.34:8080", "/a"), ("[2606:2800:220:1::1]:8080", "/a"),
-])
+@pytest.mark.parametrize(
+    ("authority", "asked_for"),
+    [
+        ("shop.example", "/a%7Eb?signature=x%2fy%3D&n=%C3%A9"),
+        ("shop.example", "/a%7eb%2F?x=%e4+y"),
+        ("shop.example", "/"),
+        ("shop.example:443", "/a/../b/./c"),
+        ("shop.example", "//a//b"),
+        ("shop.example", "/%zz%"),
+        ("shop.example", "/%0d%0aX:%20y"),
+        ("shop.example", "/a+b%20c;d=1,2?x=[1]&y=a'b(c)*!$@:?"),
+        ("user:p%40ss@shop.example", "/~a_b-c.d"),
+        ("93.184.216.34:8080", "/a"),
+        ("[2606:2800:220:1::1]:8080", "/a"),
+    ],
+)
 def test_a_url_keeps_its_spelling(authority: str, asked_for: str) -> None:
     target = urls.parse(f"http://{authority}{asked_for}#fragment")
 
@@ -23,25 +33,33 @@ def test_a_url_keeps_its_spelling(authority: str, asked_for: str) -> None:
     assert target.raw_authority == authority
 
 
-@pytest.mark.parametrize(("url", "asked_for"), [
-    ("http://shop.example", "/"), ("http://shop.example?q=/", "/?q=/"), ("http://shop.example#a", "/"),
-])
+@pytest.mark.parametrize(
+    ("url", "asked_for"),
+    [
+        ("http://shop.example", "/"),
+        ("http://shop.example?q=/", "/?q=/"),
+        ("http://shop.example#a", "/"),
+    ],
+)
 def test_a_url_without_path_leads_to_the_root(url: str, asked_for: str) -> None:
     assert urls.parse(url).raw_path_qs == asked_for
 
 
-@pytest.mark.parametrize(("url", "asked_for"), [
-    ("http://shop.example/a b.jpg", "/a%20b.jpg"),
-    ("http://shop.example/caf\u00e9?n=\u00e9", "/caf%C3%A9?n=%C3%A9"),
-    ("http://shop.example/\U0001f455.jpg", "/%F0%9F%91%95.jpg"),
-    ("http://shop.example/a\"b<c>d`e{f}|g^h\\i", "/a%22b%3Cc%3Ed%60e%7Bf%7D%7Cg%5Eh%5Ci"),
-    ("http://shop.example/a\x85\xa0\u2028b", "/a%C2%85%C2%A0%E2%80%A8b"),
-    # The rest of such a url keeps its spelling all the same.
-    ("http://shop.example/a b%7E?signature=x%2fy%3D", "/a%20b%7E?signature=x%2fy%3D"),
-    ("http://shop.example/\u00e9%7e?signature=x%2fy%3D+z", "/%C3%A9%7e?signature=x%2fy%3D+z"),
-    # Bytes that are no UTF-8, as aiohttp hands on those of a Location.
-    ("http://shop.example/caf\udce9.jpg", "/caf%E9.jpg"),
-])
+@pytest.mark.parametrize(
+    ("url", "asked_for"),
+    [
+        ("http://shop.example/a b.jpg", "/a%20b.jpg"),
+        ("http://shop.example/caf\u00e9?n=\u00e9", "/caf%C3%A9?n=%C3%A9"),
+        ("http://shop.example/\U0001f455.jpg", "/%F0%9F%91%95.jpg"),
+        ('http://shop.example/a"b<c>d`e{f}|g^h\\i', "/a%22b%3Cc%3Ed%60e%7Bf%7D%7Cg%5Eh%5Ci"),
+        ("http://shop.example/a\x85\xa0\u2028b", "/a%C2%85%C2%A0%E2%80%A8b"),
+        # The rest of such a url keeps its spelling all the same.
+        ("http://shop.example/a b%7E?signature=x%2fy%3D", "/a%20b%7E?signature=x%2fy%3D"),
+        ("http://shop.example/\u00e9%7e?signature=x%2fy%3D+z", "/%C3%A9%7e?signature=x%2fy%3D+z"),
+        # Bytes that are no UTF-8, as aiohttp hands on those of a Location.
+        ("http://shop.example/caf\udce9.jpg", "/caf%E9.jpg"),
+    ],
+)
 def test_characters_that_no_url_holds_are_percent_encoded(url: str, asked_for: str) -> None:
     assert urls.parse(url).raw_path_qs == asked_for
 
@@ -50,27 +68,73 @@ def test_a_name_in_other_letters_is_asked_for_by_its_ascii_name() -> None:
     assert urls.parse("http://m\u00fcnchen.example/").raw_host == "xn--mnchen-3ya.example"
 
 
-@pytest.mark.parametrize(("url", "port"), [
-    ("http://shop.example/", 80), ("https://shop.example/", 443), ("http://shop.example:443/", 443),
-    ("http://shop.example:/", 80), ("http://shop.example:8080/", 8080), ("http://shop.example:65535/", 65535),
-    ("HTTP://shop.example/", 80), ("http://shop.example./", 80),
-])
+@pytest.mark.parametrize(
+    ("url", "port"),
+    [
+        ("http://shop.example/", 80),
+        ("https://shop.example/", 443),
+        ("http://shop.example:443/", 443),
+        ("http://shop.example:/", 80),
+        ("http://shop.example:8080/", 8080),
+        ("http://shop.example:65535/", 65535),
+        ("HTTP://shop.example/", 80),
+        ("http://shop.example./", 80),
+    ],
+)
 def test_a_url_leads_to_a_port(url: str, port: int) -> None:
     assert urls.parse(url).port == port
 
 
-@pytest.mark.parametrize("url", [
-    *(f"http://shop.example/a{character}b" for character in "\r\n\t\0\x0b\x0c\x1f\x7f"),
-    "http://shop.example\r\n/", "\nhttp://shop.example/", "http://shop.example/\n", "ht\ntp://shop.example/",
-    "", "/", "//shop.example/a", "shop.example/a", "http:", "http:shop.example/a", "http:/shop.example", "http://",
-    "http:///a", "http://?a", "http://#a", "http://@/", "http://:80/", "http://user@/",
-    *(f"{scheme}://shop.example/a" for scheme in ("ftp", "file", "gopher", "ws", "dict", "ldap", "httpx", "http+unix")),
-    "file:///etc/passwd", "data:image/png;base64,iVBORw0KGgo=", "javascript:alert(1)", "mailto:a@shop.example",
-    *(f"http://shop.example:{port}/" for port in (0, 1, 22, 25, 110, 1023, 65536, 99999, -1, "9" * 400, "http", "80a")),
-    *(f"http://shop.example:{port}/" for port in ("+80", " 80", "8_0", "\uff18\uff10", "\u0668\u0660", "80:80", "1e3")),
-    "http://[", "http://[::1", "http://::1]/", "http://[]/", "http://[g::1]/", "http://[::1]a/", "http://[127.0.0.1]/",
-    "http://[]@", "http://[a]@/a", "http://[@shop.example]/",
-])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *(f"http://shop.example/a{character}b" for character in "\r\n\t\0\x0b\x0c\x1f\x7f"),
+        "http://shop.example\r\n/",
+        "\nhttp://shop.example/",
+        "http://shop.example/\n",
+        "ht\ntp://shop.example/",
+        "",
+        "/",
+        "//shop.example/a",
+        "shop.example/a",
+        "http:",
+        "http:shop.example/a",
+        "http:/shop.example",
+        "http://",
+        "http:///a",
+        "http://?a",
+        "http://#a",
+        "http://@/",
+        "http://:80/",
+        "http://user@/",
+        *(
+            f"{scheme}://shop.example/a"
+            for scheme in ("ftp", "file", "gopher", "ws", "dict", "ldap", "httpx", "http+unix")
+        ),
+        "file:///etc/passwd",
+        "data:image/png;base64,iVBORw0KGgo=",
+        "javascript:alert(1)",
+        "mailto:a@shop.example",
+        *(
+            f"http://shop.example:{port}/"
+            for port in (0, 1, 22, 25, 110, 1023, 65536, 99999, -1, "9" * 400, "http", "80a")
+        ),
+        *(
+            f"http://shop.example:{port}/"
+            for port in ("+80", " 80", "8_0", "\uff18\uff10", "\u0668\u0660", "80:80", "1e3")
+        ),
+        "http://[",
+        "http://[::1",
+        "http://::1]/",
+        "http://[]/",
+        "http://[g::1]/",
+        "http://[::1]a/",
+        "http://[127.0.0.1]/",
+        "http://[]@",
+        "http://[a]@/a",
+        "http://[@shop.example]/",
+    ],
+)
 def test_what_leads_nowhere_is_a_bad_url(url: str) -> None:
     with pytest.raises(BadUrl):
         urls.parse(url)
@@ -93,13 +157,21 @@ def test_a_url_is_taken_or_refused(url: str) -> None:
     assert not set(target.raw_path_qs) & set(" \r\n\t\0")
 
 
-@pytest.mark.parametrize(("location", "url"), [
-    ("c", "http://shop.example/a/c"), ("/c", "http://shop.example/c"), ("../c", "http://shop.example/c"),
-    ("?y=2", "http://shop.example/a/b?y=2"), ("", "http://shop.example/a/b?x=1"),
-    ("//other.example/c", "http://other.example/c"), ("https://other.example/c", "https://other.example/c"),
-    ("http://other.example/a%7Eb?s=x%2fy%3D", "http://other.example/a%7Eb?s=x%2fy%3D"),
-    ("file:///etc/passwd", "file:///etc/passwd"), ("data:,x", "data:,x"),
-])
+@pytest.mark.parametrize(
+    ("location", "url"),
+    [
+        ("c", "http://shop.example/a/c"),
+        ("/c", "http://shop.example/c"),
+        ("../c", "http://shop.example/c"),
+        ("?y=2", "http://shop.example/a/b?y=2"),
+        ("", "http://shop.example/a/b?x=1"),
+        ("//other.example/c", "http://other.example/c"),
+        ("https://other.example/c", "https://other.example/c"),
+        ("http://other.example/a%7Eb?s=x%2fy%3D", "http://other.example/a%7Eb?s=x%2fy%3D"),
+        ("file:///etc/passwd", "file:///etc/passwd"),
+        ("data:,x", "data:,x"),
+    ],
+)
 def test_a_location_is_joined_to_the_url_it_came_from(location: str, url: str) -> None:
     assert urls.join("http://shop.example/a/b?x=1", location) == url
 

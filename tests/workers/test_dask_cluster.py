@@ -65,14 +65,18 @@ def test_results_come_in_order_and_a_task_that_crashes_costs_itself_alone(dask: 
 
 
 def test_what_a_worker_raises_is_raised_here(dask: Cluster) -> None:
-    with cluster.workers(dask.address, same_code) as engine, \
-            pytest.raises(ImagesetError, match=r"^the Dask worker on .*: photo 7 is bad"):
+    with (
+        cluster.workers(dask.address, same_code) as engine,
+        pytest.raises(ImagesetError, match=r"^the Dask worker on .*: photo 7 is bad"),
+    ):
         list(ordered_map(engine, work, [[1], ["bad"], [2]]))
 
 
 def test_workers_that_would_make_other_bytes_are_refused(dask: Cluster) -> None:
-    with (cluster.workers(dask.address, other_code_there) as engine,
-          pytest.raises(ImagesetError, match=r"the Dask worker on .*: it would make other bytes.*code \d+; check out")):
+    with (
+        cluster.workers(dask.address, other_code_there) as engine,
+        pytest.raises(ImagesetError, match=r"the Dask worker on .*: it would make other bytes.*code \d+; check out"),
+    ):
         list(ordered_map(engine, work, [[1]]))
 
 
@@ -81,7 +85,7 @@ def test_a_file_is_carried_to_where_it_is_unpickled(tmp_path: Path, monkeypatch:
     (tmp_path / "weights").write_bytes(b"weights")
     sent = pickle.dumps(cluster.carried(tmp_path / "weights"))
     (tmp_path / "weights").unlink()
-    arrived, = (tmp_path / "there").iterdir() if (path := pickle.loads(sent)).exists() else []
+    (arrived,) = (tmp_path / "there").iterdir() if (path := pickle.loads(sent)).exists() else []
 
     assert (path, path.read_bytes()) == (arrived, b"weights")
 
@@ -106,8 +110,9 @@ def test_what_workers_copy_from_each_other_holds_the_content_of_files(dask: Clus
     assert results == [[b"weights of a network"] * 2]
 
 
-def calculate(address: str, seconds: float, monkeypatch: pytest.MonkeyPatch,
-              meanwhile: Callable[[], None] = lambda: None) -> list[list[int | Lost]]:
+def calculate(
+    address: str, seconds: float, monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], None] = lambda: None
+) -> list[list[int | Lost]]:
     """Return what a cluster makes of one number, waiting no longer than some seconds for anything."""
     monkeypatch.setattr(cluster, "SECONDS_TO_CONNECT", seconds)
     monkeypatch.setattr(cluster, "SECONDS_WITHOUT_WORKERS", seconds)
@@ -146,8 +151,11 @@ def md5s(project: Path) -> list[str]:
 
 
 def test_the_stage_on_a_cluster_that_loses_a_worker_makes_the_same_bytes(
-        project: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch,
-        ) -> None:
+    project: Path,
+    weights: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     inputs, outputs = (project / "data/inventory.csv", weights), [project / output for output in OUTPUTS]
     monkeypatch.setenv("IMAGESET_CACHE", "local")
     preprocess.main(*inputs, *outputs)

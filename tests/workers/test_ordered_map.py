@@ -78,8 +78,13 @@ class Unsendable(Exception):
         raise ValueError("this cannot be pickled")
 
 
-ERRORS = {"raise": DataError("photo 7 is bad"), "unreadable": Unreadable(1, 2), "unsendable": Unsendable(),
-          "end of file": EOFError("of the photo"), "reset": ConnectionResetError("by the bucket")}
+ERRORS = {
+    "raise": DataError("photo 7 is bad"),
+    "unreadable": Unreadable(1, 2),
+    "unsendable": Unsendable(),
+    "end of file": EOFError("of the photo"),
+    "reset": ConnectionResetError("by the bucket"),
+}
 
 
 def hang() -> None:
@@ -241,12 +246,21 @@ def test_what_a_task_raises_is_raised_here_after_the_results_before_it(engine: P
     assert list(results) == []
 
 
-@pytest.mark.parametrize(("item", "error"), [
-    ("eat", None), ("end of file", "of the photo"), ("reset", "by the bucket"), ("unreadable", "missing 1 required"),
-    ("unsendable", "cannot be pickled"), ("lock", "cannot pickle"), (threading.Lock(), "cannot pickle"),
-])
-def test_an_error_in_a_task_or_on_its_way_is_raised_here_and_no_process_is_blamed(item: Any, error: str | None,
-                                                                                  engine: Processes) -> None:
+@pytest.mark.parametrize(
+    ("item", "error"),
+    [
+        ("eat", None),
+        ("end of file", "of the photo"),
+        ("reset", "by the bucket"),
+        ("unreadable", "missing 1 required"),
+        ("unsendable", "cannot be pickled"),
+        ("lock", "cannot pickle"),
+        (threading.Lock(), "cannot pickle"),
+    ],
+)
+def test_an_error_in_a_task_or_on_its_way_is_raised_here_and_no_process_is_blamed(
+    item: Any, error: str | None, engine: Processes
+) -> None:
     workers = multiprocessing.active_children()
     with pytest.raises(Exception, match=error) as caught:
         list(ordered_map(engine, work, [[item]]))
@@ -258,13 +272,29 @@ def test_an_error_in_a_task_or_on_its_way_is_raised_here_and_no_process_is_blame
 
 def test_items_that_end_their_process_cost_themselves_alone(engine: Processes, tmp_path: Path) -> None:
     chunks: list[list[Any]] = [
-        [0, 1], [2, "segfault", 3], ["hang", 4], [5], ["exit", "SIGTERM"], [6, str(tmp_path / "mark"), 7], [8], [],
-        ["SIGINT", 9]]
+        [0, 1],
+        [2, "segfault", 3],
+        ["hang", 4],
+        [5],
+        ["exit", "SIGTERM"],
+        [6, str(tmp_path / "mark"), 7],
+        [8],
+        [],
+        ["SIGINT", 9],
+    ]
     crash, timeout = Lost("crash"), Lost("timeout")
 
     assert list(ordered_map(engine, work, chunks)) == [
-        [0, 10], [20, crash, 30], [timeout, 40], [50], [crash, crash], [60, "the second time it went well", 70], [80],
-        [], ["SIGINT", 90]]
+        [0, 10],
+        [20, crash, 30],
+        [timeout, 40],
+        [50],
+        [crash, crash],
+        [60, "the second time it went well", 70],
+        [80],
+        [],
+        ["SIGINT", 90],
+    ]
 
 
 def test_each_item_of_a_bounded_chunk_has_its_own_time_and_memory(engine: Processes) -> None:
@@ -274,8 +304,13 @@ def test_each_item_of_a_bounded_chunk_has_its_own_time_and_memory(engine: Proces
     assert list(ordered_map(engine, bounded, [["good", "better"]])) == [["good", "better"]]
     assert list(ordered_map(engine, endless, [[[1], range(10**12), [2, 3]]])) == [[1, Lost("timeout"), 5]]
     with pytest.raises(MemoryError):
-        list(ordered_map(engine, partial(processes.bounded, function=bytes, seconds=PATIENCE, max_bytes=ENOUGH),
-                         [[ENOUGH // 2, ENOUGH // 2], [2 * ENOUGH]]))
+        list(
+            ordered_map(
+                engine,
+                partial(processes.bounded, function=bytes, seconds=PATIENCE, max_bytes=ENOUGH),
+                [[ENOUGH // 2, ENOUGH // 2], [2 * ENOUGH]],
+            )
+        )
 
 
 def test_a_process_that_is_killed_while_it_answers_is_lost_like_any_other(engine: Processes) -> None:
@@ -302,12 +337,12 @@ def test_a_worker_that_is_killed_while_idle_is_replaced(engine: Processes) -> No
         worker.join()
 
     assert list(ordered_map(engine, work, [[number, "good"] for number in range(6)])) == [
-        [number * 10, "good"] for number in range(6)]
+        [number * 10, "good"] for number in range(6)
+    ]
     assert not before & set(multiprocessing.active_children())
 
 
-def test_workers_killed_at_any_moment_cost_no_more_than_what_they_had(
-        children: Callable[[], set[BaseProcess]]) -> None:
+def test_workers_killed_at_any_moment_cost_no_more_than_what_they_had(children: Callable[[], set[BaseProcess]]) -> None:
     """Also while they start, receive, and answer: chunks of a megabyte."""
     chance = random.Random(4)
     chunks = [[(number, bytes(500_000)), (-number, b"")] for number in range(1, 201)]
@@ -328,7 +363,8 @@ def test_workers_killed_at_any_moment_cost_no_more_than_what_they_had(
     assert len(results) == len(chunks)
     for chunk, result in zip(chunks, results, strict=True):
         assert result == sorted(chunk) or all(
-            got in (item, Lost("crash")) for item, got in zip(chunk, result, strict=True))
+            got in (item, Lost("crash")) for item, got in zip(chunk, result, strict=True)
+        )
     assert sum(result == sorted(chunk) for chunk, result in zip(chunks, results, strict=True)) > 100
     assert calm == [[1, 2]] * 10
     assert children() == set()
@@ -384,7 +420,7 @@ def test_a_task_that_is_cancelled_before_its_turn_is_never_done(engine: Processe
 
 def test_two_threads_may_submit_at_once(engine: Processes) -> None:
     def results(first: int) -> list[list[Any]]:
-        return list(ordered_map(engine, work, [[first + number, "exit"][:1 + (number == 7)] for number in range(30)]))
+        return list(ordered_map(engine, work, [[first + number, "exit"][: 1 + (number == 7)] for number in range(30)]))
 
     with ThreadPoolExecutor(2) as threads:
         one, other = threads.map(results, (0, 1000))
@@ -401,8 +437,12 @@ def test_two_engines_may_start_their_workers_at_once(children: Callable[[], set[
         together.wait(PATIENCE)
         return list(ordered_map(engine, sorted, [[2, 1]] * 4))
 
-    with (Processes(2, import_main=False) as one, Processes(2) as other, Processes(2, import_main=False) as third,
-          ThreadPoolExecutor(3) as threads):
+    with (
+        Processes(2, import_main=False) as one,
+        Processes(2) as other,
+        Processes(2, import_main=False) as third,
+        ThreadPoolExecutor(3) as threads,
+    ):
         assert list(threads.map(results, (one, other, third))) == [[[1, 2]] * 4] * 3
 
     assert children() == set()
@@ -410,7 +450,8 @@ def test_two_engines_may_start_their_workers_at_once(children: Callable[[], set[
 
 
 def test_workers_leave_interrupts_to_this_process_from_their_first_moment_on(
-        children: Callable[[], set[BaseProcess]], capfd: pytest.CaptureFixture[str]) -> None:
+    children: Callable[[], set[BaseProcess]], capfd: pytest.CaptureFixture[str]
+) -> None:
     with Processes(1, import_main=False) as engine:
         task = engine.submit(sorted, [2, 1])
         while not task.done():
@@ -423,7 +464,8 @@ def test_workers_leave_interrupts_to_this_process_from_their_first_moment_on(
 
 
 def test_closing_early_waits_for_what_is_at_work_and_leaves_no_process(
-        children: Callable[[], set[BaseProcess]], tmp_path: Path) -> None:
+    children: Callable[[], set[BaseProcess]], tmp_path: Path
+) -> None:
     with Processes(2) as engine:
         results = ordered_map(engine, work, iter([[1]] * 1000))
         first = next(results)
@@ -439,7 +481,8 @@ def test_closing_early_waits_for_what_is_at_work_and_leaves_no_process(
 
 @pytest.mark.parametrize("begun", [True, False])
 def test_who_leaves_by_an_error_waits_for_no_task_and_every_task_ends(
-        begun: bool, children: Callable[[], set[BaseProcess]], tmp_path: Path) -> None:
+    begun: bool, children: Callable[[], set[BaseProcess]], tmp_path: Path
+) -> None:
     tasks: list[Future[Any]] = []
 
     def leave() -> None:
@@ -505,8 +548,14 @@ def start(what: str, folder: Path) -> "subprocess.Popen[str]":
     (folder / "heavy.py").write_text("")
     (folder / "program.py").write_text(PROGRAM)
     path = os.pathsep.join([str(folder), str(ROOT)])
-    return subprocess.Popen([sys.executable, "-m", "program", what, str(folder)], cwd=folder, text=True,
-                            env=os.environ | {"PYTHONPATH": path}, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return subprocess.Popen(
+        [sys.executable, "-m", "program", what, str(folder)],
+        cwd=folder,
+        text=True,
+        env=os.environ | {"PYTHONPATH": path},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 def test_workers_import_the_main_program_only_where_that_is_wanted(tmp_path: Path) -> None:
@@ -517,8 +566,9 @@ def test_workers_import_the_main_program_only_where_that_is_wanted(tmp_path: Pat
 
 
 @pytest.mark.parametrize(("what", "code"), [("stay", -signal.SIGKILL), ("end", 3)])
-def test_workers_end_with_a_program_that_is_killed_and_with_one_that_closes_nothing(what: str, code: int,
-                                                                                    tmp_path: Path) -> None:
+def test_workers_end_with_a_program_that_is_killed_and_with_one_that_closes_nothing(
+    what: str, code: int, tmp_path: Path
+) -> None:
     """One of them hangs in C; and what waits is let go without a word."""
     with start(what, tmp_path) as program:
         assert program.stdout is not None

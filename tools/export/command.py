@@ -48,16 +48,24 @@ def load_format(name: str) -> Format:
 
 def identity(source: Source, name: str, encoding: str, versions: dict[str, str]) -> dict[str, Any]:
     """Return all that decides a byte of an export."""
-    return {"source": source.digest, "format": name, "encoding": encoding, "export_version": EXPORT_VERSION,
-            "part_photos": export_parts.part_photos(source.subsets[0].image_shape),
-            "versions": versions | {"processor": platform.machine()}}
+    return {
+        "source": source.digest,
+        "format": name,
+        "encoding": encoding,
+        "export_version": EXPORT_VERSION,
+        "part_photos": export_parts.part_photos(source.subsets[0].image_shape),
+        "versions": versions | {"processor": platform.machine()},
+    }
 
 
 def needed_bytes(parts: list[Part], encoding: str, extra: int) -> int:
     """Return an estimate of the disk that parts take."""
-    return math.ceil(sum((part.stop - part.start)
-                         * (math.prod(part.subset.image_shape) * export_pixels.SHARES[encoding] + extra)
-                         for part in parts))
+    return math.ceil(
+        sum(
+            (part.stop - part.start) * (math.prod(part.subset.image_shape) * export_pixels.SHARES[encoding] + extra)
+            for part in parts
+        )
+    )
 
 
 def export(source: Source, name: str, encoding: str, destination: Path, workers: int) -> None:
@@ -98,24 +106,34 @@ def write(place: Workplace, chosen: Format, source: Source, encoding: str, worke
     there = sum(part.stop - part.start for part in parts[:done])
     with closing(contents), progress.bar(None, "export", source.total, done=there) as bar:
         for number, part in enumerate(parts[done:], done + 1):
-            chosen.write_part(place.files, part, source.classes, export_parts.photos(part, contents, bar.update),
-                              encoding)
+            chosen.write_part(
+                place.files, part, source.classes, export_parts.photos(part, contents, bar.update), encoding
+            )
             export_state.note(place, number)
 
 
 def write_classes(path: Path, classes: Classes) -> None:
     """Write label, catalog_id and name of each class."""
-    tables.write(path, tables.LABEL_MAP, pd.DataFrame({"label": range(len(classes.names)),
-                                                       "catalog_id": classes.catalog_ids, "name": classes.names}))
+    tables.write(
+        path,
+        tables.LABEL_MAP,
+        pd.DataFrame({"label": range(len(classes.names)), "catalog_id": classes.catalog_ids, "name": classes.names}),
+    )
 
 
 def read_source(file: Any, arguments: argparse.Namespace) -> Source:
     """Return what is to be exported. Raises ImagesetError for an option that the file has no use for."""
     is_dataset = file.attrs["format"] == layout.DATASET
-    others = (("--catalog", arguments.catalog), ("--label-map", arguments.label_map)) if is_dataset else (
-        ("--subset", arguments.subset), ("--copies", arguments.copies))
-    why = ("names its photos and classes itself" if is_dataset else
-           "holds every photo once, before they are split and augmented")
+    others = (
+        (("--catalog", arguments.catalog), ("--label-map", arguments.label_map))
+        if is_dataset
+        else (("--subset", arguments.subset), ("--copies", arguments.copies))
+    )
+    why = (
+        "names its photos and classes itself"
+        if is_dataset
+        else "holds every photo once, before they are split and augmented"
+    )
     for option, value in others:
         if value:
             raise DataError(f"{file.filename} {why}: leave out {option}")
@@ -128,14 +146,21 @@ def parse_arguments(command_line: list[str] | None = None) -> argparse.Namespace
     parser = argparse.ArgumentParser("python -m tools.export", description=__doc__)
     parser.add_argument("destination", metavar="DEST", type=Path, help="a folder that does not exist yet")
     parser.add_argument("--to", required=True, choices=FORMATS, help="the format to write")
-    parser.add_argument("--from", dest="source", metavar="FILE", type=Path, default=Path("data/dataset.h5"),
-                        help="a dataset.h5 or processed.h5; default: %(default)s")
+    parser.add_argument(
+        "--from",
+        dest="source",
+        metavar="FILE",
+        type=Path,
+        default=Path("data/dataset.h5"),
+        help="a dataset.h5 or processed.h5; default: %(default)s",
+    )
     parser.add_argument("--subset", choices=layout.SUBSETS, help="of dataset.h5; default: all that it has")
     parser.add_argument("--copies", action="store_true", help="of dataset.h5: augmented copies of photos, too")
     parser.add_argument("--catalog", metavar="CSV", type=Path, help=f"of processed.h5; default: {CATALOG}")
     parser.add_argument("--label-map", metavar="CSV", type=Path, help=f"of processed.h5; default: {LABEL_MAP}")
-    parser.add_argument("--encoding", choices=ENCODINGS,
-                        help="png: pixels as they are, the default; jpeg: nearly so, and smaller")
+    parser.add_argument(
+        "--encoding", choices=ENCODINGS, help="png: pixels as they are, the default; jpeg: nearly so, and smaller"
+    )
     return parser.parse_args(command_line)
 
 
@@ -146,8 +171,10 @@ def run(arguments: argparse.Namespace) -> None:
     with export_source.open_source(arguments.source) as file:
         source = read_source(file, arguments)
         if source.left_out:
-            print(f"export: {source.left_out} photos of {arguments.source} are left out: the catalog has no class "
-                  "for them")
+            print(
+                f"export: {source.left_out} photos of {arguments.source} are left out: the catalog has no class "
+                "for them"
+            )
         export(source, arguments.to, arguments.encoding or "png", arguments.destination, workers)
         counts = ", ".join(f"{len(subset.rows)} {subset.name}" for subset in source.subsets)
     print(f"export: {counts} in {arguments.destination}")

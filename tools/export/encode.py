@@ -15,8 +15,12 @@ from imageset.formats.hdf5 import Pixels
 from imageset.workers import threads
 
 # Measured on real photos of 128 x 128: nearly the smallest of all PNGs, in a third of the time of zlib's default.
-PNG_OPTIONS = (cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE,
-               cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_PAETH)
+PNG_OPTIONS = (
+    cv2.IMWRITE_PNG_STRATEGY,
+    cv2.IMWRITE_PNG_STRATEGY_RLE,
+    cv2.IMWRITE_PNG_FILTER,
+    cv2.IMWRITE_PNG_FILTER_PAETH,
+)
 JPEG_QUALITY = 95
 JPEG_SUBSAMPLING = "4:4:4"  # colours as sharp as shapes; the usual 4:2:0 halves their resolution
 WAITING = 2  # batches for each worker: one at work and one to go on with
@@ -58,7 +62,9 @@ def encode_all(batches: Iterator[Pixels], encoding: str, workers: int) -> Genera
 
     By threads: encoders let go of the interpreter, and processes would have to be sent what they encode.
     """
-    with (ThreadPoolExecutor(workers, thread_name_prefix="encode") as pool,
-          closing(threads.ordered(pool, partial(encode, encoding=encoding), batches, WAITING * workers)) as encoded):
+    with (
+        ThreadPoolExecutor(workers, thread_name_prefix="encode") as pool,
+        closing(threads.ordered(pool, partial(encode, encoding=encoding), batches, WAITING * workers)) as encoded,
+    ):
         for images in encoded:
             yield from images

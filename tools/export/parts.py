@@ -81,8 +81,10 @@ def batches(parts: list[Part]) -> Iterator[Pixels]:
 def photos(part: Part, contents: Iterator[bytes], advance: Callable[[int], object]) -> Iterator[Photo]:
     """Yield a part's photos, taking as many contents and no more: the next part goes on with them."""
     inside = slice(part.start, part.stop)
-    columns = [values[inside].tolist() for values in (part.subset.labels, part.subset.ids, part.subset.positions,
-                                                      part.subset.copies)]
+    columns = [
+        values[inside].tolist()
+        for values in (part.subset.labels, part.subset.ids, part.subset.positions, part.subset.copies)
+    ]
     for (label, product_id, position, copy), content in zip(zip(*columns, strict=True), contents, strict=False):
         yield Photo(label, product_id, position, copy, content)
         advance(1)

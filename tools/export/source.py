@@ -84,8 +84,9 @@ def reading(file: h5py.File) -> Iterator[None]:
     except KeyError as error:
         raise DataError(f"{file.filename} lacks something that its format version has: {error}") from None
     except (AttributeError, OSError, RuntimeError, TypeError, ValueError) as error:
-        raise DataError(f"{file.filename} is damaged ({' '.join(str(error).split())}): fetch or build it again"
-                        ) from None
+        raise DataError(
+            f"{file.filename} is damaged ({' '.join(str(error).split())}): fetch or build it again"
+        ) from None
 
 
 def of_dataset(file: h5py.File, wanted: str | None, with_copies: bool) -> Source:
@@ -142,8 +143,15 @@ def of_processed(file: h5py.File, catalog_csv: Path, label_map_csv: Path) -> Sou
     places, ids, positions, labels = (catalog[name].to_numpy() for name in ("row", "product_id", "position", "label"))
     with reading(file):
         layout.require_photos(file, places, ids, positions)
-        subset = Subset(WITHOUT_SUBSETS, rows.open_images(file, "images"), places, labels, ids, positions,
-                        np.zeros(len(places), np.int16))
+        subset = Subset(
+            WITHOUT_SUBSETS,
+            rows.open_images(file, "images"),
+            places,
+            labels,
+            ids,
+            positions,
+            np.zeros(len(places), np.int16),
+        )
         require_whole(file, classes, [subset])
         left_out = len(file["ids"]) - len(places)
         content = content_digest(file)

@@ -29,8 +29,11 @@ def prepare(folder: Path, source: Source) -> None:
     """Write the arrays' headers, to the disk: a part's rows come after them."""
     for subset in source.subsets:
         for name, (dtype, shape) in arrays(subset).items():
-            header: dict[str, Any] = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False,
-                                      "shape": (len(subset.rows), *shape)}
+            header: dict[str, Any] = {
+                "descr": np.lib.format.dtype_to_descr(np.dtype(dtype)),
+                "fortran_order": False,
+                "shape": (len(subset.rows), *shape),
+            }
             path = array_path(folder, subset, name)
             with path.open("wb") as file:
                 np.lib.format.write_array_header_1_0(file, header)
@@ -40,9 +43,11 @@ def prepare(folder: Path, source: Source) -> None:
 
 def write_part(folder: Path, part: Part, classes: Classes, photos: Iterator[Photo], encoding: str) -> None:
     """Write the part's rows of each array. Written, not mapped: on a full disk mapped memory ends the process."""
-    columns = {name: part.subset.column(name)[part.start:part.stop] for name in layout.ROW_DTYPES}
-    contents = {"images": (photo.content for photo in photos),
-                **{name: iter([values.tobytes()]) for name, values in columns.items()}}
+    columns = {name: part.subset.column(name)[part.start : part.stop] for name in layout.ROW_DTYPES}
+    contents = {
+        "images": (photo.content for photo in photos),
+        **{name: iter([values.tobytes()]) for name, values in columns.items()},
+    }
     for name, (dtype, shape) in arrays(part.subset).items():
         path = array_path(folder, part.subset, name)
         with path.open("r+b") as file:

@@ -23,8 +23,14 @@ EXTRA_BYTES = 64
 VERSIONS = {"pyarrow": pa.__version__}
 
 GROUP_BYTES = 32 << 20  # of pixels; what a reader that streams has in memory at a time, encoded
-FIELDS = {"image": pa.struct({"bytes": pa.binary(), "path": pa.string()}), "label": pa.int64(),
-          "catalog_id": pa.int64(), "product_id": pa.int64(), "position": pa.int16(), "copy": pa.int16()}
+FIELDS = {
+    "image": pa.struct({"bytes": pa.binary(), "path": pa.string()}),
+    "label": pa.int64(),
+    "catalog_id": pa.int64(),
+    "product_id": pa.int64(),
+    "position": pa.int16(),
+    "copy": pa.int16(),
+}
 REPEATED = ["label", "catalog_id", "position", "copy"]
 
 
@@ -42,12 +48,14 @@ def schema(classes: Classes) -> pa.Schema:
 
 def rows(photos: list[Photo], classes: Classes, encoding: str) -> dict[str, list[Any]]:
     """Return photos by column."""
-    return {"image": [{"bytes": photo.content, "path": f"{photo.key}.{encoding}"} for photo in photos],
-            "label": [photo.label for photo in photos],
-            "catalog_id": [classes.catalog_ids[photo.label] for photo in photos],
-            "product_id": [photo.product_id for photo in photos],
-            "position": [photo.position for photo in photos],
-            "copy": [photo.copy for photo in photos]}
+    return {
+        "image": [{"bytes": photo.content, "path": f"{photo.key}.{encoding}"} for photo in photos],
+        "label": [photo.label for photo in photos],
+        "catalog_id": [classes.catalog_ids[photo.label] for photo in photos],
+        "product_id": [photo.product_id for photo in photos],
+        "position": [photo.position for photo in photos],
+        "copy": [photo.copy for photo in photos],
+    }
 
 
 def write_part(folder: Path, part: Part, classes: Classes, photos: Iterator[Photo], encoding: str) -> None:
@@ -55,8 +63,9 @@ def write_part(folder: Path, part: Part, classes: Classes, photos: Iterator[Phot
     group_photos = max(1, GROUP_BYTES // math.prod(part.subset.image_shape))
     columns = schema(classes)
     # Images are compressed as they are.
-    with pq.ParquetWriter(path, columns, compression="NONE", use_dictionary=REPEATED,
-                          write_statistics=[*REPEATED, "product_id"]) as writer:
+    with pq.ParquetWriter(
+        path, columns, compression="NONE", use_dictionary=REPEATED, write_statistics=[*REPEATED, "product_id"]
+    ) as writer:
         while group := list(islice(photos, group_photos)):
             writer.write_table(pa.table(rows(group, classes, encoding), schema=columns))
     files.sync(path)

@@ -38,6 +38,13 @@ def add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
 
 
 def describe(photo: Photo, classes: Classes) -> bytes:
-    return json.dumps({"product_id": photo.product_id, "position": photo.position, "copy": photo.copy,
-                       "catalog_id": classes.catalog_ids[photo.label], "class_name": classes.names[photo.label]},
-                      ensure_ascii=False).encode()
+    return json.dumps(
+        {
+            "product_id": photo.product_id,
+            "position": photo.position,
+            "copy": photo.copy,
+            "catalog_id": classes.catalog_ids[photo.label],
+            "class_name": classes.names[photo.label],
+        },
+        ensure_ascii=False,
+    ).encode()
