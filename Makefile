@@ -19,6 +19,7 @@ test: .venv/pipeline .venv/train .venv/docs  ## Every test, on real servers
 
 lint: .venv/pipeline  ## ruff and mypy --strict
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 docs: .venv/pipeline .venv/train .venv/docs  ## The site, from docs/ and the reader's docstrings, in .site

@@ -81,7 +81,9 @@ def test_make_help_describes_the_targets_that_people_use() -> None:
         assert re.search(rf"^{target} +\w", said.stdout, re.MULTILINE)
 
 
-@pytest.mark.parametrize("command", [["ruff", "check", "."], ["mypy"]], ids=["ruff", "mypy"])
+@pytest.mark.parametrize(
+    "command", [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]], ids=["ruff", "format", "mypy"]
+)
 def test_the_checks_of_make_lint_pass(command: list[str]) -> None:
     done = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False)
 

@@ -89,24 +89,34 @@ def test_no_style_or_script_loads_anything_from_elsewhere(site: Path) -> None:
     assert [call for call in calls if not call[1:].startswith(NO_ADDRESS)] == []
 
 
-@pytest.mark.parametrize("page", [
-    '<script src="https://cdn.example/a.js"></script>', '<link rel="stylesheet" href="//fonts.example/css">',
-    '<img srcset="https://images.example/a.png 2x">', "<style>p { background: url('https://a.example/b.png') }</style>",
-    '<style>@import "https://a.example/b.css";</style>'])
+@pytest.mark.parametrize(
+    "page",
+    [
+        '<script src="https://cdn.example/a.js"></script>',
+        '<link rel="stylesheet" href="//fonts.example/css">',
+        '<img srcset="https://images.example/a.png 2x">',
+        "<style>p { background: url('https://a.example/b.png') }</style>",
+        '<style>@import "https://a.example/b.css";</style>',
+    ],
+)
 def test_what_a_page_would_load_is_found(page: str) -> None:
     assert len(loads(page)) == 1
     assert loads('<a href="https://dvc.org">DVC</a> <img src="_images/a.png">') == []
 
 
-@pytest.mark.parametrize(("index", "page", "complaint"), [
-    ("- [A page](page.md)", "[gone](gone.md)", "gone.md"),
-    ("- [A page](page.md)", "[no such heading](index.md#nowhere)", "nowhere"),
-    ("- [A page](page.md)", "![gone](images/gone.png)", "gone.png"),
-    ("- [A page](page.md)\n- [Missing](missing.md)", "Text.", "missing"),
-    ("No list.", "Text.", "toctree"),
-    ("- [A page](page.md)", "```{eval-rst}\n.. autofunction:: imageset.errors.nothing\n```", "nothing"),
-    ("- [A page](page.md)", "```{eval-rst}\n:py:class:`imageset.reader.Nothing`\n```", "imageset.reader.Nothing"),
-], ids=["page", "heading", "image", "missing from the folder", "missing from the navigation", "object", "reference"])
+@pytest.mark.parametrize(
+    ("index", "page", "complaint"),
+    [
+        ("- [A page](page.md)", "[gone](gone.md)", "gone.md"),
+        ("- [A page](page.md)", "[no such heading](index.md#nowhere)", "nowhere"),
+        ("- [A page](page.md)", "![gone](images/gone.png)", "gone.png"),
+        ("- [A page](page.md)\n- [Missing](missing.md)", "Text.", "missing"),
+        ("No list.", "Text.", "toctree"),
+        ("- [A page](page.md)", "```{eval-rst}\n.. autofunction:: imageset.errors.nothing\n```", "nothing"),
+        ("- [A page](page.md)", "```{eval-rst}\n:py:class:`imageset.reader.Nothing`\n```", "imageset.reader.Nothing"),
+    ],
+    ids=["page", "heading", "image", "missing from the folder", "missing from the navigation", "object", "reference"],
+)
 def test_the_build_fails_on_a_broken(index: str, page: str, complaint: str, tmp_path: Path) -> None:
     folder = tmp_path / "source/docs"
     folder.mkdir(parents=True)
