@@ -1,29 +1,52 @@
 """The documents against what they describe, so that they cannot part."""
 
+import ast
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
 
-from imageset.photos import networks as models
+from imageset.photos import networks
 from sandbox.__main__ import SOURCE_STAGES
 from stages import catalog, ingest, preprocess
+from tests.documents import DOCUMENTS, PAGES, broken_links, commands, read, section, without_blocks
 from tests.project import ROOT
 
-README = (ROOT / "README.md").read_text()
+README = read("README.md")
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md")
+LINKED = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").rglob("*.md")])
+# Messages in docs/troubleshooting.md that other programs write: Python, libpq, DVC, Debian's Python.
+OF_OTHERS = {
+    "No module named 'pandas'",
+    "Connection refused",
+    "Checkout failed for following targets",
+    "Unsupported value of type 'datetime'",
+    "ensurepip is not available",
+}
 
 
-def section(title: str) -> str:
-    """Return a section of the README."""
-    return README.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+def test_the_readme_is_a_front_door_of_at_most_160_lines_with_a_picture_first() -> None:
+    lines = README.splitlines()
+    [picture] = re.findall(r"^!\[.+\]\((.+)\)$", "\n".join(lines[:4]), re.MULTILINE)
+
+    assert len(lines) <= 160
+    assert (ROOT / picture).stat().st_size < 200_000
+
+
+def test_the_readme_links_every_page() -> None:
+    assert [page for page in PAGES if page not in ("docs/index.md", "docs/api.md") and f"]({page})" not in README] == []
+
+
+@pytest.mark.parametrize("document", LINKED, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_within_the_project_leads_somewhere(document: Path) -> None:
+    assert broken_links(document) == []
 
 
 def test_the_stage_table_has_every_stage() -> None:
-    named = re.findall(r"^\| (\w+) \| (?!writes)", section("The stages"), re.MULTILINE)
+    named = re.findall(r"^\| (\w+) \| (?!writes)", section("README.md", "The stages"), re.MULTILINE)
 
     assert [name for name in named if name != "stage"] == list(STAGES)
 
@@ -37,34 +60,44 @@ def test_the_stage_table_names_every_output_of_the_graph() -> None:
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_make_target_that_is_named_exists(document: str) -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    named = set(re.findall(r"(?:`|^    )make ([a-z]+)", (ROOT / document).read_text(), re.MULTILINE))
+    text = "\n".join([*commands(read(document)), *re.findall("`[^`]+`", without_blocks(read(document)))])
+    named = set(re.findall(r"(?:`|^|\(|&& )make ([a-z]+)", text, re.MULTILINE))
 
-    assert named
+    assert named or document not in ("README.md", "CONTRIBUTING.md", "docs/own-data.md")
     assert named <= targets
 
 
 @pytest.mark.parametrize("document", [*DOCUMENTS, "benchmarks/README.md"])
 def test_no_figure_is_still_to_be_filled_in(document: str) -> None:
-    assert re.findall(r"\b[A-Z]+_FIGURES?\b|\b(?:TODO|TBD)\b", (ROOT / document).read_text()) == []
+    assert re.findall(r"\b[A-Z]+_FIGURES?\b|\b(?:TODO|TBD)\b", read(document)) == []
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_file_that_is_named_exists(document: str) -> None:
-    named = re.findall(
-        r"`((?:imageset|stages|sandbox|tools|tests|benchmarks|queries|releases|\.github)/[\w./]+\w)`",
-        (ROOT / document).read_text(),
-    )
+    folders = "imageset|stages|sandbox|tools|tests|benchmarks|queries|releases|docs|examples|\\.github"
+    named = re.findall(rf"`((?:{folders})/[\w./]+\w)`", read(document))
 
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
-def test_every_setting_stands_in_code_example_and_readme() -> None:
+def test_every_setting_is_in_the_code_the_example_and_the_page() -> None:
     code = (ROOT / "imageset/runtime/settings.py").read_text()
-    read = set(re.findall(r'"((?:IMAGESET_|DATABASE_|IMAGE_)[A-Z_]+)"', code))
+    used = set(re.findall(r'"((?:IMAGESET_|DATABASE_|IMAGE_)[A-Z_]+)"', code))
     example = set(re.findall(r"^(?:# )?([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
 
-    assert read == {name for name in example if not name.startswith("AWS_")}
-    assert read == set(re.findall(r"`((?:IMAGESET_|DATABASE_|IMAGE_)[A-Z_]+)`", section("Settings")))
+    assert used == {name for name in example if not name.startswith("AWS_")}
+    page = section("docs/settings.md", "Settings")
+    assert used == set(re.findall(r"`((?:IMAGESET_|DATABASE_|IMAGE_)[A-Z_]+)`", page))
+
+
+def test_the_readme_and_the_page_describe_the_same_arrays() -> None:
+    tables = [
+        re.findall(r"^\| `.+$", section(*place), re.MULTILINE)
+        for place in (("README.md", "The dataset"), ("docs/dataset.md", "Arrays"))
+    ]
+
+    assert len(tables[0]) == 7
+    assert tables[0] == tables[1]
 
 
 def test_make_refresh_forces_the_stages_that_the_demo_forces() -> None:
@@ -81,17 +114,16 @@ def test_make_help_describes_the_targets_that_people_use() -> None:
         assert re.search(rf"^{target} +\w", said.stdout, re.MULTILINE)
 
 
-@pytest.mark.parametrize(
-    "command", [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]], ids=["ruff", "format", "mypy"]
-)
+@pytest.mark.parametrize("command", [["ruff", "check", "."], ["mypy"]], ids=["ruff", "mypy"])
 def test_the_checks_of_make_lint_pass(command: list[str]) -> None:
     done = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stdout
 
 
-def test_the_readme_says_of_every_reason_of_ingest_what_it_means_and_whether_it_is_remembered() -> None:
-    rows = re.findall(r"^\| (`[a-z_`, ]+`) \|.*\| ([a-z ]+) \|$", section("Photos from the web"), re.MULTILINE)
+def test_the_page_says_of_every_reason_of_ingest_what_it_means_and_whether_it_is_remembered() -> None:
+    text = section("docs/photos.md", "Photos from the web")
+    rows = re.findall(r"^\| (`[a-z_`, ]+`) \|.*\| ([a-z ]+) \|$", text, re.MULTILINE)
     told = {reason: remembered for reasons, remembered in rows for reason in re.findall("[a-z_]+", reasons)}
 
     assert told == (
@@ -101,21 +133,60 @@ def test_the_readme_says_of_every_reason_of_ingest_what_it_means_and_whether_it_
     )
 
 
-def test_the_readme_says_of_every_reason_of_preprocess_what_it_means() -> None:
-    rows = re.findall(r"^\| (`[a-z_`, ]+`) \|[^|]+\|$", section("From photos to pixels"), re.MULTILINE)
+def test_the_page_says_of_every_reason_of_preprocess_what_it_means() -> None:
+    text = section("docs/photos.md", "From photos to pixels")
+    rows = re.findall(r"^\| (`[a-z_`, ]+`) \|[^|]+\|$", text, re.MULTILINE)
 
     assert sorted(re.findall("[a-z_]+", " ".join(rows))) == sorted(preprocess.REASONS)
 
 
-def test_the_readme_says_of_every_reason_of_catalog_what_it_means() -> None:
-    rows = re.findall(r"^\| `(\w+)` \|[^|]+\|$", section("Why the test set can be trusted"), re.MULTILINE)
+def test_the_page_says_of_every_reason_of_catalog_what_it_means() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|[^|]+\|$", read("docs/labels.md"), re.MULTILINE)
 
     assert sorted(rows) == sorted(catalog.REASONS)
 
 
-def test_the_readme_has_every_network_with_its_licence_and_side() -> None:
-    text = section("From photos to pixels")
+def test_the_page_has_every_network_with_its_licence_and_side() -> None:
+    text = section("docs/photos.md", "Background removal")
     rows = re.findall(r"^\| (`[a-z0-9_`, -]+`) \| ([\w.-]+) \| (\d+) \|", text, re.MULTILINE)
     told = {name: (licence, int(side)) for names, licence, side in rows for name in re.findall("`([^`]+)`", names)}
 
-    assert told == {name: (model.licence, model.side) for name, model in models.MODELS.items()}
+    assert told == {name: (model.licence, model.side) for name, model in networks.MODELS.items()}
+
+
+def test_every_message_in_troubleshooting_is_one_that_a_program_writes() -> None:
+    cells = re.findall(r"^\| (.+?) \|", read("docs/troubleshooting.md"), re.MULTILINE)
+    quoted = [message for cell in cells for message in re.findall("`([^`]+)`", cell) if not message.startswith("dvc ")]
+    texts = literals()
+
+    assert len(quoted) > 10
+    assert [
+        message
+        for message in quoted
+        if message not in OF_OTHERS and not all(any(part in text for text in texts) for part in parts(message))
+    ] == []
+    assert set(quoted) >= OF_OTHERS
+
+
+def parts(message: str) -> list[str]:
+    """Return what is between the "..." of a quoted message.
+
+    >>> parts("... photos are refused (... private_address)")
+    ['photos are refused', 'private_address']
+    """
+    return [part.strip(" :()") for part in message.split("...") if part.strip(" :()")]
+
+
+def literals() -> set[str]:
+    """Return all strings of the code, those written in several pieces joined, a value in an f-string as {}."""
+    found = set()
+    for folder in ("imageset", "stages", "tools", "sandbox"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.JoinedStr):
+                    found.add(
+                        "".join(str(value.value) if isinstance(value, ast.Constant) else "{}" for value in node.values)
+                    )
+                elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    found.add(node.value)
+    return found

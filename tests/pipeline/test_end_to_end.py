@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,9 +17,10 @@ import pytest
 
 from imageset.runtime import params
 from sandbox import draw
+from tests.documents import blocks, commands, read, section
 from tests.project import KEPT, ROOT, Project, copy_project
 
-# For every row of the README's table a value to change to.
+# For every row of the table in docs/settings.md a value to change to.
 CHANGES: dict[str, object] = {
     "source.limit": 20,
     "ingest.max_bytes": 30_000_000,
@@ -49,12 +49,12 @@ def stages() -> list[str]:
 
 
 def documented() -> dict[str, list[str]]:
-    """Return the README's table: for each param, the stages that its change reruns."""
-    rows = re.findall(r"^\| `(\w+\.\w+)` \| ([\w, ]+) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    """Return the table of docs/settings.md: for each param, the stages that its change reruns."""
+    rows = re.findall(r"^\| `(\w+\.\w+)` \| ([\w, ]+) \|", section("docs/settings.md", "Params"), re.MULTILINE)
     return {key: re.findall(r"\w+", names) for key, names in rows}
 
 
-def test_the_readme_documents_one_param_of_every_section() -> None:
+def test_the_page_documents_one_param_of_every_section() -> None:
     sections = {key.partition(".")[0] for key in documented()}
 
     assert documented().keys() == CHANGES.keys()
@@ -62,7 +62,7 @@ def test_the_readme_documents_one_param_of_every_section() -> None:
 
 
 @pytest.mark.parametrize("key", CHANGES)
-def test_a_changed_param_reruns_the_stages_that_the_readme_says(unchanged: Project, key: str) -> None:
+def test_a_changed_param_reruns_the_stages_that_the_page_says(unchanged: Project, key: str) -> None:
     unchanged.set_param(key, CHANGES[key])
 
     assert unchanged.stages_that_run() == documented()[key]
@@ -109,31 +109,30 @@ def test_the_dataset_holds_every_photo_once_or_five_times(project: Project) -> N
         assert file["class_names"].asstr()[:].tolist() == sorted(KEPT)
 
 
-def readme(title: str) -> str:
-    """Return a section of the README."""
-    return (ROOT / "README.md").read_text().partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+@pytest.mark.parametrize(("document", "count"), [("README.md", 2), ("docs/dataset.md", 1), ("docs/training.md", 3)])
+def test_the_python_of_a_page_runs_from_its_top_to_its_end(project: Project, document: str, count: int) -> None:
+    found = blocks(read(document), "python")
+
+    assert len(found) == count
+    project.succeed(sys.executable, "-W", "error", "-c", "\n".join(found))
 
 
-def python_blocks(text: str) -> list[str]:
-    return [textwrap.dedent(block) for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL)]
+def test_the_command_that_checks_a_file_runs(project: Project) -> None:
+    [command] = commands(section("docs/dataset.md", "Is a file undamaged?"))
+
+    assert command.startswith("python -m tools.verify ")
+    project.succeed(sys.executable, *command.split()[1:])
 
 
-@pytest.mark.parametrize("title", ["The dataset", "Train"])
-def test_the_readmes_python_runs_as_it_stands(project: Project, title: str) -> None:
-    [block] = python_blocks(readme(title))
+def test_the_exports_are_read_as_the_page_says(project: Project, tmp_path: Path) -> None:
+    text = read("docs/exports.md")
+    exports = [command.split()[1:] for command in commands(text)]
+    found = blocks(text, "python")
 
-    project.succeed(sys.executable, "-W", "error", "-c", block)
-
-
-def test_the_readmes_exports_are_read_as_it_says(project: Project, tmp_path: Path) -> None:
-    text = readme("Other tools")
-    commands = re.findall(r"^    python (-m tools\.export .*)$", text, re.MULTILINE)
-    blocks = python_blocks(text)
-
-    assert (len(commands), len(blocks)) == (4, 3)
-    for command in commands:
-        project.succeed(sys.executable, *command.split())
-    for block in blocks:
+    assert (len(exports), len(found)) == (4, 3)
+    for arguments in exports:
+        project.succeed(sys.executable, *arguments)
+    for block in found:
         project.succeed(sys.executable, "-c", block, HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path))
     assert project.succeed("git", "status", "--porcelain") == ""
 

@@ -15,6 +15,7 @@ import pytest
 from imageset.errors import DataError, ImagesetError
 from imageset.formats import tables
 from imageset.runtime import params
+from tests import documents
 from tests.project import KEPT, ROOT, Project
 from tools import release, versions
 
@@ -293,13 +294,13 @@ def test_the_printed_ways_get_the_dataset_in_an_empty_folder(
     assert (tmp_path / "dataset.h5").read_bytes() == (project.folder / versions.DATASET).read_bytes()
 
 
-def test_the_readmes_ways_to_a_version_work_without_a_clone(released: tuple[Project, str, str], tmp_path: Path) -> None:
+def test_the_pages_ways_to_a_version_work_without_a_clone(released: tuple[Project, str, str], tmp_path: Path) -> None:
     project, _, _ = released
-    section = (ROOT / "README.md").read_text().partition("\n## Release a version\n")[2].partition("\n## ")[0]
-    text = section.replace("<url of the repository>", str(project.folder))
-    commands = re.findall(r"^    (dvc (?:artifacts )?get .*)$", text, re.MULTILINE)
-    [block] = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    for number, command in enumerate(commands):
+    page = documents.section("docs/releases.md", "Get a version")
+    text = page.replace("<url of the repository>", str(project.folder))
+    ways = documents.commands(text)
+    [block] = documents.blocks(text, "python")
+    for number, command in enumerate(ways):
         (tmp_path / str(number)).mkdir()
         run_printed(tmp_path / str(number), project.environment, command)
     check = "assert len(images) == len(labels) > 0"
@@ -311,7 +312,7 @@ def test_the_readmes_ways_to_a_version_work_without_a_clone(released: tuple[Proj
         text=True,
     )
 
-    assert len(commands) == 2
+    assert len(ways) == 2
     assert done.returncode == 0, done.stderr
     for number in range(2):
         assert (tmp_path / str(number) / "dataset.h5").read_bytes() == (project.folder / versions.DATASET).read_bytes()
