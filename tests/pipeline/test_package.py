@@ -87,3 +87,13 @@ def test_it_asks_for_no_more_than_these(installed: Path) -> None:
     metadata = Distribution.at(next(installed.glob("*.dist-info"))).metadata
 
     assert [re.split(r"\W", need)[0] for need in metadata.get_all("Requires-Dist", [])] == ["h5py", "numpy", "torch"]
+
+
+def test_it_brings_its_licence_and_the_readme(installed: Path) -> None:
+    info = next(installed.glob("*.dist-info"))
+    metadata = Distribution.at(info).metadata
+
+    assert metadata["License-Expression"] == "Apache-2.0"
+    assert {path.name for path in (info / "licenses").iterdir()} == {"LICENSE", "NOTICE"}
+    assert metadata["Description"] == (ROOT / "README.md").read_text()
+    assert f"version: {metadata['Version']}\n" in (ROOT / "CITATION.cff").read_text()
