@@ -1,6 +1,7 @@
 """The documents against what they describe, so that they cannot part."""
 
 import ast
+import inspect
 import re
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from imageset import reader
 from imageset.photos import networks
 from sandbox.__main__ import SOURCE_STAGES
 from stages import catalog, ingest, preprocess
@@ -98,6 +100,25 @@ def test_the_readme_and_the_page_describe_the_same_arrays() -> None:
 
     assert len(tables[0]) == 7
     assert tables[0] == tables[1]
+
+
+def test_the_page_names_every_option_of_export() -> None:
+    command = [sys.executable, "-m", "tools.export", "--help"]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    page = read("docs/exports.md")
+
+    assert set(re.findall(r"--[a-z][a-z-]+", said)) - {"--help"} == set(re.findall(r"--[a-z][a-z-]+", page))
+
+
+def test_the_page_names_what_the_reader_takes_and_has() -> None:
+    image_set, loads = read("docs/training.md").split("\n## loader\n")
+    arguments = {*inspect.signature(reader.ImageSet).parameters} - {"path"}
+    attributes = {name for name in vars(reader.ImageSet) if name in ("class_to_idx", "targets", "num_labels")}
+
+    assert [name for name in arguments | attributes if f"`{name}" not in image_set] == []
+    assert [
+        name for name in inspect.signature(reader.loader).parameters if not re.search(rf"\b{name}\b", image_set + loads)
+    ] == []
 
 
 def test_make_refresh_forces_the_stages_that_the_demo_forces() -> None:
