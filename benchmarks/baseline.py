@@ -18,7 +18,7 @@ from PIL import Image
 from benchmarks.ingest.measure import ROOT
 from benchmarks.shared.measure import Run, measure
 from benchmarks.shared.tables import circumstances, options, table
-from imageset.formats import hdf5 as layout
+from imageset.formats import hdf5
 from imageset.formats.hdf5 import Pixels
 
 TEST_SHARE = 0.2
@@ -55,15 +55,15 @@ def make_dataset(path: Path, sources: Pixels, photos: int, copies: int, classes:
     mixed = np.random.default_rng(0).permutation(class_sizes(photos, classes))
     held_out = int(TEST_SHARE * photos)
     subsets = {"test": (mixed[:held_out], 1), "train": (mixed[held_out:], copies)}
-    with layout.create(path, layout.DATASET) as file:
+    with hdf5.create(path, hdf5.DATASET) as file:
         for subset, (labels, of_each) in subsets.items():
-            images = layout.add_images(file, f"{subset}_images", (len(labels) * of_each, *sources.shape[1:]))
+            images = hdf5.add_images(file, f"{subset}_images", (len(labels) * of_each, *sources.shape[1:]))
             for row, pixels in enumerate(rows(sources, labels, of_each)):
                 images[row] = pixels
-            layout.add(file, f"{subset}_labels", np.repeat(labels, of_each))
-        layout.add(file, "train_copies", np.tile(np.arange(copies, dtype=np.int16), photos - held_out))
-        layout.add_text(file, "class_names", [f"class {label}" for label in range(classes)])
-        layout.finish(file)
+            hdf5.add(file, f"{subset}_labels", np.repeat(labels, of_each))
+        hdf5.add(file, "train_copies", np.tile(np.arange(copies, dtype=np.int16), photos - held_out))
+        hdf5.add_text(file, "class_names", [f"class {label}" for label in range(classes)])
+        hdf5.finish(file)
 
 
 def line(name: str, path: Path, run: Run, folder: Path) -> tuple[str, ...]:
@@ -93,8 +93,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = chosen.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        with layout.open_file(chosen.dataset, layout.DATASET) as file:
-            sources = layout.mapped(file, "train_images")[file["train_copies"][:] == 0]
+        with hdf5.open_file(chosen.dataset, hdf5.DATASET) as file:
+            sources = hdf5.mapped(file, "train_images")[file["train_copies"][:] == 0]
         datasets = {"as it is": chosen.dataset.absolute()}
         for classes in chosen.classes:
             datasets[f"{classes} classes"] = folder / f"{classes}.h5"

@@ -28,7 +28,7 @@ from imageset.photos import networks as models
 from imageset.photos import preprocess as prepare
 from imageset.photos.background import Network
 from imageset.photos.preprocess import Made, Prepared, Recipe
-from imageset.report import plots as pictures
+from imageset.report import plots
 from imageset.runtime import files, progress
 from imageset.runtime.params import load
 from sandbox import draw
@@ -251,7 +251,7 @@ def name_pairs(photos: Photos, candidates: Joined, paths: Sequence[Path], least:
     )
     if sheet:
         images = [
-            np.asarray(pixels.fit(Image.open(path).convert("RGB"), pictures.CELL, "pad", (255, 255, 255)))
+            np.asarray(pixels.fit(Image.open(path).convert("RGB"), plots.CELL, "pad", (255, 255, 255)))
             for both in named
             for path in both
         ]
@@ -260,7 +260,7 @@ def name_pairs(photos: Photos, candidates: Joined, paths: Sequence[Path], least:
             for number, both in zip(best, named, strict=True)
             for text in (f"{likeness[number]:.3f}\n{both[0].name}", f"\n{both[1].name}")
         ]
-        files.write_bytes(sheet, pictures.sheet(images, captions, 6))
+        files.write_bytes(sheet, plots.sheet(images, captions, 6))
 
 
 def hard_negatives(count: int, chosen: DuplicatesParams) -> None:

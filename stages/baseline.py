@@ -21,8 +21,8 @@ from threadpoolctl import threadpool_limits
 
 from imageset.errors import DataError
 from imageset.evaluation.hog_features import WORKING_BYTES, features
-from imageset.formats import hdf5 as layout
-from imageset.report import confusion_plot as confusion
+from imageset.formats import hdf5
+from imageset.report import confusion_plot
 from imageset.runtime import files, progress, stage
 
 Floats = NDArray[np.float64]
@@ -99,12 +99,12 @@ def blocks(file: h5py.File, subset: str, classes: int) -> Iterator[Block]:
     """Yield the rows of a subset. Raises DataError for a label that is none of the classes."""
     images, labels = file[f"{subset}_images"], file[f"{subset}_labels"]
     copies = file["train_copies"] if subset == "train" else None
-    step = layout.block_rows(max(math.prod(images.shape[1:]), WORKING_BYTES))
+    step = hdf5.block_rows(max(math.prod(images.shape[1:]), WORKING_BYTES))
     with progress.bar(None, f"baseline: {subset}", len(images), unit="row") as bar:
         for start in range(0, len(images), step):
             which = slice(start, start + step)
             found: Labels = labels[which]
-            pixels: layout.Pixels = images[which]
+            pixels: hdf5.Pixels = images[which]
             if len(found) != len(pixels) or found.min() < 0 or found.max() >= classes:
                 raise DataError(
                     f"{file.filename}: {subset}_labels does not give each row one of {classes} classes: build it again"
@@ -179,7 +179,7 @@ def main(dataset_h5: Path, validation_json: Path, baseline_json: Path, confusion
     if not json.loads(validation_json.read_text(encoding="utf-8"))["passed"]:
         raise DataError(f"{validation_json} says that {dataset_h5} is wrong: its figures would be, too")
     # One thread: how many add up a product of floats changes its last bits.
-    with layout.open_file(dataset_h5, layout.DATASET) as file, threadpool_limits(limits=1):
+    with hdf5.open_file(dataset_h5, hdf5.DATASET) as file, threadpool_limits(limits=1):
         try:
             names = file["class_names"].asstr()[:].tolist()
             sums = learn(file, len(names))
@@ -188,7 +188,7 @@ def main(dataset_h5: Path, validation_json: Path, baseline_json: Path, confusion
             raise DataError(f"{dataset_h5} lacks something that its format version has: {error}") from None
     found = figures(sums, actual, best)
     files.write_text(baseline_json, json.dumps(found, indent=2) + "\n")
-    files.write_bytes(confusion_png, confusion.draw(names, actual, best[:, 0]))
+    files.write_bytes(confusion_png, confusion_plot.draw(names, actual, best[:, 0]))
     print(
         f"baseline: accuracy {found['accuracy']} where the commonest class alone has {found['floor']['accuracy']}, "
         f"{found['photos']['test']} test photos"

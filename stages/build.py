@@ -17,8 +17,7 @@ from imageset.dataset.augment import AugmentParams, copies_of
 from imageset.dataset.channel_stats import Moments
 from imageset.dataset.render import Recipe, Rows, render
 from imageset.errors import DataError, ImagesetError
-from imageset.formats import hdf5 as layout
-from imageset.formats import stable_hash, tables
+from imageset.formats import hdf5, stable_hash, tables
 from imageset.formats.hdf5 import Pixels
 from imageset.runtime import files, params, progress, settings, stage
 from imageset.runtime.params import Section
@@ -32,7 +31,7 @@ class BuildParams(Section):
     """Section `build`."""
 
     seed: int
-    compression: layout.Compression
+    compression: hdf5.Compression
 
 
 def arrange(photos: pd.DataFrame, copies: Mapping[int, int], seed: int) -> Rows:
@@ -68,7 +67,7 @@ def write_columns(file: h5py.File, subset: str, rows: Rows) -> None:
     if subset == "train":
         columns["copies"] = rows.copies
     for name, values in columns.items():
-        layout.add(file, f"{subset}_{name}", values.astype(layout.ROW_DTYPES[name]))
+        hdf5.add(file, f"{subset}_{name}", values.astype(hdf5.ROW_DTYPES[name]))
 
 
 def write_images(
@@ -97,7 +96,7 @@ def write_dataset(
     label_map: pd.DataFrame,
     image_shape: tuple[int, ...],
     recipe: Recipe,
-    compression: layout.Compression,
+    compression: hdf5.Compression,
     attributes: dict[str, Any],
 ) -> None:
     """Write the dataset file, atomically."""
@@ -109,22 +108,22 @@ def write_dataset(
     with (
         Processes(settings.workers(), import_main=False) as engine,
         files.atomic(path) as temporary,
-        layout.create(temporary, layout.DATASET) as file,
+        hdf5.create(temporary, hdf5.DATASET) as file,
     ):
         rendered = pool.ordered_map(engine, partial(render, recipe=recipe), ([batch] for batch in work))
         for subset, subset_rows in subsets.items():
             write_columns(file, subset, subset_rows)
-            images = layout.add_images(file, f"{subset}_images", (subset_rows.total, *image_shape), compression)
+            images = hdf5.add_images(file, f"{subset}_images", (subset_rows.total, *image_shape), compression)
             write_images(images, batches(subset_rows, batch_rows), rendered, moments[subset])
         pairs = [
             f"{label},{catalog_id}"
             for label, catalog_id in zip(label_map["label"], label_map["catalog_id"], strict=True)
         ]
-        layout.add(file, "label_map", np.array([pair.encode("ascii") for pair in pairs]))
-        layout.add_text(file, "class_names", label_map["name"].tolist())
-        layout.finish(
+        hdf5.add(file, "label_map", np.array([pair.encode("ascii") for pair in pairs]))
+        hdf5.add_text(file, "class_names", label_map["name"].tolist())
+        hdf5.finish(
             file,
-            content_digest=layout.content_digest(file),
+            content_digest=hdf5.content_digest(file),
             mean=moments["train"].mean(),
             std=moments["train"].std(),
             **attributes,
@@ -139,12 +138,12 @@ def main(processed_h5: Path, catalog_csv: Path, label_map_csv: Path, split_csv: 
     photos = catalog.merge(split, on=["product_id", "position"], validate="one_to_one")
     if not len(photos) == len(catalog) == len(split):
         raise DataError(f"{split_csv} and {catalog_csv} do not name the same photos: run `dvc repro`")
-    with layout.open_file(processed_h5, layout.PROCESSED) as file:
+    with hdf5.open_file(processed_h5, hdf5.PROCESSED) as file:
         image_shape = file["images"].shape[1:]
-        layout.require_photos(file, *(photos[name].to_numpy() for name in ("row", "product_id", "position")))
+        hdf5.require_photos(file, *(photos[name].to_numpy() for name in ("row", "product_id", "position")))
     subsets = {
         subset: arrange(chosen_photos, copies(subset, chosen_photos["label"], chosen_augment), chosen.seed)
-        for subset in layout.SUBSETS
+        for subset in hdf5.SUBSETS
         if len(chosen_photos := photos[photos["subset"] == subset]) or subset != "validation"
     }
     if not subsets["train"].total:

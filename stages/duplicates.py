@@ -14,8 +14,7 @@ from imageset.curation.groups import Ties
 from imageset.curation.near_duplicates import Pair, Photos
 from imageset.curation.union_find import Forest
 from imageset.errors import DataError
-from imageset.formats import hdf5 as layout
-from imageset.formats import tables
+from imageset.formats import hdf5, tables
 from imageset.formats.hdf5 import Pixels
 from imageset.runtime import params, stage
 from imageset.runtime.params import Section
@@ -126,9 +125,9 @@ def main(
     photos = tables.read(processed_csv, tables.PROCESSED)
     released = tables.read(released_split_csv, tables.SPLIT)
     sides, owners = groups.released_sides(photos, released), groups.product_sides(photos, released)
-    with layout.open_file(thumbnails_h5, layout.THUMBNAILS) as file:
-        layout.require_photos(file, *(photos[name].to_numpy() for name in ("row", "product_id", "position")))
-        thumbnails = layout.mapped(file, "images")
+    with hdf5.open_file(thumbnails_h5, hdf5.THUMBNAILS) as file:
+        hdf5.require_photos(file, *(photos[name].to_numpy() for name in ("row", "product_id", "position")))
+        thumbnails = hdf5.mapped(file, "images")
     same = groups.byte_ties(photos, sides != "")
     pairs = list(look_alikes(photos, thumbnails, same, sides, owners, chosen))
     grouped = group(photos, groups.join([same, ties_of(pairs)]), sides, owners, chosen.max_products)

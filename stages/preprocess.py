@@ -13,8 +13,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from imageset.errors import DataError, ParamsError
-from imageset.formats import hdf5 as layout
-from imageset.formats import tables
+from imageset.formats import hdf5, tables
 from imageset.photos import networks as models
 from imageset.photos import pixels
 from imageset.photos import worker as batch
@@ -190,15 +189,15 @@ def write_photos(
 ) -> None:
     """Write the photos' pixels from the spool, their ids and positions, atomically."""
     shape = (len(collected.product_ids), *image_shape)
-    with files.atomic(path) as temporary, layout.create(temporary, kind) as file:
-        images = layout.add_images(file, "images", shape)
+    with files.atomic(path) as temporary, hdf5.create(temporary, kind) as file:
+        images = hdf5.add_images(file, "images", shape)
         spool.seek(0)
-        for block in layout.blocks(images):
+        for block in hdf5.blocks(images):
             rows = (block.stop - block.start, *shape[1:])
             images[block] = np.frombuffer(spool.read(int(np.prod(rows))), np.uint8).reshape(rows)
-        layout.add(file, "ids", np.array(collected.product_ids, np.int64))
-        layout.add(file, "positions", np.array(collected.positions, np.int16))
-        layout.finish(file, **attributes)
+        hdf5.add(file, "ids", np.array(collected.product_ids, np.int64))
+        hdf5.add(file, "positions", np.array(collected.positions, np.int16))
+        hdf5.finish(file, **attributes)
 
 
 def choose_network(chosen: PreprocessParams, model: ModelParams, background_onnx: Path) -> Network | None:
@@ -259,11 +258,11 @@ def main(
         collected = collect(results, photos, Spools(spooled, spooled_thumbnails), add_processed, add_reject)
         collected.check(photos, chosen.max_rejected_share)
         write_photos(
-            processed_h5, layout.PROCESSED, chosen.image_shape, collected, spooled, fill=np.array(chosen.fill, np.uint8)
+            processed_h5, hdf5.PROCESSED, chosen.image_shape, collected, spooled, fill=np.array(chosen.fill, np.uint8)
         )
         write_photos(
             thumbnails_h5,
-            layout.THUMBNAILS,
+            hdf5.THUMBNAILS,
             (pixels.THUMBNAIL_SIDE, pixels.THUMBNAIL_SIDE, 1),
             collected,
             spooled_thumbnails,

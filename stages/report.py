@@ -13,9 +13,8 @@ import pandas as pd
 from pydantic import Field
 
 from imageset.errors import DataError
-from imageset.formats import hdf5 as layout
-from imageset.formats import tables
-from imageset.report import plots as pictures
+from imageset.formats import hdf5, tables
+from imageset.report import plots
 from imageset.runtime import files, params, stage
 from imageset.runtime.params import Section
 
@@ -80,7 +79,7 @@ def class_table(data: Tables) -> pd.DataFrame:
     """Return photos per class and subset: catalog_id, name, train, (validation,) test, photos; the largest first."""
     photos = data.catalog.merge(data.split, on=["product_id", "position"])
     counts = photos.pivot_table(index="catalog_id", columns="subset", values="row", aggfunc="size", fill_value=0)
-    subsets = [subset for subset in layout.SUBSETS if subset != "validation" or subset in counts]
+    subsets = [subset for subset in hdf5.SUBSETS if subset != "validation" or subset in counts]
     counts = counts.reindex(index=data.label_map["catalog_id"], columns=subsets, fill_value=0)
     named = data.label_map[["catalog_id", "name"]].merge(counts, left_on="catalog_id", right_index=True)
     named["photos"] = named[subsets].sum(axis=1)
@@ -89,7 +88,7 @@ def class_table(data: Tables) -> pd.DataFrame:
 
 def metrics(data: Tables, classes: pd.DataFrame, file: h5py.File) -> dict[str, Any]:
     """Return the figures of reports/metrics.json."""
-    subsets = layout.subsets(file)
+    subsets = hdf5.subsets(file)
     products = data.catalog.groupby("group")["product_id"].nunique()
     copies = file["train_copies"][:]
     class_rows, class_photos = (
@@ -140,10 +139,10 @@ def samples(file: h5py.File, wanted: int) -> bytes:
     """Return samples.png: photos as they are, with name, label and catalog id over each."""
     plain = np.flatnonzero(file["train_copies"][:] == 0)
     rows = plain[sample_rows(file["train_labels"][:][plain], wanted)]
-    images, labels = layout.pick(file["train_images"], rows), file["train_labels"][:][rows]
+    images, labels = hdf5.pick(file["train_images"], rows), file["train_labels"][:][rows]
     names, pairs = file["class_names"].asstr()[:], file["label_map"][:]
     captions = [f"{names[label]}\nlabel {label}, catalog {pairs[label].decode().partition(',')[2]}" for label in labels]
-    return pictures.sheet(list(images), captions, COLUMNS)
+    return plots.sheet(list(images), captions, COLUMNS)
 
 
 def augmented(file: h5py.File) -> bytes:
@@ -159,16 +158,16 @@ def augmented(file: h5py.File) -> bytes:
         f"{product_id}\n{'the photo' if not copy else f'copy {copy}'}"
         for product_id, copy in zip(photos["id"], photos["copy"], strict=True)
     ]
-    return pictures.sheet(list(layout.pick(file["train_images"], photos["row"])), captions, columns)
+    return plots.sheet(list(hdf5.pick(file["train_images"], photos["row"])), captions, columns)
 
 
 def look_alikes(pairs: pd.DataFrame, thumbnails_h5: Path) -> bytes:
     """Return near_duplicates.png: the two photos of each pair beside each other, the least alike first."""
-    with layout.open_file(thumbnails_h5, layout.THUMBNAILS) as file:
+    with hdf5.open_file(thumbnails_h5, hdf5.THUMBNAILS) as file:
         rows = {
             key: row for row, key in enumerate(zip(file["ids"][:].tolist(), file["positions"][:].tolist(), strict=True))
         }
-        images = layout.mapped(file, "images")
+        images = hdf5.mapped(file, "images")
     sheet, captions = [], []
     for *keys, likeness in pairs.sort_values("likeness").head(PAIRS).itertuples(index=False):
         for number, (product_id, position) in enumerate(zip(keys[::2], keys[1::2], strict=True)):
@@ -176,7 +175,7 @@ def look_alikes(pairs: pd.DataFrame, thumbnails_h5: Path) -> bytes:
             captions.append(
                 f"{product_id}{f', photo {position}' if position else ''}\n{'' if number else f'likeness {likeness}'}"
             )
-    return pictures.sheet(sheet, captions, COLUMNS)
+    return plots.sheet(sheet, captions, COLUMNS)
 
 
 def render(template: Path, **values: Any) -> str:
@@ -230,13 +229,13 @@ def main(
         tables.read(split_csv, tables.SPLIT),
     )
     classes = class_table(data)
-    with layout.open_file(dataset_h5, layout.DATASET) as file:
+    with hdf5.open_file(dataset_h5, hdf5.DATASET) as file:
         figures = metrics(data, classes, file)
         sample_sheet, augmented_sheet = samples(file, chosen.sample_photos), augmented(file)
         image_shape = list(file["train_images"].shape[1:])
         sections = json.loads(file.attrs["params"])
-    subsets = [subset for subset in layout.SUBSETS if subset in classes]
-    plot = pictures.class_counts(classes["name"].tolist(), {subset: classes[subset].tolist() for subset in subsets})
+    subsets = [subset for subset in hdf5.SUBSETS if subset in classes]
+    plot = plots.class_counts(classes["name"].tolist(), {subset: classes[subset].tolist() for subset in subsets})
     values = {
         "metrics": figures,
         "classes": classes.to_dict("records"),

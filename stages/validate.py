@@ -12,15 +12,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from imageset.dataset import render, verify
-from imageset.dataset import row_checks as checks
+from imageset.dataset import render, row_checks, verify
 from imageset.dataset.augment import AugmentParams, copies_of
 from imageset.dataset.render import Recipe
 from imageset.dataset.row_checks import Check, Photos, Rows
 from imageset.dataset.verify import Contents, Scan
 from imageset.errors import DataError
-from imageset.formats import hdf5 as layout
-from imageset.formats import tables
+from imageset.formats import hdf5, tables
 from imageset.runtime import files, stage
 
 COPIES_TO_RENDER = 200
@@ -29,7 +27,7 @@ COPIES_TO_RENDER = 200
 class Tables(NamedTuple):
     """What the file is held against: photos with columns product_id, position, catalog_id, label, group and subset.
 
-    photos: the catalog, each with its subset as a place in layout.SUBSETS; hashes: product_id, position and both
+    photos: the catalog, each with its subset as a place in hdf5.SUBSETS; hashes: product_id, position and both
     perceptual hashes as uint64, of all photos that have pixels; label_map: as the table; processed: a hash of the
     pixels of each row of processed_h5, uint64 (N, 2).
     """
@@ -56,8 +54,8 @@ def groups_in_one_subset(photos: Photos, table: pd.DataFrame) -> Check:
     places = find(photos.rows.take(photos.first), table)
     known = places >= 0
     rows, groups = photos.rows.take(photos.first[known]), table["group"].to_numpy()[places[known]]
-    wrong, _ = checks.strays(rows.subsets, groups)
-    return checks.check(
+    wrong, _ = row_checks.strays(rows.subsets, groups)
+    return row_checks.check(
         "groups_in_one_subset", len(groups), wrong, lambda row: f"{rows.describe(row)} of group {groups[row]}"
     )
 
@@ -73,9 +71,9 @@ def photos_as_split(photos: Photos, table: pd.DataFrame) -> Check:
     def describe(row: int) -> str:
         product_id, position, subset, side = wrong.loc[row]
         where = "the file" if side == "left_only" else "the split"
-        return f"{layout.SUBSETS[subset]} {product_id} {position} in {where} alone"
+        return f"{hdf5.SUBSETS[subset]} {product_id} {position} in {where} alone"
 
-    return checks.check("photos_as_split", len(both), wrong.index.to_numpy(), describe)
+    return row_checks.check("photos_as_split", len(both), wrong.index.to_numpy(), describe)
 
 
 def labels_as_catalog(photos: Photos, table: pd.DataFrame) -> Check:
@@ -83,7 +81,7 @@ def labels_as_catalog(photos: Photos, table: pd.DataFrame) -> Check:
     places, rows = find(photos.rows.take(photos.first), table), photos.rows
     labels = np.append(table["label"].to_numpy(), -1)[places]  # -1: the last one, for photos that are not there
     wrong = (np.repeat(labels, photos.counts) != rows.labels) | np.repeat(places < 0, photos.counts)
-    return checks.check(
+    return row_checks.check(
         "labels_as_catalog",
         len(wrong),
         np.flatnonzero(wrong),
@@ -98,7 +96,7 @@ def label_map_as_table(contents: Contents, label_map: pd.DataFrame) -> Check:
     held = list(zip(contents.pairs, contents.names, strict=False))
     most = max(len(contents.pairs), len(contents.names), len(expected))
     wrong = [row for row in range(most) if held[row : row + 1] != expected[row : row + 1]]
-    return checks.check(
+    return row_checks.check(
         "label_map_as_table",
         most,
         np.array(wrong, np.intp),
@@ -116,7 +114,7 @@ def counts_as_tables(contents: Contents, table: pd.DataFrame) -> Check:
     rows = contents.photos.rows
     order = np.lexsort((rows.copies, rows.labels, rows.subsets))
     cells = (rows.subsets[order], rows.labels[order], rows.copies[order])
-    first = checks.starts(cells)
+    first = row_checks.starts(cells)
     found = dict(
         zip(
             zip(*(column[first].tolist() for column in cells), strict=True),
@@ -130,11 +128,11 @@ def counts_as_tables(contents: Contents, table: pd.DataFrame) -> Check:
     def describe(place: int) -> str:
         subset, label, copy = wrong[place]
         return (
-            f"{layout.SUBSETS[subset]} label {label} copy {copy} has {found.get(wrong[place], 0)} rows, "
+            f"{hdf5.SUBSETS[subset]} label {label} copy {copy} has {found.get(wrong[place], 0)} rows, "
             f"by the tables {expected.get(wrong[place], 0)}"
         )
 
-    return checks.check("counts_as_tables", len(every), np.arange(len(wrong)), describe)
+    return row_checks.check("counts_as_tables", len(every), np.arange(len(wrong)), describe)
 
 
 def hashes_in_one_subset(photos: Photos, hashes: pd.DataFrame) -> Check:
@@ -145,11 +143,11 @@ def hashes_in_one_subset(photos: Photos, hashes: pd.DataFrame) -> Check:
     rows, places = rows.take(known), places[known]
     plain, mirrored = hashes["phash"].to_numpy()[places], hashes["phash_mirrored"].to_numpy()[places]
     alike = np.zeros(len(places), bool)
-    for subset in range(1, len(layout.SUBSETS)):
+    for subset in range(1, len(hdf5.SUBSETS)):
         before = rows.subsets < subset
         both = np.isin(plain, np.concatenate([plain[before], mirrored[before]])) | np.isin(mirrored, plain[before])
         alike |= both & (rows.subsets == subset)
-    return checks.check(
+    return row_checks.check(
         "hashes_in_one_subset",
         len(places),
         np.flatnonzero(alike),
@@ -163,7 +161,7 @@ def pixels_as_processed(rows: Rows, found: NDArray[np.uint64], data: Tables) -> 
     places = find(rows.take(plain), data.photos)
     plain, sources = plain[places >= 0], data.photos["row"].to_numpy()[places[places >= 0]]
     wrong = (found[plain] != data.processed[sources]).any(axis=1)
-    return checks.check("pixels_as_processed", len(plain), plain[wrong], rows.describe)
+    return row_checks.check("pixels_as_processed", len(plain), plain[wrong], rows.describe)
 
 
 def copies_as_rendered(file: h5py.File, rows: Rows, data: Tables) -> Check:
@@ -184,7 +182,7 @@ def copies_as_rendered(file: h5py.File, rows: Rows, data: Tables) -> Check:
         for row, pixels in zip(some.tolist(), made, strict=True)
         if not np.array_equal(file["train_images"][row], pixels)
     ]
-    return checks.check("copies_as_rendered", len(some), np.array(wrong, np.intp), rows.describe)
+    return row_checks.check("copies_as_rendered", len(some), np.array(wrong, np.intp), rows.describe)
 
 
 def against_tables(contents: Contents, found: Scan, file: h5py.File, data: Tables) -> Iterator[Check]:
@@ -200,9 +198,9 @@ def against_tables(contents: Contents, found: Scan, file: h5py.File, data: Table
 
 def hash_processed(path: Path) -> NDArray[np.uint64]:
     """Return a hash of each photo's pixels in processed.h5, (N, 2)."""
-    with layout.open_file(path, layout.PROCESSED) as file:
+    with hdf5.open_file(path, hdf5.PROCESSED) as file:
         images = file["images"]
-        return verify.as_numbers(b"".join(verify.pixel_hashes(images[block]) for block in layout.blocks(images)))
+        return verify.as_numbers(b"".join(verify.pixel_hashes(images[block]) for block in hdf5.blocks(images)))
 
 
 def read_hashes(path: Path) -> pd.DataFrame:
@@ -221,9 +219,9 @@ def read_hashes(path: Path) -> pd.DataFrame:
 
 
 def read_photos(catalog_csv: Path, split_csv: Path) -> pd.DataFrame:
-    """Return the catalog's photos with their subsets as places in layout.SUBSETS."""
+    """Return the catalog's photos with their subsets as places in hdf5.SUBSETS."""
     catalog, split = tables.read(catalog_csv, tables.CATALOG), tables.read(split_csv, tables.SPLIT)
-    places = split["subset"].map({subset: place for place, subset in enumerate(layout.SUBSETS)})
+    places = split["subset"].map({subset: place for place, subset in enumerate(hdf5.SUBSETS)})
     if places.isna().any():
         raise DataError(f"{split_csv} names a subset {split['subset'][places.isna()].iloc[0]!r}: run `dvc repro`")
     photos = catalog.merge(split.assign(subset=places.astype(np.int8)), on=["product_id", "position"])
@@ -248,7 +246,7 @@ def main(
         hash_processed(processed_h5),
         processed_h5,
     )
-    with layout.open_file(dataset_h5, layout.DATASET) as file:
+    with hdf5.open_file(dataset_h5, hdf5.DATASET) as file:
         outcomes = list(verify.verify(file, partial(against_tables, file=file, data=data)))
     verdicts = {
         check.name: {

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from imageset.formats import hdf5 as layout
+from imageset.formats import hdf5
 from imageset.formats.hdf5 import Compression, Pixels
 
 NAMES = ["shirt", "été 👗", "bag"]
@@ -36,18 +36,18 @@ def write(
         f"{subset}_images": image_rows(rows, channels, number) for number, (subset, rows) in enumerate(counts.items())
     }
     plain = images["train_images"][arrays["train_copies"] == 0].reshape(-1, channels)
-    with layout.create(path, layout.DATASET) as file:
+    with hdf5.create(path, hdf5.DATASET) as file:
         for name, pixels in images.items():
-            layout.add_images(file, name, pixels.shape, compression)[...] = pixels
+            hdf5.add_images(file, name, pixels.shape, compression)[...] = pixels
         for name, values in arrays.items():
-            layout.add(file, name, values)
-        layout.add(
+            hdf5.add(file, name, values)
+        hdf5.add(
             file,
             "label_map",
             np.array([f"{label},{catalog_id}".encode("ascii") for label, catalog_id in enumerate(CATALOG_IDS)]),
         )
-        layout.add_text(file, "class_names", names)
-        layout.finish(file, content_digest=layout.content_digest(file), mean=plain.mean(axis=0), std=plain.std(axis=0))
+        hdf5.add_text(file, "class_names", names)
+        hdf5.finish(file, content_digest=hdf5.content_digest(file), mean=plain.mean(axis=0), std=plain.std(axis=0))
     return arrays | images
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from imageset.dataset import verify
 from imageset.dataset.row_checks import Check
 from imageset.errors import ImagesetError
-from imageset.formats import hdf5 as layout
+from imageset.formats import hdf5
 
 
 def line(check: Check) -> str:
@@ -22,7 +22,7 @@ def show(path: Path) -> bool:
     Raises DataError when the file cannot be read, or is no dataset of this version.
     """
     outcomes = []
-    with layout.open_file(path, layout.DATASET) as file:
+    with hdf5.open_file(path, hdf5.DATASET) as file:
         for check in verify.verify(file):
             print(line(check), flush=True)
             outcomes.append(check)

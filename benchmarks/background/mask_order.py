@@ -14,7 +14,7 @@ from imageset.formats.hdf5 import Pixels
 from imageset.photos import background, decode, pixels
 from imageset.photos import networks as models
 from imageset.photos.background import Network
-from imageset.report import plots as pictures
+from imageset.report import plots
 from imageset.runtime import files, progress
 
 PHOTOS = 24
@@ -50,7 +50,7 @@ def main(photos: Path, weights: Path, sheet: Path) -> None:
         ["mask, white, shrink"] * len(paths),
     ]
     rows = [picture for row in zip(*columns, strict=True) for picture in row]
-    files.write_bytes(sheet, pictures.sheet(rows, [caption for row in captions for caption in row], len(paths)))
+    files.write_bytes(sheet, plots.sheet(rows, [caption for row in captions for caption in row], len(paths)))
 
 
 if __name__ == "__main__":

@@ -20,8 +20,7 @@ from PIL import Image
 from benchmarks.ingest.measure import ROOT
 from benchmarks.shared.measure import Run, measure
 from benchmarks.shared.workload import DRAWN_PHOTOS, drawn
-from imageset.formats import hdf5 as layout
-from imageset.formats import tables
+from imageset.formats import hdf5, tables
 from imageset.photos import decode, pixels
 
 SIDE = 128
@@ -191,17 +190,17 @@ def catalog_id(label: int) -> int:
 
 def write_processed(path: Path, photos: Sequence[Photo], count: int) -> None:
     """Write what preprocess would."""
-    with layout.create(path, layout.PROCESSED) as file:
-        images = layout.add_images(file, "images", (count, SIDE, SIDE, 1))
-        waiting: list[layout.Pixels] = []
+    with hdf5.create(path, hdf5.PROCESSED) as file:
+        images = hdf5.add_images(file, "images", (count, SIDE, SIDE, 1))
+        waiting: list[hdf5.Pixels] = []
         for number, photo in enumerate(varied(photos, count), 1):
             waiting.append(pixels.to_array(photo.image.convert("L")))
-            if len(waiting) == layout.block_rows(SIDE * SIDE) or number == count:
+            if len(waiting) == hdf5.block_rows(SIDE * SIDE) or number == count:
                 images[number - len(waiting) : number] = waiting
                 waiting.clear()
-        layout.add(file, "ids", np.arange(count))
-        layout.add(file, "positions", np.zeros(count, np.int16))
-        layout.finish(file, fill=np.array(WHITE, np.uint8))
+        hdf5.add(file, "ids", np.arange(count))
+        hdf5.add(file, "positions", np.zeros(count, np.int16))
+        hdf5.finish(file, fill=np.array(WHITE, np.uint8))
 
 
 def write_tables(folder: Path, photos: Sequence[Photo], count: int) -> None:

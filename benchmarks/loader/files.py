@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks.build.workload import read_photos
 from benchmarks.ingest.measure import ROOT, started
 from benchmarks.loader.workload import AUTO, GZIP, LZF, MEANS, MOMENTS, ONE_A_CHUNK, PLAIN, SHAPE, SIDE, Settings
-from imageset.formats import hdf5 as layout
+from imageset.formats import hdf5
 
 ENVIRONMENTS = ROOT / ".cache/bench-loader"
 REQUIREMENTS = ROOT / "benchmarks/requirements-loader.txt"
@@ -58,10 +58,10 @@ class Course(NamedTuple):
         """Write the photos once more: compressed as the stage does, and in chunks."""
         with h5py.File(self.folder / PLAIN) as source:
             images = source["train_images"]
-            compressions: dict[str, layout.Compression] = {GZIP: "gzip", LZF: "lzf"}
+            compressions: dict[str, hdf5.Compression] = {GZIP: "gzip", LZF: "lzf"}
             for name, compression in compressions.items():
-                with layout.create(self.folder / name, layout.DATASET) as file:
-                    copy(images, layout.add_images(file, "train_images", images.shape, compression))
+                with hdf5.create(self.folder / name, hdf5.DATASET) as file:
+                    copy(images, hdf5.add_images(file, "train_images", images.shape, compression))
                     write_columns(file, len(images))
             for name, chunks in ((ONE_A_CHUNK, (1, *SHAPE)), (AUTO, True)):
                 with h5py.File(self.folder / name, "w") as file:
@@ -97,9 +97,9 @@ def write_plain(folder: Path, photos: Path, count: int) -> None:
     """Write so many photos, no two alike, as build would without compression; and the mean of each."""
     grey = np.stack([np.asarray(photo.image.convert("L"))[..., None] for photo in read_photos(photos)])
     means, known = np.empty(count), set[bytes]()
-    with layout.create(folder / PLAIN, layout.DATASET) as file:
-        images = layout.add_images(file, "train_images", (count, *SHAPE))
-        for block in layout.blocks(images):
+    with hdf5.create(folder / PLAIN, hdf5.DATASET) as file:
+        images = hdf5.add_images(file, "train_images", (count, *SHAPE))
+        for block in hdf5.blocks(images):
             pixels = np.stack([varied(grey, number) for number in range(block.start, block.stop)])
             means[block] = pixels.mean(axis=(1, 2, 3))
             known.update(hashlib.md5(image.tobytes(), usedforsecurity=False).digest() for image in pixels)
@@ -110,11 +110,11 @@ def write_plain(folder: Path, photos: Path, count: int) -> None:
     np.save(folder / MEANS, means)
 
 
-def varied(photos: layout.Pixels, number: int) -> layout.Pixels:
+def varied(photos: hdf5.Pixels, number: int) -> hdf5.Pixels:
     """Return a photo: each again and again, further to the right and darker every time, then mirrored."""
     turn, which = divmod(number, len(photos))
     moved = np.roll(photos[which], turn % SIDE, axis=1)
-    darker: layout.Pixels = np.maximum(moved, turn % SIDE) - np.uint8(turn % SIDE)
+    darker: hdf5.Pixels = np.maximum(moved, turn % SIDE) - np.uint8(turn % SIDE)
     return darker[:, ::-1] if turn // SIDE % 2 else darker
 
 
@@ -122,10 +122,10 @@ def write_columns(file: h5py.File, count: int) -> None:
     """Write all but the images. A photo's label is its row."""
     rows = np.arange(count)
     for name, values in (("labels", rows), ("ids", rows), ("positions", 0 * rows), ("copies", 0 * rows)):
-        layout.add(file, f"train_{name}", values.astype(layout.ROW_DTYPES[name]))
-    layout.add(file, "label_map", np.array([b"%d,%d" % (row, row) for row in rows.tolist()]))
-    layout.add_text(file, "class_names", [f"class {row}" for row in rows.tolist()])
-    layout.finish(
+        hdf5.add(file, f"train_{name}", values.astype(hdf5.ROW_DTYPES[name]))
+    hdf5.add(file, "label_map", np.array([b"%d,%d" % (row, row) for row in rows.tolist()]))
+    hdf5.add_text(file, "class_names", [f"class {row}" for row in rows.tolist()])
+    hdf5.finish(
         file,
         content_digest="0" * 64,
         **{name: np.array([value]) for name, value in zip(("mean", "std"), MOMENTS, strict=True)},
@@ -133,7 +133,7 @@ def write_columns(file: h5py.File, count: int) -> None:
 
 
 def copy(source: h5py.Dataset, target: h5py.Dataset) -> None:
-    for block in layout.blocks(source):
+    for block in hdf5.blocks(source):
         target[block] = source[block]
 
 

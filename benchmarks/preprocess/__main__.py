@@ -22,7 +22,7 @@ from benchmarks.shared.workload import Course, Row, course, read_photos
 from imageset.photos import decode, pixels
 from imageset.photos.decode import Mode
 from imageset.photos.pixels import Fit
-from imageset.report import plots as pictures
+from imageset.report import plots
 from imageset.runtime import files
 
 SIDE = 128
@@ -176,7 +176,7 @@ def draw_sheet(worst: list[Pair]) -> bytes:
         [f"reduced by {pair.factor}" for pair in worst],
         [f"difference x {AMPLIFIED}"] * len(worst),
     ]
-    return pictures.sheet(
+    return plots.sheet(
         [pixels.to_array(image) for row in rows for image in row],
         [caption for row in captions for caption in row],
         len(worst),

@@ -1,4 +1,4 @@
-"""The format of dataset.h5, checked from the outside: are all attributes and arrays there, as layout.py has them?"""
+"""The format of dataset.h5, checked from the outside: are all attributes and arrays of formats/hdf5.py there?"""
 
 import re
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from imageset.dataset.row_checks import EXAMPLES, Check
-from imageset.formats import hdf5 as layout
+from imageset.formats import hdf5
 
 
 class Copies(BaseModel):
@@ -64,12 +64,12 @@ ATTRIBUTES: dict[str, tuple[str, Callable[[Any], bool]]] = {
 def expected_arrays(file: h5py.File) -> dict[str, tuple[int, str]]:
     """Return how many dimensions every array has, and its dtype: "" for text, of whatever width."""
     expected = {"label_map": (1, ""), "class_names": (1, "")}
-    for subset in layout.SUBSETS:
+    for subset in hdf5.SUBSETS:
         if subset != "validation" or any(name.startswith("validation_") for name in file):
             expected[f"{subset}_images"] = (4, "uint8")
             expected |= {
                 f"{subset}_{name}": (1, dtype)
-                for name, dtype in layout.ROW_DTYPES.items()
+                for name, dtype in hdf5.ROW_DTYPES.items()
                 if name != "copies" or subset == "train"
             }
     return expected
@@ -91,7 +91,7 @@ def arrays_as_format(file: h5py.File) -> Check:
         wrong = [
             f"{name} has length {shape[0]}, {subset}_images {shapes[f'{subset}_images'][0]}"
             for name, shape in shapes.items()
-            if (subset := name.partition("_")[0]) in layout.SUBSETS and shape[0] != shapes[f"{subset}_images"][0]
+            if (subset := name.partition("_")[0]) in hdf5.SUBSETS and shape[0] != shapes[f"{subset}_images"][0]
         ]
         wrong += [
             f"{name} has images of {shape[1:]}, train_images of {shapes['train_images'][1:]}"

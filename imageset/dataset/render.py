@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imageset.dataset.augment import AugmentParams, augment
-from imageset.formats import hdf5 as layout
+from imageset.formats import hdf5
 from imageset.formats.hdf5 import Pixels
 
 
@@ -81,7 +81,7 @@ def render(batches: list[Rows], recipe: Recipe) -> list[Pixels]:
 
 @lru_cache(maxsize=1)
 def open_source(path: Path) -> Source:
-    with layout.open_file(path, layout.PROCESSED) as file:
+    with hdf5.open_file(path, hdf5.PROCESSED) as file:
         red, green, blue = file.attrs["fill"].tolist()
         images = file["images"]
         return Source(os.open(path, os.O_RDONLY), images.id.get_offset(), images.shape[1:], (red, green, blue))

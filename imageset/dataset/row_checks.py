@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imageset.dataset.augment import AugmentParams, copies_of
-from imageset.formats import hdf5 as layout
+from imageset.formats import hdf5
 
 EXAMPLES = 5
 COPIES_SHOWN = 8
@@ -34,7 +34,7 @@ class Check(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """Rows of all subsets, a column each; subsets holds places in layout.SUBSETS, int8."""
+    """Rows of all subsets, a column each; subsets holds places in hdf5.SUBSETS, int8."""
 
     subsets: NDArray[np.int8]
     ids: NDArray[np.int64]
@@ -47,7 +47,7 @@ class Rows(NamedTuple):
 
     def describe(self, row: int) -> str:
         copy = f" copy {self.copies[row]}" if self.copies[row] else ""
-        return f"{layout.SUBSETS[self.subsets[row]]} {self.ids[row]} {self.positions[row]}{copy}"
+        return f"{hdf5.SUBSETS[self.subsets[row]]} {self.ids[row]} {self.positions[row]}{copy}"
 
 
 class Photos(NamedTuple):

@@ -8,13 +8,12 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from imageset.dataset import format_checks as conformity
-from imageset.dataset import row_checks as checks
+from imageset.dataset import format_checks, row_checks
 from imageset.dataset.augment import AugmentParams
 from imageset.dataset.channel_stats import Moments
 from imageset.dataset.row_checks import Check, Photos, Rows
 from imageset.errors import DataError
-from imageset.formats import hdf5 as layout
+from imageset.formats import hdf5
 from imageset.runtime import progress
 
 HASH_BYTES = 16
@@ -52,7 +51,7 @@ def verify(
     for a file that cannot be read to its end.
     """
     try:
-        form = [conformity.attributes_as_format(file), conformity.arrays_as_format(file)]
+        form = [format_checks.attributes_as_format(file), format_checks.arrays_as_format(file)]
         yield from form
         if all(check.passed for check in form):
             contents = read(file)
@@ -67,14 +66,14 @@ def verify(
 def read(file: h5py.File) -> Contents:
     """Return all but the pixels of a file whose attributes and arrays are as they should be."""
     parts = []
-    for subset in layout.subsets(file):
+    for subset in hdf5.subsets(file):
         ids, positions, labels = (file[f"{subset}_{name}"][:] for name in ("ids", "positions", "labels"))
         copies = file[f"{subset}_copies"][:] if subset == "train" else np.zeros(len(ids), np.int16)
-        parts.append(Rows(np.full(len(ids), layout.SUBSETS.index(subset), np.int8), ids, positions, copies, labels))
+        parts.append(Rows(np.full(len(ids), hdf5.SUBSETS.index(subset), np.int8), ids, positions, copies, labels))
     rows = Rows(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
-    chosen = conformity.Sections.model_validate_json(file.attrs["params"]).augment
+    chosen = format_checks.Sections.model_validate_json(file.attrs["params"]).augment
     return Contents(
-        checks.by_photo(rows),
+        row_checks.by_photo(rows),
         rows,
         AugmentParams.model_construct(**dict(chosen)),
         file["label_map"][:].tolist(),
@@ -84,15 +83,15 @@ def read(file: h5py.File) -> Contents:
 
 def of_columns(contents: Contents) -> Iterator[Check]:
     photos = contents.photos
-    yield checks.products_in_one_subset(photos)
-    yield checks.augmented_as_photos(photos)
-    yield checks.copies_complete(photos, contents.chosen)
-    yield checks.labels_in_map(photos, len(contents.pairs))
-    yield checks.label_map_complete(contents.pairs, contents.names)
+    yield row_checks.products_in_one_subset(photos)
+    yield row_checks.augmented_as_photos(photos)
+    yield row_checks.copies_complete(photos, contents.chosen)
+    yield row_checks.labels_in_map(photos, len(contents.pairs))
+    yield row_checks.label_map_complete(contents.pairs, contents.names)
 
 
 def of_pixels(file: h5py.File, rows: Rows, found: Scan) -> Iterator[Check]:
-    yield checks.pixels_in_one_subset(rows, found.hashes)
+    yield row_checks.pixels_in_one_subset(rows, found.hashes)
     yield mean_and_std(file, found.moments)
     noted = file.attrs["content_digest"]
     yield Check(
@@ -115,10 +114,10 @@ def mean_and_std(file: h5py.File, moments: Moments) -> Check:
 def scan(file: h5py.File) -> Scan:
     """Read every array once."""
     digest, moments = sha256(), Moments(file["train_images"].shape[-1])
-    hashes = {f"{subset}_images": bytearray() for subset in layout.subsets(file)}
+    hashes = {f"{subset}_images": bytearray() for subset in hdf5.subsets(file)}
     copies = file["train_copies"][:]
     with progress.bar(None, "verify", sum(len(file[name]) for name in hashes), unit="row") as bar:
-        for name, block, values in layout.digested(file, digest):
+        for name, block, values in hdf5.digested(file, digest):
             if name in hashes:
                 hashes[name] += pixel_hashes(values)
                 if name == "train_images":
@@ -127,7 +126,7 @@ def scan(file: h5py.File) -> Scan:
     return Scan(digest.hexdigest(), as_numbers(b"".join(hashes.values())), moments)
 
 
-def pixel_hashes(images: layout.Pixels) -> bytes:
+def pixel_hashes(images: hdf5.Pixels) -> bytes:
     """Return a hash of each image, HASH_BYTES long, one after the other."""
     return b"".join(blake2b(image, digest_size=HASH_BYTES).digest() for image in images)
 

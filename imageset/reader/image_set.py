@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from imageset.errors import DataError
-from imageset.formats import hdf5 as layout
-from imageset.formats import images as rows
+from imageset.formats import hdf5
+from imageset.formats.images import Contiguous, Images, open_images
 from imageset.reader.data_loader import Loader
 from imageset.reader.row_order import Order, Shuffle
 
@@ -62,33 +62,33 @@ class ImageSet(Dataset[tuple[Any, Any]]):
         self.target_transform = target_transform
         self.normalize = normalize
         self._targets: list[int] | None = None
-        with layout.open_file(self.path, layout.DATASET) as file:
-            if subset not in layout.subsets(file):
-                raise DataError(f"{path} has no subset {subset!r}; it has {', '.join(layout.subsets(file))}")
+        with hdf5.open_file(self.path, hdf5.DATASET) as file:
+            if subset not in hdf5.subsets(file):
+                raise DataError(f"{path} has no subset {subset!r}; it has {', '.join(hdf5.subsets(file))}")
             try:
                 self._read(file)
                 if not augmented and f"{subset}_copies" in file:
                     self._choose(np.flatnonzero(file[f"{subset}_copies"][:] == 0))
-                if verify and layout.content_digest(file) != self.content_digest:
+                if verify and hdf5.content_digest(file) != self.content_digest:
                     raise DataError(f"{path} does not hold what its content_digest says: fetch or build it again")
             except HDF5_ERRORS as error:
                 raise DataError(f"{path} is damaged ({error}): fetch or build it again") from None
 
     def _read(self, file: h5py.File) -> None:
         """Read all but the images. Raises DataError, or one of HDF5_ERRORS, for what is not as the format has it."""
-        self._images: rows.Images | None = rows.open_images(file, f"{self.subset}_images")
+        self._images: Images | None = open_images(file, f"{self.subset}_images")
         count, *self.image_shape = self._images.shape
         self.content_digest = str(file.attrs["content_digest"])
-        self.catalog_ids = layout.catalog_ids(file)
+        self.catalog_ids = hdf5.catalog_ids(file)
         names = file["class_names"].asstr()[:].tolist()
-        self.classes = layout.unique_names(names, self.catalog_ids)
+        self.classes = hdf5.unique_names(names, self.catalog_ids)
         arrays = {
             name: file[f"{self.subset}_{name}"][:]
             for name in ("labels", "ids", "copies")
             if f"{self.subset}_{name}" in file or name != "copies"
         }
         moments = [np.asarray(file.attrs[name], np.float32) for name in ("mean", "std")]
-        if any(values.shape != (count,) or values.dtype != layout.ROW_DTYPES[name] for name, values in arrays.items()):
+        if any(values.shape != (count,) or values.dtype != hdf5.ROW_DTYPES[name] for name, values in arrays.items()):
             raise DataError(f"{self.path} has not a label, an id and a copy for every image: fetch or build it again")
         if len(names) != len(self.catalog_ids) or ((arrays["labels"] < 0) | (arrays["labels"] >= len(names))).any():
             raise DataError(f"{self.path} has labels, or names, that its label map lacks: fetch or build it again")
@@ -104,13 +104,13 @@ class ImageSet(Dataset[tuple[Any, Any]]):
         self.labels, self.product_ids = self.labels[chosen], self.product_ids[chosen]
 
     @property
-    def images(self) -> rows.Images:
+    def images(self) -> Images:
         """The images of the subset as they lie in the file, uint8 (N, H, W, C); item i is image file_rows[i]."""
         if self._images is None:  # another process than the one that opened the file
-            with layout.open_file(self.path, layout.DATASET) as file:
+            with hdf5.open_file(self.path, hdf5.DATASET) as file:
                 if file.attrs["content_digest"] != self.content_digest:
                     raise DataError(f"{self.path} was replaced since this dataset was opened: open it again")
-                self._images = rows.open_images(file, f"{self.subset}_images")
+                self._images = open_images(file, f"{self.subset}_images")
         return self._images
 
     @property
@@ -265,5 +265,5 @@ def loader(
         block_rows=max(1, block_bytes // row_bytes),
         window_rows=max(1, buffer_bytes // row_bytes),
     )
-    threads = threads or (2 if isinstance(dataset.images, rows.Contiguous) else max(2, torch.get_num_threads()))
+    threads = threads or (2 if isinstance(dataset.images, Contiguous) else max(2, torch.get_num_threads()))
     return Loader(dataset, order, epoch=int(epoch), device=torch.empty(0, device=device).device, threads=threads)

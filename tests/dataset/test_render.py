@@ -6,7 +6,7 @@ import pytest
 from imageset.dataset import render
 from imageset.dataset.augment import AugmentParams, augment
 from imageset.dataset.render import Recipe, Rows
-from imageset.formats import hdf5 as layout
+from imageset.formats import hdf5
 from imageset.runtime import params
 from tests.project import ROOT
 
@@ -15,14 +15,14 @@ FILL = (9, 200, 30)
 
 
 @pytest.fixture(params=[1, 3])
-def processed(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, layout.Pixels]:
+def processed(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, hdf5.Pixels]:
     """A file of 7 photos, and their pixels."""
     images = np.random.default_rng(1).integers(0, 256, (7, 16, 16, request.param), np.uint8)
     path = tmp_path / "processed.h5"
-    with layout.create(path, layout.PROCESSED) as file:
-        layout.add(file, "ids", np.arange(7))
-        layout.add(file, "images", images)
-        layout.finish(file, fill=np.array(FILL, np.uint8))
+    with hdf5.create(path, hdf5.PROCESSED) as file:
+        hdf5.add(file, "ids", np.arange(7))
+        hdf5.add(file, "images", images)
+        hdf5.finish(file, fill=np.array(FILL, np.uint8))
     return path, images
 
 
@@ -37,7 +37,7 @@ def rows(sources: list[int], copies: list[int]) -> Rows:
     )
 
 
-def test_each_row_is_its_copy_of_its_photo_whatever_else_is_in_the_batch(processed: tuple[Path, layout.Pixels]) -> None:
+def test_each_row_is_its_copy_of_its_photo_whatever_else_is_in_the_batch(processed: tuple[Path, hdf5.Pixels]) -> None:
     path, images = processed
     wanted = rows([6, 0, 3, 3, 6], [0, 0, 2, 1, 4])
     (together,) = render.render([wanted], Recipe(path, CHOSEN))

@@ -18,7 +18,7 @@ from imageset.dataset import verify
 from imageset.dataset.channel_stats import Moments
 from imageset.dataset.row_checks import Check
 from imageset.errors import DataError
-from imageset.formats import hdf5 as layout
+from imageset.formats import hdf5
 from imageset.runtime import params
 from tests.project import ROOT
 from tests.stages.test_build import SIDE, build_in, make_inputs, photo_table
@@ -53,7 +53,7 @@ def path(good: Path, tmp_path: Path) -> Path:
 
 
 def outcomes(path: Path) -> dict[str, Check]:
-    with layout.open_file(path, layout.DATASET) as file:
+    with hdf5.open_file(path, hdf5.DATASET) as file:
         found = list(verify.verify(file))
     assert all(type(check.examined) is type(check.violations) is int for check in found)
     assert all(len(check.examples) == min(5, check.violations) for check in found)
@@ -69,7 +69,7 @@ def plant(path: Path, fault: Fault, noted: bool = True) -> None:
     with h5py.File(path, "r+") as file:
         fault(file)
         if noted:
-            file.attrs["content_digest"] = layout.content_digest(file)
+            file.attrs["content_digest"] = hdf5.content_digest(file)
 
 
 def note_moments(file: h5py.File) -> None:
@@ -88,7 +88,7 @@ def change_rows(file: h5py.File, subset: str, rows: list[int]) -> None:
     for name in [name for name in file if name.startswith(subset)]:
         values = file[name][:][rows]
         del file[name]
-        layout.add(file, name, values)
+        hdf5.add(file, name, values)
 
 
 def replace(file: h5py.File, name: str, values: object) -> None:
@@ -438,43 +438,43 @@ def test_arrays_that_are_not_there_or_of_another_kind_fail(name: str, kind: str,
 
 @pytest.mark.parametrize("name", ["extra", "validation_ids"])
 def test_an_array_that_the_format_has_not_fails(name: str, path: Path) -> None:
-    plant(path, lambda file: layout.add(file, name, np.arange(3)))
+    plant(path, lambda file: hdf5.add(file, name, np.arange(3)))
 
     assert failed(path) == {"arrays_as_format"}
 
 
 @pytest.mark.parametrize("compression", ["lzf", "gzip"])
 def test_neither_compression_nor_blocks_change_what_is_found(
-    compression: layout.Compression, path: Path, monkeypatch: pytest.MonkeyPatch
+    compression: hdf5.Compression, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plant(path, pixels_in_both_subsets)
     plain = outcomes(path)
-    monkeypatch.setattr(layout, "BLOCK_BYTES", 7 * SIDE * SIDE)
+    monkeypatch.setattr(hdf5, "BLOCK_BYTES", 7 * SIDE * SIDE)
     with h5py.File(path, "r+") as file:
         for name in ("train_images", "test_images"):
             values = file[name][:]
             del file[name]
-            layout.add_images(file, name, values.shape, compression)[:] = values
+            hdf5.add_images(file, name, values.shape, compression)[:] = values
 
     assert outcomes(path) == plain
 
 
 def test_the_digest_is_the_writers(good: Path) -> None:
-    with layout.open_file(good, layout.DATASET) as file:
-        assert verify.scan(file).digest == layout.content_digest(file)
+    with hdf5.open_file(good, hdf5.DATASET) as file:
+        assert verify.scan(file).digest == hdf5.content_digest(file)
 
 
 def test_memory_is_bounded_by_blocks_and_not_by_pixels(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layout, "BLOCK_BYTES", 1 << 20)
+    monkeypatch.setattr(hdf5, "BLOCK_BYTES", 1 << 20)
     rows, side = 2_000, 128
 
     def widen(file: h5py.File) -> None:
         change_rows(file, "test", [0] * rows)
         del file["test_images"]
-        layout.add_images(file, "test_images", (rows, side, side, 1))
+        hdf5.add_images(file, "test_images", (rows, side, side, 1))
         change_rows(file, "train", [])
         del file["train_images"]
-        layout.add_images(file, "train_images", (0, side, side, 1))
+        hdf5.add_images(file, "train_images", (0, side, side, 1))
 
     plant(path, widen, noted=False)
     tracemalloc.start()
@@ -492,7 +492,7 @@ def test_a_damaged_chunk_is_one_line(path: Path) -> None:
     with h5py.File(path, "r+") as file:
         values = file["train_images"][:]
         del file["train_images"]
-        layout.add_images(file, "train_images", values.shape, "gzip")[:] = values
+        hdf5.add_images(file, "train_images", values.shape, "gzip")[:] = values
         file["train_images"].id.write_direct_chunk((3, 0, 0, 0), b"no deflated data")
 
     with pytest.raises(DataError, match=r"dataset\.h5 is damaged \(.*\): fetch or build it again"):

@@ -15,27 +15,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imageset.errors import DataError
-from imageset.formats import hdf5 as layout
+from imageset.formats import hdf5
 from tests.project import ROOT
 
 IMAGES = np.random.default_rng(1).integers(0, 256, (600, 4, 4, 3), np.uint8)
 LABELS = np.arange(600, dtype=np.int64)
 
 
-def write(path: Path, kind: str = layout.DATASET, **attributes: Any) -> Path:
+def write(path: Path, kind: str = hdf5.DATASET, **attributes: Any) -> Path:
     """Write a small whole file."""
-    with layout.create(path, kind) as file:
-        layout.add_images(file, "train_images", IMAGES.shape)[:] = IMAGES
-        layout.add(file, "train_labels", LABELS)
-        layout.add_text(file, "class_names", ["shirt", "Çanta 👜", ""])
-        layout.finish(file, **attributes)
+    with hdf5.create(path, kind) as file:
+        hdf5.add_images(file, "train_images", IMAGES.shape)[:] = IMAGES
+        hdf5.add(file, "train_labels", LABELS)
+        hdf5.add_text(file, "class_names", ["shirt", "Çanta 👜", ""])
+        hdf5.finish(file, **attributes)
     return path
 
 
 def refusal(path: Path) -> str:
     """Return the message with which a file is refused."""
     with pytest.raises(DataError) as caught:
-        layout.open_file(path, layout.DATASET)
+        hdf5.open_file(path, hdf5.DATASET)
     assert str(path) in str(caught.value)
     return str(caught.value)
 
@@ -50,12 +50,12 @@ def test_a_file_written_later_has_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_what_was_written_is_read(tmp_path: Path) -> None:
-    with layout.open_file(write(tmp_path / "file.h5", fill=np.array([1, 2, 3], np.uint8)), layout.DATASET) as file:
+    with hdf5.open_file(write(tmp_path / "file.h5", fill=np.array([1, 2, 3], np.uint8)), hdf5.DATASET) as file:
         assert (file["train_images"][...] == IMAGES).all()
         assert (file["train_labels"][...] == LABELS).all()
         assert file["class_names"].asstr()[:].tolist() == ["shirt", "Çanta 👜", ""]
         assert file.attrs["fill"].tolist() == [1, 2, 3]
-        assert layout.subsets(file) == ["train"]
+        assert hdf5.subsets(file) == ["train"]
         assert file.mode == "r"
 
 
@@ -107,8 +107,8 @@ def test_a_file_of_another_version_is_refused_with_both(version: int | None, tmp
 
 
 def test_a_file_that_was_closed_early_is_refused(tmp_path: Path) -> None:
-    with layout.create(tmp_path / "file.h5", layout.DATASET) as file:
-        layout.add(file, "train_labels", LABELS)
+    with hdf5.create(tmp_path / "file.h5", hdf5.DATASET) as file:
+        hdf5.add(file, "train_labels", LABELS)
 
     assert "is incomplete" in refusal(tmp_path / "file.h5")
 
@@ -117,8 +117,8 @@ def test_a_file_that_was_closed_early_is_refused(tmp_path: Path) -> None:
 def test_what_a_killed_writer_left_is_refused(flush: str, tmp_path: Path) -> None:
     code = (
         "import os, signal, sys; from pathlib import Path; import numpy as np; "
-        "from imageset.formats import hdf5 as layout; file = layout.create(Path(sys.argv[1]), layout.DATASET); "
-        "layout.add(file, 'train_labels', np.arange(9));"
+        "from imageset.formats import hdf5; file = hdf5.create(Path(sys.argv[1]), hdf5.DATASET); "
+        "hdf5.add(file, 'train_labels', np.arange(9));"
         f"{flush} os.kill(os.getpid(), signal.SIGKILL)"
     )
     writer = subprocess.run([sys.executable, "-c", code, str(tmp_path / "file.h5")], cwd=ROOT, check=False)
@@ -130,14 +130,14 @@ def test_what_a_killed_writer_left_is_refused(flush: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize("options", [{}, {"chunks": (1, 4, 4, 3), "compression": "gzip"}, {"chunks": (7, 4, 4, 3)}])
 @pytest.mark.parametrize("rows", [0, 1, 600])
 def test_mapped_images_are_those_that_h5py_reads(rows: int, options: dict[str, Any], tmp_path: Path) -> None:
-    with layout.create(tmp_path / "file.h5", layout.DATASET) as file:
+    with hdf5.create(tmp_path / "file.h5", hdf5.DATASET) as file:
         if rows >= 7 or not options:
             file.create_dataset("train_images", data=IMAGES[:rows], track_times=False, **options)
         else:
-            layout.add_images(file, "train_images", (rows, 4, 4, 3))[:] = IMAGES[:rows]
-        layout.finish(file)
-    with layout.open_file(tmp_path / "file.h5", layout.DATASET) as file:
-        images = layout.mapped(file, "train_images")
+            hdf5.add_images(file, "train_images", (rows, 4, 4, 3))[:] = IMAGES[:rows]
+        hdf5.finish(file)
+    with hdf5.open_file(tmp_path / "file.h5", hdf5.DATASET) as file:
+        images = hdf5.mapped(file, "train_images")
 
     assert images.dtype == np.uint8
     assert images.shape == (rows, 4, 4, 3)
@@ -148,7 +148,7 @@ def digest(path: Path, arrays: dict[str, np.ndarray[Any, Any]], **options: Any) 
     with h5py.File(path, "w") as file:
         for name, values in arrays.items():
             file.create_dataset(name, data=values, **options)
-        return layout.content_digest(file)
+        return hdf5.content_digest(file)
 
 
 ARRAYS: dict[str, np.ndarray[Any, Any]] = {"images": IMAGES, "labels": LABELS}
@@ -193,32 +193,32 @@ def test_the_digest_changes_with_names_types_shapes_and_order(
 
 @pytest.mark.parametrize(("rows", "sizes"), [(0, []), (1, [1]), (4, [4]), (5, [4, 1]), (12, [4, 4, 4])])
 def test_blocks_cover_every_row_once(rows: int, sizes: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layout, "BLOCK_BYTES", 4 * 6)
-    slices = list(layout.blocks(np.zeros((rows, 3, 2), np.uint8)))
+    monkeypatch.setattr(hdf5, "BLOCK_BYTES", 4 * 6)
+    slices = list(hdf5.blocks(np.zeros((rows, 3, 2), np.uint8)))
 
     assert [len(range(rows)[block]) for block in slices] == sizes
     assert [row for block in slices for row in range(rows)[block]] == list(range(rows))
 
 
 @pytest.mark.parametrize("compression", ["none", "lzf", "gzip"])
-def test_images_are_picked_in_any_order_from_any_storage(tmp_path: Path, compression: layout.Compression) -> None:
+def test_images_are_picked_in_any_order_from_any_storage(tmp_path: Path, compression: hdf5.Compression) -> None:
     values = np.random.default_rng(2).integers(0, 256, (5, 8, 8, 1), np.uint8)
-    with layout.create(tmp_path / "file.h5", layout.DATASET) as file:
-        layout.add_images(file, "images", values.shape, compression)[...] = values
+    with hdf5.create(tmp_path / "file.h5", hdf5.DATASET) as file:
+        hdf5.add_images(file, "images", values.shape, compression)[...] = values
 
-        assert (layout.pick(file["images"], [4, 0, 4]) == values[[4, 0, 4]]).all()
+        assert (hdf5.pick(file["images"], [4, 0, 4]) == values[[4, 0, 4]]).all()
 
 
 @pytest.mark.parametrize("pairs", [[b"1,7", b"0,9"], [b"1,7"], [b"0,7", b"2,9"], [b"0,7", b"0,9"], [b"00,7"]])
 def test_a_label_map_out_of_order_is_refused(tmp_path: Path, pairs: list[bytes]) -> None:
     with h5py.File(tmp_path / "file.h5", "w") as file:
         file["label_map"] = np.array([b"0,7", b"1,-9", b"2,5"])
-        assert layout.catalog_ids(file) == [7, -9, 5]
+        assert hdf5.catalog_ids(file) == [7, -9, 5]
         del file["label_map"]
         file["label_map"] = np.array(pairs)
 
         with pytest.raises(DataError, match=r"file\.h5 has a label map whose labels are not 0 to K - 1: fetch or"):
-            layout.catalog_ids(file)
+            hdf5.catalog_ids(file)
 
 
 @given(
@@ -230,7 +230,7 @@ def test_a_label_map_out_of_order_is_refused(tmp_path: Path, pairs: list[bytes])
 )
 def test_unique_names_are_unique_and_change_nothing_that_is(pairs: list[tuple[str, int]]) -> None:
     names = [name for name, _ in pairs]
-    made = layout.unique_names(names, [catalog_id for _, catalog_id in pairs])
+    made = hdf5.unique_names(names, [catalog_id for _, catalog_id in pairs])
 
     assert len(set(made)) == len(names)
     assert all(new.startswith(old) for old, new in zip(names, made, strict=True))

@@ -11,39 +11,39 @@ import numpy as np
 import pytest
 
 from imageset.errors import DataError
-from imageset.formats import hdf5 as layout
-from imageset.formats import images as rows
+from imageset.formats import hdf5
 from imageset.formats.hdf5 import Pixels
+from imageset.formats.images import Bytes, Chunked, Compressed, Contiguous, Images, inflate, open_images
 from tests.dataset_files import image_rows, write
 
 COUNT = 400
 
 
-def write_images(path: Path, images: Pixels, **storage: Any) -> rows.Images:
+def write_images(path: Path, images: Pixels, **storage: Any) -> Images:
     with h5py.File(path, "w") as file:
         file.create_dataset("images", data=images, **storage)
-    return open_images(path)
+    return reopen(path)
 
 
-def open_images(path: Path) -> rows.Images:
+def reopen(path: Path) -> Images:
     with h5py.File(path) as file:
-        return rows.open_images(file, "images")
+        return open_images(file, "images")
 
 
-def gather(images: rows.Images, wanted: list[int]) -> Pixels:
+def gather(images: Images, wanted: list[int]) -> Pixels:
     out = np.empty((len(wanted), *images.shape[1:]), np.uint8)
     images.gather(np.array(wanted), out)
     return out
 
 
 STORAGES: list[tuple[type, dict[str, Any]]] = [
-    (rows.Contiguous, {}),
-    (rows.Compressed, {"chunks": (1, 6, 6, 3), "compression": "gzip"}),
-    (rows.Compressed, {"chunks": (1, 6, 6, 3), "compression": "lzf"}),
-    (rows.Chunked, {"chunks": (1, 6, 6, 3)}),
-    (rows.Chunked, {"chunks": (5, 6, 6, 3), "compression": "gzip"}),
-    (rows.Chunked, {"chunks": (1, 6, 6, 3), "compression": "gzip", "shuffle": True}),
-    (rows.Chunked, {"maxshape": (None, 6, 6, 3), "chunks": True}),
+    (Contiguous, {}),
+    (Compressed, {"chunks": (1, 6, 6, 3), "compression": "gzip"}),
+    (Compressed, {"chunks": (1, 6, 6, 3), "compression": "lzf"}),
+    (Chunked, {"chunks": (1, 6, 6, 3)}),
+    (Chunked, {"chunks": (5, 6, 6, 3), "compression": "gzip"}),
+    (Chunked, {"chunks": (1, 6, 6, 3), "compression": "gzip", "shuffle": True}),
+    (Chunked, {"maxshape": (None, 6, 6, 3), "chunks": True}),
 ]
 
 
@@ -91,7 +91,7 @@ def test_images_that_compression_would_have_made_longer_lie_as_they_are(tmp_path
     images = image_rows(COUNT, 3, 0)
     opened = write_images(tmp_path / "images.h5", images, chunks=(1, 6, 6, 3), compression=compression)
 
-    assert isinstance(opened, rows.Compressed)
+    assert isinstance(opened, Compressed)
     assert (gather(opened, list(range(COUNT))) == images).all()
 
 
@@ -99,10 +99,10 @@ def test_lzf_is_read_by_h5py_where_its_library_cannot_be_called(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images = image_rows(COUNT, 3, 0)
-    monkeypatch.setattr(rows, "find_lzf", lambda: None)
+    monkeypatch.setattr("imageset.formats.images.find_lzf", lambda: None)
     opened = write_images(tmp_path / "images.h5", images, chunks=(1, 6, 6, 3), compression="lzf")
 
-    assert isinstance(opened, rows.Chunked)
+    assert isinstance(opened, Chunked)
     assert (gather(opened, [7, 2]) == images[[7, 2]]).all()
 
 
@@ -115,7 +115,7 @@ def test_damaged_images_are_refused_with_their_row(tmp_path: Path, compression: 
     content = bytearray((tmp_path / "images.h5").read_bytes())
     content[chunk.byte_offset : chunk.byte_offset + chunk.size] = b"\xff" * chunk.size
     (tmp_path / "images.h5").write_bytes(content)
-    opened = open_images(tmp_path / "images.h5")
+    opened = reopen(tmp_path / "images.h5")
 
     assert not gather(opened, [3, 5]).any()
     with pytest.raises(DataError, match=r"images\.h5 is damaged at row 4: fetch"):
@@ -126,7 +126,7 @@ def test_an_image_of_another_length_is_not_taken() -> None:
     out = np.empty((4, 4), np.uint8)
 
     def inflates(length: int) -> bool:
-        return rows.inflate(np.frombuffer(zlib.compress(bytes(length)), np.uint8), out)
+        return inflate(np.frombuffer(zlib.compress(bytes(length)), np.uint8), out)
 
     assert [inflates(length) for length in (15, 16, 17)] == [False, True, False]
 
@@ -152,14 +152,14 @@ def test_a_file_that_is_written_to_while_it_is_read_is_refused(
 ) -> None:
     path = tmp_path / "images.h5"
     opened = write_images(path, image_rows(COUNT, 3, 0), **storage)
-    find_state = rows.Bytes._find_state
+    find_state = Bytes._find_state
 
-    def find_and_write(self: rows.Bytes) -> tuple[int, int]:
+    def find_and_write(self: Bytes) -> tuple[int, int]:
         found = find_state(self)
         os.utime(path, ns=(0, 0))
         return found
 
-    monkeypatch.setattr(rows.Bytes, "_find_state", find_and_write)
+    monkeypatch.setattr(Bytes, "_find_state", find_and_write)
 
     with pytest.raises(DataError, match="was written to since"):
         gather(opened, [1, 3])
@@ -194,7 +194,7 @@ def test_a_chunk_that_is_too_short_for_an_image_is_refused(tmp_path: Path, compr
         file["images"].id.write_direct_chunk((4, 0, 0, 0), bytes(10), filter_mask=1)
 
     with pytest.raises(DataError, match="is damaged at row 4"):
-        gather(open_images(tmp_path / "images.h5"), [3, 4])
+        gather(reopen(tmp_path / "images.h5"), [3, 4])
 
 
 def test_files_are_closed_when_nobody_reads_them_any_more(tmp_path: Path) -> None:
@@ -211,10 +211,10 @@ def test_files_are_closed_when_nobody_reads_them_any_more(tmp_path: Path) -> Non
 
 def test_what_build_writes_is_read_the_fast_way(tmp_path: Path) -> None:
     kinds = {}
-    compressions: tuple[layout.Compression, ...] = ("none", "gzip", "lzf")
+    compressions: tuple[hdf5.Compression, ...] = ("none", "gzip", "lzf")
     for compression in compressions:
         write(tmp_path / "dataset.h5", compression=compression)
-        with layout.open_file(tmp_path / "dataset.h5", layout.DATASET) as file:
-            kinds[compression] = type(rows.open_images(file, "train_images"))
+        with hdf5.open_file(tmp_path / "dataset.h5", hdf5.DATASET) as file:
+            kinds[compression] = type(open_images(file, "train_images"))
 
-    assert kinds == {"none": rows.Contiguous, "gzip": rows.Compressed, "lzf": rows.Compressed}
+    assert kinds == {"none": Contiguous, "gzip": Compressed, "lzf": Compressed}

@@ -17,8 +17,7 @@ from PIL import Image
 from imageset.curation import crop_hashes as views
 from imageset.curation import near_duplicates
 from imageset.dataset.augment import AugmentParams, augment
-from imageset.formats import hdf5 as layout
-from imageset.formats import stable_hash, tables
+from imageset.formats import hdf5, stable_hash, tables
 from imageset.photos import pixels
 from imageset.photos.preprocess import prepare
 from stages import split
@@ -53,7 +52,7 @@ HASHES = ("b6600ee957896e53", "e3355bbc02dc3b06")
 FILES = ["2e111c355c2c485b", "aaf796e4a9c719a2"]
 
 
-def pattern(side: int, channels: int) -> layout.Pixels:
+def pattern(side: int, channels: int) -> hdf5.Pixels:
     """Return a picture of plain integer arithmetic, uint8 (S, S, C)."""
     rows, columns, channel = np.indices((side, side, channels))
     return np.asarray((rows * rows * 3 + columns * 7 + rows * columns + channel * 50) % 256, np.uint8)
@@ -130,11 +129,11 @@ def test_the_split() -> None:
 
 
 def test_the_files(tmp_path: Path) -> None:
-    with layout.create(tmp_path / "file.h5", layout.DATASET) as file:
-        layout.add_images(file, "train_images", (3, 8, 8, 1))[:] = np.stack([pattern(8, 1)] * 3)
-        layout.add(file, "train_labels", np.arange(3))
-        layout.add_text(file, "class_names", ["a", "Größe"])
-        layout.finish(file, content_digest=layout.content_digest(file), mean=[1.5], params="{}")
+    with hdf5.create(tmp_path / "file.h5", hdf5.DATASET) as file:
+        hdf5.add_images(file, "train_images", (3, 8, 8, 1))[:] = np.stack([pattern(8, 1)] * 3)
+        hdf5.add(file, "train_labels", np.arange(3))
+        hdf5.add_text(file, "class_names", ["a", "Größe"])
+        hdf5.finish(file, content_digest=hdf5.content_digest(file), mean=[1.5], params="{}")
     tables.write(
         tmp_path / "table.csv",
         tables.LABEL_MAP,

@@ -10,8 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from imageset.formats import hdf5 as layout
-from imageset.formats import tables
+from imageset.formats import hdf5, tables
 from imageset.formats.stable_hash import rank
 from imageset.photos import decode
 from sandbox import draw
@@ -58,11 +57,11 @@ class Listings:
                 prepared[product_id] = planted.prepared(body)
                 told.append((product_id, catalog_ids[name], DATE))
         order = sorted(prepared)
-        with layout.create(self.data / "thumbnails.h5", layout.THUMBNAILS) as file:
-            layout.add(file, "images", np.stack([prepared[product_id].thumbnail for product_id in order]))
-            layout.add(file, "ids", np.array(order))
-            layout.add(file, "positions", np.zeros(len(order), np.int16))
-            layout.finish(file)
+        with hdf5.create(self.data / "thumbnails.h5", hdf5.THUMBNAILS) as file:
+            hdf5.add(file, "images", np.stack([prepared[product_id].thumbnail for product_id in order]))
+            hdf5.add(file, "ids", np.array(order))
+            hdf5.add(file, "positions", np.zeros(len(order), np.int16))
+            hdf5.finish(file)
         self.write(
             "processed",
             tables.PROCESSED,

@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import ConcatDataset, DataLoader, Subset
 
 from imageset.errors import DataError
-from imageset.formats import hdf5 as layout
+from imageset.formats import hdf5
 from imageset.reader import ImageSet, loader
 from tests.dataset_files import CATALOG_IDS, COPIES, COUNTS, NAMES, write
 
@@ -355,8 +355,8 @@ def replace(name: str, values: Any) -> Any:
         (lambda path: path.unlink(), "is missing"),
         (lambda path: path.write_bytes(b"<html>"), "cannot be read as HDF5"),
         (lambda path: os.truncate(path, path.stat().st_size - 1), "cannot be read as HDF5"),
-        (lambda path: layout.create(path, layout.DATASET).close(), "is incomplete"),
-        (lambda path: layout.create(path, layout.PROCESSED).close(), "is not a file of format imageset-dataset"),
+        (lambda path: hdf5.create(path, hdf5.DATASET).close(), "is incomplete"),
+        (lambda path: hdf5.create(path, hdf5.PROCESSED).close(), "is not a file of format imageset-dataset"),
         (
             lambda path: change(path, lambda file: file.attrs.modify("format_version", 2)),
             "has format version 2.*: update",

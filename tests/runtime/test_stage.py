@@ -12,8 +12,7 @@ import numpy as np
 import psutil
 import pytest
 
-from imageset.formats import hdf5 as layout
-from imageset.formats import tables
+from imageset.formats import hdf5, tables
 from tests.conftest import run_stage
 from tests.project import ROOT
 
@@ -84,11 +83,11 @@ def waiting(project: Path) -> Iterator[subprocess.Popen[str]]:
 def building(project: Path, edit_params: Callable[[str, str], None]) -> Iterator[subprocess.Popen[str]]:
     """A build stage in the middle of writing data/dataset.h5, over one that stood there before."""
     assert run_stage("split", *SPLIT, cwd=project).returncode == 0
-    with layout.create(project / "data/processed.h5", layout.PROCESSED) as file:
-        layout.add(file, "images", np.zeros((PHOTOS, 64, 64, 1), np.uint8))
-        layout.add(file, "ids", np.arange(1, PHOTOS + 1))
-        layout.add(file, "positions", np.zeros(PHOTOS, np.int16))
-        layout.finish(file, fill=np.array([255, 255, 255], np.uint8))
+    with hdf5.create(project / "data/processed.h5", hdf5.PROCESSED) as file:
+        hdf5.add(file, "images", np.zeros((PHOTOS, 64, 64, 1), np.uint8))
+        hdf5.add(file, "ids", np.arange(1, PHOTOS + 1))
+        hdf5.add(file, "positions", np.zeros(PHOTOS, np.int16))
+        hdf5.finish(file, fill=np.array([255, 255, 255], np.uint8))
     tables.write(project / "data/label_map.csv", tables.LABEL_MAP, tables.frame(tables.LABEL_MAP, [(0, 1201, "shirt")]))
     (project / "data/dataset.h5").write_text("old")
     edit_params("  copies: 5", "  copies: 1000")
@@ -213,7 +212,7 @@ def test_a_killed_stage_leaves_the_old_file_no_process_and_no_hindrance(
 
     assert said.returncode == 0, said.stderr
     assert left_in(project / "data") == {"catalog.csv", "split.csv", "label_map.csv", "processed.h5", "dataset.h5"}
-    with layout.open_file(project / "data/dataset.h5", layout.DATASET) as file:
+    with hdf5.open_file(project / "data/dataset.h5", hdf5.DATASET) as file:
         assert len(file["train_ids"]) + len(file["test_ids"]) == PHOTOS
 
 

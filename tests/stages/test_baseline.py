@@ -15,9 +15,9 @@ from threadpoolctl import threadpool_info
 
 from imageset.errors import DataError
 from imageset.evaluation.hog_features import CELLS, DIRECTIONS, features
-from imageset.formats import hdf5 as layout
+from imageset.formats import hdf5
 from imageset.formats.hdf5 import Pixels
-from imageset.report import confusion_plot as confusion
+from imageset.report import confusion_plot
 from stages import baseline
 from tests.conftest import run_stage
 
@@ -47,13 +47,13 @@ def mixed(counts: Sequence[int], seed: int) -> Labels:
 
 def write(path: Path, subsets: dict[str, tuple[Pixels, Labels]], names: Sequence[str], copies: int = COPIES) -> Path:
     """Write a dataset file; every `copies` training rows are one photo."""
-    with layout.create(path, layout.DATASET) as file:
+    with hdf5.create(path, hdf5.DATASET) as file:
         for subset, (images, labels) in subsets.items():
-            layout.add(file, f"{subset}_images", images)
-            layout.add(file, f"{subset}_labels", labels.astype(np.int64))
-        layout.add(file, "train_copies", (np.arange(len(subsets["train"][1])) % copies).astype(np.int16))
-        layout.add_text(file, "class_names", list(names))
-        layout.finish(file)
+            hdf5.add(file, f"{subset}_images", images)
+            hdf5.add(file, f"{subset}_labels", labels.astype(np.int64))
+        hdf5.add(file, "train_copies", (np.arange(len(subsets["train"][1])) % copies).astype(np.int16))
+        hdf5.add_text(file, "class_names", list(names))
+        hdf5.finish(file)
     return path
 
 
@@ -151,7 +151,7 @@ def test_scores_agree_with_scikit_learn() -> None:
     assert found["top5_accuracy"] == round(
         float(np.mean([label in row for label, row in zip(actual, best, strict=True)])), 4
     )
-    assert np.diag(confusion.matrix(actual, best[:, 0], range(9))).mean() == pytest.approx(
+    assert np.diag(confusion_plot.matrix(actual, best[:, 0], range(9))).mean() == pytest.approx(
         balanced_accuracy_score(actual, best[:, 0])
     )
 
@@ -208,7 +208,7 @@ def test_blocks_change_no_byte(block_bytes: int, tmp_path: Path, monkeypatch: py
     outputs = [tmp_path / "baseline.json", tmp_path / "confusion.png"]
     run(dataset)
     before = [path.read_bytes() for path in outputs]
-    monkeypatch.setattr(layout, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(hdf5, "BLOCK_BYTES", block_bytes)
     run(dataset)
 
     assert [path.read_bytes() for path in outputs] == before
@@ -227,7 +227,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     )
     with h5py.File(path, "r+") as file:
         del file["train_images"]
-        layout.add_images(file, "train_images", (rows, side, side, 3))
+        hdf5.add_images(file, "train_images", (rows, side, side, 3))
     with h5py.File(path) as file:
         tracemalloc.start()
         sums = baseline.learn(file, 3)
@@ -319,8 +319,8 @@ def test_the_validation_subset_is_left_alone(tmp_path: Path) -> None:
     dataset = make(tmp_path / "dataset.h5")
     before = run(dataset)
     with h5py.File(dataset, "r+") as file:
-        layout.add(file, "validation_images", noise(np.arange(9), 9))
-        layout.add(file, "validation_labels", np.arange(9) % 3)
+        hdf5.add(file, "validation_images", noise(np.arange(9), 9))
+        hdf5.add(file, "validation_labels", np.arange(9) % 3)
 
     assert run(dataset) == before
 
@@ -354,7 +354,7 @@ def test_a_dataset_that_is_not_valid_is_refused(tmp_path: Path) -> None:
 
 def test_an_incomplete_or_foreign_file_is_refused(tmp_path: Path) -> None:
     dataset = make(tmp_path / "dataset.h5")
-    for name, value, message in (("complete", False, "is incomplete"), ("format", layout.PROCESSED, "is not a file")):
+    for name, value, message in (("complete", False, "is incomplete"), ("format", hdf5.PROCESSED, "is not a file")):
         with h5py.File(dataset, "r+") as file:
             file.attrs[name] = value
         with pytest.raises(DataError, match=message):
@@ -420,9 +420,9 @@ def test_a_plain_photo_has_no_edges_and_a_thumbnail() -> None:
 def test_the_matrix_is_of_the_largest_classes_and_each_row_of_all_answers() -> None:
     actual, predicted = np.array([2, 2, 2, 2, 5, 5, 7]), np.array([2, 2, 5, 9, 5, 7, 7])
 
-    assert confusion.largest_classes(actual) == [2, 5, 7]
-    assert confusion.matrix(actual, predicted, [2, 5]).tolist() == [[0.5, 0.25, 0.25], [0, 0.5, 0.5]]
-    assert confusion.confused_pairs(actual, predicted) == [(5, 7, 1, 2), (2, 5, 1, 4), (2, 9, 1, 4)]
+    assert confusion_plot.largest_classes(actual) == [2, 5, 7]
+    assert confusion_plot.matrix(actual, predicted, [2, 5]).tolist() == [[0.5, 0.25, 0.25], [0, 0.5, 0.5]]
+    assert confusion_plot.confused_pairs(actual, predicted) == [(5, 7, 1, 2), (2, 5, 1, 4), (2, 9, 1, 4)]
 
 
 @pytest.mark.parametrize("classes", [2, 12, 700])
@@ -430,6 +430,6 @@ def test_the_plot_stays_of_a_size_to_look_at(classes: int, tmp_path: Path) -> No
     random = np.random.default_rng(0)
     actual, predicted = random.integers(0, classes, (2, 500))
     names = [f"{number} $ a name\nthat goes on and on {'and on' * 20}" for number in range(classes)]
-    (tmp_path / "plot.png").write_bytes(confusion.draw(names, actual, predicted))
+    (tmp_path / "plot.png").write_bytes(confusion_plot.draw(names, actual, predicted))
     with Image.open(tmp_path / "plot.png") as plot:
         assert max(plot.size) <= 1800

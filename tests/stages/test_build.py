@@ -12,8 +12,7 @@ import pytest
 
 from imageset.dataset.render import Recipe, Rows
 from imageset.errors import DataError, ImagesetError
-from imageset.formats import hdf5 as layout
-from imageset.formats import stable_hash, tables
+from imageset.formats import hdf5, stable_hash, tables
 from imageset.formats.hdf5 import Pixels
 from stages import build
 from tests.project import ROOT
@@ -55,11 +54,11 @@ def make_inputs(project: Path, table: pd.DataFrame, channels: int = 1) -> None:
     """Write all that the stage reads."""
     data = project / "data"
     data.mkdir(exist_ok=True)
-    with layout.create(data / "processed.h5", layout.PROCESSED) as file:
-        layout.add(file, "images", np.stack([photo(row, channels) for row in table["row"]]))
-        layout.add(file, "ids", table["product_id"].to_numpy(np.int64))
-        layout.add(file, "positions", table["position"].to_numpy(np.int16))
-        layout.finish(file, fill=np.array([255, 255, 255], np.uint8))
+    with hdf5.create(data / "processed.h5", hdf5.PROCESSED) as file:
+        hdf5.add(file, "images", np.stack([photo(row, channels) for row in table["row"]]))
+        hdf5.add(file, "ids", table["product_id"].to_numpy(np.int64))
+        hdf5.add(file, "positions", table["position"].to_numpy(np.int16))
+        hdf5.finish(file, fill=np.array([255, 255, 255], np.uint8))
     tables.write(data / "catalog.csv", tables.CATALOG, table)
     tables.write(data / "split.csv", tables.SPLIT, table)
     label_map = [(label, 1000 + label, name) for label, name in enumerate(NAMES)]
@@ -126,7 +125,7 @@ def test_compression_changes_storage_alone(project: Path, dataset: Path, edit_pa
         images = file["train_images"]
 
         assert (images.compression, images.chunks) == (compression, (1, SIDE, SIDE, 1))
-        assert file.attrs["content_digest"] == plain.attrs["content_digest"] == layout.content_digest(file)
+        assert file.attrs["content_digest"] == plain.attrs["content_digest"] == hdf5.content_digest(file)
         assert all((file[name][:] == plain[name][:]).all() for name in plain)
 
 
@@ -170,7 +169,7 @@ def test_each_training_photo_has_its_copies_and_each_test_photo_none(dataset: Pa
 def test_copy_0_is_the_photo_and_the_others_are_not(
     project: Path, edit_params: Edit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(layout, "BLOCK_BYTES", 7 * SIDE * SIDE)  # several batches a subset
+    monkeypatch.setattr(hdf5, "BLOCK_BYTES", 7 * SIDE * SIDE)  # several batches a subset
     edit_params("noise_probability: 0.5", "noise_probability: 1.0")
     source = photo_table(8).set_index(["product_id", "position"])["row"]
     with h5py.File(run(project)) as file:
@@ -218,7 +217,7 @@ def test_mean_and_deviation_are_those_of_the_training_photos_as_they_are(channel
 def test_attributes_say_what_the_file_is_and_how_it_was_made(dataset: Path) -> None:
     with h5py.File(dataset) as file:
         assert set(file.attrs) == {"complete", "content_digest", "format", "format_version", "mean", "params", "std"}
-        assert file.attrs["content_digest"] == layout.content_digest(file)
+        assert file.attrs["content_digest"] == hdf5.content_digest(file)
         assert file.attrs["complete"]
         assert file.attrs["params"].startswith('{"augment": {"balance": "none", "blur_probability": 0.5, ')
         assert file.attrs["params"].endswith('"build": {"compression": "none", "seed": 1}}')
@@ -271,7 +270,7 @@ def test_a_split_without_test_photos_makes_an_empty_subset(project: Path) -> Non
 
 
 def test_neither_workers_nor_the_order_of_tables_change_a_byte(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layout, "BLOCK_BYTES", 7 * SIDE * SIDE)
+    monkeypatch.setattr(hdf5, "BLOCK_BYTES", 7 * SIDE * SIDE)
     one = md5(run(project))
     for name in ("catalog", "split", "label_map"):
         path = project / f"data/{name}.csv"
@@ -305,7 +304,7 @@ def test_a_failure_while_writing_leaves_the_old_file_and_nothing_else(
     def disk_full(file: h5py.File) -> str:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(layout, "content_digest", disk_full)
+    monkeypatch.setattr(hdf5, "content_digest", disk_full)
 
     with pytest.raises(OSError, match="No space left"):
         run(project)

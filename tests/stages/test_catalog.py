@@ -16,8 +16,7 @@ from scipy.fft import idctn
 
 from imageset.curation import groups, near_duplicates
 from imageset.errors import DataError, ParamsError
-from imageset.formats import hdf5 as layout
-from imageset.formats import tables
+from imageset.formats import hdf5, tables
 from imageset.photos import pixels
 from sandbox import draw
 from sandbox.garments import GARMENTS
@@ -133,13 +132,13 @@ def lay_photos(project: Path, photos: dict[Key, Image.Image], sha256: dict[Key, 
     keys = sorted(photos)
     content = [photos[key].tobytes() for key in keys]
     (project / "data").mkdir(exist_ok=True)
-    with layout.create(project / "data/thumbnails.h5", layout.THUMBNAILS) as file:
-        layout.add_images(file, "images", (len(keys), 64, 64, 1))[...] = np.frombuffer(
+    with hdf5.create(project / "data/thumbnails.h5", hdf5.THUMBNAILS) as file:
+        hdf5.add_images(file, "images", (len(keys), 64, 64, 1))[...] = np.frombuffer(
             b"".join(content), np.uint8
         ).reshape(-1, 64, 64, 1)
-        layout.add(file, "ids", np.array([product_id for product_id, _ in keys], np.int64))
-        layout.add(file, "positions", np.array([position for _, position in keys], np.int16))
-        layout.finish(file)
+        hdf5.add(file, "ids", np.array([product_id for product_id, _ in keys], np.int64))
+        hdf5.add(file, "positions", np.array([position for _, position in keys], np.int16))
+        hdf5.finish(file)
     processed = [(*key, row, (sha256 or {}).get(key, f"{key}"), *hashes(content[row])) for row, key in enumerate(keys)]
     tables.write(project / "data/processed.csv", tables.PROCESSED, tables.frame(tables.PROCESSED, processed))
 
@@ -545,8 +544,8 @@ def test_thumbnails_of_other_photos_are_refused(in_project: Path, others: list[K
 def test_a_file_that_holds_no_thumbnails_is_refused(in_project: Path) -> None:
     lay_photos(in_project, {(1, 0): look(0)})
     lay_labels(in_project, [(1, 10, FIRST)], {10: None})
-    with layout.create(in_project / "data/thumbnails.h5", layout.PROCESSED) as file:
-        layout.finish(file)
+    with hdf5.create(in_project / "data/thumbnails.h5", hdf5.PROCESSED) as file:
+        hdf5.finish(file)
 
     assert "is not a file of format imageset-thumbnails" in failure(in_project)
 

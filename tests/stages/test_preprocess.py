@@ -17,8 +17,7 @@ import pytest
 from PIL import Image
 
 from imageset.errors import DataError, ImagesetError, ParamsError, ServerError
-from imageset.formats import hdf5 as layout
-from imageset.formats import tables
+from imageset.formats import hdf5, tables
 from imageset.photos import decode
 from imageset.photos import preprocess as prepare
 from imageset.photos import worker as batch
@@ -125,7 +124,7 @@ def test_every_object_is_a_row_of_its_own_pixels_or_a_reject_whatever_the_number
         (10, 0, 1),
         (10, 3, 2),
     ]
-    with layout.open_file(project / "data/processed.h5", layout.PROCESSED) as file:
+    with hdf5.open_file(project / "data/processed.h5", hdf5.PROCESSED) as file:
         assert list(zip(file["ids"][:], file["positions"][:], strict=True)) == list(colors)
         assert file["images"].shape == (3, 16, 16, 3)
         assert file.attrs["fill"].tolist() == [255, 255, 255]

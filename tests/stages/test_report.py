@@ -12,9 +12,8 @@ import pytest
 from PIL import Image
 
 from imageset.errors import DataError
-from imageset.formats import hdf5 as layout
-from imageset.formats import tables
-from imageset.report import plots as pictures
+from imageset.formats import hdf5, tables
+from imageset.report import plots
 from stages import baseline, report, validate
 from tests.project import ROOT
 from tests.stages.test_build import build_in, photo_table
@@ -83,11 +82,11 @@ def make_inputs(folder: Path, copies: int = 5) -> Path:
     )
     baseline.main(data / "dataset.h5", data / "validation.json", data / "baseline.json", data / "confusion.png")
     photos = photo_table(8)
-    with layout.create(data / "thumbnails.h5", layout.THUMBNAILS) as file:
-        layout.add(file, "images", np.full((len(photos), 64, 64, 1), 90, np.uint8))
-        layout.add(file, "ids", photos["product_id"].to_numpy(np.int64))
-        layout.add(file, "positions", photos["position"].to_numpy(np.int16))
-        layout.finish(file)
+    with hdf5.create(data / "thumbnails.h5", hdf5.THUMBNAILS) as file:
+        hdf5.add(file, "images", np.full((len(photos), 64, 64, 1), 90, np.uint8))
+        hdf5.add(file, "ids", photos["product_id"].to_numpy(np.int64))
+        hdf5.add(file, "positions", photos["position"].to_numpy(np.int16))
+        hdf5.finish(file)
     return data
 
 
@@ -248,7 +247,7 @@ def test_samples_show_every_class_before_a_class_a_second_time() -> None:
 @pytest.mark.parametrize(("classes", "height"), [(1, 330), (60, 1716), (61, 550), (700, 550)])
 def test_the_plot_of_many_classes_stays_of_a_size_to_look_at(classes: int, height: int) -> None:
     names = [f"class {number}" for number in range(classes)]
-    plotted = pictures.class_counts(names, {"train": [5] * classes, "test": [1] * classes})
+    plotted = plots.class_counts(names, {"train": [5] * classes, "test": [1] * classes})
     with Image.open(io.BytesIO(plotted)) as plot:
         assert plot.size == (990, height)
 

@@ -12,8 +12,7 @@ import pandas as pd
 import pytest
 
 from imageset.errors import DataError
-from imageset.formats import hdf5 as layout
-from imageset.formats import tables
+from imageset.formats import hdf5, tables
 from stages import validate
 from tests.conftest import run_stage
 from tests.dataset.test_verify import CHECKS as OF_THE_FILE
@@ -289,7 +288,7 @@ def test_ids_beyond_what_a_float_holds_are_told_apart(data: Path) -> None:
     with h5py.File(data / "dataset.h5", "r+") as file:
         for name in ("train_ids", "test_ids"):
             file[name][:] += large
-        file.attrs["content_digest"] = layout.content_digest(file)
+        file.attrs["content_digest"] = hdf5.content_digest(file)
     for name, table in {
         "catalog.csv": tables.CATALOG,
         "processed.csv": tables.PROCESSED,
@@ -320,7 +319,7 @@ def test_without_its_arrays_there_is_nothing_to_hold_against_the_tables(data: Pa
         del file["train_copies"]
         labels = file["test_labels"][:-1]
         del file["test_labels"]
-        layout.add(file, "test_labels", labels)
+        hdf5.add(file, "test_labels", labels)
 
     assert "arrays_as_format: 1, such as train_copies is missing" in refused(data)
     assert failed(data) == {"arrays_as_format"}

@@ -12,8 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from imageset.formats import hdf5 as layout
-from imageset.formats import tables
+from imageset.formats import hdf5, tables
 from imageset.formats.hdf5 import Pixels
 from tests.project import ROOT
 from tools.export import command as export
@@ -83,35 +82,35 @@ def write_dataset(
     path: Path,
     channels: int = 1,
     rows: dict[str, list[Row]] = ROWS,
-    compression: layout.Compression = "none",
+    compression: hdf5.Compression = "none",
     names: list[str] = NAMES,
 ) -> Path:
-    with layout.create(path, layout.DATASET) as file:
+    with hdf5.create(path, hdf5.DATASET) as file:
         for subset, its in rows.items():
-            images = layout.add_images(file, f"{subset}_images", (len(its), SIDE, SIDE, channels), compression)
+            images = hdf5.add_images(file, f"{subset}_images", (len(its), SIDE, SIDE, channels), compression)
             if its:
                 images[...] = photos(its, channels)
             for column, name in enumerate(("ids", "positions", "labels")):
-                layout.add(file, f"{subset}_{name}", np.array([row[column] for row in its], layout.ROW_DTYPES[name]))
-        layout.add(file, "train_copies", np.array([row.copy for row in rows["train"]], np.int16))
-        layout.add(
+                hdf5.add(file, f"{subset}_{name}", np.array([row[column] for row in its], hdf5.ROW_DTYPES[name]))
+        hdf5.add(file, "train_copies", np.array([row.copy for row in rows["train"]], np.int16))
+        hdf5.add(
             file,
             "label_map",
             np.array([f"{label},{catalog_id}".encode() for label, catalog_id in enumerate(CATALOG_IDS)]),
         )
-        layout.add_text(file, "class_names", names)
-        layout.finish(file, content_digest=layout.content_digest(file))
+        hdf5.add_text(file, "class_names", names)
+        hdf5.finish(file, content_digest=hdf5.content_digest(file))
     return path
 
 
 def write_processed(folder: Path, left_out: int = 2) -> Path:
     """Write processed.h5 and, as the catalog has them, data/catalog.csv and data/label_map.csv."""
     rows = sorted([*CATALOG, *(Row(100 + number, 0, 0) for number in range(left_out - 1)), Row(0, 0, 0)])
-    with layout.create(folder / "processed.h5", layout.PROCESSED) as file:
-        layout.add_images(file, "images", (len(rows), SIDE, SIDE, 1))[...] = photos(rows)
+    with hdf5.create(folder / "processed.h5", hdf5.PROCESSED) as file:
+        hdf5.add_images(file, "images", (len(rows), SIDE, SIDE, 1))[...] = photos(rows)
         for column, name in enumerate(("ids", "positions")):
-            layout.add(file, name, np.array([row[column] for row in rows], layout.ROW_DTYPES[name]))
-        layout.finish(file)
+            hdf5.add(file, name, np.array([row[column] for row in rows], hdf5.ROW_DTYPES[name]))
+        hdf5.finish(file)
     (folder / "data").mkdir()
     catalog = [(row.product_id, row.position, rows.index(row), CATALOG_IDS[row.label], row.label, 0) for row in CATALOG]
     tables.write(folder / "data/catalog.csv", tables.CATALOG, tables.frame(tables.CATALOG, catalog))

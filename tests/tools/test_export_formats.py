@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from imageset.formats import hdf5 as layout
+from imageset.formats import hdf5
 from imageset.runtime import files
 from tests.tools.test_export import (
     CATALOG,
@@ -58,7 +58,7 @@ def image_folder(root: Path) -> list[tuple[Path, int]]:
     ]
 
 
-def pixels(file: Path | io.BytesIO) -> layout.Pixels:
+def pixels(file: Path | io.BytesIO) -> hdf5.Pixels:
     with Image.open(file) as image:
         array = np.asarray(image)
     return array if array.ndim == 3 else array[..., None]
@@ -244,7 +244,7 @@ def as_read(row: Row) -> dict[str, Any]:
     }
 
 
-def digest(image: layout.Pixels) -> str:
+def digest(image: hdf5.Pixels) -> str:
     return hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest()
 
 

@@ -14,7 +14,7 @@ import h5py
 import pytest
 
 from imageset.errors import DataError, ImagesetError
-from imageset.formats import hdf5 as layout
+from imageset.formats import hdf5
 from imageset.runtime import files
 from tests.tools.test_export import (
     PHOTOS,
@@ -156,7 +156,7 @@ def test_another_export_starts_anew(
         write_dataset(stopped)
         with h5py.File(stopped, "r+") as file:
             file["test_images"][0, 1, 1] ^= 1
-            file.attrs["content_digest"] = layout.content_digest(file)
+            file.attrs["content_digest"] = hdf5.content_digest(file)
     if options == ["other version"]:
         monkeypatch.setattr(export, "EXPORT_VERSION", export.EXPORT_VERSION + 1)
     options = [] if options[0].startswith("other") else options

@@ -18,8 +18,7 @@ from typing import Any, cast
 import pandas as pd
 
 from imageset.errors import DataError, ImagesetError
-from imageset.formats import hdf5 as layout
-from imageset.formats import tables
+from imageset.formats import hdf5, tables
 from imageset.runtime import files, lifetime, progress, settings
 from tools.export import encode as export_pixels
 from tools.export import parts as export_parts
@@ -123,7 +122,7 @@ def write_classes(path: Path, classes: Classes) -> None:
 
 def read_source(file: Any, arguments: argparse.Namespace) -> Source:
     """Return what is to be exported. Raises ImagesetError for an option that the file has no use for."""
-    is_dataset = file.attrs["format"] == layout.DATASET
+    is_dataset = file.attrs["format"] == hdf5.DATASET
     others = (
         (("--catalog", arguments.catalog), ("--label-map", arguments.label_map))
         if is_dataset
@@ -154,7 +153,7 @@ def parse_arguments(command_line: list[str] | None = None) -> argparse.Namespace
         default=Path("data/dataset.h5"),
         help="a dataset.h5 or processed.h5; default: %(default)s",
     )
-    parser.add_argument("--subset", choices=layout.SUBSETS, help="of dataset.h5; default: all that it has")
+    parser.add_argument("--subset", choices=hdf5.SUBSETS, help="of dataset.h5; default: all that it has")
     parser.add_argument("--copies", action="store_true", help="of dataset.h5: augmented copies of photos, too")
     parser.add_argument("--catalog", metavar="CSV", type=Path, help=f"of processed.h5; default: {CATALOG}")
     parser.add_argument("--label-map", metavar="CSV", type=Path, help=f"of processed.h5; default: {LABEL_MAP}")

@@ -12,11 +12,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from imageset.errors import DataError
-from imageset.formats import hdf5 as layout
-from imageset.formats import images as rows
-from imageset.formats import tables
+from imageset.formats import hdf5, tables
 from imageset.formats.hdf5 import Pixels
-from imageset.formats.images import Images
+from imageset.formats.images import Images, open_images
 from imageset.formats.tables import Table
 from imageset.runtime import progress
 
@@ -46,9 +44,9 @@ class Subset(NamedTuple):
         return tuple(self.images.shape[1:])
 
     def column(self, name: str) -> NDArray[Any]:
-        """Return a column by its name in layout.ROW_DTYPES."""
+        """Return a column by its name in hdf5.ROW_DTYPES."""
         values: NDArray[Any] = getattr(self, name)
-        return values.astype(layout.ROW_DTYPES[name], copy=False)
+        return values.astype(hdf5.ROW_DTYPES[name], copy=False)
 
 
 class Source(NamedTuple):
@@ -72,7 +70,7 @@ def open_source(path: Path) -> Iterator[h5py.File]:
             kind = file.attrs.get("format")
     except (OSError, RuntimeError, KeyError):
         kind = None
-    with layout.open_file(path, layout.PROCESSED if kind == layout.PROCESSED else layout.DATASET) as file:
+    with hdf5.open_file(path, hdf5.PROCESSED if kind == hdf5.PROCESSED else hdf5.DATASET) as file:
         yield file
 
 
@@ -91,12 +89,12 @@ def reading(file: h5py.File) -> Iterator[None]:
 
 def of_dataset(file: h5py.File, wanted: str | None, with_copies: bool) -> Source:
     """Return a dataset's photos, of all subsets or of the wanted one. Raises DataError when it has not that one."""
-    held = layout.subsets(file)
+    held = hdf5.subsets(file)
     if wanted is not None and wanted not in held:
         raise DataError(f"{file.filename} has no {wanted} subset, but {', '.join(held)}")
     with reading(file):
         subsets = [dataset_subset(file, name, with_copies) for name in held if wanted in (None, name)]
-        classes = Classes(layout.catalog_ids(file), file["class_names"].asstr()[:].tolist())
+        classes = Classes(hdf5.catalog_ids(file), file["class_names"].asstr()[:].tolist())
         require_whole(file, classes, subsets)
         content = content_digest(file)
         if content != file.attrs["content_digest"]:
@@ -108,7 +106,7 @@ def dataset_subset(file: h5py.File, name: str, with_copies: bool) -> Subset:
     """Return a subset's photos, with their augmented copies or without."""
     labels, ids, positions = (file[f"{name}_{column}"][:] for column in ("labels", "ids", "positions"))
     copies = file[f"{name}_copies"][:] if f"{name}_copies" in file else np.zeros(len(ids), np.int16)
-    images = rows.open_images(file, f"{name}_images")
+    images = open_images(file, f"{name}_images")
     if {len(values) for values in (labels, ids, positions, copies)} != {images.shape[0]}:
         raise DataError(f"{file.filename} is damaged (arrays of {name} differ in length): fetch or build it again")
     chosen = np.arange(len(ids)) if with_copies else np.flatnonzero(copies == 0)
@@ -142,10 +140,10 @@ def of_processed(file: h5py.File, catalog_csv: Path, label_map_csv: Path) -> Sou
         raise DataError(f"{catalog_csv} and {label_map_csv} have other classes: run `dvc repro`")
     places, ids, positions, labels = (catalog[name].to_numpy() for name in ("row", "product_id", "position", "label"))
     with reading(file):
-        layout.require_photos(file, places, ids, positions)
+        hdf5.require_photos(file, places, ids, positions)
         subset = Subset(
             WITHOUT_SUBSETS,
-            rows.open_images(file, "images"),
+            open_images(file, "images"),
             places,
             labels,
             ids,
@@ -166,11 +164,11 @@ def read_table(path: Path, table: Table) -> pd.DataFrame:
 
 
 def content_digest(file: h5py.File) -> str:
-    """Return layout.content_digest of a file; says how far it is."""
+    """Return hdf5.content_digest of a file; says how far it is."""
     found = hashlib.sha256()
     images = {name: len(file[name]) for name in file if name.endswith("images")}
     with progress.bar(None, "check", sum(images.values()), unit="row") as bar:
-        for name, _, values in layout.digested(file, found):
+        for name, _, values in hdf5.digested(file, found):
             bar.update(len(values) if name in images else 0)
     return found.hexdigest()
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from imageset.formats import hdf5 as layout
+from imageset.formats import hdf5
 from imageset.runtime import files
 from tools.export.parts import Part, Photo
 from tools.export.source import Classes, Source, Subset
 
 ENCODED = False
-EXTRA_BYTES = sum(np.dtype(name).itemsize for name in layout.ROW_DTYPES.values())
+EXTRA_BYTES = sum(np.dtype(name).itemsize for name in hdf5.ROW_DTYPES.values())
 VERSIONS = {"numpy": np.__version__}
 
 
@@ -22,7 +22,7 @@ def array_path(folder: Path, subset: Subset, name: str) -> Path:
 
 def arrays(subset: Subset) -> dict[str, tuple[str, tuple[int, ...]]]:
     """Return each array's dtype and the shape of one row."""
-    return {"images": ("uint8", subset.image_shape), **{name: (dtype, ()) for name, dtype in layout.ROW_DTYPES.items()}}
+    return {"images": ("uint8", subset.image_shape), **{name: (dtype, ()) for name, dtype in hdf5.ROW_DTYPES.items()}}
 
 
 def prepare(folder: Path, source: Source) -> None:
@@ -43,7 +43,7 @@ def prepare(folder: Path, source: Source) -> None:
 
 def write_part(folder: Path, part: Part, classes: Classes, photos: Iterator[Photo], encoding: str) -> None:
     """Write the part's rows of each array. Written, not mapped: on a full disk mapped memory ends the process."""
-    columns = {name: part.subset.column(name)[part.start : part.stop] for name in layout.ROW_DTYPES}
+    columns = {name: part.subset.column(name)[part.start : part.stop] for name in hdf5.ROW_DTYPES}
     contents = {
         "images": (photo.content for photo in photos),
         **{name: iter([values.tobytes()]) for name, values in columns.items()},

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from imageset.formats import hdf5 as layout
+from imageset.formats import hdf5
 from imageset.runtime import files
 from tools.export.parts import Part, Photo
 from tools.export.source import Classes, Source
@@ -40,7 +40,7 @@ def prepare(folder: Path, source: Source) -> None:
 
 def schema(classes: Classes) -> pa.Schema:
     """Return the columns, with what they mean to `datasets`."""
-    names = layout.unique_names(classes.names, classes.catalog_ids)
+    names = hdf5.unique_names(classes.names, classes.catalog_ids)
     features: dict[str, Any] = {name: {"dtype": str(field), "_type": "Value"} for name, field in FIELDS.items()}
     features |= {"image": {"_type": "Image"}, "label": {"names": names, "_type": "ClassLabel"}}
     return pa.schema(FIELDS, metadata={"huggingface": json.dumps({"info": {"features": features}})})
