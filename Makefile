@@ -5,6 +5,8 @@ PHOTOS ?=
 RETRY ?=
 DAYS ?= 30
 VERSION ?=
+# All tests take every core. The tests that TESTS names take one process, which starts sooner.
+PROCESSES ?= $(if $(TESTS),0,logical)
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
@@ -14,8 +16,8 @@ help:  ## Say what there is to make
 demo: .venv/pipeline  ## Servers, a marketplace, the whole pipeline and a push; then says where the results are
 	$(BIN)/python -m sandbox demo $(if $(PHOTOS),--photos "$(PHOTOS)")
 
-test: .venv/pipeline .venv/train .venv/docs  ## Every test, on real servers
-	$(BIN)/python -m pytest $(TESTS)
+test: .venv/pipeline .venv/train .venv/docs  ## Every test, on real servers and every core; TESTS=<path> for some
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist worksteal $(TESTS)
 
 lint: .venv/pipeline  ## ruff and mypy --strict
 	$(BIN)/ruff check .

@@ -26,6 +26,18 @@ U2NETP_SHA256 = "309c8469258dda742793dce0ebea8e6dd393174f89934733ecc8b14c76f4ddd
 numbers = itertools.count()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run first what needs the project, so that one process of pytest-xdist does it all: a process takes from the
+    end of another's tests, and each has servers and a project of its own."""
+    items.sort(key=lambda item: not needs_project(item))
+
+
+def needs_project(item: pytest.Item) -> bool:
+    """Tell whether a test uses the `project` of this module; the modules that have another make it of in_project."""
+    names = item.fixturenames if isinstance(item, pytest.Function) else []
+    return "project" in names and "in_project" not in names
+
+
 @pytest.fixture(scope="session")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     """The servers, for all tests of the run."""
