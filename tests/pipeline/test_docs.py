@@ -1,8 +1,10 @@
 """The documents against what they describe, so that they cannot part."""
 
 import ast
+import importlib.util
 import inspect
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -100,6 +102,23 @@ def test_the_readme_and_the_page_describe_the_same_arrays() -> None:
 
     assert len(tables[0]) == 7
     assert tables[0] == tables[1]
+
+
+def test_every_command_of_dvc_and_every_module_of_ours_that_is_named_exists() -> None:
+    from dvc.cli.parser import get_main_parser  # here, as its import takes a second
+
+    parser = get_main_parser()
+    lines = [re.sub("<[^>]*>", "X", line) for document in DOCUMENTS for line in commands(read(document))]
+    steps = [
+        re.sub(r"^(?:[A-Z_]+=\S+ |dotenv run -- )+", "", step.strip()) for line in lines for step in line.split("&&")
+    ]
+    modules = {name for step in steps for name in re.findall(r"python -m ([\w.]+)", step)} - {"venv", "pytest"}
+
+    assert {"tools.export", "tools.verify", "tools.compare", "examples.train"} <= modules
+    assert [name for name in modules if importlib.util.find_spec(name) is None] == []
+    for step in steps:
+        if step.startswith("dvc "):
+            parser.parse_args(shlex.split(step)[1:])  # SystemExit where dvc has no such command or option
 
 
 def test_the_page_names_every_option_of_export() -> None:
