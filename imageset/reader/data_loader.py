@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,14 +13,12 @@ from numpy.typing import NDArray
 from torch.utils.data import default_collate
 
 from imageset.formats.hdf5 import Pixels
-from imageset.reader import block_shuffle as windows
-from imageset.reader.block_shuffle import Piece
+from imageset.formats.images import Contiguous
+from imageset.reader.block_shuffle import Piece, batches, pieces
 from imageset.reader.buffers import Buffers
-from imageset.reader.row_order import Order
+from imageset.reader.image_set import ImageSet
+from imageset.reader.row_order import Order, Shuffle
 from imageset.workers.threads import ordered
-
-if TYPE_CHECKING:
-    from imageset.reader import ImageSet
 
 READERS = 4  # of blocks: a disk answers several at once faster than one after the other
 TILE_BYTES = 512 << 10  # of pixels that become floats at a time: they and their floats stay in a core's cache
@@ -33,7 +31,7 @@ class Loader:
     of the loop that is under way or was left early, else of the next one; set it, and the next loop begins that epoch.
     """
 
-    def __init__(self, dataset: "ImageSet", order: Order, *, epoch: int, device: torch.device, threads: int) -> None:
+    def __init__(self, dataset: ImageSet, order: Order, *, epoch: int, device: torch.device, threads: int) -> None:
         self.dataset = dataset
         self.epoch = epoch
         self._order = order
@@ -120,10 +118,10 @@ class Loader:
         if self._order.shuffle == "blocks":
             executor = threads.enter_context(ThreadPoolExecutor(max(READERS, self._threads), "imageset-read"))
             before = skip // self._order.window_rows
-            ahead = windows.pieces(images, file_rows, self._order.windows(epoch, before), self._windows, executor)
-            return windows.batches(ahead, self._order.batch_size, skip - before * self._order.window_rows)
+            ahead = pieces(images, file_rows, self._order.windows(epoch, before), self._windows, executor)
+            return batches(ahead, self._order.batch_size, skip - before * self._order.window_rows)
         rows = self._order.rows(epoch)
-        return windows.batches([Piece(images, file_rows[rows], rows)], self._order.batch_size, skip)
+        return batches([Piece(images, file_rows[rows], rows)], self._order.batch_size, skip)
 
     def _gathered(self, batch: list[Piece]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return a batch as it is in the file, (B, C, H, W)."""
@@ -156,6 +154,101 @@ class Loader:
         """Return a batch on its device, where floats are made of what travelled as uint8."""
         images = moved(images, self._device)
         return self.dataset.normalized(images) if self.dataset.normalize else images, moved(labels, self._device)
+
+
+def loader(
+    dataset: ImageSet,
+    batch_size: int,
+    shuffle: Shuffle = False,
+    *,
+    seed: int = 0,
+    epoch: int = 0,
+    rank: int = 0,
+    world_size: int = 1,
+    drop_last: bool = False,
+    device: torch.device | str = "cpu",
+    threads: int = 0,
+    buffer_bytes: int = 128 << 20,
+    block_bytes: int = 1 << 20,
+) -> Loader:
+    """Return a dataset's batches: (images, labels), images uint8 (B, C, H, W), or float32 where it has `normalize`.
+
+    Every loop is one epoch and the next loop the next; the order is a function of `seed` and `epoch` alone (and, for
+    "blocks", of `buffer_bytes`, `block_bytes` and the image's size). Batches are made in `threads` (by default two, for
+    a compressed file as many as torch has) while the training loop computes, and moved to `device`: uint8 travels,
+    floats are made there. Their memory format is torch.channels_last. A batch may be kept: its memory is used again
+    only when nothing refers to it.
+
+    shuffle: False, in the file's order; True, all rows mixed, for a file that memory can hold; "blocks", blocks of
+    `block_bytes` in mixed order, mixed again among `buffer_bytes` of images, for one that it cannot. That takes three
+    times `buffer_bytes` of memory. Larger blocks are read faster where a disk is slow to seek, smaller ones mix better.
+    rank, world_size: of `world_size` processes each gets as many rows, in batches of the same lengths; for that up to
+    world_size - 1 rows come twice, unless `drop_last` drops the rows that do not fill a batch on every rank.
+
+    A transform of the dataset is called in the training loop's thread, an image at a time, so that torch.manual_seed
+    decides what it draws; one that takes long is better off in DataLoader's workers.
+
+    Raises ValueError for an argument that cannot be, TypeError for another dataset than an ImageSet or one with a
+    `__getitem__` of its own: that is for DataLoader.
+    """
+    require_image_set(dataset)
+    require_values(
+        shuffle,
+        rank,
+        world_size,
+        batch_size=batch_size,
+        seed=seed,
+        epoch=epoch,
+        threads=threads,
+        buffer_bytes=buffer_bytes,
+        block_bytes=block_bytes,
+    )
+    row_bytes = math.prod(dataset.image_shape)
+    order = Order(
+        len(dataset),
+        int(batch_size),
+        shuffle,
+        int(seed),
+        int(rank),
+        int(world_size),
+        bool(drop_last),
+        block_rows=max(1, block_bytes // row_bytes),
+        window_rows=max(1, buffer_bytes // row_bytes),
+    )
+    threads = threads or (2 if isinstance(dataset.images, Contiguous) else max(2, torch.get_num_threads()))
+    return Loader(dataset, order, epoch=int(epoch), device=torch.empty(0, device=device).device, threads=threads)
+
+
+def require_image_set(dataset: Any) -> None:
+    """Raise TypeError for a dataset whose items are not the rows of an ImageSet's file."""
+    if not isinstance(dataset, ImageSet) or type(dataset).__getitem__ is not ImageSet.__getitem__:
+        raise TypeError(
+            f"loader reads an ImageSet's file, past the __getitem__ of {type(dataset).__name__}: "
+            "take DataLoader for that"
+        )
+
+
+AT_LEAST = {
+    "batch_size": 1,
+    "world_size": 1,
+    "rank": 0,
+    "seed": 0,
+    "epoch": 0,
+    "threads": 0,
+    "buffer_bytes": 1,
+    "block_bytes": 1,
+}
+
+
+def require_values(shuffle: Any, rank: int, world_size: int, **others: int) -> None:
+    """Raise ValueError, naming the argument, when one of `loader`'s is out of range."""
+    for name, value in (others | {"rank": rank, "world_size": world_size}).items():
+        if value < AT_LEAST[name]:
+            raise ValueError(f"{name} is {value}, it has to be {AT_LEAST[name]} or more")
+    if rank >= world_size:
+        raise ValueError(f"rank is {rank}, it has to be below world_size, {world_size}")
+    if shuffle not in (True, False, "blocks"):
+        raise ValueError(f"shuffle is {shuffle!r}, it has to be True, False or 'blocks'")
 
 
 def fill(out: NDArray[Any], batch: list[Piece], copy: Callable[[Piece, NDArray[Any]], None]) -> None:

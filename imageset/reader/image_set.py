@@ -1,6 +1,5 @@
-"""dataset.h5 for PyTorch: a Dataset, and a loader that is faster than DataLoader. Needs h5py, numpy and torch alone."""
+"""dataset.h5 as a PyTorch Dataset. Needs only h5py, numpy and torch."""
 
-import math
 import operator
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -14,9 +13,7 @@ from torch.utils.data import Dataset
 
 from imageset.errors import DataError
 from imageset.formats import hdf5
-from imageset.formats.images import Contiguous, Images, open_images
-from imageset.reader.data_loader import Loader
-from imageset.reader.row_order import Order, Shuffle
+from imageset.formats.images import Images, open_images
 
 # What h5py and NumPy raise over a damaged file, by where the damage is.
 HDF5_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError)
@@ -195,75 +192,3 @@ class ImageSet(Dataset[tuple[Any, Any]]):
         return (
             f"ImageSet({str(self.path)!r}, {self.subset!r}): {len(self):,} images of {shape}, {self.num_labels} classes"
         )
-
-
-def loader(
-    dataset: ImageSet,
-    batch_size: int,
-    shuffle: Shuffle = False,
-    *,
-    seed: int = 0,
-    epoch: int = 0,
-    rank: int = 0,
-    world_size: int = 1,
-    drop_last: bool = False,
-    device: torch.device | str = "cpu",
-    threads: int = 0,
-    buffer_bytes: int = 128 << 20,
-    block_bytes: int = 1 << 20,
-) -> Loader:
-    """Return a dataset's batches: (images, labels), images uint8 (B, C, H, W), or float32 where it has `normalize`.
-
-    Every loop is one epoch and the next loop the next; the order is a function of `seed` and `epoch` alone (and, for
-    "blocks", of `buffer_bytes`, `block_bytes` and the image's size). Batches are made in `threads` (by default two, for
-    a compressed file as many as torch has) while the training loop computes, and moved to `device`: uint8 travels,
-    floats are made there. Their memory format is torch.channels_last. A batch may be kept: its memory is used again
-    only when nothing refers to it.
-
-    shuffle: False, in the file's order; True, all rows mixed, for a file that memory can hold; "blocks", blocks of
-    `block_bytes` in mixed order, mixed again among `buffer_bytes` of images, for one that it cannot. That takes three
-    times `buffer_bytes` of memory. Larger blocks are read faster where a disk is slow to seek, smaller ones mix better.
-    rank, world_size: of `world_size` processes each gets as many rows, in batches of the same lengths; for that up to
-    world_size - 1 rows come twice, unless `drop_last` drops the rows that do not fill a batch on every rank.
-
-    A transform of the dataset is called in the training loop's thread, an image at a time, so that torch.manual_seed
-    decides what it draws; one that takes long is better off in DataLoader's workers.
-
-    Raises ValueError for an argument that cannot be, TypeError for another dataset than an ImageSet or one with a
-    `__getitem__` of its own: that is for DataLoader.
-    """
-    if not isinstance(dataset, ImageSet) or type(dataset).__getitem__ is not ImageSet.__getitem__:
-        raise TypeError(
-            f"loader reads an ImageSet's file, past the __getitem__ of {type(dataset).__name__}: "
-            "take DataLoader for that"
-        )
-    for name, value, least in (
-        ("batch_size", batch_size, 1),
-        ("world_size", world_size, 1),
-        ("rank", rank, 0),
-        ("seed", seed, 0),
-        ("epoch", epoch, 0),
-        ("threads", threads, 0),
-        ("buffer_bytes", buffer_bytes, 1),
-        ("block_bytes", block_bytes, 1),
-    ):
-        if value < least:
-            raise ValueError(f"{name} is {value}, it has to be {least} or more")
-    if rank >= world_size:
-        raise ValueError(f"rank is {rank}, it has to be below world_size, {world_size}")
-    if shuffle not in (True, False, "blocks"):
-        raise ValueError(f"shuffle is {shuffle!r}, it has to be True, False or 'blocks'")
-    row_bytes = math.prod(dataset.image_shape)
-    order = Order(
-        len(dataset),
-        int(batch_size),
-        shuffle,
-        int(seed),
-        int(rank),
-        int(world_size),
-        bool(drop_last),
-        block_rows=max(1, block_bytes // row_bytes),
-        window_rows=max(1, buffer_bytes // row_bytes),
-    )
-    threads = threads or (2 if isinstance(dataset.images, Contiguous) else max(2, torch.get_num_threads()))
-    return Loader(dataset, order, epoch=int(epoch), device=torch.empty(0, device=device).device, threads=threads)

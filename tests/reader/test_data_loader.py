@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from imageset.errors import DataError
 from imageset.reader import ImageSet, loader
-from imageset.reader import row_order as order
+from imageset.reader.row_order import Order
 from tests.dataset_files import SIDE, Arrays, write
 
 ROWS = 203
@@ -53,7 +53,7 @@ def test_batches_are_the_rows_that_the_order_names(
     arrays = write_rows(path, channels=channels, compression=compression)
     batches = loader(ImageSet(path), 10, shuffle, seed=3, threads=threads, **SMALL)
     expected = [
-        order.Order(ROWS, 10, shuffle, 3, block_rows=24 // channels, window_rows=150 // channels).rows(epoch)
+        Order(ROWS, 10, shuffle, 3, block_rows=24 // channels, window_rows=150 // channels).rows(epoch)
         for epoch in (0, 1)
     ]
 
@@ -85,7 +85,7 @@ def test_batches_may_be_kept_whole_or_in_part(path: Path, shuffle: Any) -> None:
     batches = load(path, shuffle)
     expected = rows_of(
         batches.dataset[row] and ([batches.dataset[row][0]], 0)
-        for row in order.Order(ROWS, 10, shuffle, block_rows=8, window_rows=50).rows(1)
+        for row in Order(ROWS, 10, shuffle, block_rows=8, window_rows=50).rows(1)
     )
     batches.epoch = 1
     kept = [(images[4:5], images.numpy()[0], images) for images, _ in batches]

@@ -16,7 +16,6 @@ from imageset.formats import hdf5, tables
 from imageset.formats.hdf5 import Pixels
 from tests.project import ROOT
 from tools.export import command as export
-from tools.export import parts as export_parts
 
 SIDE = 16
 # Twelve, so that numbers have two digits; names that no file system and no `datasets` should see, one of two classes.
@@ -136,8 +135,8 @@ def files_of(folder: Path) -> set[str]:
 
 def make_parts_small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have parts of five photos, read and encoded two at a time."""
-    monkeypatch.setattr(export_parts, "PART_PHOTOS", 5)
-    monkeypatch.setattr(export_parts, "BATCH_BYTES", 2 * SIDE * SIDE)
+    monkeypatch.setattr("tools.export.parts.PART_PHOTOS", 5)
+    monkeypatch.setattr("tools.export.parts.BATCH_BYTES", 2 * SIDE * SIDE)
 
 
 @pytest.mark.parametrize("to", export.FORMATS)
