@@ -23,11 +23,9 @@ from imageset.curation.crop_hashes import VIEWS, Hashes
 from imageset.curation.near_duplicates import HASHES_AT_ONCE, PHOTOS_AT_ONCE
 from imageset.formats.hdf5 import Pixels
 from imageset.formats.stable_hash import rank
-from imageset.photos import decode, pixels
-from imageset.photos import networks as models
-from imageset.photos import preprocess as prepare
+from imageset.photos import decode, networks, pixels
 from imageset.photos.background import Network
-from imageset.photos.preprocess import Made, Prepared, Recipe
+from imageset.photos.preprocess import Made, Prepared, PreprocessParams, Recipe, preprocess_photo
 from imageset.report import plots
 from imageset.runtime import files, progress
 from imageset.runtime.params import load
@@ -93,9 +91,9 @@ def with_copies(bodies: Sequence[bytes], make: Callable[[bytes], Prepared | None
 
 def masked(body: bytes, weights: Path) -> Prepared | None:
     """Return a photo as near-duplicates would know it if they were told by what is left without its background."""
-    network = Network("u2netp", weights, models.MODELS["u2netp"].side)
-    chosen = load("preprocess", prepare.PreprocessParams).model_copy(update={"background": "remove"})
-    made: Made = prepare.prepare(body, Recipe(chosen, network))
+    network = Network("u2netp", weights, networks.MODELS["u2netp"].side)
+    chosen = load("preprocess", PreprocessParams).model_copy(update={"background": "remove"})
+    made: Made = preprocess_photo(body, Recipe(chosen, network))
     if not isinstance(made.outcome, Prepared):
         return None
     small = pixels.thumbnail(Image.fromarray(made.outcome.pixels[..., 0]))

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from imageset.errors import ImagesetError
-from imageset.photos import networks as models
+from imageset.photos import networks
 from imageset.runtime import files, params, settings, stage
 from imageset.runtime.sections import ModelParams
 
@@ -104,14 +104,14 @@ def fetch(name: str, sha256: str, destination: Path) -> str:
 
 def is_known(name: str, path: Path) -> bool:
     """Tell whether a file is the model of that name that rembg distributes."""
-    algorithm, _, expected = models.MODELS[name].checksum.partition(":")
+    algorithm, _, expected = networks.MODELS[name].checksum.partition(":")
     with path.open("rb") as file:
         return hashlib.file_digest(file, algorithm).hexdigest() == expected
 
 
 def main(background_onnx: Path) -> None:
     model = params.load("model", ModelParams)
-    models.choose(model)
+    networks.choose(model)
     source = fetch(model.name, model.sha256, background_onnx)
     print(f"model: {model.name} from {source}, {background_onnx.stat().st_size / 1e6:.1f} MB, sha256 as in params")
 

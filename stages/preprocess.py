@@ -14,9 +14,7 @@ import numpy as np
 
 from imageset.errors import DataError, ParamsError
 from imageset.formats import hdf5, tables
-from imageset.photos import networks as models
-from imageset.photos import pixels
-from imageset.photos import worker as batch
+from imageset.photos import networks, pixels, worker
 from imageset.photos.background import Network
 from imageset.photos.cache import PhotoCache, identify
 from imageset.photos.preprocess import Made, Prepared, PreprocessParams, Recipe, Rejected
@@ -202,7 +200,7 @@ def write_photos(
 
 def choose_network(chosen: PreprocessParams, model: ModelParams, background_onnx: Path) -> Network | None:
     """Return params' network with its weights, None where backgrounds are kept. Raises ParamsError, DataError."""
-    known = models.choose(model)
+    known = networks.choose(model)
     if chosen.background == "keep":
         return None
     if chosen.mask_side not in (None, known.side) and not known.any_side:
@@ -254,7 +252,7 @@ def main(
         tables.writing(rejects_csv, tables.REJECTS) as add_reject,
     ):
         batched = batches(tables.scan(inventory_csv, tables.INVENTORY), cache, recipe)
-        results = outcomes(batched, engine, partial(batch.work, recipe=recipe), cache)
+        results = outcomes(batched, engine, partial(worker.work, recipe=recipe), cache)
         collected = collect(results, photos, Spools(spooled, spooled_thumbnails), add_processed, add_reject)
         collected.check(photos, chosen.max_rejected_share)
         write_photos(

@@ -8,8 +8,7 @@ import io
 import numpy as np
 from PIL import Image, ImageOps
 
-from imageset.photos import preprocess as prepare
-from imageset.photos.preprocess import Prepared, PreprocessParams, Recipe
+from imageset.photos.preprocess import Prepared, PreprocessParams, Recipe, preprocess_photo
 
 KINDS = (
     "resized",
@@ -95,6 +94,6 @@ def encode(image: Image.Image, quality: int = FINE) -> bytes:
 
 def prepared(body: bytes) -> Prepared:
     """Return a photo's thumbnail and hashes as the stage makes them. Raises AssertionError when it is no photo."""
-    outcome = prepare.prepare(body, KEEPING).outcome
+    outcome = preprocess_photo(body, KEEPING).outcome
     assert isinstance(outcome, Prepared)
     return outcome

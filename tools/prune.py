@@ -6,7 +6,7 @@ import sqlite3
 import sys
 
 from imageset.errors import ImagesetError
-from imageset.photos import cache as photo_cache
+from imageset.photos.cache import prune
 from imageset.runtime import settings
 
 
@@ -28,7 +28,7 @@ def main() -> None:
         print(f"prune: there is no {path}")
         return
     before = path.stat().st_size
-    removed = photo_cache.prune(path, chosen)
+    removed = prune(path, chosen)
     print(
         f"prune: {removed['masks']} masks and {removed['pixels']} photos' pixels removed, {path} shrank from "
         f"{before / 1e6:,.1f} to {path.stat().st_size / 1e6:,.1f} MB"

@@ -22,8 +22,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from imageset.photos import background, decode, pixels
-from imageset.photos import preprocess as prepare
+from imageset.photos import background, decode, pixels, preprocess
 from imageset.photos.preprocess import Made, Prepared, Recipe, Rejected
 from imageset.runtime import files
 from imageset.runtime import sqlite_cache as cachefile
@@ -33,7 +32,7 @@ SECONDS_BETWEEN_COMMITS = 2.0
 PHOTOS_BETWEEN_COMMITS = 256
 
 # What shapes masks and pixels besides params and weights: this code, these libraries, and the kind of processor.
-MASK_CODE = (background, decode, prepare)
+MASK_CODE = (background, decode, preprocess)
 MASK_LIBRARIES = ("numpy", "openvino", "pillow", "rembg")
 PIXEL_CODE = (*MASK_CODE, pixels)
 PIXEL_LIBRARIES = (*MASK_LIBRARIES, "ImageHash", "scipy")

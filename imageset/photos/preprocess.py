@@ -93,7 +93,7 @@ class Made(NamedTuple):
     mask: Image.Image | None = None
 
 
-def prepare(body: bytes, recipe: Recipe, mask: Image.Image | None = None) -> Made:
+def preprocess_photo(body: bytes, recipe: Recipe, mask: Image.Image | None = None) -> Made:
     """Return what becomes of a photo; mask: the one that an earlier run predicted for these bytes and this network.
 
     Decoding or masking that hangs ends the process, as limits.deadline says.

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from obstore.store import S3Store
 from PIL import Image
 
-from imageset.photos.preprocess import Made, Recipe, prepare
+from imageset.photos.preprocess import Made, Recipe, preprocess_photo
 from imageset.storage import bucket as store
 from imageset.storage import bulk
 from imageset.storage.bucket import ObjectChanged, Store, StoredObject
@@ -41,7 +41,7 @@ def work(batch: Sequence[Wanted], recipe: Recipe) -> list[Made | Changed]:
     """Return what becomes of each photo, in order. Raises ImagesetError when the bucket fails."""
     bodies = bulk.get_all(*connection(), [wanted.stored for wanted in batch])
     return [
-        Changed(wanted.stored.key) if isinstance(body, ObjectChanged) else prepare(body, recipe, wanted.mask)
+        Changed(wanted.stored.key) if isinstance(body, ObjectChanged) else preprocess_photo(body, recipe, wanted.mask)
         for wanted, body in zip(batch, bodies, strict=True)
     ]
 

@@ -16,11 +16,9 @@ import pytest
 from PIL import Image
 
 from imageset.errors import ImagesetError
-from imageset.photos import background, decode, pixels
-from imageset.photos import cache as photo_cache
-from imageset.photos import preprocess as prepare
+from imageset.photos import background, decode, pixels, preprocess
 from imageset.photos.background import Network
-from imageset.photos.cache import PhotoCache
+from imageset.photos.cache import PhotoCache, identify
 from imageset.photos.preprocess import Made, Prepared, PreprocessParams, Recipe, Rejected
 from imageset.storage.bucket import Store, StoredObject
 
@@ -93,7 +91,7 @@ def execute(folder: Path, statement: str, *values: Any) -> list[Any]:
 @pytest.fixture(autouse=True)
 def other_code_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look at code and versions anew each time, as a new process does."""
-    monkeypatch.setattr(photo_cache, "identify", photo_cache.identify.__wrapped__)
+    monkeypatch.setattr("imageset.photos.cache.identify", identify.__wrapped__)
 
 
 @pytest.fixture
@@ -210,7 +208,9 @@ def test_a_photo_is_known_wherever_it_lies_if_its_etag_tells_its_content(
     assert [knows(tmp_path, **options) for options in elsewhere] == [(shared, shared)] * 4
 
 
-@pytest.mark.parametrize(("module", "mask"), [(background, False), (decode, False), (prepare, False), (pixels, True)])
+@pytest.mark.parametrize(
+    ("module", "mask"), [(background, False), (decode, False), (preprocess, False), (pixels, True)]
+)
 def test_other_code_is_another_key(
     module: ModuleType, mask: bool, filled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -351,8 +351,8 @@ def test_tables_of_another_make_say_that_the_file_may_be_removed(filled: Path) -
 def test_what_is_added_is_committed_by_number_by_time_and_at_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(photo_cache, "PHOTOS_BETWEEN_COMMITS", 6)
-    monkeypatch.setattr(photo_cache, "SECONDS_BETWEEN_COMMITS", 1e9)
+    monkeypatch.setattr("imageset.photos.cache.PHOTOS_BETWEEN_COMMITS", 6)
+    monkeypatch.setattr("imageset.photos.cache.SECONDS_BETWEEN_COMMITS", 1e9)
     others = iter(range(100))
     seen = []
 
@@ -363,9 +363,9 @@ def test_what_is_added_is_committed_by_number_by_time_and_at_the_end(
     with open_cache(tmp_path) as cache:
         for _ in range(4):
             add_one(cache)
-        monkeypatch.setattr(photo_cache, "SECONDS_BETWEEN_COMMITS", -1.0)
+        monkeypatch.setattr("imageset.photos.cache.SECONDS_BETWEEN_COMMITS", -1.0)
         add_one(cache)
-        monkeypatch.setattr(photo_cache, "SECONDS_BETWEEN_COMMITS", 1e9)
+        monkeypatch.setattr("imageset.photos.cache.SECONDS_BETWEEN_COMMITS", 1e9)
         add_one(cache)
 
     assert seen == [0, 0, 3, 3, 5, 5]

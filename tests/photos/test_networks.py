@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from imageset.errors import ParamsError
-from imageset.photos import networks as models
+from imageset.photos import networks
 from imageset.photos.networks import MODELS, Model
 from imageset.runtime.sections import ModelParams
 from tests.conftest import U2NETP_SHA256
@@ -25,7 +25,7 @@ def sessions() -> Any:
 
 
 def chosen(name: str, allow_non_commercial: bool = False) -> Model:
-    return models.choose(ModelParams(name=name, sha256=U2NETP_SHA256, allow_non_commercial=allow_non_commercial))
+    return networks.choose(ModelParams(name=name, sha256=U2NETP_SHA256, allow_non_commercial=allow_non_commercial))
 
 
 def test_checksums_and_sides_are_those_in_rembgs_source_and_no_photo_leaves_the_machine(sessions: Any) -> None:
@@ -42,7 +42,7 @@ def test_what_is_left_out_of_rembgs_list_is_so_for_a_reason_that_is_told(session
     left_out = {name for name in sessions if name not in MODELS and not name.endswith("_custom")}
 
     assert left_out == {"atlascloud", "withoutbg", "sam", "u2net_cloth_seg", "birefnet-general-fp16"}
-    assert all(name in str(models.__doc__) for name in left_out)
+    assert all(name in str(networks.__doc__) for name in left_out)
 
 
 def test_the_weights_that_params_name_have_the_tables_checksum(weights: Path) -> None:

@@ -10,9 +10,8 @@ from PIL import Image
 
 from imageset.formats.hdf5 import Pixels
 from imageset.photos import decode
-from imageset.photos import preprocess as prepare
 from imageset.photos.background import Network
-from imageset.photos.preprocess import Made, Prepared, PreprocessParams, Recipe, Rejected
+from imageset.photos.preprocess import Made, Prepared, PreprocessParams, Recipe, Rejected, preprocess_photo
 from sandbox import draw
 from tests.conftest import jpeg, photo_bytes, plain_image
 from tests.photos.test_decode import saved
@@ -62,7 +61,7 @@ def source(made: Made) -> tuple[bytes, str, str, str]:
 
 
 def pixels_of(image: Image.Image, **changes: Any) -> Pixels:
-    return prepared(prepare.prepare(jpeg(image), recipe(**changes))).pixels
+    return prepared(preprocess_photo(jpeg(image), recipe(**changes))).pixels
 
 
 def large_photo() -> bytes:
@@ -122,7 +121,7 @@ def test_a_photo_that_lies_on_its_side_is_set_upright() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     lying = jpeg(dark_at_the_top().transpose(Image.Transpose.ROTATE_90), exif=exif)
-    pixels = prepared(prepare.prepare(lying, recipe(fit="stretch"))).pixels
+    pixels = prepared(preprocess_photo(lying, recipe(fit="stretch"))).pixels
 
     assert is_near(pixels[:6], (0, 0, 0))
     assert is_near(pixels, pixels_of(dark_at_the_top(), fit="stretch"))
@@ -138,7 +137,7 @@ def test_large_images_keep_the_photos_detail() -> None:
 
 def test_the_garment_stands_alone_on_the_fill(weights: Path) -> None:
     kept, removed = (
-        prepared(prepare.prepare(photo_bytes(), recipe(path, fit="stretch"))).pixels for path in (None, weights)
+        prepared(preprocess_photo(photo_bytes(), recipe(path, fit="stretch"))).pixels for path in (None, weights)
     )
     corners = np.ix_([0, -1], [0, -1])
 
@@ -149,9 +148,9 @@ def test_the_garment_stands_alone_on_the_fill(weights: Path) -> None:
 
 def test_a_mask_depends_on_the_photo_and_the_network_alone_and_may_be_given(weights: Path) -> None:
     body = large_photo()
-    made = prepare.prepare(body, recipe(weights))
-    again = prepare.prepare(body, recipe(Path("no weights"), **SMALL), made.mask)
-    changed = prepare.prepare(body, recipe(weights, **SMALL))
+    made = preprocess_photo(body, recipe(weights))
+    again = preprocess_photo(body, recipe(Path("no weights"), **SMALL), made.mask)
+    changed = preprocess_photo(body, recipe(weights, **SMALL))
 
     assert made.mask is not None
     assert changed.mask is not None
@@ -176,18 +175,18 @@ def test_a_given_mask_that_found_too_little_or_too_much_rejects_the_photo(
     bounds: tuple[float, float], reason: str
 ) -> None:
     chosen = recipe(Path("no weights"), min_foreground=bounds[0], max_foreground=bounds[1])
-    outcome, predicted = prepare.prepare(photo_bytes(), chosen, half_covered())
+    outcome, predicted = preprocess_photo(photo_bytes(), chosen, half_covered())
 
     assert getattr(outcome, "reason", "") == reason
     assert predicted is None
 
 
 def test_a_mask_that_rejects_its_photo_is_handed_over_all_the_same(weights: Path) -> None:
-    outcome, mask = prepare.prepare(photo_bytes(), recipe(weights, min_foreground=1.0, max_foreground=1.0))
+    outcome, mask = preprocess_photo(photo_bytes(), recipe(weights, min_foreground=1.0, max_foreground=1.0))
 
     assert outcome == Rejected("mask_empty")
     assert mask is not None
-    assert prepare.prepare(photo_bytes(), recipe(weights, max_foreground=0.0, min_foreground=0.0), mask) == (
+    assert preprocess_photo(photo_bytes(), recipe(weights, max_foreground=0.0, min_foreground=0.0), mask) == (
         Rejected("mask_full"),
         None,
     )
@@ -205,22 +204,22 @@ def test_a_mask_that_rejects_its_photo_is_handed_over_all_the_same(weights: Path
 )
 def test_bytes_that_are_no_photo_are_rejected(body: bytes, reason: str) -> None:
     for chosen in (recipe(), recipe(Path("no weights"))):
-        assert prepare.prepare(body, chosen) == (Rejected(reason), None)
+        assert preprocess_photo(body, chosen) == (Rejected(reason), None)
 
 
 def test_a_photo_that_wants_too_much_memory_is_rejected_and_the_next_one_is_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(prepare, "BYTES_TO_DECODE", 50_000_000)
+    monkeypatch.setattr("imageset.photos.preprocess.BYTES_TO_DECODE", 50_000_000)
     greedy = saved(Image.new("1", (7000, 7000)), "PNG")
 
-    assert prepare.prepare(greedy, recipe(max_pixels=50_000_000)).outcome == Rejected("decoder_memory")
-    assert prepared(prepare.prepare(photo_bytes(), recipe()))
+    assert preprocess_photo(greedy, recipe(max_pixels=50_000_000)).outcome == Rejected("decoder_memory")
+    assert prepared(preprocess_photo(photo_bytes(), recipe()))
 
 
 def test_what_identifies_a_photo_depends_on_no_param(weights: Path) -> None:
     body = large_photo()
-    expected = prepare.prepare(body, recipe())
+    expected = preprocess_photo(body, recipe())
     recipes = [
         *(recipe(**{name: value}) for name, value in OTHERS.items()),
         recipe(image_side=1000),
@@ -231,7 +230,7 @@ def test_what_identifies_a_photo_depends_on_no_param(weights: Path) -> None:
 
     assert set(OTHERS) | {"background", "mask_side"} == set(PreprocessParams.model_fields)
     assert prepared(expected).sha256 == hashlib.sha256(body).hexdigest()
-    assert {source(prepare.prepare(body, chosen)) for chosen in recipes} == {source(expected)}
+    assert {source(preprocess_photo(body, chosen)) for chosen in recipes} == {source(expected)}
 
 
 def test_a_photo_is_decoded_once_for_all_uses_of_one_size_and_mode(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,6 +242,6 @@ def test_a_photo_is_decoded_once_for_all_uses_of_one_size_and_mode(monkeypatch: 
         return real(*view)
 
     monkeypatch.setattr(decode, "decode", counted)
-    prepare.prepare(large_photo(), recipe(color="grayscale", image_side=128))
+    preprocess_photo(large_photo(), recipe(color="grayscale", image_side=128))
 
     assert views == [(2_000_000, 5, "L")]

@@ -19,7 +19,7 @@ from imageset.curation import near_duplicates
 from imageset.dataset.augment import AugmentParams, augment
 from imageset.formats import hdf5, stable_hash, tables
 from imageset.photos import pixels
-from imageset.photos.preprocess import prepare
+from imageset.photos.preprocess import preprocess_photo
 from stages import split
 from stages.split import SplitParams
 from tests.photos.test_decode import saved
@@ -92,7 +92,9 @@ def test_photos_made_square_and_of_the_right_colours() -> None:
     photo = saved(Image.fromarray(pattern(700, 3)).crop((0, 0, 500, 700)), "PNG")
     mask = Image.fromarray(pattern(320, 1)[..., 0])
     squares = [
-        prepared(prepare(photo, recipe(Path("no weights"), image_side=side, fit=fit, color=color), mask)).pixels
+        prepared(
+            preprocess_photo(photo, recipe(Path("no weights"), image_side=side, fit=fit, color=color), mask)
+        ).pixels
         for side in (64, 128)
         for fit in ("stretch", "pad", "crop")
         for color in ("grayscale", "rgb")

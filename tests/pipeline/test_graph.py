@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from imageset.photos import cache as photo_cache
+from imageset.photos.cache import PIXEL_CODE, PIXEL_LIBRARIES
 from imageset.runtime import params
 
 ROOT = Path(__file__).parents[2]
@@ -157,8 +157,8 @@ def test_the_keys_of_the_photo_cache_name_all_code_and_libraries_that_shape_pixe
     shaping = {Path(name).stem for name in imported_files(ROOT / "imageset/photos/preprocess.py", set())} - shapeless
     pinned = re.findall(r"^([\w-]+)==", (ROOT / "requirements-pixels.txt").read_text(), re.MULTILINE)
 
-    assert {module.__name__.rpartition(".")[2] for module in photo_cache.PIXEL_CODE} == shaping | {"preprocess"}
-    assert sorted(photo_cache.PIXEL_LIBRARIES) == sorted(set(pinned) - {"h5py", "opencv-python-headless"})  # for build
+    assert {module.__name__.rpartition(".")[2] for module in PIXEL_CODE} == shaping | {"preprocess"}
+    assert sorted(PIXEL_LIBRARIES) == sorted(set(pinned) - {"h5py", "opencv-python-headless"})  # for build
 
 
 def test_the_graph_uses_no_templating() -> None:

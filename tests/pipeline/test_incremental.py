@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from imageset.formats import tables
-from imageset.photos import cache as photo_cache
 from imageset.photos import pixels
+from imageset.photos.cache import identify
 from imageset.storage import bucket as store
 from imageset.storage.bucket import Store
 from stages import inventory, preprocess
@@ -177,23 +177,23 @@ def test_what_other_code_left_in_the_cache_is_made_anew(
     before = wire.asked["GET"]
     with monkeypatch.context() as other:
         other.setattr(pixels, "__file__", str(changed))
-        photo_cache.identify.cache_clear()
+        identify.cache_clear()
 
         assert run(project) == undisturbed.md5s
         assert wire.asked["GET"] == before + len(PLAIN)
 
-    photo_cache.identify.cache_clear()
+    identify.cache_clear()
 
     assert run(project) == undisturbed.md5s
     assert wire.asked["GET"] == before + len(PLAIN)
 
 
 EAGER_STAGE = """
-from imageset.photos import cache as photo_cache
+from imageset.photos import cache
 from imageset.runtime import stage
 from stages import preprocess
 
-photo_cache.PHOTOS_BETWEEN_COMMITS = 1
+cache.PHOTOS_BETWEEN_COMMITS = 1
 stage.run("preprocess", preprocess.main)
 """
 

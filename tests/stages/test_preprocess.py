@@ -18,9 +18,7 @@ from PIL import Image
 
 from imageset.errors import DataError, ImagesetError, ParamsError, ServerError
 from imageset.formats import hdf5, tables
-from imageset.photos import decode
-from imageset.photos import preprocess as prepare
-from imageset.photos import worker as batch
+from imageset.photos import decode, worker
 from imageset.photos.background import Network
 from imageset.photos.cache import PhotoCache
 from imageset.photos.preprocess import Made, Prepared, Recipe, Rejected
@@ -145,12 +143,12 @@ def decode_or_fall(data: bytes, *view: Any) -> Image.Image:
 
 
 def work_with_little(batched: list[Wanted], recipe: Recipe) -> list[Made | Changed]:
-    """Do as batch.work does, in a worker process, with little time and memory and a decoder that may fall."""
+    """Do as worker.work does, in a worker process, with little time and memory and a decoder that may fall."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(prepare, "SECONDS_TO_DECODE", 2.0)
-        patch.setattr(prepare, "BYTES_TO_DECODE", 50_000_000)
+        patch.setattr("imageset.photos.preprocess.SECONDS_TO_DECODE", 2.0)
+        patch.setattr("imageset.photos.preprocess.BYTES_TO_DECODE", 50_000_000)
         patch.setattr(decode, "decode", decode_or_fall)
-        return batch.work(batched, recipe)
+        return worker.work(batched, recipe)
 
 
 @pytest.mark.usefixtures("any_share")
@@ -159,7 +157,7 @@ def test_every_reason_of_the_closed_list_comes_from_a_real_object(
 ) -> None:
     edit_params("  background: keep", "  background: remove")
     edit_params("max_foreground: 0.99", "max_foreground: 0.45")
-    monkeypatch.setattr(batch, "work", work_with_little)
+    monkeypatch.setattr(worker, "work", work_with_little)
     bodies = {
         "decoder_crash": photo_bytes() + b"crash",
         "decoder_timeout": photo_bytes() + b"hang",
