@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import field_validator
 
 from imageset.dataset.augment import AugmentParams, copies_of
 from imageset.dataset.channel_stats import Moments
@@ -32,6 +33,13 @@ class BuildParams(Section):
 
     seed: int
     compression: hdf5.Compression
+
+    @field_validator("compression", mode="before")
+    @classmethod
+    def is_written(cls, value: object) -> object:
+        if value == "lzf":  # written by earlier versions
+            raise ValueError("lzf is no longer written. Use gzip: reading gains as much by it. See docs/dataset.md")
+        return value
 
 
 def arrange(photos: pd.DataFrame, copies: Mapping[int, int], seed: int) -> Rows:

@@ -1,8 +1,9 @@
 """Small dataset files, written through imageset.formats.hdf5, whose every image is another one."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import h5py
 import numpy as np
 
 from imageset.formats import hdf5
@@ -14,6 +15,7 @@ COUNTS = {"train": 23, "test": 5}
 COPIES = 3
 SIDE = 6
 
+Storage = Compression | Literal["lzf"]
 Arrays = dict[str, np.ndarray[Any, Any]]
 
 
@@ -21,7 +23,7 @@ def write(
     path: Path,
     channels: int = 3,
     counts: dict[str, int] = COUNTS,
-    compression: Compression = "none",
+    compression: Storage = "none",
     names: list[str] = NAMES,
 ) -> Arrays:
     """Write a small dataset file; return its arrays."""
@@ -38,7 +40,7 @@ def write(
     plain = images["train_images"][arrays["train_copies"] == 0].reshape(-1, channels)
     with hdf5.create(path, hdf5.DATASET) as file:
         for name, pixels in images.items():
-            hdf5.add_images(file, name, pixels.shape, compression)[...] = pixels
+            add_images(file, name, pixels, compression)
         for name, values in arrays.items():
             hdf5.add(file, name, values)
         hdf5.add(
@@ -49,6 +51,14 @@ def write(
         hdf5.add_text(file, "class_names", names)
         hdf5.finish(file, content_digest=hdf5.content_digest(file), mean=plain.mean(axis=0), std=plain.std(axis=0))
     return arrays | images
+
+
+def add_images(file: h5py.File, name: str, pixels: Pixels, compression: Storage) -> None:
+    """Add images as build stores them, or stored them once."""
+    if compression == "lzf":  # h5py writes what earlier versions wrote
+        file.create_dataset(name, data=pixels, track_times=False, chunks=(1, *pixels.shape[1:]), compression="lzf")
+    else:
+        hdf5.add_images(file, name, pixels.shape, compression)[...] = pixels
 
 
 def image_rows(rows: int, channels: int, number: int) -> Pixels:

@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.build.__main__ import forget, megabytes, memory_limit
 from benchmarks.loader.files import BYTES_PER_PHOTO, Contestant, Course, course, requirements
-from benchmarks.loader.workload import AUTO, GZIP, LZF, ONE_A_CHUNK, PLAIN, SIDE, Settings
+from benchmarks.loader.workload import AUTO, GZIP, ONE_A_CHUNK, PLAIN, SIDE, Settings
 from benchmarks.shared.tables import circumstances, options, origin, ratio, rounds, spread, table
 
 SECONDS = 2.0
@@ -89,7 +89,6 @@ TABLES: dict[str, dict[str, Contestant]] = {
     "Shuffled batches, uint8": shuffled(),
     "Shuffled batches, float32, normalised": floats(),
     "Shuffled batches of a file with gzip": compressed(GZIP),
-    "Shuffled batches of a file with lzf": compressed(LZF),
 }
 
 

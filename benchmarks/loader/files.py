@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks.build.workload import read_photos
 from benchmarks.ingest.measure import ROOT, started
-from benchmarks.loader.workload import AUTO, GZIP, LZF, MEANS, MOMENTS, ONE_A_CHUNK, PLAIN, SHAPE, SIDE, Settings
+from benchmarks.loader.workload import AUTO, GZIP, MEANS, MOMENTS, ONE_A_CHUNK, PLAIN, SHAPE, SIDE, Settings
 from imageset.formats import hdf5
 
 ENVIRONMENTS = ROOT / ".cache/bench-loader"
@@ -58,11 +58,9 @@ class Course(NamedTuple):
         """Write the photos once more: compressed as the stage does, and in chunks."""
         with h5py.File(self.folder / PLAIN) as source:
             images = source["train_images"]
-            compressions: dict[str, hdf5.Compression] = {GZIP: "gzip", LZF: "lzf"}
-            for name, compression in compressions.items():
-                with hdf5.create(self.folder / name, hdf5.DATASET) as file:
-                    copy(images, hdf5.add_images(file, "train_images", images.shape, compression))
-                    write_columns(file, len(images))
+            with hdf5.create(self.folder / GZIP, hdf5.DATASET) as file:
+                copy(images, hdf5.add_images(file, "train_images", images.shape, "gzip"))
+                write_columns(file, len(images))
             for name, chunks in ((ONE_A_CHUNK, (1, *SHAPE)), (AUTO, True)):
                 with h5py.File(self.folder / name, "w") as file:
                     copy(images, file.create_dataset("train_images", images.shape, "uint8", chunks=chunks))

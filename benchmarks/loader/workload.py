@@ -27,7 +27,7 @@ BATCH = 256
 SIDE = 128
 SHAPE = (SIDE, SIDE, 1)
 MOMENTS = (128.0, 64.0)  # mean and standard deviation that are stored: which numbers they are makes nothing faster
-PLAIN, GZIP, LZF, ONE_A_CHUNK, AUTO = "plain.h5", "gzip.h5", "lzf.h5", "one-a-chunk.h5", "auto.h5"
+PLAIN, GZIP, ONE_A_CHUNK, AUTO = "plain.h5", "gzip.h5", "one-a-chunk.h5", "auto.h5"
 MEANS = "means.npy"  # of each photo's pixels
 NEAR, NEAR_OF_JPEG = 0.01, 4.0  # how far from its photo's mean, in levels of 255, an image's may be
 

@@ -32,7 +32,7 @@ SUBSETS = ("train", "validation", "test")
 ROW_DTYPES = {"labels": "int64", "ids": "int64", "positions": "int16", "copies": "int16"}
 BLOCK_BYTES = 8 << 20
 
-Compression = Literal["none", "lzf", "gzip"]
+Compression = Literal["none", "gzip"]
 Pixels = NDArray[np.uint8]  # images: (S, S, C), or (N, S, S, C); C is 1 (grayscale) or 3 (rgb)
 
 

@@ -1,12 +1,10 @@
 """Images out of a dataset file, many at a time, from any thread: mapped into memory, or decompressed side by side."""
 
-import ctypes
 import os
 import weakref
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +15,7 @@ from numpy.typing import NDArray
 from imageset.errors import DataError
 from imageset.formats.hdf5 import Pixels
 
-DEFLATE, LZF = 1, 32000  # filters, by their numbers in HDF5's registry
+DEFLATE = 1  # the filter gzip, by its number in HDF5's registry
 SKIPPED = 1  # bit of a chunk's filter mask: stored as it is, as compression would have made it longer
 
 Indices = NDArray[np.int64]  # of rows
@@ -180,7 +178,7 @@ def find_decompress(dataset: h5py.Dataset) -> Decompress | None:
         return None
     properties = dataset.id.get_create_plist()
     filters = [properties.get_filter(number)[0] for number in range(properties.get_nfilters())]
-    return {(DEFLATE,): inflate, (LZF,): find_lzf()}.get(tuple(filters))
+    return inflate if filters == [DEFLATE] else None
 
 
 def inflate(packed: Pixels, out: Pixels) -> bool:
@@ -194,22 +192,3 @@ def inflate(packed: Pixels, out: Pixels) -> bool:
         return False
     out[...] = np.frombuffer(unpacked, np.uint8).reshape(out.shape)
     return True
-
-
-@cache
-def find_lzf() -> Decompress | None:
-    """Return LibLZF's decompression, None where it is not to be found.
-
-    h5py links it into its module h5z, for HDF5's sake, and exports it. Called through ctypes it holds no lock.
-    """
-    try:
-        function = ctypes.CDLL(h5py.h5z.__file__).lzf_decompress
-    except (AttributeError, OSError):
-        return None
-    function.argtypes = [ctypes.c_void_p, ctypes.c_uint, ctypes.c_void_p, ctypes.c_uint]
-    function.restype = ctypes.c_uint
-
-    def decompress(packed: Pixels, out: Pixels) -> bool:
-        return bool(function(packed.ctypes.data, packed.nbytes, out.ctypes.data, out.nbytes) == out.nbytes)
-
-    return decompress

@@ -20,6 +20,7 @@ from imageset.dataset.row_checks import Check
 from imageset.errors import DataError
 from imageset.formats import hdf5
 from imageset.runtime import params
+from tests.dataset_files import Storage, add_images
 from tests.project import ROOT
 from tests.stages.test_build import SIDE, build_in, make_inputs, photo_table
 from tests.stages.test_build import run as run_build
@@ -445,7 +446,7 @@ def test_an_array_that_the_format_has_not_fails(name: str, path: Path) -> None:
 
 @pytest.mark.parametrize("compression", ["lzf", "gzip"])
 def test_neither_compression_nor_blocks_change_what_is_found(
-    compression: hdf5.Compression, path: Path, monkeypatch: pytest.MonkeyPatch
+    compression: Storage, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plant(path, pixels_in_both_subsets)
     plain = outcomes(path)
@@ -454,7 +455,7 @@ def test_neither_compression_nor_blocks_change_what_is_found(
         for name in ("train_images", "test_images"):
             values = file[name][:]
             del file[name]
-            hdf5.add_images(file, name, values.shape, compression)[:] = values
+            add_images(file, name, values, compression)
 
     assert outcomes(path) == plain
 

@@ -39,7 +39,7 @@ def gather(images: Images, wanted: list[int]) -> Pixels:
 STORAGES: list[tuple[type, dict[str, Any]]] = [
     (Contiguous, {}),
     (Compressed, {"chunks": (1, 6, 6, 3), "compression": "gzip"}),
-    (Compressed, {"chunks": (1, 6, 6, 3), "compression": "lzf"}),
+    (Chunked, {"chunks": (1, 6, 6, 3), "compression": "lzf"}),
     (Chunked, {"chunks": (1, 6, 6, 3)}),
     (Chunked, {"chunks": (5, 6, 6, 3), "compression": "gzip"}),
     (Chunked, {"chunks": (1, 6, 6, 3), "compression": "gzip", "shuffle": True}),
@@ -86,28 +86,19 @@ def test_a_forked_process_reads_too(tmp_path: Path, kind: type, storage: dict[st
     assert (gather(opened, [3]) == images[3]).all()
 
 
-@pytest.mark.parametrize("compression", ["gzip", "lzf"])
-def test_images_that_compression_would_have_made_longer_lie_as_they_are(tmp_path: Path, compression: Any) -> None:
+@pytest.mark.parametrize(("kind", "compression"), [(Compressed, "gzip"), (Chunked, "lzf")])
+def test_images_that_compression_would_have_made_longer_lie_as_they_are(
+    tmp_path: Path, kind: type, compression: str
+) -> None:
     images = image_rows(COUNT, 3, 0)
     opened = write_images(tmp_path / "images.h5", images, chunks=(1, 6, 6, 3), compression=compression)
 
-    assert isinstance(opened, Compressed)
+    assert isinstance(opened, kind)
     assert (gather(opened, list(range(COUNT))) == images).all()
 
 
-def test_lzf_is_read_by_h5py_where_its_library_cannot_be_called(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    images = image_rows(COUNT, 3, 0)
-    monkeypatch.setattr("imageset.formats.images.find_lzf", lambda: None)
-    opened = write_images(tmp_path / "images.h5", images, chunks=(1, 6, 6, 3), compression="lzf")
-
-    assert isinstance(opened, Chunked)
-    assert (gather(opened, [7, 2]) == images[[7, 2]]).all()
-
-
-@pytest.mark.parametrize("compression", ["gzip", "lzf"])
-def test_damaged_images_are_refused_with_their_row(tmp_path: Path, compression: Any) -> None:
+@pytest.mark.parametrize(("compression", "message"), [("gzip", r"at row 4: fetch"), ("lzf", r"\(.*\): fetch")])
+def test_damaged_images_are_refused(tmp_path: Path, compression: str, message: str) -> None:
     images = np.zeros((9, 6, 6, 3), np.uint8)
     opened = write_images(tmp_path / "images.h5", images, chunks=(1, 6, 6, 3), compression=compression)
     with h5py.File(tmp_path / "images.h5") as file:
@@ -118,7 +109,7 @@ def test_damaged_images_are_refused_with_their_row(tmp_path: Path, compression: 
     opened = reopen(tmp_path / "images.h5")
 
     assert not gather(opened, [3, 5]).any()
-    with pytest.raises(DataError, match=r"images\.h5 is damaged at row 4: fetch"):
+    with pytest.raises(DataError, match=rf"images\.h5 is damaged {message}"):
         gather(opened, [3, 4])
 
 
@@ -187,9 +178,8 @@ def test_a_fork_that_has_to_open_a_replaced_file_refuses_it(tmp_path: Path, monk
         gather(opened, [1, 3])
 
 
-@pytest.mark.parametrize("compression", ["gzip", "lzf"])
-def test_a_chunk_that_is_too_short_for_an_image_is_refused(tmp_path: Path, compression: Any) -> None:
-    write_images(tmp_path / "images.h5", image_rows(9, 3, 0), chunks=(1, 6, 6, 3), compression=compression)
+def test_a_chunk_that_is_too_short_for_an_image_is_refused(tmp_path: Path) -> None:
+    write_images(tmp_path / "images.h5", image_rows(9, 3, 0), chunks=(1, 6, 6, 3), compression="gzip")
     with h5py.File(tmp_path / "images.h5", "r+") as file:
         file["images"].id.write_direct_chunk((4, 0, 0, 0), bytes(10), filter_mask=1)
 
@@ -211,10 +201,10 @@ def test_files_are_closed_when_nobody_reads_them_any_more(tmp_path: Path) -> Non
 
 def test_what_build_writes_is_read_the_fast_way(tmp_path: Path) -> None:
     kinds = {}
-    compressions: tuple[hdf5.Compression, ...] = ("none", "gzip", "lzf")
+    compressions: tuple[hdf5.Compression, ...] = ("none", "gzip")
     for compression in compressions:
         write(tmp_path / "dataset.h5", compression=compression)
         with hdf5.open_file(tmp_path / "dataset.h5", hdf5.DATASET) as file:
             kinds[compression] = type(open_images(file, "train_images"))
 
-    assert kinds == {"none": Contiguous, "gzip": Compressed, "lzf": Compressed}
+    assert kinds == {"none": Contiguous, "gzip": Compressed}
