@@ -1,7 +1,7 @@
 """How fast is background removal, beside whom, and at what price? Tables: python -m benchmarks.background [--help]
 
 The stage, rembg's command line, rembg.remove in a loop and the engines alone on the same photos; what mask_side costs;
-what of the masks depends on the processor. benchmarks/README.md says what is measured and how.
+what of the masks depends on the processor. README.md says what is measured and how.
 """
 
 import os
@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 from benchmarks.background.engines import SIDE, Setup, infer
 from benchmarks.background.masks import EMULATOR, processors_table, sides_table
-from benchmarks.ingest.contestants import BENCH, install_peers
+from benchmarks.ingest.contenders import BENCH, install_peers
 from benchmarks.shared.measure import measure
 from benchmarks.shared.tables import circumstances, options, origin, ratio, rounds, spread, table
-from benchmarks.shared.workload import Course, course, distinct, read_photos
+from benchmarks.shared.workload import Workload, distinct, read_photos, set_up
 
 CORES = os.cpu_count() or 1
 REMBG_LOOP, REMBG_P, STAGE = "rembg.remove in a loop", "rembg p", "stage"
@@ -43,41 +43,41 @@ def program(run: Callable[[int], float], count: int) -> Pace:
     return Pace(count / wall, (count - 1) / (wall - start))
 
 
-def stage(course: Course, side: int, count: int) -> float:
+def stage(workload: Workload, side: int, count: int) -> float:
     mask_side = None if side == SIDE else side
-    return course.stage(course.rows[:count], preprocess={"background": "remove", "mask_side": mask_side}).wall
+    return workload.stage(workload.rows[:count], preprocess={"background": "remove", "mask_side": mask_side}).wall
 
 
-def rembg_p(course: Course, weights: Path, photos: list[Path], count: int) -> float:
+def rembg_p(workload: Workload, weights: Path, photos: list[Path], count: int) -> float:
     """Run rembg's command on a folder of the photos."""
-    course.make_project([])
-    folder = course.project / "in"
+    workload.make_project([])
+    folder = workload.project / "in"
     folder.mkdir()
     for photo in photos[:count]:
         shutil.copy(photo, folder)
     run = measure(
         [str(BENCH / "bin/rembg"), "p", "-m", "u2netp", "in", "out"],
-        course.project,
+        workload.project,
         {"U2NET_HOME": str(weights.parent)},
     )
-    made = sum(1 for _ in (course.project / "out").iterdir())
+    made = sum(1 for _ in (workload.project / "out").iterdir())
     if made != count:  # it goes on after errors
         raise SystemExit(f"rembg p made {made} of {count}: {run.said}")
     return run.wall
 
 
-def paces(course: Course, weights: Path, photos: list[Path], turns: int) -> dict[str, list[Pace]]:
+def paces(workload: Workload, weights: Path, photos: list[Path], turns: int) -> dict[str, list[Pace]]:
     """Let all take turns."""
     count = len(photos)
-    contestants = {
+    contenders = {
         ONE_PROCESS: partial(alone, Setup("openvino", CORES), weights, photos),
         PROCESSES: partial(alone, Setup("openvino", 1), weights, photos, CORES),
         f"onnxruntime alone, {CORES} threads": partial(alone, Setup("onnxruntime", CORES), weights, photos),
         REMBG_LOOP: partial(alone, Setup("rembg", CORES), weights, photos),
-        REMBG_P: partial(program, partial(rembg_p, course, weights, photos), count),
+        REMBG_P: partial(program, partial(rembg_p, workload, weights, photos), count),
     }
-    contestants |= {name: partial(program, partial(stage, course, side), count) for side, name in STAGES.items()}
-    return rounds(contestants, turns)
+    contenders |= {name: partial(program, partial(stage, workload, side), count) for side, name in STAGES.items()}
+    return rounds(contenders, turns)
 
 
 def comparison(results: dict[str, list[Pace]]) -> Iterator[tuple[str, ...]]:
@@ -127,7 +127,7 @@ def main() -> None:
     versions = "from importlib.metadata import version; print(*map(version, ('rembg', 'onnxruntime', 'pillow')))"
     peer = subprocess.run([BENCH / "bin/python", "-c", versions], check=True, capture_output=True, text=True).stdout
     print("rembg p: rembg {}, onnxruntime {}, pillow {}".format(*peer.split()))
-    with course(photos, chosen.photos) as here:
+    with set_up(photos, chosen.photos) as here:
         weights = here.home / "u2netp.onnx"  # as rembg names it
         shutil.copy(here.weights, weights)
         files = [here.home / f"{number}.jpeg" for number in range(max(chosen.photos, chosen.exact))]
@@ -137,7 +137,7 @@ def main() -> None:
             results = paces(here, weights, files[: chosen.photos], chosen.turns)
             table(
                 (
-                    "contestant",
+                    "contender",
                     "photos/s beyond the start",
                     "times the engine alone",
                     "times rembg.remove",

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.ingest.measure import ROOT
+from benchmarks.shared.measure import ROOT
 from imageset.photos import background, decode
 from imageset.runtime import lifetime
 

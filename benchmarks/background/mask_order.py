@@ -1,7 +1,7 @@
 """Shrink first or mask first? Both side by side: python -m benchmarks.background.mask_order PHOTOS WEIGHTS OUT.png
 
-Rows: the photo; the article's order (shrink to 128, mask the thumbnail, drop alpha to black); the same on white; ours
-(mask and composite at working resolution, then shrink). PHOTOS is a folder per class, WEIGHTS is u2netp.onnx.
+Rows: the photo; shrink to 128, mask the thumbnail, drop alpha to black; the same on white; ours (mask and composite at
+working resolution, then shrink). PHOTOS is a folder per class, WEIGHTS is u2netp.onnx.
 """
 
 import sys

@@ -1,39 +1,34 @@
 """How fast is build, beside whom, and in how much memory? Tables: python -m benchmarks.build [--help]
 
-The stage, the article's loop repaired, OpenCV and albumentations in processes on the same photos; the stage as photos
-grow in number, and in less memory than processed.h5 has bytes. benchmarks/README.md says what is measured and how.
+The stage, a simple loop, OpenCV and albumentations in processes on the same photos; the stage as photos
+grow in number, and in less memory than processed.h5 has bytes. README.md says what is measured and how.
 """
 
-import os
 import resource
 import statistics
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.build.workload import COPIES, HELD_OUT, SIDE, Course, course, install_peers
-from benchmarks.ingest.measure import ROOT
-from benchmarks.shared.measure import Run
+from benchmarks.build.workload import COPIES, HELD_OUT, SIDE, Workload, install_peers, set_up
+from benchmarks.shared.measure import ROOT, Run
+from benchmarks.shared.memory import forget, megabytes, memory_limit
 from benchmarks.shared.tables import circumstances, options, origin, ratio, rounds, spread, table
 
-STAGE, LOOP, LOOP_ON_WHOLE = "stage", "article's loop", "article's loop, whole photos"
+STAGE, LOOP, LOOP_ON_WHOLE = "stage", "simple loop", "simple loop, whole photos"
 START_PHOTOS = 10
 SIZES = (5_000, 50_000)
 MOST_BYTES = 400_000_000  # the goal: of anonymous memory, all processes together
-SECONDS_TO_END = 10
-CGROUP = Path("/sys/fs/cgroup/memory")
 
-Contestant = Callable[[int], Run]  # of a number of photos
+Contender = Callable[[int], Run]  # of a number of photos
 
 
-def contestants(here: Course, against: Path | None) -> dict[str, Contestant]:
+def contenders(here: Workload, against: Path | None) -> dict[str, Contender]:
     """Return all, the loops first."""
-    found: dict[str, Contestant] = {
-        LOOP: partial(here.peer, "article", "small"),
-        LOOP_ON_WHOLE: partial(here.peer, "article", "whole"),
+    found: dict[str, Contender] = {
+        LOOP: partial(here.peer, "simple", "small"),
+        LOOP_ON_WHOLE: partial(here.peer, "simple", "whole"),
         "OpenCV, two processes": partial(here.peer, "opencv", "small"),
         "OpenCV, two processes, whole photos": partial(here.peer, "opencv", "whole"),
         "OpenCV, two processes, processed.h5": partial(here.peer, "opencv", "h5"),
@@ -45,10 +40,10 @@ def contestants(here: Course, against: Path | None) -> dict[str, Contestant]:
     return found
 
 
-def comparison(here: Course, count: int, turns: int, against: Path | None, only: list[str]) -> None:
-    """Print all contestants' time and memory for so many photos, and beyond their start."""
+def comparison(here: Workload, count: int, turns: int, against: Path | None, only: list[str]) -> None:
+    """Print all contenders' time and memory for so many photos, and beyond their start."""
     chosen = {
-        name: run for name, run in contestants(here, against).items() if not only or any(part in name for part in only)
+        name: run for name, run in contenders(here, against).items() if not only or any(part in name for part in only)
     }
     starts = rounds({name: partial(run, START_PHOTOS) for name, run in chosen.items()}, turns)
     results = rounds({name: partial(run, count) for name, run in chosen.items()}, turns)
@@ -63,7 +58,7 @@ def comparison(here: Course, count: int, turns: int, against: Path | None, only:
 
     table(
         (
-            "contestant",
+            "contender",
             "wall s (least to most)",
             "photos/s",
             *(f"times {base}" for base in bases),
@@ -86,7 +81,7 @@ def comparison(here: Course, count: int, turns: int, against: Path | None, only:
     )
     table(
         (
-            "contestant",
+            "contender",
             "processor s (least to most)",
             "cores used",
             "main process, anonymous MB",
@@ -108,7 +103,7 @@ def comparison(here: Course, count: int, turns: int, against: Path | None, only:
         print(f"dataset.h5 of both stages: {'the same bytes' if same else 'DIFFERENT BYTES'}\n")
 
 
-def growth(here: Course, sizes: tuple[int, ...], turns: int) -> None:
+def growth(here: Workload, sizes: tuple[int, ...], turns: int) -> None:
     """Print the stage's time for a row and its memory as photos grow in number."""
     start = statistics.median(here.stage(START_PHOTOS).wall for _ in range(turns))
     print(f"Start, a run on {START_PHOTOS} photos: {start:.1f} s\n")
@@ -150,13 +145,9 @@ def growth(here: Course, sizes: tuple[int, ...], turns: int) -> None:
 
 
 def rows(photos: int) -> int:
-    """Return how many rows a dataset of so many photos has, of a course's split."""
+    """Return how many rows a dataset of so many photos has, of a workload's split."""
     held_out = -(-photos // HELD_OUT)
     return held_out + COPIES * (photos - held_out)
-
-
-def megabytes(amount: float) -> str:
-    return f"{amount / 1e6:.0f}"
 
 
 class Limited(NamedTuple):
@@ -167,7 +158,7 @@ class Limited(NamedTuple):
     faults: int
 
 
-def limit(here: Course, count: int, turns: int, limit_bytes: int, checkouts: list[Path]) -> None:
+def limit(here: Workload, count: int, turns: int, limit_bytes: int, checkouts: list[Path]) -> None:
     """Print the stage with its memory, page cache included, limited, beside the stage that may have all."""
     processed = count * SIDE * SIDE
     print(
@@ -212,37 +203,6 @@ def limit(here: Course, count: int, turns: int, limit_bytes: int, checkouts: lis
     )
 
 
-@contextmanager
-def memory_limit(limit_bytes: int) -> Iterator[list[str]]:
-    """Yield what to write before a command so that it has so many bytes of memory, its page cache included.
-
-    By a cgroup (v1, memory controller); ends the benchmark where none can be made.
-    """
-    group = CGROUP / f"imageset-bench-{os.getpid()}"
-    try:
-        group.mkdir()
-        (group / "memory.limit_in_bytes").write_text(str(limit_bytes))
-    except OSError as error:
-        raise SystemExit(f"memory cannot be limited here, by cgroup v1: {error}") from None
-    try:
-        yield ["sh", "-c", 'echo $$ > "$0/cgroup.procs" && exec "$@"', str(group)]
-    finally:
-        deadline = time.monotonic() + SECONDS_TO_END
-        while (group / "cgroup.procs").read_text() and time.monotonic() < deadline:  # killed just now
-            time.sleep(0.1)
-        group.rmdir()
-
-
-def forget(path: Path) -> None:
-    """Have a file's pages leave memory: those that are there already would count against nobody's limit."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-    finally:
-        os.close(descriptor)
-
-
 def main() -> None:
     parser = options("build", __doc__, photos=5000, turns=5)
     parser.add_argument("--runs", type=int, dest="turns", metavar="N", help="the same as --turns")
@@ -257,7 +217,7 @@ def main() -> None:
         type=lambda names: names.split(";"),
         default=[],
         metavar="A;B",
-        help="contestants with one of these in their names",
+        help="contenders with one of these in their names",
     )
     kinds = parser.add_mutually_exclusive_group()
     kinds.add_argument(
@@ -279,7 +239,7 @@ def main() -> None:
     circumstances(
         chosen, f"{counts} photos of {SIDE} x {SIDE} made of {origin(chosen.folder)}", "h5py", "numpy", "pillow"
     )
-    with course(chosen.folder, sum(sizes)) as here:
+    with set_up(chosen.folder, sum(sizes)) as here:
         if chosen.growth is not None:
             growth(here, sizes, chosen.turns)
         elif chosen.limit:

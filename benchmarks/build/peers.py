@@ -1,8 +1,8 @@
 """What stage build is measured against: python -m benchmarks.build.peers NAME SOURCE DATASET.h5
 
-NAME is one of PEERS, SOURCE a folder of JPEGs per class or, but for the article's, processed.h5. They run in the
-environment of requirements-build.txt, without the project's own modules. No two runs give the same rows: OpenCV and
-NumPy draw from generators without a seed, as such loops do.
+NAME is one of PEERS. SOURCE is a folder of JPEGs per class or, except for the simple loop, processed.h5. They run in
+the environment of benchmarks/build/requirements.txt, without the project's own modules. No two runs give the same
+rows, because OpenCV and NumPy draw from generators without a seed, as such loops do.
 """
 
 import math
@@ -26,12 +26,12 @@ cv2: Any = import_module("cv2")
 
 SIDE = 128
 COPIES = 5
-CHUNK = 100  # photos that are augmented together, as in the article
+CHUNK = 100  # photos that are augmented together by the simple loop
 HELD_OUT = 0.2
 WHITE = 255
 CORES = os.cpu_count() or 1
 
-# The probabilities are the article's and the stage's, the ranges the stage's (params.yaml) in what OpenCV takes.
+# Probabilities and ranges are the stage's (params.yaml), the ranges in the units of OpenCV.
 PROBABILITY = 0.5
 DEGREES = 20.0
 SHIFT = 10
@@ -84,10 +84,10 @@ def albumentations_pipeline() -> Augment:
     return augment
 
 
-def article(source: Path, path: Path) -> None:
-    """The article's build_dataset in one process, with what it lacked to be right.
+def simple(source: Path, path: Path) -> None:
+    """Build a dataset with a simple loop in one process.
 
-    Its datasets grow with each chunk, the last chunk is kept, and the split of a chunk has no strata: most chunks hold
+    Its datasets grow with each chunk. The split of a chunk has no strata: most chunks hold
     too few photos of a class.
     """
     from PIL import Image
@@ -189,7 +189,7 @@ def make_rows(work: tuple[list[Any], int, Read]) -> Pixels:
 
 
 PEERS: dict[str, Callable[[Path, Path], None]] = {
-    "article": article,
+    "simple": simple,
     "opencv": partial(in_processes, "opencv"),
     "albumentations": partial(in_processes, "albumentations"),
 }

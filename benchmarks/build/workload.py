@@ -1,9 +1,8 @@
-"""What the benchmarks of build share: photos as preprocess and as the article leave them, tables, runs on them."""
+"""What stage build is measured on: photos as preprocess and as a download script leave them, tables, runs on them."""
 
 import hashlib
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -17,8 +16,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from benchmarks.ingest.measure import ROOT
-from benchmarks.shared.measure import Run, measure
+from benchmarks.shared.environments import install
+from benchmarks.shared.measure import ROOT, Run, measure
 from benchmarks.shared.workload import DRAWN_PHOTOS, drawn
 from imageset.formats import hdf5, tables
 from imageset.photos import decode, pixels
@@ -26,13 +25,13 @@ from imageset.photos import decode, pixels
 SIDE = 128
 WHITE = (255, 255, 255)
 MAX_PIXELS = 50_000_000
-HELD_OUT = 5  # every fifth photo is for testing, as in the article
-COPIES = 5  # params.yaml's, and the article's
+HELD_OUT = 5  # every fifth photo is for testing
+COPIES = 5  # as in params.yaml
 BYTES_PER_PHOTO = 7 * SIDE * SIDE  # in processed.h5 and dataset.h5, with some to spare
-JPEG_QUALITY = 75  # Pillow's own, which the article's download step keeps
+JPEG_QUALITY = 75  # Pillow's default
 
 BENCH = ROOT / ".cache/bench-build"
-REQUIREMENTS = ROOT / "benchmarks/requirements-build.txt"
+REQUIREMENTS = ROOT / "benchmarks/build/requirements.txt"
 
 
 Source = Literal["small", "whole", "h5"]
@@ -47,8 +46,8 @@ class Photo(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Course:
-    """A folder with what the contestants read, made for each number of photos when it is first needed."""
+class Workload:
+    """A folder with what the contenders read, made for each number of photos when it is first needed."""
 
     home: Path
     photos: list[Photo]
@@ -108,7 +107,7 @@ class Course:
         return self.project(count)
 
     def jpegs(self, source: Source, count: int) -> Path:
-        """Return a folder of JPEGs per class: as the article's download step leaves them, or as they came."""
+        """Return a folder of JPEGs per class: made small by a download script, or as they came."""
         folder = self.home / f"{source}-{count}"
         if not folder.exists():
             for number, photo in enumerate(varied(self.photos, count)):
@@ -122,8 +121,8 @@ class Course:
 
 
 @contextmanager
-def course(folder: Path, largest: int) -> Iterator[Course]:
-    """Make a course of a folder's photos, drawn ones where it is missing; all is removed with the context.
+def set_up(folder: Path, largest: int) -> Iterator[Workload]:
+    """Make a workload of a folder's photos, drawn ones where it is missing; all is removed with the context.
 
     Ends the benchmark when the disk has no room for so many photos.
     """
@@ -131,29 +130,12 @@ def course(folder: Path, largest: int) -> Iterator[Course]:
         needed, free = largest * BYTES_PER_PHOTO, shutil.disk_usage(home).free
         if free < needed:
             raise SystemExit(f"{home} has {free / 1e9:.1f} GB left, {needed / 1e9:.1f} GB are needed: set TMPDIR")
-        yield Course(Path(home), read_photos(folder))
+        yield Workload(Path(home), read_photos(folder))
 
 
 def install_peers() -> None:
-    """Make the peers' environment where it is not there, or is another."""
-    stamp = BENCH / "installed.txt"
-    if not stamp.exists() or stamp.read_bytes() != REQUIREMENTS.read_bytes():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(BENCH)], check=True)
-        subprocess.run(
-            [
-                str(Path(sys.executable).with_name("uv")),
-                "pip",
-                "install",
-                "--quiet",
-                "--compile-bytecode",
-                "--python",
-                str(BENCH / "bin/python"),
-                "-r",
-                str(REQUIREMENTS),
-            ],
-            check=True,
-        )
-        shutil.copy(REQUIREMENTS, stamp)
+    """Make the peers' environment where it is missing or out of date."""
+    install(REQUIREMENTS, BENCH)
 
 
 def read_photos(folder: Path) -> list[Photo]:

@@ -1,7 +1,7 @@
 """How fast is ingest, and beside whom? Prints tables: python -m benchmarks.ingest [--help]
 
 The stage, bare loops that do the same work, and img2dataset fetch the same urls from one photo server on loopback, turn
-by turn; benchmarks/README.md says what is measured and how.
+by turn; README.md says what is measured and how.
 """
 
 import argparse
@@ -24,10 +24,10 @@ from urllib.parse import urlsplit
 
 import boto3
 
-from benchmarks.ingest import contestants as ingest_contestants
-from benchmarks.ingest.contestants import BASE, BENCH, CONTESTANTS, Contestant, stage
-from benchmarks.ingest.measure import ROOT, PhotoServer, Run, measure, photo_server
+from benchmarks.ingest.contenders import BASE, BENCH, CONTENDERS, Contender, install_peers, stage, successes, sweep
+from benchmarks.ingest.measure import PhotoServer, Run, measure, photo_server
 from benchmarks.ingest.photo_server import HOST
+from benchmarks.shared.measure import ROOT
 from sandbox import draw, garments, servers
 from sandbox.servers import Servers
 
@@ -40,7 +40,7 @@ SECONDS_AT_MOST = 900.0
 
 
 @dataclass
-class Course:
+class Workload:
     """What all runs have in common: the servers, a folder for what each of them writes, a number for the last one."""
 
     server: PhotoServer
@@ -52,15 +52,15 @@ class Course:
         """Return so many urls, dealt to so many hosts in turn."""
         return [f"http://{HOST}:{self.server.ports[number % hosts]}/{number}.jpeg" for number in range(count)]
 
-    def run(self, contestant: Contestant, urls: list[str], dead: frozenset[int] = NOBODY) -> Run:
-        """Run a contestant once, under a prefix of its own. Ends the benchmark when a photo of a live host is missing.
+    def run(self, contender: Contender, urls: list[str], dead: frozenset[int] = NOBODY) -> Run:
+        """Run a contender once, under a prefix of its own. Ends the benchmark when a photo of a live host is missing.
 
-        dead: ports among the urls' where nobody answers; with some, a contestant may end with an error.
+        dead: ports among the urls' where nobody answers; with some, a contender may end with an error.
         """
         self.number += 1
         folder, log = self.home / f"run-{self.number}", self.home / "log"
         folder.mkdir()
-        python_path = os.pathsep.join(filter(None, [str(contestant.checkout), os.environ.get("PYTHONPATH")]))
+        python_path = os.pathsep.join(filter(None, [str(contender.checkout), os.environ.get("PYTHONPATH")]))
         environment = (
             os.environ
             | self.sandbox.environment
@@ -72,19 +72,19 @@ class Course:
                 "NO_ALBUMENTATIONS_UPDATE": "1",  # or img2dataset's start would ask pypi.org for a newer albumentations
             }
         )
-        run = measure(contestant.command(folder, urls), environment, folder, log, self.server, SECONDS_AT_MOST)
+        run = measure(contender.command(folder, urls), environment, folder, log, self.server, SECONDS_AT_MOST)
         alive = sum(urlsplit(url).port not in dead for url in urls)
-        if contestant.keeps == "bucket":
+        if contender.keeps == "bucket":
             kept = self.objects(folder)
         else:
-            kept = run.requests if contestant.keeps == "nowhere" else ingest_contestants.successes(folder)
+            kept = run.requests if contender.keeps == "nowhere" else successes(folder)
         if kept != alive or (run.exit_code and not dead):
             raise SystemExit(
-                f"{contestant.name}: {kept} of {alive} photos, exit code {run.exit_code}, "
+                f"{contender.name}: {kept} of {alive} photos, exit code {run.exit_code}, "
                 f"{run.wall:.1f} s\n{log.read_text(errors='replace')[-2000:]}"
             )
         shutil.rmtree(folder)
-        print(f"{contestant.name}: {run.wall:.2f} s, {run.fetching:.2f} s of it fetching", file=sys.stderr, flush=True)
+        print(f"{contender.name}: {run.wall:.2f} s, {run.fetching:.2f} s of it fetching", file=sys.stderr, flush=True)
         return run
 
     def objects(self, folder: Path) -> int:
@@ -100,16 +100,16 @@ class Course:
         pages = client.get_paginator("list_objects_v2").paginate(Bucket=servers.PHOTO_BUCKET, Prefix=f"{folder.name}/")
         return sum(entry["Key"].endswith((".jpeg", ".jpg")) for page in pages for entry in page.get("Contents", []))
 
-    def rounds(self, contestants: list[Contestant], urls: list[str], runs: int) -> dict[str, list[Run]]:
-        """Run every contestant so many times, in turn: what else the machine does then hits all alike."""
-        results: dict[str, list[Run]] = {contestant.name: [] for contestant in contestants}
-        for contestant in contestants * runs:
-            results[contestant.name].append(self.run(contestant, urls))
+    def rounds(self, contenders: list[Contender], urls: list[str], runs: int) -> dict[str, list[Run]]:
+        """Run every contender so many times, in turn: what else the machine does then hits all alike."""
+        results: dict[str, list[Run]] = {contender.name: [] for contender in contenders}
+        for contender in contenders * runs:
+            results[contender.name].append(self.run(contender, urls))
         return results
 
 
 @contextmanager
-def course(photos: Path, latency: float) -> Iterator[Course]:
+def set_up(photos: Path, latency: float) -> Iterator[Workload]:
     """Run the servers; all that they and the runs leave is removed at the end."""
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="imageset-bench-")))
@@ -119,7 +119,7 @@ def course(photos: Path, latency: float) -> Iterator[Course]:
             for number in range(DRAWN_PHOTOS):
                 draw.draw(garments.GARMENTS[number % len(garments.GARMENTS)], number).save(photos / f"{number}.jpeg")
         server = stack.enter_context(photo_server(photos, latency, HOSTS))
-        yield Course(server, stack.enter_context(servers.running(home / "sandbox")), home)
+        yield Workload(server, stack.enter_context(servers.running(home / "sandbox")), home)
 
 
 def median(runs: Iterable[Run], field: str) -> float:
@@ -135,7 +135,7 @@ def ratio(base: list[Run], runs: list[Run], field: str) -> str:
 def comparison(results: dict[str, list[Run]], photos: int) -> Iterator[str]:
     """Yield a table of medians."""
     yield from header(
-        "contestant",
+        "contender",
         "wall s (least to most)",
         "photos/s",
         "ratio",
@@ -161,20 +161,20 @@ def comparison(results: dict[str, list[Run]], photos: int) -> Iterator[str]:
         yield row(*cells, f"{median(runs, 'cpu'):.1f}", f"{median(runs, 'at_once'):.0f}", *memory(runs))
 
 
-def growth(course: Course, contestants: list[Contestant], runs: int) -> Iterator[str]:
+def growth(workload: Workload, contenders: list[Contender], runs: int) -> Iterator[str]:
     """Yield a table of the stage's memory over the number of photos."""
-    yield from header("contestant", "photos", "wall s", "PSS MB", "RSS MB")
-    for contestant in [contestant for contestant in contestants if contestant.name.startswith("stage")]:
+    yield from header("contender", "photos", "wall s", "PSS MB", "RSS MB")
+    for contender in [contender for contender in contenders if contender.name.startswith("stage")]:
         for count in GROWTH:
-            measured = [course.run(contestant, course.urls(count)) for _ in range(runs)]
-            yield row(contestant.name, str(count), f"{median(measured, 'wall'):.2f}", *memory(measured))
+            measured = [workload.run(contender, workload.urls(count)) for _ in range(runs)]
+            yield row(contender.name, str(count), f"{median(measured, 'wall'):.2f}", *memory(measured))
 
 
-def dead_host(course: Course, contestants: list[Contestant], count: int, runs: int) -> Iterator[str]:
+def dead_host(workload: Workload, contenders: list[Contender], count: int, runs: int) -> Iterator[str]:
     """Yield a table of what one dead host in ten costs the photos of the other nine."""
-    yield from header("contestant", "the tenth host", "wall s", "s until the others' photos were answered")
-    urls = course.urls(count, HOSTS)
-    last = f":{course.server.ports[-1]}/"
+    yield from header("contender", "the tenth host", "wall s", "s until the others' photos were answered")
+    urls = workload.urls(count, HOSTS)
+    last = f":{workload.server.ports[-1]}/"
     living = [url for url in urls if last not in url]
     with dead_port(listens=False) as refusing, dead_port(listens=True) as silent:
         cases = [("is not asked", living, NOBODY)]
@@ -182,14 +182,14 @@ def dead_host(course: Course, contestants: list[Contestant], count: int, runs: i
             (name, [url.replace(last, f":{port}/") for url in urls], frozenset({port}))
             for name, port in (("refuses connections", refusing), ("accepts and never answers", silent))
         ]
-        for contestant in [contestant for contestant in contestants if contestant.outlasts_errors]:
+        for contender in [contender for contender in contenders if contender.outlasts_errors]:
             results: list[list[Run]] = [[] for _ in cases]
             for _ in range(runs):
                 for (_, asked, dead), measured in zip(cases, results, strict=True):
-                    measured.append(course.run(contestant, asked, dead))
+                    measured.append(workload.run(contender, asked, dead))
             for (name, _, _), measured in zip(cases, results, strict=True):
                 yield row(
-                    contestant.name, name, f"{median(measured, 'wall'):.2f}", f"{median(measured, 'answered'):.2f}"
+                    contender.name, name, f"{median(measured, 'wall'):.2f}", f"{median(measured, 'answered'):.2f}"
                 )
 
 
@@ -253,10 +253,10 @@ def circumstances(options: argparse.Namespace) -> Iterator[str]:
 def main() -> None:
     parser = argparse.ArgumentParser("python -m benchmarks.ingest", description=__doc__.partition("\n")[0])
     parser.add_argument("--photos", type=int, default=2000, help="urls to fetch (2000)")
-    parser.add_argument("--runs", type=int, default=5, help="runs of each contestant, in turn (5)")
+    parser.add_argument("--runs", type=int, default=5, help="runs of each contender, in turn (5)")
     parser.add_argument("--latency", type=float, default=0.02, help="of the photo server, in seconds (0.02)")
     parser.add_argument("--folder", type=Path, default=REAL_PHOTOS, help="photos; drawn ones where it is missing")
-    parser.add_argument("--only", help="contestants whose names begin so, separated by semicolons")
+    parser.add_argument("--only", help="contenders whose names begin so, separated by semicolons")
     parser.add_argument(
         "--against",
         type=Path,
@@ -270,23 +270,23 @@ def main() -> None:
     parser.add_argument("--dead-host", action="store_true", help="what a dead host in ten costs instead")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # by way of the contexts, which end what they started
-    ingest_contestants.install_peers()
-    contestants = ingest_contestants.sweep() if options.sweep else CONTESTANTS
-    contestants = contestants + [stage(f"stage of {path}", path.resolve()) for path in options.against]
-    contestants = [
-        contestant
-        for contestant in contestants
-        if options.only is None or contestant.name.startswith(tuple(options.only.split(";")))
+    install_peers()
+    contenders = sweep() if options.sweep else CONTENDERS
+    contenders = contenders + [stage(f"stage of {path}", path.resolve()) for path in options.against]
+    contenders = [
+        contender
+        for contender in contenders
+        if options.only is None or contender.name.startswith(tuple(options.only.split(";")))
     ]
     print("\n".join(circumstances(options)), end="\n\n", flush=True)
-    with course(options.folder, options.latency) as servers_and_folder:
+    with set_up(options.folder, options.latency) as servers_and_folder:
         if options.growth:
-            lines = growth(servers_and_folder, contestants, options.runs)
+            lines = growth(servers_and_folder, contenders, options.runs)
         elif options.dead_host:
-            lines = dead_host(servers_and_folder, contestants, options.photos, options.runs)
+            lines = dead_host(servers_and_folder, contenders, options.photos, options.runs)
         else:
             urls = servers_and_folder.urls(options.photos)
-            lines = comparison(servers_and_folder.rounds(contestants, urls, options.runs), options.photos)
+            lines = comparison(servers_and_folder.rounds(contenders, urls, options.runs), options.photos)
         for line in lines:
             print(line, flush=True)
 

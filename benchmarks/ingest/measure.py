@@ -2,9 +2,6 @@
 
 import contextlib
 import json
-import os
-import resource
-import signal
 import subprocess
 import sys
 import threading
@@ -13,16 +10,14 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from benchmarks.ingest.photo_server import HOST
-from imageset.runtime import lifetime
+from benchmarks.shared.measure import ROOT, cpu_of_children, started
 
-ROOT = Path(__file__).resolve().parents[2]
 SECONDS_BETWEEN_SAMPLES = 0.05
 SAMPLES_PER_PSS = 5  # the kernel walks every page for it, and all of /proc for the list of processes
 
@@ -63,24 +58,6 @@ class PhotoServer:
     def counts(self) -> list[dict[str, Any]]:
         """Return the counts of each host that was asked at all."""
         return [counts for counts in json.loads(self.ask("counts")).values() if counts["requests"]]
-
-
-@contextmanager
-def started(command: list[str], **options: Any) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a command in a session of its own; what is left of it when the context ends is killed, children too."""
-    child = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        start_new_session=True,
-        preexec_fn=partial(lifetime.die_with_parent, signal.SIGKILL),
-        **options,
-    )
-    try:
-        yield child
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
 
 
 @contextmanager
@@ -159,9 +136,3 @@ def measure(
         sum(count["most_waiting"] for count in counts),
         child.returncode,
     )
-
-
-def cpu_of_children() -> float:
-    """Return the processor time of all children that ended, and of theirs, in seconds."""
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime

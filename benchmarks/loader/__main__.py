@@ -1,7 +1,7 @@
 """How fast are shuffled batches, beside whom? Tables: python -m benchmarks.loader [--help]
 
 imageset's loader, torch's DataLoader and other libraries on the same photos in warm page cache; then floats, compressed
-files, and a file larger than memory. benchmarks/README.md says what is measured and how.
+files, and a file larger than memory. README.md says what is measured and how.
 """
 
 from argparse import Namespace
@@ -12,9 +12,9 @@ from itertools import product
 from statistics import median
 from typing import Any
 
-from benchmarks.build.__main__ import forget, megabytes, memory_limit
-from benchmarks.loader.files import BYTES_PER_PHOTO, Contestant, Course, course, requirements
+from benchmarks.loader.files import BYTES_PER_PHOTO, Contender, Workload, requirements, set_up
 from benchmarks.loader.workload import AUTO, GZIP, ONE_A_CHUNK, PLAIN, SIDE, Settings
+from benchmarks.shared.memory import forget, megabytes, memory_limit
 from benchmarks.shared.tables import circumstances, options, origin, ratio, rounds, spread, table
 
 SECONDS = 2.0
@@ -32,71 +32,71 @@ def settings(**choices: Sequence[Any]) -> list[Settings]:
     return [dict(zip(choices, values, strict=True)) for values in product(*choices.values())]
 
 
-def shuffled() -> dict[str, Contestant]:
+def shuffled() -> dict[str, Contender]:
     """Return who gives uint8 batches, shuffled, of a file that is not compressed."""
     ffcv = settings(decoder=["stock"], workers=[1], order=["RANDOM", "QUASI_RANDOM"], ahead=[1, 3])
     ffcv += settings(decoder=["parallel"], workers=[2], order=["RANDOM", "QUASI_RANDOM"], ahead=[1, 3])
     return {
-        LIMIT: Contestant("take"),
-        "memory map, fancy index": Contestant("memory_map"),
-        OURS: Contestant("imageset", settings(file=[PLAIN])),
-        "imageset, DataLoader, no workers": Contestant("imageset", settings(file=[PLAIN], workers=[0])),
-        "imageset, DataLoader, 2 workers": Contestant("imageset", settings(file=[PLAIN], workers=[2])),
-        "ffcv": Contestant("ffcv", ffcv, "ffcv"),
-        "datasets, bytes": Contestant("datasets", settings(way=["table", "items"], workers=WORKERS), "peers"),
-        "datasets, Array3D": Contestant("datasets", settings(way=["numpy"]), "peers"),
-        "litdata": Contestant("litdata", settings(workers=WORKERS), "peers"),
-        "streaming": Contestant("streaming", settings(algorithm=["py1e", "naive"], workers=WORKERS), "streaming"),
-        "webdataset": Contestant("webdataset", settings(workers=WORKERS), "peers"),
-        "picture files, Pillow": Contestant("pictures", settings(kind=["jpeg", "png"], workers=WORKERS), "peers"),
-        "article: items from memory, DataLoader": Contestant("array", settings(workers=[0])),
-        "h5py, items, contiguous": Contestant("items", settings(file=[PLAIN], workers=WORKERS)),
-        "h5py, items, one image a chunk": Contestant("items", settings(file=[ONE_A_CHUNK], workers=WORKERS)),
-        f"h5py, items, chunks=True, {FEW:,} images": Contestant(
+        LIMIT: Contender("take"),
+        "memory map, fancy index": Contender("memory_map"),
+        OURS: Contender("imageset", settings(file=[PLAIN])),
+        "imageset, DataLoader, no workers": Contender("imageset", settings(file=[PLAIN], workers=[0])),
+        "imageset, DataLoader, 2 workers": Contender("imageset", settings(file=[PLAIN], workers=[2])),
+        "ffcv": Contender("ffcv", ffcv, "ffcv"),
+        "datasets, bytes": Contender("datasets", settings(way=["table", "items"], workers=WORKERS), "peers"),
+        "datasets, Array3D": Contender("datasets", settings(way=["numpy"]), "peers"),
+        "litdata": Contender("litdata", settings(workers=WORKERS), "peers"),
+        "streaming": Contender("streaming", settings(algorithm=["py1e", "naive"], workers=WORKERS), "streaming"),
+        "webdataset": Contender("webdataset", settings(workers=WORKERS), "peers"),
+        "picture files, Pillow": Contender("pictures", settings(kind=["jpeg", "png"], workers=WORKERS), "peers"),
+        "items from memory, DataLoader": Contender("array", settings(workers=[0])),
+        "h5py, items, contiguous": Contender("items", settings(file=[PLAIN], workers=WORKERS)),
+        "h5py, items, one image a chunk": Contender("items", settings(file=[ONE_A_CHUNK], workers=WORKERS)),
+        f"h5py, items, chunks=True, {FEW:,} images": Contender(
             "items", settings(file=[AUTO], workers=WORKERS, rows=[FEW])
         ),
     }
 
 
-def floats() -> dict[str, Contestant]:
+def floats() -> dict[str, Contender]:
     """Return who gives normalised float32 batches."""
     ffcv = settings(decoder=["parallel"], workers=[1, 2], order=["RANDOM", "QUASI_RANDOM"], ahead=[1, 3], floats=[True])
     return {
-        LIMIT: Contestant("take"),
-        "numpy.take, then torch": Contestant("take", settings(floats=[True])),
-        OURS: Contestant("imageset", settings(file=[PLAIN], floats=[True])),
-        "ffcv, its table made to take one channel": Contestant("ffcv", ffcv, "ffcv"),
-        "ffcv, then torch": Contestant(
+        LIMIT: Contender("take"),
+        "numpy.take, then torch": Contender("take", settings(floats=[True])),
+        OURS: Contender("imageset", settings(file=[PLAIN], floats=[True])),
+        "ffcv, its table made to take one channel": Contender("ffcv", ffcv, "ffcv"),
+        "ffcv, then torch": Contender(
             "ffcv",
             settings(decoder=["parallel"], workers=[2], order=["RANDOM"], ahead=[1], floats=[True], way=["torch"]),
             "ffcv",
         ),
-        "article: items from memory, DataLoader, then torch": Contestant("array", settings(workers=[0], floats=[True])),
+        "items from memory, DataLoader, then torch": Contender("array", settings(workers=[0], floats=[True])),
     }
 
 
-def compressed(file: str) -> dict[str, Contestant]:
+def compressed(file: str) -> dict[str, Contender]:
     """Return who gives uint8 batches, shuffled, of a compressed file."""
     return {
-        LIMIT: Contestant("take"),
-        OURS: Contestant("imageset", settings(file=[file])),
-        "h5py, items, DataLoader": Contestant("items", settings(file=[file], workers=WORKERS)),
-        "h5py, loop": Contestant("loop", settings(file=[file])),
+        LIMIT: Contender("take"),
+        OURS: Contender("imageset", settings(file=[file])),
+        "h5py, items, DataLoader": Contender("items", settings(file=[file], workers=WORKERS)),
+        "h5py, loop": Contender("loop", settings(file=[file])),
     }
 
 
-TABLES: dict[str, dict[str, Contestant]] = {
+TABLES: dict[str, dict[str, Contender]] = {
     "Shuffled batches, uint8": shuffled(),
     "Shuffled batches, float32, normalised": floats(),
     "Shuffled batches of a file with gzip": compressed(GZIP),
 }
 
 
-def comparison(here: Course, title: str, contestants: Mapping[str, Contestant], chosen: Namespace) -> None:
-    """Print all contestants' pace, each with the setting that was fastest before."""
+def comparison(here: Workload, title: str, contenders: Mapping[str, Contender], chosen: Namespace) -> None:
+    """Print all contenders' pace, each with the setting that was fastest before."""
     present = {
         name: each
-        for name, each in contestants.items()
+        for name, each in contenders.items()
         if each.reader not in here.missing
         and (name in (LIMIT, OURS) or not chosen.only or any(part in name for part in chosen.only))
     }
@@ -106,7 +106,7 @@ def comparison(here: Course, title: str, contestants: Mapping[str, Contestant], 
     )
     print(f"{title}\n")
     table(
-        ("contestant", "setting", "images/s (least to most)", "ratio to the limit", f"{OURS}: times as fast"),
+        ("contender", "setting", "images/s (least to most)", "ratio to the limit", f"{OURS}: times as fast"),
         (
             (
                 name,
@@ -120,11 +120,11 @@ def comparison(here: Course, title: str, contestants: Mapping[str, Contestant], 
     )
 
 
-def tuned(here: Course, contestants: Mapping[str, Contestant], seconds: float) -> dict[str, Settings]:
-    """Return each contestant's fastest setting, by the better of two runs, and print what was tried."""
+def tuned(here: Workload, contenders: Mapping[str, Contender], seconds: float) -> dict[str, Settings]:
+    """Return each contender's fastest setting, by the better of two runs, and print what was tried."""
     tries = {
         f"{name} | {described(choice)}": (each, choice)
-        for name, each in contestants.items()
+        for name, each in contenders.items()
         for choice in each.settings
         if len(each.settings) > 1
     }
@@ -136,7 +136,7 @@ def tuned(here: Course, contestants: Mapping[str, Contestant], seconds: float) -
         )
     return {
         name: max(each.settings, key=lambda choice: max(rates.get(f"{name} | {described(choice)}", [0])))
-        for name, each in contestants.items()
+        for name, each in contenders.items()
     }
 
 
@@ -145,17 +145,17 @@ def described(chosen: Settings) -> str:
     return ", ".join(f"{name} {value}" for name, value in chosen.items() if name not in UNSAID) or "-"
 
 
-def larger(here: Course, count: int, chosen: Namespace) -> None:
+def larger(here: Workload, count: int, chosen: Namespace) -> None:
     """Print passes over a file whose pages have left memory, beside reading it in sequence."""
     ways = {
-        f"in sequence, {piece >> 20} MB at a time": Contestant("sequence", settings(piece=[piece])) for piece in PIECES
+        f"in sequence, {piece >> 20} MB at a time": Contender("sequence", settings(piece=[piece])) for piece in PIECES
     }
-    ways["pieces of 1 MB in mixed order, 4 threads"] = Contestant("mixed")
+    ways["pieces of 1 MB in mixed order, 4 threads"] = Contender("mixed")
     ways |= {
-        f"{OURS}, shuffle={shuffle!r}": Contestant("imageset", settings(file=[PLAIN], shuffle=[shuffle]))
+        f"{OURS}, shuffle={shuffle!r}": Contender("imageset", settings(file=[PLAIN], shuffle=[shuffle]))
         for shuffle in (False, "blocks", True)
     }
-    ways[f"{OURS}, shuffle='blocks' of 32 MB"] = Contestant(
+    ways[f"{OURS}, shuffle='blocks' of 32 MB"] = Contender(
         "imageset", settings(file=[PLAIN], shuffle=["blocks"], block_bytes=[32 << 20])
     )
     with ExitStack() as stack:
@@ -176,10 +176,10 @@ def larger(here: Course, count: int, chosen: Namespace) -> None:
             )
 
 
-def cold(here: Course, contestant: Contestant, prefix: Sequence[str]) -> float:
+def cold(here: Workload, contender: Contender, prefix: Sequence[str]) -> float:
     """Return images/s of one pass, or of its first minute, over a file that is not in memory."""
     forget(here.folder / PLAIN)
-    return here.rate(contestant, contestant.settings[0], PASS_SECONDS, "pass", prefix)
+    return here.rate(contender, contender.settings[0], PASS_SECONDS, "pass", prefix)
 
 
 def main() -> None:
@@ -196,7 +196,7 @@ def main() -> None:
         type=lambda names: names.split(";"),
         default=[],
         metavar="A;B",
-        help="contestants with one of these in their names",
+        help="contenders with one of these in their names",
     )
     parser.add_argument(
         "--tables",
@@ -217,18 +217,18 @@ def main() -> None:
         chosen, f"{chosen.photos:,} photos of {SIDE} x {SIDE} made of {origin(chosen.folder)}", "h5py", "numpy", "torch"
     )
     if chosen.cold or chosen.limit:
-        with course(chosen.folder, chosen.photos, files=1) as here:
+        with set_up(chosen.folder, chosen.photos, files=1) as here:
             larger(here, chosen.photos, chosen)
         return
     tables = {title: each for title, each in TABLES.items() if any(part in title for part in chosen.tables)}
     for name, packages in requirements().items():
         print(f"environment {name}: {', '.join(packages)}", flush=True)
     print()
-    with course(chosen.folder, chosen.photos) as here:
+    with set_up(chosen.folder, chosen.photos) as here:
         here.write_h5()
-        here.write_peers([each for contestants in tables.values() for each in contestants.values()])
-        for title, contestants in tables.items():
-            comparison(here, title, contestants, chosen)
+        here.write_peers([each for contenders in tables.values() for each in contenders.values()])
+        for title, contenders in tables.items():
+            comparison(here, title, contenders, chosen)
 
 
 if __name__ == "__main__":

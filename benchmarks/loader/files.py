@@ -16,27 +16,27 @@ import h5py
 import numpy as np
 
 from benchmarks.build.workload import read_photos
-from benchmarks.ingest.measure import ROOT, started
 from benchmarks.loader.workload import AUTO, GZIP, MEANS, MOMENTS, ONE_A_CHUNK, PLAIN, SHAPE, SIDE, Settings
+from benchmarks.shared.measure import ROOT, started
 from imageset.formats import hdf5
 
 ENVIRONMENTS = ROOT / ".cache/bench-loader"
-REQUIREMENTS = ROOT / "benchmarks/requirements-loader.txt"
+REQUIREMENTS = ROOT / "benchmarks/loader/requirements.txt"
 HEADING = "# environment: "
 MISSING = 3  # the exit code of benchmarks/loader/peers.py
 BYTES_PER_PHOTO = SIDE * SIDE
 FILES = 16  # of as many bytes, at most, are made of the photos for a comparison
 
 
-class Contestant(NamedTuple):
-    """A reader of loader_course or, with an environment, of loader_peers, and the settings that it may have."""
+class Contender(NamedTuple):
+    """A reader of workload or, with an environment, of peers, and the settings that it may have."""
 
     reader: str
     settings: Sequence[Settings] = ({},)
     environment: str = ""
 
 
-class Course(NamedTuple):
+class Workload(NamedTuple):
     """A folder with the photos, and why peers take no part, by reader."""
 
     folder: Path
@@ -44,15 +44,15 @@ class Course(NamedTuple):
 
     def rate(
         self,
-        contestant: Contestant,
+        contender: Contender,
         settings: Settings,
         seconds: float,
         action: str = "read",
         prefix: Sequence[str] = (),
     ) -> float:
-        """Return images/s of a contestant. prefix: what starts its process."""
-        arguments = [action, contestant.reader, str(self.folder), json.dumps(settings), str(seconds)]
-        return float(said(self.folder, contestant.environment, arguments, prefix)[1])
+        """Return images/s of a contender. prefix: what starts its process."""
+        arguments = [action, contender.reader, str(self.folder), json.dumps(settings), str(seconds)]
+        return float(said(self.folder, contender.environment, arguments, prefix)[1])
 
     def write_h5(self) -> None:
         """Write the photos once more: compressed as the stage does, and in chunks."""
@@ -65,7 +65,7 @@ class Course(NamedTuple):
                 with h5py.File(self.folder / name, "w") as file:
                     copy(images, file.create_dataset("train_images", images.shape, "uint8", chunks=chunks))
 
-    def write_peers(self, wanted: Sequence[Contestant]) -> None:
+    def write_peers(self, wanted: Sequence[Contender]) -> None:
         """Have each peer write what it reads; who cannot be installed is missing."""
         for reader, environment in sorted({(each.reader, each.environment) for each in wanted if each.environment}):
             problem = install(environment)
@@ -78,7 +78,7 @@ class Course(NamedTuple):
 
 
 @contextmanager
-def course(photos: Path, count: int, files: int = FILES) -> Iterator[Course]:
+def set_up(photos: Path, count: int, files: int = FILES) -> Iterator[Workload]:
     """Make so many photos of a folder's, drawn ones where it is missing; all is removed with the context.
 
     Ends the benchmark when the disk has no room for so many photos.
@@ -88,7 +88,7 @@ def course(photos: Path, count: int, files: int = FILES) -> Iterator[Course]:
         if free < needed:
             raise SystemExit(f"{home} has {free / 1e9:.1f} GB left, {needed / 1e9:.1f} GB are needed: set TMPDIR")
         write_plain(Path(home), photos, count)
-        yield Course(Path(home), {})
+        yield Workload(Path(home), {})
 
 
 def write_plain(folder: Path, photos: Path, count: int) -> None:

@@ -1,7 +1,7 @@
 """The loaders that imageset's is measured against: python -m benchmarks.loader.peers ...
 
 `write NAME FOLDER` makes of FOLDER/plain.h5 what a peer reads and ends with MISSING where the peer is not installed;
-`read` is as in benchmarks/loader/workload.py. They run in the environments of requirements-loader.txt.
+`read` is as in benchmarks/loader/workload.py. They run in the environments of benchmarks/loader/requirements.txt.
 """
 
 import shutil
@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.loader import workload as loader_course
+from benchmarks.loader import workload
 from benchmarks.loader.workload import BATCH, MOMENTS, PLAIN, SHAPE, Batches, Epochs, Readers, Settings, torch_loader
 
 # By name: whether mypy sees them and their types depends on the environment that it runs in.
@@ -24,7 +24,7 @@ utils_data: Any = import_module("torch.utils.data")
 
 SHARDS = 8
 BUFFER = 2_000  # photos that webdataset shuffles among themselves
-JPEG_QUALITY = 75  # Pillow's own, which the article's download step keeps
+JPEG_QUALITY = 75  # Pillow's default
 MISSING = 3  # the exit code
 
 Photo = tuple[NDArray[np.uint8], int]
@@ -249,7 +249,7 @@ def read_ffcv(folder: Path, settings: Settings) -> Batches:
         pipelines=pipelines,
     )
     if by_torch:
-        return Epochs(lambda: ((loader_course.normalised(images), labels) for images, labels in loader))
+        return Epochs(lambda: ((workload.normalised(images), labels) for images, labels in loader))
     return loader
 
 
@@ -283,4 +283,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "write":
         write(sys.argv[2], Path(sys.argv[3]))
     else:
-        loader_course.main(READERS, sys.argv[1], sys.argv[2], Path(sys.argv[3]), sys.argv[4], sys.argv[5])
+        workload.main(READERS, sys.argv[1], sys.argv[2], Path(sys.argv[3]), sys.argv[4], sys.argv[5])

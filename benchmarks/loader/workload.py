@@ -203,7 +203,7 @@ def mixed(folder: Path, settings: Settings) -> Batches:
 
 
 class Array(utils_data.Dataset):  # type: ignore[misc]
-    """The article's way: the file read into memory, handed out item by item."""
+    """The file read into memory, handed out item by item."""
 
     def __init__(self, folder: Path) -> None:
         self.images = in_memory(folder)

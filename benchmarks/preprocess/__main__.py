@@ -1,7 +1,7 @@
 """How fast is preprocess with backgrounds kept, and beside whom? Tables: python -m benchmarks.preprocess [--help]
 
-The stage and the article's loop over the same bucket, obstore's GETs and boto3's, JPEGs decoded at reduced scale and
-whole; benchmarks/README.md says what is measured and how.
+The stage and a simple loop over the same bucket, obstore's GETs and boto3's, JPEGs decoded at reduced scale and
+whole; README.md says what is measured and how.
 """
 
 import json
@@ -18,7 +18,7 @@ from PIL import Image, ImageChops
 
 from benchmarks.shared.measure import Run, measure
 from benchmarks.shared.tables import circumstances, options, origin, ratio, rounds, spread, table
-from benchmarks.shared.workload import Course, Row, course, read_photos
+from benchmarks.shared.workload import Row, Workload, read_photos, set_up
 from imageset.photos import decode, pixels
 from imageset.photos.decode import Mode
 from imageset.photos.pixels import Fit
@@ -55,31 +55,31 @@ class Pair(NamedTuple):
         return float(np.abs(differences).mean()), float(psnr)
 
 
-def peer(course: Course, name: str, rows: list[Row]) -> Run:
-    course.make_project(rows)
-    return measure([sys.executable, "-m", "benchmarks.preprocess.peers", name], course.project, {})
+def peer(workload: Workload, name: str, rows: list[Row]) -> Run:
+    workload.make_project(rows)
+    return measure([sys.executable, "-m", "benchmarks.preprocess.peers", name], workload.project, {})
 
 
-def whole_runs(course: Course, turns: int) -> None:
-    """Print the stage beside the article's loop, each from the start of its process to its end."""
+def whole_runs(workload: Workload, turns: int) -> None:
+    """Print the stage beside a simple loop, each from the start of its process to its end."""
     keep = {"background": "keep"}
-    contestants = {
-        "article's loop": lambda: peer(course, "article", course.rows),
-        "stage": lambda: course.stage(course.rows, preprocess=keep),
+    contenders = {
+        "simple loop": lambda: peer(workload, "simple", workload.rows),
+        "stage": lambda: workload.stage(workload.rows, preprocess=keep),
     }
     starts = {
-        "article's loop": peer(course, "article", course.rows[:1]),
-        "stage": course.stage(course.rows[:1], preprocess=keep),
+        "simple loop": peer(workload, "simple", workload.rows[:1]),
+        "stage": workload.stage(workload.rows[:1], preprocess=keep),
     }
-    results = rounds(contestants, turns)
-    base = [run.wall for run in results["article's loop"]]
+    results = rounds(contenders, turns)
+    base = [run.wall for run in results["simple loop"]]
     table(
-        ("contestant", "wall s (least to most)", "photos/s", "times the loop", "processor s", "s for one photo"),
+        ("contender", "wall s (least to most)", "photos/s", "times the loop", "processor s", "s for one photo"),
         (
             (
                 name,
                 spread([run.wall for run in runs]),
-                f"{len(course.rows) / statistics.median(run.wall for run in runs):.0f}",
+                f"{len(workload.rows) / statistics.median(run.wall for run in runs):.0f}",
                 ratio(base, [run.wall for run in runs]),
                 f"{statistics.median(run.cpu for run in runs):.1f}",
                 f"{starts[name].wall:.1f}",
@@ -89,12 +89,12 @@ def whole_runs(course: Course, turns: int) -> None:
     )
 
 
-def gets(course: Course, turns: int) -> None:
+def gets(workload: Workload, turns: int) -> None:
     """Print what GETs alone take, without anybody's imports."""
 
     def run(name: str) -> tuple[float, float]:
-        wall, cpu = json.loads(peer(course, name, course.rows).said)
-        return 1e3 * wall / len(course.rows), 1e3 * cpu / len(course.rows)
+        wall, cpu = json.loads(peer(workload, name, workload.rows).said)
+        return 1e3 * wall / len(workload.rows), 1e3 * cpu / len(workload.rows)
 
     results = rounds({label: partial(run, name) for label, name in GETS.items()}, turns)
     base = [cpu for _, cpu in next(iter(results.values()))]
@@ -191,7 +191,7 @@ def main() -> None:
     chosen = parser.parse_args()
     photos = read_photos(chosen.folder)
     circumstances(chosen, f"{chosen.photos} objects, {origin(chosen.folder)}", "boto3", "obstore", "pillow")
-    with course(photos, chosen.photos) as here:
+    with set_up(photos, chosen.photos) as here:
         whole_runs(here, chosen.turns)
         gets(here, chosen.turns)
     reduced_decoding(photos, chosen.sheet)

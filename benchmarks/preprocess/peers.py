@@ -22,8 +22,8 @@ AT_ONCE = 32  # as in imageset/photos/worker.py
 BATCH = 64  # as in stages/preprocess.py
 
 
-def article() -> None:
-    """The article's loop over a bucket: get, decode, make grey, resize, append, one photo after the other."""
+def simple() -> None:
+    """A simple loop over a bucket: get, decode, make grey, resize, append, one photo after the other."""
     import boto3
     import h5py
     import numpy as np
@@ -36,7 +36,7 @@ def article() -> None:
         body = client.get_object(Bucket=bucket, Key=stored.key)["Body"].read()
         image = Image.open(io.BytesIO(body)).convert("L").resize((128, 128))
         data.append(np.array(image).reshape((128, 128, 1)))
-    with h5py.File("data/article.h5", "w") as file:
+    with h5py.File("data/simple.h5", "w") as file:
         file.create_dataset("images", data=np.array(data))
 
 
@@ -59,7 +59,7 @@ def boto3_in_threads() -> None:
 
 
 def boto3_one_by_one() -> None:
-    """The article's GET: one after the other, nothing checked but by boto3 itself."""
+    """The simple loop's GETs: one after the other, nothing checked but by boto3 itself."""
     import boto3
 
     bucket = os.environ["IMAGE_STORE"].removeprefix("s3://")
@@ -83,7 +83,7 @@ def inventory() -> list[StoredObject]:
         ]
 
 
-PEERS = {peer.__name__: peer for peer in (article, obstore, boto3_in_threads, boto3_one_by_one)}
+PEERS = {peer.__name__: peer for peer in (simple, obstore, boto3_in_threads, boto3_one_by_one)}
 
 
 if __name__ == "__main__":

@@ -1,18 +1,24 @@
 """One run of one program, measured: its time, and the memory of its main process and of all."""
 
+import contextlib
 import os
+import resource
+import signal
 import subprocess
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import psutil
 
-from benchmarks.ingest.measure import ROOT, cpu_of_children, started
+from imageset.runtime import lifetime
 
+ROOT = Path(__file__).resolve().parents[2]
 SECONDS_BETWEEN_SAMPLES = 0.05
 SAMPLES_PER_FAMILY = 5  # psutil reads all of /proc for the list of processes
 
@@ -34,6 +40,24 @@ class Run:
     main: Memory
     everybody: Memory
     said: str
+
+
+@contextmanager
+def started(command: list[str], **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a command in a session of its own; what is left of it when the context ends is killed, children too."""
+    child = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+        preexec_fn=partial(lifetime.die_with_parent, signal.SIGKILL),
+        **options,
+    )
+    try:
+        yield child
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
 
 
 class Sampler(threading.Thread):
@@ -85,3 +109,9 @@ def measure(command: list[str], folder: Path, settings: Mapping[str, str]) -> Ru
     if child.returncode != 0:
         raise SystemExit(f"{' '.join(command)} ended with {child.returncode}:\n{said[-2000:]}")
     return Run(wall, cpu_of_children() - before, sampler.main, sampler.everybody, said.rpartition("\n")[2])
+
+
+def cpu_of_children() -> float:
+    """Return the processor time of all children that ended, and of theirs, in seconds."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime

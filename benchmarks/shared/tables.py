@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TypeVar
 
-from benchmarks.ingest.measure import ROOT
+from benchmarks.shared.measure import ROOT
 
 REAL_PHOTOS = ROOT.parent / "shared/photos"
 
@@ -70,11 +70,11 @@ def origin(folder: Path) -> str:
     return f"photos of {folder}" if folder.is_dir() else "drawn photos"
 
 
-def rounds(contestants: Mapping[str, Callable[[], Result]], turns: int) -> dict[str, list[Result]]:
-    """Let every contestant run so many times, in turn: what else the machine does then hits all alike."""
-    results: dict[str, list[Result]] = {name: [] for name in contestants}
+def rounds(contenders: Mapping[str, Callable[[], Result]], turns: int) -> dict[str, list[Result]]:
+    """Let every contender run so many times, in turn: what else the machine does then hits all alike."""
+    results: dict[str, list[Result]] = {name: [] for name in contenders}
     for turn in range(1, turns + 1):
-        for name, run in contestants.items():
+        for name, run in contenders.items():
             begin = time.monotonic()
             results[name].append(run())
             print(f"turn {turn}, {name}: {time.monotonic() - begin:.1f} s", file=sys.stderr, flush=True)

@@ -15,8 +15,7 @@ from typing import Any
 
 import yaml
 
-from benchmarks.ingest.measure import ROOT
-from benchmarks.shared.measure import Run, measure
+from benchmarks.shared.measure import ROOT, Run, measure
 from imageset.formats import stable_hash, tables
 from imageset.storage import bucket as store
 from imageset.storage import bulk
@@ -30,7 +29,7 @@ Row = tuple[Any, ...]  # of the inventory
 
 
 @dataclass
-class Course:
+class Workload:
     """A bucket, the inventory of what is in it, the network's weights, and a folder for what the runs write."""
 
     home: Path
@@ -80,7 +79,7 @@ class Course:
 
 
 @contextmanager
-def course(photos: Sequence[bytes], count: int) -> Iterator[Course]:
+def set_up(photos: Sequence[bytes], count: int) -> Iterator[Workload]:
     """Run the sandbox's servers with so many photos in the bucket; all is ended and removed with the context.
 
     The environment of this process leads to the bucket from then on.
@@ -88,7 +87,7 @@ def course(photos: Sequence[bytes], count: int) -> Iterator[Course]:
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="imageset-bench-")))
         os.environ.update(stack.enter_context(servers.running(home / "sandbox")).environment)
-        here = Course(home, ROOT / "models/background.onnx", [])
+        here = Workload(home, ROOT / "models/background.onnx", [])
         if not here.weights.exists():
             here.weights = home / "background.onnx"
             here.make_project([])

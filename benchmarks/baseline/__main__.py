@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.ingest.measure import ROOT
-from benchmarks.shared.measure import Run, measure
+from benchmarks.shared.measure import ROOT, Run, measure
 from benchmarks.shared.tables import circumstances, options, table
 from imageset.formats import hdf5
 from imageset.formats.hdf5 import Pixels

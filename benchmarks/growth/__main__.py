@@ -1,7 +1,7 @@
 """What preprocess takes of time and memory as photos grow in number. Table, plot: python -m benchmarks.growth [--help]
 
-Small photos with backgrounds kept, where the stage has the least to do for each; benchmarks/README.md says what is
-measured and how.
+Small photos with backgrounds kept, where the stage has the least to do for each; README.md says what is measured and
+how.
 """
 
 import io
@@ -12,10 +12,9 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from benchmarks.ingest.measure import ROOT
 from benchmarks.shared.measure import Memory, Run
 from benchmarks.shared.tables import circumstances, options, rounds, spread, table
-from benchmarks.shared.workload import DRAWN_PHOTOS, Course, course, drawn
+from benchmarks.shared.workload import DRAWN_PHOTOS, Workload, drawn, set_up
 from imageset.runtime import files
 
 SIZES = (1_000, 10_000, 100_000)
@@ -41,7 +40,7 @@ def small_photos() -> list[bytes]:
     ]
 
 
-def grow(here: Course, count: int) -> Grown:
+def grow(here: Workload, count: int) -> Grown:
     """Run the stage on so many photos with an empty cache."""
     cache = here.home / "cache"
     shutil.rmtree(cache, ignore_errors=True)
@@ -144,10 +143,10 @@ def main() -> None:
         metavar="N",
         help=f"numbers of photos, the least first ({' '.join(map(str, SIZES))})",
     )
-    parser.add_argument("--plot", type=Path, metavar="OUT.png", default=ROOT / "benchmarks/growth.png")
+    parser.add_argument("--plot", type=Path, metavar="OUT.png", default=Path(__file__).with_name("growth.png"))
     chosen = parser.parse_args()
     circumstances(chosen, f"drawn photos of {SIDES[0]} to {SIDES[-1]} pixels", "obstore", "pillow")
-    with course(small_photos(), chosen.photos[-1]) as here:
+    with set_up(small_photos(), chosen.photos[-1]) as here:
         results = rounds({str(size): partial(grow, here, size) for size in (1, *chosen.photos)}, chosen.turns)
     curve = Curve({size: results[str(size)] for size in chosen.photos}, median(each.run.wall for each in results["1"]))
     print(f"Start, a run on one photo: {curve.start:.1f} s\n")

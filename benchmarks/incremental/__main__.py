@@ -1,6 +1,6 @@
 """What a second run of preprocess takes after each kind of change. Table: python -m benchmarks.incremental [--help]
 
-Every case begins with the cache as the first run left it; benchmarks/README.md says what is measured and how.
+Every case begins with the cache as the first run left it; README.md says what is measured and how.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from benchmarks.shared.tables import circumstances, options, origin, rounds, spread, table
-from benchmarks.shared.workload import Course, Row, course, read_photos
+from benchmarks.shared.workload import Row, Workload, read_photos, set_up
 
 TABLES = ("pixels", "masks")
 NOBODY_THERE = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}  # the discard port: whoever asks for a photo there fails
@@ -58,8 +58,8 @@ CASES = (
 class Incremental:
     """The bucket, which of its photos the first run had, and the cache that it left."""
 
-    def __init__(self, here: Course, photos: int, mask_side: int | None) -> None:
-        self.course = here
+    def __init__(self, here: Workload, photos: int, mask_side: int | None) -> None:
+        self.workload = here
         self.preprocess = {"background": "remove", "mask_side": mask_side}
         # The photos that come later lie among the others, as they do where ids are not given in order.
         step = len(here.rows) // (len(here.rows) - photos)
@@ -76,12 +76,12 @@ class Incremental:
         """Run on a copy of the cache that the cold run left."""
         shutil.rmtree(self.copy, ignore_errors=True)
         shutil.copytree(self.cache, self.copy)
-        return self.run(self.course.rows if case.more_listings else self.first, self.copy, case)
+        return self.run(self.workload.rows if case.more_listings else self.first, self.copy, case)
 
     def run(self, rows: Sequence[Row], cache: Path, case: Case) -> Taken:
         before = count(cache)
         changes = {**case.changes, "preprocess": self.preprocess | case.changes.get("preprocess", {})}
-        run = self.course.stage(rows, cache, NOBODY_THERE if case.without_bucket else None, **changes)
+        run = self.workload.stage(rows, cache, NOBODY_THERE if case.without_bucket else None, **changes)
         got, masked = (after - earlier for after, earlier in zip(count(cache), before, strict=True))
         return Taken(run.wall, got, masked)
 
@@ -133,7 +133,7 @@ def main() -> None:
         "pillow",
     )
     more = max(1, chosen.photos // 100)
-    with course(read_photos(chosen.folder), chosen.photos + more) as here:
+    with set_up(read_photos(chosen.folder), chosen.photos + more) as here:
         table(
             ("run", "wall s (least to most)", "of the cold run", "goal", "GETs", "masks predicted"),
             lines(Incremental(here, chosen.photos, chosen.mask_side), chosen.turns),

@@ -2,13 +2,13 @@
 
 import json
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.ingest.measure import ROOT
+from benchmarks.shared.environments import install
+from benchmarks.shared.measure import ROOT
 from sandbox.servers import PHOTO_BUCKET
 
 BENCH = ROOT / ".cache/bench"
@@ -17,7 +17,7 @@ IMG2DATASET_THREADS = (16, 32, 64, 128, 256)
 
 
 @dataclass(frozen=True)
-class Contestant:
+class Contender:
     """A program that fetches photos; `command` makes its folder ready and says how to start it there.
 
     keeps: where the photos are when it has ended, in the `bucket`, in `files`, or `nowhere`. outlasts_errors: whether
@@ -31,7 +31,7 @@ class Contestant:
     outlasts_errors: bool = True
 
 
-def stage(name: str = "stage", checkout: Path = ROOT) -> Contestant:
+def stage(name: str = "stage", checkout: Path = ROOT) -> Contender:
     """The ingest stage of a checkout, by its command line, in a project folder of its own."""
 
     def command(folder: Path, urls: list[str]) -> list[str]:
@@ -41,17 +41,17 @@ def stage(name: str = "stage", checkout: Path = ROOT) -> Contestant:
         (folder / "data/listings.csv").write_text("product_id,position,image_url\n" + "".join(rows), encoding="ascii")
         return [sys.executable, "-m", "stages.ingest", "data/listings.csv", "data/ingest.csv"]
 
-    return Contestant(name, "bucket", command, checkout)
+    return Contender(name, "bucket", command, checkout)
 
 
-def loop(name: str, peer: str, concurrency: int) -> Contestant:
+def loop(name: str, peer: str, concurrency: int) -> Contender:
     """One of benchmarks/ingest/peers.py."""
 
     def command(folder: Path, urls: list[str]) -> list[str]:
         (folder / "urls.txt").write_text("\n".join(urls), encoding="ascii")
         return [sys.executable, "-m", "benchmarks.ingest.peers", peer, "urls.txt", str(concurrency)]
 
-    return Contestant(name, "nowhere" if peer == "get" else "bucket", command, outlasts_errors=False)
+    return Contender(name, "nowhere" if peer == "get" else "bucket", command, outlasts_errors=False)
 
 
 def img2dataset(
@@ -62,7 +62,7 @@ def img2dataset(
     threads: int,
     robots_header: bool = True,
     to_bucket: bool = False,
-) -> Contestant:
+) -> Contender:
     """img2dataset without what costs time and is not asked for: EXIF, checksums, resizing, encoding anew.
 
     reencoding: the option that keeps the photos' bytes, disable_all_reencoding (not decoded, so not checked at all)
@@ -88,7 +88,7 @@ def img2dataset(
             *([] if robots_header else ["--disallowed_header_directives=[]"]),
         ]
 
-    return Contestant(name, "bucket" if to_bucket else "files", command)
+    return Contender(name, "bucket" if to_bucket else "files", command)
 
 
 def successes(folder: Path) -> int:
@@ -99,7 +99,7 @@ def successes(folder: Path) -> int:
 BASE = loop("loop, obstore", "obstore", 64)
 
 # The best of what `sweep` tries, each.
-CONTESTANTS = [
+CONTENDERS = [
     stage(),
     BASE,
     loop("loop, boto3", "boto3_in_workers", 64),
@@ -111,7 +111,7 @@ CONTESTANTS = [
 ]
 
 
-def sweep() -> list[Contestant]:
+def sweep() -> list[Contender]:
     """Every setting among which the best is looked for."""
     loops = [
         loop(f"{peer} {concurrency}", peer, concurrency)
@@ -133,22 +133,5 @@ def sweep() -> list[Contestant]:
 
 
 def install_peers() -> None:
-    """Make the environment of requirements-bench.txt where it is not there, or is another."""
-    wanted, stamp = ROOT / "requirements-bench.txt", BENCH / "installed.txt"
-    if not stamp.exists() or stamp.read_bytes() != wanted.read_bytes():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(BENCH)], check=True)
-        subprocess.run(
-            [
-                str(Path(sys.executable).with_name("uv")),
-                "pip",
-                "install",
-                "--quiet",
-                "--compile-bytecode",
-                "--python",
-                str(BENCH / "bin/python"),
-                "-r",
-                str(wanted),
-            ],
-            check=True,
-        )
-        shutil.copy(wanted, stamp)
+    """Make the environment of requirements-bench.txt where it is missing or out of date."""
+    install(ROOT / "requirements-bench.txt", BENCH)

@@ -1,6 +1,6 @@
 """How many planted copies are found, how many other photos are taken for copies: python -m benchmarks.near_duplicates
 
-Of each photo one copy of every kind of tests/planted.py is made; benchmarks/README.md says what is measured and how.
+Of each photo one copy of every kind of tests/planted.py is made; README.md says what is measured and how.
 With --million: time and memory of the search for candidates as photos grow in number.
 """
 
