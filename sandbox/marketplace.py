@@ -20,8 +20,8 @@ from psycopg2.extras import execute_values
 
 from imageset.errors import DataError
 from imageset.runtime import files, progress, settings
-from imageset.workers import ordered_map as pool
-from imageset.workers.local import Processes
+from imageset.workers.local import LocalWorkers
+from imageset.workers.ordered_map import ordered_map
 from sandbox import draw
 from sandbox.garments import GARMENTS
 
@@ -86,8 +86,8 @@ def drawn(photo_folder: Path) -> tuple[list[Listing], dict[str, int]]:
     classes = classes_of(list(GARMENTS))
     garments = [name for name, count in zip(GARMENTS, DRAWN, strict=True) for _ in range(count)]
     tasks = [(garment, seed, photo_folder / f"{FIRST_PRODUCT + seed}.jpg") for seed, garment in enumerate(garments)]
-    with Processes(settings.workers()) as engine:
-        for _ in progress.bar(pool.ordered_map(engine, draw_files, ([task] for task in tasks)), "draw", len(tasks)):
+    with LocalWorkers(settings.workers()) as engine:
+        for _ in progress.bar(ordered_map(engine, draw_files, ([task] for task in tasks)), "draw", len(tasks)):
             pass
     listings = [
         Listing(FIRST_PRODUCT + seed, garment, (path.name,), labels(FIRST_PRODUCT + seed, garment, classes))

@@ -22,8 +22,8 @@ from imageset.formats import hdf5, stable_hash, tables
 from imageset.formats.hdf5 import Pixels
 from imageset.runtime import files, params, progress, settings, stage
 from imageset.runtime.params import Section
-from imageset.workers import ordered_map as pool
-from imageset.workers.local import Processes
+from imageset.workers.local import LocalWorkers
+from imageset.workers.ordered_map import Lost, ordered_map
 
 BATCH_BYTES = 1 << 20  # of pixels, made and handed over at a time
 
@@ -79,14 +79,14 @@ def write_columns(file: h5py.File, subset: str, rows: Rows) -> None:
 
 
 def write_images(
-    images: h5py.Dataset, batched: Iterator[Rows], rendered: Iterator[list[Pixels | pool.Lost]], plain: Moments
+    images: h5py.Dataset, batched: Iterator[Rows], rendered: Iterator[list[Pixels | Lost]], plain: Moments
 ) -> None:
     """Write the batches of pixels as they are rendered; copies 0 are summed up in `plain`."""
     start = 0
     with progress.bar(None, "build", len(images), unit="row") as bar:
         # `rendered` goes on with the next subset: zip ends at the last batch of this one and takes nothing more of it.
         for batch, (pixels,) in zip(batched, rendered, strict=False):
-            if isinstance(pixels, pool.Lost):
+            if isinstance(pixels, Lost):
                 raise ImagesetError(
                     "a worker process died twice over the same rows, most often for want of memory: "
                     "see the system's log, or set IMAGESET_WORKERS lower"
@@ -114,11 +114,11 @@ def write_dataset(
     work = chain.from_iterable(batches(subset_rows, batch_rows) for subset_rows in subsets.values())
     moments = {subset: Moments(image_shape[-1]) for subset in subsets}
     with (
-        Processes(settings.workers(), import_main=False) as engine,
+        LocalWorkers(settings.workers(), import_main=False) as engine,
         files.atomic(path) as temporary,
         hdf5.create(temporary, hdf5.DATASET) as file,
     ):
-        rendered = pool.ordered_map(engine, partial(render, recipe=recipe), ([batch] for batch in work))
+        rendered = ordered_map(engine, partial(render, recipe=recipe), ([batch] for batch in work))
         for subset, subset_rows in subsets.items():
             write_columns(file, subset, subset_rows)
             images = hdf5.add_images(file, f"{subset}_images", (subset_rows.total, *image_shape), compression)

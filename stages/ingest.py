@@ -17,17 +17,15 @@ from imageset.formats import stable_hash, tables
 from imageset.photos import decode
 from imageset.runtime import params, progress, settings, stage
 from imageset.runtime.sections import IngestParams
-from imageset.storage import bucket as store
 from imageset.storage import bulk
-from imageset.storage import object_keys as keys
-from imageset.storage.bucket import Store
-from imageset.web import host_queues as frontier
+from imageset.storage.bucket import Bucket, list_objects, open_bucket
+from imageset.storage.object_keys import object_key
 from imageset.web import urls
 from imageset.web.download import REFUSALS, Body, Refused, Unreachable, Web, download
 from imageset.web.host_limits import Host
-from imageset.web.refusals import Journal
-from imageset.workers import local as processes
-from imageset.workers.local import Processes, WorkerLost
+from imageset.web.host_queues import work_through
+from imageset.web.refusals import RefusalCache
+from imageset.workers.local import LocalWorkers, WorkerLost, run_bounded
 
 ATTEMPTS = 6
 SECONDS_BEFORE_RETRY = 1.0  # doubled from attempt to attempt, and drawn from 0 to that ("full jitter")
@@ -81,9 +79,9 @@ class Means:
     """What the photos of a run share: the web, the processes that decode, the bucket and the connections to it."""
 
     web: Web
-    decoders: Processes
+    decoders: LocalWorkers
     decoding: asyncio.Semaphore
-    bucket: Store
+    bucket: Bucket
     uploads: S3Store
     max_pixels: int
 
@@ -125,7 +123,7 @@ async def check(body: Body, means: Means) -> str:
 async def decode_apart(content: bytes, means: Means) -> tuple[str, str]:
     """Return what decode.check says, or what became of the process that did it."""
     check = partial(decode.check, max_pixels=means.max_pixels)
-    bounded = partial(processes.bounded, function=check, seconds=SECONDS_TO_DECODE, max_bytes=BYTES_TO_DECODE)
+    bounded = partial(run_bounded, function=check, seconds=SECONDS_TO_DECODE, max_bytes=BYTES_TO_DECODE)
     try:
         async with means.decoding:
             (answer,) = await asyncio.wrap_future(means.decoders.submit(bounded, [content]))
@@ -154,11 +152,14 @@ def by_host(photos: list[Photo], web: Web) -> dict[Host, deque[Photo]]:
     return queues
 
 
-async def fetch(bucket: Store, photos: list[Photo], limits: IngestParams, journal: Journal) -> dict[str, Outcome]:
+async def fetch(bucket: Bucket, photos: list[Photo], limits: IngestParams, journal: RefusalCache) -> dict[str, Outcome]:
     """Return the outcome of each photo by key; refusals are written down as they come."""
     outcomes = {}
     reasons: Counter[str] = Counter()
-    with Processes(settings.workers(), import_main=False) as decoders, progress.bar(None, "ingest", len(photos)) as bar:
+    with (
+        LocalWorkers(settings.workers(), import_main=False) as decoders,
+        progress.bar(None, "ingest", len(photos)) as bar,
+    ):
         async with Web(
             settings.allowed_hosts(),
             settings.connections_per_host(),
@@ -176,7 +177,7 @@ async def fetch(bucket: Store, photos: list[Photo], limits: IngestParams, journa
                     bar.set_postfix(reasons, refresh=False)
                 bar.update()
 
-            await frontier.work_through(by_host(photos, web), ingest_and_note)
+            await work_through(by_host(photos, web), ingest_and_note)
     return outcomes
 
 
@@ -185,7 +186,7 @@ def deciding(limits: IngestParams) -> str:
     return limits.model_dump_json(include={"max_bytes", "max_pixels", "refused_robots_tags"})
 
 
-def note(outcome: Outcome, limits: IngestParams, journal: Journal) -> None:
+def note(outcome: Outcome, limits: IngestParams, journal: RefusalCache) -> None:
     """Write a refusal down, unless another hour or another setting would undo it."""
     if outcome.reason not in PASSING:
         journal.add(
@@ -196,7 +197,7 @@ def note(outcome: Outcome, limits: IngestParams, journal: Journal) -> None:
         )
 
 
-def ingest(bucket: Store, photos: list[Photo], limits: IngestParams, journal: Journal) -> dict[str, str]:
+def ingest(bucket: Bucket, photos: list[Photo], limits: IngestParams, journal: RefusalCache) -> dict[str, str]:
     """Return the reason, "" for done, of each photo by key. Raises ServerError while photos are pending."""
     known = journal.reasons(deciding(limits))
     reasons = {
@@ -206,7 +207,7 @@ def ingest(bucket: Store, photos: list[Photo], limits: IngestParams, journal: Jo
     # The bucket over the journal: a photo that another system put there is there, whatever its url once answered.
     reasons |= {
         stored.key: "too_large" if stored.bytes > limits.max_bytes else ""
-        for stored in store.list_objects(bucket)
+        for stored in list_objects(bucket)
         if stored.key in wanted
     }
     missing = [photo for photo in photos if photo.key not in reasons]
@@ -260,7 +261,7 @@ def main(listings_csv: Path, ingest_csv: Path, *, retry: tuple[str, ...] = ()) -
     listings = tables.read(listings_csv, tables.LISTINGS)
     photos = (
         [
-            Photo(keys.object_key(product_id, position), product_id, position, url)
+            Photo(object_key(product_id, position), product_id, position, url)
             for product_id, position, url in listings.itertuples(index=False, name=None)
         ]
         if limits.enabled
@@ -268,9 +269,9 @@ def main(listings_csv: Path, ingest_csv: Path, *, retry: tuple[str, ...] = ()) -
     )
     reasons: dict[str, str] = {}
     if photos:
-        with closing(Journal(settings.cache_directory() / "ingest.sqlite")) as journal:
+        with closing(RefusalCache(settings.cache_directory() / "ingest.sqlite")) as journal:
             journal.forget(retry)
-            reasons = ingest(store.connect(), photos, limits, journal)
+            reasons = ingest(open_bucket(), photos, limits, journal)
     check_share(reasons, limits.max_rejected_share)
     tables.write(ingest_csv, tables.INGEST, table(photos, reasons))
     refused = [reason for reason in reasons.values() if reason]

@@ -9,16 +9,15 @@ from imageset.errors import DataError
 from imageset.formats import tables
 from imageset.runtime import params, progress, stage
 from imageset.runtime.sections import IngestParams
-from imageset.storage import bucket as store
-from imageset.storage import object_keys as keys
-from imageset.storage.bucket import StoredObject
+from imageset.storage.bucket import StoredObject, list_objects, open_bucket
+from imageset.storage.object_keys import parse_key
 
 
 def choose(objects: Iterable[StoredObject], wanted: set[str] | None) -> tuple[pd.DataFrame, int]:
     """Return the objects that are wanted (None: all whose key is ours) and how many others there are."""
     parts, rows, others = [], [], 0
     for stored in objects:
-        photo = keys.parse_key(stored.key)
+        photo = parse_key(stored.key)
         if photo is None or (wanted is not None and stored.key not in wanted):
             others += 1
             continue
@@ -38,8 +37,8 @@ def wanted_keys(ingest_csv: Path) -> set[str]:
 def main(ingest_csv: Path, inventory_csv: Path) -> None:
     ingest = params.load("ingest", IngestParams)
     wanted = wanted_keys(ingest_csv) if ingest.enabled else None
-    bucket = store.connect()
-    listed = progress.bar(store.list_objects(bucket), "inventory", None, unit="key")
+    bucket = open_bucket()
+    listed = progress.bar(list_objects(bucket), "inventory", None, unit="key")
     inventory, others = choose(listed, wanted)
     lost = sorted(wanted.difference(inventory["key"])) if wanted is not None else []
     if lost:

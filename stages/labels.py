@@ -29,8 +29,8 @@ def canonical_date(value: Any) -> str:
 def main(labels_sql: Path, classes_sql: Path, labels_csv: Path, classes_csv: Path) -> None:
     source = params.load("source", SourceParams)
     with database.snapshot() as connection:
-        labels = database.rows(connection, labels_sql, ["product_id", "catalog_id", "date"], source.as_of)
-        classes = database.rows(connection, classes_sql, ["catalog_id", "name", "parent_id"], source.as_of)
+        labels = database.fetch_rows(connection, labels_sql, ["product_id", "catalog_id", "date"], source.as_of)
+        classes = database.fetch_rows(connection, classes_sql, ["catalog_id", "name", "parent_id"], source.as_of)
     dated = [(product_id, catalog_id, canonical_date(date)) for product_id, catalog_id, date in labels]
     tables.write(labels_csv, tables.LABELS, tables.frame(tables.LABELS, dated))
     tables.write(classes_csv, tables.CLASSES, tables.frame(tables.CLASSES, classes))

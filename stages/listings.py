@@ -13,7 +13,7 @@ from imageset.formats import stable_hash, tables
 from imageset.runtime import params, stage
 from imageset.runtime.sections import SourceParams
 from imageset.storage import database
-from imageset.storage import object_keys as keys
+from imageset.storage.object_keys import INT64_MAX, POSITION_MAX
 
 COLUMNS = ["product_id", "position", "image_url"]
 REASONS = frozenset(
@@ -25,9 +25,9 @@ def reject_reason(product_id: Any, position: Any, image_url: Any) -> str | None:
     """Return why a row of the query names no photo: no_id, bad_id, bad_position, no_url, bad_url; None if it does."""
     if product_id is None or not str(product_id).strip():
         return "no_id"
-    if not is_count(product_id, keys.INT64_MAX):
+    if not is_count(product_id, INT64_MAX):
         return "bad_id"
-    if not is_count(position, keys.POSITION_MAX):
+    if not is_count(position, POSITION_MAX):
         return "bad_position"
     if image_url is None or not str(image_url).strip():
         return "no_url"
@@ -73,7 +73,7 @@ def choose(listings: pd.DataFrame, photos_per_listing: int, limit: int | None) -
 def main(listings_sql: Path, listings_csv: Path, listings_rejects_csv: Path) -> None:
     source = params.load("source", SourceParams)
     with database.snapshot() as connection:
-        rows = database.rows(connection, listings_sql, COLUMNS, source.as_of)
+        rows = database.fetch_rows(connection, listings_sql, COLUMNS, source.as_of)
     if not rows:
         raise DataError(
             f"{listings_sql} returned no rows, and an empty dataset helps nobody: check the query and source.as_of"

@@ -21,11 +21,9 @@ from imageset.photos.preprocess import Made, Prepared, PreprocessParams, Recipe,
 from imageset.photos.worker import Changed, Wanted
 from imageset.runtime import files, params, progress, settings, stage
 from imageset.runtime.sections import ModelParams
-from imageset.storage import bucket as store
-from imageset.storage.bucket import StoredObject
-from imageset.workers import ordered_map as pool
-from imageset.workers.local import Processes
-from imageset.workers.ordered_map import Engine, Lost
+from imageset.storage.bucket import StoredObject, open_bucket
+from imageset.workers.local import LocalWorkers
+from imageset.workers.ordered_map import Lost, WorkerPool, ordered_map
 
 REASONS = frozenset(
     {
@@ -96,11 +94,14 @@ def batches(inventory: Iterable[tuple[Any, ...]], cache: PhotoCache, recipe: Rec
 
 
 def outcomes(
-    batched: Iterator[Batch], engine: Engine, work: Callable[[list[Wanted]], list[Made | Changed]], cache: PhotoCache
+    batched: Iterator[Batch],
+    engine: WorkerPool,
+    work: Callable[[list[Wanted]], list[Made | Changed]],
+    cache: PhotoCache,
 ) -> Iterator[tuple[Photo, Outcome]]:
     """Yield what becomes of each photo, in the inventory's order; what is made is added to the cache."""
     planned, to_do = tee(batched)
-    results = pool.ordered_map(engine, work, (batch.wanted for batch in to_do))
+    results = ordered_map(engine, work, (batch.wanted for batch in to_do))
     for (photos, _), made in zip(planned, results, strict=True):
         news = iter(made)
         for photo in photos:
@@ -213,13 +214,13 @@ def choose_network(chosen: PreprocessParams, model: ModelParams, background_onnx
     return Network(model.name, background_onnx, chosen.mask_side or known.side)
 
 
-def open_engine(address: str) -> AbstractContextManager[Engine]:
+def open_engine(address: str) -> AbstractContextManager[WorkerPool]:
     """Return the workers of the Dask cluster at this address, processes here where it is ""."""
     if not address:
-        return Processes(settings.workers(), import_main=False)
-    from imageset.workers import dask_cluster as cluster
+        return LocalWorkers(settings.workers(), import_main=False)
+    from imageset.workers import dask_cluster
 
-    return cluster.workers(address, identify)
+    return dask_cluster.connect_workers(address, identify)
 
 
 def main(
@@ -235,11 +236,11 @@ def main(
     address = settings.dask()
     network = choose_network(chosen, model, background_onnx)
     if network and address:
-        from imageset.workers import dask_cluster as cluster  # half a second, and nobody else needs it
+        from imageset.workers import dask_cluster  # half a second, and nobody else needs it
 
-        network = network._replace(weights=cluster.carried(network.weights))
+        network = network._replace(weights=dask_cluster.carry_file(network.weights))
     recipe = Recipe(chosen, network)
-    bucket = store.connect()
+    bucket = open_bucket()
     photos = tables.count(inventory_csv)
     # Twice: the spools, then the files. How many photos have pixels is known only at the end.
     files.require_space(processed_h5, 2 * (chosen.image_bytes + pixels.THUMBNAIL_SIDE**2) * photos)

@@ -14,8 +14,7 @@ import psycopg2
 import pytest
 from PIL import Image
 
-from imageset.storage import bucket as store
-from imageset.storage.bucket import Store
+from imageset.storage.bucket import Bucket, open_bucket
 from sandbox import draw, marketplace, servers
 from sandbox.marketplace import SCHEMA
 from sandbox.servers import Servers
@@ -46,12 +45,12 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
 
 
 @pytest.fixture
-def bucket(sandbox: Servers, monkeypatch: pytest.MonkeyPatch) -> Store:
+def bucket(sandbox: Servers, monkeypatch: pytest.MonkeyPatch) -> Bucket:
     """A store under a prefix that no other test uses, with the environment that leads there."""
     for name, value in sandbox.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("IMAGE_STORE", f"s3://{servers.PHOTO_BUCKET}/test-{next(numbers)}")
-    return store.connect()
+    return open_bucket()
 
 
 @pytest.fixture
@@ -123,9 +122,9 @@ def in_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def put(bucket: Store, key: str, body: bytes) -> None:
+def put(bucket: Bucket, key: str, body: bytes) -> None:
     """Put an object as another system would, over whatever is there."""
-    bucket.client.put_object(Bucket=bucket.bucket, Key=bucket.prefix + key, Body=body)
+    bucket.client.put_object(Bucket=bucket.name, Key=bucket.prefix + key, Body=body)
 
 
 def photo_bytes(number: int = 0, garment: str = "t-shirt", kind: str = "JPEG") -> bytes:

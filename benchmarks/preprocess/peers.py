@@ -42,20 +42,20 @@ def simple() -> None:
 
 def obstore() -> None:
     """What the stage does: obstore in threads, every body checked."""
-    from imageset.storage import bucket as store
     from imageset.storage import bulk
+    from imageset.storage.bucket import open_bucket
 
-    bucket = store.connect()
+    bucket = open_bucket()
     client = bulk.open_client(bucket)
     get_batches(lambda threads, batch: list(bulk.get_all(threads, client, bucket, batch)))
 
 
 def boto3_in_threads() -> None:
     """The same with boto3."""
-    from imageset.storage import bucket as store
+    from imageset.storage.bucket import get_object, open_bucket
 
-    bucket = store.connect()
-    get_batches(lambda threads, batch: list(threads.map(partial(store.get, bucket), batch)))
+    bucket = open_bucket()
+    get_batches(lambda threads, batch: list(threads.map(partial(get_object, bucket), batch)))
 
 
 def boto3_one_by_one() -> None:

@@ -17,9 +17,9 @@ import yaml
 
 from benchmarks.shared.measure import ROOT, Run, measure
 from imageset.formats import stable_hash, tables
-from imageset.storage import bucket as store
 from imageset.storage import bulk
-from imageset.storage import object_keys as keys
+from imageset.storage.bucket import open_bucket
+from imageset.storage.object_keys import object_key
 from sandbox import draw, garments, servers
 
 DRAWN_PHOTOS = 100
@@ -121,14 +121,14 @@ def distinct(photos: Sequence[bytes], count: int) -> Iterator[bytes]:
 
 async def fill(bodies: Iterable[bytes]) -> list[Row]:
     """Put photos into the bucket as ingest does, and return the inventory of them."""
-    bucket = store.connect()
+    bucket = open_bucket()
     client = bulk.open_client(bucket)
     waiting = enumerate(bodies)
     rows: list[Row] = []
 
     async def work() -> None:
         for number, body in waiting:
-            key = keys.object_key(number, 0)
+            key = object_key(number, 0)
             await bulk.put_new(client, bucket, key, body, hashlib.sha256(body).hexdigest())
             rows.append((key, number, 0, hashlib.md5(body, usedforsecurity=False).hexdigest(), len(body), ""))
 

@@ -26,7 +26,7 @@ from imageset.photos import background, decode, pixels, preprocess
 from imageset.photos.preprocess import Made, Prepared, Recipe, Rejected
 from imageset.runtime import files
 from imageset.runtime import sqlite_cache as cachefile
-from imageset.storage.bucket import Store, StoredObject
+from imageset.storage.bucket import Bucket, StoredObject
 
 SECONDS_BETWEEN_COMMITS = 2.0
 PHOTOS_BETWEEN_COMMITS = 256
@@ -49,7 +49,7 @@ class PhotoCache:
     """What is known of the photos of one store under one recipe. What is added is kept in batches, so a run that is
     killed loses the last one."""
 
-    def __init__(self, path: Path, store: Store, recipe: Recipe, model_sha256: str) -> None:
+    def __init__(self, path: Path, store: Bucket, recipe: Recipe, model_sha256: str) -> None:
         """Raises ImagesetError when the file is none of ours."""
         self.path = path
         self.database = cachefile.connect(path, SCHEMA)

@@ -9,9 +9,8 @@ from obstore.store import S3Store
 from PIL import Image
 
 from imageset.photos.preprocess import Made, Recipe, preprocess_photo
-from imageset.storage import bucket as store
 from imageset.storage import bulk
-from imageset.storage.bucket import ObjectChanged, Store, StoredObject
+from imageset.storage.bucket import Bucket, ObjectChanged, StoredObject, open_bucket
 
 GETS_AT_ONCE = 32
 
@@ -34,7 +33,7 @@ class Connection(NamedTuple):
 
     threads: ThreadPoolExecutor
     client: S3Store
-    bucket: Store
+    bucket: Bucket
 
 
 def work(batch: Sequence[Wanted], recipe: Recipe) -> list[Made | Changed]:
@@ -48,5 +47,5 @@ def work(batch: Sequence[Wanted], recipe: Recipe) -> list[Made | Changed]:
 
 @lru_cache(maxsize=1)
 def connection() -> Connection:
-    bucket = store.connect()
+    bucket = open_bucket()
     return Connection(ThreadPoolExecutor(GETS_AT_ONCE), bulk.open_client(bucket), bucket)

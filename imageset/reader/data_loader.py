@@ -18,7 +18,7 @@ from imageset.reader.block_shuffle import Piece, batches, pieces
 from imageset.reader.buffers import Buffers
 from imageset.reader.image_set import ImageSet
 from imageset.reader.row_order import Order, Shuffle
-from imageset.workers.threads import ordered
+from imageset.workers.threads import map_ahead
 
 READERS = 4  # of blocks: a disk answers several at once faster than one after the other
 TILE_BYTES = 512 << 10  # of pixels that become floats at a time: they and their floats stay in a core's cache
@@ -107,7 +107,7 @@ class Loader:
         make = self._gathered if transforms else self._finished
         planned = self._plan(epoch, first, threads)
         executor = threads.enter_context(ThreadPoolExecutor(self._threads, "imageset-batch"))
-        made = threads.enter_context(closing(ordered(executor, make, planned, self._threads)))
+        made = threads.enter_context(closing(map_ahead(executor, make, planned, self._threads)))
         # Transforms here, one after the other, so that what they draw depends on torch's seed alone.
         return (self._transformed(*batch) for batch in made) if transforms else made
 

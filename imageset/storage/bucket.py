@@ -49,21 +49,21 @@ class StoredObject:
 
 
 @dataclass(frozen=True)
-class Store:
+class Bucket:
     """A bucket and the prefix under which the photos lie; botocore's session knows settings and credentials."""
 
     session: Any
     client: Any
-    bucket: str
+    name: str
     prefix: str
 
     def __str__(self) -> str:
-        return f"s3://{self.bucket}/{self.prefix} at {self.client.meta.endpoint_url}"
+        return f"s3://{self.name}/{self.prefix} at {self.client.meta.endpoint_url}"
 
 
-def connect() -> Store:
+def open_bucket() -> Bucket:
     """Return the store that IMAGE_STORE names, at AWS_ENDPOINT_URL or Amazon."""
-    bucket, prefix = settings.image_store()
+    name, prefix = settings.image_store()
     try:
         session = botocore.session.get_session()
         # More than half of a listing's time would go into dates that nobody reads.
@@ -71,68 +71,68 @@ def connect() -> Store:
         client = boto3.Session(botocore_session=session).client("s3", config=CONFIG)
     except (BotoCoreError, ValueError) as error:
         raise SettingsError(f"AWS settings: {error}") from None
-    return Store(session, client, bucket, prefix)
+    return Bucket(session, client, name, prefix)
 
 
-def list_objects(store: Store, page: int = 1000) -> Iterator[StoredObject]:
+def list_objects(bucket: Bucket, page: int = 1000) -> Iterator[StoredObject]:
     """Yield every object under the prefix, in the order of keys; `page` of them a request."""
-    with errors(store):
-        versioned = keeps_versions(store)
+    with bucket_errors(bucket):
+        versioned = keeps_versions(bucket)
         name, entries = ("list_object_versions", "Versions") if versioned else ("list_objects_v2", "Contents")
-        pages = store.client.get_paginator(name).paginate(
-            Bucket=store.bucket, Prefix=store.prefix, PaginationConfig={"PageSize": page}
+        pages = bucket.client.get_paginator(name).paginate(
+            Bucket=bucket.name, Prefix=bucket.prefix, PaginationConfig={"PageSize": page}
         )
         for answer in pages:
             for entry in answer.get(entries, []):
                 if entry.get("IsLatest", True):
                     version = entry.get("VersionId", "")
                     yield StoredObject(
-                        entry["Key"].removeprefix(store.prefix),
+                        entry["Key"].removeprefix(bucket.prefix),
                         entry["ETag"].strip('"'),
                         entry["Size"],
                         "" if version == "null" else version,
                     )
 
 
-def keeps_versions(store: Store) -> bool:
+def keeps_versions(bucket: Bucket) -> bool:
     """Tell whether the bucket keeps versions; one that does not say (403, 501) is read by etag alone."""
     try:
-        return store.client.get_bucket_versioning(Bucket=store.bucket).get("Status") is not None
+        return bucket.client.get_bucket_versioning(Bucket=bucket.name).get("Status") is not None
     except ClientError as error:
-        if status(error) in (403, 501):
+        if http_status(error) in (403, 501):
             return False
         raise
 
 
-def get(store: Store, stored: StoredObject) -> bytes:
+def get_object(bucket: Bucket, stored: StoredObject) -> bytes:
     """Return the bytes of the object as it was listed, checked. Raises ObjectChanged when it is another by now."""
-    with errors(store):
+    with bucket_errors(bucket):
         for attempt in range(1, BODY_ATTEMPTS + 1):
             try:
-                answer, body = request(store, stored)
+                answer, body = request_object(bucket, stored)
                 break
             except ClientError as error:
-                if status(error) in (404, 412):
-                    raise ObjectChanged(f"{stored.key} in {store} is not what was listed") from None
+                if http_status(error) in (404, 412):
+                    raise ObjectChanged(f"{stored.key} in {bucket} is not what was listed") from None
                 raise
             except BROKEN_BODIES as error:
                 if attempt == BODY_ATTEMPTS:
                     raise ServerError(
-                        f"{store}: {stored.key} did not arrive whole in {attempt} attempts: {type(error).__name__}"
+                        f"{bucket}: {stored.key} did not arrive whole in {attempt} attempts: {type(error).__name__}"
                     ) from None
     sha256 = answer.get("Metadata", {}).get("sha256")
     if sha256 and hashlib.sha256(body).hexdigest() != sha256:
-        raise ServerError(f"{store}: {stored.key} is not what ingest had put")
+        raise ServerError(f"{bucket}: {stored.key} is not what ingest had put")
     if is_md5(stored.etag, answer) and hashlib.md5(body, usedforsecurity=False).hexdigest() != stored.etag:
-        raise ServerError(f"{store}: {stored.key} does not match its etag")
+        raise ServerError(f"{bucket}: {stored.key} does not match its etag")
     if len(body) != stored.bytes:
-        raise ServerError(f"{store}: {stored.key} has {len(body)} bytes; {stored.bytes} were listed")
+        raise ServerError(f"{bucket}: {stored.key} has {len(body)} bytes; {stored.bytes} were listed")
     return body
 
 
-def request(store: Store, stored: StoredObject) -> tuple[dict[str, Any], bytes]:
+def request_object(bucket: Bucket, stored: StoredObject) -> tuple[dict[str, Any], bytes]:
     pinned = {"VersionId": stored.version_id} if stored.version_id else {}
-    answer = store.client.get_object(Bucket=store.bucket, Key=store.prefix + stored.key, IfMatch=stored.etag, **pinned)
+    answer = bucket.client.get_object(Bucket=bucket.name, Key=bucket.prefix + stored.key, IfMatch=stored.etag, **pinned)
     return answer, answer["Body"].read()
 
 
@@ -142,12 +142,12 @@ def is_md5(etag: str, answer: dict[str, Any]) -> bool:
     return re.fullmatch(r"[0-9a-f]{32}", etag) is not None and not encrypted
 
 
-def status(error: ClientError) -> int:
+def http_status(error: ClientError) -> int:
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
 @contextmanager
-def errors(store: Store) -> Iterator[None]:
+def bucket_errors(bucket: Bucket) -> Iterator[None]:
     """Turn boto3's errors into one line that names the store and tells what to do."""
     try:
         yield
@@ -164,8 +164,8 @@ def errors(store: Store) -> Iterator[None]:
             "InvalidAccessKeyId": ": check AWS_ACCESS_KEY_ID",
             "SignatureDoesNotMatch": ": check AWS_SECRET_ACCESS_KEY",
         }.get(code, "")
-        raise ServerError(f"{store} answered {code or status(error)}{hint}") from None
+        raise ServerError(f"{bucket} answered {code or http_status(error)}{hint}") from None
     except BotoCoreError as error:
         raise ServerError(
-            f"{store} cannot be reached: {type(error).__name__}; is it up, is AWS_ENDPOINT_URL right?"
+            f"{bucket} cannot be reached: {type(error).__name__}; is it up, is AWS_ENDPOINT_URL right?"
         ) from None

@@ -18,8 +18,7 @@ from obstore.auth.boto3 import Boto3CredentialProvider
 from obstore.store import S3Store
 
 from imageset.errors import ImagesetError, ServerError
-from imageset.storage import bucket as store
-from imageset.storage.bucket import ObjectChanged, Store, StoredObject
+from imageset.storage.bucket import BODY_ATTEMPTS, Bucket, ObjectChanged, StoredObject, bucket_errors, get_object
 
 if TYPE_CHECKING:
     # They are there for type checkers alone.
@@ -33,10 +32,10 @@ class ObjectExists(ImagesetError):
     """The key is taken."""
 
 
-def open_client(bucket: Store) -> S3Store:
+def open_client(bucket: Bucket) -> S3Store:
     """Return a client for many requests at once, with boto3's endpoint and credentials."""
     endpoint = bucket.client.meta.endpoint_url
-    with store.errors(bucket):
+    with bucket_errors(bucket):
         try:
             # boto3 renews credentials that end within 15 minutes, so these are good for as long as obstore keeps them.
             credentials = Boto3CredentialProvider(bucket.session, ttl=datetime.timedelta(minutes=5))
@@ -47,7 +46,7 @@ def open_client(bucket: Store) -> S3Store:
         options["root_certificate"] = Path(bundle).read_bytes()
     # Checked by the bucket: what arrives there is what was sent.
     return S3Store(
-        bucket.bucket,
+        bucket.name,
         endpoint=endpoint,
         region=bucket.client.meta.region_name,
         credential_provider=credentials,
@@ -62,7 +61,7 @@ def open_client(bucket: Store) -> S3Store:
     )
 
 
-async def put_new(client: S3Store, bucket: Store, key: str, body: bytes, sha256: str) -> None:
+async def put_new(client: S3Store, bucket: Bucket, key: str, body: bytes, sha256: str) -> None:
     """Put an object in one part under a key that is free, its sha256 as metadata. Raises ObjectExists, ServerError."""
     try:
         await obstore.put_async(
@@ -89,18 +88,18 @@ async def put_new(client: S3Store, bucket: Store, key: str, body: bytes, sha256:
 def get_all(
     threads: Executor,
     client: S3Store,
-    bucket: Store,
+    bucket: Bucket,
     listed: Iterable[StoredObject],
 ) -> Iterator[bytes | ObjectChanged]:
     """Yield each object's bytes, checked, or that it changed, in order; all are asked for at once, by the threads.
 
-    Raises ImagesetError as store.get does.
+    Raises ImagesetError as get_object does.
     """
     return threads.map(partial(get, client, bucket), listed)
 
 
-def get(client: S3Store, bucket: Store, stored: StoredObject) -> bytes | ObjectChanged:
-    """Return the object's bytes as it was listed, checked, or that it changed. Raises ImagesetError as store.get does.
+def get(client: S3Store, bucket: Bucket, stored: StoredObject) -> bytes | ObjectChanged:
+    """Return the object's bytes as it was listed, checked, or that it changed. Raises ImagesetError as get_object does.
 
     obstore checks no checksum of a body, so it has to be proven by its sha256 or its md5. Whatever goes wrong is asked
     of boto3 once more, and what that says counts; so is what nothing can prove, until it comes twice the same.
@@ -117,8 +116,8 @@ def get(client: S3Store, bucket: Store, stored: StoredObject) -> bytes | ObjectC
     except (obstore.exceptions.BaseError, OSError, ValueError):  # FileNotFoundError; keys that it refuses, such as a//b
         pass
     try:
-        for _ in range(store.BODY_ATTEMPTS):
-            before, unproven = unproven, store.get(bucket, stored)
+        for _ in range(BODY_ATTEMPTS):
+            before, unproven = unproven, get_object(bucket, stored)
             if before is None or unproven == before:
                 return unproven
     except ObjectChanged as changed:

@@ -64,7 +64,7 @@ def reason(error: StatementError) -> str:
     return " ".join(str(error.orig).split()) or type(error.orig).__name__
 
 
-def rows(
+def fetch_rows(
     connection: sqlalchemy.Connection, query: Path, columns: list[str], as_of: str | None
 ) -> list[tuple[Any, ...]]:
     """Return all rows of the query in a file; it may use :as_of, a UTC timestamp or null.

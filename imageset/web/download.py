@@ -16,7 +16,7 @@ from imageset.photos import decode
 from imageset.web import headers, urls
 from imageset.web.address_guard import AddressRefused, Guard
 from imageset.web.host_limits import Host, HostGivenUp
-from imageset.web.weighted_semaphore import Budget
+from imageset.web.weighted_semaphore import WeightedSemaphore
 from imageset.workers import limits
 
 SECONDS_TO_CONNECT = 10.0
@@ -94,7 +94,7 @@ class Web:
         )
         self.connections_per_host = connections_per_host
         self.hosts: dict[str, Host] = {}
-        self.bytes = Budget(BYTES_IN_HAND)
+        self.bytes = WeightedSemaphore(BYTES_IN_HAND)
         self.undeclared = asyncio.Semaphore(UNDECLARED_AT_ONCE)
         self.max_bytes = max_bytes
         self.refused_robots_tags = refused_robots_tags

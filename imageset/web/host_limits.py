@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from imageset.web.weighted_semaphore import Budget
+from imageset.web.weighted_semaphore import WeightedSemaphore
 
 FIRST_LIMIT = 4  # requests at once, until the host has shown what it takes
 FEW_WAITING, MANY_WAITING = 3, 6  # requests waiting at the host: fewer, and the limit grows; more, and it shrinks
@@ -35,8 +35,8 @@ class Host:
         self.name = name
         self.most = most
         self.limit = min(FIRST_LIMIT, most)
-        self.turns = Budget(self.limit)
-        self.bytes = Budget(most_bytes)
+        self.turns = WeightedSemaphore(self.limit)
+        self.bytes = WeightedSemaphore(most_bytes)
         self.undeclared = asyncio.Semaphore(1)  # large bodies of undeclared length
         self.wave = 0  # counts the sudden falls of the limit: what a request from before one tells is no news after it
         self.resume_at = 0.0

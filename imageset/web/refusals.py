@@ -8,7 +8,7 @@ from imageset.runtime import sqlite_cache as cachefile
 SCHEMA = "CREATE TABLE IF NOT EXISTS refused (key TEXT, url TEXT, reason TEXT, limits TEXT, PRIMARY KEY (key, url))"
 
 
-class Journal:
+class RefusalCache:
     """Reasons by key and url: another url for the same key is another matter."""
 
     def __init__(self, path: Path) -> None:

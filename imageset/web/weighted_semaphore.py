@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 
-class Budget:
+class WeightedSemaphore:
     """First come, first served; who asks for more than there is waits until all of it is free."""
 
     def __init__(self, amount: int) -> None:

@@ -1,4 +1,4 @@
-"""Work on other machines: a dask.distributed cluster's workers as an engine, with the contract of processes.Processes.
+"""Work on other machines: a dask.distributed cluster's workers as an engine, with the contract of local.LocalWorkers.
 
 A task runs in a process of its own beside the Dask worker that has it, so that what a photo does to its process is the
 same there as here, and the worker lives on. A worker that is lost with its machine is Dask's affair: the scheduler
@@ -25,9 +25,8 @@ from distributed.scheduler import KilledWorker
 
 from imageset.errors import DataError, ImagesetError, ServerError
 from imageset.runtime import files, settings
-from imageset.workers import ordered_map as pool
-from imageset.workers.local import Processes
-from imageset.workers.ordered_map import Item, Result
+from imageset.workers.local import LocalWorkers
+from imageset.workers.ordered_map import Item, Lost, Result, ordered_map
 
 SECONDS_TO_CONNECT = 20
 SECONDS_WITHOUT_WORKERS = 60
@@ -39,7 +38,7 @@ GONE = "the Dask cluster has no workers any more, or no scheduler: start it and 
 Function = Callable[[list[Item]], Sequence[Result]]
 
 
-class Workers:
+class DaskWorkers:
     """The engine. identify tells, here and on a worker, which code and libraries decide the results."""
 
     def __init__(self, client: Client, identify: Callable[[], list[str]]) -> None:
@@ -109,7 +108,7 @@ def threads(client: Client) -> int:
 
 
 @contextmanager
-def workers(address: str, identify: Callable[[], list[str]]) -> Iterator[Workers]:
+def connect_workers(address: str, identify: Callable[[], list[str]]) -> Iterator[DaskWorkers]:
     """Yield the engine of the cluster whose scheduler is at address. Raises ServerError when it has no workers."""
     try:
         client = Client(address, timeout=SECONDS_TO_CONNECT, set_as_default=False)  # type: ignore[no-untyped-call]
@@ -120,16 +119,16 @@ def workers(address: str, identify: Callable[[], list[str]]) -> Iterator[Workers
             client.wait_for_workers(1, timeout=SECONDS_WITHOUT_WORKERS)
         except TimeoutError:
             raise ServerError(f"the Dask scheduler at {address} has no workers: start some") from None
-        yield Workers(client, identify)
+        yield DaskWorkers(client, identify)
 
 
 def run_here(
     pickled: bytes, items: list[Any], identify: Callable[[], list[str]], expected: list[str]
-) -> list[Any | pool.Lost]:
+) -> list[Any | Lost]:
     """Return a pickled function's results from a process beside this Dask worker. Raises ImagesetError."""
     same = partial(run_if_same, function=unpickle(pickled), identify=identify, expected=expected)
     try:
-        (results,) = pool.ordered_map(processes(), same, [items])
+        (results,) = ordered_map(processes(), same, [items])
     except (ImagesetError, OSError) as error:
         raise ImagesetError(f"the Dask worker on {socket.gethostname()}: {error}") from None
     return results
@@ -162,7 +161,7 @@ class Carried:
         return unpack, (files.sha256(self.path), self.path.read_bytes())
 
 
-def carried(path: Path) -> Path:
+def carry_file(path: Path) -> Path:
     """Return what is this file here and a copy of it on a Dask worker."""
     return cast(Path, Carried(path))
 
@@ -174,18 +173,18 @@ def unpack(sha256: str, content: bytes) -> Path:
     return path
 
 
-def processes() -> Processes:
+def processes() -> LocalWorkers:
     """Return this Dask worker's processes, one for each of its threads."""
     with STARTING:  # lru_cache alone lets several threads in at first
         return start_processes()
 
 
 @lru_cache(maxsize=1)
-def start_processes() -> Processes:
+def start_processes() -> LocalWorkers:
     if multiprocessing.current_process().daemon:
         raise ImagesetError(
             "Dask workers need processes of their own: start them with "
             "DASK_DISTRIBUTED__WORKER__DAEMON=False in their environment, or with --no-nanny"
         )
     settings.load()
-    return Processes(distributed.get_worker().state.nthreads, import_main=False)
+    return LocalWorkers(distributed.get_worker().state.nthreads, import_main=False)

@@ -42,7 +42,7 @@ class WorkerLost(Exception):
         self.reason = reason
 
 
-def bounded(items: list[Item], function: Callable[[Item], Result], seconds: float, max_bytes: int) -> list[Result]:
+def run_bounded(items: list[Item], function: Callable[[Item], Result], seconds: float, max_bytes: int) -> list[Result]:
     """Return each item's result; one that takes too long ends the process, one that wants too much gets MemoryError."""
     results = []
     for item in items:
@@ -59,7 +59,7 @@ class Task(NamedTuple):
     outcome: Future[Any]
 
 
-class Processes:
+class LocalWorkers:
     """An engine of worker processes, each started when it is needed."""
 
     def __init__(self, workers: int, *, import_main: bool = True) -> None:
@@ -116,7 +116,7 @@ class Processes:
 class Worker:
     """A process and the thread that attends to it."""
 
-    def __init__(self, engine: Processes) -> None:
+    def __init__(self, engine: LocalWorkers) -> None:
         self.engine = engine
         self.process: BaseProcess | None = None
         self.ending = False

@@ -1,7 +1,7 @@
 """A map over processes: results in the order of the inputs; a task that kills its process costs itself alone.
 
-An engine runs a function on a list of items and returns as many results: processes.Processes here, cluster.Workers on
-other machines.
+A worker pool runs a function on a list of items and returns as many results: local.LocalWorkers on this machine,
+dask_cluster.DaskWorkers on others.
 """
 
 from collections import deque
@@ -20,7 +20,7 @@ class Lost(NamedTuple):
     reason: str
 
 
-class Engine(Protocol):
+class WorkerPool(Protocol):
     """Where work is done."""
 
     @property
@@ -32,7 +32,7 @@ class Engine(Protocol):
 
 
 def ordered_map(
-    engine: Engine, function: Callable[[list[Item]], Sequence[Result]], chunks: Iterable[list[Item]]
+    engine: WorkerPool, function: Callable[[list[Item]], Sequence[Result]], chunks: Iterable[list[Item]]
 ) -> Iterator[list[Result | Lost]]:
     """Yield the results of each chunk, in order; as many chunks are taken ahead as the engine has slots.
 
@@ -54,7 +54,7 @@ def ordered_map(
 
 
 def settle(
-    engine: Engine, function: Callable[[list[Item]], Sequence[Result]], chunk: list[Item], future: Any
+    engine: WorkerPool, function: Callable[[list[Item]], Sequence[Result]], chunk: list[Item], future: Any
 ) -> list[Result | Lost]:
     """Return a chunk's results; when its process is gone, those of its items one by one."""
     if future is None:

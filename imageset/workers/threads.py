@@ -9,7 +9,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def ordered(
+def map_ahead(
     executor: Executor, function: Callable[[Item], Result], items: Iterable[Item], depth: int
 ) -> Generator[Result, None, None]:
     """Yield function(item) of each item in order, with the next `depth` under way. An error is raised in its turn."""

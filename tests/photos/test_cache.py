@@ -20,10 +20,10 @@ from imageset.photos import background, decode, pixels, preprocess
 from imageset.photos.background import Network
 from imageset.photos.cache import PhotoCache, identify
 from imageset.photos.preprocess import Made, Prepared, PreprocessParams, Recipe, Rejected
-from imageset.storage.bucket import Store, StoredObject
+from imageset.storage.bucket import Bucket, StoredObject
 
 CLIENT = SimpleNamespace(meta=SimpleNamespace(endpoint_url="http://127.0.0.1:1"))
-BUCKET = Store(None, CLIENT, "photos", "shop/")
+BUCKET = Bucket(None, CLIENT, "photos", "shop/")
 OBJECT = StoredObject("1.jpeg", "d41d8cd98f00b204e9800998ecf8427e", 1000, "version 1")
 NETWORK = Network("u2netp", Path("u2netp.onnx"), 32)
 WEIGHTS = "a" * 64
@@ -65,7 +65,7 @@ def values_of(found: Prepared) -> tuple[bytes | str, ...]:
 
 
 def open_cache(
-    folder: Path, network: Network | None = NETWORK, weights: str = WEIGHTS, bucket: Store = BUCKET, **changes: Any
+    folder: Path, network: Network | None = NETWORK, weights: str = WEIGHTS, bucket: Bucket = BUCKET, **changes: Any
 ) -> "closing[PhotoCache]":
     recipe = Recipe(PreprocessParams(**CHOSEN | changes), network)
     return closing(PhotoCache(folder / "photos.sqlite", bucket, recipe, weights))
@@ -200,7 +200,7 @@ def test_a_photo_is_known_wherever_it_lies_if_its_etag_tells_its_content(
     elsewhere: list[dict[str, Any]] = [
         {"stored": replace(stored, key="2.jpeg")},
         {"stored": replace(stored, version_id="version 2")},
-        {"stored": stored, "bucket": replace(BUCKET, bucket="other")},
+        {"stored": stored, "bucket": replace(BUCKET, name="other")},
         {"stored": stored, "bucket": replace(BUCKET, prefix="other/")},
     ]
 

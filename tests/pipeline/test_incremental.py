@@ -19,8 +19,7 @@ import pytest
 from imageset.formats import tables
 from imageset.photos import pixels
 from imageset.photos.cache import identify
-from imageset.storage import bucket as store
-from imageset.storage.bucket import Store
+from imageset.storage.bucket import Bucket, list_objects
 from stages import inventory, preprocess
 from tests.conftest import jpeg, photo_bytes, plain_image, put, run_stage
 from tests.project import ROOT
@@ -56,11 +55,11 @@ def keep(project: Path, edit_params: Edit) -> None:
     edit_params("background: remove", "background: keep")
 
 
-def fill(bucket: Store, project: Path, photos: dict[str, bytes]) -> None:
+def fill(bucket: Bucket, project: Path, photos: dict[str, bytes]) -> None:
     """Put photos by key into the bucket and take the inventory."""
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(partial(put, bucket), photos, photos.values()))
-    table, _ = inventory.choose(store.list_objects(bucket), None)
+    table, _ = inventory.choose(list_objects(bucket), None)
     tables.write(project / "data/inventory.csv", tables.INVENTORY, table)
 
 
@@ -98,7 +97,7 @@ undisturbed_runs: list[Undisturbed] = []
 
 @pytest.fixture
 def undisturbed(
-    keep: None, project: Path, bucket: Store, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+    keep: None, project: Path, bucket: Bucket, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> Undisturbed:
     """A cold run on PLAIN with another cache, once for all tests; the bucket is filled, the project without outputs."""
     fill(bucket, project, PLAIN)
@@ -120,7 +119,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 def test_a_run_with_nothing_new_asks_and_infers_nothing_and_other_pixels_infer_nothing(
-    project: Path, bucket: Store, wire: Wire, weights: Path, edit_params: Edit, monkeypatch: pytest.MonkeyPatch
+    project: Path, bucket: Bucket, wire: Wire, weights: Path, edit_params: Edit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(bucket, project, GARMENTS)
     cold = run(project, weights)
@@ -131,7 +130,7 @@ def test_a_run_with_nothing_new_asks_and_infers_nothing_and_other_pixels_infer_n
     assert (project / "data/rejects.csv").read_text() == "product_id,position,reason\n5,0,not_an_image\n"
 
     for key in GARMENTS:
-        bucket.client.delete_object(Bucket=bucket.bucket, Key=bucket.prefix + key)
+        bucket.client.delete_object(Bucket=bucket.name, Key=bucket.prefix + key)
 
     assert run(project, weights) == cold
     assert wire.asked["GET"] == 5
@@ -157,7 +156,7 @@ def test_a_run_with_nothing_new_asks_and_infers_nothing_and_other_pixels_infer_n
 
 
 def test_one_more_photo_costs_one_get_and_a_copy_of_one_none(
-    undisturbed: Undisturbed, project: Path, bucket: Store, wire: Wire
+    undisturbed: Undisturbed, project: Path, bucket: Bucket, wire: Wire
 ) -> None:
     shutil.copytree(undisturbed.cache, project / "cache")
     before = wire.asked["GET"]

@@ -21,11 +21,8 @@ import pytest
 from imageset.errors import DataError, ServerError
 from imageset.formats import tables
 from imageset.photos import decode
-from imageset.storage import bucket as store
-from imageset.storage.bucket import Store
-from imageset.web import download
-from imageset.web import host_limits as hosts
-from imageset.web import host_queues as frontier
+from imageset.storage.bucket import CONFIG, Bucket, get_object, list_objects
+from imageset.web import download, host_limits
 from stages import ingest
 from tests.conftest import jpeg, photo_bytes, plain_image, put, run_stage
 from tests.project import ROOT
@@ -144,10 +141,10 @@ def dead_host(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 @pytest.fixture
-def project(in_project: Path, bucket: Store, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project(in_project: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project with a bucket, in which retries follow at once."""
     monkeypatch.setattr(ingest, "SECONDS_BEFORE_RETRY", 0.001)
-    monkeypatch.setattr(hosts, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(host_limits, "FIRST_PAUSE", 0.001)
     monkeypatch.setenv("IMAGESET_WORKERS", "1")
     return in_project
 
@@ -175,12 +172,12 @@ def run(project: Path, *urls: str) -> list[str]:
     return list(table["reason"])
 
 
-def contents(bucket: Store) -> dict[str, bytes]:
-    return {stored.key: store.get(bucket, stored) for stored in store.list_objects(bucket)}
+def contents(bucket: Bucket) -> dict[str, bytes]:
+    return {stored.key: get_object(bucket, stored) for stored in list_objects(bucket)}
 
 
 def test_photos_are_stored_byte_for_byte_under_their_keys(
-    project: Path, bucket: Store, photo_folder: tuple[Path, str]
+    project: Path, bucket: Bucket, photo_folder: tuple[Path, str]
 ) -> None:
     folder, url = photo_folder
     first, second = photo_bytes(1), photo_bytes(2, kind="PNG")
@@ -197,7 +194,7 @@ def test_photos_are_stored_byte_for_byte_under_their_keys(
     )
 
 
-def test_only_what_the_bucket_lacks_is_asked_for(project: Path, bucket: Store, host: PhotoHost) -> None:
+def test_only_what_the_bucket_lacks_is_asked_for(project: Path, bucket: Bucket, host: PhotoHost) -> None:
     put(bucket, "2.jpeg", b"put by another system")
 
     assert run(project, *(host.at(f"/{number}", status(200)) for number in (1, 2, 3))) == ["", "", ""]
@@ -205,7 +202,7 @@ def test_only_what_the_bucket_lacks_is_asked_for(project: Path, bucket: Store, h
     assert contents(bucket)["2.jpeg"] == b"put by another system"
 
 
-def test_an_object_that_came_meanwhile_is_not_written_over(project: Path, bucket: Store, host: PhotoHost) -> None:
+def test_an_object_that_came_meanwhile_is_not_written_over(project: Path, bucket: Bucket, host: PhotoHost) -> None:
     def late(request: Request) -> None:
         put(bucket, "1.jpeg", b"put by another run")
         request.answer(200)
@@ -263,7 +260,7 @@ DEFINITE: dict[str, tuple[Answer, str]] = {
 @pytest.mark.usefixtures("any_share")
 @pytest.mark.parametrize(("answer", "reason"), DEFINITE.values(), ids=DEFINITE)
 def test_a_definite_answer_refuses_the_photo(
-    answer: Answer, reason: str, project: Path, bucket: Store, host: PhotoHost
+    answer: Answer, reason: str, project: Path, bucket: Bucket, host: PhotoHost
 ) -> None:
     assert run(project, host.at("/photo", answer)) == [reason]
     assert contents(bucket) == {}
@@ -280,7 +277,7 @@ def check_or_fall(data: bytes, max_pixels: int) -> tuple[str, str]:
 
 @pytest.mark.usefixtures("any_share")
 def test_every_reason_of_the_closed_list_comes_from_a_real_answer(
-    project: Path, bucket: Store, host: PhotoHost, dead_host: str, edit_params: Edit, monkeypatch: pytest.MonkeyPatch
+    project: Path, bucket: Bucket, host: PhotoHost, dead_host: str, edit_params: Edit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     edit_params("unreachable: fail", "unreachable: reject")
     monkeypatch.setattr(decode, "check", check_or_fall)
@@ -482,7 +479,7 @@ def test_robots_tags_count_as_the_params_say(project: Path, host: PhotoHost, edi
 def test_a_host_that_asks_for_time_gets_it_up_to_a_limit(
     project: Path, host: PhotoHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hosts, "LONGEST_PAUSE", 0.01)
+    monkeypatch.setattr(host_limits, "LONGEST_PAUSE", 0.01)
     waits = iter(["3600", "-1", "Sun, 06 Nov 2994 08:49:37 GMT"])
 
     def busy(request: Request) -> None:
@@ -499,7 +496,7 @@ def test_a_host_that_hangs_costs_the_others_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("IMAGESET_CONNECTIONS_PER_HOST", "2")
-    monkeypatch.setattr(frontier, "AT_ONCE", 10)
+    monkeypatch.setattr("imageset.web.host_queues.AT_ONCE", 10)
     others_are_done = threading.Event()
     left = 30
 
@@ -574,7 +571,7 @@ def test_few_open_files_are_no_failure_of_the_hosts(project: Path, host: PhotoHo
     assert host.asked.total() == 100
 
 
-def test_a_redirect_is_followed_to_the_photo(project: Path, bucket: Store, host: PhotoHost) -> None:
+def test_a_redirect_is_followed_to_the_photo(project: Path, bucket: Bucket, host: PhotoHost) -> None:
     host.at("/photo", status(200))
 
     assert run(project, host.at("/moved", redirect("/photo"))) == [""]
@@ -598,7 +595,7 @@ def test_trouble_that_passes_leaves_no_trace(project: Path, host: PhotoHost) -> 
     ],
 )
 def test_trouble_that_stays_leaves_the_photo_pending(
-    answer: Answer, trouble: str, project: Path, bucket: Store, host: PhotoHost
+    answer: Answer, trouble: str, project: Path, bucket: Bucket, host: PhotoHost
 ) -> None:
     urls = host.at("/photo", answer), host.at("/good", status(200))
 
@@ -685,7 +682,7 @@ def test_the_log_says_how_many_how_fast_how_long_and_what_went_wrong(
 
 
 def test_after_a_kill_only_what_was_in_flight_is_asked_for_again(
-    project: Path, bucket: Store, host: PhotoHost, monkeypatch: pytest.MonkeyPatch
+    project: Path, bucket: Bucket, host: PhotoHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("IMAGESET_CONNECTIONS_PER_HOST", "4")
 
@@ -766,7 +763,7 @@ def test_a_bucket_that_is_down_fails_the_stage_by_its_name(
     project: Path, host: PhotoHost, dead_host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", dead_host)
-    monkeypatch.setattr(store, "CONFIG", store.CONFIG.merge(type(store.CONFIG)(retries={"total_max_attempts": 1})))
+    monkeypatch.setattr("imageset.storage.bucket.CONFIG", CONFIG.merge(type(CONFIG)(retries={"total_max_attempts": 1})))
 
     with pytest.raises(ServerError, match=f"{dead_host}.*cannot be reached"):
         run(project, host.at("/photo", status(200)))

@@ -9,8 +9,7 @@ import pytest
 
 from imageset.errors import DataError
 from imageset.formats import tables
-from imageset.storage import bucket as store
-from imageset.storage.bucket import Store, StoredObject
+from imageset.storage.bucket import Bucket, StoredObject, get_object, list_objects, open_bucket
 from stages import inventory
 from tests.conftest import put, run_stage
 
@@ -42,7 +41,7 @@ def run(project: Path, rows: list[tuple[str, int, int, str, str]]) -> pd.DataFra
     return tables.read(project / "data/inventory.csv", tables.INVENTORY)
 
 
-def test_every_photo_that_is_done_is_pinned_by_its_etag(bucket: Store, in_project: Path) -> None:
+def test_every_photo_that_is_done_is_pinned_by_its_etag(bucket: Bucket, in_project: Path) -> None:
     put(bucket, "1.jpeg", b"one")
     put(bucket, "1-2.jpeg", b"one, the third photo")
 
@@ -69,7 +68,7 @@ def test_every_photo_that_is_done_is_pinned_by_its_etag(bucket: Store, in_projec
 
 
 def test_objects_that_are_not_asked_for_are_counted_and_left_alone(
-    bucket: Store, in_project: Path, capsys: pytest.CaptureFixture[str]
+    bucket: Bucket, in_project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for key in ("1.jpeg", "1-2.jpeg", "5.jpeg", "7.jpeg", "notes.txt", "folder/1.jpeg", "01.jpeg", "1-0.jpeg"):
         put(bucket, key, key.encode())
@@ -78,11 +77,11 @@ def test_objects_that_are_not_asked_for_are_counted_and_left_alone(
 
     assert table["key"].tolist() == ["1.jpeg", "1-2.jpeg"]
     assert "6 other objects left alone" in capsys.readouterr().out
-    assert len(list(store.list_objects(bucket))) == 8
+    assert len(list(list_objects(bucket))) == 8
 
 
 def test_where_another_system_fills_the_bucket_the_whole_prefix_is_taken(
-    bucket: Store, in_project: Path, edit_params: Callable[[str, str], None]
+    bucket: Bucket, in_project: Path, edit_params: Callable[[str, str], None]
 ) -> None:
     edit_params("enabled: true", "enabled: false")
     for key in ("10.jpeg", "9.jpeg", "9-1.jpeg", "notes.txt"):
@@ -93,7 +92,7 @@ def test_where_another_system_fills_the_bucket_the_whole_prefix_is_taken(
     assert table["key"].tolist() == ["9.jpeg", "9-1.jpeg", "10.jpeg"]
 
 
-def test_an_object_that_is_lost_fails_the_stage_with_what_to_do(bucket: Store, in_project: Path) -> None:
+def test_an_object_that_is_lost_fails_the_stage_with_what_to_do(bucket: Bucket, in_project: Path) -> None:
     put(bucket, "1.jpeg", b"one")
 
     with pytest.raises(DataError, match=r"1 photos .* such as 1-2\.jpeg: run `make refresh`"):
@@ -103,7 +102,7 @@ def test_an_object_that_is_lost_fails_the_stage_with_what_to_do(bucket: Store, i
 
 
 def test_a_prefix_without_a_photo_is_an_error(
-    bucket: Store, in_project: Path, edit_params: Callable[[str, str], None]
+    bucket: Bucket, in_project: Path, edit_params: Callable[[str, str], None]
 ) -> None:
     edit_params("enabled: true", "enabled: false")
     put(bucket, "notes.txt", b"")
@@ -112,7 +111,7 @@ def test_a_prefix_without_a_photo_is_an_error(
         run(in_project, [])
 
 
-def test_the_same_bucket_gives_the_same_table(bucket: Store, in_project: Path) -> None:
+def test_the_same_bucket_gives_the_same_table(bucket: Bucket, in_project: Path) -> None:
     for key in ("1-2.jpeg", "1.jpeg"):
         put(bucket, key, b"photo")
     written = []
@@ -126,7 +125,7 @@ def test_the_same_bucket_gives_the_same_table(bucket: Store, in_project: Path) -
 @pytest.mark.parametrize("enabled", ["true", "false"])
 def test_strange_keys_are_counted_and_left_alone(
     enabled: str,
-    bucket: Store,
+    bucket: Bucket,
     in_project: Path,
     edit_params: Callable[[str, str], None],
     capsys: pytest.CaptureFixture[str],
@@ -134,23 +133,23 @@ def test_strange_keys_are_counted_and_left_alone(
     edit_params("enabled: true", f"enabled: {enabled}")
     for key in ["1.jpeg", "1-2.jpeg", *STRANGE]:
         put(bucket, key, key.encode())
-    before = list(store.list_objects(bucket))
+    before = list(list_objects(bucket))
     table = run(in_project, ROWS)
 
     assert table["key"].tolist() == ["1.jpeg", "1-2.jpeg"]
     assert f"{len(STRANGE)} other objects left alone" in capsys.readouterr().out
-    assert list(store.list_objects(bucket)) == before
+    assert list(list_objects(bucket)) == before
 
 
 def test_where_the_bucket_keeps_versions_the_latest_is_pinned(
-    bucket: Store, in_project: Path, edit_params: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
+    bucket: Bucket, in_project: Path, edit_params: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = f"versioned-{secrets.token_hex(4)}"
     bucket.client.create_bucket(Bucket=name)
     bucket.client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
     monkeypatch.setenv("IMAGE_STORE", f"s3://{name}/photos")
     edit_params("enabled: true", "enabled: false")
-    versioned = store.connect()
+    versioned = open_bucket()
     for key, body in (("1.jpeg", b"older"), ("1.jpeg", b"pinned"), ("2.jpeg", b"deleted"), ("3.jpeg", b"pinned")):
         put(versioned, key, body)
     versioned.client.delete_object(Bucket=name, Key="photos/2.jpeg")
@@ -162,7 +161,7 @@ def test_where_the_bucket_keeps_versions_the_latest_is_pinned(
 
     assert dict(zip(table["key"], table["version_id"], strict=True)) == latest
     assert [
-        store.get(versioned, StoredObject(row.key, row.etag, row.bytes, row.version_id)) for row in table.itertuples()
+        get_object(versioned, StoredObject(row.key, row.etag, row.bytes, row.version_id)) for row in table.itertuples()
     ] == [b"pinned", b"pinned"]
 
 

@@ -24,8 +24,7 @@ from imageset.photos.cache import PhotoCache
 from imageset.photos.preprocess import Made, Prepared, Recipe, Rejected
 from imageset.photos.worker import Changed, Wanted
 from imageset.runtime.sections import ModelParams
-from imageset.storage import bucket as store
-from imageset.storage.bucket import Store, StoredObject
+from imageset.storage.bucket import Bucket, StoredObject, list_objects
 from sandbox import draw
 from stages import inventory, preprocess
 from stages.preprocess import Collected
@@ -42,7 +41,7 @@ Edit = Callable[[str, str], None]
 
 
 @pytest.fixture
-def project(in_project: Path, bucket: Store, edit_params: Edit, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project(in_project: Path, bucket: Bucket, edit_params: Edit, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project with a bucket that keeps backgrounds, small images, in colour, one worker."""
     edit_params("background: remove", "background: keep")
     edit_params("image_side: 128", "image_side: 16")
@@ -57,11 +56,11 @@ def any_share(edit_params: Edit) -> None:
     edit_params("max_rejected_share: 0.2\n\nduplicates:", "max_rejected_share: 1.0\n\nduplicates:")
 
 
-def fill(bucket: Store, project: Path, photos: dict[str, bytes]) -> None:
+def fill(bucket: Bucket, project: Path, photos: dict[str, bytes]) -> None:
     """Put photos by key into the bucket and take the inventory."""
     for key, body in photos.items():
         put(bucket, key, body)
-    table, _ = inventory.choose(store.list_objects(bucket), None)
+    table, _ = inventory.choose(list_objects(bucket), None)
     tables.write(project / "data/inventory.csv", tables.INVENTORY, table)
 
 
@@ -86,7 +85,7 @@ def md5s(project: Path) -> list[str]:
 
 @pytest.mark.usefixtures("any_share")
 def test_every_object_is_a_row_of_its_own_pixels_or_a_reject_whatever_the_number_of_workers(
-    project: Path, bucket: Store, monkeypatch: pytest.MonkeyPatch
+    project: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(preprocess, "PHOTOS_TO_FIT", 2)
     colors = {(2, 0): RED, (10, 0): GREEN, (10, 3): BLUE}
@@ -153,7 +152,7 @@ def work_with_little(batched: list[Wanted], recipe: Recipe) -> list[Made | Chang
 
 @pytest.mark.usefixtures("any_share")
 def test_every_reason_of_the_closed_list_comes_from_a_real_object(
-    project: Path, bucket: Store, edit_params: Edit, monkeypatch: pytest.MonkeyPatch, weights: Path
+    project: Path, bucket: Bucket, edit_params: Edit, monkeypatch: pytest.MonkeyPatch, weights: Path
 ) -> None:
     edit_params("  background: keep", "  background: remove")
     edit_params("max_foreground: 0.99", "max_foreground: 0.45")
@@ -185,7 +184,7 @@ def test_an_empty_inventory_is_an_error(project: Path) -> None:
     assert failure(project).startswith("none of 0 photos is left")
 
 
-def test_an_inventory_out_of_order_is_refused(project: Path, bucket: Store) -> None:
+def test_an_inventory_out_of_order_is_refused(project: Path, bucket: Bucket) -> None:
     fill(bucket, project, {f"{number}.jpeg": jpeg(plain_image()) for number in (1, 2)})
     path = project / "data/inventory.csv"
     header, one, two = path.read_text().splitlines(keepends=True)
@@ -194,16 +193,16 @@ def test_an_inventory_out_of_order_is_refused(project: Path, bucket: Store) -> N
     assert re.search(r"inventory\.csv: \(1, 0\) comes after \(2, 0\)", failure(project))
 
 
-def test_objects_that_changed_since_the_inventory_fail_the_stage_by_their_keys(project: Path, bucket: Store) -> None:
+def test_objects_that_changed_since_the_inventory_fail_the_stage_by_their_keys(project: Path, bucket: Bucket) -> None:
     fill(bucket, project, {f"{number}.jpeg": jpeg(plain_image((number, 0, 0))) for number in (1, 2, 3)})
     put(bucket, "1.jpeg", jpeg(plain_image(BLUE)))
-    bucket.client.delete_object(Bucket=bucket.bucket, Key=f"{bucket.prefix}3.jpeg")
+    bucket.client.delete_object(Bucket=bucket.name, Key=f"{bucket.prefix}3.jpeg")
 
     assert re.search(r"2 objects changed .*1\.jpeg, 3\.jpeg: run `make refresh`", failure(project))
 
 
 def test_a_bucket_that_refuses_fails_the_stage_and_tells_no_secret(
-    project: Path, bucket: Store, monkeypatch: pytest.MonkeyPatch
+    project: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(bucket, project, {"1.jpeg": jpeg(plain_image())})
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hidden-and-wrong")
@@ -243,7 +242,7 @@ def test_up_to_the_share_allowed_may_be_rejected_and_nothing_may_be_changed(
         collected(*counts).check(sum(counts), 0.2)
 
 
-def test_other_pixels_leave_thumbnails_and_tables_as_they_were(project: Path, bucket: Store, edit_params: Edit) -> None:
+def test_other_pixels_leave_thumbnails_and_tables_unchanged(project: Path, bucket: Bucket, edit_params: Edit) -> None:
     fill(bucket, project, {f"{number}.jpeg": photo_bytes(number) for number in range(2)})
     run(project)
     before = md5s(project)
@@ -329,7 +328,7 @@ def open_cache(tmp_path: Path) -> Iterator[Callable[[Recipe], PhotoCache]]:
     """Return the cache of a store that is never asked, for a recipe."""
     with ExitStack() as opened:
         yield lambda chosen: opened.enter_context(
-            closing(PhotoCache(tmp_path / "photos.sqlite", Store(None, CLIENT, "bucket", ""), chosen, U2NETP_SHA256))
+            closing(PhotoCache(tmp_path / "photos.sqlite", Bucket(None, CLIENT, "bucket", ""), chosen, U2NETP_SHA256))
         )
 
 

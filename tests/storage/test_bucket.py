@@ -13,29 +13,36 @@ import pytest
 from botocore.config import Config
 
 from imageset.errors import ImagesetError, ServerError, SettingsError
-from imageset.storage import bucket as store
-from imageset.storage.bucket import ObjectChanged, Store, StoredObject
+from imageset.storage.bucket import (
+    BODY_ATTEMPTS,
+    Bucket,
+    ObjectChanged,
+    StoredObject,
+    get_object,
+    list_objects,
+    open_bucket,
+)
 from tests.conftest import put
 
 ODD_KEYS = ["a b+c%20d", "é.jpeg", "e\u0301.jpeg", "x.txt", "1.jpeg", "deep/er/1.jpeg", "&<>\"'.jpeg"]
 
 
-def only(bucket: Store) -> StoredObject:
+def only(bucket: Bucket) -> StoredObject:
     """Return the one object that the store holds."""
-    (stored,) = store.list_objects(bucket)
+    (stored,) = list_objects(bucket)
     return stored
 
 
-def keep_versions(bucket: Store) -> Store:
+def keep_versions(bucket: Bucket) -> Bucket:
     """Return a store in a bucket that keeps versions."""
     name = f"versioned-{secrets.token_hex(4)}"
     bucket.client.create_bucket(Bucket=name)
     bucket.client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
-    return replace(bucket, bucket=name)
+    return replace(bucket, name=name)
 
 
 @pytest.fixture
-def versioned(bucket: Store) -> Store:
+def versioned(bucket: Bucket) -> Bucket:
     return keep_versions(bucket)
 
 
@@ -43,82 +50,82 @@ def versioned(bucket: Store) -> Store:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """One attempt at each request, as boto3's waits between them are its own affair; no remembered credentials."""
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
-    monkeypatch.setattr(store, "CONFIG", Config(retries={"total_max_attempts": 1}, connect_timeout=5))
+    monkeypatch.setattr("imageset.storage.bucket.CONFIG", Config(retries={"total_max_attempts": 1}, connect_timeout=5))
 
 
-def test_an_empty_store_lists_nothing(bucket: Store) -> None:
-    assert list(store.list_objects(bucket)) == []
+def test_an_empty_store_lists_nothing(bucket: Bucket) -> None:
+    assert list(list_objects(bucket)) == []
 
 
 @pytest.mark.parametrize("page", [1000, 20, 19, 7, 1])
-def test_every_object_is_listed_once_whatever_the_page(bucket: Store, page: int) -> None:
+def test_every_object_is_listed_once_whatever_the_page(bucket: Bucket, page: int) -> None:
     bodies = {f"{number}.jpeg": bytes(number) for number in range(20)}
     for key, body in bodies.items():
         put(bucket, key, body)
-    listed = list(store.list_objects(bucket, page))
+    listed = list(list_objects(bucket, page))
 
     assert [stored.key for stored in listed] == sorted(bodies)
     assert {stored.key: stored.bytes for stored in listed} == {key: len(body) for key, body in bodies.items()}
     assert {stored.version_id for stored in listed} == {""}
 
 
-def test_odd_keys_come_back_as_they_are(bucket: Store) -> None:
+def test_odd_keys_come_back_as_they_are(bucket: Bucket) -> None:
     for key in ODD_KEYS:
         put(bucket, key, key.encode())
-    listed = list(store.list_objects(bucket))
+    listed = list(list_objects(bucket))
 
     assert sorted(stored.key for stored in listed) == sorted(ODD_KEYS)
-    assert all(store.get(bucket, stored) == stored.key.encode() for stored in listed)
+    assert all(get_object(bucket, stored) == stored.key.encode() for stored in listed)
 
 
-def test_objects_outside_the_prefix_are_not_seen(bucket: Store) -> None:
+def test_objects_outside_the_prefix_are_not_seen(bucket: Bucket) -> None:
     for prefix in (bucket.prefix, bucket.prefix.rstrip("/") + "0/", f"other/{bucket.prefix}"):
         put(replace(bucket, prefix=prefix), "1.jpeg", b"photo")
 
     assert only(bucket).key == "1.jpeg"
 
 
-def test_what_is_not_what_ingest_had_put_is_refused(bucket: Store) -> None:
+def test_what_is_not_what_ingest_had_put_is_refused(bucket: Bucket) -> None:
     """A copy that keeps the metadata and has an etag and a length of its own, and other bytes."""
     bucket.client.put_object(
-        Bucket=bucket.bucket,
+        Bucket=bucket.name,
         Key=f"{bucket.prefix}1.jpeg",
         Body=b"other",
         Metadata={"sha256": sha256(b"photo").hexdigest()},
     )
 
     with pytest.raises(ServerError, match=r"1\.jpeg is not what ingest had put"):
-        store.get(bucket, only(bucket))
+        get_object(bucket, only(bucket))
 
 
 @pytest.mark.parametrize("body", [b"other", b"phot", b""])
-def test_an_object_that_was_replaced_is_not_got(bucket: Store, body: bytes) -> None:
+def test_an_object_that_was_replaced_is_not_got(bucket: Bucket, body: bytes) -> None:
     put(bucket, "1.jpeg", b"photo")
     stored = only(bucket)
     put(bucket, "1.jpeg", body)
 
     with pytest.raises(ObjectChanged, match=r"1\.jpeg in s3://.* is not what was listed"):
-        store.get(bucket, stored)
+        get_object(bucket, stored)
 
 
-def test_an_object_that_was_deleted_is_not_got(bucket: Store) -> None:
+def test_an_object_that_was_deleted_is_not_got(bucket: Bucket) -> None:
     put(bucket, "1.jpeg", b"photo")
     stored = only(bucket)
-    bucket.client.delete_object(Bucket=bucket.bucket, Key=bucket.prefix + stored.key)
+    bucket.client.delete_object(Bucket=bucket.name, Key=bucket.prefix + stored.key)
 
-    assert list(store.list_objects(bucket)) == []
+    assert list(list_objects(bucket)) == []
     with pytest.raises(ObjectChanged):
-        store.get(bucket, stored)
+        get_object(bucket, stored)
 
 
-def test_an_object_of_another_length_than_listed_is_refused(bucket: Store) -> None:
+def test_an_object_of_another_length_than_listed_is_refused(bucket: Bucket) -> None:
     put(bucket, "1.jpeg", b"photo")
 
     with pytest.raises(ServerError, match=r"1\.jpeg has 5 bytes; 6 were listed"):
-        store.get(bucket, replace(only(bucket), bytes=6))
+        get_object(bucket, replace(only(bucket), bytes=6))
 
 
-def break_bodies(bucket: Store, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+def break_bodies(bucket: Bucket, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
     """Let so many of the real answers' bodies end early, as a reset connection ends them."""
     real, left = bucket.client.get_object, iter(range(times))
 
@@ -132,26 +139,26 @@ def break_bodies(bucket: Store, monkeypatch: pytest.MonkeyPatch, times: int) -> 
     monkeypatch.setattr(bucket.client, "get_object", get_object)
 
 
-def test_a_body_that_breaks_off_is_asked_for_again(bucket: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_body_that_breaks_off_is_asked_for_again(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     put(bucket, "1.jpeg", bytes(100_000))
-    break_bodies(bucket, monkeypatch, store.BODY_ATTEMPTS - 1)
+    break_bodies(bucket, monkeypatch, BODY_ATTEMPTS - 1)
 
-    assert store.get(bucket, only(bucket)) == bytes(100_000)
+    assert get_object(bucket, only(bucket)) == bytes(100_000)
 
 
 def test_a_body_that_keeps_breaking_off_is_an_error_that_names_it(
-    bucket: Store, monkeypatch: pytest.MonkeyPatch
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(bucket, "1.jpeg", bytes(100_000))
-    break_bodies(bucket, monkeypatch, store.BODY_ATTEMPTS)
+    break_bodies(bucket, monkeypatch, BODY_ATTEMPTS)
 
     with pytest.raises(ServerError, match=r"1\.jpeg did not arrive whole in 4 attempts"):
-        store.get(bucket, only(bucket))
+        get_object(bucket, only(bucket))
 
 
-def test_an_object_put_in_parts_is_got(bucket: Store) -> None:
+def test_an_object_put_in_parts_is_got(bucket: Bucket) -> None:
     """Its etag is no md5 of its body."""
-    place = {"Bucket": bucket.bucket, "Key": f"{bucket.prefix}1.jpeg"}
+    place = {"Bucket": bucket.name, "Key": f"{bucket.prefix}1.jpeg"}
     upload = bucket.client.create_multipart_upload(**place)["UploadId"]
     bodies = [b"a" * 5 * 2**20, b"b"]
     parts = [
@@ -164,36 +171,36 @@ def test_an_object_put_in_parts_is_got(bucket: Store) -> None:
     bucket.client.complete_multipart_upload(**place, UploadId=upload, MultipartUpload={"Parts": parts})
 
     assert only(bucket).etag.endswith("-2")
-    assert store.get(bucket, only(bucket)) == b"".join(bodies)
+    assert get_object(bucket, only(bucket)) == b"".join(bodies)
 
 
-def test_a_bucket_with_versions_lists_the_latest_and_keeps_what_was_listed(versioned: Store) -> None:
+def test_a_bucket_with_versions_lists_the_latest_and_keeps_what_was_listed(versioned: Bucket) -> None:
     for key in ("1.jpeg", "2.jpeg"):
         put(versioned, key, b"old")
-    old, other = store.list_objects(versioned)
+    old, other = list_objects(versioned)
     put(versioned, "1.jpeg", b"new")
-    versioned.client.delete_object(Bucket=versioned.bucket, Key=f"{versioned.prefix}2.jpeg")
+    versioned.client.delete_object(Bucket=versioned.name, Key=f"{versioned.prefix}2.jpeg")
     new = only(versioned)
 
     assert (old.key, new.key) == ("1.jpeg", "1.jpeg")
     assert len({old.version_id, new.version_id, other.version_id, ""}) == 4
-    assert [store.get(versioned, stored) for stored in (old, new, other)] == [b"old", b"new", b"old"]
+    assert [get_object(versioned, stored) for stored in (old, new, other)] == [b"old", b"new", b"old"]
 
 
-def test_objects_from_before_a_bucket_kept_versions_are_listed(versioned: Store) -> None:
-    plain = replace(versioned, bucket=f"plain-{secrets.token_hex(4)}")
-    plain.client.create_bucket(Bucket=plain.bucket)
+def test_objects_from_before_a_bucket_kept_versions_are_listed(versioned: Bucket) -> None:
+    plain = replace(versioned, name=f"plain-{secrets.token_hex(4)}")
+    plain.client.create_bucket(Bucket=plain.name)
     put(plain, "1.jpeg", b"photo")
-    plain.client.put_bucket_versioning(Bucket=plain.bucket, VersioningConfiguration={"Status": "Enabled"})
+    plain.client.put_bucket_versioning(Bucket=plain.name, VersioningConfiguration={"Status": "Enabled"})
 
     assert only(plain).version_id == ""
-    assert store.get(plain, only(plain)) == b"photo"
+    assert get_object(plain, only(plain)) == b"photo"
 
 
 def refusal(error: type[ImagesetError]) -> str:
     """Return the message with which the store that the environment names refuses to be listed."""
     with pytest.raises(error) as caught:
-        list(store.list_objects(store.connect()))
+        list(list_objects(open_bucket()))
     return str(caught.value)
 
 
@@ -243,7 +250,7 @@ def test_without_credentials_the_variables_are_named(monkeypatch: pytest.MonkeyP
     assert "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set" in refusal(SettingsError)
 
 
-def test_a_listing_is_whole_just_below_at_and_above_a_thousand_keys(bucket: Store) -> None:
+def test_a_listing_is_whole_just_below_at_and_above_a_thousand_keys(bucket: Bucket) -> None:
     """A thousand are what S3 answers at most. Each prefix here holds one key more than the one inside it."""
     held = ["1.jpeg", "1/1.jpeg", *(f"1/1/{number}.jpeg" for number in range(999))]
     with ThreadPoolExecutor(16) as threads:
@@ -254,10 +261,10 @@ def test_a_listing_is_whole_just_below_at_and_above_a_thousand_keys(bucket: Stor
 
         assert len(expected) == count
         for page in (1000, 7):
-            assert sorted(stored.key for stored in store.list_objects(inside, page)) == expected
+            assert sorted(stored.key for stored in list_objects(inside, page)) == expected
 
 
-def test_strange_keys_are_listed_whole_where_a_page_ends_at_each(bucket: Store) -> None:
+def test_strange_keys_are_listed_whole_where_a_page_ends_at_each(bucket: Bucket) -> None:
     """The last key of a page travels back to the server, which has to find its place again."""
     strange = [
         "1.jpeg\n",
@@ -280,19 +287,19 @@ def test_strange_keys_are_listed_whole_where_a_page_ends_at_each(bucket: Store) 
     for key in strange:
         put(bucket, key, b"")
 
-    assert sorted(stored.key for stored in store.list_objects(bucket, page=1)) == sorted(strange)
+    assert sorted(stored.key for stored in list_objects(bucket, page=1)) == sorted(strange)
 
 
 @pytest.mark.parametrize("page", [1000, 3, 2, 1])
-def test_the_latest_version_is_listed_wherever_a_page_ends(versioned: Store, page: int) -> None:
+def test_the_latest_version_is_listed_wherever_a_page_ends(versioned: Bucket, page: int) -> None:
     for number in range(4):
         for version in range(number + 1):
             put(versioned, f"{number}.jpeg", bytes(10 * number + version))
     for number in (0, 2):
-        versioned.client.delete_object(Bucket=versioned.bucket, Key=f"{versioned.prefix}{number}.jpeg")
+        versioned.client.delete_object(Bucket=versioned.name, Key=f"{versioned.prefix}{number}.jpeg")
     put(versioned, "2.jpeg", bytes(99))
 
-    assert [(stored.key, stored.bytes) for stored in store.list_objects(versioned, page)] == [
+    assert [(stored.key, stored.bytes) for stored in list_objects(versioned, page)] == [
         ("1.jpeg", 11),
         ("2.jpeg", 99),
         ("3.jpeg", 33),

@@ -18,9 +18,16 @@ import pytest
 from botocore.config import Config
 
 from imageset.errors import ServerError, SettingsError
-from imageset.storage import bucket as store
 from imageset.storage import bulk
-from imageset.storage.bucket import ObjectChanged, Store, StoredObject
+from imageset.storage.bucket import (
+    BODY_ATTEMPTS,
+    Bucket,
+    ObjectChanged,
+    StoredObject,
+    get_object,
+    list_objects,
+    open_bucket,
+)
 from imageset.storage.bulk import ObjectExists
 from tests.conftest import put
 from tests.storage.test_bucket import keep_versions, only
@@ -74,7 +81,7 @@ def wire_to(endpoint: str) -> Iterator[Wire]:
 
 
 @pytest.fixture
-def wire(bucket: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wire]:
+def wire(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wire]:
     """The line to the bucket, for stores that are connected from now on."""
     with wire_to(bucket.client.meta.endpoint_url) as line:
         monkeypatch.setenv("AWS_ENDPOINT_URL", line.url)
@@ -85,13 +92,13 @@ def wire(bucket: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wire]:
 def of_boto3(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The keys of which boto3 is asked."""
     keys: list[str] = []
-    real = store.get
+    real = get_object
 
-    def get(bucket: Store, stored: StoredObject) -> bytes:
+    def get(bucket: Bucket, stored: StoredObject) -> bytes:
         keys.append(stored.key)
         return real(bucket, stored)
 
-    monkeypatch.setattr(store, "get", get)
+    monkeypatch.setattr("imageset.storage.bulk.get_object", get)
     return keys
 
 
@@ -99,17 +106,17 @@ def of_boto3(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """One attempt at each request."""
     monkeypatch.setattr(bulk, "RETRIES", 0)
-    monkeypatch.setattr(store, "CONFIG", Config(retries={"total_max_attempts": 1}))
+    monkeypatch.setattr("imageset.storage.bucket.CONFIG", Config(retries={"total_max_attempts": 1}))
 
 
-def put_new(bucket: Store, key: str, body: bytes) -> None:
+def put_new(bucket: Bucket, key: str, body: bytes) -> None:
     """Put an object as ingest does."""
     asyncio.run(bulk.put_new(bulk.open_client(bucket), bucket, key, body, sha256(body).hexdigest()))
 
 
-def put_in_parts(bucket: Store, key: str, body: bytes, **metadata: str) -> None:
+def put_in_parts(bucket: Bucket, key: str, body: bytes, **metadata: str) -> None:
     """Put an object whose etag is no md5 of its body."""
-    place = {"Bucket": bucket.bucket, "Key": bucket.prefix + key}
+    place = {"Bucket": bucket.name, "Key": bucket.prefix + key}
     upload = {"UploadId": bucket.client.create_multipart_upload(**place, Metadata=metadata)["UploadId"]}
     etag = bucket.client.upload_part(**place, **upload, PartNumber=1, Body=body)["ETag"]
     bucket.client.complete_multipart_upload(
@@ -117,29 +124,29 @@ def put_in_parts(bucket: Store, key: str, body: bytes, **metadata: str) -> None:
     )
 
 
-def get_all(bucket: Store, listed: list[StoredObject]) -> list[bytes | ObjectChanged]:
+def get_all(bucket: Bucket, listed: list[StoredObject]) -> list[bytes | ObjectChanged]:
     with ThreadPoolExecutor(8) as threads:
         return list(bulk.get_all(threads, bulk.open_client(bucket), bucket, listed))
 
 
-def get(bucket: Store) -> bytes | ObjectChanged:
+def get(bucket: Bucket) -> bytes | ObjectChanged:
     """Return what is got of the one object that the store holds."""
     return get_all(bucket, [only(bucket)])[0]
 
 
-def test_what_was_put_is_got_and_never_written_over(bucket: Store) -> None:
+def test_what_was_put_is_got_and_never_written_over(bucket: Bucket) -> None:
     bodies = {"1.jpeg": b"", "2.jpeg": PHOTO, "3.jpeg": bytes(range(256)) * 5000}
     for key, body in bodies.items():
         put_new(bucket, key, body)
         for other in (body, b"other", b""):
             with pytest.raises(ObjectExists, match=rf"{key} stands in s3://"):
                 put_new(bucket, key, other)
-    listed = list(store.list_objects(bucket))
+    listed = list(list_objects(bucket))
 
-    assert get_all(bucket, listed) == [store.get(bucket, stored) for stored in listed] == list(bodies.values())
+    assert get_all(bucket, listed) == [get_object(bucket, stored) for stored in listed] == list(bodies.values())
 
 
-def test_what_ingest_puts_under_a_strange_prefix_is_listed_and_got(bucket: Store, of_boto3: list[str]) -> None:
+def test_what_ingest_puts_under_a_strange_prefix_is_listed_and_got(bucket: Bucket, of_boto3: list[str]) -> None:
     for prefix in ("a b/\u00e9+/", "a%2Fb/", "~#*[x]%/", "e\u0301/", "\u670d/"):
         strange = replace(bucket, prefix=bucket.prefix + prefix)
         put_new(strange, "1.jpeg", prefix.encode())
@@ -147,12 +154,12 @@ def test_what_ingest_puts_under_a_strange_prefix_is_listed_and_got(bucket: Store
         assert only(strange).key == "1.jpeg"
         assert get(strange) == prefix.encode()
 
-    assert len(list(store.list_objects(bucket))) == 5
+    assert len(list(list_objects(bucket))) == 5
     assert of_boto3 == []
 
 
 def test_objects_come_in_the_order_of_the_list_and_only_those_that_prove_nothing_are_asked_of_boto3(
-    bucket: Store, of_boto3: list[str]
+    bucket: Bucket, of_boto3: list[str]
 ) -> None:
     bodies: dict[str, bytes | ObjectChanged] = {"1.jpeg": bytes(range(256)) * 5000, "2.jpeg": b"sha256", "3.jpeg": b"3"}
     bodies |= {f"{number}.jpeg": str(number).encode() for number in range(10, 30)}
@@ -160,28 +167,28 @@ def test_objects_come_in_the_order_of_the_list_and_only_those_that_prove_nothing
         assert isinstance(body, bytes)
         metadata = {"sha256": sha256(body).hexdigest()} if key == "2.jpeg" else {}
         put_in_parts(bucket, key, body, **metadata) if key in ("2.jpeg", "3.jpeg") else put(bucket, key, body)
-    listed = sorted(store.list_objects(bucket), key=lambda stored: -stored.bytes)
+    listed = sorted(list_objects(bucket), key=lambda stored: -stored.bytes)
 
     assert get_all(bucket, listed) == [bodies[stored.key] for stored in listed]
     assert of_boto3 == ["3.jpeg"]
 
 
-def test_objects_that_were_replaced_or_deleted_come_as_changed_and_the_others_as_they_are(bucket: Store) -> None:
+def test_objects_that_were_replaced_or_deleted_come_as_changed_and_the_others_as_they_are(bucket: Bucket) -> None:
     for number in range(4):
         put(bucket, f"{number}.jpeg", b"photo")
     put_in_parts(bucket, "4.jpeg", b"photo", sha256=sha256(b"photo").hexdigest())
-    listed = list(store.list_objects(bucket))
+    listed = list(list_objects(bucket))
     put(bucket, "1.jpeg", b"other")
-    bucket.client.delete_object(Bucket=bucket.bucket, Key=f"{bucket.prefix}2.jpeg")
+    bucket.client.delete_object(Bucket=bucket.name, Key=f"{bucket.prefix}2.jpeg")
     put_in_parts(bucket, "4.jpeg", b"other", sha256=sha256(b"other").hexdigest())
     got = get_all(bucket, listed)
 
     assert [body if isinstance(body, bytes) else str(body).split(" at ")[0] for body in got] == [
         b"photo",
-        f"1.jpeg in s3://{bucket.bucket}/{bucket.prefix}",
-        f"2.jpeg in s3://{bucket.bucket}/{bucket.prefix}",
+        f"1.jpeg in s3://{bucket.name}/{bucket.prefix}",
+        f"2.jpeg in s3://{bucket.name}/{bucket.prefix}",
         b"photo",
-        f"4.jpeg in s3://{bucket.bucket}/{bucket.prefix}",
+        f"4.jpeg in s3://{bucket.name}/{bucket.prefix}",
     ]
     assert all(isinstance(got[number], ObjectChanged) for number in (1, 2, 4))
 
@@ -195,31 +202,31 @@ def test_objects_that_were_replaced_or_deleted_come_as_changed_and_the_others_as
     ],
 )
 def test_what_contradicts_its_metadata_or_the_list_is_refused(
-    metadata: dict[str, str], listed_more: int, problem: str, bucket: Store
+    metadata: dict[str, str], listed_more: int, problem: str, bucket: Bucket
 ) -> None:
-    bucket.client.put_object(Bucket=bucket.bucket, Key=f"{bucket.prefix}1.jpeg", Body=b"photo", Metadata=metadata)
+    bucket.client.put_object(Bucket=bucket.name, Key=f"{bucket.prefix}1.jpeg", Body=b"photo", Metadata=metadata)
     stored = only(bucket)
 
     with pytest.raises(ServerError, match=rf"1\.jpeg {problem}"):
         get_all(bucket, [replace(stored, bytes=stored.bytes + listed_more)])
 
 
-def test_the_version_that_was_listed_is_got_though_a_newer_one_stands_there(bucket: Store, of_boto3: list[str]) -> None:
+def test_the_listed_version_is_read_though_a_newer_one_exists(bucket: Bucket, of_boto3: list[str]) -> None:
     versioned = keep_versions(bucket)
     put(versioned, "1.jpeg", b"old")
     put(versioned, "2.jpeg", b"old")
-    listed = list(store.list_objects(versioned))
+    listed = list(list_objects(versioned))
     put(versioned, "1.jpeg", b"new")
-    versioned.client.delete_object(Bucket=versioned.bucket, Key=f"{versioned.prefix}2.jpeg")
+    versioned.client.delete_object(Bucket=versioned.name, Key=f"{versioned.prefix}2.jpeg")
 
     assert get_all(versioned, [*listed, only(versioned)]) == [b"old", b"old", b"new"]
     assert of_boto3 == []
 
 
-def test_keys_that_obstore_refuses_are_asked_of_boto3(bucket: Store, of_boto3: list[str]) -> None:
+def test_keys_that_obstore_refuses_are_asked_of_boto3(bucket: Bucket, of_boto3: list[str]) -> None:
     for key in ("a/b", "\t.jpeg"):
         put(bucket, key, key.encode())
-    listed = {stored.key: stored for stored in store.list_objects(bucket)}
+    listed = {stored.key: stored for stored in list_objects(bucket)}
     # SeaweedFS, unlike S3, takes "a//b" for "a/b".
     bodies = get_all(bucket, [listed["\t.jpeg"], listed["a/b"], replace(listed["a/b"], key="a//b")])
 
@@ -227,33 +234,33 @@ def test_keys_that_obstore_refuses_are_asked_of_boto3(bucket: Store, of_boto3: l
     assert sorted(of_boto3) == ["\t.jpeg", "a//b"]
 
 
-def test_bits_that_flip_on_the_way_here_are_healed_or_refused(bucket: Store, wire: Wire) -> None:
+def test_bits_that_flip_on_the_way_here_are_healed_or_refused(bucket: Bucket, wire: Wire) -> None:
     put(bucket, "1.jpeg", PHOTO)
     wire.flipped = range(2)
 
-    assert get(store.connect()) == PHOTO
+    assert get(open_bucket()) == PHOTO
 
     first = next(wire.passes) + 1
-    wire.flipped = range(first, first + 1 + store.BODY_ATTEMPTS)
+    wire.flipped = range(first, first + 1 + BODY_ATTEMPTS)
     with pytest.raises(ServerError, match=r"1\.jpeg did not arrive whole"):
-        get(store.connect())
+        get(open_bucket())
 
 
 @pytest.mark.parametrize("flipped", [0, 1])
 def test_a_bit_that_flips_on_the_way_here_is_healed_where_nothing_proves_the_body(
-    flipped: int, bucket: Store, wire: Wire
+    flipped: int, bucket: Bucket, wire: Wire
 ) -> None:
     put_in_parts(bucket, "1.jpeg", PHOTO)
     wire.flipped = range(flipped, flipped + 1)
 
-    assert get(store.connect()) == PHOTO
+    assert get(open_bucket()) == PHOTO
 
 
-def test_a_bit_that_flips_on_the_way_there_is_never_stored(bucket: Store, wire: Wire) -> None:
+def test_a_bit_that_flips_on_the_way_there_is_never_stored(bucket: Bucket, wire: Wire) -> None:
     wire.flipped = range(1)
     with suppress(ServerError):
-        put_new(store.connect(), "1.jpeg", PHOTO)
-    stored = [store.get(bucket, stored) for stored in store.list_objects(bucket)]
+        put_new(open_bucket(), "1.jpeg", PHOTO)
+    stored = [get_object(bucket, stored) for stored in list_objects(bucket)]
 
     assert next(wire.passes) > 0
     assert stored in ([], [PHOTO])
@@ -268,21 +275,21 @@ def test_a_bit_that_flips_on_the_way_there_is_never_stored(bucket: Store, wire: 
 )
 @pytest.mark.usefixtures("impatient")
 def test_what_fails_is_one_line_that_says_why_and_no_secret(
-    variable: str, value: str, put_problem: str, get_problem: str, bucket: Store, monkeypatch: pytest.MonkeyPatch
+    variable: str, value: str, put_problem: str, get_problem: str, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(bucket, "1.jpeg", b"photo")
     stored = only(bucket)
     monkeypatch.setenv(variable, value)
     with pytest.raises(ServerError, match=rf"^s3://.* did not take 2\.jpeg: .*{put_problem}") as of_put:
-        put_new(store.connect(), "2.jpeg", b"photo")
+        put_new(open_bucket(), "2.jpeg", b"photo")
     with pytest.raises(ServerError, match=rf"^s3://.* at http://127\.0\.0\.1:.*{get_problem}") as of_get:
-        get_all(store.connect(), [stored])
+        get_all(open_bucket(), [stored])
 
     for message in (str(of_put.value), str(of_get.value)):
         assert not re.search("hidden|sandbox|<|\n", message)
 
 
-def test_without_credentials_the_variables_are_named(bucket: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_credentials_the_variables_are_named(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
@@ -290,11 +297,11 @@ def test_without_credentials_the_variables_are_named(bucket: Store, monkeypatch:
         monkeypatch.delenv(name)
 
     with pytest.raises(SettingsError, match="AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set"):
-        bulk.open_client(store.connect())
+        bulk.open_client(open_bucket())
 
 
 def test_variables_that_boto3_does_not_know_change_nothing(
-    bucket: Store, of_boto3: list[str], monkeypatch: pytest.MonkeyPatch
+    bucket: Bucket, of_boto3: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("AWS_SKIP_SIGNATURE", "AWS_VIRTUAL_HOSTED_STYLE_REQUEST", "AWS_S3_EXPRESS"):
         monkeypatch.setenv(name, "true")

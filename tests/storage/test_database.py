@@ -37,7 +37,7 @@ def ask(folder: Path, text: str, as_of: str | None = None, columns: list[str] = 
     query = folder / "query.sql"
     query.write_text(text, encoding="utf-8")
     with database.snapshot() as connection:
-        return database.rows(connection, query, columns, as_of)
+        return database.fetch_rows(connection, query, columns, as_of)
 
 
 @pytest.mark.usefixtures("shop")
@@ -73,10 +73,10 @@ def test_queries_of_a_snapshot_see_one_state(shop: str, tmp_path: Path) -> None:
     query = tmp_path / "query.sql"
     query.write_text(QUERY)
     with database.snapshot() as connection:
-        before = database.rows(connection, query, COLUMNS, None)
+        before = database.fetch_rows(connection, query, COLUMNS, None)
         execute(shop, "DELETE FROM products_catalog WHERE product_id = 1")
         execute(shop, "INSERT INTO products_catalog VALUES (2, 'new', 'u', now())")
-        during = database.rows(connection, query, COLUMNS, None)
+        during = database.fetch_rows(connection, query, COLUMNS, None)
     after = ask(tmp_path, QUERY)
 
     assert during == before
@@ -144,9 +144,9 @@ def test_a_connection_that_breaks_off_is_an_error_that_names_the_server(shop: st
 
     def read_twice() -> None:
         with database.snapshot() as connection:
-            database.rows(connection, query, COLUMNS, None)
+            database.fetch_rows(connection, query, COLUMNS, None)
             execute(shop, end_others)
-            database.rows(connection, query, COLUMNS, None)
+            database.fetch_rows(connection, query, COLUMNS, None)
 
     with pytest.raises(ServerError, match=r"^PostgreSQL at 127\.0\.0\.1:\d+, database test_\d+: .*terminat"):
         read_twice()

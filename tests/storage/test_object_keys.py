@@ -4,22 +4,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imageset.storage import object_keys as keys
+from imageset.storage.object_keys import INT64_MAX, POSITION_MAX, object_key, parse_key
 
-PRODUCT_IDS = st.integers(0, keys.INT64_MAX)
-POSITIONS = st.integers(0, keys.POSITION_MAX)
+PRODUCT_IDS = st.integers(0, INT64_MAX)
+POSITIONS = st.integers(0, POSITION_MAX)
 
 
 @given(PRODUCT_IDS, POSITIONS)
 def test_a_key_names_the_photo_it_was_made_for(product_id: int, position: int) -> None:
-    assert keys.parse_key(keys.object_key(product_id, position)) == (product_id, position)
+    assert parse_key(object_key(product_id, position)) == (product_id, position)
 
 
 @given(st.from_regex(r"[0-9]{0,5}(-[0-9]{0,3})?\.jpeg", fullmatch=True) | st.text(max_size=8))
 def test_a_photo_has_one_spelling_of_its_key(key: str) -> None:
-    photo = keys.parse_key(key)
+    photo = parse_key(key)
 
-    assert photo is None or keys.object_key(*photo) == key
+    assert photo is None or object_key(*photo) == key
 
 
 @pytest.mark.parametrize(
@@ -54,9 +54,9 @@ def test_a_photo_has_one_spelling_of_its_key(key: str) -> None:
         "42\x00.jpeg",
         "é.jpeg",
         "e\u0301.jpeg",
-        f"{keys.INT64_MAX + 1}.jpeg",
-        f"42-{keys.POSITION_MAX + 1}.jpeg",
+        f"{INT64_MAX + 1}.jpeg",
+        f"42-{POSITION_MAX + 1}.jpeg",
     ],
 )
 def test_a_foreign_key_is_not_ours(key: str) -> None:
-    assert keys.parse_key(key) is None
+    assert parse_key(key) is None

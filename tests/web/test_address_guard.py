@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from imageset.web import address_guard as addresses
+from imageset.web import address_guard
 from imageset.web.download import Refused, Unreachable, Web, download
 from tests.conftest import jpeg, plain_image
 
@@ -241,7 +241,7 @@ def canary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Canary:
         ]
 
     monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", resolve_names)
-    monkeypatch.setattr(addresses, "socket", SocketModule)
+    monkeypatch.setattr(address_guard, "socket", SocketModule)
     return canary
 
 
@@ -308,7 +308,7 @@ def test_public_addresses_pass(canary: Canary) -> None:
 
 
 def test_without_the_guard_the_canary_is_reached(canary: Canary, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(addresses, "is_public", lambda address: True)
+    monkeypatch.setattr(address_guard, "is_public", lambda address: True)
 
     ends = canary.fetch(*HOSTILE[: len(FORBIDDEN)])
 

@@ -15,8 +15,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from imageset.web import download, urls
-from imageset.web import host_limits as hosts
+from imageset.web import download, host_limits, urls
 from imageset.web.download import Refused, Unreachable, Web
 from tests.conftest import jpeg, plain_image
 
@@ -125,7 +124,7 @@ def then_silence(content: bytes) -> Answer:
 @pytest.fixture(autouse=True)
 def little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hosts are asked again at once, and there are not many bytes to go round."""
-    monkeypatch.setattr(hosts, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(host_limits, "FIRST_PAUSE", 0.001)
     monkeypatch.setattr(download, "BYTES_IN_HAND", BYTES_IN_HAND)
 
 
@@ -625,7 +624,7 @@ def test_a_host_that_only_ever_fails_is_given_up(answer: bytes) -> None:
         host = RawHost()
         host.answers["/photo"] = then_close(answer)
         async with host.serving() as port, new_web(port) as web:
-            for _ in range(hosts.FAILURES_TO_OPEN + hosts.PAUSES + 1):
+            for _ in range(host_limits.FAILURES_TO_OPEN + host_limits.PAUSES + 1):
                 await outcome(web, f"http://127.0.0.1:{port}/photo")
             asked = len(host.asked)
             with pytest.raises(Unreachable) as caught:
@@ -654,7 +653,7 @@ def test_a_host_that_only_ever_fails_is_given_up(answer: bytes) -> None:
 def test_a_host_that_refuses_photos_in_good_order_is_never_given_up(answer: bytes) -> None:
     async def main() -> None:
         host = RawHost()
-        troubles: list[bytes | Answer] = [then_close(b"")] * (hosts.FAILURES_TO_OPEN - 1)
+        troubles: list[bytes | Answer] = [then_close(b"")] * (host_limits.FAILURES_TO_OPEN - 1)
         async with host.serving() as port, new_web(port) as web:
             for _ in range(3):
                 for each in [*troubles, answer]:

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imageset.web import host_limits as hosts
+from imageset.web import host_limits
 from imageset.web.host_limits import (
     FAILURES_TO_OPEN,
     FIRST_LIMIT,
@@ -59,11 +59,11 @@ class Loop(asyncio.SelectorEventLoop):
 def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run a coroutine in time of its own. Raises AssertionError when all its tasks wait for ever."""
     loop = Loop()
-    with mock.patch.object(hosts, "time", loop.clock), asyncio.Runner(loop_factory=lambda: loop) as runner:
+    with mock.patch.object(host_limits, "time", loop.clock), asyncio.Runner(loop_factory=lambda: loop) as runner:
         runner.run(main())
 
 
-class Host(hosts.Host):
+class Host(host_limits.Host):
     """A host that has answered before, and counts the requests that have their turn."""
 
     def __init__(self, name: str, most: int) -> None:
@@ -250,7 +250,7 @@ def test_the_limit_settles_a_little_above_what_the_host_takes_at_once(takes: int
 
     run(main)
 
-    assert takes <= statistics.median(limits[4000:-200]) <= takes + 2 * hosts.MANY_WAITING
+    assert takes <= statistics.median(limits[4000:-200]) <= takes + 2 * host_limits.MANY_WAITING
 
 
 def test_a_wave_of_429s_halves_the_limit_once() -> None:
@@ -318,7 +318,7 @@ def test_a_wave_while_the_host_is_measured_is_not_forgotten_afterwards() -> None
 
     async def main() -> None:
         host = Host("a:80", most=16)
-        limits = await rounds(host, 0.01, hosts.ROUNDS_TO_MEASURE)
+        limits = await rounds(host, 0.01, host_limits.ROUNDS_TO_MEASURE)
         await ask(host, throttle())
         after_wave = host.limit
 
@@ -489,7 +489,7 @@ def test_a_host_that_has_never_answered_is_given_up_sooner() -> None:
 
 
 def test_no_pause_is_longer_than_the_longest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hosts, "PAUSES", 9)
+    monkeypatch.setattr(host_limits, "PAUSES", 9)
 
     async def main() -> None:
         host = Host("a:80", most=1)

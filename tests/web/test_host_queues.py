@@ -5,8 +5,8 @@ from collections import Counter, deque
 
 import pytest
 
-from imageset.web import host_queues as frontier
 from imageset.web.host_limits import FIRST_LIMIT, Host
+from imageset.web.host_queues import work_through
 
 
 def make_queues(**counts: int) -> dict[Host, deque[str]]:
@@ -20,7 +20,7 @@ def test_every_item_is_worked_on_once_and_hosts_take_turns() -> None:
     async def work(item: str) -> None:
         done.append(item)
 
-    asyncio.run(frontier.work_through(make_queues(a=30, b=2, c=0, d=5), work))
+    asyncio.run(work_through(make_queues(a=30, b=2, c=0, d=5), work))
 
     assert Counter(done) == {"a": 30, "b": 2, "d": 5}
     assert done[:6] == ["a", "b", "d"] * 2
@@ -30,8 +30,8 @@ def test_nothing_to_do_ends_at_once() -> None:
     async def work(item: str) -> None:
         raise AssertionError
 
-    asyncio.run(frontier.work_through(make_queues(a=0), work))
-    asyncio.run(frontier.work_through({}, work))
+    asyncio.run(work_through(make_queues(a=0), work))
+    asyncio.run(work_through({}, work))
 
 
 def test_a_host_has_twice_its_limit_at_work_and_more_as_that_grows() -> None:
@@ -48,14 +48,14 @@ def test_a_host_has_twice_its_limit_at_work_and_more_as_that_grows() -> None:
             host.change_limit(10)
         at_work -= 1
 
-    asyncio.run(frontier.work_through(queues, work))
+    asyncio.run(work_through(queues, work))
 
     assert max(most[:50]) == 2 * FIRST_LIMIT
     assert max(most) == 20
 
 
 def test_hosts_that_stand_still_leave_room_for_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(frontier, "AT_ONCE", 5 * 2 * FIRST_LIMIT)
+    monkeypatch.setattr("imageset.web.host_queues.AT_ONCE", 5 * 2 * FIRST_LIMIT)
     left = 200
 
     async def main() -> None:
@@ -71,7 +71,7 @@ def test_hosts_that_stand_still_leave_room_for_the_others(monkeypatch: pytest.Mo
             if not left:
                 others_are_done.set()
 
-        await frontier.work_through(make_queues(dead=50, silent=50, slow=50, alive=left), work)
+        await work_through(make_queues(dead=50, silent=50, slow=50, alive=left), work)
 
     asyncio.run(main())
 
@@ -79,7 +79,7 @@ def test_hosts_that_stand_still_leave_room_for_the_others(monkeypatch: pytest.Mo
 
 
 def test_no_more_are_at_work_than_may_be_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(frontier, "AT_ONCE", 7)
+    monkeypatch.setattr("imageset.web.host_queues.AT_ONCE", 7)
     at_work, most = 0, 0
 
     async def work(item: str) -> None:
@@ -89,7 +89,7 @@ def test_no_more_are_at_work_than_may_be_at_once(monkeypatch: pytest.MonkeyPatch
         await asyncio.sleep(0)
         at_work -= 1
 
-    asyncio.run(frontier.work_through(make_queues(**{f"h{number}": 3 for number in range(10)}), work))
+    asyncio.run(work_through(make_queues(**{f"h{number}": 3 for number in range(10)}), work))
 
     assert most == 7
 
@@ -107,6 +107,6 @@ def test_the_first_error_ends_the_others_and_is_raised() -> None:
             raise
 
     with pytest.raises(ValueError, match="bucket is down"):
-        asyncio.run(frontier.work_through(make_queues(a=3, b=1), work))
+        asyncio.run(work_through(make_queues(a=3, b=1), work))
 
     assert ended == ["a"] * 3

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from imageset.errors import ImagesetError
-from imageset.web.refusals import Journal
+from imageset.web.refusals import RefusalCache
 
 
 @pytest.fixture
@@ -16,16 +16,16 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_reasons_outlive_the_run_and_a_later_one_counts(path: Path) -> None:
-    with closing(Journal(path)) as journal:
+    with closing(RefusalCache(path)) as journal:
         journal.add("1.jpeg", "http://a/1", "gone")
         journal.add("1.jpeg", "http://a/1", "not_found")
         journal.add("1.jpeg", "http://b/1", "empty")
-    with closing(Journal(path)) as journal:
+    with closing(RefusalCache(path)) as journal:
         assert journal.reasons("") == {("1.jpeg", "http://a/1"): "not_found", ("1.jpeg", "http://b/1"): "empty"}
 
 
 def test_what_the_limits_decided_counts_under_these_alone(path: Path) -> None:
-    with closing(Journal(path)) as journal:
+    with closing(RefusalCache(path)) as journal:
         journal.add("1.jpeg", "http://a/1", "too_large", "10 bytes")
         journal.add("2.jpeg", "http://a/2", "gone")
 
@@ -34,7 +34,7 @@ def test_what_the_limits_decided_counts_under_these_alone(path: Path) -> None:
 
 
 def test_reasons_are_forgotten_when_told(path: Path) -> None:
-    with closing(Journal(path)) as journal:
+    with closing(RefusalCache(path)) as journal:
         for number, reason in enumerate(["gone", "empty", "gone", "refused"]):
             journal.add(f"{number}.jpeg", f"http://a/{number}", reason)
         journal.forget(("gone", "refused"))
@@ -52,11 +52,11 @@ def test_a_file_that_is_no_journal_is_named_with_what_to_do(content: bytes, path
             database.execute("CREATE TABLE refused (other TEXT)")
 
     with pytest.raises(ImagesetError, match=r"ingest\.sqlite: .*; it may be removed"):
-        Journal(path)
+        RefusalCache(path)
 
 
 def test_two_runs_may_write_at_once(path: Path) -> None:
-    with closing(Journal(path)) as one, closing(Journal(path)) as other:
+    with closing(RefusalCache(path)) as one, closing(RefusalCache(path)) as other:
         for number in range(20):
             (one if number % 2 else other).add(f"{number}.jpeg", "http://a/", "gone")
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imageset.web.weighted_semaphore import Budget
+from imageset.web.weighted_semaphore import WeightedSemaphore
 from tests.web.test_host_limits import run
 
 
@@ -16,7 +16,7 @@ class Desk:
     """People who take amounts from a budget by name: who holds one, in the order of their coming, and who has left."""
 
     def __init__(self, amount: int) -> None:
-        self.budget = Budget(amount)
+        self.budget = WeightedSemaphore(amount)
         self.came: list[str] = []
         self.leave: dict[str, asyncio.Event] = {}
         self.tasks: dict[str, asyncio.Task[None]] = {}

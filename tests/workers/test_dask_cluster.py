@@ -16,9 +16,8 @@ from imageset.errors import DataError, ImagesetError, ServerError
 from imageset.formats import tables
 from imageset.photos.cache import PhotoCache
 from imageset.photos.preprocess import Made
-from imageset.storage import bucket as store
-from imageset.storage.bucket import Store, StoredObject
-from imageset.workers import dask_cluster as cluster
+from imageset.storage.bucket import Bucket, StoredObject, list_objects
+from imageset.workers import dask_cluster
 from imageset.workers.ordered_map import Lost, ordered_map
 from sandbox.cluster import Cluster, running
 from stages import inventory, preprocess
@@ -58,7 +57,7 @@ def work(items: list[Any]) -> list[int]:
 
 def test_results_come_in_order_and_a_task_that_crashes_costs_itself_alone(dask: Cluster) -> None:
     chunks: list[list[Any]] = [[1, 2], [], [3, "crash", 4], *([number] for number in range(5, 30))]
-    with cluster.workers(dask.address, same_code) as engine:
+    with dask_cluster.connect_workers(dask.address, same_code) as engine:
         results = list(ordered_map(engine, work, chunks))
 
     assert results == [[10, 20], [], [30, Lost("crash"), 40], *([number * 10] for number in range(5, 30))]
@@ -66,7 +65,7 @@ def test_results_come_in_order_and_a_task_that_crashes_costs_itself_alone(dask: 
 
 def test_what_a_worker_raises_is_raised_here(dask: Cluster) -> None:
     with (
-        cluster.workers(dask.address, same_code) as engine,
+        dask_cluster.connect_workers(dask.address, same_code) as engine,
         pytest.raises(ImagesetError, match=r"^the Dask worker on .*: photo 7 is bad"),
     ):
         list(ordered_map(engine, work, [[1], ["bad"], [2]]))
@@ -74,7 +73,7 @@ def test_what_a_worker_raises_is_raised_here(dask: Cluster) -> None:
 
 def test_workers_that_would_make_other_bytes_are_refused(dask: Cluster) -> None:
     with (
-        cluster.workers(dask.address, other_code_there) as engine,
+        dask_cluster.connect_workers(dask.address, other_code_there) as engine,
         pytest.raises(ImagesetError, match=r"the Dask worker on .*: it would make other bytes.*code \d+; check out"),
     ):
         list(ordered_map(engine, work, [[1]]))
@@ -83,7 +82,7 @@ def test_workers_that_would_make_other_bytes_are_refused(dask: Cluster) -> None:
 def test_a_file_is_carried_to_where_it_is_unpickled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "there"))
     (tmp_path / "weights").write_bytes(b"weights")
-    sent = pickle.dumps(cluster.carried(tmp_path / "weights"))
+    sent = pickle.dumps(dask_cluster.carry_file(tmp_path / "weights"))
     (tmp_path / "weights").unlink()
     (arrived,) = (tmp_path / "there").iterdir() if (path := pickle.loads(sent)).exists() else []
 
@@ -102,8 +101,8 @@ def read(items: list[Any], path: Path) -> list[bytes]:
 def test_what_workers_copy_from_each_other_holds_the_content_of_files(dask: Cluster, tmp_path: Path) -> None:
     """Not the path of one worker's own copy: other machines have no such file."""
     (tmp_path / "weights").write_bytes(b"weights of a network")
-    with cluster.workers(dask.address, same_code) as engine:
-        results = list(ordered_map(engine, partial(read, path=cluster.carried(tmp_path / "weights")), [[1, 2]]))
+    with dask_cluster.connect_workers(dask.address, same_code) as engine:
+        results = list(ordered_map(engine, partial(read, path=dask_cluster.carry_file(tmp_path / "weights")), [[1, 2]]))
 
         assert b"weights of a network" in engine.scattered[1].result()
 
@@ -114,9 +113,9 @@ def calculate(
     address: str, seconds: float, monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], None] = lambda: None
 ) -> list[list[int | Lost]]:
     """Return what a cluster makes of one number, waiting no longer than some seconds for anything."""
-    monkeypatch.setattr(cluster, "SECONDS_TO_CONNECT", seconds)
-    monkeypatch.setattr(cluster, "SECONDS_WITHOUT_WORKERS", seconds)
-    with cluster.workers(address, same_code) as engine:
+    monkeypatch.setattr(dask_cluster, "SECONDS_TO_CONNECT", seconds)
+    monkeypatch.setattr(dask_cluster, "SECONDS_WITHOUT_WORKERS", seconds)
+    with dask_cluster.connect_workers(address, same_code) as engine:
         meanwhile()
         return list(ordered_map(engine, work, [[1]]))
 
@@ -135,13 +134,13 @@ def test_a_cluster_without_workers_is_an_error(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.fixture
-def project(in_project: Path, bucket: Store, edit_params: Edit) -> Path:
+def project(in_project: Path, bucket: Bucket, edit_params: Edit) -> Path:
     """A project whose bucket holds photos to remove the background of, on small squares."""
     edit_params("image_side: 128", "image_side: 16")
     edit_params("mask_side: null", "mask_side: 192")
     for number in range(PHOTOS):
         put(bucket, f"{number}.jpeg", photo_bytes(number))
-    table, _ = inventory.choose(store.list_objects(bucket), None)
+    table, _ = inventory.choose(list_objects(bucket), None)
     tables.write(in_project / "data/inventory.csv", tables.INVENTORY, table)
     return in_project
 

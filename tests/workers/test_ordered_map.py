@@ -1,4 +1,4 @@
-"""Processes: results in order, whatever becomes of the processes; a task that ends its process costs itself alone."""
+"""Results come in order. A task that kills its worker process loses its own result only."""
 
 import ctypes
 import gc
@@ -24,8 +24,7 @@ import pytest
 
 from imageset.errors import DataError
 from imageset.workers import limits
-from imageset.workers import local as processes
-from imageset.workers.local import Processes, WorkerLost
+from imageset.workers.local import LocalWorkers, WorkerLost, run_bounded
 from imageset.workers.ordered_map import Lost, ordered_map
 from tests.project import ROOT
 
@@ -143,9 +142,9 @@ def is_imported(names: list[str]) -> list[bool]:
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[Processes]:
+def engine() -> Iterator[LocalWorkers]:
     """Two workers, or those that took their places, for all tests that do not need to see them end."""
-    with Processes(2) as engine:
+    with LocalWorkers(2) as engine:
         yield engine
 
     assert multiprocessing.active_children() == []
@@ -198,7 +197,7 @@ class Here:
         return self.futures[-1]
 
 
-def test_results_come_in_the_order_of_the_chunks_and_empty_ones_are_no_tasks(engine: Processes) -> None:
+def test_results_come_in_the_order_of_the_chunks_and_empty_ones_are_no_tasks(engine: LocalWorkers) -> None:
     chunks = [[], *([number] * (number % 4) for number in range(40)), []]
     here = Here(3)
 
@@ -236,7 +235,7 @@ def test_an_error_among_the_chunks_is_raised_here_and_what_waits_is_cancelled() 
     assert [future.cancelled() for future in here.futures] == [True, True]
 
 
-def test_what_a_task_raises_is_raised_here_after_the_results_before_it(engine: Processes) -> None:
+def test_what_a_task_raises_is_raised_here_after_the_results_before_it(engine: LocalWorkers) -> None:
     results = ordered_map(engine, work, [[1], [2, 3], [4, "raise"], [5]])
 
     assert [next(results), next(results)] == [[10], [20, 30]]
@@ -259,7 +258,7 @@ def test_what_a_task_raises_is_raised_here_after_the_results_before_it(engine: P
     ],
 )
 def test_an_error_in_a_task_or_on_its_way_is_raised_here_and_no_process_is_blamed(
-    item: Any, error: str | None, engine: Processes
+    item: Any, error: str | None, engine: LocalWorkers
 ) -> None:
     workers = multiprocessing.active_children()
     with pytest.raises(Exception, match=error) as caught:
@@ -270,7 +269,7 @@ def test_an_error_in_a_task_or_on_its_way_is_raised_here_and_no_process_is_blame
     assert [worker for worker in workers if not worker.is_alive()] == []
 
 
-def test_items_that_end_their_process_cost_themselves_alone(engine: Processes, tmp_path: Path) -> None:
+def test_items_that_end_their_process_cost_themselves_alone(engine: LocalWorkers, tmp_path: Path) -> None:
     chunks: list[list[Any]] = [
         [0, 1],
         [2, "segfault", 3],
@@ -297,9 +296,9 @@ def test_items_that_end_their_process_cost_themselves_alone(engine: Processes, t
     ]
 
 
-def test_each_item_of_a_bounded_chunk_has_its_own_time_and_memory(engine: Processes) -> None:
-    bounded = partial(processes.bounded, function=misbehave, seconds=0.3, max_bytes=ENOUGH)
-    endless: Any = partial(processes.bounded, function=sum, seconds=0.1, max_bytes=ENOUGH)
+def test_each_item_of_a_bounded_chunk_has_its_own_time_and_memory(engine: LocalWorkers) -> None:
+    bounded = partial(run_bounded, function=misbehave, seconds=0.3, max_bytes=ENOUGH)
+    endless: Any = partial(run_bounded, function=sum, seconds=0.1, max_bytes=ENOUGH)
 
     assert list(ordered_map(engine, bounded, [["good", "better"]])) == [["good", "better"]]
     assert list(ordered_map(engine, endless, [[[1], range(10**12), [2, 3]]])) == [[1, Lost("timeout"), 5]]
@@ -307,18 +306,18 @@ def test_each_item_of_a_bounded_chunk_has_its_own_time_and_memory(engine: Proces
         list(
             ordered_map(
                 engine,
-                partial(processes.bounded, function=bytes, seconds=PATIENCE, max_bytes=ENOUGH),
+                partial(run_bounded, function=bytes, seconds=PATIENCE, max_bytes=ENOUGH),
                 [[ENOUGH // 2, ENOUGH // 2], [2 * ENOUGH]],
             )
         )
 
 
-def test_a_process_that_is_killed_while_it_answers_is_lost_like_any_other(engine: Processes) -> None:
+def test_a_process_that_is_killed_while_it_answers_is_lost_like_any_other(engine: LocalWorkers) -> None:
     assert list(ordered_map(engine, die_while_answering, [[1]])) == [[Lost("crash")]]
 
 
 def test_what_waits_behind_a_task_that_ends_its_process_is_done_and_never_blamed(tmp_path: Path) -> None:
-    with Processes(1) as engine:
+    with LocalWorkers(1) as engine:
         for how, reason in (("segfault", "crash"), ("hang", "timeout")):
             started, gate = tmp_path / f"{how} started", tmp_path / f"{how} gate"
             culprit = engine.submit(partial(begin_and_do, how=how), [started, gate])
@@ -330,7 +329,7 @@ def test_what_waits_behind_a_task_that_ends_its_process_is_done_and_never_blamed
             assert ending(culprit) == reason
 
 
-def test_a_worker_that_is_killed_while_idle_is_replaced(engine: Processes) -> None:
+def test_a_worker_that_is_killed_while_idle_is_replaced(engine: LocalWorkers) -> None:
     before = set(multiprocessing.active_children())
     for worker in before:
         worker.kill()
@@ -355,7 +354,7 @@ def test_workers_killed_at_any_moment_cost_no_more_than_what_they_had(children: 
                     victim.kill()
             yield chunk
 
-    with Processes(3, import_main=False) as engine:
+    with LocalWorkers(3, import_main=False) as engine:
         results = list(ordered_map(engine, sorted, with_kills()))
         calm = list(ordered_map(engine, sorted, [[2, 1]] * 10))
     gc.collect()
@@ -372,7 +371,7 @@ def test_workers_killed_at_any_moment_cost_no_more_than_what_they_had(children: 
 
 def test_a_worker_that_cannot_be_replaced_is_an_error_and_no_endless_wait(tmp_path: Path) -> None:
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with Processes(1) as engine:
+    with LocalWorkers(1) as engine:
         culprit = engine.submit(partial(begin_and_do, how="exit"), [tmp_path / "started", tmp_path / "gate"])
         behind = [engine.submit(work, [number]) for number in range(3)]
         wait_until((tmp_path / "started").exists)
@@ -388,7 +387,7 @@ def test_a_worker_that_cannot_be_replaced_is_an_error_and_no_endless_wait(tmp_pa
 
 
 def test_workers_are_started_as_they_are_needed(children: Callable[[], set[BaseProcess]], tmp_path: Path) -> None:
-    with Processes(3, import_main=False) as engine:
+    with LocalWorkers(3, import_main=False) as engine:
         at_first = len(children())
         pids = {ending(engine.submit(begin, [tmp_path / "1"]))[0] for _ in range(20)}
         one_by_one = len(children())
@@ -403,7 +402,7 @@ def test_workers_are_started_as_they_are_needed(children: Callable[[], set[BaseP
     assert children() == set()
 
 
-def test_a_task_that_is_cancelled_before_its_turn_is_never_done(engine: Processes, tmp_path: Path) -> None:
+def test_a_task_that_is_cancelled_before_its_turn_is_never_done(engine: LocalWorkers, tmp_path: Path) -> None:
     at_work = [engine.submit(begin, [tmp_path / name, tmp_path / "gate"]) for name in "12"]
     wait_until(lambda: (tmp_path / "1").exists() and (tmp_path / "2").exists())
     waiting = [engine.submit(begin, [tmp_path / name]) for name in "3456"]
@@ -418,7 +417,7 @@ def test_a_task_that_is_cancelled_before_its_turn_is_never_done(engine: Processe
     assert not any((tmp_path / name).exists() for name in "56")
 
 
-def test_two_threads_may_submit_at_once(engine: Processes) -> None:
+def test_two_threads_may_submit_at_once(engine: LocalWorkers) -> None:
     def results(first: int) -> list[list[Any]]:
         return list(ordered_map(engine, work, [[first + number, "exit"][: 1 + (number == 7)] for number in range(30)]))
 
@@ -433,14 +432,14 @@ def test_two_engines_may_start_their_workers_at_once(children: Callable[[], set[
     spec = sys.modules["__main__"].__spec__
     together = threading.Barrier(3)
 
-    def results(engine: Processes) -> list[Any]:
+    def results(engine: LocalWorkers) -> list[Any]:
         together.wait(PATIENCE)
         return list(ordered_map(engine, sorted, [[2, 1]] * 4))
 
     with (
-        Processes(2, import_main=False) as one,
-        Processes(2) as other,
-        Processes(2, import_main=False) as third,
+        LocalWorkers(2, import_main=False) as one,
+        LocalWorkers(2) as other,
+        LocalWorkers(2, import_main=False) as third,
         ThreadPoolExecutor(3) as threads,
     ):
         assert list(threads.map(results, (one, other, third))) == [[[1, 2]] * 4] * 3
@@ -452,7 +451,7 @@ def test_two_engines_may_start_their_workers_at_once(children: Callable[[], set[
 def test_workers_leave_interrupts_to_this_process_from_their_first_moment_on(
     children: Callable[[], set[BaseProcess]], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with Processes(1, import_main=False) as engine:
+    with LocalWorkers(1, import_main=False) as engine:
         task = engine.submit(sorted, [2, 1])
         while not task.done():
             for child in children():
@@ -466,7 +465,7 @@ def test_workers_leave_interrupts_to_this_process_from_their_first_moment_on(
 def test_closing_early_waits_for_what_is_at_work_and_leaves_no_process(
     children: Callable[[], set[BaseProcess]], tmp_path: Path
 ) -> None:
-    with Processes(2) as engine:
+    with LocalWorkers(2) as engine:
         results = ordered_map(engine, work, iter([[1]] * 1000))
         first = next(results)
         results.close()  # type: ignore[attr-defined]  # a generator
@@ -486,7 +485,7 @@ def test_who_leaves_by_an_error_waits_for_no_task_and_every_task_ends(
     tasks: list[Future[Any]] = []
 
     def leave() -> None:
-        with Processes(2) as engine:
+        with LocalWorkers(2) as engine:
             tasks.extend(engine.submit(begin, [tmp_path / str(number), tmp_path / "never"]) for number in range(8))
             while begun and not (tmp_path / "1").exists():
                 time.sleep(0.01)
@@ -500,7 +499,7 @@ def test_who_leaves_by_an_error_waits_for_no_task_and_every_task_ends(
 
 
 def test_a_closed_engine_takes_no_task() -> None:
-    with Processes(1) as engine:
+    with LocalWorkers(1) as engine:
         pass
 
     with pytest.raises(RuntimeError):
@@ -515,18 +514,18 @@ atexit.register(time.sleep, 0.3)  # the last of all: time for what should not be
 import multiprocessing, signal, sys
 from pathlib import Path
 import heavy
-from imageset.workers.local import Processes
+from imageset.workers.local import LocalWorkers
 from tests.workers.test_ordered_map import begin, begin_and_hang, is_imported, wait_until
 
 def imports(folder):
     spec = sys.modules["__main__"].__spec__
     for wanted in (True, False):
-        with Processes(1, import_main=wanted) as engine:
+        with LocalWorkers(1, import_main=wanted) as engine:
             print(*engine.submit(is_imported, ["heavy", "imageset.workers.local"]).result(),
                   sys.modules["__main__"].__spec__ is spec)
 
 def end(folder):
-    engine = Processes(2)
+    engine = LocalWorkers(2)
     tasks = [engine.submit(begin_and_hang, [folder / "1"]), engine.submit(begin, [folder / "2", folder / "never"]),
              *(engine.submit(begin, [folder / "3"]) for _ in range(8))]
     wait_until(lambda: (folder / "1").exists() and (folder / "2").exists())

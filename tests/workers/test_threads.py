@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from imageset.workers.threads import ordered
+from imageset.workers.threads import map_ahead
 
 
 def test_results_come_in_order_whoever_is_faster() -> None:
@@ -18,13 +18,13 @@ def test_results_come_in_order_whoever_is_faster() -> None:
         return number
 
     with ThreadPoolExecutor(2) as executor:
-        assert list(ordered(executor, work, range(4), 2)) == [0, 1, 2, 3]
+        assert list(map_ahead(executor, work, range(4), 2)) == [0, 1, 2, 3]
 
 
 def test_no_more_is_begun_than_was_asked_for() -> None:
     begun: list[int] = []
     with ThreadPoolExecutor(1) as executor:
-        results = ordered(executor, begun.append, range(100), 3)
+        results = map_ahead(executor, begun.append, range(100), 3)
         next(results)
         results.close()
 
@@ -39,7 +39,7 @@ def test_an_error_comes_in_its_turn_and_ends_it() -> None:
         return number
 
     with ThreadPoolExecutor(2) as executor:
-        results = ordered(executor, work, range(9), 4)
+        results = map_ahead(executor, work, range(9), 4)
 
         assert [next(results), next(results)] == [0, 1]
         with pytest.raises(OSError, match="no more"):

@@ -64,7 +64,7 @@ def encode_all(batches: Iterator[Pixels], encoding: str, workers: int) -> Genera
     """
     with (
         ThreadPoolExecutor(workers, thread_name_prefix="encode") as pool,
-        closing(threads.ordered(pool, partial(encode, encoding=encoding), batches, WAITING * workers)) as encoded,
+        closing(threads.map_ahead(pool, partial(encode, encoding=encoding), batches, WAITING * workers)) as encoded,
     ):
         for images in encoded:
             yield from images

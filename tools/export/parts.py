@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from imageset.formats.hdf5 import Pixels
-from imageset.storage import object_keys as keys
+from imageset.storage.object_keys import object_key
 from tools.export import source as export_source
 from tools.export.source import Classes, Source, Subset
 
@@ -41,7 +41,7 @@ class Photo(NamedTuple):
     @property
     def key(self) -> str:
         """Its name without an ending: as in the bucket, and of an augmented copy with its number, as in 42-3_2."""
-        key = keys.object_key(self.product_id, self.position).removesuffix(".jpeg")
+        key = object_key(self.product_id, self.position).removesuffix(".jpeg")
         return f"{key}_{self.copy}" if self.copy else key
 
 
