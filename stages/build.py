@@ -12,34 +12,19 @@ import h5py
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import field_validator
 
-from imageset.dataset.augment import AugmentParams, copies_of
+from imageset.dataset.augment import copies_of
 from imageset.dataset.channel_stats import Moments
 from imageset.dataset.render import Recipe, Rows, render
 from imageset.errors import DataError, ImagesetError
 from imageset.formats import hdf5, stable_hash, tables
 from imageset.formats.hdf5 import Pixels
 from imageset.runtime import files, params, progress, settings, stage
-from imageset.runtime.params import Section
+from imageset.runtime.sections import AugmentParams
 from imageset.workers.local import LocalWorkers
 from imageset.workers.ordered_map import Lost, ordered_map
 
 BATCH_BYTES = 1 << 20  # of pixels, made and handed over at a time
-
-
-class BuildParams(Section):
-    """Section `build`."""
-
-    seed: int
-    compression: hdf5.Compression
-
-    @field_validator("compression", mode="before")
-    @classmethod
-    def is_written(cls, value: object) -> object:
-        if value == "lzf":  # written by earlier versions
-            raise ValueError("lzf is no longer written. Use gzip: reading gains as much by it. See docs/dataset.md")
-        return value
 
 
 def arrange(photos: pd.DataFrame, copies: Mapping[int, int], seed: int) -> Rows:
@@ -139,8 +124,8 @@ def write_dataset(
 
 
 def main(processed_h5: Path, catalog_csv: Path, label_map_csv: Path, split_csv: Path, dataset_h5: Path) -> None:
-    chosen = params.load("build", BuildParams)
-    chosen_augment = params.load("augment", AugmentParams)
+    chosen = params.load().build
+    chosen_augment = params.load().augment
     catalog = tables.read(catalog_csv, tables.CATALOG)
     split = tables.read(split_csv, tables.SPLIT)
     photos = catalog.merge(split, on=["product_id", "position"], validate="one_to_one")

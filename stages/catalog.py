@@ -2,26 +2,15 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
 
 import pandas as pd
-from pydantic import Field
 
 from imageset.curation import classes
 from imageset.errors import DataError
 from imageset.formats import tables
 from imageset.runtime import params, stage
-from imageset.runtime.params import Section
 
 REASONS = frozenset({"no_label", "unknown_class", "label_conflict", "rare_class", "shared_picture", "bridges_release"})
-
-
-class CatalogParams(Section):
-    """Section `catalog`."""
-
-    label_conflict: Literal["latest", "drop"]
-    min_photos: int = Field(ge=1)
-    rare: Literal["drop", "merge"]
 
 
 def leave_out_rare(photos: pd.DataFrame, parents: Mapping[int, int], min_photos: int) -> pd.DataFrame:
@@ -57,7 +46,7 @@ def main(
     label_changes_csv: Path,
     catalog_rejects_csv: Path,
 ) -> None:
-    chosen = params.load("catalog", CatalogParams)
+    chosen = params.load().catalog
     photos = tables.read(groups_csv, tables.GROUPS)
     known = tables.read(classes_csv, tables.CLASSES)
     settled = classes.settle(photos, tables.read(labels_csv, tables.LABELS), known, chosen.label_conflict == "latest")

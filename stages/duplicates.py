@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import Field
 
 from imageset.curation import groups, near_duplicates
 from imageset.curation.groups import Ties
@@ -17,16 +16,7 @@ from imageset.errors import DataError
 from imageset.formats import hdf5, tables
 from imageset.formats.hdf5 import Pixels
 from imageset.runtime import params, stage
-from imageset.runtime.params import Section
-
-
-class DuplicatesParams(Section):
-    """Section `duplicates`."""
-
-    distance: int = Field(ge=0, le=16)
-    likeness: float = Field(ge=0, le=1)
-    max_products: int = Field(ge=1)
-    max_rejected_share: float = Field(ge=0, le=1)
+from imageset.runtime.sections import DuplicatesParams
 
 
 def look_alikes(
@@ -121,7 +111,7 @@ def pair_table(photos: pd.DataFrame, pairs: list[Pair]) -> pd.DataFrame:
 def main(
     processed_csv: Path, thumbnails_h5: Path, released_split_csv: Path, groups_csv: Path, near_duplicates_csv: Path
 ) -> None:
-    chosen = params.load("duplicates", DuplicatesParams)
+    chosen = params.load().duplicates
     photos = tables.read(processed_csv, tables.PROCESSED)
     released = tables.read(released_split_csv, tables.SPLIT)
     sides, owners = groups.released_sides(photos, released), groups.product_sides(photos, released)

@@ -255,7 +255,7 @@ def check_share(reasons: dict[str, str], max_rejected_share: float) -> None:
 
 def main(listings_csv: Path, ingest_csv: Path, *, retry: tuple[str, ...] = ()) -> None:
     """Fetch what the bucket lacks; --retry REASON asks again for the photos that earlier runs refused for it."""
-    limits = params.load("ingest", IngestParams)
+    limits = params.load().ingest
     if unknown := set(retry) - REMEMBERED:
         raise ParamsError(f"--retry {min(unknown)}: expected one of {', '.join(sorted(REMEMBERED))}")
     listings = tables.read(listings_csv, tables.LISTINGS)

@@ -8,7 +8,6 @@ import pandas as pd
 from imageset.errors import DataError
 from imageset.formats import tables
 from imageset.runtime import params, progress, stage
-from imageset.runtime.sections import IngestParams
 from imageset.storage.bucket import StoredObject, list_objects, open_bucket
 from imageset.storage.object_keys import parse_key
 
@@ -35,7 +34,7 @@ def wanted_keys(ingest_csv: Path) -> set[str]:
 
 
 def main(ingest_csv: Path, inventory_csv: Path) -> None:
-    ingest = params.load("ingest", IngestParams)
+    ingest = params.load().ingest
     wanted = wanted_keys(ingest_csv) if ingest.enabled else None
     bucket = open_bucket()
     listed = progress.bar(list_objects(bucket), "inventory", None, unit="key")

@@ -6,7 +6,6 @@ from typing import Any
 
 from imageset.formats import tables
 from imageset.runtime import params, stage
-from imageset.runtime.sections import SourceParams
 from imageset.storage import database
 
 
@@ -27,7 +26,7 @@ def canonical_date(value: Any) -> str:
 
 
 def main(labels_sql: Path, classes_sql: Path, labels_csv: Path, classes_csv: Path) -> None:
-    source = params.load("source", SourceParams)
+    source = params.load().source
     with database.snapshot() as connection:
         labels = database.fetch_rows(connection, labels_sql, ["product_id", "catalog_id", "date"], source.as_of)
         classes = database.fetch_rows(connection, classes_sql, ["catalog_id", "name", "parent_id"], source.as_of)

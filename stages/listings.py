@@ -11,7 +11,6 @@ import pandas as pd
 from imageset.errors import DataError
 from imageset.formats import stable_hash, tables
 from imageset.runtime import params, stage
-from imageset.runtime.sections import SourceParams
 from imageset.storage import database
 from imageset.storage.object_keys import INT64_MAX, POSITION_MAX
 
@@ -71,7 +70,7 @@ def choose(listings: pd.DataFrame, photos_per_listing: int, limit: int | None) -
 
 
 def main(listings_sql: Path, listings_csv: Path, listings_rejects_csv: Path) -> None:
-    source = params.load("source", SourceParams)
+    source = params.load().source
     with database.snapshot() as connection:
         rows = database.fetch_rows(connection, listings_sql, COLUMNS, source.as_of)
     if not rows:

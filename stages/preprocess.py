@@ -17,10 +17,10 @@ from imageset.formats import hdf5, tables
 from imageset.photos import networks, pixels, worker
 from imageset.photos.background import Network
 from imageset.photos.cache import PhotoCache, identify
-from imageset.photos.preprocess import Made, Prepared, PreprocessParams, Recipe, Rejected
+from imageset.photos.preprocess import Made, Prepared, Recipe, Rejected, image_bytes, image_shape
 from imageset.photos.worker import Changed, Wanted
 from imageset.runtime import files, params, progress, settings, stage
-from imageset.runtime.sections import ModelParams
+from imageset.runtime.sections import ModelParams, PreprocessParams
 from imageset.storage.bucket import StoredObject, open_bucket
 from imageset.workers.local import LocalWorkers
 from imageset.workers.ordered_map import Lost, WorkerPool, ordered_map
@@ -80,7 +80,7 @@ def batches(inventory: Iterable[tuple[Any, ...]], cache: PhotoCache, recipe: Rec
             to_mask += network is not None and mask is None
             source_bytes += size
             wanted.append(Wanted(stored, mask))
-        pixel_bytes = len(photos) * recipe.preprocess.image_bytes
+        pixel_bytes = len(photos) * image_bytes(recipe.preprocess)
         if (
             to_mask == PHOTOS_TO_MASK
             or len(wanted) == PHOTOS_TO_FIT
@@ -231,8 +231,8 @@ def main(
     processed_csv: Path,
     rejects_csv: Path,
 ) -> None:
-    chosen = params.load("preprocess", PreprocessParams)
-    model = params.load("model", ModelParams)
+    chosen = params.load().preprocess
+    model = params.load().model
     address = settings.dask()
     network = choose_network(chosen, model, background_onnx)
     if network and address:
@@ -243,7 +243,7 @@ def main(
     bucket = open_bucket()
     photos = tables.count(inventory_csv)
     # Twice: the spools, then the files. How many photos have pixels is known only at the end.
-    files.require_space(processed_h5, 2 * (chosen.image_bytes + pixels.THUMBNAIL_SIDE**2) * photos)
+    files.require_space(processed_h5, 2 * (image_bytes(chosen) + pixels.THUMBNAIL_SIDE**2) * photos)
     with (
         tempfile.TemporaryFile(dir=processed_h5.parent) as spooled,
         open_engine(address) as engine,
@@ -257,7 +257,7 @@ def main(
         collected = collect(results, photos, Spools(spooled, spooled_thumbnails), add_processed, add_reject)
         collected.check(photos, chosen.max_rejected_share)
         write_photos(
-            processed_h5, hdf5.PROCESSED, chosen.image_shape, collected, spooled, fill=np.array(chosen.fill, np.uint8)
+            processed_h5, hdf5.PROCESSED, image_shape(chosen), collected, spooled, fill=np.array(chosen.fill, np.uint8)
         )
         write_photos(
             thumbnails_h5,

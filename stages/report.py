@@ -10,24 +10,16 @@ import h5py
 import jinja2
 import numpy as np
 import pandas as pd
-from pydantic import Field
 
 from imageset.errors import DataError
 from imageset.formats import hdf5, tables
 from imageset.report import plots
 from imageset.runtime import files, params, stage
-from imageset.runtime.params import Section
 
 COLUMNS = 10
 AUGMENTED_PHOTOS = 8
 MOST_COPIES = 10
 PAIRS = 20
-
-
-class ReportParams(Section):
-    """Section `report`."""
-
-    sample_photos: int = Field(ge=1, le=1000)
 
 
 class Tables(NamedTuple):
@@ -214,7 +206,7 @@ def main(
     reports: Path,
     report_html: Path,
 ) -> None:
-    chosen = params.load("report", ReportParams)
+    chosen = params.load().report
     data = Tables(
         tables.read(listings_csv, tables.LISTINGS),
         tables.read(listings_rejects_csv, tables.LISTING_REJECTS),

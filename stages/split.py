@@ -1,33 +1,17 @@
 """The catalog -> data/split.csv: which photos train, which test; whole groups, stratified, hardly moving."""
 
 from pathlib import Path
-from typing import Self
 
 import pandas as pd
-from pydantic import Field, model_validator
 
 from imageset.curation import groups
 from imageset.errors import DataError
 from imageset.formats import stable_hash, tables
 from imageset.runtime import params, stage
-from imageset.runtime.params import Section
+from imageset.runtime.sections import SplitParams
 
 HELD_OUT = ("test", "validation")  # filled in this order; what is left trains
 PHOTOS_TO_NAME = 10
-
-
-class SplitParams(Section):
-    """Section `split`."""
-
-    test_share: float = Field(ge=0, lt=1)
-    validation_share: float = Field(ge=0, lt=1)
-    seed: int
-
-    @model_validator(mode="after")
-    def leaves_photos_to_train_on(self) -> Self:
-        if self.test_share + self.validation_share >= 1:
-            raise ValueError("test_share and validation_share together have to be below 1")
-        return self
 
 
 def group_classes(catalog: pd.DataFrame) -> pd.DataFrame:
@@ -129,7 +113,7 @@ def split(catalog: pd.DataFrame, released: pd.DataFrame, chosen: SplitParams) ->
 
 
 def main(catalog_csv: Path, released_split_csv: Path, split_csv: Path) -> None:
-    chosen = params.load("split", SplitParams)
+    chosen = params.load().split
     catalog = tables.read(catalog_csv, tables.CATALOG)
     result = split(catalog, tables.read(released_split_csv, tables.SPLIT), chosen)
     assert len(result) == len(catalog)

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from imageset.dataset import render, row_checks, verify
-from imageset.dataset.augment import AugmentParams, copies_of
+from imageset.dataset.augment import copies_of
 from imageset.dataset.render import Recipe
 from imageset.dataset.row_checks import Check, Photos, Rows
 from imageset.dataset.verify import Contents, Scan
 from imageset.errors import DataError
 from imageset.formats import hdf5, tables
 from imageset.runtime import files, stage
+from imageset.runtime.sections import AugmentParams
 
 COPIES_TO_RENDER = 200
 

@@ -8,7 +8,8 @@ import io
 import numpy as np
 from PIL import Image, ImageOps
 
-from imageset.photos.preprocess import Prepared, PreprocessParams, Recipe, preprocess_photo
+from imageset.photos.preprocess import Prepared, Recipe, preprocess_photo
+from imageset.runtime.sections import PreprocessParams
 
 KINDS = (
     "resized",

@@ -25,13 +25,13 @@ from imageset.formats.hdf5 import Pixels
 from imageset.formats.stable_hash import rank
 from imageset.photos import decode, networks, pixels
 from imageset.photos.background import Network
-from imageset.photos.preprocess import Made, Prepared, PreprocessParams, Recipe, preprocess_photo
+from imageset.photos.preprocess import Made, Prepared, Recipe, preprocess_photo
 from imageset.report import plots
 from imageset.runtime import files, progress
 from imageset.runtime.params import load
+from imageset.runtime.sections import DuplicatesParams
 from sandbox import draw
 from sandbox.garments import GARMENTS
-from stages.duplicates import DuplicatesParams
 from tests import planted
 
 MAX_PIXELS = 50_000_000
@@ -92,7 +92,7 @@ def with_copies(bodies: Sequence[bytes], make: Callable[[bytes], Prepared | None
 def masked(body: bytes, weights: Path) -> Prepared | None:
     """Return a photo as near-duplicates would know it if they were told by what is left without its background."""
     network = Network("u2netp", weights, networks.MODELS["u2netp"].side)
-    chosen = load("preprocess", PreprocessParams).model_copy(update={"background": "remove"})
+    chosen = load().preprocess.model_copy(update={"background": "remove"})
     made: Made = preprocess_photo(body, Recipe(chosen, network))
     if not isinstance(made.outcome, Prepared):
         return None
@@ -403,7 +403,7 @@ def parse() -> argparse.Namespace:
 
 
 def main() -> None:
-    chosen, shipped = parse(), load("duplicates", DuplicatesParams)
+    chosen, shipped = parse(), load().duplicates
     paths = sorted(chosen.folder.glob("*/*.jp*g"), key=lambda path: rank(*path.name.encode()))[: chosen.photos]
     bodies = [path.read_bytes() for path in paths] or [drawn_photo(number) for number in range(chosen.photos)]
     circumstances(chosen, f"{len(bodies)} {origin(chosen.folder)}", "numpy", "pillow", "imagehash")

@@ -21,9 +21,9 @@ from benchmarks.shared.tables import circumstances, options, origin, ratio, roun
 from benchmarks.shared.workload import Row, Workload, read_photos, set_up
 from imageset.photos import decode, pixels
 from imageset.photos.decode import Mode
-from imageset.photos.pixels import Fit
 from imageset.report import plots
 from imageset.runtime import files
+from imageset.runtime.sections import Fit
 
 SIDE = 128
 FIT: Fit = "pad"

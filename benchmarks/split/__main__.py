@@ -17,7 +17,8 @@ from sklearn.model_selection import train_test_split
 
 from benchmarks.shared.tables import table
 from imageset.formats import tables
-from stages.split import SplitParams, split
+from imageset.runtime.sections import SplitParams
+from stages.split import split
 
 TEST_SHARE = 0.2
 GROWTH = (0.01, 0.1, 1.0)

@@ -7,16 +7,16 @@ import math
 from collections.abc import Mapping
 from functools import cache
 from statistics import NormalDist, median_low
-from typing import Annotated, Literal, Self
+from typing import Annotated
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, Strict, model_validator
+from pydantic import Field, Strict
 
 from imageset.formats import stable_hash
 from imageset.formats.hdf5 import Pixels
-from imageset.runtime.params import Section
+from imageset.runtime.sections import AugmentParams
 
 NOISE = 1  # sets the noise's generator apart from the steps' own
 PART_BITS = 5  # OpenCV interpolates by parts of a pixel, 32
@@ -29,36 +29,6 @@ cv2.setNumThreads(1)  # the workers take the cores, a photo each
 Share = Annotated[float, Field(ge=0, le=1)]
 Range = Annotated[tuple[float, float], Strict(False)]
 Terms = tuple[NDArray[np.int32], NDArray[np.int32]]
-
-
-class AugmentParams(Section):
-    """Section `augment`."""
-
-    copies: int = Field(ge=1, le=32_767)
-    balance: Literal["none", "to_median", "to_max"]
-    max_copies: int = Field(ge=1, le=32_767)
-    seed: int
-    flip_probability: Share
-    rotate_probability: Share
-    rotate_degrees: Range
-    translate_probability: Share
-    translate_share: Range
-    blur_probability: Share
-    blur_radius: Range
-    noise_probability: Share
-    noise_stddev: Range
-
-    @model_validator(mode="after")
-    def ranges_ascend(self) -> Self:
-        for name in ("rotate_degrees", "translate_share", "blur_radius", "noise_stddev"):
-            low, high = getattr(self, name)
-            if low > high:
-                raise ValueError(f"{name}: the first number has to be the lower one")
-        if min(self.blur_radius[0], self.noise_stddev[0]) < 0:
-            raise ValueError("blur_radius and noise_stddev have to be 0 or more")
-        if max(self.blur_radius[1], self.noise_stddev[1]) > 255 or max(map(abs, self.translate_share)) > 1:
-            raise ValueError("blur_radius and noise_stddev have to be 255 at most, translate_share between -1 and 1")
-        return self
 
 
 def copies_of(photos: Mapping[int, int], chosen: AugmentParams) -> dict[int, int]:

@@ -10,9 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from imageset.dataset.augment import AugmentParams, augment
+from imageset.dataset.augment import augment
 from imageset.formats import hdf5
 from imageset.formats.hdf5 import Pixels
+from imageset.runtime.sections import AugmentParams
 
 
 class Rows(NamedTuple):

@@ -7,8 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from imageset.dataset.augment import AugmentParams, copies_of
+from imageset.dataset.augment import copies_of
 from imageset.formats import hdf5
+from imageset.runtime.sections import AugmentParams
 
 EXAMPLES = 5
 COPIES_SHOWN = 8

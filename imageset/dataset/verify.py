@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imageset.dataset import format_checks, row_checks
-from imageset.dataset.augment import AugmentParams
 from imageset.dataset.channel_stats import Moments
 from imageset.dataset.row_checks import Check, Photos, Rows
 from imageset.errors import DataError
 from imageset.formats import hdf5
 from imageset.runtime import progress
+from imageset.runtime.sections import AugmentParams
 
 HASH_BYTES = 16
 HDF5_ERRORS = (OSError, RuntimeError)  # what h5py raises over damaged bytes, and KeyError over a file's first object

@@ -4,16 +4,12 @@ The order is reduce to a working resolution, mask, composite, fit. Masking a thu
 did, keeps halos and loses hems (benchmarks/background/mask_order.py draws the two side by side).
 """
 
-from typing import Literal
-
 import imagehash
 import numpy as np
 from PIL import Image, ImageColor, ImageOps
 
 from imageset.formats.hdf5 import Pixels
-
-Color = Literal["grayscale", "rgb"]
-Fit = Literal["stretch", "pad", "crop"]
+from imageset.runtime.sections import Fit
 
 # The longer side to make thumbnails of, whatever the params: what near-duplicates are found by is to stay as it is.
 HASHING_SIDE = 256

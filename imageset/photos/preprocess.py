@@ -7,60 +7,34 @@ import hashlib
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Literal, NamedTuple, Self
+from typing import NamedTuple
 
 from PIL import Image
-from pydantic import Field, Strict, model_validator
 
 from imageset.formats.hdf5 import Pixels
 from imageset.photos import background, decode, pixels
 from imageset.photos.background import Network
-from imageset.photos.pixels import Color, Fit
-from imageset.runtime.params import Section
+from imageset.runtime.sections import PreprocessParams
 from imageset.workers import limits
 
 SECONDS_TO_DECODE = 30.0
 BYTES_TO_DECODE = 2 << 30
 SECONDS_TO_MASK = 300.0  # of a part of one, or of some 30 with the largest networks
 
-Channel = Annotated[int, Field(ge=0, le=255)]
+
+def color_mode(params: PreprocessParams) -> decode.Mode:
+    """Return Pillow's mode of the dataset's images."""
+    return "L" if params.color == "grayscale" else "RGB"
 
 
-class PreprocessParams(Section):
-    """Section `preprocess`."""
+def image_shape(params: PreprocessParams) -> tuple[int, int, int]:
+    """Return the shape of the dataset's images, (S, S, C)."""
+    return params.image_side, params.image_side, len(color_mode(params))
 
-    background: Literal["remove", "keep"]
-    mask_side: int | None = Field(ge=64, le=2048, multiple_of=32)
-    fill: Annotated[tuple[Channel, Channel, Channel], Strict(False)]
-    fit: Fit
-    color: Color
-    image_side: int = Field(ge=8, le=4096)
-    min_foreground: float = Field(ge=0, le=1)
-    max_foreground: float = Field(ge=0, le=1)
-    max_pixels: int = Field(ge=1)
-    max_rejected_share: float = Field(ge=0, le=1)
 
-    @model_validator(mode="after")
-    def leaves_room_for_foreground(self) -> Self:
-        if self.min_foreground > self.max_foreground:
-            raise ValueError("min_foreground has to be max_foreground at the most")
-        return self
-
-    @property
-    def mode(self) -> decode.Mode:
-        return "L" if self.color == "grayscale" else "RGB"
-
-    @property
-    def channels(self) -> int:
-        return len(self.mode)
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        return self.image_side, self.image_side, self.channels
-
-    @property
-    def image_bytes(self) -> int:
-        return math.prod(self.image_shape)
+def image_bytes(params: PreprocessParams) -> int:
+    """Return the bytes of one of the dataset's images."""
+    return math.prod(image_shape(params))
 
 
 class Recipe(NamedTuple):
@@ -103,7 +77,7 @@ def preprocess_photo(body: bytes, recipe: Recipe, mask: Image.Image | None = Non
         views = Views(body, chosen.max_pixels)
         whole = views.reduced(pixels.hashing_reduction, "L")
         photo = views.reduced(
-            partial(pixels.fitting_reduction, image_side=chosen.image_side, how=chosen.fit), chosen.mode
+            partial(pixels.fitting_reduction, image_side=chosen.image_side, how=chosen.fit), color_mode(chosen)
         )
         seen = views.reduced(background.reduction, "RGB") if recipe.network and mask is None else None
     except decode.Undecodable as error:

@@ -1,51 +1,43 @@
-"""Strict loading of one section of params.yaml into the stage's own model."""
+"""Strict loading of params.yaml: the whole file is accepted, or refused with one line that names the fault."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from imageset.errors import ParamsError
+from imageset.runtime.sections import Params
 
 PARAMS = Path("params.yaml")
-# Of all stages, so that a misspelt one is found by the first stage and not by the one that misses it.
-SECTIONS = ("source", "ingest", "model", "preprocess", "duplicates", "catalog", "split", "augment", "build", "report")
 
 
-class Section(BaseModel):
-    """Base of a stage's params: no unknown key, no silent conversion, no infinity, no change after loading."""
+def load(path: Path = PARAMS) -> Params:
+    """Load params.yaml, every section of it.
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+    A stage takes its own section: `params.load().split`. A fault in another section is refused as well, so that the
+    first stage finds it and not a later one after an hour of work.
 
+    Args:
+        path: the params file.
 
-Model = TypeVar("Model", bound=Section)
+    Returns:
+        All sections, checked.
 
-
-def load(section: str, model: type[Model], path: Path = PARAMS) -> Model:
-    """Return the section of the params file as an instance of model.
-
-    Raises ParamsError, which names file, key, value and what was expected.
+    Raises:
+        ParamsError: names the file, the key, the value and what was expected.
     """
-    sections = parse(path)
-    for name in sections:
-        if name not in SECTIONS:
-            raise ParamsError(f"{path}: {name}: no such section{suggestion(str(name), SECTIONS)}")
-    if section not in sections:
-        raise ParamsError(f"{path}: section {section!r} is missing")
-    values = sections[section]
-    if not isinstance(values, dict):
-        raise ParamsError(f"{path}: {section} = {values!r}: expected a section of keys and values")
+    values = parse(path)
     try:
-        return model.model_validate(values)
+        return Params.model_validate(values)
     except ValidationError as error:
-        raise ParamsError(explain(path, section, model, error)) from None
+        raise ParamsError(f"{path}: {explain(error)}") from None
 
 
 def parse(path: Path) -> dict[str, Any]:
-    """Return a YAML mapping; refuses a repeated key, of which PyYAML alone would keep the last."""
+    """Return a YAML mapping. Refuse a repeated key: PyYAML alone would keep the last one."""
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=UniqueKeyLoader)
     except FileNotFoundError:
@@ -54,7 +46,7 @@ def parse(path: Path) -> dict[str, Any]:
         raise ParamsError(f"{path}: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise ParamsError(f"{path}: expected sections of keys and values")
-    return content
+    return {str(name): section for name, section in content.items()}
 
 
 class UniqueKeyLoader(yaml.SafeLoader):
@@ -70,21 +62,32 @@ class UniqueKeyLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def explain(path: Path, section: str, model: type[Section], error: ValidationError) -> str:
-    """Return one line for the first thing that is wrong: file, key, value, what was expected."""
-    # A key that is unknown first: the one that is missing is most often the same, spelt rightly.
-    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
-    key = ".".join([section, *map(str, first["loc"])])
-    if first["type"] == "extra_forbidden":
-        return f"{path}: {key}: no such key{suggestion(str(first['loc'][0]), model.model_fields)}"
-    if first["type"] == "missing":
-        return f"{path}: {key} is missing"
-    message = first["msg"].removeprefix("Value error, ")
-    if not first["loc"]:  # a rule about several keys
-        return f"{path}: {section}: {message}"
-    return f"{path}: {key} = {first['input']!r}: {message}"
+def explain(error: ValidationError) -> str:
+    """Return one line for the first fault: key, value, what was expected."""
+    # An unknown key first: the missing one is most often the same, spelt rightly.
+    fault = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
+    section, *rest = map(str, fault["loc"])
+    key = ".".join([section, *rest])
+    if fault["type"] == "extra_forbidden":
+        what, known = ("key", fields_of(section)) if rest else ("section", Params.model_fields)
+        return f"{key}: no such {what}{suggestion(rest[0] if rest else section, known)}"
+    if fault["type"] == "missing":
+        return f"{key} is missing" if rest else f"section {section!r} is missing"
+    if fault["type"] == "model_type":
+        return f"{key} = {fault['input']!r}: expected a section of keys and values"
+    message = fault["msg"].removeprefix("Value error, ")
+    if not rest:  # a rule about several keys
+        return f"{section}: {message}"
+    return f"{key} = {fault['input']!r}: {message}"
 
 
-def suggestion(word: str, known: Any) -> str:
-    close = get_close_matches(word, [str(name) for name in known], n=1)
+def fields_of(section: str) -> Iterable[str]:
+    """Return the keys of a section."""
+    fields: Iterable[str] = getattr(Params.model_fields[section].annotation, "model_fields", ())
+    return fields
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """Return a question that names the nearest known word, "" where none is near."""
+    close = get_close_matches(word, list(known), n=1)
     return f"; did you mean {close[0]!r}?" if close else ""

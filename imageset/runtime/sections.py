@@ -1,11 +1,25 @@
-"""The params sections that two stages read; a section of one stage stands in that stage or the module it is for."""
+"""The models of all sections of params.yaml, in the file's order: which values are accepted.
+
+They hold plain values. What is computed from a section, such as an image's shape, belongs to the wing that uses it, so
+that nothing here can change a byte of an output.
+"""
 
 import datetime
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, Strict, field_validator, model_validator
 
-from imageset.runtime.params import Section
+Share = Annotated[float, Field(ge=0, le=1)]
+Range = Annotated[tuple[float, float], Strict(False)]  # from, to; YAML has lists, not tuples
+Channel = Annotated[int, Field(ge=0, le=255)]
+Color = Literal["grayscale", "rgb"]
+Fit = Literal["stretch", "pad", "crop"]
+
+
+class Section(BaseModel):
+    """Base of a section: no unknown key, no silent conversion, no infinity, no change after loading."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class SourceParams(Section):
@@ -18,20 +32,20 @@ class SourceParams(Section):
     @field_validator("as_of")
     @classmethod
     def is_utc_timestamp(cls, value: str | None) -> str | None:
-        if value is not None and utc(value) is None:
+        if value is not None and not is_utc(value):
             raise ValueError('expected null or a quoted UTC timestamp such as "2026-01-31T00:00:00Z"')
         return value
 
 
 class IngestParams(Section):
-    """Section `ingest`: what is fetched into the bucket."""
+    """Section `ingest`: which photos are fetched into the bucket."""
 
     enabled: bool
     max_bytes: int = Field(ge=1)
     max_pixels: int = Field(ge=1)
     refused_robots_tags: list[str]
     unreachable: Literal["fail", "reject"]
-    max_rejected_share: float = Field(ge=0, le=1)
+    max_rejected_share: Share
 
 
 class ModelParams(Section):
@@ -42,10 +56,127 @@ class ModelParams(Section):
     allow_non_commercial: bool
 
 
-def utc(text: str) -> datetime.datetime | None:
-    """Return the moment of an ISO 8601 timestamp that says it is UTC, else None."""
+class PreprocessParams(Section):
+    """Section `preprocess`: how a photo becomes pixels."""
+
+    background: Literal["remove", "keep"]
+    mask_side: int | None = Field(ge=64, le=2048, multiple_of=32)
+    fill: Annotated[tuple[Channel, Channel, Channel], Strict(False)]
+    fit: Fit
+    color: Color
+    image_side: int = Field(ge=8, le=4096)
+    min_foreground: Share
+    max_foreground: Share
+    max_pixels: int = Field(ge=1)
+    max_rejected_share: Share
+
+    @model_validator(mode="after")
+    def leaves_room_for_foreground(self) -> Self:
+        if self.min_foreground > self.max_foreground:
+            raise ValueError("min_foreground has to be max_foreground at the most")
+        return self
+
+
+class DuplicatesParams(Section):
+    """Section `duplicates`: which photos are near-duplicates."""
+
+    distance: int = Field(ge=0, le=16)
+    likeness: Share
+    max_products: int = Field(ge=1)
+    max_rejected_share: Share
+
+
+class CatalogParams(Section):
+    """Section `catalog`: which class a photo has."""
+
+    label_conflict: Literal["latest", "drop"]
+    min_photos: int = Field(ge=1)
+    rare: Literal["drop", "merge"]
+
+
+class SplitParams(Section):
+    """Section `split`: the shares of the subsets."""
+
+    test_share: float = Field(ge=0, lt=1)
+    validation_share: float = Field(ge=0, lt=1)
+    seed: int
+
+    @model_validator(mode="after")
+    def leaves_photos_to_train_on(self) -> Self:
+        if self.test_share + self.validation_share >= 1:
+            raise ValueError("test_share and validation_share together have to be below 1")
+        return self
+
+
+class AugmentParams(Section):
+    """Section `augment`: the augmented copies of training photos."""
+
+    copies: int = Field(ge=1, le=32_767)
+    balance: Literal["none", "to_median", "to_max"]
+    max_copies: int = Field(ge=1, le=32_767)
+    seed: int
+    flip_probability: Share
+    rotate_probability: Share
+    rotate_degrees: Range
+    translate_probability: Share
+    translate_share: Range
+    blur_probability: Share
+    blur_radius: Range
+    noise_probability: Share
+    noise_stddev: Range
+
+    @model_validator(mode="after")
+    def ranges_ascend(self) -> Self:
+        for name in ("rotate_degrees", "translate_share", "blur_radius", "noise_stddev"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise ValueError(f"{name}: the first number has to be the lower one")
+        if min(self.blur_radius[0], self.noise_stddev[0]) < 0:
+            raise ValueError("blur_radius and noise_stddev have to be 0 or more")
+        if max(self.blur_radius[1], self.noise_stddev[1]) > 255 or max(map(abs, self.translate_share)) > 1:
+            raise ValueError("blur_radius and noise_stddev have to be 255 at most, translate_share between -1 and 1")
+        return self
+
+
+class BuildParams(Section):
+    """Section `build`: the order and the storage of the rows."""
+
+    seed: int
+    compression: Literal["none", "gzip"]
+
+    @field_validator("compression", mode="before")
+    @classmethod
+    def is_written(cls, value: object) -> object:
+        if value == "lzf":  # written by earlier versions
+            raise ValueError("lzf is no longer written. Use gzip: reading gains as much by it. See docs/dataset.md")
+        return value
+
+
+class ReportParams(Section):
+    """Section `report`: what the report shows."""
+
+    sample_photos: int = Field(ge=1, le=1000)
+
+
+class Params(Section):
+    """params.yaml whole."""
+
+    source: SourceParams
+    ingest: IngestParams
+    model: ModelParams
+    preprocess: PreprocessParams
+    duplicates: DuplicatesParams
+    catalog: CatalogParams
+    split: SplitParams
+    augment: AugmentParams
+    build: BuildParams
+    report: ReportParams
+
+
+def is_utc(text: str) -> bool:
+    """Return whether text is an ISO 8601 timestamp that says it is UTC."""
     try:
         moment = datetime.datetime.fromisoformat(text)
     except ValueError:
-        return None
-    return moment if moment.utcoffset() == datetime.timedelta(0) else None
+        return False
+    return moment.utcoffset() == datetime.timedelta(0)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from imageset.errors import ImagesetError
-from imageset.runtime import files, lifetime, settings
+from imageset.runtime import files, lifetime, params, settings
 
 LOCKS = Path(".cache")  # here, wherever the cache is: what has one writer are the outputs here
 
@@ -33,6 +33,7 @@ def run(name: str, main: Callable[..., None]) -> None:
             # What the imports have made stays, and what stages make has few cycles: less for the collector to look at.
             gc.freeze()
             gc.set_threshold(20_000)
+            params.load()  # a fault in any section, before this stage does anything
             main(*paths, **options)
     except ImagesetError as error:
         print(f"{name}: {error}", file=sys.stderr)

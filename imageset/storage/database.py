@@ -1,5 +1,6 @@
 """The database, read only: each query of a stage inside one snapshot."""
 
+import datetime
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,6 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, ResourceClosedError, State
 
 from imageset.errors import DataError, ServerError, SettingsError
 from imageset.runtime import settings
-from imageset.runtime.sections import utc
 
 CONNECT_ATTEMPTS = 3
 SECONDS_BETWEEN_ATTEMPTS = 1.0
@@ -73,7 +73,7 @@ def fetch_rows(
     """
     statement = sqlalchemy.text(query.read_text(encoding="utf-8"))
     if "as_of" in statement.compile().params:
-        statement = statement.bindparams(as_of=utc(as_of) if as_of else None)
+        statement = statement.bindparams(as_of=datetime.datetime.fromisoformat(as_of) if as_of else None)
     try:
         result = connection.execution_options(yield_per=ROWS_AT_ONCE).execute(statement)
         found = list(result.keys())

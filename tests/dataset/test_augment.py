@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from imageset.dataset.augment import AugmentParams, augment, luma
+from imageset.dataset.augment import augment, luma
 from imageset.formats.hdf5 import Pixels
+from imageset.runtime.sections import AugmentParams
 
 SIDE = 40
 FILL = (250, 120, 10)

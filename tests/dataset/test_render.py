@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from imageset.dataset import render
-from imageset.dataset.augment import AugmentParams, augment
+from imageset.dataset.augment import augment
 from imageset.dataset.render import Recipe, Rows
 from imageset.formats import hdf5
 from imageset.runtime import params
 from tests.project import ROOT
 
-CHOSEN = params.load("augment", AugmentParams, ROOT / "params.yaml")
+CHOSEN = params.load(ROOT / "params.yaml").augment
 FILL = (9, 200, 30)
 
 

@@ -19,7 +19,8 @@ from imageset.errors import ImagesetError
 from imageset.photos import background, decode, pixels, preprocess
 from imageset.photos.background import Network
 from imageset.photos.cache import PhotoCache, identify
-from imageset.photos.preprocess import Made, Prepared, PreprocessParams, Recipe, Rejected
+from imageset.photos.preprocess import Made, Prepared, Recipe, Rejected
+from imageset.runtime.sections import PreprocessParams
 from imageset.storage.bucket import Bucket, StoredObject
 
 CLIENT = SimpleNamespace(meta=SimpleNamespace(endpoint_url="http://127.0.0.1:1"))

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from imageset.photos import pixels
-from imageset.photos.pixels import Fit
+from imageset.runtime.sections import Fit
 from sandbox import draw
 from tests.conftest import jpeg, plain_image
 

@@ -11,7 +11,8 @@ from PIL import Image
 from imageset.formats.hdf5 import Pixels
 from imageset.photos import decode
 from imageset.photos.background import Network
-from imageset.photos.preprocess import Made, Prepared, PreprocessParams, Recipe, Rejected, preprocess_photo
+from imageset.photos.preprocess import Made, Prepared, Recipe, Rejected, preprocess_photo
+from imageset.runtime.sections import PreprocessParams
 from sandbox import draw
 from tests.conftest import jpeg, photo_bytes, plain_image
 from tests.photos.test_decode import saved

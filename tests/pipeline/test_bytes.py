@@ -16,12 +16,12 @@ from PIL import Image
 
 from imageset.curation import crop_hashes as views
 from imageset.curation import near_duplicates
-from imageset.dataset.augment import AugmentParams, augment
+from imageset.dataset.augment import augment
 from imageset.formats import hdf5, stable_hash, tables
 from imageset.photos import pixels
 from imageset.photos.preprocess import preprocess_photo
+from imageset.runtime.sections import AugmentParams, SplitParams
 from stages import split
-from stages.split import SplitParams
 from tests.photos.test_decode import saved
 from tests.photos.test_preprocess import prepared, recipe
 from tests.project import ROOT

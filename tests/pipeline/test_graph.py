@@ -14,6 +14,7 @@ import yaml
 
 from imageset.photos.cache import PIXEL_CODE, PIXEL_LIBRARIES
 from imageset.runtime import params
+from imageset.runtime.sections import Params
 
 ROOT = Path(__file__).parents[2]
 GRAPH: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())
@@ -66,14 +67,10 @@ def outputs(stage: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return listed
 
 
-def loaded_sections(path: Path) -> dict[str, str]:
-    """Return the params sections that a stage loads, each with the name of its model."""
-    calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
-    return {
-        ast.literal_eval(call.args[0]): ast.unparse(call.args[1])
-        for call in calls
-        if ast.unparse(call.func) == "params.load"
-    }
+def loaded_sections(path: Path) -> set[str]:
+    """Return the sections of params.yaml that a stage takes: `params.load().<section>`."""
+    attributes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)]
+    return {node.attr for node in attributes if ast.unparse(node.value) == "params.load()"}
 
 
 def paths_in_command(stage: dict[str, Any]) -> list[str]:
@@ -153,7 +150,7 @@ def test_the_packages_that_decide_bytes_are_deps_of_the_stages_that_make_pixels(
 
 
 def test_the_keys_of_the_photo_cache_name_all_code_and_libraries_that_shape_pixels() -> None:
-    shapeless = {"errors", "hdf5", "params", "limits"}  # messages, a type, checks of params, limits
+    shapeless = {"errors", "hdf5", "sections", "limits"}  # messages, a type, checks of params, limits
     shaping = {Path(name).stem for name in imported_files(ROOT / "imageset/photos/preprocess.py", set())} - shapeless
     pinned = re.findall(r"^([\w-]+)==", (ROOT / "requirements-pixels.txt").read_text(), re.MULTILINE)
 
@@ -182,16 +179,22 @@ def test_no_param_has_a_name_that_dvc_drops_from_its_run_cache() -> None:
 def test_every_section_of_params_belongs_to_a_stage() -> None:
     listed = {section for stage in STAGES.values() for section in stage.get("params", [])}
 
-    assert listed == set(params.parse(ROOT / "params.yaml")) == set(params.SECTIONS)
+    assert listed == set(Params.model_fields)
+
+
+def test_the_shipped_params_have_every_section_and_key_in_the_order_of_their_models() -> None:
+    written = params.parse(ROOT / "params.yaml")
+
+    assert list(written) == list(Params.model_fields)
+    for name, section in params.load(ROOT / "params.yaml"):
+        assert list(written[name]) == list(type(section).model_fields), name
 
 
 @every_stage
-def test_the_shipped_params_are_what_each_stage_accepts(name: str) -> None:
-    module = import_module(f"stages.{name}")
-    for section, model in loaded_sections(ROOT / "stages" / f"{name}.py").items():
-        loaded = params.load(section, getattr(module, model), ROOT / "params.yaml")
+def test_no_stage_takes_params_whole(name: str) -> None:
+    text = (ROOT / f"stages/{name}.py").read_text()
 
-        assert loaded.model_dump().keys() == params.parse(ROOT / "params.yaml")[section].keys()
+    assert text.count("params.load()") == text.count("params.load().")
 
 
 def test_the_dataset_is_an_artifact() -> None:

@@ -1,14 +1,14 @@
 """params.yaml: what is wrong is named, in one line."""
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Self, cast
 
 import pytest
 from pydantic import Field, Strict, model_validator
 
 from imageset.errors import ParamsError
 from imageset.runtime import params
-from imageset.runtime.params import Section
+from imageset.runtime.sections import Section
 
 
 class ShopParams(Section):
@@ -27,13 +27,19 @@ class ShopParams(Section):
         return self
 
 
+class ShopProject(Section):
+    """A params.yaml of one section."""
+
+    shop: ShopParams
+
+
 GOOD = {"name": "u2netp", "copies": "5", "share": "0.2"}
 
 
 @pytest.fixture(autouse=True)
 def shop(monkeypatch: pytest.MonkeyPatch) -> None:
     """A project whose only section is shop."""
-    monkeypatch.setattr(params, "SECTIONS", ("shop",))
+    monkeypatch.setattr(params, "Params", ShopProject)
 
 
 @pytest.fixture
@@ -46,19 +52,23 @@ def write_shop(path: Path, **changes: str) -> None:
     path.write_text("\n".join(["shop:", *lines, ""]), encoding="utf-8")
 
 
-def refusal(path: Path, section: str = "shop") -> str:
+def load(path: Path) -> ShopParams:
+    """Return the section of a file that is accepted."""
+    project = cast(ShopProject, params.load(path))
+    return project.shop
+
+
+def refusal(path: Path) -> str:
     """Return the message with which the file is refused."""
     with pytest.raises(ParamsError) as caught:
-        params.load(section, ShopParams, path)
+        params.load(path)
     return str(caught.value)
 
 
 def test_a_good_section_has_the_types_of_its_model(path: Path) -> None:
     write_shop(path, limit="null", degrees="[-20, 20.5]")
 
-    assert params.load("shop", ShopParams, path) == ShopParams(
-        name="u2netp", copies=5, share=0.2, degrees=(-20.0, 20.5)
-    )
+    assert load(path) == ShopParams(name="u2netp", copies=5, share=0.2, degrees=(-20.0, 20.5))
 
 
 @pytest.mark.parametrize(
@@ -121,7 +131,7 @@ def test_a_missing_section_is_named(path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["shopp:\n  copies: 5\n", "shop:\n  name: a\n  copies: 5\n  share: 0.1\nshopp: {}\n"])
-def test_an_unknown_section_is_named_with_the_nearest_one_whichever_is_asked_for(path: Path, text: str) -> None:
+def test_an_unknown_section_is_named_with_the_nearest_one(path: Path, text: str) -> None:
     path.write_text(text)
 
     assert refusal(path) == f"{path}: shopp: no such section; did you mean 'shop'?"
@@ -176,7 +186,7 @@ def test_a_missing_file_is_refused_with_what_to_do(path: Path) -> None:
 
 def test_params_do_not_change_after_loading(path: Path) -> None:
     write_shop(path)
-    shop = params.load("shop", ShopParams, path)
+    shop = load(path)
 
     with pytest.raises(ValueError, match="frozen"):
         shop.copies = 6

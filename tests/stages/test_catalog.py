@@ -18,11 +18,10 @@ from imageset.curation import groups, near_duplicates
 from imageset.errors import DataError, ParamsError
 from imageset.formats import hdf5, tables
 from imageset.photos import pixels
+from imageset.runtime.sections import DuplicatesParams, SplitParams
 from sandbox import draw
 from sandbox.garments import GARMENTS
 from stages import catalog, duplicates, split
-from stages.duplicates import DuplicatesParams
-from stages.split import SplitParams
 from tests.conftest import run_stage
 from tools import release
 

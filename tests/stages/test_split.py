@@ -1,5 +1,5 @@
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from imageset.errors import DataError, ParamsError
 from imageset.formats import tables
 from imageset.runtime import params
+from imageset.runtime.sections import SplitParams
 from stages import split
-from stages.split import SplitParams
 
 NOTHING = tables.frame(tables.SPLIT, [])
 SIDES = ("train", "validation", "test")
@@ -247,14 +247,13 @@ def test_a_group_of_two_classes_goes_with_its_commonest() -> None:
     ("test_share", "validation_share"), [("0.5", "0.5"), ("0.9", "0.2"), ("1.0", "0.0"), ("-0.1", "0.0")]
 )
 def test_shares_that_leave_nothing_to_train_on_are_refused(
-    test_share: str, validation_share: str, in_project: Path
+    test_share: str, validation_share: str, edit_params: Callable[[str, str], None]
 ) -> None:
-    (in_project / "params.yaml").write_text(
-        f"split:\n  test_share: {test_share}\n  validation_share: {validation_share}\n  seed: 1\n"
-    )
+    edit_params("  test_share: 0.2", f"  test_share: {test_share}")
+    edit_params("  validation_share: 0.0", f"  validation_share: {validation_share}")
 
     with pytest.raises(ParamsError, match=r"params\.yaml: split"):
-        params.load("split", SplitParams)
+        params.load()
 
 
 def test_the_stage_writes_the_same_bytes_for_any_order_of_rows(in_project: Path) -> None:
