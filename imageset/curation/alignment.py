@@ -23,7 +23,7 @@ NOISE = 0.1  # grey levels, after smoothing
 def likeness(images: Images, others: Images, boxes: Boxes) -> NDArray[np.float64]:
     """Return by how much the details of N pairs agree, -1 to 1, when each image is cropped to fit the other.
 
-    images, others: grey, (N, 64, 64); boxes: where to begin. Figures: benchmarks/README.md, near_duplicates.
+    images, others: grey, (N, 64, 64); boxes: where to begin. Figures: benchmarks/near_duplicates/README.md.
     """
     for side, steps in SIDES_AND_STEPS:
         small, wanted = shrink(images, side), shrink(others, side)
