@@ -16,7 +16,8 @@ from imageset.errors import DataError, ParamsError
 from imageset.formats import hdf5, tables
 from imageset.photos import networks, pixels, worker
 from imageset.photos.background import Network
-from imageset.photos.cache import PhotoCache, identify
+from imageset.photos.cache import PhotoCache
+from imageset.photos.fingerprint import identify
 from imageset.photos.preprocess import Made, Prepared, Recipe, Rejected, image_bytes, image_shape
 from imageset.photos.worker import Changed, Wanted
 from imageset.runtime import files, params, progress, settings, stage

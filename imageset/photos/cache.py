@@ -7,35 +7,24 @@ hundred times as much and depend on less: another colour, fill, fit or side infe
 import datetime
 import hashlib
 import json
-import platform
 import re
 import time
 import zlib
-from collections.abc import Iterable
 from contextlib import closing
-from functools import cache
-from importlib import metadata
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from imageset.photos import background, decode, pixels, preprocess
+from imageset.photos import pixels
+from imageset.photos.fingerprint import MASK_CODE, MASK_LIBRARIES, fingerprint, identify
 from imageset.photos.preprocess import Made, Prepared, Recipe, Rejected
-from imageset.runtime import files
 from imageset.runtime import sqlite_cache as cachefile
 from imageset.storage.bucket import Bucket, StoredObject
 
 SECONDS_BETWEEN_COMMITS = 2.0
 PHOTOS_BETWEEN_COMMITS = 256
-
-# What shapes masks and pixels besides params and weights: this code, these libraries, and the kind of processor.
-MASK_CODE = (background, decode, preprocess)
-MASK_LIBRARIES = ("numpy", "openvino", "pillow", "rembg")
-PIXEL_CODE = (*MASK_CODE, pixels)
-PIXEL_LIBRARIES = (*MASK_LIBRARIES, "ImageHash", "scipy")
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS masks (key BLOB PRIMARY KEY, used TEXT NOT NULL, mask BLOB NOT NULL);
@@ -157,21 +146,6 @@ def checksum(
 
 def digest(*parts: Any) -> bytes:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).digest()
-
-
-@cache
-def identify() -> list[str]:
-    """Return what decides pixels besides params and weights, for another machine to compare with its own.
-
-    Of a process, it is what it was at first: files may change under it, the code that it runs does not.
-    """
-    return fingerprint(PIXEL_CODE, PIXEL_LIBRARIES)
-
-
-def fingerprint(code: Iterable[ModuleType], libraries: Iterable[str]) -> list[str]:
-    """Return what identifies the code of modules, the versions of libraries, and the kind of processor."""
-    sources = [f"{module.__name__} {files.sha256(Path(str(module.__file__)))}" for module in code]
-    return [*sources, *(f"{library} {metadata.version(library)}" for library in libraries), platform.machine()]
 
 
 def prune(path: Path, days: int) -> dict[str, int]:

@@ -18,7 +18,8 @@ from PIL import Image
 from imageset.errors import ImagesetError
 from imageset.photos import background, decode, pixels, preprocess
 from imageset.photos.background import Network
-from imageset.photos.cache import PhotoCache, identify
+from imageset.photos.cache import PhotoCache
+from imageset.photos.fingerprint import identify
 from imageset.photos.preprocess import Made, Prepared, Recipe, Rejected
 from imageset.runtime.sections import PreprocessParams
 from imageset.storage.bucket import Bucket, StoredObject
@@ -216,7 +217,7 @@ def test_other_code_is_another_key(
     module: ModuleType, mask: bool, filled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changed = filled / "changed.py"
-    changed.write_text(Path(str(module.__file__)).read_text() + "\n")
+    changed.write_text(Path(str(module.__file__)).read_text() + "\nCHANGED = 1\n")
     monkeypatch.setattr(module, "__file__", str(changed))
 
     assert knows(filled) == (False, mask)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from imageset.photos.cache import PIXEL_CODE, PIXEL_LIBRARIES
+from imageset.photos.fingerprint import PIXEL_CODE, PIXEL_LIBRARIES
 from imageset.runtime import params
 from imageset.runtime.sections import Params
 

@@ -18,7 +18,7 @@ import pytest
 
 from imageset.formats import tables
 from imageset.photos import pixels
-from imageset.photos.cache import identify
+from imageset.photos.fingerprint import identify
 from imageset.storage.bucket import Bucket, list_objects
 from stages import inventory, preprocess
 from tests.conftest import jpeg, photo_bytes, plain_image, put, run_stage
@@ -172,7 +172,7 @@ def test_what_other_code_left_in_the_cache_is_made_anew(
 ) -> None:
     shutil.copytree(undisturbed.cache, project / "cache")
     changed = project / "pixels.py"
-    changed.write_text(Path(pixels.__file__).read_text() + "\n")
+    changed.write_text(Path(pixels.__file__).read_text() + "\nCHANGED = 1\n")
     before = wire.asked["GET"]
     with monkeypatch.context() as other:
         other.setattr(pixels, "__file__", str(changed))
