@@ -16,7 +16,8 @@ from imageset.formats import hdf5, tables
 from imageset.formats.hdf5 import Pixels
 from tests.dataset_files import Storage, add_images
 from tests.project import ROOT
-from tools.export import command as export
+from tools.export import command
+from tools.export.format import FORMATS
 
 SIDE = 16
 # Twelve, so that numbers have two digits; names that no file system and no `datasets` should see, one of two classes.
@@ -119,7 +120,7 @@ def write_processed(folder: Path, left_out: int = 2) -> Path:
 
 def run(to: str, destination: Path, source: Path, *options: str) -> Path:
     """Export, in this process, and return where."""
-    export.run(export.parse_arguments(["--to", to, str(destination), "--from", str(source), *options]))
+    command.run(command.parse_arguments(["--to", to, str(destination), "--from", str(source), *options]))
     return destination
 
 
@@ -132,17 +133,17 @@ def files_of(folder: Path) -> set[str]:
     return {name for name, content in contents(folder).items() if content is not None}
 
 
-def make_parts_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have parts of five photos, read and encoded two at a time."""
-    monkeypatch.setattr("tools.export.parts.PART_PHOTOS", 5)
-    monkeypatch.setattr("tools.export.parts.BATCH_BYTES", 2 * SIDE * SIDE)
+def make_shards_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have shards of five photos; read and encode two photos at a time."""
+    monkeypatch.setattr("tools.export.shards.SHARD_PHOTOS", 5)
+    monkeypatch.setattr("tools.export.source.BATCH_BYTES", 2 * SIDE * SIDE)
 
 
-@pytest.mark.parametrize("to", export.FORMATS)
+@pytest.mark.parametrize("to", FORMATS)
 def test_the_same_bytes_whatever_the_workers_and_the_storage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str
 ) -> None:
-    make_parts_small(monkeypatch)
+    make_shards_small(monkeypatch)
     made = []
     for workers, compression in (("1", "none"), ("3", "lzf"), ("2", "gzip")):
         monkeypatch.setenv("IMAGESET_WORKERS", workers)
@@ -157,7 +158,7 @@ def test_the_same_bytes_whatever_the_workers_and_the_storage(
 
 @pytest.mark.parametrize(("to", "encoding"), SUMS)
 def test_the_bytes_of_a_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str, encoding: str) -> None:
-    make_parts_small(monkeypatch)
+    make_shards_small(monkeypatch)
     dataset = write_dataset(tmp_path / "dataset.h5", channels=3)
     options = [] if encoding == "raw" else ["--encoding", encoding]
     made = contents(run(to, tmp_path / "export", dataset, "--copies", *options))
@@ -168,7 +169,7 @@ def test_the_bytes_of_a_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     assert (identity["export_version"], found) == SUMS[to, encoding], "raise EXPORT_VERSION and change this on purpose"
 
 
-@pytest.mark.parametrize("to", export.FORMATS)
+@pytest.mark.parametrize("to", FORMATS)
 def test_every_export_has_its_classes_and_nothing_of_its_making(tmp_path: Path, to: str) -> None:
     folder = run(to, tmp_path / "export", write_dataset(tmp_path / "dataset.h5"))
     classes = tables.read(folder / "classes.csv", tables.LABEL_MAP)
@@ -177,12 +178,12 @@ def test_every_export_has_its_classes_and_nothing_of_its_making(tmp_path: Path, 
     assert classes["catalog_id"].tolist() == CATALOG_IDS
     assert classes["name"].tolist() == NAMES
     assert {path.name for path in tmp_path.iterdir()} == {"dataset.h5", "export", "plain"}
-    assert not [name for name in files_of(folder) if "state" in name or "lock" in name or "tmp" in name]
+    assert not [name for name in files_of(folder) if "lock" in name or "tmp" in name]
     assert folder.stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 def test_photos_that_lie_far_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    make_parts_small(monkeypatch)
+    make_shards_small(monkeypatch)
     rows = {"train": [Row(1, number, 0, int(number % 40 > 0)) for number in range(200)], "test": []}
     folder = run("numpy", tmp_path / "export", write_dataset(tmp_path / "dataset.h5", rows=rows))
 
@@ -207,7 +208,7 @@ def test_photos_that_the_catalog_leaves_out_are_counted(
     assert files_of(tmp_path / "export") == {"classes.csv", "export.json", "data/photos-00000-of-00001.tar"}
 
 
-def command(folder: Path, *arguments: str, driver: str = "") -> subprocess.CompletedProcess[str]:
+def run_command(folder: Path, *arguments: str, driver: str = "") -> subprocess.CompletedProcess[str]:
     """Run the command as people do, or a driver in its place."""
     program = ["-c", driver] if driver else ["-m", "tools.export"]
     return subprocess.run(
@@ -224,7 +225,7 @@ def command(folder: Path, *arguments: str, driver: str = "") -> subprocess.Compl
 def test_the_command(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     write_dataset(tmp_path / "data/dataset.h5")
-    done = command(tmp_path, "--to", "imagefolder", "export")
+    done = run_command(tmp_path, "--to", "imagefolder", "export")
 
     assert done.returncode == 0, done.stderr
     assert done.stdout == "export: 21 train, 3 validation, 5 test in export\n"

@@ -1,0 +1,1 @@
+"""`python -m tools.export`: dataset.h5 or processed.h5 in the format of another tool. Start with write.py."""

@@ -1,4 +1,4 @@
-"""`python -m tools.export`."""
+"""Run `python -m tools.export`."""
 
 from tools.export.command import main
 

@@ -1,6 +1,7 @@
 """What an export reads: the photos of dataset.h5 by subset, or those of processed.h5 that a catalog names."""
 
 import hashlib
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,8 @@ from imageset.formats.images import Images, open_images
 from imageset.formats.tables import Table
 from imageset.runtime import progress
 
-WITHOUT_SUBSETS = "photos"  # stands where a subset's name would
+WITHOUT_SUBSETS = "photos"  # the name of what has no subsets
+BATCH_BYTES = 1 << 20  # of pixels, read and encoded at a time
 
 
 class Classes(NamedTuple):
@@ -183,9 +185,11 @@ def digest(classes: Classes, subsets: list[Subset]) -> str:
     return found.hexdigest()
 
 
-def read(subset: Subset, photos: slice) -> Pixels:
-    """Return the pixels of some of a subset's photos, uint8 (n, S, S, C)."""
-    places = subset.rows[photos]
-    pixels = np.empty((len(places), *subset.image_shape), np.uint8)
-    subset.images.gather(places, pixels)
-    return pixels
+def pixel_batches(subset: Subset) -> Iterator[Pixels]:
+    """Yield the pixels of a subset in order, uint8 (n, S, S, C), BATCH_BYTES or one photo at a time."""
+    step = max(1, BATCH_BYTES // math.prod(subset.image_shape))
+    for start in range(0, len(subset.rows), step):
+        rows = subset.rows[start : start + step]
+        pixels = np.empty((len(rows), *subset.image_shape), np.uint8)
+        subset.images.gather(rows, pixels)
+        yield pixels

@@ -1,45 +1,33 @@
-"""An image file a photo, in a folder a class: <subset>/<class>/<key>.png, as torchvision's ImageFolder reads it.
+"""One image file per photo, in one folder per class: <subset>/<class>/<key>.png, as torchvision's ImageFolder reads it.
 
-Every class has its folder in every subset, so that the folders' order is the labels' in each.
+Every class has a folder in every subset, so the order of the folders is the order of the labels.
 """
 
-import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from imageset.runtime import files
-from tools.export.parts import Part, Photo
-from tools.export.source import WITHOUT_SUBSETS, Classes, Source
+from tools.export.format import Photo
+from tools.export.source import WITHOUT_SUBSETS, Classes, Subset
 
 ENCODED = True
-EXTRA_BYTES = 2048  # half a block of the file system's
+EXTRA_BYTES = 2048  # half a block of the file system
 VERSIONS: dict[str, str] = {}
-SYNCS = 16  # files at a time: each waits for the disk, not for a core
 
 
 def class_folders(folder: Path, subset: str, classes: Classes) -> list[Path]:
-    """Return each class's folder in a subset, <label>_<catalog_id>: in the order of labels, by name as well.
+    """Return the folder of each class in a subset, <label>_<catalog_id>. Their order by name is that of the labels.
 
-    Without the class's name: by words such as test or dev in a folder's name `datasets` divides photos into splits.
+    The class's name is left out: `datasets` takes words such as test or dev in a folder's name for a split.
     """
     inside = folder if subset == WITHOUT_SUBSETS else folder / subset
     width = len(str(len(classes.catalog_ids) - 1))
     return [inside / f"{label:0{width}}_{catalog_id}" for label, catalog_id in enumerate(classes.catalog_ids)]
 
 
-def prepare(folder: Path, source: Source) -> None:
-    for subset in source.subsets:
-        for path in class_folders(folder, subset.name, source.classes):
-            path.mkdir(parents=True)
-
-
-def write_part(folder: Path, part: Part, classes: Classes, photos: Iterator[Photo], encoding: str) -> None:
-    folders = class_folders(folder, part.subset.name, classes)
-    paths = []
+def write_subset(folder: Path, subset: Subset, classes: Classes, photos: Iterator[Photo], encoding: str) -> None:
+    """Write one file per photo."""
+    folders = class_folders(folder, subset.name, classes)
+    for path in folders:
+        path.mkdir(parents=True)
     for photo in photos:
-        paths.append(folders[photo.label] / f"{photo.key}.{encoding}")
-        paths[-1].write_bytes(photo.content)
-    os.sync()  # once for all: thousands of small files, each by itself, take longer than making them
-    with ThreadPoolExecutor(SYNCS) as threads:
-        list(threads.map(files.sync, paths))  # nothing is left to write, but os.sync() does not tell of what failed
+        (folders[photo.label] / f"{photo.key}.{encoding}").write_bytes(photo.content)

@@ -1,6 +1,6 @@
-"""Parquet files, data/<subset>-00000-of-00003.parquet, as the Hub of Hugging Face has them; needs pyarrow.
+"""Parquet files, data/<subset>-00000-of-00003.parquet, as on the Hugging Face Hub. Needs pyarrow.
 
-The features stand in the schema: `datasets` shows images, and classes by their names.
+The schema has the features, so `datasets` shows images, and classes by their names.
 """
 
 import json
@@ -14,15 +14,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from imageset.formats import hdf5
-from imageset.runtime import files
-from tools.export.parts import Part, Photo
-from tools.export.source import Classes, Source
+from tools.export.format import Photo
+from tools.export.shards import shards
+from tools.export.source import Classes, Subset
 
 ENCODED = True
 EXTRA_BYTES = 64
 VERSIONS = {"pyarrow": pa.__version__}
 
-GROUP_BYTES = 32 << 20  # of pixels; what a reader that streams has in memory at a time, encoded
+GROUP_BYTES = 32 << 20  # of raw pixels; a streaming reader holds one group in memory, encoded
 FIELDS = {
     "image": pa.struct({"bytes": pa.binary(), "path": pa.string()}),
     "label": pa.int64(),
@@ -34,20 +34,16 @@ FIELDS = {
 REPEATED = ["label", "catalog_id", "position", "copy"]
 
 
-def prepare(folder: Path, source: Source) -> None:
-    (folder / "data").mkdir()
-
-
 def schema(classes: Classes) -> pa.Schema:
-    """Return the columns, with what they mean to `datasets`."""
+    """Return the columns with their `datasets` features."""
     names = hdf5.unique_names(classes.names, classes.catalog_ids)
     features: dict[str, Any] = {name: {"dtype": str(field), "_type": "Value"} for name, field in FIELDS.items()}
     features |= {"image": {"_type": "Image"}, "label": {"names": names, "_type": "ClassLabel"}}
     return pa.schema(FIELDS, metadata={"huggingface": json.dumps({"info": {"features": features}})})
 
 
-def rows(photos: list[Photo], classes: Classes, encoding: str) -> dict[str, list[Any]]:
-    """Return photos by column."""
+def columns_of(photos: list[Photo], classes: Classes, encoding: str) -> dict[str, list[Any]]:
+    """Return the values of each column."""
     return {
         "image": [{"bytes": photo.content, "path": f"{photo.key}.{encoding}"} for photo in photos],
         "label": [photo.label for photo in photos],
@@ -58,15 +54,14 @@ def rows(photos: list[Photo], classes: Classes, encoding: str) -> dict[str, list
     }
 
 
-def write_part(folder: Path, part: Part, classes: Classes, photos: Iterator[Photo], encoding: str) -> None:
-    path = part.path(folder, "parquet")
-    group_photos = max(1, GROUP_BYTES // math.prod(part.subset.image_shape))
+def write_subset(folder: Path, subset: Subset, classes: Classes, photos: Iterator[Photo], encoding: str) -> None:
+    """Write one Parquet file per shard. Images are stored as they are: they are compressed already."""
+    group_photos = max(1, GROUP_BYTES // math.prod(subset.image_shape))
     columns = schema(classes)
-    # Images are compressed as they are.
-    with pq.ParquetWriter(
-        path, columns, compression="NONE", use_dictionary=REPEATED, write_statistics=[*REPEATED, "product_id"]
-    ) as writer:
-        while group := list(islice(photos, group_photos)):
-            writer.write_table(pa.table(rows(group, classes, encoding), schema=columns))
-    files.sync(path)
-    files.sync(path.parent)
+    for path, count in shards(folder, subset, "parquet"):
+        shard = islice(photos, count)
+        with pq.ParquetWriter(
+            path, columns, compression="NONE", use_dictionary=REPEATED, write_statistics=[*REPEATED, "product_id"]
+        ) as writer:
+            while group := list(islice(shard, group_photos)):
+                writer.write_table(pa.table(columns_of(group, classes, encoding), schema=columns))

@@ -1,0 +1,63 @@
+"""What an export format must have, and what it is given. Every module in tools/export/formats/ is a format."""
+
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+from typing import NamedTuple, Protocol, cast
+
+from imageset.errors import ImagesetError
+from imageset.storage.object_keys import object_key
+from tools.export import formats
+from tools.export.source import Classes, Subset
+
+FORMATS = sorted(module.name for module in iter_modules(formats.__path__))
+
+
+class Photo(NamedTuple):
+    """One photo to write. `content` is an image file, or the raw pixels if the format is not ENCODED."""
+
+    label: int
+    product_id: int
+    position: int
+    copy: int
+    content: bytes
+
+    @property
+    def key(self) -> str:
+        """The file name without an ending: as in the bucket; an augmented copy adds its number, as in 42-3_2."""
+        key = object_key(self.product_id, self.position).removesuffix(".jpeg")
+        return f"{key}_{self.copy}" if self.copy else key
+
+
+class Format(Protocol):
+    """A module tools/export/formats/<name>.py, chosen by `--to <name>`."""
+
+    ENCODED: bool  # True: photos come as image files; False: as raw pixels
+    EXTRA_BYTES: int  # estimated bytes on the disk for each photo, besides its content
+    VERSIONS: dict[str, str]  # versions of the libraries that decide the bytes
+
+    def write_subset(
+        self, folder: Path, subset: Subset, classes: Classes, photos: Iterator[Photo], encoding: str
+    ) -> None:
+        """Write one subset.
+
+        Args:
+            folder: The new folder of the export. Other subsets use the same folder.
+            subset: The subset's name and columns.
+            classes: All classes, by label.
+            photos: All photos of the subset, in its order. They can be read once.
+            encoding: `png`, `jpeg` or `raw`; the ending of image files.
+        """
+
+
+def load_format(name: str) -> Format:
+    """Import a format's module.
+
+    Raises:
+        ImagesetError: A library that the format needs is not installed.
+    """
+    try:
+        return cast(Format, import_module(f"tools.export.formats.{name}"))
+    except ModuleNotFoundError as error:
+        raise ImagesetError(f"--to {name} needs {error.name}: pip install -r requirements-export.txt") from None
