@@ -25,7 +25,9 @@ from imageset.web.download import REFUSALS, Body, Refused, Unreachable, Web, dow
 from imageset.web.host_limits import Host
 from imageset.web.host_queues import work_through
 from imageset.web.refusals import RefusalCache
-from imageset.workers.local import LocalWorkers, WorkerLost, run_bounded
+from imageset.workers.local import LocalWorkers
+from imageset.workers.ordered_map import WorkerLost
+from imageset.workers.worker_process import run_bounded
 
 ATTEMPTS = 6
 SECONDS_BEFORE_RETRY = 1.0  # doubled from attempt to attempt, and drawn from 0 to that ("full jitter")

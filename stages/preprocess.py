@@ -23,6 +23,7 @@ from imageset.photos.worker import Changed, Wanted
 from imageset.runtime import files, params, progress, settings, stage
 from imageset.runtime.sections import ModelParams, PreprocessParams
 from imageset.storage.bucket import StoredObject, open_bucket
+from imageset.workers.carried_file import carry_file
 from imageset.workers.local import LocalWorkers
 from imageset.workers.ordered_map import Lost, WorkerPool, ordered_map
 
@@ -219,7 +220,7 @@ def open_engine(address: str) -> AbstractContextManager[WorkerPool]:
     """Return the workers of the Dask cluster at this address, processes here where it is ""."""
     if not address:
         return LocalWorkers(settings.workers(), import_main=False)
-    from imageset.workers import dask_cluster
+    from imageset.workers import dask_cluster  # half a second, and nobody else needs it
 
     return dask_cluster.connect_workers(address, identify)
 
@@ -237,9 +238,7 @@ def main(
     address = settings.dask()
     network = choose_network(chosen, model, background_onnx)
     if network and address:
-        from imageset.workers import dask_cluster  # half a second, and nobody else needs it
-
-        network = network._replace(weights=dask_cluster.carry_file(network.weights))
+        network = network._replace(weights=carry_file(network.weights))
     recipe = Recipe(chosen, network)
     bucket = open_bucket()
     photos = tables.count(inventory_csv)

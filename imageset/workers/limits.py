@@ -1,4 +1,4 @@
-"""What a process may ask of the kernel: time, memory, open files."""
+"""Limits that a process sets for itself: time, memory, open files."""
 
 import resource
 import signal
@@ -9,16 +9,19 @@ from pathlib import Path
 
 
 def allow_open_files(count: int) -> None:
-    """Raise this process's own limit of open files, often 1,024, to count, or as far as the system lets it."""
+    """Raise this process's soft limit on open files, often 1,024, to `count`, or as far as the hard limit allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = count if hard == resource.RLIM_INFINITY else min(count, hard)
-    if soft != resource.RLIM_INFINITY and soft < most:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    allowed = count if hard == resource.RLIM_INFINITY else min(count, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
 
 
 @contextmanager
 def deadline(seconds: float) -> Iterator[None]:
-    """End this process by SIGALRM when what is inside takes longer, though it hang in C; a handler may do otherwise."""
+    """End this process with SIGALRM when the block takes longer than `seconds`, even if it hangs in C code.
+
+    A handler of SIGALRM, where one is set, runs instead.
+    """
     before = signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
@@ -28,9 +31,9 @@ def deadline(seconds: float) -> Iterator[None]:
 
 @contextmanager
 def memory_limit(max_bytes: int) -> Iterator[None]:
-    """Let what is inside take so much memory more than there is now, never more than it might before; then MemoryError.
+    """Raise MemoryError in the block when it needs `max_bytes` more memory than the process has now. Linux only.
 
-    Linux only.
+    An outer limit that is tighter stays in force.
     """
     before, hard = resource.getrlimit(resource.RLIMIT_DATA)
     if sys.platform == "linux":

@@ -1,92 +1,85 @@
-"""Worker processes on this machine; one that is gone is replaced, and only the task that it had is lost with it.
+"""Worker processes on this machine. One that ends is replaced, and only its current task is lost.
 
-Each has a thread here that starts it, gives it one task at a time and waits for the answer. Pools of the standard
-library and of PyPI share queues among workers; one that is killed at a bad moment hangs them, or ends them all.
+Each process has a thread here, which starts it, gives it one task at a time and waits for the answer. The process pools
+of the standard library and of PyPI share queues between workers: one worker killed at a bad moment hangs or ends all.
 """
 
 import atexit
 import multiprocessing
-import os
 import pickle
 import queue
 import signal
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import closing, contextmanager, suppress
 from importlib.machinery import ModuleSpec
-from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from queue import SimpleQueue
 from types import TracebackType
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, Self
 
-from imageset.runtime import lifetime
-from imageset.workers import limits
+from imageset.workers.ordered_map import ChunkFunction, Item, Result, WorkerLost
+from imageset.workers.worker_process import serve
 
-CHUNKS_PER_WORKER = 2  # one at work and one to go on with
-STARTING = threading.Lock()  # one process at a time
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+CHUNKS_PER_WORKER = 2  # one in progress and one waiting, so that no worker is idle between chunks
+START_LOCK = threading.Lock()  # processes are started one at a time: main_to_import changes global state
 
 
-class WorkerLost(Exception):
-    """The process that had a task is gone; reason: crash, or timeout when limits.deadline ended it."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-def run_bounded(items: list[Item], function: Callable[[Item], Result], seconds: float, max_bytes: int) -> list[Result]:
-    """Return each item's result; one that takes too long ends the process, one that wants too much gets MemoryError."""
-    results = []
-    for item in items:
-        with limits.deadline(seconds), limits.memory_limit(max_bytes):
-            results.append(function(item))
-    return results
-
-
-class Task(NamedTuple):
-    """A chunk, and the future that somebody waits for."""
+class QueuedChunk(NamedTuple):
+    """A function, its items, and the future that the caller waits for."""
 
     function: Callable[..., Any]
     items: list[Any]
-    outcome: Future[Any]
+    future: Future[Any]
 
 
 class LocalWorkers:
-    """An engine of worker processes, each started when it is needed."""
+    """A pool of worker processes; each is started when there is work for it.
+
+    Example:
+        with LocalWorkers(4) as workers:
+            for results in ordered_map(workers, function, chunks):
+                ...
+    """
 
     def __init__(self, workers: int, *, import_main: bool = True) -> None:
-        """import_main: functions may come from the program that was started; False spares each worker its imports."""
+        """Start no process yet.
+
+        Args:
+            workers: the most processes at once.
+            import_main: whether workers import the program that was started. Functions defined there need it; False
+                saves each worker the time and memory of these imports.
+        """
         self.slots = workers * CHUNKS_PER_WORKER
-        self.most = workers
+        self.max_workers = workers
         self.import_main = import_main
-        self.tasks: SimpleQueue[Task | None] = SimpleQueue()
+        self.queue: SimpleQueue[QueuedChunk | None] = SimpleQueue()
         self.workers: list[Worker] = []
         self.unfinished = 0
         self.closed = False
         self.lock = threading.Lock()
-        atexit.register(self.close, at_once=True)  # before multiprocessing ends what would be started anew
+        atexit.register(self.close, at_once=True)  # before multiprocessing ends processes that we would replace
 
-    def submit(self, function: Callable[[list[Item]], Sequence[Result]], items: list[Item]) -> Future[Sequence[Result]]:
-        """Raises RuntimeError when the engine is closed."""
-        task = Task(function, items, Future())
+    def submit(self, function: ChunkFunction[Item, Result], items: list[Item]) -> Future[Sequence[Result]]:
+        """Start function(items) in a worker process, as WorkerPool.submit says.
+
+        Raises:
+            RuntimeError: the pool is closed.
+        """
+        chunk = QueuedChunk(function, items, Future())
         with self.lock:
             if self.closed:
-                raise RuntimeError("the workers have been ended")
+                raise RuntimeError("this pool of workers is closed")
             self.unfinished += 1
-            if len(self.workers) < min(self.unfinished, self.most):
+            if len(self.workers) < min(self.unfinished, self.max_workers):
                 self.workers.append(Worker(self))
-            self.tasks.put(task)
-        return task.outcome
+            self.queue.put(chunk)
+        return chunk.future
 
-    def note_end(self) -> None:
+    def count_finished(self) -> None:
         with self.lock:
             self.unfinished -= 1
 
@@ -96,82 +89,85 @@ class LocalWorkers:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """End the workers; after an error without waiting for what they are at. Nothing is begun any more."""
+        """End the workers. After an error their current tasks are not awaited; waiting tasks are cancelled."""
         self.close(at_once=kind is not None)
 
     def close(self, at_once: bool) -> None:
+        """Cancel the waiting tasks and end the workers; `at_once`: kill them instead of awaiting their tasks."""
         atexit.unregister(self.close)
         with self.lock:
             self.closed = True
         with suppress(queue.Empty):
-            while task := self.tasks.get_nowait():
-                task.outcome.cancel()
+            while chunk := self.queue.get_nowait():
+                chunk.future.cancel()
         for worker in self.workers:
-            self.tasks.put(None)
+            self.queue.put(None)
             worker.end(at_once)
         for worker in self.workers:
             worker.thread.join()
 
 
 class Worker:
-    """A process and the thread that attends to it."""
+    """A worker process and the thread that gives it work."""
 
-    def __init__(self, engine: LocalWorkers) -> None:
-        self.engine = engine
+    def __init__(self, pool: LocalWorkers) -> None:
+        self.pool = pool
         self.process: BaseProcess | None = None
         self.ending = False
-        self.thread = threading.Thread(target=self.attend, daemon=True)
+        self.thread = threading.Thread(target=self.work_through_queue, daemon=True)
         self.thread.start()
 
-    def attend(self) -> None:
-        """Have tasks done until None comes. The kernel ends a process with the thread that started it: this one."""
-        # So that Ctrl-C is none of a process's business before it can say so itself.
+    def work_through_queue(self) -> None:
+        """Run the pool's chunks until None comes.
+
+        The process is started here because the kernel ends it together with the thread that started it.
+        """
+        # A new process inherits this mask, so Ctrl-C cannot hit it before prepare_process ignores the signal.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        while (task := self.engine.tasks.get()) is not None:
+        while (chunk := self.pool.queue.get()) is not None:
             if self.ending:
-                task.outcome.cancel()
-            if not task.outcome.set_running_or_notify_cancel():
-                self.engine.note_end()
+                chunk.future.cancel()
+            if not chunk.future.set_running_or_notify_cancel():
+                self.pool.count_finished()
                 continue
             try:
-                succeeded, answer = self.ask(task.function, task.items)
-            except Exception as error:  # at a thread's edge: whatever it is, somebody waits for it
+                succeeded, answer = self.call(chunk.function, chunk.items)
+            except Exception as error:  # at a thread's edge: the caller waits for the future, whatever happened
                 succeeded, answer = False, CancelledError() if self.ending else error
-            self.engine.note_end()
-            (task.outcome.set_result if succeeded else task.outcome.set_exception)(answer)
+            self.pool.count_finished()
+            (chunk.future.set_result if succeeded else chunk.future.set_exception)(answer)
         if self.process is not None:
             self.connection.close()
             self.process.join()
 
-    def ask(self, function: Callable[..., Any], items: list[Any]) -> tuple[bool, Any]:
-        """Return whether the function succeeded in the process, and its results or its exception.
-
-        Raises WorkerLost when the process is gone.
-        """
-        question = pickle.dumps((function, items))
+    def call(self, function: Callable[..., Any], items: list[Any]) -> tuple[bool, Any]:
+        """Return (True, results) or (False, exception) of a call in the process. Raises WorkerLost when it ended."""
+        call = pickle.dumps((function, items))
         if self.process is None or not self.process.is_alive():
             self.start()
         try:
-            self.connection.send_bytes(question)
+            self.connection.send_bytes(call)
             content = self.connection.recv_bytes()
         except (EOFError, OSError):
-            raise WorkerLost("timeout" if self.exit_code() == -signal.SIGALRM else "crash") from None
+            raise WorkerLost("timeout" if self.wait_for_exit() == -signal.SIGALRM else "crash") from None
         answer: tuple[bool, Any] = pickle.loads(content)
         return answer
 
-    def exit_code(self) -> int:
+    def wait_for_exit(self) -> int:
+        """Return the exit code of the process, which has ended or is about to."""
         assert self.process is not None
         self.process.join()
-        while self.process.exitcode is None:  # another thread, which starts one, has seen it first
+        while self.process.exitcode is None:  # another thread, which starts a process, has collected it first
             time.sleep(0.001)
         return self.process.exitcode
 
     def start(self) -> None:
-        # Spawned: threads, h5py handles and connections do not survive a fork.
+        # Spawned, not forked: threads, h5py handles and connections do not survive a fork.
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(target=serve, args=(theirs,), daemon=True)
-        with closing(theirs), main_to_import(self.engine.import_main):  # or nothing would be heard of its end
+        # Our copy of the process's end is closed, or the pipe would not report that the process ended.
+        with closing(theirs), main_to_import(self.pool.import_main):
             process.start()
         self.process, self.connection = process, ours
         if self.ending:
@@ -183,38 +179,15 @@ class Worker:
             self.process.kill()
 
 
-def serve(connection: "Connection[Any, Any]") -> None:
-    """Do what is asked, in a worker process, until the other end is closed."""
-    prepare_worker()
-    while True:
-        try:
-            question = connection.recv_bytes()
-        except EOFError:
-            return
-        connection.send_bytes(answer(question))
-
-
-def answer(question: bytes) -> bytes:
-    try:
-        function, items = pickle.loads(question)
-        return pickle.dumps((True, function(items)))
-    except Exception as error:  # at a process's edge: it is raised on the other side
-        error.add_note("".join(traceback.format_exception(error)))
-        try:
-            return pickle.dumps((False, error))
-        except Exception as unsendable:
-            return pickle.dumps((False, TypeError(f"{error!r} cannot be sent: {unsendable}")))
-
-
 @contextmanager
 def main_to_import(wanted: bool) -> Iterator[None]:
-    """Let the processes that are spawned inside import the program that was started, or not.
+    """Let the processes spawned inside import the program that was started, or spare them that.
 
-    Importing a stage with all that it imports takes 90 MB and half a second. multiprocessing leaves out a package's
-    __main__, so the program passes for one.
+    Importing a stage with all that it imports takes 90 MB and half a second. multiprocessing does not import a
+    package's `__main__`, so the program is passed off as one.
     """
     main = sys.modules["__main__"]
-    with STARTING:
+    with START_LOCK:
         spec = main.__spec__
         if not wanted:
             main.__spec__ = ModuleSpec("imageset.__main__", None)
@@ -222,14 +195,3 @@ def main_to_import(wanted: bool) -> Iterator[None]:
             yield
         finally:
             main.__spec__ = spec
-
-
-def prepare_worker() -> None:
-    """Leave Ctrl-C to the main process and end with it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    lifetime.die_with_parent()
-    parent = multiprocessing.parent_process()
-    if parent is not None and parent.pid != os.getppid():  # it ended before the kernel was asked
-        signal.raise_signal(signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""Work on a Dask cluster: real schedulers and workers as processes of their own."""
+"""Work on a Dask cluster, with real schedulers and workers in processes of their own."""
 
 import hashlib
 import os
@@ -18,6 +18,7 @@ from imageset.photos.cache import PhotoCache
 from imageset.photos.preprocess import Made
 from imageset.storage.bucket import Bucket, StoredObject, list_objects
 from imageset.workers import dask_cluster
+from imageset.workers.carried_file import carry_file
 from imageset.workers.ordered_map import Lost, ordered_map
 from sandbox.cluster import Cluster, running
 from stages import inventory, preprocess
@@ -32,7 +33,7 @@ Edit = Callable[[str, str], None]
 
 @pytest.fixture(scope="module")
 def dask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Two workers without settings."""
+    """A cluster of two workers without settings."""
     with running(tmp_path_factory.mktemp("dask"), 2, 0, {"PYTHONPATH": str(ROOT)}) as cluster:
         yield cluster
 
@@ -41,8 +42,8 @@ def same_code() -> list[str]:
     return ["code 1"]
 
 
-def other_code_there() -> list[str]:
-    """Say something else in every process."""
+def other_code() -> list[str]:
+    """Return another line in every process."""
     return [f"code {os.getpid()}"]
 
 
@@ -55,34 +56,34 @@ def work(items: list[Any]) -> list[int]:
     return [int(item) * 10 for item in items]
 
 
-def test_results_come_in_order_and_a_task_that_crashes_costs_itself_alone(dask: Cluster) -> None:
+def test_results_come_in_order_and_an_item_that_crashes_loses_only_its_own_result(dask: Cluster) -> None:
     chunks: list[list[Any]] = [[1, 2], [], [3, "crash", 4], *([number] for number in range(5, 30))]
-    with dask_cluster.connect_workers(dask.address, same_code) as engine:
-        results = list(ordered_map(engine, work, chunks))
+    with dask_cluster.connect_workers(dask.address, same_code) as pool:
+        results = list(ordered_map(pool, work, chunks))
 
     assert results == [[10, 20], [], [30, Lost("crash"), 40], *([number * 10] for number in range(5, 30))]
 
 
-def test_what_a_worker_raises_is_raised_here(dask: Cluster) -> None:
+def test_an_error_on_a_worker_is_raised_and_names_the_worker(dask: Cluster) -> None:
     with (
-        dask_cluster.connect_workers(dask.address, same_code) as engine,
+        dask_cluster.connect_workers(dask.address, same_code) as pool,
         pytest.raises(ImagesetError, match=r"^the Dask worker on .*: photo 7 is bad"),
     ):
-        list(ordered_map(engine, work, [[1], ["bad"], [2]]))
+        list(ordered_map(pool, work, [[1], ["bad"], [2]]))
 
 
 def test_workers_that_would_make_other_bytes_are_refused(dask: Cluster) -> None:
     with (
-        dask_cluster.connect_workers(dask.address, other_code_there) as engine,
-        pytest.raises(ImagesetError, match=r"the Dask worker on .*: it would make other bytes.*code \d+; check out"),
+        dask_cluster.connect_workers(dask.address, other_code) as pool,
+        pytest.raises(ImagesetError, match=r"Dask worker on .*: its code or libraries differ.*\(code \d+\): check out"),
     ):
-        list(ordered_map(engine, work, [[1]]))
+        list(ordered_map(pool, work, [[1]]))
 
 
-def test_a_file_is_carried_to_where_it_is_unpickled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_carried_file_becomes_a_copy_where_it_is_unpickled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "there"))
     (tmp_path / "weights").write_bytes(b"weights")
-    sent = pickle.dumps(dask_cluster.carry_file(tmp_path / "weights"))
+    sent = pickle.dumps(carry_file(tmp_path / "weights"))
     (tmp_path / "weights").unlink()
     (arrived,) = (tmp_path / "there").iterdir() if (path := pickle.loads(sent)).exists() else []
 
@@ -98,13 +99,13 @@ def read(items: list[Any], path: Path) -> list[bytes]:
     return [path.read_bytes()] * len(items)
 
 
-def test_what_workers_copy_from_each_other_holds_the_content_of_files(dask: Cluster, tmp_path: Path) -> None:
-    """Not the path of one worker's own copy: other machines have no such file."""
+def test_workers_copy_the_content_of_files_from_each_other(dask: Cluster, tmp_path: Path) -> None:
+    """A path would be of one worker's own copy, which other machines do not have."""
     (tmp_path / "weights").write_bytes(b"weights of a network")
-    with dask_cluster.connect_workers(dask.address, same_code) as engine:
-        results = list(ordered_map(engine, partial(read, path=dask_cluster.carry_file(tmp_path / "weights")), [[1, 2]]))
+    with dask_cluster.connect_workers(dask.address, same_code) as pool:
+        results = list(ordered_map(pool, partial(read, path=carry_file(tmp_path / "weights")), [[1, 2]]))
 
-        assert b"weights of a network" in engine.scattered[1].result()
+        assert b"weights of a network" in pool.scattered[1].result()
 
     assert results == [[b"weights of a network"] * 2]
 
@@ -112,12 +113,12 @@ def test_what_workers_copy_from_each_other_holds_the_content_of_files(dask: Clus
 def calculate(
     address: str, seconds: float, monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], None] = lambda: None
 ) -> list[list[int | Lost]]:
-    """Return what a cluster makes of one number, waiting no longer than some seconds for anything."""
+    """Return a cluster's results for one number; every wait is at most some seconds long."""
     monkeypatch.setattr(dask_cluster, "SECONDS_TO_CONNECT", seconds)
     monkeypatch.setattr(dask_cluster, "SECONDS_WITHOUT_WORKERS", seconds)
-    with dask_cluster.connect_workers(address, same_code) as engine:
+    with dask_cluster.connect_workers(address, same_code) as pool:
         meanwhile()
-        return list(ordered_map(engine, work, [[1]]))
+        return list(ordered_map(pool, work, [[1]]))
 
 
 def test_a_scheduler_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,7 +128,7 @@ def test_a_scheduler_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPat
 
 def test_a_cluster_without_workers_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with running(tmp_path, 1, 0, {"PYTHONPATH": str(ROOT)}) as dask:
-        with pytest.raises(ServerError, match="no workers any more"):
+        with pytest.raises(ServerError, match="has no workers or no scheduler any more"):
             calculate(dask.address, 2, monkeypatch, dask.workers[0].kill)
         with pytest.raises(ServerError, match="has no workers: start some"):
             calculate(dask.address, 0.5, monkeypatch)
@@ -135,7 +136,7 @@ def test_a_cluster_without_workers_is_an_error(tmp_path: Path, monkeypatch: pyte
 
 @pytest.fixture
 def project(in_project: Path, bucket: Bucket, edit_params: Edit) -> Path:
-    """A project whose bucket holds photos to remove the background of, on small squares."""
+    """A project with photos whose background is removed, and small images."""
     edit_params("image_side: 128", "image_side: 16")
     edit_params("mask_side: null", "mask_side: 192")
     for number in range(PHOTOS):

@@ -1,4 +1,4 @@
-"""Deadlines and limits that a process sets itself; that workers end with their parents is shown in test_pool.py."""
+"""Deadlines and limits that a process sets for itself."""
 
 import resource
 import signal
@@ -26,7 +26,7 @@ def remaining() -> float:
 
 
 def takes(count: int) -> bool:
-    """Tell whether so many bytes more can be had."""
+    """Return whether this many more bytes can be allocated."""
     try:
         return len(bytes(count)) == count
     except MemoryError:
@@ -48,7 +48,7 @@ def test_a_deadline_ends_a_process_that_hangs_in_c() -> None:
 
 
 @pytest.mark.usefixtures("timer")
-def test_a_deadline_that_is_met_leaves_what_was_there_before_however_its_inside_ends() -> None:
+def test_a_deadline_that_is_met_restores_the_timer_before_it_even_after_an_error() -> None:
     with deadline(FAR):
         inside = remaining()
     after = remaining()
@@ -64,7 +64,7 @@ def test_a_deadline_that_is_met_leaves_what_was_there_before_however_its_inside_
     assert FAR < nested <= 2 * FAR < before <= 3 * FAR
 
 
-def test_a_memory_limit_counts_from_what_is_held_and_an_inner_one_is_never_wider() -> None:
+def test_a_memory_limit_counts_from_the_memory_in_use_and_an_inner_one_is_never_wider() -> None:
     limits = resource.getrlimit(resource.RLIMIT_DATA)
     held = bytes(400 * MB)
     with memory_limit(200 * MB):

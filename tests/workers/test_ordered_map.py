@@ -24,8 +24,9 @@ import pytest
 
 from imageset.errors import DataError
 from imageset.workers import limits
-from imageset.workers.local import LocalWorkers, WorkerLost, run_bounded
-from imageset.workers.ordered_map import Lost, ordered_map
+from imageset.workers.local import LocalWorkers
+from imageset.workers.ordered_map import Lost, WorkerLost, ordered_map
+from imageset.workers.worker_process import run_bounded
 from tests.project import ROOT
 
 ENOUGH = 100_000_000  # bytes for a task that does nothing special
@@ -36,12 +37,12 @@ PATIENCE = 20.0
 
 
 def work(items: list[Any]) -> list[Any]:
-    """Return ten times each number; do what each other item says."""
+    """Return ten times each number; do what every other item names."""
     return [item * 10 if isinstance(item, int) else misbehave(item) for item in items]
 
 
 def misbehave(how: str) -> Any:
-    """Do what a decoder may do with a hostile photo."""
+    """Do one of the things that a decoder may do over a hostile photo."""
     if how == "segfault":
         ctypes.string_at(0)
     if how == "exit":
@@ -64,14 +65,14 @@ def misbehave(how: str) -> Any:
 
 
 class Unreadable(Exception):
-    """Is pickled and cannot be unpickled, as many a library's."""
+    """Can be pickled but not unpickled, like the exceptions of many libraries."""
 
     def __init__(self, one: int, two: int) -> None:
         super().__init__(one)
 
 
 class Unsendable(Exception):
-    """Cannot be pickled, for a reason of its own."""
+    """Cannot be pickled, and raises an error of its own."""
 
     def __reduce__(self) -> str | tuple[Any, ...]:
         raise ValueError("this cannot be pickled")
@@ -87,18 +88,18 @@ ERRORS = {
 
 
 def hang() -> None:
-    sum(range(10**12))  # in C, where no Python handler of a signal ever gets its turn
+    sum(range(10**12))  # in C, where no Python handler of a signal runs
 
 
 def die_once(mark: Path) -> str:
     if not mark.exists():
         mark.touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    return "the second time it went well"
+    return "succeeded the second time"
 
 
 def begin(items: list[Path]) -> list[int]:
-    """Make the first file and wait for the second, if there is one; return this process's id."""
+    """Make the first file, wait for the second if there is one, and return this process's id."""
     started, *gates = items
     started.touch()
     while not all(gate.exists() for gate in gates):
@@ -117,7 +118,7 @@ def begin_and_do(items: list[Path], how: str) -> list[str]:
 
 
 def die_while_answering(items: list[Any]) -> list[bytes]:
-    """Return what takes long to send, and end as soon as its first bytes are on their way."""
+    """Return what takes long to send, and kill this process as soon as the first bytes are sent."""
     threading.Thread(target=die_after_writing, args=[bytes_written()], daemon=True).start()
     return [bytes(40_000_000)]
 
@@ -142,17 +143,17 @@ def is_imported(names: list[str]) -> list[bool]:
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[LocalWorkers]:
-    """Two workers, or those that took their places, for all tests that do not need to see them end."""
-    with LocalWorkers(2) as engine:
-        yield engine
+def pool() -> Iterator[LocalWorkers]:
+    """Two workers, or their replacements, for all tests that do not need to see them end."""
+    with LocalWorkers(2) as pool:
+        yield pool
 
     assert multiprocessing.active_children() == []
 
 
 @pytest.fixture(autouse=True)
 def no_callback_failed(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """concurrent.futures logs what callbacks raise, and raises it nowhere."""
+    """concurrent.futures only logs what callbacks raise."""
     yield
 
     assert [record.getMessage() for record in caplog.get_records("call") if record.name == "concurrent.futures"] == []
@@ -160,7 +161,7 @@ def no_callback_failed(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 @pytest.fixture
 def children() -> Callable[[], set[BaseProcess]]:
-    """Return a function that returns the processes that were started since the test began."""
+    """Return a function that returns the processes started since the test began."""
     before = set(multiprocessing.active_children())
     return lambda: set(multiprocessing.active_children()) - before
 
@@ -173,7 +174,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 def ending(future: "Future[Any]") -> Any:
-    """Return what a task returned, or the name of what it raised."""
+    """Return what a task returned, or the name of the exception that it raised."""
     try:
         return future.result(PATIENCE)
     except (Exception, CancelledError) as error:
@@ -181,7 +182,7 @@ def ending(future: "Future[Any]") -> Any:
 
 
 class Here:
-    """An engine without processes that keeps what it was given; its tasks are done at once, or never."""
+    """A pool without processes that records its tasks and runs them at once, or never."""
 
     def __init__(self, slots: int, *, never: bool = False) -> None:
         self.slots = slots
@@ -197,17 +198,17 @@ class Here:
         return self.futures[-1]
 
 
-def test_results_come_in_the_order_of_the_chunks_and_empty_ones_are_no_tasks(engine: LocalWorkers) -> None:
+def test_results_come_in_the_order_of_the_chunks_and_empty_chunks_are_no_tasks(pool: LocalWorkers) -> None:
     chunks = [[], *([number] * (number % 4) for number in range(40)), []]
     here = Here(3)
 
-    assert list(ordered_map(engine, work, chunks)) == [[item * 10 for item in chunk] for chunk in chunks]
+    assert list(ordered_map(pool, work, chunks)) == [[item * 10 for item in chunk] for chunk in chunks]
     assert list(ordered_map(here, work, chunks)) == [[item * 10 for item in chunk] for chunk in chunks]
     assert here.tasks == [chunk for chunk in chunks if chunk]
-    assert list(ordered_map(engine, work, [])) == []
+    assert list(ordered_map(pool, work, [])) == []
 
 
-def test_as_many_chunks_are_taken_ahead_as_the_engine_has_slots() -> None:
+def test_as_many_chunks_are_in_flight_as_the_pool_has_slots() -> None:
     taken = []
 
     def chunks() -> Iterator[list[int]]:
@@ -220,7 +221,7 @@ def test_as_many_chunks_are_taken_ahead_as_the_engine_has_slots() -> None:
     assert ahead == [5] * 16 + [4, 3, 2, 1]
 
 
-def test_an_error_among_the_chunks_is_raised_here_and_what_waits_is_cancelled() -> None:
+def test_an_error_of_the_chunks_is_raised_and_waiting_tasks_are_cancelled() -> None:
     here = Here(5, never=True)
 
     def chunks() -> Iterator[list[int]]:
@@ -235,8 +236,8 @@ def test_an_error_among_the_chunks_is_raised_here_and_what_waits_is_cancelled() 
     assert [future.cancelled() for future in here.futures] == [True, True]
 
 
-def test_what_a_task_raises_is_raised_here_after_the_results_before_it(engine: LocalWorkers) -> None:
-    results = ordered_map(engine, work, [[1], [2, 3], [4, "raise"], [5]])
+def test_an_error_of_a_task_is_raised_after_the_results_before_it(pool: LocalWorkers) -> None:
+    results = ordered_map(pool, work, [[1], [2, 3], [4, "raise"], [5]])
 
     assert [next(results), next(results)] == [[10], [20, 30]]
     with pytest.raises(DataError) as caught:
@@ -257,19 +258,19 @@ def test_what_a_task_raises_is_raised_here_after_the_results_before_it(engine: L
         (threading.Lock(), "cannot pickle"),
     ],
 )
-def test_an_error_in_a_task_or_on_its_way_is_raised_here_and_no_process_is_blamed(
-    item: Any, error: str | None, engine: LocalWorkers
+def test_an_error_of_a_task_or_of_pickling_is_raised_and_does_not_count_as_a_lost_worker(
+    item: Any, error: str | None, pool: LocalWorkers
 ) -> None:
     workers = multiprocessing.active_children()
     with pytest.raises(Exception, match=error) as caught:
-        list(ordered_map(engine, work, [[item]]))
+        list(ordered_map(pool, work, [[item]]))
 
     assert not isinstance(caught.value, WorkerLost)
-    assert list(ordered_map(engine, work, [[1]] * 4)) == [[10]] * 4
+    assert list(ordered_map(pool, work, [[1]] * 4)) == [[10]] * 4
     assert [worker for worker in workers if not worker.is_alive()] == []
 
 
-def test_items_that_end_their_process_cost_themselves_alone(engine: LocalWorkers, tmp_path: Path) -> None:
+def test_items_that_end_their_process_lose_only_their_own_results(pool: LocalWorkers, tmp_path: Path) -> None:
     chunks: list[list[Any]] = [
         [0, 1],
         [2, "segfault", 3],
@@ -283,45 +284,45 @@ def test_items_that_end_their_process_cost_themselves_alone(engine: LocalWorkers
     ]
     crash, timeout = Lost("crash"), Lost("timeout")
 
-    assert list(ordered_map(engine, work, chunks)) == [
+    assert list(ordered_map(pool, work, chunks)) == [
         [0, 10],
         [20, crash, 30],
         [timeout, 40],
         [50],
         [crash, crash],
-        [60, "the second time it went well", 70],
+        [60, "succeeded the second time", 70],
         [80],
         [],
         ["SIGINT", 90],
     ]
 
 
-def test_each_item_of_a_bounded_chunk_has_its_own_time_and_memory(engine: LocalWorkers) -> None:
+def test_each_item_of_a_bounded_chunk_has_its_own_limits_on_time_and_memory(pool: LocalWorkers) -> None:
     bounded = partial(run_bounded, function=misbehave, seconds=0.3, max_bytes=ENOUGH)
     endless: Any = partial(run_bounded, function=sum, seconds=0.1, max_bytes=ENOUGH)
 
-    assert list(ordered_map(engine, bounded, [["good", "better"]])) == [["good", "better"]]
-    assert list(ordered_map(engine, endless, [[[1], range(10**12), [2, 3]]])) == [[1, Lost("timeout"), 5]]
+    assert list(ordered_map(pool, bounded, [["good", "better"]])) == [["good", "better"]]
+    assert list(ordered_map(pool, endless, [[[1], range(10**12), [2, 3]]])) == [[1, Lost("timeout"), 5]]
     with pytest.raises(MemoryError):
         list(
             ordered_map(
-                engine,
+                pool,
                 partial(run_bounded, function=bytes, seconds=PATIENCE, max_bytes=ENOUGH),
                 [[ENOUGH // 2, ENOUGH // 2], [2 * ENOUGH]],
             )
         )
 
 
-def test_a_process_that_is_killed_while_it_answers_is_lost_like_any_other(engine: LocalWorkers) -> None:
-    assert list(ordered_map(engine, die_while_answering, [[1]])) == [[Lost("crash")]]
+def test_a_process_killed_while_it_answers_counts_as_lost(pool: LocalWorkers) -> None:
+    assert list(ordered_map(pool, die_while_answering, [[1]])) == [[Lost("crash")]]
 
 
-def test_what_waits_behind_a_task_that_ends_its_process_is_done_and_never_blamed(tmp_path: Path) -> None:
-    with LocalWorkers(1) as engine:
+def test_tasks_that_wait_behind_one_that_ends_its_process_are_done(tmp_path: Path) -> None:
+    with LocalWorkers(1) as pool:
         for how, reason in (("segfault", "crash"), ("hang", "timeout")):
             started, gate = tmp_path / f"{how} started", tmp_path / f"{how} gate"
-            culprit = engine.submit(partial(begin_and_do, how=how), [started, gate])
-            behind = [engine.submit(work, [number]) for number in range(5)]
+            culprit = pool.submit(partial(begin_and_do, how=how), [started, gate])
+            behind = [pool.submit(work, [number]) for number in range(5)]
             wait_until(started.exists)
             gate.touch()
 
@@ -329,20 +330,20 @@ def test_what_waits_behind_a_task_that_ends_its_process_is_done_and_never_blamed
             assert ending(culprit) == reason
 
 
-def test_a_worker_that_is_killed_while_idle_is_replaced(engine: LocalWorkers) -> None:
+def test_a_worker_killed_while_idle_is_replaced(pool: LocalWorkers) -> None:
     before = set(multiprocessing.active_children())
     for worker in before:
         worker.kill()
         worker.join()
 
-    assert list(ordered_map(engine, work, [[number, "good"] for number in range(6)])) == [
+    assert list(ordered_map(pool, work, [[number, "good"] for number in range(6)])) == [
         [number * 10, "good"] for number in range(6)
     ]
     assert not before & set(multiprocessing.active_children())
 
 
-def test_workers_killed_at_any_moment_cost_no_more_than_what_they_had(children: Callable[[], set[BaseProcess]]) -> None:
-    """Also while they start, receive, and answer: chunks of a megabyte."""
+def test_a_worker_killed_at_any_moment_loses_its_current_task_only(children: Callable[[], set[BaseProcess]]) -> None:
+    """Chunks hold a megabyte, so workers are also killed while they start, receive and answer."""
     chance = random.Random(4)
     chunks = [[(number, bytes(500_000)), (-number, b"")] for number in range(1, 201)]
 
@@ -354,9 +355,9 @@ def test_workers_killed_at_any_moment_cost_no_more_than_what_they_had(children: 
                     victim.kill()
             yield chunk
 
-    with LocalWorkers(3, import_main=False) as engine:
-        results = list(ordered_map(engine, sorted, with_kills()))
-        calm = list(ordered_map(engine, sorted, [[2, 1]] * 10))
+    with LocalWorkers(3, import_main=False) as pool:
+        results = list(ordered_map(pool, sorted, with_kills()))
+        calm = list(ordered_map(pool, sorted, [[2, 1]] * 10))
     gc.collect()
 
     assert len(results) == len(chunks)
@@ -369,11 +370,11 @@ def test_workers_killed_at_any_moment_cost_no_more_than_what_they_had(children: 
     assert children() == set()
 
 
-def test_a_worker_that_cannot_be_replaced_is_an_error_and_no_endless_wait(tmp_path: Path) -> None:
+def test_a_worker_that_cannot_be_replaced_is_an_error_not_an_endless_wait(tmp_path: Path) -> None:
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with LocalWorkers(1) as engine:
-        culprit = engine.submit(partial(begin_and_do, how="exit"), [tmp_path / "started", tmp_path / "gate"])
-        behind = [engine.submit(work, [number]) for number in range(3)]
+    with LocalWorkers(1) as pool:
+        culprit = pool.submit(partial(begin_and_do, how="exit"), [tmp_path / "started", tmp_path / "gate"])
+        behind = [pool.submit(work, [number]) for number in range(3)]
         wait_until((tmp_path / "started").exists)
         (tmp_path / "gate").touch()
         resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
@@ -383,15 +384,15 @@ def test_a_worker_that_cannot_be_replaced_is_an_error_and_no_endless_wait(tmp_pa
             resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
         assert endings == ["crash", *["OSError"] * 3]
-        assert ending(engine.submit(work, [1])) == [10]
+        assert ending(pool.submit(work, [1])) == [10]
 
 
-def test_workers_are_started_as_they_are_needed(children: Callable[[], set[BaseProcess]], tmp_path: Path) -> None:
-    with LocalWorkers(3, import_main=False) as engine:
+def test_workers_are_started_when_there_is_work(children: Callable[[], set[BaseProcess]], tmp_path: Path) -> None:
+    with LocalWorkers(3, import_main=False) as pool:
         at_first = len(children())
-        pids = {ending(engine.submit(begin, [tmp_path / "1"]))[0] for _ in range(20)}
+        pids = {ending(pool.submit(begin, [tmp_path / "1"]))[0] for _ in range(20)}
         one_by_one = len(children())
-        both = [engine.submit(begin, [tmp_path / started, tmp_path / "gate"]) for started in "23"]
+        both = [pool.submit(begin, [tmp_path / started, tmp_path / "gate"]) for started in "23"]
         wait_until(lambda: (tmp_path / "2").exists() and (tmp_path / "3").exists())
         together = len(children())
         (tmp_path / "gate").touch()
@@ -402,24 +403,24 @@ def test_workers_are_started_as_they_are_needed(children: Callable[[], set[BaseP
     assert children() == set()
 
 
-def test_a_task_that_is_cancelled_before_its_turn_is_never_done(engine: LocalWorkers, tmp_path: Path) -> None:
-    at_work = [engine.submit(begin, [tmp_path / name, tmp_path / "gate"]) for name in "12"]
+def test_a_task_cancelled_before_it_begins_is_never_run(pool: LocalWorkers, tmp_path: Path) -> None:
+    at_work = [pool.submit(begin, [tmp_path / name, tmp_path / "gate"]) for name in "12"]
     wait_until(lambda: (tmp_path / "1").exists() and (tmp_path / "2").exists())
-    waiting = [engine.submit(begin, [tmp_path / name]) for name in "3456"]
+    waiting = [pool.submit(begin, [tmp_path / name]) for name in "3456"]
     cancelled = [task.cancel() for task in waiting]
-    last = engine.submit(work, [1])
+    last = pool.submit(work, [1])
     (tmp_path / "gate").touch()
 
     assert ending(last) == [10]
     assert not any(task.cancel() for task in at_work)
     assert [task.cancelled() for task in waiting] == cancelled
-    assert cancelled[-2:] == [True, True]  # those before may have been on their way to a worker
+    assert cancelled[-2:] == [True, True]  # a worker may have taken the ones before
     assert not any((tmp_path / name).exists() for name in "56")
 
 
-def test_two_threads_may_submit_at_once(engine: LocalWorkers) -> None:
+def test_two_threads_may_submit_at_once(pool: LocalWorkers) -> None:
     def results(first: int) -> list[list[Any]]:
-        return list(ordered_map(engine, work, [[first + number, "exit"][: 1 + (number == 7)] for number in range(30)]))
+        return list(ordered_map(pool, work, [[first + number, "exit"][: 1 + (number == 7)] for number in range(30)]))
 
     with ThreadPoolExecutor(2) as threads:
         one, other = threads.map(results, (0, 1000))
@@ -428,13 +429,13 @@ def test_two_threads_may_submit_at_once(engine: LocalWorkers) -> None:
     assert one[7][1:] == other[7][1:] == [Lost("crash")]
 
 
-def test_two_engines_may_start_their_workers_at_once(children: Callable[[], set[BaseProcess]]) -> None:
+def test_two_pools_may_start_their_workers_at_once(children: Callable[[], set[BaseProcess]]) -> None:
     spec = sys.modules["__main__"].__spec__
     together = threading.Barrier(3)
 
-    def results(engine: LocalWorkers) -> list[Any]:
+    def results(pool: LocalWorkers) -> list[Any]:
         together.wait(PATIENCE)
-        return list(ordered_map(engine, sorted, [[2, 1]] * 4))
+        return list(ordered_map(pool, sorted, [[2, 1]] * 4))
 
     with (
         LocalWorkers(2, import_main=False) as one,
@@ -448,11 +449,11 @@ def test_two_engines_may_start_their_workers_at_once(children: Callable[[], set[
     assert sys.modules["__main__"].__spec__ is spec
 
 
-def test_workers_leave_interrupts_to_this_process_from_their_first_moment_on(
+def test_workers_ignore_interrupts_from_their_first_moment_on(
     children: Callable[[], set[BaseProcess]], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with LocalWorkers(1, import_main=False) as engine:
-        task = engine.submit(sorted, [2, 1])
+    with LocalWorkers(1, import_main=False) as pool:
+        task = pool.submit(sorted, [2, 1])
         while not task.done():
             for child in children():
                 os.kill(int(child.pid or 0), signal.SIGINT)
@@ -462,14 +463,14 @@ def test_workers_leave_interrupts_to_this_process_from_their_first_moment_on(
     assert capfd.readouterr() == ("", "")
 
 
-def test_closing_early_waits_for_what_is_at_work_and_leaves_no_process(
+def test_closing_early_waits_for_running_tasks_and_leaves_no_process(
     children: Callable[[], set[BaseProcess]], tmp_path: Path
 ) -> None:
-    with LocalWorkers(2) as engine:
-        results = ordered_map(engine, work, iter([[1]] * 1000))
+    with LocalWorkers(2) as pool:
+        results = ordered_map(pool, work, iter([[1]] * 1000))
         first = next(results)
         results.close()  # type: ignore[attr-defined]  # a generator
-        last = engine.submit(begin, [tmp_path / "started", tmp_path / "gate"])
+        last = pool.submit(begin, [tmp_path / "started", tmp_path / "gate"])
         wait_until((tmp_path / "started").exists)
         threading.Timer(0.1, (tmp_path / "gate").touch).start()
 
@@ -479,14 +480,14 @@ def test_closing_early_waits_for_what_is_at_work_and_leaves_no_process(
 
 
 @pytest.mark.parametrize("begun", [True, False])
-def test_who_leaves_by_an_error_waits_for_no_task_and_every_task_ends(
+def test_after_an_error_no_task_is_awaited_and_every_task_ends(
     begun: bool, children: Callable[[], set[BaseProcess]], tmp_path: Path
 ) -> None:
     tasks: list[Future[Any]] = []
 
     def leave() -> None:
-        with LocalWorkers(2) as engine:
-            tasks.extend(engine.submit(begin, [tmp_path / str(number), tmp_path / "never"]) for number in range(8))
+        with LocalWorkers(2) as pool:
+            tasks.extend(pool.submit(begin, [tmp_path / str(number), tmp_path / "never"]) for number in range(8))
             while begun and not (tmp_path / "1").exists():
                 time.sleep(0.01)
             raise DataError("the bucket is gone")
@@ -498,19 +499,19 @@ def test_who_leaves_by_an_error_waits_for_no_task_and_every_task_ends(
     assert [ending(task) for task in tasks] == ["CancelledError"] * 8
 
 
-def test_a_closed_engine_takes_no_task() -> None:
-    with LocalWorkers(1) as engine:
+def test_a_closed_pool_refuses_tasks() -> None:
+    with LocalWorkers(1) as pool:
         pass
 
-    with pytest.raises(RuntimeError):
-        engine.submit(sorted, [1])
+    with pytest.raises(RuntimeError, match="closed"):
+        pool.submit(sorted, [1])
 
 
 # Programs of their own
 
 PROGRAM = """
 import atexit, time
-atexit.register(time.sleep, 0.3)  # the last of all: time for what should not be begun any more
+atexit.register(time.sleep, 0.3)  # runs last: time for tasks to begin that should not
 import multiprocessing, signal, sys
 from pathlib import Path
 import heavy
@@ -520,19 +521,19 @@ from tests.workers.test_ordered_map import begin, begin_and_hang, is_imported, w
 def imports(folder):
     spec = sys.modules["__main__"].__spec__
     for wanted in (True, False):
-        with LocalWorkers(1, import_main=wanted) as engine:
-            print(*engine.submit(is_imported, ["heavy", "imageset.workers.local"]).result(),
+        with LocalWorkers(1, import_main=wanted) as pool:
+            print(*pool.submit(is_imported, ["heavy", "imageset.workers.worker_process"]).result(),
                   sys.modules["__main__"].__spec__ is spec)
 
 def end(folder):
-    engine = LocalWorkers(2)
-    tasks = [engine.submit(begin_and_hang, [folder / "1"]), engine.submit(begin, [folder / "2", folder / "never"]),
-             *(engine.submit(begin, [folder / "3"]) for _ in range(8))]
+    pool = LocalWorkers(2)
+    tasks = [pool.submit(begin_and_hang, [folder / "1"]), pool.submit(begin, [folder / "2", folder / "never"]),
+             *(pool.submit(begin, [folder / "3"]) for _ in range(8))]
     wait_until(lambda: (folder / "1").exists() and (folder / "2").exists())
     print(*(child.pid for child in multiprocessing.active_children()), flush=True)
 
 def stay(folder):
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # processes inherit that
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # child processes inherit this
     end(folder)
     time.sleep(600)
 
@@ -543,7 +544,7 @@ if __name__ == "__main__":
 
 
 def start(what: str, folder: Path) -> "subprocess.Popen[str]":
-    """Start the program as DVC starts a stage, by its name, with a module `heavy` for it to import."""
+    """Start the program by its module name, as DVC starts a stage, with a module `heavy` for it to import."""
     (folder / "heavy.py").write_text("")
     (folder / "program.py").write_text(PROGRAM)
     path = os.pathsep.join([str(folder), str(ROOT)])
@@ -557,7 +558,7 @@ def start(what: str, folder: Path) -> "subprocess.Popen[str]":
     )
 
 
-def test_workers_import_the_main_program_only_where_that_is_wanted(tmp_path: Path) -> None:
+def test_workers_import_the_main_program_only_on_request(tmp_path: Path) -> None:
     with start("imports", tmp_path) as program:
         said = program.communicate(timeout=PATIENCE)
 
@@ -565,10 +566,10 @@ def test_workers_import_the_main_program_only_where_that_is_wanted(tmp_path: Pat
 
 
 @pytest.mark.parametrize(("what", "code"), [("stay", -signal.SIGKILL), ("end", 3)])
-def test_workers_end_with_a_program_that_is_killed_and_with_one_that_closes_nothing(
+def test_workers_end_when_their_program_is_killed_and_when_it_never_closes_the_pool(
     what: str, code: int, tmp_path: Path
 ) -> None:
-    """One of them hangs in C; and what waits is let go without a word."""
+    """One of them hangs in C. Waiting tasks are dropped without a message."""
     with start(what, tmp_path) as program:
         assert program.stdout is not None
         workers = [int(number) for number in program.stdout.readline().split()]

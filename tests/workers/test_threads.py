@@ -1,4 +1,4 @@
-"""Work ahead in threads: in order, as far as asked, errors in their turn."""
+"""map_ahead: results in order, no further ahead than asked, errors in the place of the result."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +8,7 @@ import pytest
 from imageset.workers.threads import map_ahead
 
 
-def test_results_come_in_order_whoever_is_faster() -> None:
+def test_results_come_in_order_whichever_item_is_faster() -> None:
     turns = {number: threading.Event() for number in range(4)}
 
     def work(number: int) -> int:
@@ -21,7 +21,7 @@ def test_results_come_in_order_whoever_is_faster() -> None:
         assert list(map_ahead(executor, work, range(4), 2)) == [0, 1, 2, 3]
 
 
-def test_no_more_is_begun_than_was_asked_for() -> None:
+def test_no_more_items_are_begun_than_depth_says() -> None:
     begun: list[int] = []
     with ThreadPoolExecutor(1) as executor:
         results = map_ahead(executor, begun.append, range(100), 3)
@@ -32,7 +32,7 @@ def test_no_more_is_begun_than_was_asked_for() -> None:
     assert len(begun) <= 4
 
 
-def test_an_error_comes_in_its_turn_and_ends_it() -> None:
+def test_an_error_comes_in_the_place_of_its_result_and_ends_the_map() -> None:
     def work(number: int) -> int:
         if number == 2:
             raise OSError("no more")

@@ -1,0 +1,74 @@
+"""What runs on a Dask worker: it runs each chunk in a process beside itself, after comparing code and libraries."""
+
+import multiprocessing
+import pickle
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+from typing import Any
+
+import distributed
+
+from imageset.errors import DataError, ImagesetError
+from imageset.runtime import settings
+from imageset.workers.local import LocalWorkers
+from imageset.workers.ordered_map import ChunkFunction, Item, Lost, Result, ordered_map
+
+START_LOCK = threading.Lock()
+
+
+def run_chunk(
+    pickled: bytes, items: list[Any], identify: Callable[[], list[str]], expected: list[str]
+) -> list[Any | Lost]:
+    """Run a pickled function on a chunk in a process beside this Dask worker and return the results.
+
+    Args:
+        pickled: the function.
+        items: the chunk.
+        identify: returns the lines that name this machine's code and libraries.
+        expected: the lines of the machine that sent the chunk.
+
+    Raises:
+        ImagesetError: what the function raised, or why the chunk cannot run; the message names this worker.
+    """
+    function = partial(run_if_same, function=unpickle(pickled), identify=identify, expected=expected)
+    try:
+        (results,) = ordered_map(local_workers(), function, [items])
+    except (ImagesetError, OSError) as error:
+        raise ImagesetError(f"the Dask worker on {socket.gethostname()}: {error}") from None
+    return results
+
+
+@lru_cache(maxsize=1)
+def unpickle(pickled: bytes) -> Any:
+    return pickle.loads(pickled)
+
+
+def run_if_same(
+    items: list[Item], function: ChunkFunction[Item, Result], identify: Callable[[], list[str]], expected: list[str]
+) -> Sequence[Result]:
+    """Return the function's results. Raises DataError when this machine's code or libraries differ."""
+    if differing := sorted(set(identify()) - set(expected)):
+        raise DataError(
+            f"its code or libraries differ and would make other bytes ({', '.join(differing)}): check out and install "
+            "the same versions there, and restart it"
+        )
+    return function(items)
+
+
+def local_workers() -> LocalWorkers:
+    """Return this Dask worker's pool of processes, one for each of its threads."""
+    with START_LOCK:  # lru_cache alone would let several threads start one each
+        return start_local_workers()
+
+
+@lru_cache(maxsize=1)
+def start_local_workers() -> LocalWorkers:
+    if multiprocessing.current_process().daemon:
+        raise ImagesetError(
+            "Dask workers must be able to start processes: start them with "
+            "DASK_DISTRIBUTED__WORKER__DAEMON=False in their environment, or with --no-nanny"
+        )
+    settings.load()
+    return LocalWorkers(distributed.get_worker().state.nthreads, import_main=False)
