@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from imageset.dataset.augment import copies_of
 from imageset.dataset.channel_stats import Moments
-from imageset.dataset.render import Recipe, Rows, render
+from imageset.dataset.render import RenderRecipe, SourceRows, render
 from imageset.errors import DataError, ImagesetError
 from imageset.formats import hdf5, stable_hash, tables
 from imageset.formats.hdf5 import Pixels
@@ -27,7 +27,7 @@ from imageset.workers.ordered_map import Lost, ordered_map
 BATCH_BYTES = 1 << 20  # of pixels, made and handed over at a time
 
 
-def arrange(photos: pd.DataFrame, copies: Mapping[int, int], seed: int) -> Rows:
+def arrange(photos: pd.DataFrame, copies: Mapping[int, int], seed: int) -> SourceRows:
     """Return the rows of a subset, of each photo as many copies as its label gets, mixed by their ranks."""
     wanted = photos["label"].map(copies).to_numpy(np.int64)
     ids, positions, labels, sources = (
@@ -39,7 +39,7 @@ def arrange(photos: pd.DataFrame, copies: Mapping[int, int], seed: int) -> Rows:
         np.uint64,
         len(ids),
     )
-    rows = Rows(ids, positions.astype(np.int16), numbers.astype(np.int16), labels, sources)
+    rows = SourceRows(ids, positions.astype(np.int16), numbers.astype(np.int16), labels, sources)
     return rows.take(np.argsort(ranks, kind="stable"))
 
 
@@ -49,12 +49,12 @@ def copies(subset: str, labels: pd.Series, chosen: AugmentParams) -> dict[int, i
     return copies_of(photos, chosen) if subset == "train" else dict.fromkeys(photos, 1)
 
 
-def batches(rows: Rows, batch_rows: int) -> Iterator[Rows]:
+def batches(rows: SourceRows, batch_rows: int) -> Iterator[SourceRows]:
     for start in range(0, rows.total, batch_rows):
         yield rows.take(slice(start, start + batch_rows))
 
 
-def write_columns(file: h5py.File, subset: str, rows: Rows) -> None:
+def write_columns(file: h5py.File, subset: str, rows: SourceRows) -> None:
     """Write what a subset's rows are: labels, ids, positions, and of training rows which copy."""
     columns: dict[str, NDArray[Any]] = {"labels": rows.labels, "ids": rows.ids, "positions": rows.positions}
     if subset == "train":
@@ -64,7 +64,7 @@ def write_columns(file: h5py.File, subset: str, rows: Rows) -> None:
 
 
 def write_images(
-    images: h5py.Dataset, batched: Iterator[Rows], rendered: Iterator[list[Pixels | Lost]], plain: Moments
+    images: h5py.Dataset, batched: Iterator[SourceRows], rendered: Iterator[list[Pixels | Lost]], plain: Moments
 ) -> None:
     """Write the batches of pixels as they are rendered; copies 0 are summed up in `plain`."""
     start = 0
@@ -85,10 +85,10 @@ def write_images(
 
 def write_dataset(
     path: Path,
-    subsets: dict[str, Rows],
+    subsets: dict[str, SourceRows],
     label_map: pd.DataFrame,
     image_shape: tuple[int, ...],
-    recipe: Recipe,
+    recipe: RenderRecipe,
     compression: hdf5.Compression,
     attributes: dict[str, Any],
 ) -> None:
@@ -142,7 +142,7 @@ def main(processed_h5: Path, catalog_csv: Path, label_map_csv: Path, split_csv: 
     if not subsets["train"].total:
         raise DataError(f"{split_csv} has no photo to train on")
     sections = json.dumps({"augment": chosen_augment.model_dump(), "build": chosen.model_dump()}, sort_keys=True)
-    recipe = Recipe(processed_h5, chosen_augment)
+    recipe = RenderRecipe(processed_h5, chosen_augment)
     label_map = tables.read(label_map_csv, tables.LABEL_MAP).sort_values("label")
     write_dataset(dataset_h5, subsets, label_map, image_shape, recipe, chosen.compression, {"params": sections})
     counts = ", ".join(f"{rows.total} {subset}" for subset, rows in subsets.items())

@@ -12,13 +12,14 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from imageset.dataset import render, row_checks, verify
+from imageset.dataset import row_checks, verify
 from imageset.dataset.augment import copies_of
-from imageset.dataset.render import Recipe
-from imageset.dataset.row_checks import Check, Photos, Rows
+from imageset.dataset.render import RenderRecipe, SourceRows, render
+from imageset.dataset.row_checks import Check, Photos, SubsetRows
 from imageset.dataset.verify import Contents, Scan
 from imageset.errors import DataError
 from imageset.formats import hdf5, tables
+from imageset.formats.hdf5 import Indices
 from imageset.runtime import files, stage
 from imageset.runtime.sections import AugmentParams
 
@@ -40,7 +41,7 @@ class Tables(NamedTuple):
     processed_h5: Path
 
 
-def find(rows: Rows, table: pd.DataFrame) -> NDArray[np.intp]:
+def find(rows: SubsetRows, table: pd.DataFrame) -> Indices:
     """Return of each row the row of a table with its id and position, -1 where there is none."""
     wanted = pd.DataFrame({"product_id": rows.ids, "position": rows.positions.astype(np.int64)})
     known = table[["product_id", "position"]].assign(place=np.arange(len(table)))
@@ -156,7 +157,7 @@ def hashes_in_one_subset(photos: Photos, hashes: pd.DataFrame) -> Check:
     )
 
 
-def pixels_as_processed(rows: Rows, found: NDArray[np.uint64], data: Tables) -> Check:
+def pixels_as_processed(rows: SubsetRows, found: NDArray[np.uint64], data: Tables) -> Check:
     """Every photo has its own pixels in processed.h5; found: hashes of the rows' pixels, (N, 2)."""
     plain = np.flatnonzero(rows.copies == 0)
     places = find(rows.take(plain), data.photos)
@@ -165,7 +166,7 @@ def pixels_as_processed(rows: Rows, found: NDArray[np.uint64], data: Tables) -> 
     return row_checks.check("pixels_as_processed", len(plain), plain[wrong], rows.describe)
 
 
-def copies_as_rendered(file: h5py.File, rows: Rows, data: Tables) -> Check:
+def copies_as_rendered(file: h5py.File, rows: SubsetRows, data: Tables) -> Check:
     """Some augmented rows, the first ones, are what augmenting their photos makes again."""
     try:
         chosen = AugmentParams(**json.loads(file.attrs["params"])["augment"])
@@ -174,10 +175,10 @@ def copies_as_rendered(file: h5py.File, rows: Rows, data: Tables) -> Check:
     some = np.flatnonzero(rows.copies > 0)[:COPIES_TO_RENDER]  # train comes first: rows of the file
     places = find(rows.take(some), data.photos)
     some, sources = some[places >= 0], data.photos["row"].to_numpy()[places[places >= 0]]
-    wanted = render.Rows(rows.ids[some], rows.positions[some], rows.copies[some], rows.labels[some], sources)
+    wanted = SourceRows(rows.ids[some], rows.positions[some], rows.copies[some], rows.labels[some], sources)
     if not len(some):
         return Check("copies_as_rendered", 0, 0, [])
-    (made,) = render.render([wanted], Recipe(data.processed_h5, chosen))
+    (made,) = render([wanted], RenderRecipe(data.processed_h5, chosen))
     wrong = [
         row
         for row, pixels in zip(some.tolist(), made, strict=True)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.shared.tables import table
-from imageset.formats.images import Indices
+from imageset.formats.hdf5 import Indices
 from imageset.reader.row_order import Order, Shuffle
 
 ROW_BYTES = 128 * 128

@@ -3,45 +3,29 @@
 import math
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from imageset.dataset.augment import augment
 from imageset.formats import hdf5
-from imageset.formats.hdf5 import Pixels
+from imageset.formats.hdf5 import Indices, Pixels, RowColumns
 from imageset.runtime.sections import AugmentParams
 
 
-class Rows(NamedTuple):
-    """Rows of a subset, a column each: which copy of which photo, its label, and its row in processed.h5."""
+@dataclass(frozen=True, eq=False)
+class SourceRows(RowColumns):
+    """Rows of a subset; sources: the row of each photo in processed.h5."""
 
-    ids: NDArray[np.int64]
-    positions: NDArray[np.int16]
-    copies: NDArray[np.int16]
-    labels: NDArray[np.int64]
-    sources: NDArray[np.int64]
+    sources: Indices
 
-    @property
-    def total(self) -> int:
-        return len(self.ids)
-
-    def tuples(self) -> Iterator[tuple[int, int, int, int, int]]:
-        """Yield the rows one by one, as Python's numbers."""
-        return zip(
-            self.ids.tolist(),
-            self.positions.tolist(),
-            self.copies.tolist(),
-            self.labels.tolist(),
-            self.sources.tolist(),
-            strict=True,
-        )
-
-    def take(self, which: slice | NDArray[np.intp]) -> "Rows":
-        return Rows(self.ids[which], self.positions[which], self.copies[which], self.labels[which], self.sources[which])
+    def tuples(self) -> Iterator[tuple[int, int, int, int]]:
+        """Yield id, position, copy and source of each row, as Python's numbers."""
+        columns = (self.ids, self.positions, self.copies, self.sources)
+        return zip(*(values.tolist() for values in columns), strict=True)
 
 
 class Source(NamedTuple):
@@ -59,21 +43,21 @@ class Source(NamedTuple):
         return np.frombuffer(os.pread(self.descriptor, size, self.offset + row * size), np.uint8).reshape(self.shape)
 
 
-class Recipe(NamedTuple):
+class RenderRecipe(NamedTuple):
     """All that decides the pixels of the rows."""
 
     processed_h5: Path
     augment: AugmentParams
 
 
-def render(batches: list[Rows], recipe: Recipe) -> list[Pixels]:
+def render(batches: list[SourceRows], recipe: RenderRecipe) -> list[Pixels]:
     """Return the pixels of batches of rows, each uint8 (N, S, S, C); runs in a worker process."""
     source = open_source(recipe.processed_h5)
     return [
         np.stack(
             [
                 augment(source.photo(row), product_id, position, copy, recipe.augment, source.fill)
-                for product_id, position, copy, _, row in rows.tuples()
+                for product_id, position, copy, row in rows.tuples()
             ]
         )
         for rows in batches

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from imageset.dataset.augment import copies_of
 from imageset.formats import hdf5
+from imageset.formats.hdf5 import Indices, RowColumns
 from imageset.runtime.sections import AugmentParams
 
 EXAMPLES = 5
@@ -34,17 +36,11 @@ class Check(NamedTuple):
         return f"{self.name}: {self.violations}, such as {self.examples[0]}{advice}"
 
 
-class Rows(NamedTuple):
-    """Rows of all subsets, a column each; subsets holds places in hdf5.SUBSETS, int8."""
+@dataclass(frozen=True, eq=False)
+class SubsetRows(RowColumns):
+    """Rows of all subsets; subsets: of each row the place of its subset in hdf5.SUBSETS."""
 
     subsets: NDArray[np.int8]
-    ids: NDArray[np.int64]
-    positions: NDArray[np.int16]
-    copies: NDArray[np.int16]
-    labels: NDArray[np.int64]
-
-    def take(self, which: NDArray[np.intp] | NDArray[np.bool_]) -> "Rows":
-        return Rows(self.subsets[which], self.ids[which], self.positions[which], self.copies[which], self.labels[which])
 
     def describe(self, row: int) -> str:
         copy = f" copy {self.copies[row]}" if self.copies[row] else ""
@@ -57,9 +53,9 @@ class Photos(NamedTuple):
     whole: which photos stand there as themselves, copy 0; labels: what that row says, -1 without one.
     """
 
-    rows: Rows
-    first: NDArray[np.intp]
-    counts: NDArray[np.intp]
+    rows: SubsetRows
+    first: Indices
+    counts: Indices
     whole: NDArray[np.bool_]
     labels: NDArray[np.int64]
 
@@ -68,24 +64,24 @@ class Photos(NamedTuple):
         return self.rows.subsets[self.first]
 
     @property
-    def number(self) -> NDArray[np.intp]:
+    def number(self) -> Indices:
         """Of each row its photo's place."""
         return np.repeat(np.arange(len(self.first)), self.counts)
 
 
-def check(name: str, examined: int, wrong: NDArray[np.intp], describe: Callable[[int], str], advice: str = "") -> Check:
+def check(name: str, examined: int, wrong: Indices, describe: Callable[[int], str], advice: str = "") -> Check:
     """Return a check's outcome; wrong: the places of what is wrong."""
     return Check(name, examined, len(wrong), [describe(place) for place in wrong[:EXAMPLES].tolist()], advice)
 
 
-def starts(columns: tuple[NDArray[np.generic], ...]) -> NDArray[np.intp]:
+def starts(columns: tuple[NDArray[np.generic], ...]) -> Indices:
     """Return where another value than before begins in any of the columns."""
     changed = np.ones(len(columns[0]), bool)
     changed[1:] = np.logical_or.reduce([column[1:] != column[:-1] for column in columns])
     return np.flatnonzero(changed)
 
 
-def strays(subsets: NDArray[np.int8], *values: NDArray[np.generic]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def strays(subsets: NDArray[np.int8], *values: NDArray[np.generic]) -> tuple[Indices, Indices]:
     """Return the places that share their values with a place of an earlier subset, and of each that other place."""
     order = np.lexsort((subsets, *values))
     first = starts(tuple(column[order] for column in values))
@@ -94,7 +90,7 @@ def strays(subsets: NDArray[np.int8], *values: NDArray[np.generic]) -> tuple[NDA
     return order[stray], leader[stray]
 
 
-def by_photo(rows: Rows) -> Photos:
+def by_photo(rows: SubsetRows) -> Photos:
     rows = rows.take(np.lexsort((rows.copies, rows.positions, rows.ids, rows.subsets)))
     first = starts((rows.subsets, rows.ids, rows.positions))
     counts = np.diff(np.append(first, len(rows.ids)))
@@ -118,7 +114,7 @@ def products_in_one_subset(photos: Photos) -> Check:
     )
 
 
-def pixels_in_one_subset(rows: Rows, hashes: NDArray[np.uint64]) -> Check:
+def pixels_in_one_subset(rows: SubsetRows, hashes: NDArray[np.uint64]) -> Check:
     """No row, augmented ones included, has the pixels of a row in another subset; hashes: of each row's, (N, 2)."""
     wrong, others = strays(rows.subsets, hashes[:, 1], hashes[:, 0])
     other = dict(zip(wrong[:EXAMPLES].tolist(), others[:EXAMPLES].tolist(), strict=True))

@@ -1,6 +1,7 @@
 """A dataset file on its own: is it whole, and does it say the same everywhere? Every array is read once, in blocks."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from hashlib import blake2b, sha256
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from imageset.dataset import format_checks, row_checks
 from imageset.dataset.channel_stats import Moments
-from imageset.dataset.row_checks import Check, Photos, Rows
+from imageset.dataset.row_checks import Check, Photos, SubsetRows
 from imageset.errors import DataError
 from imageset.formats import hdf5
 from imageset.runtime import progress
@@ -24,7 +25,7 @@ class Contents(NamedTuple):
     """All of a file but its pixels; rows: as they stand in the file, by photo in photos."""
 
     photos: Photos
-    rows: Rows
+    rows: SubsetRows
     chosen: AugmentParams
     pairs: list[bytes]
     names: list[bytes]
@@ -66,11 +67,12 @@ def verify(
 def read(file: h5py.File) -> Contents:
     """Return all but the pixels of a file whose attributes and arrays are as they should be."""
     parts = []
-    for subset in hdf5.subsets(file):
-        ids, positions, labels = (file[f"{subset}_{name}"][:] for name in ("ids", "positions", "labels"))
-        copies = file[f"{subset}_copies"][:] if subset == "train" else np.zeros(len(ids), np.int16)
-        parts.append(Rows(np.full(len(ids), hdf5.SUBSETS.index(subset), np.int8), ids, positions, copies, labels))
-    rows = Rows(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    for place, subset in enumerate(hdf5.SUBSETS):
+        if subset in hdf5.subsets(file):
+            columns = hdf5.read_rows(file, subset)
+            parts.append(SubsetRows(**vars(columns), subsets=np.full(columns.total, place, np.int8)))
+    names = [field.name for field in fields(SubsetRows)]
+    rows = SubsetRows(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
     chosen = format_checks.Sections.model_validate_json(file.attrs["params"]).augment
     return Contents(
         row_checks.by_photo(rows),
@@ -90,7 +92,7 @@ def of_columns(contents: Contents) -> Iterator[Check]:
     yield row_checks.label_map_complete(contents.pairs, contents.names)
 
 
-def of_pixels(file: h5py.File, rows: Rows, found: Scan) -> Iterator[Check]:
+def of_pixels(file: h5py.File, rows: SubsetRows, found: Scan) -> Iterator[Check]:
     yield row_checks.pixels_in_one_subset(rows, found.hashes)
     yield mean_and_std(file, found.moments)
     noted = file.attrs["content_digest"]

@@ -14,8 +14,9 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import h5py
 import numpy as np
@@ -34,6 +35,25 @@ BLOCK_BYTES = 8 << 20
 
 Compression = Literal["none", "gzip"]
 Pixels = NDArray[np.uint8]  # images: (S, S, C), or (N, S, S, C); C is 1 (grayscale) or 3 (rgb)
+Indices = NDArray[np.int64]  # places of rows
+
+
+@dataclass(frozen=True, eq=False)
+class RowColumns:
+    """Rows, a column each, all of one length (N,): which copy of which photo a row is, and its label."""
+
+    ids: NDArray[np.int64]
+    positions: NDArray[np.int16]
+    copies: NDArray[np.int16]  # 0: the photo itself
+    labels: NDArray[np.int64]
+
+    @property
+    def total(self) -> int:
+        return len(self.ids)
+
+    def take(self, which: slice | Indices | NDArray[np.bool_]) -> Self:
+        """Return some of the rows, in the order of `which`."""
+        return type(self)(*(getattr(self, field.name)[which] for field in fields(self)))
 
 
 def create(path: Path, kind: str) -> h5py.File:
@@ -118,6 +138,13 @@ def require_photos(file: h5py.File, rows: NDArray[Any], ids: NDArray[Any], posit
 def subsets(file: h5py.File) -> list[str]:
     """Return the subsets that a dataset file holds, in the order of SUBSETS."""
     return [subset for subset in SUBSETS if f"{subset}_images" in file]
+
+
+def read_rows(file: h5py.File, subset: str) -> RowColumns:
+    """Return the rows of a subset; only train has copies, elsewhere all are 0."""
+    ids, positions, labels = (file[f"{subset}_{name}"][:] for name in ("ids", "positions", "labels"))
+    copies = file[f"{subset}_copies"][:] if f"{subset}_copies" in file else np.zeros(len(ids), np.int16)
+    return RowColumns(ids, positions, copies, labels)
 
 
 def catalog_ids(file: h5py.File) -> list[int]:

@@ -10,15 +10,13 @@ from typing import Any, Protocol
 
 import h5py
 import numpy as np
-from numpy.typing import NDArray
 
 from imageset.errors import DataError
-from imageset.formats.hdf5 import Pixels
+from imageset.formats.hdf5 import Indices, Pixels
 
 DEFLATE = 1  # the filter gzip, by its number in HDF5's registry
 SKIPPED = 1  # bit of a chunk's filter mask: stored as it is, as compression would have made it longer
 
-Indices = NDArray[np.int64]  # of rows
 Decompress = Callable[[Pixels, Pixels], bool]  # (packed, out); returns whether `out` was filled
 
 

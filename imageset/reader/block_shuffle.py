@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from imageset.formats.hdf5 import Pixels
-from imageset.formats.images import Images, Indices, InMemory
+from imageset.formats.hdf5 import Indices, Pixels
+from imageset.formats.images import Images, InMemory
 from imageset.reader.buffers import Buffers
 from imageset.reader.row_order import Window
 

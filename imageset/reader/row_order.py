@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from imageset.formats.images import Indices
+from imageset.formats.hdf5 import Indices
 
 Shuffle = bool | Literal["blocks"]
 

@@ -5,7 +5,7 @@ import pytest
 
 from imageset.dataset import render
 from imageset.dataset.augment import augment
-from imageset.dataset.render import Recipe, Rows
+from imageset.dataset.render import RenderRecipe, SourceRows
 from imageset.formats import hdf5
 from imageset.runtime import params
 from tests.project import ROOT
@@ -26,9 +26,9 @@ def processed(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, hdf
     return path, images
 
 
-def rows(sources: list[int], copies: list[int]) -> Rows:
+def rows(sources: list[int], copies: list[int]) -> SourceRows:
     count = len(sources)
-    return Rows(
+    return SourceRows(
         np.arange(100, 100 + count),
         np.arange(count, dtype=np.int16),
         np.array(copies, np.int16),
@@ -40,8 +40,8 @@ def rows(sources: list[int], copies: list[int]) -> Rows:
 def test_each_row_is_its_copy_of_its_photo_whatever_else_is_in_the_batch(processed: tuple[Path, hdf5.Pixels]) -> None:
     path, images = processed
     wanted = rows([6, 0, 3, 3, 6], [0, 0, 2, 1, 4])
-    (together,) = render.render([wanted], Recipe(path, CHOSEN))
-    alone = render.render([wanted.take(slice(row, row + 1)) for row in range(5)], Recipe(path, CHOSEN))
+    (together,) = render.render([wanted], RenderRecipe(path, CHOSEN))
+    alone = render.render([wanted.take(slice(row, row + 1)) for row in range(5)], RenderRecipe(path, CHOSEN))
 
     assert together.dtype == np.uint8
     assert (together[:2] == images[[6, 0]]).all()
@@ -55,5 +55,6 @@ def test_each_row_is_its_copy_of_its_photo_whatever_else_is_in_the_batch(process
 def test_rows_taken_keep_their_columns_together() -> None:
     taken = rows([6, 0, 3], [0, 1, 2]).take(np.array([2, 0]))
 
-    assert list(taken.tuples()) == [(102, 2, 2, 0, 3), (100, 0, 0, 0, 6)]
+    assert list(taken.tuples()) == [(102, 2, 2, 3), (100, 0, 0, 6)]
+    assert taken.labels.tolist() == [0, 0]
     assert taken.total == 2

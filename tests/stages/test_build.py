@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from imageset.dataset.render import Recipe, Rows
+from imageset.dataset.render import RenderRecipe, SourceRows
 from imageset.errors import DataError, ImagesetError, ParamsError
 from imageset.formats import hdf5, stable_hash, tables
 from imageset.formats.hdf5 import Pixels
@@ -322,7 +322,7 @@ def test_a_failure_while_writing_leaves_the_old_file_and_nothing_else(
     assert sorted(path.name for path in (project / "data").iterdir()) == names
 
 
-def die(batches: list[Rows], recipe: Recipe) -> list[Pixels]:
+def die(batches: list[SourceRows], recipe: RenderRecipe) -> list[Pixels]:
     """Do as render does where memory runs out."""
     os.kill(os.getpid(), signal.SIGKILL)
     return []
