@@ -1,4 +1,5 @@
 import json
+import shutil
 import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from imageset.formats.hdf5 import Pixels
 from imageset.report import confusion_plot
 from stages import baseline
 from tests.conftest import run_stage
+from tests.project import ROOT
 
 Labels = NDArray[np.int64]
 SIDE = 32
@@ -245,6 +247,7 @@ def test_threads_and_hash_seeds_change_no_byte(tmp_path: Path) -> None:
     for threads, seed in (("1", "0"), ("2", "1"), ("8", "2")):
         folder = tmp_path / threads
         folder.mkdir()
+        shutil.copy(ROOT / "params.yaml", folder)
         done = run_stage(
             "baseline",
             dataset,
