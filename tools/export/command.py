@@ -79,7 +79,7 @@ def run(arguments: argparse.Namespace) -> None:
                 "for them"
             )
         export(source, arguments.to, arguments.encoding or "png", arguments.destination, workers)
-        counts = ", ".join(f"{len(subset.rows)} {subset.name}" for subset in source.subsets)
+        counts = ", ".join(f"{subset.rows.total} {subset.name}" for subset in source.subsets)
     print(f"export: {counts} in {arguments.destination}")
 
 

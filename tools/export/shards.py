@@ -21,7 +21,7 @@ def shards(folder: Path, subset: Subset, ending: str) -> Iterator[tuple[Path, in
     A subset without photos has no shard, because `datasets` and webdataset refuse an empty file. The shards are in the
     folder `data`: there `datasets` accepts any subset's name, and takes no other file for data.
     """
-    total, step = len(subset.rows), shard_photos(subset.image_shape)
+    total, step = subset.rows.total, shard_photos(subset.image_shape)
     count = math.ceil(total / step)
     (folder / "data").mkdir(exist_ok=True)
     for number in range(count):

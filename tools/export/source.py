@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from imageset.errors import DataError
 from imageset.formats import hdf5, tables
-from imageset.formats.hdf5 import Pixels
+from imageset.formats.hdf5 import Indices, Pixels, RowColumns
 from imageset.formats.images import Images, open_images
 from imageset.formats.tables import Table
 from imageset.runtime import progress
@@ -31,15 +31,12 @@ class Classes(NamedTuple):
 
 
 class Subset(NamedTuple):
-    """The photos of a subset; images: where their pixels are, (N, S, S, C); rows: their places there, ascending."""
+    """The photos of a subset; images: where their pixels are, (N, S, S, C); places: theirs in it, ascending."""
 
     name: str
     images: Images
-    rows: NDArray[np.int64]
-    labels: NDArray[np.int64]
-    ids: NDArray[np.int64]
-    positions: NDArray[np.int16]
-    copies: NDArray[np.int16]
+    places: Indices
+    rows: RowColumns
 
     @property
     def image_shape(self) -> tuple[int, ...]:
@@ -47,7 +44,7 @@ class Subset(NamedTuple):
 
     def column(self, name: str) -> NDArray[Any]:
         """Return a column by its name in hdf5.ROW_DTYPES."""
-        values: NDArray[Any] = getattr(self, name)
+        values: NDArray[Any] = getattr(self.rows, name)
         return values.astype(hdf5.ROW_DTYPES[name], copy=False)
 
 
@@ -61,7 +58,7 @@ class Source(NamedTuple):
 
     @property
     def total(self) -> int:
-        return sum(len(subset.rows) for subset in self.subsets)
+        return sum(subset.rows.total for subset in self.subsets)
 
 
 @contextmanager
@@ -106,24 +103,22 @@ def of_dataset(file: h5py.File, wanted: str | None, with_copies: bool) -> Source
 
 def dataset_subset(file: h5py.File, name: str, with_copies: bool) -> Subset:
     """Return a subset's photos, with their augmented copies or without."""
-    labels, ids, positions = (file[f"{name}_{column}"][:] for column in ("labels", "ids", "positions"))
-    copies = file[f"{name}_copies"][:] if f"{name}_copies" in file else np.zeros(len(ids), np.int16)
-    images = open_images(file, f"{name}_images")
-    if {len(values) for values in (labels, ids, positions, copies)} != {images.shape[0]}:
+    rows, images = hdf5.read_rows(file, name), open_images(file, f"{name}_images")
+    if {len(values) for values in vars(rows).values()} != {images.shape[0]}:
         raise DataError(f"{file.filename} is damaged (arrays of {name} differ in length): fetch or build it again")
-    chosen = np.arange(len(ids)) if with_copies else np.flatnonzero(copies == 0)
-    return Subset(name, images, chosen, labels[chosen], ids[chosen], positions[chosen], copies[chosen])
+    places = np.arange(rows.total) if with_copies else np.flatnonzero(rows.copies == 0)
+    return Subset(name, images, places, rows.take(places))
 
 
 def require_whole(file: h5py.File, classes: Classes, subsets: list[Subset]) -> None:
     """Raise DataError when a label is no class's, a photo comes twice, or images are neither grayscale nor rgb."""
-    labels = np.concatenate([subset.labels for subset in subsets])
+    labels = np.concatenate([subset.rows.labels for subset in subsets])
     count = len(classes.names)
     problem = ""
     if len(classes.catalog_ids) != count or ((labels < 0) | (labels >= count)).any():
         problem = "labels without a class"
     for subset in subsets:
-        key = {"product_id": subset.ids, "position": subset.positions, "copy": subset.copies}
+        key = {"product_id": subset.rows.ids, "position": subset.rows.positions, "copy": subset.rows.copies}
         if pd.DataFrame(key).duplicated().any():
             problem = f"a photo of {subset.name} comes twice"
         if subset.image_shape[-1] not in (1, 3) or 0 in subset.image_shape:
@@ -143,15 +138,8 @@ def of_processed(file: h5py.File, catalog_csv: Path, label_map_csv: Path) -> Sou
     places, ids, positions, labels = (catalog[name].to_numpy() for name in ("row", "product_id", "position", "label"))
     with reading(file):
         hdf5.require_photos(file, places, ids, positions)
-        subset = Subset(
-            WITHOUT_SUBSETS,
-            open_images(file, "images"),
-            places,
-            labels,
-            ids,
-            positions,
-            np.zeros(len(places), np.int16),
-        )
+        rows = RowColumns(ids, positions, np.zeros(len(places), np.int16), labels)
+        subset = Subset(WITHOUT_SUBSETS, open_images(file, "images"), places, rows)
         require_whole(file, classes, [subset])
         left_out = len(file["ids"]) - len(places)
         content = content_digest(file)
@@ -179,8 +167,9 @@ def digest(classes: Classes, subsets: list[Subset]) -> str:
     """Return a sha256 over what is chosen, all but the pixels."""
     found = hashlib.sha256(repr(classes).encode())
     for subset in subsets:
-        found.update(repr((subset.name, subset.image_shape, len(subset.rows))).encode())
-        for values in (subset.rows, subset.labels, subset.ids, subset.positions, subset.copies):
+        rows = subset.rows
+        found.update(repr((subset.name, subset.image_shape, rows.total)).encode())
+        for values in (subset.places, rows.labels, rows.ids, rows.positions, rows.copies):
             found.update(np.ascontiguousarray(values, np.int64).tobytes())
     return found.hexdigest()
 
@@ -188,8 +177,8 @@ def digest(classes: Classes, subsets: list[Subset]) -> str:
 def pixel_batches(subset: Subset) -> Iterator[Pixels]:
     """Yield the pixels of a subset in order, uint8 (n, S, S, C), BATCH_BYTES or one photo at a time."""
     step = max(1, BATCH_BYTES // math.prod(subset.image_shape))
-    for start in range(0, len(subset.rows), step):
-        rows = subset.rows[start : start + step]
-        pixels = np.empty((len(rows), *subset.image_shape), np.uint8)
-        subset.images.gather(rows, pixels)
+    for start in range(0, subset.rows.total, step):
+        places = subset.places[start : start + step]
+        pixels = np.empty((len(places), *subset.image_shape), np.uint8)
+        subset.images.gather(places, pixels)
         yield pixels

@@ -72,7 +72,7 @@ def needed_bytes(source: Source, encoding: str, writer: Format) -> int:
     """Return an estimate of the disk space that an export takes."""
     return math.ceil(
         sum(
-            len(subset.rows) * (math.prod(subset.image_shape) * SHARES[encoding] + writer.EXTRA_BYTES)
+            subset.rows.total * (math.prod(subset.image_shape) * SHARES[encoding] + writer.EXTRA_BYTES)
             for subset in source.subsets
         )
     )
@@ -99,7 +99,8 @@ def write_classes(path: Path, classes: Classes) -> None:
 
 def photos_of(subset: Subset, contents: Iterator[bytes], advance: Callable[[int], object]) -> Iterator[Photo]:
     """Yield the photos of a subset with their contents. Call `advance(1)` for each."""
-    columns = [values.tolist() for values in (subset.labels, subset.ids, subset.positions, subset.copies)]
+    rows = subset.rows
+    columns = [values.tolist() for values in (rows.labels, rows.ids, rows.positions, rows.copies)]
     for label, product_id, position, copy, content in zip(*columns, contents, strict=True):
         advance(1)
         yield Photo(label, product_id, position, copy, content)

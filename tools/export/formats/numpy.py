@@ -16,7 +16,7 @@ VERSIONS = {"numpy": np.__version__}
 
 def write_subset(folder: Path, subset: Subset, classes: Classes, photos: Iterator[Photo], encoding: str) -> None:
     """Write the images and one array per column."""
-    shape = (len(subset.rows), *subset.image_shape)
+    shape = (subset.rows.total, *subset.image_shape)
     write_array(folder / f"{subset.name}_images.npy", "uint8", shape, (photo.content for photo in photos))
     for name, dtype in hdf5.ROW_DTYPES.items():
         write_array(folder / f"{subset.name}_{name}.npy", dtype, shape[:1], [subset.column(name).tobytes()])
