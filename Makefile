@@ -19,6 +19,12 @@ demo: .venv/pipeline  ## Servers, a marketplace, the whole pipeline and a push; 
 test: .venv/pipeline .venv/train .venv/docs  ## Every test, on real servers and every core; TESTS=<path> for some
 	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist worksteal $(TESTS)
 
+coverage: .venv/pipeline .venv/train .venv/docs  ## Every test, measured: coverage.md says what no test runs
+	$(BIN)/python -m pytest --cov --cov-report=markdown:coverage.md $(TESTS)
+
+platforms: .venv/uv  ## The table of docs/platforms.md: for which Pythons and systems the pins have wheels
+	$(BIN)/python -m tools.platforms
+
 lint: .venv/pipeline  ## ruff and mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -74,5 +80,5 @@ constraints:  ## Pin anew what the requirements bring along
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements-docs.txt
 	touch $@
 
-.PHONY: help demo test lint docs services stop refresh cluster release prune environment constraints
+.PHONY: help demo test coverage platforms lint docs services stop refresh cluster release prune environment constraints
 .DELETE_ON_ERROR:

@@ -96,7 +96,7 @@ def test_a_pull_request_from_a_fork_is_compared_without_secrets(changed: Project
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
 def test_workflows_cannot_be_talked_into_more(path: Path) -> None:
-    """No text of a pull request inside a script, no right to write but comments, no data from CI, no moving action."""
+    """No text of a pull request inside a script, no right to write but comments, no data from CI."""
     content = yaml.safe_load(path.read_text())
     scripts = [step["run"] for step in steps(path.name) if "run" in step]
     writes = {name for name, access in content["permissions"].items() if access != "read"}
@@ -104,9 +104,48 @@ def test_workflows_cannot_be_talked_into_more(path: Path) -> None:
     assert scripts
     assert not [script for script in scripts if "${{" in script or re.search(r"(git|dvc) (commit|push)", script)]
     assert writes <= {"pull-requests"}
-    assert all(re.fullmatch(r"actions/[\w-]+@v\d+", step["uses"]) for step in steps(path.name) if "uses" in step)
     assert "pull_request_target" not in path.read_text()
 
 
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_actions_are_pinned_by_commit(path: Path) -> None:
+    """A tag can be moved to other code; the comment says which one it was."""
+    used = re.findall(r"uses: (.+)", path.read_text())
+
+    assert used
+    assert [line for line in used if not re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40}  # v\d+\.\d+\.\d+", line)] == []
+
+
+def test_an_action_has_one_version() -> None:
+    used = {line for path in WORKFLOWS for line in re.findall(r"uses: (.+)", path.read_text())}
+
+    assert len(used) == len({line.partition("@")[0] for line in used})
+
+
 def test_checks_are_those_of_make() -> None:
-    assert [step["run"] for step in steps("checks.yaml") if "run" in step] == ["make lint", "make test"]
+    scripts = [step["run"] for step in steps("checks.yaml") if "run" in step]
+
+    assert [script for script in scripts if script.startswith("make")] == [
+        "make lint",
+        "make docs",
+        "make test",
+        "make coverage",
+    ]
+
+
+def test_ruff_before_a_commit_is_the_ruff_of_make_lint() -> None:
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][1]["hooks"]
+    pin = re.findall(r"^ruff==.+$", (ROOT / "requirements-dev.txt").read_text(), re.MULTILINE)
+
+    assert [hook["additional_dependencies"] for hook in hooks] == [pin, pin]
+
+
+def test_no_robot_updates_a_package_that_decides_bytes() -> None:
+    [pip] = [
+        update
+        for update in yaml.safe_load((ROOT / ".github/dependabot.yml").read_text())["updates"]
+        if update["package-ecosystem"] == "pip"
+    ]
+    deciding = re.findall(r"^([\w-]+)==", (ROOT / "requirements-pixels.txt").read_text(), re.MULTILINE)
+
+    assert [entry["dependency-name"] for entry in pip["ignore"]] == deciding
