@@ -176,6 +176,14 @@ def figures(sums: Sums, actual: Labels, best: Labels) -> dict[str, Any]:
 
 
 def main(dataset_h5: Path, validation_json: Path, baseline_json: Path, confusion_png: Path) -> None:
+    """Train a simple classifier on a valid dataset; say what a change of params did to what can be learned from it.
+
+    Args:
+        dataset_h5: the dataset.
+        validation_json: whether the dataset passed its checks.
+        baseline_json: the scores of the simple classifier.
+        confusion_png: the picture of what it takes for what.
+    """
     if not json.loads(validation_json.read_text(encoding="utf-8"))["passed"]:
         raise DataError(f"{validation_json} says that {dataset_h5} is wrong: its figures would be, too")
     # One thread: how many add up a product of floats changes its last bits.

@@ -124,6 +124,15 @@ def write_dataset(
 
 
 def main(processed_h5: Path, catalog_csv: Path, label_map_csv: Path, split_csv: Path, dataset_h5: Path) -> None:
+    """Augment the training photos and write the dataset file.
+
+    Args:
+        processed_h5: the pixels of every photo.
+        catalog_csv: the class of each photo.
+        label_map_csv: the label, the catalog_id and the name of each class.
+        split_csv: the subset of each photo.
+        dataset_h5: the dataset.
+    """
     chosen = params.load().build
     chosen_augment = params.load().augment
     catalog = tables.read(catalog_csv, tables.CATALOG)

@@ -46,6 +46,18 @@ def main(
     label_changes_csv: Path,
     catalog_rejects_csv: Path,
 ) -> None:
+    """Give every photo its class; drop or merge rare classes.
+
+    Args:
+        groups_csv: the group of each photo: photos of one group stay in one subset.
+        labels_csv: every dated class of every product.
+        classes_csv: the name and the parent of every class.
+        released_label_map_csv: the labels that the last release fixed.
+        catalog_csv: the class of each photo.
+        label_map_csv: the label, the catalog_id and the name of each class.
+        label_changes_csv: photos with another class than their own label, and why.
+        catalog_rejects_csv: photos without a class, with a reason.
+    """
     chosen = params.load().catalog
     photos = tables.read(groups_csv, tables.GROUPS)
     known = tables.read(classes_csv, tables.CLASSES)

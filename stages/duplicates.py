@@ -111,6 +111,15 @@ def pair_table(photos: pd.DataFrame, pairs: list[Pair]) -> pd.DataFrame:
 def main(
     processed_csv: Path, thumbnails_h5: Path, released_split_csv: Path, groups_csv: Path, near_duplicates_csv: Path
 ) -> None:
+    """Find near-duplicates; put photos that belong together into one group.
+
+    Args:
+        processed_csv: the row of each photo in processed.h5, and its hashes.
+        thumbnails_h5: a thumbnail of every photo as it was, before background removal.
+        released_split_csv: the subsets that the last release fixed.
+        groups_csv: the group of each photo: photos of one group stay in one subset.
+        near_duplicates_csv: pairs of near-duplicate photos.
+    """
     chosen = params.load().duplicates
     photos = tables.read(processed_csv, tables.PROCESSED)
     released = tables.read(released_split_csv, tables.SPLIT)

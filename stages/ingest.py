@@ -256,7 +256,13 @@ def check_share(reasons: dict[str, str], max_rejected_share: float) -> None:
 
 
 def main(listings_csv: Path, ingest_csv: Path, *, retry: tuple[str, ...] = ()) -> None:
-    """Fetch what the bucket lacks; --retry REASON asks again for the photos that earlier runs refused for it."""
+    """Fetch what the bucket lacks; say of every photo how it ended.
+
+    Args:
+        listings_csv: every photo of every listing.
+        ingest_csv: how each photo of the listings ended: done, or rejected with a reason.
+        retry: a reason: ask again for photos that earlier runs refused for it.
+    """
     limits = params.load().ingest
     if unknown := set(retry) - REMEMBERED:
         raise ParamsError(f"--retry {min(unknown)}: expected one of {', '.join(sorted(REMEMBERED))}")

@@ -34,6 +34,12 @@ def wanted_keys(ingest_csv: Path) -> set[str]:
 
 
 def main(ingest_csv: Path, inventory_csv: Path) -> None:
+    """List exactly which objects of the bucket the dataset is made of.
+
+    Args:
+        ingest_csv: how each photo of the listings ended: done, or rejected with a reason.
+        inventory_csv: the objects of the bucket that the dataset is made of.
+    """
     ingest = params.load().ingest
     wanted = wanted_keys(ingest_csv) if ingest.enabled else None
     bucket = open_bucket()

@@ -26,6 +26,14 @@ def canonical_date(value: Any) -> str:
 
 
 def main(labels_sql: Path, classes_sql: Path, labels_csv: Path, classes_csv: Path) -> None:
+    """Read from the database every dated class of every product, and the classes' names.
+
+    Args:
+        labels_sql: the query: product_id, catalog_id, date of every labelled row.
+        classes_sql: the query: catalog_id, name, parent_id of every class.
+        labels_csv: every dated class of every product.
+        classes_csv: the name and the parent of every class.
+    """
     source = params.load().source
     with database.snapshot() as connection:
         labels = database.fetch_rows(connection, labels_sql, ["product_id", "catalog_id", "date"], source.as_of)

@@ -70,6 +70,13 @@ def choose(listings: pd.DataFrame, photos_per_listing: int, limit: int | None) -
 
 
 def main(listings_sql: Path, listings_csv: Path, listings_rejects_csv: Path) -> None:
+    """Read from the database which photos exist, as of source.as_of.
+
+    Args:
+        listings_sql: the query: product_id, position, image_url of every photo.
+        listings_csv: every photo of every listing.
+        listings_rejects_csv: rows that name no photo, with a reason.
+    """
     source = params.load().source
     with database.snapshot() as connection:
         rows = database.fetch_rows(connection, listings_sql, COLUMNS, source.as_of)

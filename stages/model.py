@@ -111,6 +111,11 @@ def is_known(name: str, path: Path) -> bool:
 
 
 def main(background_onnx: Path) -> None:
+    """Fetch the weights of the background-removal network and check their sha256.
+
+    Args:
+        background_onnx: the weights of the background-removal network.
+    """
     model = params.load().model
     networks.choose(model)
     source = fetch(model.name, model.sha256, background_onnx)

@@ -233,6 +233,16 @@ def main(
     processed_csv: Path,
     rejects_csv: Path,
 ) -> None:
+    """Turn every object of the inventory into pixels (upright, without background, square).
+
+    Args:
+        inventory_csv: the objects of the bucket that the dataset is made of.
+        background_onnx: the weights of the background-removal network.
+        processed_h5: the pixels of every photo.
+        thumbnails_h5: a thumbnail of every photo as it was, before background removal.
+        processed_csv: the row of each photo in processed.h5, and its hashes.
+        rejects_csv: photos without pixels, with a reason.
+    """
     chosen = params.load().preprocess
     model = params.load().model
     address = settings.dask()

@@ -206,6 +206,29 @@ def main(
     reports: Path,
     report_html: Path,
 ) -> None:
+    """Write the figures, the pictures and the page that people look at.
+
+    Args:
+        listings_csv: every photo of every listing.
+        listings_rejects_csv: rows that name no photo, with a reason.
+        ingest_csv: how each photo of the listings ended: done, or rejected with a reason.
+        inventory_csv: the objects of the bucket that the dataset is made of.
+        rejects_csv: photos without pixels, with a reason.
+        catalog_csv: the class of each photo.
+        catalog_rejects_csv: photos without a class, with a reason.
+        label_changes_csv: photos with another class than their own label, and why.
+        near_duplicates_csv: pairs of near-duplicate photos.
+        label_map_csv: the label, the catalog_id and the name of each class.
+        split_csv: the subset of each photo.
+        thumbnails_h5: a thumbnail of every photo as it was, before background removal.
+        dataset_h5: the dataset.
+        validation_json: whether the dataset passed its checks.
+        baseline_json: the scores of the simple classifier.
+        confusion_png: the picture of what it takes for what.
+        templates: the folder of the templates for the report and the dataset card.
+        reports: the folder for figures, pictures and the dataset card.
+        report_html: the page that people look at.
+    """
     chosen = params.load().report
     data = Tables(
         tables.read(listings_csv, tables.LISTINGS),

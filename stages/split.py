@@ -113,6 +113,13 @@ def split(catalog: pd.DataFrame, released: pd.DataFrame, chosen: SplitParams) ->
 
 
 def main(catalog_csv: Path, released_split_csv: Path, split_csv: Path) -> None:
+    """Divide every class into train and test, whole groups at a time.
+
+    Args:
+        catalog_csv: the class of each photo.
+        released_split_csv: the subsets that the last release fixed.
+        split_csv: the subset of each photo.
+    """
     chosen = params.load().split
     catalog = tables.read(catalog_csv, tables.CATALOG)
     result = split(catalog, tables.read(released_split_csv, tables.SPLIT), chosen)

@@ -241,6 +241,17 @@ def main(
     split_csv: Path,
     validation_json: Path,
 ) -> None:
+    """Check the dataset file by itself and against its tables; fail the run when it is wrong.
+
+    Args:
+        dataset_h5: the dataset.
+        processed_h5: the pixels of every photo.
+        processed_csv: the row of each photo in processed.h5, and its hashes.
+        catalog_csv: the class of each photo.
+        label_map_csv: the label, the catalog_id and the name of each class.
+        split_csv: the subset of each photo.
+        validation_json: whether the dataset passed its checks.
+    """
     data = Tables(
         read_photos(catalog_csv, split_csv),
         read_hashes(processed_csv),

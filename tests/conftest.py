@@ -1,5 +1,6 @@
 """Fixtures: one sandbox of real servers for the run; for each test a bucket prefix and a database of its own."""
 
+import inspect
 import io
 import itertools
 import os
@@ -8,12 +9,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from importlib import import_module
 from pathlib import Path
 
 import psycopg2
 import pytest
 from PIL import Image
 
+from imageset.runtime import stage
 from imageset.storage.bucket import Bucket, open_bucket
 from sandbox import draw, marketplace, servers
 from sandbox.marketplace import SCHEMA
@@ -151,7 +154,7 @@ def run_stage(
     environment: dict[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run a stage as DVC does, from another working directory, and return what it said."""
-    command = [sys.executable, "-m", f"stages.{name}", *map(str, arguments)]
+    command = [sys.executable, "-m", f"stages.{name}", *as_given(name, list(map(str, arguments)))]
     return subprocess.run(
         command,
         cwd=cwd,
@@ -161,6 +164,18 @@ def run_stage(
         check=False,
         timeout=120,
     )
+
+
+def as_given(name: str, arguments: list[str]) -> list[str]:
+    """Return a stage's paths as its command line has them: named, when there are many."""
+    parameters = list(inspect.signature(import_module(f"stages.{name}").main).parameters)
+    if len(parameters) <= stage.MAX_POSITIONAL_PATHS or len(parameters) != len(arguments):
+        return arguments
+    return [
+        word
+        for pair in zip((stage.option(one, parameters) for one in parameters), arguments, strict=True)
+        for word in pair
+    ]
 
 
 @pytest.fixture

@@ -77,8 +77,7 @@ def lock(path: Path) -> Iterator[None]:
         except BlockingIOError:
             file.seek(0)
             raise ImagesetError(
-                f"another run is at it (process {file.read().strip() or 'unknown'}): "
-                f"wait for it to end, or stop it ({path})"
+                f"another run is active (pid {file.read().strip() or 'unknown'}); wait for it or stop it ({path})"
             ) from None
         file.truncate(0)
         file.write(str(os.getpid()))

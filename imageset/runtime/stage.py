@@ -1,61 +1,86 @@
-"""The edge of every stage: paths from the command line, one run at a time, one line for an error."""
+"""The edge of every stage: paths from the command line, one run at a time, params that are right as a whole."""
 
 import argparse
 import gc
 import inspect
-import signal
-import sqlite3
-import sys
+import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from imageset.errors import ImagesetError
-from imageset.runtime import files, lifetime, params, settings
+from imageset.runtime import command, files, lifetime, params
 
-LOCKS = Path(".cache")  # here, wherever the cache is: what has one writer are the outputs here
+LOCKS = Path(".cache")  # of this project, wherever the cache is: the lock guards the outputs here
+SUFFIXES = ("_csv", "_h5", "_json", "_onnx", "_png", "_html", "_sql")  # of paths, as main names them
+MAX_POSITIONAL_PATHS = 6  # more than these would have to be counted by whoever reads dvc.yaml
 
 
 def run(name: str, main: Callable[..., None]) -> None:
-    """Call main with the command line's paths, one for each of its parameters, and end the process.
+    """Call a stage's main with the command line's paths, and end the process as `command.run` does.
 
-    A keyword-only parameter of main is an option that may be given several times; main gets the tuple of its values.
+    A stage ends when its parent does: kill -9 of dvc would otherwise leave it writing. It holds a lock while it runs.
+    It refuses a params.yaml with a fault in any section before it does anything.
 
-    A stage ends when its parent does (kill -9 of dvc would otherwise leave it writing) and holds a lock while it
-    runs. Exit code 0: done; 1: failed; 2: params or settings are wrong; 130: interrupted.
+    Args:
+        name: the stage's name.
+        main: takes the paths, by the names of `arguments`.
     """
     lifetime.die_with_parent()
-    signal.signal(signal.SIGTERM, lifetime.exit_cleanly)
-    signal.signal(signal.SIGINT, lifetime.exit_cleanly)
-    paths, options = arguments(name, main)
-    try:
-        settings.load()
-        with files.lock(LOCKS / f"{name}.lock"):
-            # What the imports have made stays, and what stages make has few cycles: less for the collector to look at.
-            gc.freeze()
-            gc.set_threshold(20_000)
-            params.load()  # a fault in any section, before this stage does anything
-            main(*paths, **options)
-    except ImagesetError as error:
-        print(f"{name}: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except (OSError, sqlite3.Error) as error:
-        print(f"{name}: {error}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print(f"{name}: interrupted", file=sys.stderr)
-        sys.exit(130)
+    command.run(name, partial(run_locked, name, main))
 
 
-def arguments(name: str, main: Callable[..., None]) -> tuple[list[Path], dict[str, tuple[str, ...]]]:
-    """Return the paths and options on the command line, as main's signature names them; a slip ends the process."""
-    parser = argparse.ArgumentParser(f"python -m stages.{name}", description=inspect.getdoc(main))
-    paths, options = [], []
-    for parameter in inspect.signature(main).parameters.values():
-        if parameter.kind is parameter.KEYWORD_ONLY:
-            parser.add_argument(f"--{parameter.name}", action="append", default=[], metavar="VALUE")
-            options.append(parameter.name)
+def run_locked(name: str, main: Callable[..., None]) -> None:
+    """Parse the command line, then run main alone."""
+    given = arguments(name, main)
+    with files.lock(LOCKS / f"{name}.lock"):
+        params.load()
+        # What the imports have made stays, and what stages make has few cycles: less for the collector to look at.
+        gc.freeze()
+        gc.set_threshold(20_000)
+        main(**given)
+
+
+def arguments(name: str, main: Callable[..., None]) -> dict[str, Any]:
+    """Return main's arguments from the command line; a slip ends the process with the usage.
+
+    Each parameter of main is a path. Up to six are given in main's order, more are given by name: `--split
+    data/split.csv`. A keyword-only parameter is an option that may be given several times: `--retry gone --retry
+    forbidden`. The help is main's docstring: its first part describes the stage, its `Args:` the paths.
+    """
+    description, helps = describe(main)
+    parser = argparse.ArgumentParser(f"python -m stages.{name}", description=description)
+    parameters = inspect.signature(main).parameters.values()
+    paths = [parameter.name for parameter in parameters if parameter.kind is not parameter.KEYWORD_ONLY]
+    for path in paths:
+        if len(paths) <= MAX_POSITIONAL_PATHS:
+            parser.add_argument(path, type=Path, metavar=path.upper(), help=helps.get(path))
         else:
-            parser.add_argument(parameter.name, type=Path, metavar=parameter.name.upper())
-            paths.append(parameter.name)
+            flag = option(path, paths)
+            parser.add_argument(flag, dest=path, required=True, type=Path, metavar="PATH", help=helps.get(path))
+    for parameter in parameters:
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            flag, told = f"--{parameter.name}", helps.get(parameter.name)
+            parser.add_argument(flag, action="append", default=[], metavar="VALUE", help=told)
     given = vars(parser.parse_args())
-    return [given[path] for path in paths], {option: tuple(given[option]) for option in options}
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
+
+
+def option(path: str, paths: list[str]) -> str:
+    """Return the name by which a path is given: main's, without the file's suffix where that is unambiguous.
+
+    >>> option("split_csv", ["split_csv", "processed_csv", "processed_h5"])
+    '--split'
+    >>> option("processed_csv", ["split_csv", "processed_csv", "processed_h5"])
+    '--processed-csv'
+    """
+    without_suffix = {other: other.rpartition("_")[0] if other.endswith(SUFFIXES) else other for other in paths}
+    is_alone = list(without_suffix.values()).count(without_suffix[path]) == 1
+    return f"--{(without_suffix[path] if is_alone else path).replace('_', '-')}"
+
+
+def describe(main: Callable[..., None]) -> tuple[str, dict[str, str]]:
+    """Return what main's docstring says of it and of each parameter under `Args:`."""
+    text, _, listed = (inspect.getdoc(main) or "").partition("\nArgs:\n")
+    arguments = re.findall(r"^    (\w+): (.+(?:\n {8}.+)*)", listed, re.MULTILINE)
+    return text.strip(), {name: " ".join(said.split()) for name, said in arguments}

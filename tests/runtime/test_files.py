@@ -120,7 +120,7 @@ def test_a_held_lock_is_refused_with_its_holder(tmp_path: Path) -> None:
     with hold(path) as holder, pytest.raises(ImagesetError) as caught, files.lock(path):
         pytest.fail("the lock was given twice")
 
-    assert f"process {holder.pid})" in str(caught.value)
+    assert f"(pid {holder.pid})" in str(caught.value)
     assert str(path) in str(caught.value)
 
 

@@ -1,6 +1,7 @@
 """The edge of a stage, on real stages: exit codes, one line, one run at a time, nothing left behind."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -128,6 +129,35 @@ def test_wrong_params_exit_with_2_and_one_line(project: Path, edit_params: Calla
     assert said.stderr.count("\n") == 1
 
 
+def test_a_fault_in_the_section_of_another_stage_is_refused_before_anything_is_done(
+    project: Path, edit_params: Callable[[str, str], None]
+) -> None:
+    edit_params("  sample_photos: 60", "  sample_photos: none")
+    said = run_stage("split", *SPLIT, cwd=project)
+
+    assert (said.returncode, said.stderr.count("\n")) == (2, 1)
+    assert said.stderr.startswith("split: params.yaml: report.sample_photos = 'none': ")
+    assert not (project / "data/split.csv").exists()
+
+
+def test_many_paths_are_given_by_name(project: Path) -> None:
+    said = run_stage("catalog", "--groups", "data/groups.csv", cwd=project)
+
+    assert said.returncode == 2
+    assert "--groups PATH --labels PATH" in said.stderr
+    assert said.stderr.splitlines()[-1].startswith(
+        "python -m stages.catalog: error: the following arguments are required:"
+    )
+
+
+def test_help_says_what_each_path_is(project: Path) -> None:
+    said = run_stage("split", "--help", cwd=project)
+
+    assert said.returncode == 0
+    assert "Divide every class into train and test" in said.stdout
+    assert re.search(r"RELEASED_SPLIT_CSV +the subsets that the last release fixed", said.stdout)
+
+
 def test_missing_settings_exit_with_2_and_one_line(project: Path) -> None:
     tables.write(project / "data/ingest.csv", tables.INGEST, tables.frame(tables.INGEST, []))
     said = run_stage("inventory", "data/ingest.csv", "data/inventory.csv", cwd=project, environment={"IMAGE_STORE": ""})
@@ -163,7 +193,7 @@ def test_a_second_run_of_a_stage_is_refused_with_the_first_ones_process(
     said = run_stage("split", *SPLIT, cwd=project)
 
     assert said.returncode == 1
-    assert said.stderr.startswith(f"split: another run is at it (process {waiting.pid}): ")
+    assert said.stderr.startswith(f"split: another run is active (pid {waiting.pid}); ")
     assert said.stderr.count("\n") == 1
 
 

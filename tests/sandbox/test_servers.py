@@ -59,7 +59,7 @@ def test_no_secret_stands_in_the_process_list(sandbox: Servers) -> None:
 
 def test_a_second_sandbox_in_the_same_home_is_refused_in_one_line(sandbox: Servers) -> None:
     with (
-        pytest.raises(ImagesetError, match=rf"another run is at it \(process {os.getpid()}\)") as caught,
+        pytest.raises(ImagesetError, match=rf"another run is active \(pid {os.getpid()}\)") as caught,
         servers.running(sandbox.photo_folder.parent),
     ):
         pass

@@ -247,7 +247,7 @@ def test_threads_and_hash_seeds_change_no_byte(tmp_path: Path) -> None:
     for threads, seed in (("1", "0"), ("2", "1"), ("8", "2")):
         folder = tmp_path / threads
         folder.mkdir()
-        shutil.copy(ROOT / "params.yaml", folder)
+        shutil.copy(ROOT / "params.yaml", folder)  # which every stage checks
         done = run_stage(
             "baseline",
             dataset,

@@ -347,7 +347,7 @@ def test_a_hash_that_is_none_is_refused(value: str, data: Path) -> None:
 
 def test_the_stage_writes_its_report_and_then_fails_in_one_line(data: Path) -> None:
     plant(data / "dataset.h5", pixels_in_both_subsets)
-    shutil.copy(ROOT / "params.yaml", data)
+    shutil.copy(ROOT / "params.yaml", data)  # which every stage checks
     done = run_stage("validate", *(data / name for name in INPUTS), data / "validation.json", cwd=data)
 
     assert done.returncode == 1

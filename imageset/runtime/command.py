@@ -1,0 +1,41 @@
+"""The edge of every program of this project: signals, settings, one line for an error, exit codes."""
+
+import signal
+import sqlite3
+import sys
+from collections.abc import Callable
+
+from imageset.errors import ImagesetError
+from imageset.runtime import lifetime, settings
+
+FAILED = 1
+INTERRUPTED = 128 + signal.SIGINT
+
+
+def run(name: str, main: Callable[[], None]) -> None:
+    """Call a program's main with the settings of .env; end the process with one line when it fails.
+
+    Exit codes: 0, done; 1, failed; 2, the command line, params or settings are wrong; 130, interrupted (Ctrl-C); 143,
+    terminated (SIGTERM). Either signal runs the finally blocks, so that nothing is left half-written.
+
+    Args:
+        name: the program as its messages name it, such as "split".
+        main: parses the command line and does the work. It may call sys.exit with a code of its own.
+    """
+    signal.signal(signal.SIGTERM, lifetime.exit_cleanly)
+    signal.signal(signal.SIGINT, lifetime.exit_cleanly)
+    try:
+        settings.load()
+        main()
+    except ImagesetError as error:
+        end(name, str(error), error.exit_code)
+    except (OSError, sqlite3.Error) as error:
+        end(name, str(error), FAILED)
+    except KeyboardInterrupt:
+        end(name, "interrupted", INTERRUPTED)
+
+
+def end(name: str, message: str, code: int) -> None:
+    """End the process with one line on stderr."""
+    print(f"{name}: {message}", file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,119 @@
+"""The order of the wings, and what each may import, so that a stranger can rely on ARCHITECTURE.md."""
+
+import ast
+import re
+import sys
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+from tests.pipeline.test_graph import imported_files
+from tests.project import ROOT
+
+# A module imports modules of its own wing, and wings of an earlier row.
+ORDER = (
+    {"errors"},
+    {"runtime"},
+    {"workers", "formats", "storage"},
+    {"photos", "curation", "dataset", "evaluation", "report", "reader"},
+    {"web"},
+)
+WINGS = set().union(*ORDER) - {"errors"}
+NO_DEPS = ("errors.py", "runtime", "workers")  # of no stage: see NO_DEPS in tests/pipeline/test_graph.py
+THAT_MAKE_BYTES = {"cv2", "h5py", "numpy", "pandas", "PIL", "scipy", "torch"}
+
+modules = sorted(path for path in (ROOT / "imageset").rglob("*.py") if path.name != "__init__.py")
+every_module = pytest.mark.parametrize("path", modules, ids=lambda path: str(path.relative_to(ROOT / "imageset")))
+
+
+def imported_names(path: Path) -> set[str]:
+    """Return the dotted names of what a module imports, wherever in it."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def wing(path: Path) -> str:
+    return path.relative_to(ROOT / "imageset").parts[0].removesuffix(".py")
+
+
+def level(name: str) -> int:
+    return next(number for number, row in enumerate(ORDER) if name in row)
+
+
+def test_every_folder_of_imageset_is_a_wing() -> None:
+    folders = {path.name for path in (ROOT / "imageset").iterdir() if path.is_dir() and path.name != "__pycache__"}
+
+    assert folders == WINGS
+
+
+@every_module
+def test_a_module_imports_its_own_wing_and_earlier_ones(path: Path) -> None:
+    imported = {name.split(".")[1] for name in imported_names(path) if name.startswith("imageset.")}
+
+    assert {name for name in imported - {wing(path)} if level(name) >= level(wing(path))} == set()
+
+
+@pytest.mark.parametrize("name", ["", *sorted(WINGS - {"reader"})])
+def test_the_door_of_a_wing_is_a_docstring_that_says_which_file_to_open_first(name: str) -> None:
+    path = ROOT / "imageset" / name / "__init__.py"
+    (docstring,) = ast.parse(path.read_text()).body
+    text = ast.get_docstring(ast.Module([docstring], [])) or ""
+    first = re.findall(r"Start with (\w+\.(?:py|md))", text)
+
+    assert len(path.read_text().splitlines()) <= 3
+    assert len(first) == 1 or not name
+    assert all((path.parent / file).exists() for file in first)
+
+
+def test_the_door_of_the_reader_hands_out_what_training_scripts_import() -> None:
+    from imageset import reader
+
+    assert reader.__all__ == ["ImageSet", "loader"]
+
+
+@pytest.mark.parametrize("path", [path for path in modules if wing(path) + ".py" in NO_DEPS or wing(path) in NO_DEPS])
+def test_what_is_no_dep_of_a_stage_makes_no_bytes(path: Path) -> None:
+    """Of these modules a change reruns nothing, so nothing in them may change a byte of an output.
+
+    That results come in input order whatever the engine is shown by the tests that compare bytes: of 1 and 2 workers
+    (tests/pipeline/test_end_to_end.py) and of Dask (tests/workers/test_dask_cluster.py).
+    """
+    imported = {name.split(".")[0] for name in imported_names(path)}
+    constants = re.findall(r"^[A-Z_]+(?=:? ?.*= )", path.read_text(), re.MULTILINE)
+
+    assert imported & THAT_MAKE_BYTES == set()
+    assert [name for name in constants if re.search("REJECT|REASON|PIXELS|SIDE|TO_DECODE|TO_MASK", name)] == []
+
+
+def test_no_program_imports_upwards() -> None:
+    """Stages import imageset, never each other; imageset imports neither stages nor tools nor the sandbox."""
+    for folder in ("imageset", "stages"):
+        for path in (ROOT / folder).rglob("*.py"):
+            own = str(path.relative_to(ROOT))
+            packages = {Path(file).parts[0] for file in imported_files(path, set()) if file != own}
+
+            assert packages <= {"imageset"}, own
+
+
+def test_only_the_reader_imports_torch() -> None:
+    paths = [path for folder in ("imageset", "stages", "tools", "sandbox") for path in (ROOT / folder).rglob("*.py")]
+    importers = {path.name for path in paths if any(name.split(".")[0] == "torch" for name in imported_names(path))}
+
+    assert importers == {"data_loader.py", "image_set.py"}
+
+
+def test_requirements_pin_all_that_stages_and_shared_modules_import() -> None:
+    files = [f"requirements{kind}.txt" for kind in ("", "-pixels", "-train", "-export")]
+    pinned = {name.lower() for file in files for name in re.findall(r"^([\w-]+)==", (ROOT / file).read_text(), re.M)}
+    paths = [path for folder in ("stages", "imageset", "tools") for path in (ROOT / folder).rglob("*.py")]
+    imported = {name.split(".")[0] for path in paths for name in imported_names(path)}
+    third_party = imported - set(sys.stdlib_module_names) - {"imageset", "stages", "tools"}
+    packages = packages_distributions()
+
+    assert {name for name in third_party if not {package.lower() for package in packages[name]} & pinned} == set()
