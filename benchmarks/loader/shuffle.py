@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 
 from benchmarks.shared.tables import table
 from imageset.formats.hdf5 import Indices
-from imageset.reader.row_order import Order, Shuffle
+from imageset.reader.row_order import RowOrder, Shuffle
 
 ROW_BYTES = 128 * 128
 CLASSES = 700
 EPOCHS = 6
 
 
-def batch_numbers(order: Order, epoch: int) -> Indices:
+def batch_numbers(order: RowOrder, epoch: int) -> Indices:
     """Return, by row, the batch that it comes in."""
     numbers = np.empty(order.total, np.int64)
     numbers[order.rows(epoch)] = np.arange(order.total) // order.batch_size
@@ -33,14 +33,14 @@ def pairs(*labels: NDArray[np.int64]) -> int:
     return int((counts * (counts - 1) // 2).sum())
 
 
-def meet_again(order: Order) -> float:
+def meet_again(order: RowOrder) -> float:
     """Return how often two rows of a batch share one in the next epoch too, by how often chance has it so."""
     epochs = [batch_numbers(order, epoch) for epoch in range(EPOCHS)]
     together = np.mean([pairs(first, second) / pairs(first) for first, second in pairwise(epochs)])
     return float(together / ((order.batch_size - 1) / (order.total - 1)))
 
 
-def classes_in_a_batch(order: Order, labels: NDArray[np.int64]) -> float:
+def classes_in_a_batch(order: RowOrder, labels: NDArray[np.int64]) -> float:
     """Return how many classes a batch has, on average."""
     ends = range(0, order.total - order.batch_size + 1, order.batch_size)
     return float(
@@ -65,7 +65,7 @@ def lines(total: int, batch_size: int, buffers: list[int], block: int) -> Iterat
     ]
     reference: tuple[float, ...] = ()
     for name, shuffle, size in cases:
-        order = Order(
+        order = RowOrder(
             total,
             batch_size,
             shuffle,

@@ -1,4 +1,4 @@
-"""Buffers that are used again."""
+"""Use the memory of old batches again."""
 
 import weakref
 from collections import deque
@@ -8,27 +8,31 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 
-class Buffers:
-    """Arrays of one shape and dtype that are handed out again when nobody refers to what was handed out before.
+class BufferPool:
+    """Arrays of one shape and dtype. An array returns to the pool when nothing refers to it any more.
 
-    New memory is the dearest part of a batch: each of its pages has to be cleared and mapped. Of arrays that come back,
-    `spare` are kept.
+    New memory is the most expensive part of a batch, because the kernel clears and maps every page.
+
+    Args:
+        shape: Shape of each array; the first axis is rows.
+        dtype: Dtype of each array.
+        max_spare: Number of returned arrays that are kept.
     """
 
-    def __init__(self, shape: tuple[int, ...], dtype: DTypeLike, spare: int) -> None:
+    def __init__(self, shape: tuple[int, ...], dtype: DTypeLike, max_spare: int) -> None:
         self._shape, self._dtype = shape, dtype
-        self._free: deque[NDArray[Any]] = deque(maxlen=spare)
+        self._spare: deque[NDArray[Any]] = deque(maxlen=max_spare)
 
     def take(self, rows: int) -> NDArray[Any]:
-        """Return an array of so many rows, no more than the shape has.
+        """Return an uninitialised array of `rows` rows, at most as many as the pool's shape has.
 
-        It comes back when this very object is gone. Tensors that torch makes of it keep it, and so does all that is
-        made of those. Views that NumPy makes of it do not: they refer to the array behind it.
+        Its memory returns to the pool when this very object is deleted. A tensor that torch makes from it keeps the
+        object, and so does everything made from that tensor. A NumPy view does not: it refers to the base array.
         """
         try:
-            whole = self._free.pop()
+            base = self._spare.pop()
         except IndexError:
-            whole = np.empty(self._shape, self._dtype)
-        handed_out = whole[:rows]
-        weakref.finalize(handed_out, self._free.append, whole).atexit = False
-        return handed_out
+            base = np.empty(self._shape, self._dtype)
+        taken = base[:rows]
+        weakref.finalize(taken, self._spare.append, base).atexit = False
+        return taken

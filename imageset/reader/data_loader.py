@@ -1,7 +1,7 @@
-"""Batches for training, made in threads ahead of the training loop, in an order that seed and epoch alone decide."""
+"""Make batches for training in threads ahead of the training loop. Seed and epoch alone decide their order."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from functools import partial
@@ -12,26 +12,27 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import default_collate
 
-from imageset.formats.hdf5 import Pixels
 from imageset.formats.images import Contiguous
-from imageset.reader.block_shuffle import Piece, batches, pieces
-from imageset.reader.buffers import Buffers
+from imageset.reader.block_shuffle import Piece, cut_batches, read_windows
+from imageset.reader.buffers import BufferPool
+from imageset.reader.gather import fill, gather, gather_floats
 from imageset.reader.image_set import ImageSet
-from imageset.reader.row_order import Order, Shuffle
+from imageset.reader.row_order import RowOrder, Shuffle
 from imageset.workers.threads import map_ahead
 
-READERS = 4  # of blocks: a disk answers several at once faster than one after the other
-TILE_BYTES = 512 << 10  # of pixels that become floats at a time: they and their floats stay in a core's cache
+READERS = 4  # threads that read blocks: a disk answers several requests at once faster than one after the other
 
 
 class Loader:
-    """The batches of a dataset: (images, labels), again in each epoch. `imageset.reader.loader` makes one.
+    """The batches of a dataset: (images, labels). `imageset.reader.loader` makes one.
 
-    Every loop over it is one epoch, and the next loop the next one, also when the last was left early. `epoch` is that
-    of the loop that is under way or was left early, else of the next one; set it, and the next loop begins that epoch.
+    Every loop over it is one epoch, and the next loop is the next epoch, also after a loop that ended early.
+
+    Attributes:
+        dataset (ImageSet): The dataset that it reads.
     """
 
-    def __init__(self, dataset: ImageSet, order: Order, *, epoch: int, device: torch.device, threads: int) -> None:
+    def __init__(self, dataset: ImageSet, order: RowOrder, *, epoch: int, device: torch.device, threads: int) -> None:
         self.dataset = dataset
         self.epoch = epoch
         self._order = order
@@ -39,50 +40,60 @@ class Loader:
         self._threads = threads
         shape = dataset.image_shape
         self._pixels, self._floats = (
-            Buffers((order.batch_size, *shape), dtype, threads + 2) for dtype in ("uint8", "float32")
+            BufferPool((order.batch_size, *shape), dtype, threads + 2) for dtype in ("uint8", "float32")
         )
-        self._windows = Buffers((order.window_rows, *shape), "uint8", 3)
+        self._windows = BufferPool((order.window_rows, *shape), "uint8", 3)
 
     @property
     def epoch(self) -> int:
+        """Epoch of the current loop or of a loop that ended early, else of the next loop. Set it to choose one."""
         return self._epoch
 
     @epoch.setter
     def epoch(self, epoch: int) -> None:
         self._epoch = epoch
-        self._done = 0  # batches of this epoch that were handed out
-        self._goes_on = False  # whether the next loop takes the rest of this epoch
+        self._batches_done = 0  # of this epoch
+        self._resumes = False  # whether the next loop continues this epoch
 
     def __len__(self) -> int:
-        """Return how many batches an epoch has, on every rank."""
+        """Return the number of batches in an epoch. It is the same on every rank."""
         return len(self._order)
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
-        if self._done and not self._goes_on:
+        if self._batches_done and not self._resumes:
             self.epoch += 1
-        self._goes_on = False
-        epoch, first = self._epoch, self._done
+        self._resumes = False
+        epoch, first = self._epoch, self._batches_done
         with ExitStack() as threads:
-            for number, batch in enumerate(self._batches(epoch, first, threads), first + 1):
-                # Before the batch is used: a loop may ask for no more than there are.
-                self._epoch, self._done = (epoch, number) if number < len(self) else (epoch + 1, 0)
+            for number, batch in enumerate(self._make_batches(epoch, first, threads), first + 1):
+                # Before the batch is used: a loop may take the last batch and never ask for another.
+                self._epoch, self._batches_done = (epoch, number) if number < len(self) else (epoch + 1, 0)
                 yield batch
 
     def state_dict(self) -> dict[str, Any]:
-        """Return how many batches of which epoch were handed out, and of what; plain numbers and texts."""
-        return {"epoch": self._epoch, "batch": self._done, **self._identity()}
+        """Return the position: the epoch and the number of its batches that were handed out.
+
+        Returns:
+            Plain numbers and strings, which also name the data and the options that decide the batches.
+        """
+        return {"epoch": self._epoch, "batch": self._batches_done, **self._identity()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Have the next loop go on where the loop was that the state was taken in.
+        """Continue from a saved position: the next loop begins with the batch after it.
 
-        Raises ValueError when that one gave other batches: other data, batch_size, shuffle, seed or world_size.
+        Args:
+            state: What `state_dict` returned, here or in another process.
+
+        Raises:
+            ValueError: The saved loader had other data, batch_size, shuffle, seed, world_size or drop_last; or for
+                "blocks" another buffer_bytes or block_bytes.
         """
         for name, own in self._identity().items():
             if state.get(name) != own:
                 raise ValueError(f"the state was saved with {name} {state.get(name)!r}, this loader has {own!r}")
         if not 0 <= state["batch"] < max(1, len(self)):
             raise ValueError(f"the state was saved at batch {state['batch']}, an epoch has {len(self)}")
-        self.epoch, self._done, self._goes_on = state["epoch"], state["batch"], True
+        self.epoch, self._batches_done, self._resumes = state["epoch"], state["batch"], True
 
     def _identity(self) -> dict[str, Any]:
         """Return what decides the batches of all ranks."""
@@ -101,59 +112,76 @@ class Loader:
             found |= {"block_rows": order.block_rows, "window_rows": order.window_rows}
         return found
 
-    def _batches(self, epoch: int, first: int, threads: ExitStack) -> Iterator[tuple[Any, Any]]:
-        """Yield an epoch's batches from number `first` on. The threads that make them end with the stack."""
+    def _make_batches(self, epoch: int, first: int, threads: ExitStack) -> Iterator[tuple[Any, Any]]:
+        """Yield an epoch's batches from number `first` on. Closing the stack ends the threads that make them."""
         transforms = self.dataset.transform is not None or self.dataset.target_transform is not None
-        make = self._gathered if transforms else self._finished
-        planned = self._plan(epoch, first, threads)
+        make = self._read_batch if transforms else self._finish_batch
+        planned = self._plan_batches(epoch, first, threads)
         executor = threads.enter_context(ThreadPoolExecutor(self._threads, "imageset-batch"))
         made = threads.enter_context(closing(map_ahead(executor, make, planned, self._threads)))
-        # Transforms here, one after the other, so that what they draw depends on torch's seed alone.
-        return (self._transformed(*batch) for batch in made) if transforms else made
+        # Transforms run here, one after the other, so that what they draw depends on torch's seed alone.
+        return (self._transform_batch(*batch) for batch in made) if transforms else made
 
-    def _plan(self, epoch: int, first: int, threads: ExitStack) -> Iterator[list[Piece]]:
-        """Yield of each batch, from number `first` on, where its images come from."""
+    def _plan_batches(self, epoch: int, first: int, threads: ExitStack) -> Iterator[list[Piece]]:
+        """Yield where each batch's images come from, from batch number `first` on."""
         images, file_rows = self.dataset.images, self.dataset.file_rows
-        skip = first * self._order.batch_size
-        if self._order.shuffle == "blocks":
+        order = self._order
+        skip = first * order.batch_size
+        if order.shuffle == "blocks":
             executor = threads.enter_context(ThreadPoolExecutor(max(READERS, self._threads), "imageset-read"))
-            before = skip // self._order.window_rows
-            ahead = pieces(images, file_rows, self._order.windows(epoch, before), self._windows, executor)
-            return batches(ahead, self._order.batch_size, skip - before * self._order.window_rows)
-        rows = self._order.rows(epoch)
-        return batches([Piece(images, file_rows[rows], rows)], self._order.batch_size, skip)
+            first_window = skip // order.window_rows
+            windows = order.windows(epoch, first_window)
+            pieces = read_windows(images, file_rows, windows, self._windows, executor)
+            return cut_batches(pieces, order.batch_size, skip - first_window * order.window_rows)
+        rows = order.rows(epoch)
+        return cut_batches([Piece(images, file_rows[rows], rows)], order.batch_size, skip)
 
-    def _gathered(self, batch: list[Piece]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return a batch as it is in the file, (B, C, H, W)."""
+    def _read_batch(self, batch: list[Piece]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return a batch as it is in the file: images uint8 (B, C, H, W), labels int64 (B,)."""
         pixels = self._pixels.take(sum(len(piece.rows) for piece in batch))
         fill(pixels, batch, gather)
-        return self._tensors(pixels, batch)
+        return self._make_tensors(pixels, batch)
 
-    def _finished(self, batch: list[Piece]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return a batch as it is handed out where there are no transforms."""
+    def _finish_batch(self, batch: list[Piece]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return a batch as it is handed out if there are no transforms."""
         if not self.dataset.normalize or self._device.type != "cpu":
-            return self._placed(*self._gathered(batch))
+            return self._to_device(*self._read_batch(batch))
         floats = self._floats.take(sum(len(piece.rows) for piece in batch))
         scale, shift = self.dataset.scale_and_shift()
         fill(floats, batch, partial(gather_floats, scale=scale, shift=shift))
-        return self._tensors(floats, batch)
+        return self._make_tensors(floats, batch)
 
-    def _tensors(self, images: NDArray[Any], batch: list[Piece]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return images and their labels as tensors. That of the images keeps this very array: see Buffers.take."""
+    def _make_tensors(self, images: NDArray[Any], batch: list[Piece]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return images and their labels as tensors. The images' tensor keeps this very array: see BufferPool.take."""
         rows = batch[0].rows if len(batch) == 1 else np.concatenate([piece.rows for piece in batch])
         return (
             torch.from_numpy(images).permute(0, 3, 1, 2),
             torch.index_select(self.dataset.labels, 0, torch.from_numpy(rows)),
         )
 
-    def _transformed(self, images: torch.Tensor, labels: torch.Tensor) -> tuple[Any, Any]:
+    def _transform_batch(self, images: torch.Tensor, labels: torch.Tensor) -> tuple[Any, Any]:
+        """Apply the dataset's transforms to each image, and collate the results."""
         samples = zip(images.contiguous(), labels.tolist(), strict=True)
-        return self._placed(*default_collate([self.dataset.transformed(*sample) for sample in samples]))
+        return self._to_device(*default_collate([self.dataset.transformed(*sample) for sample in samples]))
 
-    def _placed(self, images: Any, labels: Any) -> tuple[Any, Any]:
-        """Return a batch on its device, where floats are made of what travelled as uint8."""
-        images = moved(images, self._device)
-        return self.dataset.normalized(images) if self.dataset.normalize else images, moved(labels, self._device)
+    def _to_device(self, images: Any, labels: Any) -> tuple[Any, Any]:
+        """Return a batch on its device. Images are moved as uint8 and normalised there."""
+        images = move_tensors(images, self._device)
+        return self.dataset.normalized(images) if self.dataset.normalize else images, move_tensors(labels, self._device)
+
+
+def move_tensors(value: Any, device: torch.device) -> Any:
+    """Return the tensors of a nested batch on a device, everything else as it is."""
+    if device.type == "cpu":
+        return value
+    if isinstance(value, torch.Tensor):
+        return value.to(device)
+    if isinstance(value, list | tuple):
+        parts = [move_tensors(part, device) for part in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
+    if isinstance(value, dict):
+        return {name: move_tensors(part, device) for name, part in value.items()}
+    return value
 
 
 def loader(
@@ -171,25 +199,47 @@ def loader(
     buffer_bytes: int = 128 << 20,
     block_bytes: int = 1 << 20,
 ) -> Loader:
-    """Return a dataset's batches: (images, labels), images uint8 (B, C, H, W), or float32 where it has `normalize`.
+    """Make the batches of a dataset in threads, ahead of the training loop.
 
-    Every loop is one epoch and the next loop the next; the order is a function of `seed` and `epoch` alone (and, for
-    "blocks", of `buffer_bytes`, `block_bytes` and the image's size). Batches are made in `threads` (by default two, for
-    a compressed file as many as torch has) while the training loop computes, and moved to `device`: uint8 travels,
-    floats are made there. Their memory format is torch.channels_last. A batch may be kept: its memory is used again
-    only when nothing refers to it.
+    A batch is (images, labels): images uint8 (B, C, H, W), or float32 if the dataset has `normalize`, and labels int64
+    (B,). Images have the memory format torch.channels_last. Every loop is one epoch, and the next loop is the next
+    epoch. The order is a function of `seed` and `epoch`; for "blocks" also of `buffer_bytes`, `block_bytes` and the
+    size of an image. You can keep a batch: its memory is used again only when nothing refers to it.
 
-    shuffle: False, in the file's order; True, all rows mixed, for a file that memory can hold; "blocks", blocks of
-    `block_bytes` in mixed order, mixed again among `buffer_bytes` of images, for one that it cannot. That takes three
-    times `buffer_bytes` of memory. Larger blocks are read faster where a disk is slow to seek, smaller ones mix better.
-    rank, world_size: of `world_size` processes each gets as many rows, in batches of the same lengths; for that up to
-    world_size - 1 rows come twice, unless `drop_last` drops the rows that do not fill a batch on every rank.
+    The dataset's transforms run in the thread of the training loop, one image at a time, so torch.manual_seed decides
+    what they draw. Use DataLoader with workers for slow transforms.
 
-    A transform of the dataset is called in the training loop's thread, an image at a time, so that torch.manual_seed
-    decides what it draws; one that takes long is better off in DataLoader's workers.
+    Args:
+        dataset: An ImageSet. A subclass with a `__getitem__` of its own needs DataLoader.
+        batch_size: Images per batch. The last batch of an epoch may be shorter.
+        shuffle: False keeps the file's order. True mixes all rows; use it if the file fits in memory. "blocks" reads
+            blocks of rows in mixed order and mixes them again in memory; use it for a larger file.
+        seed: Decides the order, with the epoch.
+        epoch: The first epoch.
+        rank: Number of this process, from 0 to world_size - 1.
+        world_size: Number of processes. Each gets the same number of rows, in batches of the same sizes. Up to
+            world_size - 1 rows come twice for that.
+        drop_last: Leave out the rows that do not fill a batch on every rank. Then no row comes twice.
+        device: The device of the batches. uint8 pixels are copied to it; floats are made there.
+        threads: Threads that make batches. 0 means two, or for a compressed file as many as torch has, at least two.
+        buffer_bytes: Bytes of images that "blocks" mixes at a time. It needs three times as much memory.
+        block_bytes: Bytes of a block of "blocks". Larger blocks are faster on a disk that is slow to seek; smaller
+            blocks mix better.
 
-    Raises ValueError for an argument that cannot be, TypeError for another dataset than an ImageSet or one with a
-    `__getitem__` of its own: that is for DataLoader.
+    Returns:
+        A `Loader`: an iterable with a length, which can save and restore its position.
+
+    Raises:
+        ValueError: An argument is out of range.
+        TypeError: The dataset is not an ImageSet, or has a `__getitem__` of its own.
+
+    Example::
+
+        train = ImageSet("data/dataset.h5", subset="train", normalize=True)
+        batches = loader(train, batch_size=256, shuffle=True)
+        for epoch in range(3):
+            for images, labels in batches:
+                ...
     """
     require_image_set(dataset)
     require_values(
@@ -204,7 +254,7 @@ def loader(
         block_bytes=block_bytes,
     )
     row_bytes = math.prod(dataset.image_shape)
-    order = Order(
+    order = RowOrder(
         len(dataset),
         int(batch_size),
         shuffle,
@@ -249,50 +299,3 @@ def require_values(shuffle: Any, rank: int, world_size: int, **others: int) -> N
         raise ValueError(f"rank is {rank}, it has to be below world_size, {world_size}")
     if shuffle not in (True, False, "blocks"):
         raise ValueError(f"shuffle is {shuffle!r}, it has to be True, False or 'blocks'")
-
-
-def fill(out: NDArray[Any], batch: list[Piece], copy: Callable[[Piece, NDArray[Any]], None]) -> None:
-    """Copy a batch's images into `out`, piece after piece."""
-    place = 0
-    for piece in batch:
-        copy(piece, out[place : place + len(piece.rows)])
-        place += len(piece.rows)
-
-
-def gather(piece: Piece, out: Pixels) -> None:
-    piece.source.gather(piece.places, out)
-
-
-def gather_floats(
-    piece: Piece, out: NDArray[np.float32], scale: NDArray[np.float32], shift: NDArray[np.float32]
-) -> None:
-    """Gather images as floats, each channel times its scale and shifted.
-
-    A few at a time, so that they are still in a core's cache when floats are made of them.
-    """
-    step = max(1, TILE_BYTES // math.prod(out.shape[1:]))
-    tile = np.empty((step, *out.shape[1:]), np.uint8)
-    if len(scale) > 1:  # for each value of an image, as a loop over three channels would be slow
-        scale, shift = (np.tile(values, math.prod(out.shape[1:3])) for values in (scale, shift))
-    for start in range(0, len(out), step):
-        floats, pixels = out[start : start + step], tile[: len(out) - start]
-        piece.source.gather(piece.places[start : start + step], pixels)
-        flat = floats.reshape(len(floats), -1)
-        flat[...] = pixels.reshape(flat.shape)
-        # Not in one: fused, the last bit would be another one than elsewhere.
-        flat *= scale
-        flat += shift
-
-
-def moved(value: Any, device: torch.device) -> Any:
-    """Return the tensors of a batch on a device, all else as it is."""
-    if device.type == "cpu":
-        return value
-    if isinstance(value, torch.Tensor):
-        return value.to(device)
-    if isinstance(value, list | tuple):
-        parts = [moved(part, device) for part in value]
-        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
-    if isinstance(value, dict):
-        return {name: moved(part, device) for name, part in value.items()}
-    return value

@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 
 from imageset.errors import DataError
 from imageset.formats import hdf5
+from imageset.formats.hdf5 import Indices
 from imageset.formats.images import Images, open_images
 
 # What h5py and NumPy raise over a damaged file, by where the damage is.
@@ -20,21 +21,35 @@ HDF5_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, Attribute
 
 
 class ImageSet(Dataset[tuple[Any, Any]]):
-    """One subset of a dataset file, map-style: item i is (image, label), as in torchvision's datasets.
+    """One subset of dataset.h5 as a map-style dataset. Item i is (image, label), as in torchvision's datasets.
 
-    An image is a uint8 tensor (C, H, W), or what `transform` makes of it; with `normalize` then float32, each channel
-    less its mean, by its standard deviation over the training photos. A label is an int from 0 to num_labels - 1, or
-    what `target_transform` makes of it. With `augmented=False` augmented copies are left out.
+    An image is a uint8 tensor (C, H, W); C is 1 for grayscale and 3 for RGB. A label is an int from 0 to
+    num_labels - 1. An ImageSet can be pickled, used in several threads, and passed to DataLoader's workers, whatever
+    their start method.
 
-    classes: the classes' names by label; of names that several classes have, with the catalog_id behind them.
-    class_to_idx: labels by name. catalog_ids: the marketplace's number of each class, by label.
-    targets: the labels of all images. labels and product_ids: int64 tensors (N,), by image.
-    mean, std: float32 tensors (C,), of values from 0 to 255.
+    Args:
+        path: The dataset file.
+        subset: "train", "validation" or "test".
+        transform: Called with each image, uint8 (C, H, W). Its result takes the image's place in the item.
+        target_transform: Called with each label, an int. Its result takes the label's place in the item.
+        normalize: Make images float32, less the mean and divided by the standard deviation of the training photos,
+            channel by channel. This runs after `transform`, which must then return uint8.
+        augmented: False leaves out augmented copies.
+        verify: Read the whole file and compare it with its digest.
 
-    Can be pickled, handed to DataLoader's workers however they are started, and used in several threads. `verify` reads
-    the whole file and holds it against the digest that stands in it.
+    Attributes:
+        classes (list[str]): Class names, by label. A name that several classes share is followed by the catalog_id.
+        catalog_ids (list[int]): The marketplace's number of each class, by label.
+        labels (torch.Tensor): The label of each item, int64 (N,).
+        product_ids (torch.Tensor): The product of each item, int64 (N,).
+        mean (torch.Tensor): The mean of each channel over the training photos, 0 to 255, float32 (C,).
+        std (torch.Tensor): The standard deviation of each channel over the training photos, float32 (C,).
+        image_shape (list[int]): The shape of an image in the file, (H, W, C).
+        content_digest (str): A sha256 of the file's content.
+        file_rows (numpy.ndarray): The row of each item in the file's arrays, int64 (N,).
 
-    Raises DataError when the file is not a complete dataset of this format version, or has no such subset.
+    Raises:
+        DataError: The file is not a complete dataset of this format version, it is damaged, or it lacks the subset.
 
     Example::
 
@@ -65,14 +80,14 @@ class ImageSet(Dataset[tuple[Any, Any]]):
             try:
                 self._read(file)
                 if not augmented and f"{subset}_copies" in file:
-                    self._choose(np.flatnonzero(file[f"{subset}_copies"][:] == 0))
+                    self._keep_rows(np.flatnonzero(file[f"{subset}_copies"][:] == 0))
                 if verify and hdf5.content_digest(file) != self.content_digest:
                     raise DataError(f"{path} does not hold what its content_digest says: fetch or build it again")
             except HDF5_ERRORS as error:
                 raise DataError(f"{path} is damaged ({error}): fetch or build it again") from None
 
     def _read(self, file: h5py.File) -> None:
-        """Read all but the images. Raises DataError, or one of HDF5_ERRORS, for what is not as the format has it."""
+        """Read all but the images. Raises DataError, or one of HDF5_ERRORS, if the file breaks the format."""
         self._images: Images | None = open_images(file, f"{self.subset}_images")
         count, *self.image_shape = self._images.shape
         self.content_digest = str(file.attrs["content_digest"])
@@ -93,16 +108,16 @@ class ImageSet(Dataset[tuple[Any, Any]]):
             raise DataError(f"{self.path} has not a mean and a deviation for every channel: fetch or build it again")
         self.labels, self.product_ids = torch.from_numpy(arrays["labels"]), torch.from_numpy(arrays["ids"])
         self.mean, self.std = map(torch.from_numpy, moments)
-        self.file_rows: NDArray[np.int64] = np.arange(count)
+        self.file_rows: Indices = np.arange(count)
 
-    def _choose(self, chosen: NDArray[np.int64]) -> None:
+    def _keep_rows(self, rows: Indices) -> None:
         """Leave out all other rows."""
-        self.file_rows = chosen
-        self.labels, self.product_ids = self.labels[chosen], self.product_ids[chosen]
+        self.file_rows = rows
+        self.labels, self.product_ids = self.labels[rows], self.product_ids[rows]
 
     @property
     def images(self) -> Images:
-        """The images of the subset as they lie in the file, uint8 (N, H, W, C); item i is image file_rows[i]."""
+        """All images of the subset in the file, uint8 (N, H, W, C). Item i is image file_rows[i]."""
         if self._images is None:  # another process than the one that opened the file
             with hdf5.open_file(self.path, hdf5.DATASET) as file:
                 if file.attrs["content_digest"] != self.content_digest:
@@ -112,15 +127,17 @@ class ImageSet(Dataset[tuple[Any, Any]]):
 
     @property
     def num_labels(self) -> int:
-        """How many classes the label map has."""
+        """Number of classes in the label map."""
         return len(self.classes)
 
     @property
     def class_to_idx(self) -> dict[str, int]:
+        """Label of each class, by its name in `classes`."""
         return {name: label for label, name in enumerate(self.classes)}
 
     @property
     def targets(self) -> list[int]:
+        """Labels of all items, as a list."""
         if self._targets is None:
             self._targets = self.labels.tolist()
         return self._targets
@@ -131,13 +148,13 @@ class ImageSet(Dataset[tuple[Any, Any]]):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "__getitem__" in vars(cls) and "__getitems__" not in vars(cls):
-            cls.__getitems__ = None  # type: ignore[assignment]  # or DataLoader would pass over its __getitem__
+            cls.__getitems__ = None  # type: ignore[assignment]  # else DataLoader would not call its __getitem__
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         return self._items([index])[0]
 
     def __getitems__(self, indices: Iterable[int]) -> list[tuple[Any, Any]]:
-        """Return several items, read together: what DataLoader asks for. Raises IndexError when one is out of range."""
+        """Return several items, read together. DataLoader calls this. Raises IndexError when one is out of range."""
         return self._items(indices)
 
     def _items(self, indices: Iterable[int]) -> list[tuple[Any, Any]]:
@@ -157,17 +174,25 @@ class ImageSet(Dataset[tuple[Any, Any]]):
         return [(self.normalized(image), target) for image, target in samples] if self.normalize else samples
 
     def transformed(self, image: torch.Tensor, label: int) -> tuple[Any, Any]:
-        """Return a sample after the transforms, not yet normalised."""
+        """Apply `transform` to an image, uint8 (C, H, W), and `target_transform` to its label."""
         return (
             self.transform(image) if self.transform else image,
             self.target_transform(label) if self.target_transform else label,
         )
 
     def normalized(self, images: Any) -> torch.Tensor:
-        """Return uint8 images (..., C, H, W) as float32, normalised, on the device where they are.
+        """Normalise images on their device.
 
-        Each value times 1 / std, less mean / std: in float32, the same bits wherever it is computed. Raises TypeError
-        for anything else than a uint8 tensor, such as a transform may make.
+        A value becomes value * (1 / std) - mean / std, computed in float32. The bits are the same on every device.
+
+        Args:
+            images: uint8 tensor (..., C, H, W).
+
+        Returns:
+            The normalised images, float32, same shape.
+
+        Raises:
+            TypeError: `images` is not a uint8 tensor. A transform may have made it something else.
         """
         if not isinstance(images, torch.Tensor) or images.dtype != torch.uint8:
             found = images.dtype if isinstance(images, torch.Tensor) else type(images).__name__
@@ -179,9 +204,9 @@ class ImageSet(Dataset[tuple[Any, Any]]):
         return images.to(torch.float32).mul_(scale).add_(shift)
 
     def scale_and_shift(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return what each channel is multiplied by, then moved by, to be normalised: float32 (C,), (C,)."""
+        """Return the factor and the summand that normalise each channel, float32 (C,) each: 1 / std, -mean / std."""
         mean, std = self.mean.double().numpy(), self.std.double().numpy()
-        std = np.where(std == 0, 1, std)  # all pixels alike: 0, not a division by zero
+        std = np.where(std == 0, 1, std)  # all pixels are equal: avoid a division by zero
         return (1 / std).astype(np.float32), (-mean / std).astype(np.float32)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def test_the_api_page_has_the_docstrings_of_the_reader(site: Path) -> None:
     for name in ("imageset.reader.loader", "imageset.reader.ImageSet", "imageset.reader.ImageSet.num_labels"):
         assert f'id="{name}"' in api
     assert "Loader.load_state_dict" in api
-    assert "How many classes the label map has." in api
+    assert "Number of classes in the label map." in api
 
 
 def test_no_page_loads_anything_from_elsewhere(site: Path) -> None:

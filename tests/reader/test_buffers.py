@@ -1,4 +1,4 @@
-"""Buffers that no two have at a time."""
+"""The pool never gives one buffer to two at a time."""
 
 import gc
 
@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from imageset.reader.buffers import Buffers
+from imageset.reader.buffers import BufferPool
 
 
 @pytest.mark.parametrize("kept", ["array", "tensor", "view of the tensor", "array of the tensor", "storage"])
 def test_a_buffer_comes_back_when_nothing_refers_to_it(kept: str) -> None:
-    buffers = Buffers((8, 2), "uint8", spare=2)
+    buffers = BufferPool((8, 2), "uint8", max_spare=2)
     taken = buffers.take(5)
     address = taken.ctypes.data
     tensor = torch.from_numpy(taken)
@@ -33,13 +33,13 @@ def test_a_buffer_comes_back_when_nothing_refers_to_it(kept: str) -> None:
     assert buffers.take(1).ctypes.data == address
 
 
-def test_no_more_spare_buffers_are_kept_than_told() -> None:
-    buffers = Buffers((4,), "float32", spare=2)
+def test_no_more_than_max_spare_buffers_are_kept() -> None:
+    buffers = BufferPool((4,), "float32", max_spare=2)
     taken = [buffers.take(4) for _ in range(5)]
     addresses = {each.ctypes.data for each in taken}
     del taken
     again = [buffers.take(4) for _ in range(2)]
 
     assert {each.ctypes.data for each in again} <= addresses
-    assert len(buffers._free) == 0
+    assert len(buffers._spare) == 0
     assert again[0].dtype == np.float32

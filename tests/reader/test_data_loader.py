@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from imageset.errors import DataError
 from imageset.reader import ImageSet, loader
-from imageset.reader.row_order import Order
+from imageset.reader.row_order import RowOrder
 from tests.dataset_files import SIDE, Arrays, write
 
 ROWS = 203
@@ -53,7 +53,7 @@ def test_batches_are_the_rows_that_the_order_names(
     arrays = write_rows(path, channels=channels, compression=compression)
     batches = loader(ImageSet(path), 10, shuffle, seed=3, threads=threads, **SMALL)
     expected = [
-        Order(ROWS, 10, shuffle, 3, block_rows=24 // channels, window_rows=150 // channels).rows(epoch)
+        RowOrder(ROWS, 10, shuffle, 3, block_rows=24 // channels, window_rows=150 // channels).rows(epoch)
         for epoch in (0, 1)
     ]
 
@@ -85,7 +85,7 @@ def test_batches_may_be_kept_whole_or_in_part(path: Path, shuffle: Any) -> None:
     batches = load(path, shuffle)
     expected = rows_of(
         batches.dataset[row] and ([batches.dataset[row][0]], 0)
-        for row in Order(ROWS, 10, shuffle, block_rows=8, window_rows=50).rows(1)
+        for row in RowOrder(ROWS, 10, shuffle, block_rows=8, window_rows=50).rows(1)
     )
     batches.epoch = 1
     kept = [(images[4:5], images.numpy()[0], images) for images, _ in batches]
@@ -220,7 +220,7 @@ def test_ranks_share_the_rows_in_equal_batches(path: Path, shuffle: Any, drop_la
 def test_normalised_batches_are_the_items_to_the_last_bit(
     path: Path, shuffle: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("imageset.reader.data_loader.TILE_BYTES", 3 * ROW_BYTES)
+    monkeypatch.setattr("imageset.reader.gather.TILE_BYTES", 3 * ROW_BYTES)
     write_rows(path)
     plain, dataset = ImageSet(path), ImageSet(path, normalize=True)
     for images, _ in loader(dataset, 10, shuffle, **SMALL):
