@@ -48,7 +48,7 @@ def main(ingest_csv: Path, inventory_csv: Path) -> None:
     lost = sorted(wanted.difference(inventory["key"])) if wanted is not None else []
     if lost:
         raise DataError(
-            f"{len(lost)} photos that ingest had put are gone from {bucket}, such as {lost[0]}: run `make refresh`"
+            f"{len(lost)} photos that ingest uploaded are missing in {bucket}, such as {lost[0]}: run `make refresh`"
         )
     if inventory.empty:
         raise DataError(f"{bucket} holds no photo named <product_id>.jpeg")

@@ -1,4 +1,4 @@
-"""The bucket: list, and get what was listed and nothing else."""
+"""The bucket: list its objects, and read exactly what was listed."""
 
 import hashlib
 import re
@@ -24,23 +24,26 @@ from botocore.exceptions import (
 from imageset.errors import ImagesetError, ServerError, SettingsError
 from imageset.runtime import settings
 
-# Checksums stay at boto3's default (when_supported): they refuse bits that flipped on the way, either way.
+# Checksums stay at boto3's default (when_supported): they catch bits that flip on the way, in both directions.
 CONFIG = Config(
     retries={"mode": "standard", "max_attempts": 5}, connect_timeout=5, read_timeout=60, max_pool_connections=64
 )
 
-# boto3 retries up to the headers; what breaks in the body is for us to ask for again.
+# boto3 retries until the headers have arrived. A body that breaks off is requested again by get_object.
 BODY_ATTEMPTS = 4
 BROKEN_BODIES = (FlexibleChecksumError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
 
 
 class ObjectChanged(ImagesetError):
-    """The object is not, or no longer, what was listed."""
+    """The object was replaced or deleted after it was listed."""
 
 
 @dataclass(frozen=True)
 class StoredObject:
-    """One object: key without the store's prefix, etag without quotes, version_id "" where the bucket keeps none."""
+    """An object as it was listed.
+
+    `key` is without the prefix, `etag` without quotes; `version_id` is "" where the bucket keeps no versions.
+    """
 
     key: str
     etag: str
@@ -50,7 +53,7 @@ class StoredObject:
 
 @dataclass(frozen=True)
 class Bucket:
-    """A bucket and the prefix under which the photos lie; botocore's session knows settings and credentials."""
+    """A bucket, the prefix of the photos' keys ("" or ending in a slash), botocore's session and boto3's client."""
 
     session: Any
     client: Any
@@ -62,11 +65,17 @@ class Bucket:
 
 
 def open_bucket() -> Bucket:
-    """Return the store that IMAGE_STORE names, at AWS_ENDPOINT_URL or Amazon."""
+    """Return the bucket that IMAGE_STORE names, at AWS_ENDPOINT_URL or at Amazon.
+
+    No request is made yet.
+
+    Raises:
+        SettingsError: a setting is missing or cannot be used.
+    """
     name, prefix = settings.image_store()
     try:
         session = botocore.session.get_session()
-        # More than half of a listing's time would go into dates that nobody reads.
+        # Parsing dates, which nobody reads, would take more than half of a listing's time.
         session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=str)
         client = boto3.Session(botocore_session=session).client("s3", config=CONFIG)
     except (BotoCoreError, ValueError) as error:
@@ -75,7 +84,16 @@ def open_bucket() -> Bucket:
 
 
 def list_objects(bucket: Bucket, page: int = 1000) -> Iterator[StoredObject]:
-    """Yield every object under the prefix, in the order of keys; `page` of them a request."""
+    """Yield every object under the prefix, sorted by key as the server sorts.
+
+    Args:
+        bucket: where to list.
+        page: how many objects to request at once, at most 1000.
+
+    Raises:
+        SettingsError: there are no credentials.
+        ServerError: the bucket cannot be reached or refuses.
+    """
     with bucket_errors(bucket):
         versioned = keeps_versions(bucket)
         name, entries = ("list_object_versions", "Versions") if versioned else ("list_objects_v2", "Contents")
@@ -95,7 +113,7 @@ def list_objects(bucket: Bucket, page: int = 1000) -> Iterator[StoredObject]:
 
 
 def keeps_versions(bucket: Bucket) -> bool:
-    """Tell whether the bucket keeps versions; one that does not say (403, 501) is read by etag alone."""
+    """Return whether the bucket keeps versions; False where it does not say (403, 501), and etags alone must do."""
     try:
         return bucket.client.get_bucket_versioning(Bucket=bucket.name).get("Status") is not None
     except ClientError as error:
@@ -105,7 +123,20 @@ def keeps_versions(bucket: Bucket) -> bool:
 
 
 def get_object(bucket: Bucket, stored: StoredObject) -> bytes:
-    """Return the bytes of the object as it was listed, checked. Raises ObjectChanged when it is another by now."""
+    """Return the bytes of an object as it was listed.
+
+    They are checked against the sha256 that ingest stored with the object, the etag where it is an md5, and the listed
+    length.
+
+    Args:
+        bucket: where the object is.
+        stored: the object, from list_objects or the inventory.
+
+    Raises:
+        ObjectChanged: the object was replaced or deleted after it was listed.
+        SettingsError: there are no credentials.
+        ServerError: the bucket cannot be reached, refuses, or sends other bytes than it should.
+    """
     with bucket_errors(bucket):
         for attempt in range(1, BODY_ATTEMPTS + 1):
             try:
@@ -113,20 +144,21 @@ def get_object(bucket: Bucket, stored: StoredObject) -> bytes:
                 break
             except ClientError as error:
                 if http_status(error) in (404, 412):
-                    raise ObjectChanged(f"{stored.key} in {bucket} is not what was listed") from None
+                    raise ObjectChanged(f"{stored.key} in {bucket} changed after it was listed") from None
                 raise
             except BROKEN_BODIES as error:
                 if attempt == BODY_ATTEMPTS:
                     raise ServerError(
-                        f"{bucket}: {stored.key} did not arrive whole in {attempt} attempts: {type(error).__name__}"
+                        f"{bucket}: {stored.key} broke off in each of {attempt} attempts "
+                        f"({type(error).__name__}): run again"
                     ) from None
     sha256 = answer.get("Metadata", {}).get("sha256")
     if sha256 and hashlib.sha256(body).hexdigest() != sha256:
-        raise ServerError(f"{bucket}: {stored.key} is not what ingest had put")
+        raise ServerError(f"{bucket}: {stored.key} is not what ingest uploaded")
     if is_md5(stored.etag, answer) and hashlib.md5(body, usedforsecurity=False).hexdigest() != stored.etag:
         raise ServerError(f"{bucket}: {stored.key} does not match its etag")
     if len(body) != stored.bytes:
-        raise ServerError(f"{bucket}: {stored.key} has {len(body)} bytes; {stored.bytes} were listed")
+        raise ServerError(f"{bucket}: {stored.key} has {len(body)} bytes, but was listed with {stored.bytes}")
     return body
 
 
@@ -137,7 +169,7 @@ def request_object(bucket: Bucket, stored: StoredObject) -> tuple[dict[str, Any]
 
 
 def is_md5(etag: str, answer: dict[str, Any]) -> bool:
-    """Tell whether an etag is the md5 of the body: single-part objects that no key of KMS or of a customer encrypts."""
+    """Return whether an etag is the body's md5: put in one part, not encrypted by KMS or with a customer's key."""
     encrypted = answer.get("ServerSideEncryption", "").startswith("aws:kms") or "SSECustomerAlgorithm" in answer
     return re.fullmatch(r"[0-9a-f]{32}", etag) is not None and not encrypted
 
@@ -148,7 +180,12 @@ def http_status(error: ClientError) -> int:
 
 @contextmanager
 def bucket_errors(bucket: Bucket) -> Iterator[None]:
-    """Turn boto3's errors into one line that names the store and tells what to do."""
+    """Turn boto3's errors inside the block into one line that names the bucket and says what to do.
+
+    Raises:
+        SettingsError: there are no credentials.
+        ServerError: the bucket cannot be reached or refuses.
+    """
     try:
         yield
     except (NoCredentialsError, PartialCredentialsError):
@@ -158,7 +195,7 @@ def bucket_errors(bucket: Bucket) -> Iterator[None]:
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "")
         hint = {
-            "NoSuchBucket": ": does IMAGE_STORE name the right bucket?",
+            "NoSuchBucket": ": check the bucket in IMAGE_STORE",
             "403": ": check the AWS_* settings",
             "AccessDenied": ": check the AWS_* settings",
             "InvalidAccessKeyId": ": check AWS_ACCESS_KEY_ID",
@@ -167,5 +204,5 @@ def bucket_errors(bucket: Bucket) -> Iterator[None]:
         raise ServerError(f"{bucket} answered {code or http_status(error)}{hint}") from None
     except BotoCoreError as error:
         raise ServerError(
-            f"{bucket} cannot be reached: {type(error).__name__}; is it up, is AWS_ENDPOINT_URL right?"
+            f"{bucket} cannot be reached ({type(error).__name__}): start it, or correct AWS_ENDPOINT_URL"
         ) from None

@@ -1,6 +1,6 @@
-"""The bucket, for many requests at once: obstore's client, which has a fifth of boto3's work with each.
+"""The bucket for many requests at once, by obstore's client: a request costs a fifth of boto3's processor time.
 
-Objects are put without writing over others, and got as they were listed.
+Existing objects are never overwritten, and objects are read as they were listed.
 """
 
 import datetime
@@ -21,7 +21,7 @@ from imageset.errors import ImagesetError, ServerError
 from imageset.storage.bucket import BODY_ATTEMPTS, Bucket, ObjectChanged, StoredObject, bucket_errors, get_object
 
 if TYPE_CHECKING:
-    # They are there for type checkers alone.
+    # obstore has these for type checkers only.
     from obstore import GetOptions
     from obstore.store import ClientConfig
 
@@ -29,30 +29,33 @@ RETRIES = 5
 
 
 class ObjectExists(ImagesetError):
-    """The key is taken."""
+    """An object with this key exists already."""
 
 
 def open_client(bucket: Bucket) -> S3Store:
-    """Return a client for many requests at once, with boto3's endpoint and credentials."""
+    """Return an obstore client with the endpoint and credentials of boto3.
+
+    Raises:
+        SettingsError: there are no credentials.
+    """
     endpoint = bucket.client.meta.endpoint_url
     with bucket_errors(bucket):
         try:
-            # boto3 renews credentials that end within 15 minutes, so these are good for as long as obstore keeps them.
+            # obstore keeps them for 5 minutes; boto3 renews any that expire within 15, so they are valid all that time.
             credentials = Boto3CredentialProvider(bucket.session, ttl=datetime.timedelta(minutes=5))
-        except ValueError:  # it found none
+        except ValueError:  # there are none
             raise NoCredentialsError from None
     options: ClientConfig = {"allow_http": endpoint.startswith("http://"), "timeout": "60s"}
     if bundle := bucket.session.get_config_variable("ca_bundle"):
         options["root_certificate"] = Path(bundle).read_bytes()
-    # Checked by the bucket: what arrives there is what was sent.
     return S3Store(
         bucket.name,
         endpoint=endpoint,
         region=bucket.client.meta.region_name,
         credential_provider=credentials,
-        checksum_algorithm="SHA256",
+        checksum_algorithm="SHA256",  # the bucket refuses a body that changed on the way
         virtual_hosted_style_request=False,
-        # Not as variables of the environment that boto3 does not know may say.
+        # Set here, so that environment variables that boto3 does not know change nothing.
         conditional_put="etag",
         skip_signature=False,
         s3_express=False,
@@ -62,7 +65,19 @@ def open_client(bucket: Bucket) -> S3Store:
 
 
 async def put_new(client: S3Store, bucket: Bucket, key: str, body: bytes, sha256: str) -> None:
-    """Put an object in one part under a key that is free, its sha256 as metadata. Raises ObjectExists, ServerError."""
+    """Upload an object in one part, with its sha256 as metadata, unless the key exists.
+
+    Args:
+        client: from open_client.
+        bucket: where the object goes.
+        key: the object's key, without the bucket's prefix.
+        body: the object's bytes.
+        sha256: the hexadecimal sha256 of what was checked; every read compares the bytes with it.
+
+    Raises:
+        ObjectExists: the key exists; the object there is unchanged.
+        ServerError: the bucket cannot be reached or refuses.
+    """
     try:
         await obstore.put_async(
             client,
@@ -73,16 +88,16 @@ async def put_new(client: S3Store, bucket: Bucket, key: str, body: bytes, sha256
             attributes={"Content-Type": "application/octet-stream", "sha256": sha256},
         )
     except obstore.exceptions.AlreadyExistsError as error:
-        if "status code: 409" in str(error):  # two wrote at once; S3 kept neither's word
-            raise ServerError(f"{bucket} had a conflict over {key}; run again") from None
-        raise ObjectExists(f"{key} stands in {bucket} already") from None
+        if "status code: 409" in str(error):  # two writers at once: S3 gives neither a definite answer
+            raise ServerError(f"{bucket}: another program uploads {key} at the same time: run again") from None
+        raise ObjectExists(f"{key} is already in {bucket}") from None
     except obstore.exceptions.BaseError as error:
-        # Codes and phrases alone: the server's XML may name an access key.
+        # Only codes and known phrases: the server's XML may name an access key.
         cause = re.search(r"<Code>(\w+)</Code>", str(error)) or re.search(
             r"(status code: \d+|incorrectly configured region|error sending request)", str(error)
         )
-        said = cause[1] if cause else type(error).__name__
-        raise ServerError(f"{bucket} did not take {key}: {said}; run again") from None
+        reason = cause[1] if cause else type(error).__name__
+        raise ServerError(f"{bucket} could not store {key} ({reason}): run again") from None
 
 
 def get_all(
@@ -91,30 +106,41 @@ def get_all(
     bucket: Bucket,
     listed: Iterable[StoredObject],
 ) -> Iterator[bytes | ObjectChanged]:
-    """Yield each object's bytes, checked, or that it changed, in order; all are asked for at once, by the threads.
+    """Read many objects at once and yield their bytes in order.
 
-    Raises ImagesetError as get_object does.
+    Args:
+        threads: an executor; each thread reads one object at a time.
+        client: from open_client.
+        bucket: where the objects are.
+        listed: the objects, from list_objects or the inventory.
+
+    Yields:
+        An object's bytes, checked, or ObjectChanged when it was replaced or deleted after it was listed.
+
+    Raises:
+        ImagesetError: as get_object does, but for ObjectChanged.
     """
-    return threads.map(partial(get, client, bucket), listed)
+    return threads.map(partial(get_or_changed, client, bucket), listed)
 
 
-def get(client: S3Store, bucket: Bucket, stored: StoredObject) -> bytes | ObjectChanged:
-    """Return the object's bytes as it was listed, checked, or that it changed. Raises ImagesetError as get_object does.
+def get_or_changed(client: S3Store, bucket: Bucket, stored: StoredObject) -> bytes | ObjectChanged:
+    """Return an object's bytes as it was listed, checked, or that it changed. Raises ImagesetError as get_object does.
 
-    obstore checks no checksum of a body, so it has to be proven by its sha256 or its md5. Whatever goes wrong is asked
-    of boto3 once more, and what that says counts; so is what nothing can prove, until it comes twice the same.
+    obstore does not check a body's checksum, so the body is compared with its sha256 or md5 here. After any failure
+    boto3 reads the object again, and its result counts. A body with neither sha256 nor md5 is read until two reads in
+    a row are equal.
     """
     unproven = None
     try:
         pinned: GetOptions = {"version": stored.version_id} if stored.version_id else {}
         answer = obstore.get(client, bucket.prefix + stored.key, options={"if_match": stored.etag, **pinned})
         body = bytes(answer.bytes())
-        proven = prove(body, answer.attributes.get("sha256"), stored.etag)
+        proven = matches_checksum(body, answer.attributes.get("sha256"), stored.etag)
         if proven and len(body) == stored.bytes:
             return body
         unproven = body if proven is None else None
-    except (obstore.exceptions.BaseError, OSError, ValueError):  # FileNotFoundError; keys that it refuses, such as a//b
-        pass
+    except (obstore.exceptions.BaseError, OSError, ValueError):
+        pass  # FileNotFoundError, or a key that obstore refuses, such as a//b
     try:
         for _ in range(BODY_ATTEMPTS):
             before, unproven = unproven, get_object(bucket, stored)
@@ -122,14 +148,11 @@ def get(client: S3Store, bucket: Bucket, stored: StoredObject) -> bytes | Object
                 return unproven
     except ObjectChanged as changed:
         return changed
-    raise ServerError(f"{bucket}: {stored.key} did not arrive the same twice")
+    raise ServerError(f"{bucket}: every read of {stored.key} gave other bytes: run again")
 
 
-def prove(body: bytes, sha256: str | None, etag: str) -> bool | None:
-    """Tell whether a body is what ingest put, which noted its sha256, or was put in one part, whose etag is its md5.
-
-    None: nothing can tell.
-    """
+def matches_checksum(body: bytes, sha256: str | None, etag: str) -> bool | None:
+    """Return whether a body has the sha256 that ingest stored, else the md5 that is the etag; None without either."""
     if sha256:
         return hashlib.sha256(body).hexdigest() == sha256
     if re.fullmatch("[0-9a-f]{32}", etag):

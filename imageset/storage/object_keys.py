@@ -1,4 +1,4 @@
-"""How a photo is named in the bucket."""
+"""The keys of photos in the bucket: <product_id>.jpeg, <product_id>-<position>.jpeg."""
 
 import re
 
@@ -7,7 +7,7 @@ POSITION_MAX = 2**15 - 1
 
 
 def object_key(product_id: int, position: int) -> str:
-    """Return a photo's key in the bucket.
+    """Return a photo's key in the bucket, without the prefix.
 
     >>> object_key(42, 0), object_key(42, 3)
     ('42.jpeg', '42-3.jpeg')
@@ -16,7 +16,7 @@ def object_key(product_id: int, position: int) -> str:
 
 
 def parse_key(key: str) -> tuple[int, int] | None:
-    """Return product_id and position of a key of ours, None for any other key.
+    """Return (product_id, position) of a photo's key, or None for any other key.
 
     >>> parse_key("42-3.jpeg"), parse_key("042.jpeg"), parse_key("42-0.jpeg")
     ((42, 3), None, None)

@@ -1,4 +1,4 @@
-"""The bucket, on a real S3 server: list, get what was listed."""
+"""The bucket, on a real S3 server: list objects, read what was listed."""
 
 import re
 import secrets
@@ -28,13 +28,13 @@ ODD_KEYS = ["a b+c%20d", "é.jpeg", "e\u0301.jpeg", "x.txt", "1.jpeg", "deep/er/
 
 
 def only(bucket: Bucket) -> StoredObject:
-    """Return the one object that the store holds."""
+    """Return the only object in the bucket."""
     (stored,) = list_objects(bucket)
     return stored
 
 
 def keep_versions(bucket: Bucket) -> Bucket:
-    """Return a store in a bucket that keeps versions."""
+    """Return a new bucket that keeps versions, with the same prefix."""
     name = f"versioned-{secrets.token_hex(4)}"
     bucket.client.create_bucket(Bucket=name)
     bucket.client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
@@ -48,17 +48,17 @@ def versioned(bucket: Bucket) -> Bucket:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One attempt at each request, as boto3's waits between them are its own affair; no remembered credentials."""
+    """Let boto3 make one attempt at each request, without its waits, and remember no credentials."""
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     monkeypatch.setattr("imageset.storage.bucket.CONFIG", Config(retries={"total_max_attempts": 1}, connect_timeout=5))
 
 
-def test_an_empty_store_lists_nothing(bucket: Bucket) -> None:
+def test_an_empty_bucket_lists_nothing(bucket: Bucket) -> None:
     assert list(list_objects(bucket)) == []
 
 
 @pytest.mark.parametrize("page", [1000, 20, 19, 7, 1])
-def test_every_object_is_listed_once_whatever_the_page(bucket: Bucket, page: int) -> None:
+def test_every_object_is_listed_once_whatever_the_page_length(bucket: Bucket, page: int) -> None:
     bodies = {f"{number}.jpeg": bytes(number) for number in range(20)}
     for key, body in bodies.items():
         put(bucket, key, body)
@@ -69,7 +69,7 @@ def test_every_object_is_listed_once_whatever_the_page(bucket: Bucket, page: int
     assert {stored.version_id for stored in listed} == {""}
 
 
-def test_odd_keys_come_back_as_they_are(bucket: Bucket) -> None:
+def test_odd_keys_are_listed_and_read(bucket: Bucket) -> None:
     for key in ODD_KEYS:
         put(bucket, key, key.encode())
     listed = list(list_objects(bucket))
@@ -78,15 +78,15 @@ def test_odd_keys_come_back_as_they_are(bucket: Bucket) -> None:
     assert all(get_object(bucket, stored) == stored.key.encode() for stored in listed)
 
 
-def test_objects_outside_the_prefix_are_not_seen(bucket: Bucket) -> None:
+def test_objects_outside_the_prefix_are_not_listed(bucket: Bucket) -> None:
     for prefix in (bucket.prefix, bucket.prefix.rstrip("/") + "0/", f"other/{bucket.prefix}"):
         put(replace(bucket, prefix=prefix), "1.jpeg", b"photo")
 
     assert only(bucket).key == "1.jpeg"
 
 
-def test_what_is_not_what_ingest_had_put_is_refused(bucket: Bucket) -> None:
-    """A copy that keeps the metadata and has an etag and a length of its own, and other bytes."""
+def test_bytes_that_ingest_did_not_upload_are_refused(bucket: Bucket) -> None:
+    """Another program's object with ingest's metadata: its etag and length are right, its bytes are not."""
     bucket.client.put_object(
         Bucket=bucket.name,
         Key=f"{bucket.prefix}1.jpeg",
@@ -94,21 +94,21 @@ def test_what_is_not_what_ingest_had_put_is_refused(bucket: Bucket) -> None:
         Metadata={"sha256": sha256(b"photo").hexdigest()},
     )
 
-    with pytest.raises(ServerError, match=r"1\.jpeg is not what ingest had put"):
+    with pytest.raises(ServerError, match=r"1\.jpeg is not what ingest uploaded"):
         get_object(bucket, only(bucket))
 
 
 @pytest.mark.parametrize("body", [b"other", b"phot", b""])
-def test_an_object_that_was_replaced_is_not_got(bucket: Bucket, body: bytes) -> None:
+def test_an_object_that_was_replaced_is_not_read(bucket: Bucket, body: bytes) -> None:
     put(bucket, "1.jpeg", b"photo")
     stored = only(bucket)
     put(bucket, "1.jpeg", body)
 
-    with pytest.raises(ObjectChanged, match=r"1\.jpeg in s3://.* is not what was listed"):
+    with pytest.raises(ObjectChanged, match=r"1\.jpeg in s3://.* changed after it was listed"):
         get_object(bucket, stored)
 
 
-def test_an_object_that_was_deleted_is_not_got(bucket: Bucket) -> None:
+def test_an_object_that_was_deleted_is_not_read(bucket: Bucket) -> None:
     put(bucket, "1.jpeg", b"photo")
     stored = only(bucket)
     bucket.client.delete_object(Bucket=bucket.name, Key=bucket.prefix + stored.key)
@@ -121,12 +121,12 @@ def test_an_object_that_was_deleted_is_not_got(bucket: Bucket) -> None:
 def test_an_object_of_another_length_than_listed_is_refused(bucket: Bucket) -> None:
     put(bucket, "1.jpeg", b"photo")
 
-    with pytest.raises(ServerError, match=r"1\.jpeg has 5 bytes; 6 were listed"):
+    with pytest.raises(ServerError, match=r"1\.jpeg has 5 bytes, but was listed with 6"):
         get_object(bucket, replace(only(bucket), bytes=6))
 
 
 def break_bodies(bucket: Bucket, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
-    """Let so many of the real answers' bodies end early, as a reset connection ends them."""
+    """Cut off this many bodies of real answers, as a reset connection does."""
     real, left = bucket.client.get_object, iter(range(times))
 
     def get_object(**arguments: Any) -> Any:
@@ -139,25 +139,25 @@ def break_bodies(bucket: Bucket, monkeypatch: pytest.MonkeyPatch, times: int) ->
     monkeypatch.setattr(bucket.client, "get_object", get_object)
 
 
-def test_a_body_that_breaks_off_is_asked_for_again(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_body_that_breaks_off_is_requested_again(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     put(bucket, "1.jpeg", bytes(100_000))
     break_bodies(bucket, monkeypatch, BODY_ATTEMPTS - 1)
 
     assert get_object(bucket, only(bucket)) == bytes(100_000)
 
 
-def test_a_body_that_keeps_breaking_off_is_an_error_that_names_it(
+def test_a_body_that_keeps_breaking_off_is_an_error_with_the_key(
     bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(bucket, "1.jpeg", bytes(100_000))
     break_bodies(bucket, monkeypatch, BODY_ATTEMPTS)
 
-    with pytest.raises(ServerError, match=r"1\.jpeg did not arrive whole in 4 attempts"):
+    with pytest.raises(ServerError, match=r"1\.jpeg broke off in each of 4 attempts"):
         get_object(bucket, only(bucket))
 
 
-def test_an_object_put_in_parts_is_got(bucket: Bucket) -> None:
-    """Its etag is no md5 of its body."""
+def test_an_object_put_in_parts_is_read(bucket: Bucket) -> None:
+    """Its etag is not the md5 of its body."""
     place = {"Bucket": bucket.name, "Key": f"{bucket.prefix}1.jpeg"}
     upload = bucket.client.create_multipart_upload(**place)["UploadId"]
     bodies = [b"a" * 5 * 2**20, b"b"]
@@ -174,7 +174,7 @@ def test_an_object_put_in_parts_is_got(bucket: Bucket) -> None:
     assert get_object(bucket, only(bucket)) == b"".join(bodies)
 
 
-def test_a_bucket_with_versions_lists_the_latest_and_keeps_what_was_listed(versioned: Bucket) -> None:
+def test_a_bucket_with_versions_lists_the_latest_and_still_gives_the_listed_version(versioned: Bucket) -> None:
     for key in ("1.jpeg", "2.jpeg"):
         put(versioned, key, b"old")
     old, other = list_objects(versioned)
@@ -198,7 +198,7 @@ def test_objects_from_before_a_bucket_kept_versions_are_listed(versioned: Bucket
 
 
 def refusal(error: type[ImagesetError]) -> str:
-    """Return the message with which the store that the environment names refuses to be listed."""
+    """Return the error's message when the bucket in the environment is listed."""
     with pytest.raises(error) as caught:
         list(list_objects(open_bucket()))
     return str(caught.value)
@@ -207,14 +207,14 @@ def refusal(error: type[ImagesetError]) -> str:
 @pytest.mark.parametrize(
     ("variable", "value", "problem"),
     [
-        ("IMAGE_STORE", "s3://no-such-bucket/photos", r"does IMAGE_STORE name the right bucket\?"),
-        ("AWS_ACCESS_KEY_ID", "stranger", "check AWS_ACCESS_KEY_ID"),
+        ("IMAGE_STORE", "s3://no-such-bucket/photos", "check the bucket in IMAGE_STORE"),
+        ("AWS_ACCESS_KEY_ID", "unknown", "check AWS_ACCESS_KEY_ID"),
         ("AWS_SECRET_ACCESS_KEY", "hidden-and-wrong", "check AWS_SECRET_ACCESS_KEY"),
         ("AWS_ENDPOINT_URL", "http://127.0.0.1:1", "cannot be reached.*AWS_ENDPOINT_URL"),
     ],
 )
 @pytest.mark.usefixtures("bucket", "impatient")
-def test_a_wrong_setting_is_one_line_that_names_store_and_setting_and_no_secret(
+def test_a_wrong_setting_is_one_line_with_bucket_and_setting_and_no_secret(
     variable: str, value: str, problem: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(variable, value)
@@ -250,8 +250,8 @@ def test_without_credentials_the_variables_are_named(monkeypatch: pytest.MonkeyP
     assert "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set" in refusal(SettingsError)
 
 
-def test_a_listing_is_whole_just_below_at_and_above_a_thousand_keys(bucket: Bucket) -> None:
-    """A thousand are what S3 answers at most. Each prefix here holds one key more than the one inside it."""
+def test_a_listing_is_complete_just_below_at_and_above_a_thousand_keys(bucket: Bucket) -> None:
+    """S3 lists at most a thousand keys a request. Each prefix here holds one key more than the one inside it."""
     held = ["1.jpeg", "1/1.jpeg", *(f"1/1/{number}.jpeg" for number in range(999))]
     with ThreadPoolExecutor(16) as threads:
         list(threads.map(lambda key: put(bucket, key, b""), held))
@@ -264,9 +264,9 @@ def test_a_listing_is_whole_just_below_at_and_above_a_thousand_keys(bucket: Buck
             assert sorted(stored.key for stored in list_objects(inside, page)) == expected
 
 
-def test_strange_keys_are_listed_whole_where_a_page_ends_at_each(bucket: Bucket) -> None:
-    """The last key of a page travels back to the server, which has to find its place again."""
-    strange = [
+def test_odd_keys_are_listed_when_a_page_ends_at_each(bucket: Bucket) -> None:
+    """The last key of a page is sent back to the server, which must find its place again."""
+    odd = [
         "1.jpeg\n",
         "\t.jpeg",
         " 1.jpeg",
@@ -284,10 +284,10 @@ def test_strange_keys_are_listed_whole_where_a_page_ends_at_each(bucket: Bucket)
         "\uff11.jpeg",
         "\U0001f600.jpeg",
     ]
-    for key in strange:
+    for key in odd:
         put(bucket, key, b"")
 
-    assert sorted(stored.key for stored in list_objects(bucket, page=1)) == sorted(strange)
+    assert sorted(stored.key for stored in list_objects(bucket, page=1)) == sorted(odd)
 
 
 @pytest.mark.parametrize("page", [1000, 3, 2, 1])

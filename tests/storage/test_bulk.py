@@ -1,4 +1,4 @@
-"""Many objects of the bucket at once: put without writing over others, got as they were listed, every bit proven."""
+"""Many objects at once: existing ones are never overwritten, and every bit that is read is checked."""
 
 import asyncio
 import itertools
@@ -37,7 +37,7 @@ FLIPPED = b"a photo of a skirt"
 
 
 class Wire(socketserver.ThreadingTCPServer):
-    """The line to a server: it counts requests, flips bits of PHOTO that pass, and holds GETs back from one on."""
+    """A TCP proxy in front of a server: it counts requests, flips bits of PHOTO, and can hold back GETs."""
 
     daemon_threads = True
 
@@ -48,7 +48,7 @@ class Wire(socketserver.ThreadingTCPServer):
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
         self.asked: Counter[str] = Counter()
         self.passes = itertools.count()
-        self.flipped = range(0)  # which of the times that PHOTO passes
+        self.flipped = range(0)  # which passes of PHOTO, counted from 0
         self.held_from: float = float("inf")
         self.closed = threading.Event()
 
@@ -82,15 +82,15 @@ def wire_to(endpoint: str) -> Iterator[Wire]:
 
 @pytest.fixture
 def wire(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wire]:
-    """The line to the bucket, for stores that are connected from now on."""
-    with wire_to(bucket.client.meta.endpoint_url) as line:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", line.url)
-        yield line
+    """A proxy in front of the bucket, for every bucket that is opened from now on."""
+    with wire_to(bucket.client.meta.endpoint_url) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        yield proxy
 
 
 @pytest.fixture
-def of_boto3(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The keys of which boto3 is asked."""
+def read_by_boto3(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The keys that boto3 reads."""
     keys: list[str] = []
     real = get_object
 
@@ -104,18 +104,18 @@ def of_boto3(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One attempt at each request."""
+    """Make one attempt at each request."""
     monkeypatch.setattr(bulk, "RETRIES", 0)
     monkeypatch.setattr("imageset.storage.bucket.CONFIG", Config(retries={"total_max_attempts": 1}))
 
 
 def put_new(bucket: Bucket, key: str, body: bytes) -> None:
-    """Put an object as ingest does."""
+    """Upload an object as ingest does."""
     asyncio.run(bulk.put_new(bulk.open_client(bucket), bucket, key, body, sha256(body).hexdigest()))
 
 
 def put_in_parts(bucket: Bucket, key: str, body: bytes, **metadata: str) -> None:
-    """Put an object whose etag is no md5 of its body."""
+    """Upload an object whose etag is not the md5 of its body."""
     place = {"Bucket": bucket.name, "Key": bucket.prefix + key}
     upload = {"UploadId": bucket.client.create_multipart_upload(**place, Metadata=metadata)["UploadId"]}
     etag = bucket.client.upload_part(**place, **upload, PartNumber=1, Body=body)["ETag"]
@@ -130,36 +130,36 @@ def get_all(bucket: Bucket, listed: list[StoredObject]) -> list[bytes | ObjectCh
 
 
 def get(bucket: Bucket) -> bytes | ObjectChanged:
-    """Return what is got of the one object that the store holds."""
+    """Read the only object in the bucket."""
     return get_all(bucket, [only(bucket)])[0]
 
 
-def test_what_was_put_is_got_and_never_written_over(bucket: Bucket) -> None:
+def test_what_was_uploaded_is_read_and_never_overwritten(bucket: Bucket) -> None:
     bodies = {"1.jpeg": b"", "2.jpeg": PHOTO, "3.jpeg": bytes(range(256)) * 5000}
     for key, body in bodies.items():
         put_new(bucket, key, body)
         for other in (body, b"other", b""):
-            with pytest.raises(ObjectExists, match=rf"{key} stands in s3://"):
+            with pytest.raises(ObjectExists, match=rf"{key} is already in s3://"):
                 put_new(bucket, key, other)
     listed = list(list_objects(bucket))
 
     assert get_all(bucket, listed) == [get_object(bucket, stored) for stored in listed] == list(bodies.values())
 
 
-def test_what_ingest_puts_under_a_strange_prefix_is_listed_and_got(bucket: Bucket, of_boto3: list[str]) -> None:
+def test_objects_under_an_odd_prefix_are_listed_and_read(bucket: Bucket, read_by_boto3: list[str]) -> None:
     for prefix in ("a b/\u00e9+/", "a%2Fb/", "~#*[x]%/", "e\u0301/", "\u670d/"):
-        strange = replace(bucket, prefix=bucket.prefix + prefix)
-        put_new(strange, "1.jpeg", prefix.encode())
+        odd = replace(bucket, prefix=bucket.prefix + prefix)
+        put_new(odd, "1.jpeg", prefix.encode())
 
-        assert only(strange).key == "1.jpeg"
-        assert get(strange) == prefix.encode()
+        assert only(odd).key == "1.jpeg"
+        assert get(odd) == prefix.encode()
 
     assert len(list(list_objects(bucket))) == 5
-    assert of_boto3 == []
+    assert read_by_boto3 == []
 
 
-def test_objects_come_in_the_order_of_the_list_and_only_those_that_prove_nothing_are_asked_of_boto3(
-    bucket: Bucket, of_boto3: list[str]
+def test_objects_come_in_order_and_boto3_reads_only_those_without_a_checksum(
+    bucket: Bucket, read_by_boto3: list[str]
 ) -> None:
     bodies: dict[str, bytes | ObjectChanged] = {"1.jpeg": bytes(range(256)) * 5000, "2.jpeg": b"sha256", "3.jpeg": b"3"}
     bodies |= {f"{number}.jpeg": str(number).encode() for number in range(10, 30)}
@@ -170,10 +170,10 @@ def test_objects_come_in_the_order_of_the_list_and_only_those_that_prove_nothing
     listed = sorted(list_objects(bucket), key=lambda stored: -stored.bytes)
 
     assert get_all(bucket, listed) == [bodies[stored.key] for stored in listed]
-    assert of_boto3 == ["3.jpeg"]
+    assert read_by_boto3 == ["3.jpeg"]
 
 
-def test_objects_that_were_replaced_or_deleted_come_as_changed_and_the_others_as_they_are(bucket: Bucket) -> None:
+def test_objects_that_were_replaced_or_deleted_come_as_changed_among_the_others(bucket: Bucket) -> None:
     for number in range(4):
         put(bucket, f"{number}.jpeg", b"photo")
     put_in_parts(bucket, "4.jpeg", b"photo", sha256=sha256(b"photo").hexdigest())
@@ -196,12 +196,12 @@ def test_objects_that_were_replaced_or_deleted_come_as_changed_and_the_others_as
 @pytest.mark.parametrize(
     ("metadata", "listed_more", "problem"),
     [
-        ({"sha256": sha256(b"other").hexdigest()}, 0, "is not what ingest had put"),
-        ({}, 1, "has 5 bytes; 6 were listed"),
-        ({"sha256": sha256(b"photo").hexdigest()}, -1, "has 5 bytes; 4 were listed"),
+        ({"sha256": sha256(b"other").hexdigest()}, 0, "is not what ingest uploaded"),
+        ({}, 1, "has 5 bytes, but was listed with 6"),
+        ({"sha256": sha256(b"photo").hexdigest()}, -1, "has 5 bytes, but was listed with 4"),
     ],
 )
-def test_what_contradicts_its_metadata_or_the_list_is_refused(
+def test_bytes_that_contradict_the_metadata_or_the_listing_are_refused(
     metadata: dict[str, str], listed_more: int, problem: str, bucket: Bucket
 ) -> None:
     bucket.client.put_object(Bucket=bucket.name, Key=f"{bucket.prefix}1.jpeg", Body=b"photo", Metadata=metadata)
@@ -211,7 +211,7 @@ def test_what_contradicts_its_metadata_or_the_list_is_refused(
         get_all(bucket, [replace(stored, bytes=stored.bytes + listed_more)])
 
 
-def test_the_listed_version_is_read_though_a_newer_one_exists(bucket: Bucket, of_boto3: list[str]) -> None:
+def test_the_listed_version_is_read_though_a_newer_one_exists(bucket: Bucket, read_by_boto3: list[str]) -> None:
     versioned = keep_versions(bucket)
     put(versioned, "1.jpeg", b"old")
     put(versioned, "2.jpeg", b"old")
@@ -220,21 +220,21 @@ def test_the_listed_version_is_read_though_a_newer_one_exists(bucket: Bucket, of
     versioned.client.delete_object(Bucket=versioned.name, Key=f"{versioned.prefix}2.jpeg")
 
     assert get_all(versioned, [*listed, only(versioned)]) == [b"old", b"old", b"new"]
-    assert of_boto3 == []
+    assert read_by_boto3 == []
 
 
-def test_keys_that_obstore_refuses_are_asked_of_boto3(bucket: Bucket, of_boto3: list[str]) -> None:
+def test_boto3_reads_the_keys_that_obstore_refuses(bucket: Bucket, read_by_boto3: list[str]) -> None:
     for key in ("a/b", "\t.jpeg"):
         put(bucket, key, key.encode())
     listed = {stored.key: stored for stored in list_objects(bucket)}
-    # SeaweedFS, unlike S3, takes "a//b" for "a/b".
+    # SeaweedFS, unlike S3, treats "a//b" as "a/b".
     bodies = get_all(bucket, [listed["\t.jpeg"], listed["a/b"], replace(listed["a/b"], key="a//b")])
 
     assert bodies == [b"\t.jpeg", b"a/b", b"a/b"]
-    assert sorted(of_boto3) == ["\t.jpeg", "a//b"]
+    assert sorted(read_by_boto3) == ["\t.jpeg", "a//b"]
 
 
-def test_bits_that_flip_on_the_way_here_are_healed_or_refused(bucket: Bucket, wire: Wire) -> None:
+def test_bits_that_flip_while_reading_are_corrected_or_refused(bucket: Bucket, wire: Wire) -> None:
     put(bucket, "1.jpeg", PHOTO)
     wire.flipped = range(2)
 
@@ -242,12 +242,12 @@ def test_bits_that_flip_on_the_way_here_are_healed_or_refused(bucket: Bucket, wi
 
     first = next(wire.passes) + 1
     wire.flipped = range(first, first + 1 + BODY_ATTEMPTS)
-    with pytest.raises(ServerError, match=r"1\.jpeg did not arrive whole"):
+    with pytest.raises(ServerError, match=r"1\.jpeg broke off"):
         get(open_bucket())
 
 
 @pytest.mark.parametrize("flipped", [0, 1])
-def test_a_bit_that_flips_on_the_way_here_is_healed_where_nothing_proves_the_body(
+def test_a_bit_that_flips_while_reading_an_object_without_a_checksum_is_corrected(
     flipped: int, bucket: Bucket, wire: Wire
 ) -> None:
     put_in_parts(bucket, "1.jpeg", PHOTO)
@@ -256,7 +256,7 @@ def test_a_bit_that_flips_on_the_way_here_is_healed_where_nothing_proves_the_bod
     assert get(open_bucket()) == PHOTO
 
 
-def test_a_bit_that_flips_on_the_way_there_is_never_stored(bucket: Bucket, wire: Wire) -> None:
+def test_a_bit_that_flips_while_uploading_is_never_stored(bucket: Bucket, wire: Wire) -> None:
     wire.flipped = range(1)
     with suppress(ServerError):
         put_new(open_bucket(), "1.jpeg", PHOTO)
@@ -274,13 +274,13 @@ def test_a_bit_that_flips_on_the_way_there_is_never_stored(bucket: Bucket, wire:
     ],
 )
 @pytest.mark.usefixtures("impatient")
-def test_what_fails_is_one_line_that_says_why_and_no_secret(
+def test_a_failure_is_one_line_with_its_reason_and_no_secret(
     variable: str, value: str, put_problem: str, get_problem: str, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(bucket, "1.jpeg", b"photo")
     stored = only(bucket)
     monkeypatch.setenv(variable, value)
-    with pytest.raises(ServerError, match=rf"^s3://.* did not take 2\.jpeg: .*{put_problem}") as of_put:
+    with pytest.raises(ServerError, match=rf"^s3://.* could not store 2\.jpeg .*{put_problem}") as of_put:
         put_new(open_bucket(), "2.jpeg", b"photo")
     with pytest.raises(ServerError, match=rf"^s3://.* at http://127\.0\.0\.1:.*{get_problem}") as of_get:
         get_all(open_bucket(), [stored])
@@ -301,7 +301,7 @@ def test_without_credentials_the_variables_are_named(bucket: Bucket, monkeypatch
 
 
 def test_variables_that_boto3_does_not_know_change_nothing(
-    bucket: Bucket, of_boto3: list[str], monkeypatch: pytest.MonkeyPatch
+    bucket: Bucket, read_by_boto3: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("AWS_SKIP_SIGNATURE", "AWS_VIRTUAL_HOSTED_STYLE_REQUEST", "AWS_S3_EXPRESS"):
         monkeypatch.setenv(name, "true")
@@ -309,4 +309,4 @@ def test_variables_that_boto3_does_not_know_change_nothing(
     monkeypatch.setenv("AWS_CONDITIONAL_PUT", "disabled")
     put_new(bucket, "1.jpeg", b"photo")
 
-    assert (get(bucket), of_boto3) == (b"photo", [])
+    assert (get(bucket), read_by_boto3) == (b"photo", [])

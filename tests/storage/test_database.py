@@ -1,4 +1,4 @@
-"""The database: one unchanging, read-only view of it, and errors that name the server but no secret."""
+"""The database: one snapshot, read only, and errors that name the server but no secret."""
 
 import datetime
 from pathlib import Path
@@ -55,14 +55,12 @@ def test_rows_are_those_of_the_query(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.usefixtures("shop")
-def test_a_query_sees_rows_up_to_the_moment_it_is_given(
-    as_of: str | None, product_ids: list[int], tmp_path: Path
-) -> None:
+def test_a_query_sees_rows_up_to_as_of(as_of: str | None, product_ids: list[int], tmp_path: Path) -> None:
     assert [row[0] for row in ask(tmp_path, DATED, as_of)] == product_ids
 
 
 @pytest.mark.usefixtures("shop")
-def test_a_moment_means_the_same_in_a_database_of_another_time_zone(tmp_path: Path) -> None:
+def test_as_of_is_utc_in_a_database_of_another_time_zone(tmp_path: Path) -> None:
     zoned = "SELECT CAST(:as_of AS timestamptz) AS moment FROM set_config('TimeZone', 'Asia/Kathmandu', true)"
     ((moment,),) = ask(tmp_path, zoned, "2026-01-01T00:00:00Z", ["moment"])
 
@@ -111,7 +109,7 @@ def test_a_query_cannot_change_anything(statement: str, tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.usefixtures("shop")
-def test_other_columns_are_refused_with_those_expected(query: str, tmp_path: Path) -> None:
+def test_other_columns_are_refused_with_the_expected_ones(query: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"query\.sql returns columns .*; expected product_id, title$"):
         ask(tmp_path, query)
 
@@ -134,7 +132,7 @@ def test_a_query_that_fails_is_one_line(query: str, tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_connection_that_breaks_off_is_an_error_that_names_the_server(shop: str, tmp_path: Path) -> None:
+def test_a_connection_that_breaks_is_an_error_with_the_server(shop: str, tmp_path: Path) -> None:
     query = tmp_path / "query.sql"
     query.write_text(QUERY)
     end_others = (
@@ -153,7 +151,7 @@ def test_a_connection_that_breaks_off_is_an_error_that_names_the_server(shop: st
 
 
 @pytest.mark.usefixtures("impatient")
-def test_a_database_that_is_not_there_is_named(shop: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_database_is_named(shop: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DATABASE_URL", f"{shop.rpartition('/')[0]}/elsewhere")
 
     with pytest.raises(ServerError, match=r'database elsewhere: .*database "elsewhere" does not exist'):
@@ -161,7 +159,7 @@ def test_a_database_that_is_not_there_is_named(shop: str, monkeypatch: pytest.Mo
 
 
 def test_a_server_that_is_down_is_one_line_with_host_and_port_and_no_password(in_project: Path) -> None:
-    said = run_stage(
+    ended = run_stage(
         "listings",
         "queries/listings.sql",
         "listings.csv",
@@ -170,10 +168,10 @@ def test_a_server_that_is_down_is_one_line_with_host_and_port_and_no_password(in
         environment={"DATABASE_URL": "postgresql://someone:hidden@127.0.0.1:1/shop"},
     )
 
-    assert said.returncode == 1
-    assert said.stderr.startswith("listings: PostgreSQL at 127.0.0.1:1, database shop: ")
-    assert said.stderr.count("\n") == 1
-    assert "hidden" not in said.stderr + said.stdout
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("listings: PostgreSQL at 127.0.0.1:1, database shop: ")
+    assert ended.stderr.count("\n") == 1
+    assert "hidden" not in ended.stderr + ended.stdout
 
 
 @pytest.mark.parametrize(

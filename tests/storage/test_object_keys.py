@@ -1,4 +1,4 @@
-"""Keys of photos."""
+"""Keys of photos, from product_id and position and back."""
 
 import pytest
 from hypothesis import given
