@@ -81,6 +81,14 @@ def line(name: str, path: Path, run: Run, folder: Path) -> tuple[str, ...]:
     )
 
 
+def middle_line(name: str, path: Path, folder: Path, turns: int) -> tuple[str, ...]:
+    """Run the stage so many times and return the table's line of the run that is in the middle."""
+    outputs = ["baseline.json", f"{path.stem}.png"]
+    command = [sys.executable, "-m", "stages.baseline", str(path), "validation.json", *outputs]
+    runs = sorted((measure(command, folder, {}) for _ in range(turns)), key=lambda run: run.wall)
+    return line(name, path, runs[turns // 2], folder)
+
+
 def main() -> None:
     parser = options("baseline", __doc__, turns=1)
     parser.add_argument("dataset", type=Path, nargs="?", default=ROOT / "data/dataset.h5", metavar="DATASET.h5")
@@ -100,25 +108,7 @@ def main() -> None:
             make_dataset(folder / f"{classes}.h5", sources, chosen.photos, chosen.copies, classes)
         circumstances(chosen, str(chosen.dataset), "numpy", "scikit-learn", "scipy")
         (folder / "validation.json").write_text('{"passed": true}')
-        lines = []
-        for name, path in datasets.items():
-            command = [
-                sys.executable,
-                "-m",
-                "stages.baseline",
-                str(path),
-                "validation.json",
-                "baseline.json",
-                f"{path.stem}.png",
-            ]
-            lines.append(
-                [
-                    line(name, path, run, folder)
-                    for run in sorted(
-                        (measure(command, folder, {}) for _ in range(chosen.turns)), key=lambda run: run.wall
-                    )
-                ][chosen.turns // 2]
-            )
+        lines = [middle_line(name, path, folder, chosen.turns) for name, path in datasets.items()]
         table(
             (
                 "dataset",

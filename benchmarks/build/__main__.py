@@ -47,6 +47,14 @@ def comparison(here: Workload, count: int, turns: int, against: Path | None, onl
     }
     starts = rounds({name: partial(run, START_PHOTOS) for name, run in chosen.items()}, turns)
     results = rounds({name: partial(run, count) for name, run in chosen.items()}, turns)
+    print_time(starts, results, count)
+    print_memory(results)
+    if against:
+        same = here.digest(count, ROOT) == here.digest(count, against)
+        print(f"dataset.h5 of both stages: {'the same bytes' if same else 'DIFFERENT BYTES'}\n")
+
+
+def print_time(starts: dict[str, list[Run]], results: dict[str, list[Run]], count: int) -> None:
     bases = [base for base in (LOOP, LOOP_ON_WHOLE) if base in results]
 
     def walls(name: str) -> list[float]:
@@ -56,51 +64,36 @@ def comparison(here: Workload, count: int, turns: int, against: Path | None, onl
         start = statistics.median(run.wall for run in starts[name])
         return [wall - start for wall in walls(name)]
 
+    def line(name: str) -> tuple[str, ...]:
+        return (
+            name,
+            spread(walls(name), 2),
+            f"{count / statistics.median(walls(name)):.0f}",
+            *(ratio(walls(base), walls(name)) for base in bases),
+            f"{statistics.median(run.wall for run in starts[name]):.1f}",
+            f"{(count - START_PHOTOS) / statistics.median(beyond(name)):.0f}",
+            *(ratio(beyond(base), beyond(name)) for base in bases),
+        )
+
+    times = [f"times {base}" for base in bases]
+    beyond_start = (f"s for {START_PHOTOS} photos", "photos/s beyond it", *times)
+    table(("contender", "wall s (least to most)", "photos/s", *times, *beyond_start), map(line, results))
+
+
+def print_memory(results: dict[str, list[Run]]) -> None:
+    def line(name: str, runs: list[Run]) -> tuple[str, ...]:
+        return (
+            name,
+            spread([run.cpu for run in runs]),
+            f"{statistics.median(run.cpu / run.wall for run in runs):.2f}",
+            megabytes(max(run.main.anonymous for run in runs)),
+            megabytes(max(run.everybody.anonymous for run in runs)),
+        )
+
+    memory = ("main process, anonymous MB", "all processes, anonymous MB")
     table(
-        (
-            "contender",
-            "wall s (least to most)",
-            "photos/s",
-            *(f"times {base}" for base in bases),
-            f"s for {START_PHOTOS} photos",
-            "photos/s beyond it",
-            *(f"times {base}" for base in bases),
-        ),
-        (
-            (
-                name,
-                spread(walls(name), 2),
-                f"{count / statistics.median(walls(name)):.0f}",
-                *(ratio(walls(base), walls(name)) for base in bases),
-                f"{statistics.median(run.wall for run in starts[name]):.1f}",
-                f"{(count - START_PHOTOS) / statistics.median(beyond(name)):.0f}",
-                *(ratio(beyond(base), beyond(name)) for base in bases),
-            )
-            for name in results
-        ),
+        ("contender", "processor s (least to most)", "cores used", *memory), (line(*each) for each in results.items())
     )
-    table(
-        (
-            "contender",
-            "processor s (least to most)",
-            "cores used",
-            "main process, anonymous MB",
-            "all processes, anonymous MB",
-        ),
-        (
-            (
-                name,
-                spread([run.cpu for run in runs]),
-                f"{statistics.median(run.cpu / run.wall for run in runs):.2f}",
-                megabytes(max(run.main.anonymous for run in runs)),
-                megabytes(max(run.everybody.anonymous for run in runs)),
-            )
-            for name, runs in results.items()
-        ),
-    )
-    if against:
-        same = here.digest(count, ROOT) == here.digest(count, against)
-        print(f"dataset.h5 of both stages: {'the same bytes' if same else 'DIFFERENT BYTES'}\n")
 
 
 def growth(here: Workload, sizes: tuple[int, ...], turns: int) -> None:

@@ -1,0 +1,77 @@
+"""Photos and copies planted among them, as the stages know them."""
+
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from imageset.curation.crop_hashes import Hashes
+from imageset.formats.hdf5 import Pixels
+from imageset.photos import decode, networks, pixels
+from imageset.photos.background import Network
+from imageset.photos.preprocess import Made, Prepared, Recipe, preprocess_photo
+from imageset.runtime import progress
+from imageset.runtime.params import load
+from sandbox import draw
+from sandbox.garments import GARMENTS
+from tests import planted
+
+MAX_PIXELS = 50_000_000
+
+Rows = NDArray[np.intp]
+
+
+class Photos(NamedTuple):
+    """Originals and copies: what the stages know of each, from which original it is, and 0 or its kind's number."""
+
+    thumbnails: Pixels
+    hashes: Hashes
+    mirrored: Hashes
+    sources: Rows
+    kinds: Rows
+
+    @property
+    def originals(self) -> "Photos":
+        return Photos(*(values[self.kinds == 0] for values in self))
+
+
+def gather(prepared: Sequence[Prepared], sources: Sequence[int], kinds: Sequence[int]) -> Photos:
+    plain, mirrored = (
+        np.array([int(text, 16) for text in texts], np.uint64)
+        for texts in zip(*((photo.phash, photo.phash_mirrored) for photo in prepared), strict=True)
+    )
+    return Photos(
+        np.stack([photo.thumbnail for photo in prepared]), plain, mirrored, np.array(sources), np.array(kinds)
+    )
+
+
+def with_copies(bodies: Sequence[bytes], make: Callable[[bytes], Prepared | None]) -> Photos:
+    """Return photos and one copy of each kind of each; make: None where a photo has no pixels, which leaves it out."""
+    made = []
+    for source, body in enumerate(progress.bar(bodies, "plant", len(bodies))):
+        photo = decode.decode(body, MAX_PIXELS)
+        everything = [body, *(planted.plant(photo, kind, source) for kind in planted.KINDS)]
+        made += [(one, source, kind) for kind, one in enumerate(map(make, everything)) if one is not None]
+    return gather(*zip(*made, strict=True))
+
+
+def masked(body: bytes, weights: Path) -> Prepared | None:
+    """Return a photo as near-duplicates would know it if they were told by what is left without its background."""
+    network = Network("u2netp", weights, networks.MODELS["u2netp"].side)
+    chosen = load().preprocess.model_copy(update={"background": "remove"})
+    made: Made = preprocess_photo(body, Recipe(chosen, network))
+    if not isinstance(made.outcome, Prepared):
+        return None
+    small = pixels.thumbnail(Image.fromarray(made.outcome.pixels[..., 0]))
+    phash, phash_mirrored = pixels.perceptual_hashes(small)
+    return made.outcome._replace(thumbnail=pixels.to_array(small), phash=phash, phash_mirrored=phash_mirrored)
+
+
+def drawn_photo(number: int) -> bytes:
+    file = io.BytesIO()
+    draw.draw(GARMENTS[number % len(GARMENTS)], number).save(file, "JPEG", quality=90)
+    return file.getvalue()
