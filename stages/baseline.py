@@ -19,7 +19,7 @@ from sklearn.covariance import shrunk_covariance
 from sklearn.metrics import accuracy_score, f1_score
 from threadpoolctl import threadpool_limits
 
-from imageset.errors import DataError
+from imageset.errors import DamagedFile, DataError
 from imageset.evaluation.hog_features import WORKING_BYTES, features
 from imageset.formats import hdf5
 from imageset.report import confusion_plot
@@ -96,20 +96,23 @@ def fit(sums: Sums) -> Classifier:
 
 
 def blocks(file: h5py.File, subset: str, classes: int) -> Iterator[Block]:
-    """Yield the rows of a subset. Raises DataError for a label that is none of the classes."""
-    images, labels = file[f"{subset}_images"], file[f"{subset}_labels"]
-    copies = file["train_copies"] if subset == "train" else None
+    """Yield the rows of a subset. Raises DamagedFile for a label that is none of the classes."""
+    with hdf5.reading(file.filename):
+        images, labels = file[f"{subset}_images"], file[f"{subset}_labels"]
+        copies = file["train_copies"] if subset == "train" else None
     step = hdf5.block_rows(max(math.prod(images.shape[1:]), WORKING_BYTES))
     with progress.bar(None, f"baseline: {subset}", len(images), unit="row") as bar:
         for start in range(0, len(images), step):
             which = slice(start, start + step)
-            found: Labels = labels[which]
-            pixels: hdf5.Pixels = images[which]
+            with hdf5.reading(file.filename):
+                found: Labels = labels[which]
+                pixels: hdf5.Pixels = images[which]
+                plain = np.ones(len(found), bool) if copies is None else copies[which] == 0
             if len(found) != len(pixels) or found.min() < 0 or found.max() >= classes:
-                raise DataError(
-                    f"{file.filename}: {subset}_labels does not give each row one of {classes} classes: build it again"
+                raise DamagedFile(
+                    file.filename, f"is damaged ({subset}_labels does not give each row one of {classes} classes)"
                 )
-            yield Block(features(pixels), found, np.ones(len(found), bool) if copies is None else copies[which] == 0)
+            yield Block(features(pixels), found, plain)
             bar.update(len(found))
 
 
@@ -188,12 +191,10 @@ def main(dataset_h5: Path, validation_json: Path, baseline_json: Path, confusion
         raise DataError(f"{validation_json} says that {dataset_h5} is wrong: its figures would be, too")
     # One thread: how many add up a product of floats changes its last bits.
     with hdf5.open_file(dataset_h5, hdf5.DATASET) as file, threadpool_limits(limits=1):
-        try:
+        with hdf5.reading(dataset_h5):
             names = file["class_names"].asstr()[:].tolist()
-            sums = learn(file, len(names))
-            actual, best = answer(file, len(names), fit(sums))
-        except KeyError as error:
-            raise DataError(f"{dataset_h5} lacks something that its format version has: {error}") from None
+        sums = learn(file, len(names))
+        actual, best = answer(file, len(names), fit(sums))
     found = figures(sums, actual, best)
     files.write_text(baseline_json, json.dumps(found, indent=2) + "\n")
     files.write_bytes(confusion_png, confusion_plot.draw(names, actual, best[:, 0]))

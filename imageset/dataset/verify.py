@@ -12,13 +12,11 @@ from numpy.typing import NDArray
 from imageset.dataset import format_checks, row_checks
 from imageset.dataset.channel_stats import Moments
 from imageset.dataset.row_checks import Check, Photos, SubsetRows
-from imageset.errors import DataError
 from imageset.formats import hdf5
 from imageset.runtime import progress
 from imageset.runtime.sections import AugmentParams
 
 HASH_BYTES = 16
-HDF5_ERRORS = (OSError, RuntimeError)  # what h5py raises over damaged bytes, and KeyError over a file's first object
 
 
 class Contents(NamedTuple):
@@ -39,29 +37,25 @@ class Scan(NamedTuple):
     moments: Moments
 
 
-def damaged(name: str, error: Exception) -> DataError:
-    return DataError(f"{name} is damaged ({error}): fetch or build it again")
-
-
 def verify(
     file: h5py.File, further: Callable[[Contents, Scan], Iterator[Check]] = lambda contents, found: iter(())
 ) -> Iterator[Check]:
     """Yield the outcome of every check of an open dataset file, and of further ones.
 
-    Without its attributes and arrays there is nothing to go on with: then these two checks are all. Raises DataError
-    for a file that cannot be read to its end.
+    Without its attributes and arrays there is nothing to go on with: then these two checks are all. Raises
+    DamagedFile for a file that cannot be read to its end.
     """
-    try:
+    with hdf5.reading(file.filename):
         form = [format_checks.attributes_as_format(file), format_checks.arrays_as_format(file)]
-        yield from form
-        if all(check.passed for check in form):
+    yield from form
+    if all(check.passed for check in form):
+        with hdf5.reading(file.filename):
             contents = read(file)
-            yield from of_columns(contents)
+        yield from of_columns(contents)
+        with hdf5.reading(file.filename):
             found = scan(file)
-            yield from of_pixels(file, contents.rows, found)
-            yield from further(contents, found)
-    except HDF5_ERRORS as error:
-        raise damaged(file.filename, error) from None
+        yield from of_pixels(file, contents.rows, found)
+        yield from further(contents, found)
 
 
 def read(file: h5py.File) -> Contents:

@@ -14,6 +14,7 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -22,7 +23,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from imageset.errors import DataError
+from imageset.errors import DamagedFile, DataError
 
 PROCESSED = "imageset-processed"
 THUMBNAILS = "imageset-thumbnails"
@@ -32,6 +33,9 @@ FORMAT_VERSION = 1
 SUBSETS = ("train", "validation", "test")
 ROW_DTYPES = {"labels": "int64", "ids": "int64", "positions": "int16", "copies": "int16"}
 BLOCK_BYTES = 8 << 20
+
+# What h5py and NumPy raise over a damaged file: which of them depends on where the damage is.
+HDF5_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError)
 
 Compression = Literal["none", "gzip"]
 Pixels = NDArray[np.uint8]  # images: (S, S, C), or (N, S, S, C); C is 1 (grayscale) or 3 (rgb)
@@ -54,6 +58,19 @@ class RowColumns:
     def take(self, which: slice | Indices | NDArray[np.bool_]) -> Self:
         """Return some of the rows, in the order of `which`."""
         return type(self)(*(getattr(self, field.name)[which] for field in fields(self)))
+
+
+@contextmanager
+def reading(path: object) -> Iterator[None]:
+    """Raise DamagedFile in place of what h5py and NumPy raise over a damaged file."""
+    try:
+        yield
+    except HDF5_ERRORS as error:
+        raise DamagedFile(path, f"is damaged ({one_line(error)})") from None
+
+
+def one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def create(path: Path, kind: str) -> h5py.File:
@@ -94,42 +111,45 @@ def add_text(file: h5py.File, name: str, values: list[str]) -> None:
 
 
 def open_file(path: Path, kind: str) -> h5py.File:
-    """Open a file for reading. Raises DataError when it is no HDF5, damaged, incomplete, or another format."""
+    """Open a file for reading.
+
+    Raises:
+        DataError: it is missing, or of another format or version; DamagedFile: it is no HDF5, damaged or incomplete.
+    """
     try:
         file = h5py.File(path, "r")
     except FileNotFoundError:
         raise DataError(f"{path} is missing: run `dvc repro` or `dvc pull {path}`") from None
     except OSError as error:
-        raise DataError(f"{path} cannot be read as HDF5 ({error}): fetch or build it again") from None
+        raise DamagedFile(path, f"cannot be read as HDF5 ({one_line(error)})") from None
     try:
-        problem = find_problem(file, kind)
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:  # by where the damage is
-        problem = f"is damaged ({error}): fetch or build it again"
-    if problem:
+        with reading(path):
+            require_format(path, file, kind)
+    except DataError:
         file.close()
-        raise DataError(f"{path} {problem}")
+        raise
     return file
 
 
-def find_problem(file: h5py.File, kind: str) -> str | None:
+def require_format(path: Path, file: h5py.File, kind: str) -> None:
+    """Raise DataError when a file is of another format or version, or incomplete."""
     found = file.attrs.get("format")
     if not isinstance(found, str) or found != kind:
-        return f"is not a file of format {kind}, but {repr(found) if isinstance(found, str) else 'something else'}"
+        other = repr(found) if isinstance(found, str) else "something else"
+        raise DataError(f"{path} is not a file of format {kind}, but {other}")
     version = file.attrs.get("format_version")
     if version != FORMAT_VERSION:
-        remedy = "update imageset" if isinstance(version, np.integer) and version > FORMAT_VERSION else "build it again"
-        return f"has format version {version}; this code reads version {FORMAT_VERSION}: {remedy}"
+        is_newer = isinstance(version, np.integer) and version > FORMAT_VERSION
+        remedy = "update imageset" if is_newer else "build it again with `dvc repro`"
+        raise DataError(f"{path} has format version {version}; this code reads version {FORMAT_VERSION}: {remedy}")
     if not file.attrs.get("complete"):
-        return "is incomplete: its writer was interrupted; build it again"
-    return None
+        raise DamagedFile(path, "is incomplete, as its writer was interrupted")
 
 
 def require_photos(file: h5py.File, rows: NDArray[Any], ids: NDArray[Any], positions: NDArray[Any]) -> None:
     """Raise DataError when rows of a file of photos are of others than product ids and positions say."""
-    try:
+    with reading(file.filename):
         found_ids, found_positions = file["ids"][:], file["positions"][:]
-    except KeyError as error:
-        raise DataError(f"{file.filename} lacks something that its format version has: {error}") from None
     inside = ((rows >= 0) & (rows < len(found_ids))).all()
     if not inside or (found_ids[rows] != ids).any() or (found_positions[rows] != positions).any():
         raise DataError(f"{file.filename} is of other photos than the tables: run `dvc repro`")
@@ -150,11 +170,11 @@ def read_rows(file: h5py.File, subset: str) -> RowColumns:
 def catalog_ids(file: h5py.File) -> list[int]:
     """Return the marketplace's number of each class of a dataset file, by label.
 
-    Raises DataError when the label map's labels are not 0 to K - 1, in order.
+    Raises DamagedFile when the label map's labels are not 0 to K - 1, in order.
     """
     pairs = [pair.decode("ascii").partition(",") for pair in file["label_map"][:]]
     if [label for label, _, _ in pairs] != list(map(str, range(len(pairs)))):
-        raise DataError(f"{file.filename} has a label map whose labels are not 0 to K - 1: fetch or build it again")
+        raise DamagedFile(file.filename, "has a label map whose labels are not 0 to K - 1")
     return [int(catalog_id) for _, _, catalog_id in pairs]
 
 

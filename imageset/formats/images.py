@@ -11,8 +11,8 @@ from typing import Any, Protocol
 import h5py
 import numpy as np
 
-from imageset.errors import DataError
-from imageset.formats.hdf5 import Indices, Pixels
+from imageset.errors import DamagedFile, DataError
+from imageset.formats.hdf5 import Indices, Pixels, reading
 
 DEFLATE = 1  # the filter gzip, by its number in HDF5's registry
 SKIPPED = 1  # bit of a chunk's filter mask: stored as it is, as compression would have made it longer
@@ -32,14 +32,11 @@ class Images(Protocol):
 def open_images(file: h5py.File, name: str) -> Images:
     """Return a dataset's images, read the fastest way that their storage allows, also when the file is closed.
 
-    Raises DataError for what are no images: uint8 (N, H, W, C).
+    Raises DamagedFile for what are no images: uint8 (N, H, W, C).
     """
     dataset = file[name]
     if dataset.dtype != np.uint8 or dataset.ndim != 4:
-        raise DataError(
-            f"{file.filename} has {dataset.dtype} {dataset.shape} for {name}, which are no images: "
-            "fetch or build it again"
-        )
+        raise DamagedFile(file.filename, f"has {dataset.dtype} {dataset.shape} for {name}, which are no images")
     if not len(dataset):
         return InMemory(dataset[...])
     if dataset.id.get_offset() is not None:
@@ -95,7 +92,7 @@ class Compressed:
         with self._file.unchanged():
             for row, image, chunk in zip(rows, out, self._chunks[rows].tolist(), strict=True):
                 if not self._unpack(image, *chunk):
-                    raise DataError(f"{self._file.path} is damaged at row {row}: fetch or build it again")
+                    raise DamagedFile(self._file.path, f"is damaged at row {row}")
 
     def _unpack(self, image: Pixels, offset: int, length: int, mask: int) -> bool:
         """Fill an image; return whether its chunk came out whole."""
@@ -117,14 +114,11 @@ class Chunked:
         self._open()
 
     def gather(self, rows: Indices, out: Pixels) -> None:
-        with self._file.unchanged():
-            try:
-                if self._process != os.getpid():  # an HDF5 handle must not cross a fork
-                    self._open()
-                for row, image in zip(rows.tolist(), out, strict=True):
-                    image[...] = self._dataset[row]
-            except (OSError, RuntimeError) as error:
-                raise DataError(f"{self._file.path} is damaged ({error}): fetch or build it again") from None
+        with self._file.unchanged(), reading(self._file.path):
+            if self._process != os.getpid():  # an HDF5 handle must not cross a fork
+                self._open()
+            for row, image in zip(rows.tolist(), out, strict=True):
+                image[...] = self._dataset[row]
 
     def _open(self) -> None:
         self._file.require_own_name()  # HDF5 opens by name
@@ -146,7 +140,7 @@ class Bytes:
         while view:
             count = os.preadv(self._descriptor, [view], offset)
             if not count:
-                raise DataError(f"{self.path} ends too early: fetch or build it again")
+                raise DamagedFile(self.path, "ends too early")
             view, offset = view[count:], offset + count
 
     def require_own_name(self) -> None:

@@ -11,13 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from imageset.errors import DataError
+from imageset.errors import DamagedFile, DataError
 from imageset.formats import hdf5
 from imageset.formats.hdf5 import Indices
 from imageset.formats.images import Images, open_images
-
-# What h5py and NumPy raise over a damaged file, by where the damage is.
-HDF5_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError)
 
 
 class ImageSet(Dataset[tuple[Any, Any]]):
@@ -77,17 +74,15 @@ class ImageSet(Dataset[tuple[Any, Any]]):
         with hdf5.open_file(self.path, hdf5.DATASET) as file:
             if subset not in hdf5.subsets(file):
                 raise DataError(f"{path} has no subset {subset!r}; it has {', '.join(hdf5.subsets(file))}")
-            try:
+            with hdf5.reading(path):
                 self._read(file)
                 if not augmented and f"{subset}_copies" in file:
                     self._keep_rows(np.flatnonzero(file[f"{subset}_copies"][:] == 0))
                 if verify and hdf5.content_digest(file) != self.content_digest:
-                    raise DataError(f"{path} does not hold what its content_digest says: fetch or build it again")
-            except HDF5_ERRORS as error:
-                raise DataError(f"{path} is damaged ({error}): fetch or build it again") from None
+                    raise DamagedFile(path, "does not hold what its content_digest says")
 
     def _read(self, file: h5py.File) -> None:
-        """Read all but the images. Raises DataError, or one of HDF5_ERRORS, if the file breaks the format."""
+        """Read all but the images. Raises DamagedFile, or one of HDF5_ERRORS, if the file breaks the format."""
         self._images: Images | None = open_images(file, f"{self.subset}_images")
         count, *self.image_shape = self._images.shape
         self.content_digest = str(file.attrs["content_digest"])
@@ -101,11 +96,11 @@ class ImageSet(Dataset[tuple[Any, Any]]):
         }
         moments = [np.asarray(file.attrs[name], np.float32) for name in ("mean", "std")]
         if any(values.shape != (count,) or values.dtype != hdf5.ROW_DTYPES[name] for name, values in arrays.items()):
-            raise DataError(f"{self.path} has not a label, an id and a copy for every image: fetch or build it again")
+            raise DamagedFile(self.path, "has not a label, an id and a copy for every image")
         if len(names) != len(self.catalog_ids) or ((arrays["labels"] < 0) | (arrays["labels"] >= len(names))).any():
-            raise DataError(f"{self.path} has labels, or names, that its label map lacks: fetch or build it again")
+            raise DamagedFile(self.path, "has labels, or names, that its label map lacks")
         if any(values.shape != (self.image_shape[-1],) or not np.isfinite(values).all() for values in moments):
-            raise DataError(f"{self.path} has not a mean and a deviation for every channel: fetch or build it again")
+            raise DamagedFile(self.path, "has not a mean and a deviation for every channel")
         self.labels, self.product_ids = torch.from_numpy(arrays["labels"]), torch.from_numpy(arrays["ids"])
         self.mean, self.std = map(torch.from_numpy, moments)
         self.file_rows: Indices = np.arange(count)

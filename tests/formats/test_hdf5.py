@@ -1,6 +1,7 @@
 """The HDF5 files: the same bytes for the same content, and a clear error for anything that is not one."""
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imageset.errors import DataError
+from imageset.errors import DamagedFile, DataError
 from imageset.formats import hdf5
 from tests.project import ROOT
 
@@ -217,7 +218,9 @@ def test_a_label_map_out_of_order_is_refused(tmp_path: Path, pairs: list[bytes])
         del file["label_map"]
         file["label_map"] = np.array(pairs)
 
-        with pytest.raises(DataError, match=r"file\.h5 has a label map whose labels are not 0 to K - 1: fetch or"):
+        with pytest.raises(
+            DataError, match=r"file\.h5 has a label map whose labels are not 0 to K - 1: fetch it again"
+        ):
             hdf5.catalog_ids(file)
 
 
@@ -236,3 +239,9 @@ def test_unique_names_are_unique_and_change_nothing_that_is(pairs: list[tuple[st
     assert all(new.startswith(old) for old, new in zip(names, made, strict=True))
     if len(set(names)) == len(names):
         assert made == names
+
+
+def test_damage_found_by_a_worker_process_reaches_ours() -> None:
+    error = DamagedFile("data/dataset.h5", "ends too early")
+
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)

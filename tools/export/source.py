@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from imageset.errors import DataError
+from imageset.errors import DamagedFile, DataError
 from imageset.formats import hdf5, tables
 from imageset.formats.hdf5 import Indices, Pixels, RowColumns
 from imageset.formats.images import Images, open_images
@@ -67,23 +67,10 @@ def open_source(path: Path) -> Iterator[h5py.File]:
     try:
         with h5py.File(path, "r") as file:
             kind = file.attrs.get("format")
-    except (OSError, RuntimeError, KeyError):
+    except hdf5.HDF5_ERRORS:  # open_file says what is wrong
         kind = None
     with hdf5.open_file(path, hdf5.PROCESSED if kind == hdf5.PROCESSED else hdf5.DATASET) as file:
         yield file
-
-
-@contextmanager
-def reading(file: h5py.File) -> Iterator[None]:
-    """Turn what h5py raises over a file into one line that names it."""
-    try:
-        yield
-    except KeyError as error:
-        raise DataError(f"{file.filename} lacks something that its format version has: {error}") from None
-    except (AttributeError, OSError, RuntimeError, TypeError, ValueError) as error:
-        raise DataError(
-            f"{file.filename} is damaged ({' '.join(str(error).split())}): fetch or build it again"
-        ) from None
 
 
 def of_dataset(file: h5py.File, wanted: str | None, with_copies: bool) -> Source:
@@ -91,13 +78,13 @@ def of_dataset(file: h5py.File, wanted: str | None, with_copies: bool) -> Source
     held = hdf5.subsets(file)
     if wanted is not None and wanted not in held:
         raise DataError(f"{file.filename} has no {wanted} subset, but {', '.join(held)}")
-    with reading(file):
+    with hdf5.reading(file.filename):
         subsets = [dataset_subset(file, name, with_copies) for name in held if wanted in (None, name)]
         classes = Classes(hdf5.catalog_ids(file), file["class_names"].asstr()[:].tolist())
         require_whole(file, classes, subsets)
         content = content_digest(file)
         if content != file.attrs["content_digest"]:
-            raise DataError(f"{file.filename} does not hold what its content_digest says: fetch or build it again")
+            raise DamagedFile(file.filename, "does not hold what its content_digest says")
     return Source(f"{content} {digest(classes, subsets)}", classes, subsets)
 
 
@@ -105,7 +92,7 @@ def dataset_subset(file: h5py.File, name: str, with_copies: bool) -> Subset:
     """Return a subset's photos, with their augmented copies or without."""
     rows, images = hdf5.read_rows(file, name), open_images(file, f"{name}_images")
     if {len(values) for values in vars(rows).values()} != {images.shape[0]}:
-        raise DataError(f"{file.filename} is damaged (arrays of {name} differ in length): fetch or build it again")
+        raise DamagedFile(file.filename, f"is damaged (arrays of {name} differ in length)")
     places = np.arange(rows.total) if with_copies else np.flatnonzero(rows.copies == 0)
     return Subset(name, images, places, rows.take(places))
 
@@ -124,7 +111,7 @@ def require_whole(file: h5py.File, classes: Classes, subsets: list[Subset]) -> N
         if subset.image_shape[-1] not in (1, 3) or 0 in subset.image_shape:
             problem = f"images of {subset.name} are {subset.image_shape}, neither grayscale nor rgb"
     if problem:
-        raise DataError(f"{file.filename} is damaged ({problem}): fetch or build it again")
+        raise DamagedFile(file.filename, f"is damaged ({problem})")
 
 
 def of_processed(file: h5py.File, catalog_csv: Path, label_map_csv: Path) -> Source:
@@ -136,7 +123,7 @@ def of_processed(file: h5py.File, catalog_csv: Path, label_map_csv: Path) -> Sou
     if label_map["label"].tolist() != list(known) or (catalog["label"].map(known) != catalog["catalog_id"]).any():
         raise DataError(f"{catalog_csv} and {label_map_csv} have other classes: run `dvc repro`")
     places, ids, positions, labels = (catalog[name].to_numpy() for name in ("row", "product_id", "position", "label"))
-    with reading(file):
+    with hdf5.reading(file.filename):
         hdf5.require_photos(file, places, ids, positions)
         rows = RowColumns(ids, positions, np.zeros(len(places), np.int16), labels)
         subset = Subset(WITHOUT_SUBSETS, open_images(file, "images"), places, rows)
