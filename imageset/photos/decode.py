@@ -11,6 +11,8 @@ from typing import Literal
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from imageset.errors import Undecodable
+
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF")  # JPEG includes MPO, the two-picture files of some cameras
 
 Mode = Literal["RGB", "L"]
@@ -34,15 +36,6 @@ DECODER_ERRORS = (
     struct.error,
     zlib.error,
 )
-
-
-class Undecodable(Exception):
-    """The bytes are not a photo; `reason` is empty, not_an_image, too_many_pixels, truncated, undecodable or
-    decoder_memory."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 def decode(data: bytes, max_pixels: int, factor: int = 1, mode: Mode = "RGB") -> Image.Image:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
+from imageset.errors import Undecodable
 from imageset.formats.hdf5 import Pixels
 from imageset.photos import background, decode, pixels
 from imageset.photos.background import Network
@@ -80,7 +81,7 @@ def preprocess_photo(body: bytes, recipe: Recipe, mask: Image.Image | None = Non
             partial(pixels.fitting_reduction, image_side=chosen.image_side, how=chosen.fit), color_mode(chosen)
         )
         seen = views.reduced(background.reduction, "RGB") if recipe.network and mask is None else None
-    except decode.Undecodable as error:
+    except Undecodable as error:
         return Made(Rejected(error.reason))
     predicted = None
     if recipe.network is not None and seen is not None:
@@ -111,7 +112,7 @@ class Views:
     """A photo as large as each of its uses wants it; decoding for two uses of one size happens once."""
 
     def __init__(self, body: bytes, max_pixels: int) -> None:
-        """Raises decode.Undecodable by what the header says."""
+        """Raises Undecodable by what the header says."""
         self.body = body
         self.max_pixels = max_pixels
         with limits.deadline(SECONDS_TO_DECODE), limits.memory_limit(BYTES_TO_DECODE):
@@ -119,7 +120,7 @@ class Views:
         self.decoded: dict[tuple[int, decode.Mode], Image.Image] = {}
 
     def reduced(self, reduction: Callable[[int, int], int], mode: decode.Mode) -> Image.Image:
-        """Return the photo in a mode, its sides divided by what reduction says of them. Raises decode.Undecodable."""
+        """Return the photo in a mode, its sides divided by what reduction says of them. Raises Undecodable."""
         view = reduction(*self.sides), mode
         if view not in self.decoded:
             with limits.deadline(SECONDS_TO_DECODE), limits.memory_limit(BYTES_TO_DECODE):

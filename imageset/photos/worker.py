@@ -8,9 +8,10 @@ from typing import NamedTuple
 from obstore.store import S3Store
 from PIL import Image
 
+from imageset.errors import ObjectChanged
 from imageset.photos.preprocess import Made, Recipe, preprocess_photo
 from imageset.storage import bulk
-from imageset.storage.bucket import Bucket, ObjectChanged, StoredObject, open_bucket
+from imageset.storage.bucket import Bucket, StoredObject, open_bucket
 
 GETS_AT_ONCE = 32
 

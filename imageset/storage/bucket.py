@@ -21,7 +21,7 @@ from botocore.exceptions import (
     ResponseStreamingError,
 )
 
-from imageset.errors import ImagesetError, ServerError, SettingsError
+from imageset.errors import ObjectChanged, ServerError, SettingsError
 from imageset.runtime import settings
 
 # Checksums stay at boto3's default (when_supported): they catch bits that flip on the way, in both directions.
@@ -32,10 +32,6 @@ CONFIG = Config(
 # boto3 retries until the headers have arrived. A body that breaks off is requested again by get_object.
 BODY_ATTEMPTS = 4
 BROKEN_BODIES = (FlexibleChecksumError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
-
-
-class ObjectChanged(ImagesetError):
-    """The object was replaced or deleted after it was listed."""
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from botocore.exceptions import NoCredentialsError
 from obstore.auth.boto3 import Boto3CredentialProvider
 from obstore.store import S3Store
 
-from imageset.errors import ImagesetError, ServerError
-from imageset.storage.bucket import BODY_ATTEMPTS, Bucket, ObjectChanged, StoredObject, bucket_errors, get_object
+from imageset.errors import ObjectChanged, ObjectExists, ServerError
+from imageset.storage.bucket import BODY_ATTEMPTS, Bucket, StoredObject, bucket_errors, get_object
 
 if TYPE_CHECKING:
     # obstore has these for type checkers only.
@@ -26,10 +26,6 @@ if TYPE_CHECKING:
     from obstore.store import ClientConfig
 
 RETRIES = 5
-
-
-class ObjectExists(ImagesetError):
-    """An object with this key exists already."""
 
 
 def open_client(bucket: Bucket) -> S3Store:

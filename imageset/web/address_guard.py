@@ -4,12 +4,13 @@ A url says a name, a name resolves to what its owner likes and to something else
 from there. So the guard looks at the address of each socket, just before it connects, and at nothing else.
 """
 
-import errno
 import socket
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 
 from aiohttp.abc import ResolveResult
 from aiohttp.resolver import ThreadedResolver
+
+from imageset.errors import AddressRefused
 
 AddressInfo = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int]]
 
@@ -34,13 +35,6 @@ REFUSED_IPV6 = [
 GLOBAL_UNICAST = IPv6Network("2000::/3")
 NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: the IPv4 internet, seen from networks without it
 ISATAP = (0x0000_5EFE, 0x0200_5EFE)  # RFC 5214: the upper half of the interface's identifier, before an IPv4 address
-
-
-class AddressRefused(OSError):
-    """The address is not one of the public internet's, nor of a host that the settings allow."""
-
-    def __init__(self) -> None:
-        super().__init__(errno.EACCES, "not a public address")
 
 
 def is_public(address: str) -> bool:

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 import aiohttp
 
-from imageset.errors import ServerError
+from imageset.errors import AddressRefused, BadUrl, HostGivenUp, Refused, ServerError, Unreachable
 from imageset.photos import decode
 from imageset.web import headers, urls
-from imageset.web.address_guard import AddressRefused, Guard
-from imageset.web.host_limits import Host, HostGivenUp
+from imageset.web.address_guard import Guard
+from imageset.web.host_limits import Host
 from imageset.web.weighted_semaphore import WeightedSemaphore
 from imageset.workers import limits
 
@@ -38,22 +38,6 @@ REFUSALS = {401: "forbidden", 403: "forbidden", 404: "not_found", 410: "gone", 4
 THROTTLING = {429, 503}
 MOVED = {301, 302, 303, 307, 308}
 USER_AGENT = "imageset"
-
-
-class Refused(Exception):
-    """A definite answer; the message is its reason code."""
-
-
-class Unreachable(Exception):
-    """A failure that may pass, though not in this run where it is final; the message says where and what.
-
-    reason: what the photo's reason is when all attempts ended so.
-    """
-
-    def __init__(self, trouble: str, final: bool = False, reason: str = "unreachable") -> None:
-        super().__init__(trouble)
-        self.final = final
-        self.reason = reason
 
 
 class Body(NamedTuple):
@@ -150,7 +134,7 @@ async def ask(web: Web, url: str) -> AsyncIterator[Exchange]:
     """
     try:
         target = urls.parse(url)
-    except urls.BadUrl:
+    except BadUrl:
         raise Refused("bad_url") from None
     host = web.host(urls.host_name(target))
     try:

@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from imageset.errors import HostGivenUp
 from imageset.web.weighted_semaphore import WeightedSemaphore
 
 FIRST_LIMIT = 4  # requests at once, until the host has shown what it takes
@@ -21,10 +22,6 @@ FIRST_PAUSE = 1.0  # seconds; each pause without an answer since is twice as lon
 LONGEST_PAUSE = 60.0  # seconds; Retry-After is obeyed up to that
 PAUSES = 5  # without an answer, and the host is given up; sooner, when it has never answered
 PAUSES_OF_A_STRANGER = 2
-
-
-class HostGivenUp(Exception):
-    """The host has not answered for so long that nobody is asked to wait for it any more."""
 
 
 class Host:

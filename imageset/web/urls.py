@@ -5,16 +5,14 @@ from urllib.parse import quote, urljoin
 
 import yarl
 
+from imageset.errors import BadUrl
+
 URL = re.compile(
     r"(?P<base>https?://([^/?#\x00-\x1f\x7f]*@)?(\[[0-9a-f:.]+\]|[^]/?#@:[\x00-\x1f\x7f]+)(:[0-9]*)?)"
     r"(?P<rest>([/?#][^\x00-\x1f\x7f]*)?)",
     re.IGNORECASE,
 )
 RESERVED = ":/?#[]@!$&'()*+,;=%"  # RFC 3986, and the percent sign of what is encoded already
-
-
-class BadUrl(ValueError):
-    """The text is not a url of the web, or one for a port of another protocol."""
 
 
 def parse(url: str) -> yarl.URL:

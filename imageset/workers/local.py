@@ -21,7 +21,8 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from imageset.workers.ordered_map import ChunkFunction, Item, Result, WorkerLost
+from imageset.errors import WorkerLost
+from imageset.workers.ordered_map import ChunkFunction, Item, Result
 from imageset.workers.worker_process import serve
 
 CHUNKS_PER_WORKER = 2  # one in progress and one waiting, so that no worker is idle between chunks

@@ -8,17 +8,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+from imageset.errors import WorkerLost
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 ChunkFunction = Callable[[list[Item]], Sequence[Result]]
-
-
-class WorkerLost(Exception):
-    """The worker process ended before it answered. `reason`: "timeout" when limits.deadline ended it, else "crash"."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 class Lost(NamedTuple):

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from imageset.photos.decode import Mode, Undecodable, check, decode, sides
+from imageset.errors import Undecodable
+from imageset.photos.decode import Mode, check, decode, sides
 from sandbox import draw
 from tests.conftest import jpeg, photo_bytes, plain_image
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from imageset import errors
 from tests.pipeline.test_graph import imported_files
 from tests.project import ROOT
 
@@ -117,3 +118,21 @@ def test_requirements_pin_all_that_stages_and_shared_modules_import() -> None:
     packages = packages_distributions()
 
     assert {name for name in third_party if not {package.lower() for package in packages[name]} & pinned} == set()
+
+
+def test_every_exception_of_the_project_is_in_errors_and_in_its_list() -> None:
+    paths = [path for folder in ("imageset", "stages", "tools", "sandbox") for path in (ROOT / folder).rglob("*.py")]
+    elsewhere = {
+        f"{path.name}: {node.name}"
+        for path in paths
+        if path.name != "errors.py"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef)
+        and any(re.search("Error|Exception", ast.unparse(base)) for base in node.bases)
+    }
+    defined = [name for name, value in vars(errors).items() if isinstance(value, type)]
+    listed = re.findall(r"[├└]── (\w+)", errors.__doc__ or "")
+
+    assert elsewhere == set()
+    assert sorted(listed) == sorted(set(defined) - {"ImagesetError"})
+    assert all(issubclass(getattr(errors, name), errors.ImagesetError) for name in defined)

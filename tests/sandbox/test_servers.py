@@ -18,7 +18,7 @@ import psycopg2
 import pytest
 
 import sandbox.__main__ as command
-from imageset.errors import DataError, ImagesetError, ServerError
+from imageset.errors import DataError, ImagesetError, ServerError, Undecodable
 from imageset.formats import tables
 from imageset.photos import decode
 from sandbox import marketplace, servers
@@ -344,7 +344,7 @@ def test_a_folder_without_photos_is_an_error_that_says_what_was_expected(tmp_pat
 def outcome(photo: bytes) -> str:
     try:
         decode.decode(photo, 1_000_000)
-    except decode.Undecodable as error:
+    except Undecodable as error:
         return error.reason
     return "a photo"
 

@@ -4,10 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from imageset.errors import ImagesetError, ParamsError
+from imageset.errors import ImagesetError, ParamsError, SourceFailed
 from imageset.runtime import files
 from stages import model
-from stages.model import SourceFailed
 from tests.conftest import U2NETP_SHA256
 
 WEIGHTS = b"not really weights"

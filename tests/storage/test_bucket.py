@@ -12,16 +12,8 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from imageset.errors import ImagesetError, ServerError, SettingsError
-from imageset.storage.bucket import (
-    BODY_ATTEMPTS,
-    Bucket,
-    ObjectChanged,
-    StoredObject,
-    get_object,
-    list_objects,
-    open_bucket,
-)
+from imageset.errors import ImagesetError, ObjectChanged, ServerError, SettingsError
+from imageset.storage.bucket import BODY_ATTEMPTS, Bucket, StoredObject, get_object, list_objects, open_bucket
 from tests.conftest import put
 
 ODD_KEYS = ["a b+c%20d", "é.jpeg", "e\u0301.jpeg", "x.txt", "1.jpeg", "deep/er/1.jpeg", "&<>\"'.jpeg"]

@@ -17,18 +17,9 @@ from urllib.parse import urlsplit
 import pytest
 from botocore.config import Config
 
-from imageset.errors import ServerError, SettingsError
+from imageset.errors import ObjectChanged, ObjectExists, ServerError, SettingsError
 from imageset.storage import bulk
-from imageset.storage.bucket import (
-    BODY_ATTEMPTS,
-    Bucket,
-    ObjectChanged,
-    StoredObject,
-    get_object,
-    list_objects,
-    open_bucket,
-)
-from imageset.storage.bulk import ObjectExists
+from imageset.storage.bucket import BODY_ATTEMPTS, Bucket, StoredObject, get_object, list_objects, open_bucket
 from tests.conftest import put
 from tests.storage.test_bucket import keep_versions, only
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from imageset.errors import Refused, Unreachable
 from imageset.web import address_guard
-from imageset.web.download import Refused, Unreachable, Web, download
+from imageset.web.download import Web, download
 from tests.conftest import jpeg, plain_image
 
 PHOTO = jpeg(plain_image())

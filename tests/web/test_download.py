@@ -15,8 +15,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from imageset.errors import Refused, Unreachable
 from imageset.web import download, host_limits, urls
-from imageset.web.download import Refused, Unreachable, Web
+from imageset.web.download import Web
 from tests.conftest import jpeg, plain_image
 
 PHOTO = jpeg(plain_image())

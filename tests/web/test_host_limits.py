@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from imageset.errors import HostGivenUp
 from imageset.web import host_limits
 from imageset.web.host_limits import (
     FAILURES_TO_OPEN,
@@ -25,7 +26,6 @@ from imageset.web.host_limits import (
     LONGEST_PAUSE,
     PAUSES,
     PAUSES_OF_A_STRANGER,
-    HostGivenUp,
 )
 
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imageset.errors import BadUrl
 from imageset.web import urls
-from imageset.web.urls import BadUrl
 
 
 @pytest.mark.parametrize(

@@ -22,10 +22,10 @@ from typing import Any
 import psutil
 import pytest
 
-from imageset.errors import DataError
+from imageset.errors import DataError, WorkerLost
 from imageset.workers import limits
 from imageset.workers.local import LocalWorkers
-from imageset.workers.ordered_map import Lost, WorkerLost, ordered_map
+from imageset.workers.ordered_map import Lost, ordered_map
 from imageset.workers.worker_process import run_bounded
 from tests.project import ROOT
 
