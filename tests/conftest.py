@@ -7,8 +7,9 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from importlib import import_module
 from pathlib import Path
 
@@ -40,10 +41,28 @@ def needs_project(item: pytest.Item) -> bool:
     return "project" in names and "in_project" not in names
 
 
+@contextmanager
+def folder_for_servers() -> Iterator[Path]:
+    """Make a folder outside of pytest's, and remove it.
+
+    Each pytest that starts closes the root of pytest's folders to other accounts. Where we are root, PostgreSQL has an
+    account of its own, and ends when it cannot open its files.
+    """
+    with tempfile.TemporaryDirectory(prefix="imageset-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def server_folder() -> Iterator[Path]:
+    """A folder in which a test may run servers of its own."""
+    with folder_for_servers() as folder:
+        yield folder
+
+
 @pytest.fixture(scope="session")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    """The servers, for all tests of the run."""
-    with servers.running(tmp_path_factory.mktemp("sandbox") / "home") as running:
+def sandbox() -> Iterator[Servers]:
+    """The servers, for all tests of this process."""
+    with folder_for_servers() as folder, servers.running(folder / "home") as running:
         yield running
 
 

@@ -7,6 +7,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 ROOT = Path(__file__).parent.parent
 PHOTOS = {"t-shirt": 6, "dress": 6, "pants": 6, "hat": 4}  # hats are too rare for the shipped catalog.min_photos
 KEPT = {garment: count for garment, count in PHOTOS.items() if count >= 5}
@@ -80,3 +82,11 @@ def copy_project(folder: Path, environment: dict[str, str]) -> Project:
     project.succeed("git", "init", "--quiet", "--initial-branch=main")
     project.commit("the project")
     return project
+
+
+def command_line(process: psutil.Process) -> list[str]:
+    """Return a process's command line, none when it has just ended."""
+    try:
+        return list(process.cmdline())
+    except psutil.NoSuchProcess:
+        return []

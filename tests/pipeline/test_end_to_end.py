@@ -18,7 +18,7 @@ import pytest
 from imageset.runtime import params
 from sandbox import draw
 from tests.documents import blocks, commands, read, section
-from tests.project import KEPT, ROOT, Project, copy_project
+from tests.project import KEPT, ROOT, Project, command_line, copy_project
 
 # For every row of the table in docs/settings.md a value to change to.
 CHANGES: dict[str, object] = {
@@ -165,9 +165,9 @@ def test_a_failed_stage_says_so_in_one_line_and_keeps_the_password(unchanged: Pr
     assert "secret-word" not in said
 
 
-def test_the_demo_runs_in_place_and_leaves_no_server(project: Project, weights: Path, tmp_path: Path) -> None:
-    source = drawn_photos(tmp_path)
-    copy = copy_project(tmp_path / "project", bare(project))
+def test_the_demo_runs_in_place_and_leaves_no_server(project: Project, weights: Path, server_folder: Path) -> None:
+    source = drawn_photos(server_folder)
+    copy = copy_project(server_folder / "project", bare(project))
 
     said = copy.succeed(sys.executable, "-m", "sandbox", "demo", "--photos", str(source))
 
@@ -177,9 +177,9 @@ def test_the_demo_runs_in_place_and_leaves_no_server(project: Project, weights: 
     assert len(copy.stages_that_run()) == 0
 
 
-def test_ctrl_c_ends_a_demo_and_all_that_it_started(project: Project, weights: Path, tmp_path: Path) -> None:
-    source = drawn_photos(tmp_path)
-    copy = copy_project(tmp_path / "project", bare(project))
+def test_ctrl_c_ends_a_demo_and_all_that_it_started(project: Project, weights: Path, server_folder: Path) -> None:
+    source = drawn_photos(server_folder)
+    copy = copy_project(server_folder / "project", bare(project))
     demo = subprocess.Popen(
         [sys.executable, "-m", "sandbox", "demo", "--photos", str(source)],
         cwd=copy.folder,
@@ -190,7 +190,7 @@ def test_ctrl_c_ends_a_demo_and_all_that_it_started(project: Project, weights: P
         start_new_session=True,
     )
     started = psutil.Process(demo.pid)
-    while not any("stages.preprocess" in command(process) for process in started.children(recursive=True)):
+    while not any("stages.preprocess" in command_line(process) for process in started.children(recursive=True)):
         assert demo.poll() is None
         time.sleep(0.2)
     time.sleep(3)  # its workers are up, or just coming up: both have to end
@@ -204,17 +204,9 @@ def test_ctrl_c_ends_a_demo_and_all_that_it_started(project: Project, weights: P
     assert alive == []
 
 
-def command(process: psutil.Process) -> list[str]:
-    """Return a process's command line, none when it has just ended."""
-    try:
-        return list(process.cmdline())
-    except psutil.NoSuchProcess:
-        return []
-
-
-def drawn_photos(tmp_path: Path) -> Path:
+def drawn_photos(folder: Path) -> Path:
     """Return a folder of two classes with photos in them."""
-    source = tmp_path / "photos"
+    source = folder / "photos"
     for garment in list(KEPT)[:2]:
         (source / garment).mkdir(parents=True)
         for number in range(5):

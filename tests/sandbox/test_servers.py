@@ -25,10 +25,16 @@ from sandbox import marketplace, servers
 from sandbox.marketplace import FIRST_CATALOG, FIRST_PRODUCT, Listing
 from sandbox.servers import Servers
 from stages import labels, listings
-from tests.conftest import execute, jpeg, photo_bytes, plain_image
-from tests.project import ROOT
+from tests.conftest import execute, folder_for_servers, jpeg, photo_bytes, plain_image
+from tests.project import ROOT, command_line
 
 SECONDS = 60
+
+
+@pytest.fixture
+def tmp_path(server_folder: Path) -> Path:
+    """A folder in which servers can run, in place of pytest's."""
+    return server_folder
 
 
 def query(url: str, statement: str) -> list[tuple[Any, ...]]:
@@ -51,7 +57,7 @@ def test_servers_listen_on_loopback_alone(sandbox: Servers) -> None:
 
 
 def test_no_secret_stands_in_the_process_list(sandbox: Servers) -> None:
-    lines = [" ".join(process.cmdline()) for process in psutil.Process().children(recursive=True)]
+    lines = [" ".join(command_line(process)) for process in psutil.Process().children(recursive=True)]
 
     assert any("weed mini" in line for line in lines)
     assert not any(sandbox.environment["AWS_SECRET_ACCESS_KEY"] in line for line in lines)
@@ -83,15 +89,15 @@ class Ended(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def ended(tmp_path_factory: pytest.TempPathFactory) -> Ended:
+def ended() -> Iterator[Ended]:
     """A sandbox that has left a table and an object behind."""
-    home = tmp_path_factory.mktemp("ended") / "home"
     before = set(psutil.Process().children(recursive=True))
-    with servers.running(home) as running:
-        processes = set(psutil.Process().children(recursive=True)) - before
-        execute(running.environment["DATABASE_URL"], "CREATE TABLE left_behind AS SELECT 42 AS answer")
-        s3_of(running.environment).put_object(Bucket=servers.PHOTO_BUCKET, Key="1.jpeg", Body=b"left behind")
-    return Ended(home, running.environment, list(processes))
+    with folder_for_servers() as folder:
+        with servers.running(folder / "home") as running:
+            processes = set(psutil.Process().children(recursive=True)) - before
+            execute(running.environment["DATABASE_URL"], "CREATE TABLE left_behind AS SELECT 42 AS answer")
+            s3_of(running.environment).put_object(Bucket=servers.PHOTO_BUCKET, Key="1.jpeg", Body=b"left behind")
+        yield Ended(folder / "home", running.environment, list(processes))
 
 
 def s3_of(environment: dict[str, str]) -> Any:
