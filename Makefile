@@ -20,7 +20,7 @@ test: .venv/pipeline .venv/train .venv/docs  ## Every test, on real servers and 
 	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist worksteal $(TESTS)
 
 coverage: .venv/pipeline .venv/train .venv/docs  ## Every test, measured: coverage.md says what no test runs
-	$(BIN)/python -m pytest --cov --cov-report=markdown:coverage.md $(TESTS)
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist worksteal --cov --cov-report=markdown:coverage.md $(TESTS)
 
 platforms: .venv/uv  ## The table of docs/platforms.md: for which Pythons and systems the pins have wheels
 	$(BIN)/python -m tools.platforms
