@@ -222,7 +222,7 @@ def main(
         split_csv: the subset of each photo.
         thumbnails_h5: a thumbnail of every photo as it was, before background removal.
         dataset_h5: the dataset.
-        validation_json: whether the dataset passed its checks.
+        validation_json: what each check of the dataset looked at, and whether it passed.
         baseline_json: the scores of the simple classifier.
         confusion_png: the picture of what it takes for what.
         templates: the folder of the templates for the report and the dataset card.

@@ -1,4 +1,4 @@
-"""data/dataset.h5, by itself and against its tables -> reports/validation.json; fails the run when it is wrong."""
+"""Check data/dataset.h5 by itself and against its tables; fail the run when it is wrong."""
 
 import json
 from collections.abc import Iterator
@@ -240,6 +240,7 @@ def main(
     label_map_csv: Path,
     split_csv: Path,
     validation_json: Path,
+    data_validation_json: Path,
 ) -> None:
     """Check the dataset file by itself and against its tables; fail the run when it is wrong.
 
@@ -250,7 +251,8 @@ def main(
         catalog_csv: the class of each photo.
         label_map_csv: the label, the catalog_id and the name of each class.
         split_csv: the subset of each photo.
-        validation_json: whether the dataset passed its checks.
+        validation_json: whether the dataset passed its checks, and how many there were; a metric.
+        data_validation_json: what each check looked at, and examples of what is wrong.
     """
     data = Tables(
         read_photos(catalog_csv, split_csv),
@@ -271,7 +273,9 @@ def main(
         for check in outcomes
     }
     failed = [check for check in outcomes if not check.passed]
-    files.write_text(validation_json, json.dumps({"passed": not failed, "checks": verdicts}, indent=2) + "\n")
+    verdict = {"passed": not failed, "checks": len(outcomes), "failed": len(failed)}
+    files.write_text(data_validation_json, json.dumps({"passed": not failed, "checks": verdicts}, indent=2) + "\n")
+    files.write_text(validation_json, json.dumps(verdict, indent=2) + "\n")
     if failed:
         raise DataError(f"{dataset_h5} is wrong: {'; '.join(check.summary() for check in failed)}")
     print(f"validate: {len(outcomes)} checks passed")

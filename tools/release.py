@@ -129,7 +129,7 @@ def check_data() -> str:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{VALIDATION} does not say whether the dataset is right ({error}): run `dvc repro`") from None
     if passed is not True:
-        raise DataError(f"{VALIDATION} says that the dataset is wrong: see its checks")
+        raise DataError(f"{VALIDATION} says that the dataset is wrong: see data/validation.json")
     require_up_to_date(json.loads(dvc("status", "--json", stdout=subprocess.PIPE)))
     # Read, as dvc status trusts size and time.
     with Path(DATASET).open("rb") as file:

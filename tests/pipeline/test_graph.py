@@ -132,7 +132,8 @@ def test_the_command_gives_main_a_path_for_each_parameter(name: str) -> None:
     assert words[0::2] == options if named else not any(word.startswith("--") for word in words)
     for parameter, path in zip(parameters, words[1::2] if named else words, strict=True):
         own = re.sub(r"\W", "_", Path(path).name)
-        assert parameter in (own, f"released_{own}" if path.startswith("releases/") else own), path
+        folder = "released" if path.startswith("releases/") else Path(path).parent.name  # where two paths have one name
+        assert parameter in (own, f"{folder}_{own}"), path
 
 
 @every_stage

@@ -72,11 +72,11 @@ def test_a_pull_request_runs_what_changed_and_shows_it(changed: Project, tmp_pat
         "split": ("yes", "params split.test_share"),
         "build": ("yes", "data/split.csv of split"),
         "validate": ("yes", "data/dataset.h5 of build, data/split.csv of split"),
-        "baseline": ("yes", "data/dataset.h5 of build, reports/validation.json of validate"),
+        "baseline": ("yes", "data/dataset.h5 of build"),
         "report": (
             "yes",
-            "data/dataset.h5 of build, data/split.csv of split, reports/baseline.json of baseline, "
-            "reports/confusion.png of baseline, reports/validation.json of validate",
+            "data/dataset.h5 of build, data/split.csv of split, data/validation.json of validate, "
+            "reports/baseline.json of baseline, reports/confusion.png of baseline",
         ),
     }
     assert metrics["rows.test"] == "+3"

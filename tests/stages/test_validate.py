@@ -70,17 +70,22 @@ def data(good: Path, tmp_path: Path) -> Path:
 
 
 def run(data: Path) -> None:
-    validate.main(*[data / name for name in (*INPUTS, "validation.json")])
+    validate.main(*[data / name for name in (*INPUTS, "verdict.json", "validation.json")])
 
 
 def failed(data: Path) -> set[str]:
-    """Return the checks that reports/validation.json calls failed."""
+    """Return the checks that data/validation.json calls failed."""
     written = json.loads((data / "validation.json").read_text())
     verdicts: dict[str, dict[str, Any]] = written["checks"]
     found = {name for name, verdict in verdicts.items() if not verdict["passed"]}
 
     assert set(verdicts) in (OF_TABLES | set(OF_THE_FILE), set(FORMAT))
     assert written["passed"] == (not found)
+    assert json.loads((data / "verdict.json").read_text()) == {
+        "passed": not found,
+        "checks": len(verdicts),
+        "failed": len(found),
+    }
     assert all(set(verdict) == {"passed", "examined", "violations", "examples"} for verdict in verdicts.values())
     assert all(
         bool(verdict["violations"]) == bool(verdict["examples"]) == (name in found)
@@ -348,7 +353,9 @@ def test_a_hash_that_is_none_is_refused(value: str, data: Path) -> None:
 def test_the_stage_writes_its_report_and_then_fails_in_one_line(data: Path) -> None:
     plant(data / "dataset.h5", pixels_in_both_subsets)
     shutil.copy(ROOT / "params.yaml", data)  # which every stage checks
-    done = run_stage("validate", *(data / name for name in INPUTS), data / "validation.json", cwd=data)
+    done = run_stage(
+        "validate", *(data / name for name in INPUTS), data / "verdict.json", data / "validation.json", cwd=data
+    )
 
     assert done.returncode == 1
     assert [line for line in done.stderr.splitlines() if line.startswith("validate: ")] == [
