@@ -16,7 +16,15 @@ sys.path.insert(0, str(Path(__file__).parent.parent))  # autodoc imports the rea
 project = "imageset"
 html_title = "imageset"
 root_doc = "docs/index"
-include_patterns = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/**.md", "benchmarks/**.md"]
+include_patterns = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "CHANGELOG.md",
+    "docs/**.md",
+    "benchmarks/**.md",
+]
 exclude_patterns = [".*", "data", "exports", "models"]
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 
