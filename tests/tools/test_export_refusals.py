@@ -40,15 +40,15 @@ def test_tables_of_other_photos_or_classes(tmp_path: Path) -> None:
 
     for changed, message in (
         (catalog.assign(row=catalog["row"] + 1), "is of other photos than the tables"),
-        (catalog.assign(label=12), "have other classes"),
-        (catalog.assign(catalog_id=catalog["catalog_id"] + 1), "have other classes"),
+        (catalog.assign(label=12), "have different classes"),
+        (catalog.assign(catalog_id=catalog["catalog_id"] + 1), "have different classes"),
     ):
         tables.write(catalog_csv, tables.CATALOG, changed)
         with pytest.raises(DataError, match=message):
             run("numpy", tmp_path / "export", processed, *paths)
     tables.write(catalog_csv, tables.CATALOG, catalog)
     tables.write(label_map_csv, tables.LABEL_MAP, label_map[1:])
-    with pytest.raises(DataError, match="have other classes"):
+    with pytest.raises(DataError, match="have different classes"):
         run("numpy", tmp_path / "export", processed, *paths)
 
 

@@ -5,17 +5,16 @@ names, without subsets.
 """
 
 import argparse
-import signal
-import sys
 from pathlib import Path
 
 import h5py
 
-from imageset.errors import DataError, ImagesetError
+from imageset.errors import DataError
 from imageset.formats import hdf5
-from imageset.runtime import lifetime, settings
+from imageset.runtime import settings
 from tools.export.format import FORMATS
-from tools.export.source import Source, of_dataset, of_processed, open_source
+from tools.export.read import open_source, read_dataset, read_processed
+from tools.export.source import Source
 from tools.export.write import export
 
 ENCODINGS = ("png", "jpeg")
@@ -40,8 +39,8 @@ def read_source(file: h5py.File, arguments: argparse.Namespace) -> Source:
         if value:
             raise DataError(f"{file.filename} {why}: leave out {option}")
     if is_dataset:
-        return of_dataset(file, arguments.subset, arguments.copies)
-    return of_processed(file, arguments.catalog or CATALOG, arguments.label_map or LABEL_MAP)
+        return read_dataset(file, arguments.subset, arguments.copies)
+    return read_processed(file, arguments.catalog or CATALOG, arguments.label_map or LABEL_MAP)
 
 
 def parse_arguments(command_line: list[str] | None = None) -> argparse.Namespace:
@@ -67,7 +66,7 @@ def parse_arguments(command_line: list[str] | None = None) -> argparse.Namespace
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Export as the command line says."""
+    """Read the source, export it and print what was exported."""
     if arguments.encoding and arguments.to == "numpy":
         raise DataError("--to numpy writes pixels as they are: leave out --encoding")
     workers = settings.workers()
@@ -75,8 +74,7 @@ def run(arguments: argparse.Namespace) -> None:
         source = read_source(file, arguments)
         if source.left_out:
             print(
-                f"export: {source.left_out} photos of {arguments.source} are left out: the catalog has no class "
-                "for them"
+                f"export: {source.left_out} photos of {arguments.source} are left out: the catalog does not name them"
             )
         export(source, arguments.to, arguments.encoding or "png", arguments.destination, workers)
         counts = ", ".join(f"{subset.rows.total} {subset.name}" for subset in source.subsets)
@@ -84,22 +82,5 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    # Signals raise, so that the finally blocks remove the unfinished export. A second signal is ignored.
-    signal.signal(signal.SIGTERM, lifetime.exit_cleanly)
-    signal.signal(signal.SIGINT, lifetime.exit_cleanly)
-    arguments = parse_arguments()
-    try:
-        settings.load()
-        run(arguments)
-    except ImagesetError as error:
-        print(f"export: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except OSError as error:
-        sys.exit(f"export: {error}")
-    except (KeyboardInterrupt, SystemExit) as stopped:
-        print("export: stopped; the unfinished export is removed", file=sys.stderr)
-        sys.exit(130 if isinstance(stopped, KeyboardInterrupt) else stopped.code)
-
-
-if __name__ == "__main__":
-    main()
+    """Run the command of the command line."""
+    run(parse_arguments())
