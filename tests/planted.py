@@ -8,7 +8,7 @@ import io
 import numpy as np
 from PIL import Image, ImageOps
 
-from imageset.photos.preprocess import Prepared, Recipe, preprocess_photo
+from imageset.photos.preprocess import PreparedPhoto, PreprocessRecipe, preprocess_photo
 from imageset.runtime.sections import PreprocessParams
 
 KINDS = (
@@ -27,7 +27,7 @@ SMALLEST, LARGEST = 0.3, 0.8
 FADED, DARK = (1.05, 1.2), (0.8, 0.95)
 ROUGH, FINE = (20, 60), 90  # quality of JPEGs
 
-KEEPING = Recipe(
+KEEPING = PreprocessRecipe(
     PreprocessParams(
         background="keep",
         mask_side=None,
@@ -93,8 +93,8 @@ def encode(image: Image.Image, quality: int = FINE) -> bytes:
     return file.getvalue()
 
 
-def prepared(body: bytes) -> Prepared:
+def prepared(body: bytes) -> PreparedPhoto:
     """Return a photo's thumbnail and hashes as the stage makes them. Raises AssertionError when it is no photo."""
     outcome = preprocess_photo(body, KEEPING).outcome
-    assert isinstance(outcome, Prepared)
+    assert isinstance(outcome, PreparedPhoto)
     return outcome

@@ -120,7 +120,7 @@ def load_openvino(weights: Path, threads: int, batch: int) -> Infer:
     core = openvino.Core()
     model = core.read_model(weights)
     model.reshape([batch, 3, SIDE, SIDE])
-    engine = background.ENGINE | {"INFERENCE_NUM_THREADS": threads}
+    engine = background.OPENVINO_OPTIONS | {"INFERENCE_NUM_THREADS": threads}
     request = core.compile_model(model, "CPU", engine).create_infer_request()
 
     def run(photos: Tensor) -> Tensor:

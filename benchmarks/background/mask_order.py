@@ -37,7 +37,7 @@ def four_ways(photo: Image.Image, network: Network) -> list[Pixels]:
 
 def main(photos: Path, weights: Path, sheet: Path) -> None:
     paths = sorted(photos.glob("*/*.jp*g"), key=lambda path: stable_hash.rank(*path.name.encode()))[:PHOTOS]
-    network = Network("u2netp", weights, networks.MODELS["u2netp"].side)
+    network = Network("u2netp", weights, networks.NETWORKS["u2netp"].side)
     columns = [
         four_ways(decode.decode(path.read_bytes(), 50_000_000), network)
         for path in progress.bar(paths, "mask", len(paths))

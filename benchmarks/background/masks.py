@@ -27,7 +27,7 @@ Mask = NDArray[np.uint8]
 
 def mask(body: bytes, network: Network) -> Mask:
     """Return a photo's mask as the stage makes it."""
-    factor = background.reduction(*decode.sides(body, MAX_PIXELS))
+    factor = background.choose_reduction(*decode.read_sides(body, MAX_PIXELS))
     return np.asarray(background.predict_mask(decode.decode(body, MAX_PIXELS, factor), network))
 
 

@@ -13,7 +13,7 @@ from imageset.curation.crop_hashes import Hashes
 from imageset.formats.hdf5 import Pixels
 from imageset.photos import decode, networks, pixels
 from imageset.photos.background import Network
-from imageset.photos.preprocess import Made, Prepared, Recipe, preprocess_photo
+from imageset.photos.preprocess import PhotoResult, PreparedPhoto, PreprocessRecipe, preprocess_photo
 from imageset.runtime import progress
 from imageset.runtime.params import load
 from sandbox import draw
@@ -39,7 +39,7 @@ class Photos(NamedTuple):
         return Photos(*(values[self.kinds == 0] for values in self))
 
 
-def gather(prepared: Sequence[Prepared], sources: Sequence[int], kinds: Sequence[int]) -> Photos:
+def gather(prepared: Sequence[PreparedPhoto], sources: Sequence[int], kinds: Sequence[int]) -> Photos:
     plain, mirrored = (
         np.array([int(text, 16) for text in texts], np.uint64)
         for texts in zip(*((photo.phash, photo.phash_mirrored) for photo in prepared), strict=True)
@@ -49,7 +49,7 @@ def gather(prepared: Sequence[Prepared], sources: Sequence[int], kinds: Sequence
     )
 
 
-def with_copies(bodies: Sequence[bytes], make: Callable[[bytes], Prepared | None]) -> Photos:
+def with_copies(bodies: Sequence[bytes], make: Callable[[bytes], PreparedPhoto | None]) -> Photos:
     """Return photos and one copy of each kind of each; make: None where a photo has no pixels, which leaves it out."""
     made = []
     for source, body in enumerate(progress.bar(bodies, "plant", len(bodies))):
@@ -59,15 +59,15 @@ def with_copies(bodies: Sequence[bytes], make: Callable[[bytes], Prepared | None
     return gather(*zip(*made, strict=True))
 
 
-def masked(body: bytes, weights: Path) -> Prepared | None:
+def masked(body: bytes, weights: Path) -> PreparedPhoto | None:
     """Return a photo as near-duplicates would know it if they were told by what is left without its background."""
-    network = Network("u2netp", weights, networks.MODELS["u2netp"].side)
+    network = Network("u2netp", weights, networks.NETWORKS["u2netp"].side)
     chosen = load().preprocess.model_copy(update={"background": "remove"})
-    made: Made = preprocess_photo(body, Recipe(chosen, network))
-    if not isinstance(made.outcome, Prepared):
+    made: PhotoResult = preprocess_photo(body, PreprocessRecipe(chosen, network))
+    if not isinstance(made.outcome, PreparedPhoto):
         return None
-    small = pixels.thumbnail(Image.fromarray(made.outcome.pixels[..., 0]))
-    phash, phash_mirrored = pixels.perceptual_hashes(small)
+    small = pixels.make_thumbnail(Image.fromarray(made.outcome.pixels[..., 0]))
+    phash, phash_mirrored = pixels.hash_thumbnail(small)
     return made.outcome._replace(thumbnail=pixels.to_array(small), phash=phash, phash_mirrored=phash_mirrored)
 
 

@@ -114,7 +114,7 @@ def gets(workload: Workload, turns: int) -> None:
 
 def compare(body: bytes, mode: Mode) -> Pair:
     """Decode a photo whole and at reduced scale, and make it square."""
-    factor = pixels.fitting_reduction(*decode.sides(body, MAX_PIXELS), SIDE, FIT)
+    factor = pixels.choose_fit_reduction(*decode.read_sides(body, MAX_PIXELS), SIDE, FIT)
     begin = time.perf_counter()
     # In RGB, as the luma alone is part of what is compared.
     whole = pixels.fit(decode.decode(body, MAX_PIXELS).convert(mode), SIDE, FIT, WHITE)

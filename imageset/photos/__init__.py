@@ -1,1 +1,1 @@
-"""From bytes to pixels, masks, thumbnails and hashes. Start with preprocess.py."""
+"""Turn bytes into pixels, masks, thumbnails and hashes. Start with preprocess.py."""

@@ -1,4 +1,4 @@
-"""Bytes of strangers -> an upright RGB image, or a reason why not."""
+"""Decode untrusted image bytes to an upright RGB or grayscale image, or say why they cannot be decoded."""
 
 import hashlib
 import io
@@ -17,7 +17,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF")  # JPEG includes MPO, the two-picture f
 
 Mode = Literal["RGB", "L"]
 
-JPEG_FACTORS = (1, 2, 4, 8)  # by which libjpeg itself can divide the sides
+JPEG_FACTORS = (1, 2, 4, 8)  # libjpeg itself can divide the sides by these
 
 HEAD_BYTES = 16  # what Pillow itself looks at to tell formats apart
 
@@ -39,21 +39,32 @@ DECODER_ERRORS = (
 
 
 def decode(data: bytes, max_pixels: int, factor: int = 1, mode: Mode = "RGB") -> Image.Image:
-    """Return the photo in a mode, its EXIF orientation applied, every pixel decoded, its sides divided by factor.
+    """Decode every pixel of a photo, turn it upright by its EXIF orientation, and divide its sides.
 
-    Mode L is the luma, which a JPEG holds by itself. A JPEG's sides may be divided by less: by 1, 2, 4 or 8 and a whole
-    number, as libjpeg does the first while it decodes. Of an animation, the first frame. Transparent pixels lie on
-    white, 16-bit values are scaled to 8 bits. Raises Undecodable.
+    Of an animation, the first frame is taken. Transparent pixels are put on white. 16-bit values are scaled to 8 bits.
+
+    Args:
+        data: the photo's bytes, untrusted.
+        max_pixels: the largest width times height to accept.
+        factor: by what to divide the sides. A JPEG's may be divided by less: libjpeg divides by 1, 2, 4 or 8 while it
+            decodes, and a whole number divides what it returns.
+        mode: "RGB", or "L" for the luma, which a JPEG holds as a channel of its own.
+
+    Returns:
+        The image in this mode.
+
+    Raises:
+        Undecodable: the bytes are no photo, or too large a one.
     """
-    with decoder_errors():
+    with translate_errors():
         image = open_image(data, max_pixels)
-        left = factor // draft(image, factor, mode)
-        photo = plain(upright(load(image)), mode)
+        left = factor // reduce_while_decoding(image, factor, mode)
+        photo = convert(turn_upright(load_pixels(image)), mode)
         return photo if left == 1 else photo.reduce(left)
 
 
 @contextmanager
-def decoder_errors() -> Iterator[None]:
+def translate_errors() -> Iterator[None]:
     """Turn what decoders raise into Undecodable."""
     try:
         with warnings.catch_warnings():
@@ -66,30 +77,39 @@ def decoder_errors() -> Iterator[None]:
 
 
 def check(data: bytes, max_pixels: int) -> tuple[str, str]:
-    """Return why the bytes are not a photo, "" when they are one, and their sha256. Made for worker processes."""
+    """Decode a photo fully, only to learn whether it is one. Made for worker processes: raises nothing.
+
+    Args:
+        data: the photo's bytes, untrusted.
+        max_pixels: the largest width times height to accept.
+
+    Returns:
+        "" and the sha256 of a photo; else the reason why it is none, as in Undecodable, and "".
+    """
     try:
-        with decoder_errors():
-            load(open_image(data, max_pixels))
+        with translate_errors():
+            load_pixels(open_image(data, max_pixels))
     except Undecodable as error:
         return error.reason, ""
-    except Exception:  # at a process's edge: what no decoder was seen to raise yet is to cost one photo all the same
+    except Exception:  # at a process's edge: an error that no decoder is known to raise must cost one photo only
         return "undecodable", ""
     return "", hashlib.sha256(data).hexdigest()
 
 
 def begins_like_photo(head: bytes) -> bool:
-    """Tell by the first HEAD_BYTES whether this may be a file of FORMATS."""
+    """Return whether bytes that begin with this head, HEAD_BYTES of it, may be a file of FORMATS."""
     Image.init()
     return any(accept is None or accept(head) for _, accept in map(Image.OPEN.__getitem__, FORMATS))
 
 
-def sides(data: bytes, max_pixels: int) -> tuple[int, int]:
-    """Return a photo's width and height as it was stored, by its header. Raises Undecodable."""
-    with decoder_errors():
+def read_sides(data: bytes, max_pixels: int) -> tuple[int, int]:
+    """Return a photo's width and height as it is stored, read from its header. Raises Undecodable."""
+    with translate_errors():
         return open_image(data, max_pixels).size
 
 
 def open_image(data: bytes, max_pixels: int) -> Image.Image:
+    """Read a photo's header."""
     if not data:
         raise Undecodable("empty")
     try:
@@ -103,17 +123,17 @@ def open_image(data: bytes, max_pixels: int) -> Image.Image:
     return image
 
 
-def draft(image: Image.Image, factor: int, mode: Mode) -> int:
-    """Let a JPEG be decoded in a mode, its sides divided by factor or by less; return by how much they will be."""
+def reduce_while_decoding(image: Image.Image, factor: int, mode: Mode) -> int:
+    """Let a JPEG be decoded in a mode with its sides divided by factor or less; return by how much they will be."""
     width, height = image.size
     possible = max(number for number in JPEG_FACTORS if number <= factor)
-    # Formats other than JPEG take no notice.
+    # Formats other than JPEG ignore this.
     image.draft(mode, (max(1, width // possible), max(1, height // possible)))
     return round(max(width, height) / max(image.size))
 
 
-def load(image: Image.Image) -> Image.Image:
-    """Return the photo with every pixel decoded."""
+def load_pixels(image: Image.Image) -> Image.Image:
+    """Decode every pixel of an image that was opened."""
     try:
         image.load()
     except OSError:
@@ -121,14 +141,15 @@ def load(image: Image.Image) -> Image.Image:
     return image
 
 
-def upright(image: Image.Image) -> Image.Image:
-    with suppress(*DECODER_ERRORS):  # EXIF that cannot be read orients nothing
+def turn_upright(image: Image.Image) -> Image.Image:
+    """Apply the EXIF orientation, where it can be read."""
+    with suppress(*DECODER_ERRORS):
         ImageOps.exif_transpose(image, in_place=True)
     return image
 
 
-def plain(image: Image.Image, mode: Mode) -> Image.Image:
-    """Return the image as 8 bits a channel, without transparency."""
+def convert(image: Image.Image, mode: Mode) -> Image.Image:
+    """Return the image in a mode, 8 bits a channel, without transparency."""
     if image.mode.startswith("I;16"):
         import numpy as np  # here, as processes that only check do without: 50 ms of their start
 

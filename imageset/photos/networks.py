@@ -1,8 +1,8 @@
 """The background-removal networks that may be used: rembg's names, their checksums and licences.
 
-Left out of rembg's list: sessions that send photos to somebody's server (atlascloud, withoutbg), that ask for more than
-a photo (sam, *_custom), that predict kinds of clothes in place of one mask (u2net_cloth_seg), and that convert their
-weights themselves (birefnet-general-fp16).
+Left out of rembg's list are the sessions that send photos to a server (atlascloud, withoutbg), need more than a photo
+(sam, *_custom), predict kinds of clothes in place of one mask (u2net_cloth_seg), or convert their weights themselves
+(birefnet-general-fp16).
 """
 
 from typing import NamedTuple
@@ -11,9 +11,12 @@ from imageset.errors import ParamsError
 from imageset.runtime.sections import ModelParams
 
 
-class Model(NamedTuple):
-    """A network: the checksum of its .onnx file as rembg names it, the licence of its weights, the side of its input
-    in pixels, and whether it is convolutional throughout, so that it takes other sides as well."""
+class NetworkSpec(NamedTuple):
+    """What is known of a network.
+
+    checksum is of its .onnx file, as rembg writes it. licence is of its weights. side is of its input, in pixels.
+    any_side says that it takes other sides as well, because it is convolutional throughout.
+    """
 
     checksum: str
     licence: str
@@ -22,21 +25,21 @@ class Model(NamedTuple):
     commercial: bool = True
 
 
-MODELS = {
-    "u2netp": Model("md5:8e83ca70e441ab06c318d82300c84806", "Apache-2.0", 320, True),
-    "u2net": Model("md5:60024c5c889badc19c04ad937298a77b", "Apache-2.0", 320, True),
-    "u2net_human_seg": Model("md5:c09ddc2e0104f800e3e1bb4652583d1f", "Apache-2.0", 320, True),
-    "silueta": Model("md5:55e59e0d8062d2f5d013f4725ee84782", "Apache-2.0", 320, True),
-    "isnet-general-use": Model("md5:fc16ebd8b0c10d971d3513d564d01e29", "Apache-2.0", 1024, True),
-    "isnet-anime": Model("md5:6f184e756bb3bd901c8849220a83e38e", "Apache-2.0", 1024, True),
-    "birefnet-general": Model("md5:7a35a0141cbbc80de11d9c9a28f52697", "MIT", 1024, False),
-    "birefnet-general-lite": Model("md5:4fab47adc4ff364be1713e97b7e66334", "MIT", 1024, False),
-    "birefnet-portrait": Model("md5:c3a64a6abf20250d090cd055f12a3b67", "MIT", 1024, False),
-    "birefnet-dis": Model("md5:2d4d44102b446f33a4ebb2e56c051f2b", "MIT", 1024, False),
-    "birefnet-hrsod": Model("md5:c017ade5de8a50ff0fd74d790d268dda", "MIT", 1024, False),
-    "birefnet-cod": Model("md5:f6d0d21ca89d287f17e7afe9f5fd3b45", "MIT", 1024, False),
-    "birefnet-massive": Model("md5:33e726a2136a3d59eb0fdf613e31e3e9", "MIT", 1024, False),
-    "bria-rmbg": Model(
+NETWORKS = {
+    "u2netp": NetworkSpec("md5:8e83ca70e441ab06c318d82300c84806", "Apache-2.0", 320, True),
+    "u2net": NetworkSpec("md5:60024c5c889badc19c04ad937298a77b", "Apache-2.0", 320, True),
+    "u2net_human_seg": NetworkSpec("md5:c09ddc2e0104f800e3e1bb4652583d1f", "Apache-2.0", 320, True),
+    "silueta": NetworkSpec("md5:55e59e0d8062d2f5d013f4725ee84782", "Apache-2.0", 320, True),
+    "isnet-general-use": NetworkSpec("md5:fc16ebd8b0c10d971d3513d564d01e29", "Apache-2.0", 1024, True),
+    "isnet-anime": NetworkSpec("md5:6f184e756bb3bd901c8849220a83e38e", "Apache-2.0", 1024, True),
+    "birefnet-general": NetworkSpec("md5:7a35a0141cbbc80de11d9c9a28f52697", "MIT", 1024, False),
+    "birefnet-general-lite": NetworkSpec("md5:4fab47adc4ff364be1713e97b7e66334", "MIT", 1024, False),
+    "birefnet-portrait": NetworkSpec("md5:c3a64a6abf20250d090cd055f12a3b67", "MIT", 1024, False),
+    "birefnet-dis": NetworkSpec("md5:2d4d44102b446f33a4ebb2e56c051f2b", "MIT", 1024, False),
+    "birefnet-hrsod": NetworkSpec("md5:c017ade5de8a50ff0fd74d790d268dda", "MIT", 1024, False),
+    "birefnet-cod": NetworkSpec("md5:f6d0d21ca89d287f17e7afe9f5fd3b45", "MIT", 1024, False),
+    "birefnet-massive": NetworkSpec("md5:33e726a2136a3d59eb0fdf613e31e3e9", "MIT", 1024, False),
+    "bria-rmbg": NetworkSpec(
         "sha256:5b486f08200f513f460da46dd701db5fbb47d79b4be4b708a19444bcd4e79958",
         "CC-BY-NC-4.0",
         1024,
@@ -46,14 +49,24 @@ MODELS = {
 }
 
 
-def choose(params: ModelParams) -> Model:
-    """Return the network that params name. Raises ParamsError for one that is unknown, or not free for every use."""
-    model = MODELS.get(params.name)
-    if model is None:
-        raise ParamsError(f"params.yaml: model.name = {params.name!r}: expected one of {', '.join(sorted(MODELS))}")
-    if not model.commercial and not params.allow_non_commercial:
+def find_network(model: ModelParams) -> NetworkSpec:
+    """Find the network that section `model` names.
+
+    Args:
+        model: the section.
+
+    Returns:
+        The network's row of NETWORKS.
+
+    Raises:
+        ParamsError: the name is unknown, or the licence forbids commercial use and the section does not allow that.
+    """
+    spec = NETWORKS.get(model.name)
+    if spec is None:
+        raise ParamsError(f"params.yaml: model.name = {model.name!r}: expected one of {', '.join(sorted(NETWORKS))}")
+    if not spec.commercial and not model.allow_non_commercial:
         raise ParamsError(
-            f"params.yaml: model.name = {params.name!r} has the licence {model.licence}, which forbids "
+            f"params.yaml: model.name = {model.name!r} has the licence {spec.licence}, which forbids "
             "commercial use: choose another, or set model.allow_non_commercial: true"
         )
-    return model
+    return spec

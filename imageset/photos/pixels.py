@@ -1,7 +1,7 @@
-"""An upright photo -> the dataset's pixels; pure.
+"""Turn an upright photo into the dataset's pixels, its thumbnail and its hashes. No files, no network.
 
-The order is reduce to a working resolution, mask, composite, fit. Masking a thumbnail instead, as the article
-did, keeps halos and loses hems (benchmarks/background/mask_order.py draws the two side by side).
+The order is: reduce to a working resolution, mask, composite, fit. Masking a thumbnail instead keeps halos and loses
+hems (benchmarks/background/mask_order.py draws the two side by side).
 """
 
 import imagehash
@@ -11,62 +11,81 @@ from PIL import Image, ImageColor, ImageOps
 from imageset.formats.hdf5 import Pixels
 from imageset.runtime.sections import Fit
 
-# The longer side to make thumbnails of, whatever the params: what near-duplicates are found by is to stay as it is.
+# Thumbnails are made of a photo whose longer side has at least this many pixels, if it had so many. The params do not
+# change it, so they do not change which photos are near-duplicates.
 HASHING_SIDE = 256
 THUMBNAIL_SIDE = 64
 
 
-def fitting_reduction(width: int, height: int, image_side: int, how: Fit) -> int:
-    """Return by what to divide a photo's sides before it is made square: twice the detail that is kept is left."""
+def choose_fit_reduction(width: int, height: int, image_side: int, how: Fit) -> int:
+    """Return by what to divide a photo's sides before it is made square, to leave twice the detail that is kept."""
     fitted = max(width, height) if how == "pad" else min(width, height)
     return max(1, fitted // (2 * image_side))
 
 
-def hashing_reduction(width: int, height: int) -> int:
+def choose_hash_reduction(width: int, height: int) -> int:
     """Return by what to divide a photo's sides before its thumbnail is made."""
     return max(1, max(width, height) // HASHING_SIDE)
 
 
-def paint(fill: tuple[int, int, int], image: Image.Image) -> int | tuple[int, ...]:
-    """Return the fill colour as a pixel of the image's mode."""
+def convert_fill(fill: tuple[int, int, int], image: Image.Image) -> int | tuple[int, ...]:
+    """Return the fill colour, RGB, as a pixel of the image's mode."""
     return ImageColor.getcolor("#{:02x}{:02x}{:02x}".format(*fill), image.mode)
 
 
 def composite(image: Image.Image, mask: Image.Image, fill: tuple[int, int, int]) -> Image.Image:
-    """Return the image (mode L or RGB) on the fill colour; mask (mode L, any sides) is 255 where the garment is."""
-    return Image.composite(
-        image, Image.new(image.mode, image.size, paint(fill, image)), mask.resize(image.size, Image.Resampling.LANCZOS)
-    )
+    """Put an image's foreground on the fill colour.
+
+    Args:
+        image: mode L or RGB.
+        mask: mode L, of any size, 255 where the garment is.
+        fill: RGB.
+
+    Returns:
+        The image in its own mode and size.
+    """
+    ground = Image.new(image.mode, image.size, convert_fill(fill, image))
+    return Image.composite(image, ground, mask.resize(image.size, Image.Resampling.LANCZOS))
 
 
 def fit(image: Image.Image, side: int, how: Fit, fill: tuple[int, int, int]) -> Image.Image:
-    """Return a square image of side x side, in the image's mode."""
+    """Make an image square.
+
+    Args:
+        image: mode L or RGB.
+        side: of the result, in pixels.
+        how: "stretch" changes the photo's shape, "pad" adds bars of the fill colour, "crop" keeps the middle.
+        fill: RGB.
+
+    Returns:
+        The image in its own mode, side x side.
+    """
     if how == "stretch":
         return image.resize((side, side), Image.Resampling.LANCZOS)
     if how == "crop":
         return ImageOps.fit(image, (side, side), Image.Resampling.LANCZOS)
-    return ImageOps.pad(image, (side, side), Image.Resampling.LANCZOS, color=paint(fill, image))
+    return ImageOps.pad(image, (side, side), Image.Resampling.LANCZOS, color=convert_fill(fill, image))
 
 
 def to_array(image: Image.Image) -> Pixels:
-    """Return uint8 (S, S, 1) of mode L, (S, S, 3) of mode RGB."""
+    """Return a square image as uint8: (S, S, 1) of mode L, (S, S, 3) of mode RGB."""
     return np.asarray(image).reshape(image.height, image.width, -1)
 
 
-def foreground(mask: Image.Image) -> float:
+def measure_foreground(mask: Image.Image) -> float:
     """Return the share of the photo that a mask (mode L) keeps, 0 to 1."""
     return float(np.asarray(mask).mean()) / 255
 
 
-def thumbnail(image: Image.Image) -> Image.Image:
-    """Return a photo (mode L) as near-duplicates are told by: 64 x 64, all of it, its shape lost."""
+def make_thumbnail(image: Image.Image) -> Image.Image:
+    """Stretch a whole photo (mode L) to 64 x 64 pixels. Near-duplicates are found by these."""
     return image.resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS, reducing_gap=2.0)
 
 
-def perceptual_hashes(small: Image.Image) -> tuple[str, str]:
+def hash_thumbnail(small: Image.Image) -> tuple[str, str]:
     """Return the 64-bit DCT hashes of a thumbnail and of its mirror image, as 16 hexadecimal digits each.
 
     Zauner, Implementation and Benchmarking of Perceptual Image Hash Functions, 2010; computed by ImageHash.
     """
-    small = small.reduce(2)  # to the sides that ImageHash takes: hash_size * highfreq_factor
+    small = small.reduce(2)  # to the size that ImageHash takes: hash_size * highfreq_factor
     return str(imagehash.phash(small)), str(imagehash.phash(ImageOps.mirror(small)))

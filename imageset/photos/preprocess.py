@@ -1,6 +1,6 @@
-"""A photo's bytes -> its pixels in the dataset, or why it has none; pure.
+"""Turn a photo's bytes into the dataset's pixels, or say why it has none. No files, no network.
 
-What this and the modules under it do is part of the cache's keys (imageset/photos/cache.py).
+This module and the modules that it uses are part of the cache's keys (imageset/photos/fingerprint.py).
 """
 
 import hashlib
@@ -20,33 +20,21 @@ from imageset.workers import limits
 
 SECONDS_TO_DECODE = 30.0
 BYTES_TO_DECODE = 2 << 30
-SECONDS_TO_MASK = 300.0  # of a part of one, or of some 30 with the largest networks
+SECONDS_TO_MASK = 300.0  # most networks take a part of a second, the largest about 30 s
 
 
-def color_mode(params: PreprocessParams) -> decode.Mode:
-    """Return Pillow's mode of the dataset's images."""
-    return "L" if params.color == "grayscale" else "RGB"
-
-
-def image_shape(params: PreprocessParams) -> tuple[int, int, int]:
-    """Return the shape of the dataset's images, (S, S, C)."""
-    return params.image_side, params.image_side, len(color_mode(params))
-
-
-def image_bytes(params: PreprocessParams) -> int:
-    """Return the bytes of one of the dataset's images."""
-    return math.prod(image_shape(params))
-
-
-class Recipe(NamedTuple):
-    """All that decides what becomes of a photo's bytes; network: None where backgrounds are kept."""
+class PreprocessRecipe(NamedTuple):
+    """All that decides what a photo's bytes become; network is None where backgrounds are kept."""
 
     preprocess: PreprocessParams
     network: Network | None
 
 
-class Prepared(NamedTuple):
-    """A photo's pixels, uint8 (S, S, C), its thumbnail, uint8 (64, 64, 1), and what identifies its source."""
+class PreparedPhoto(NamedTuple):
+    """A photo's pixels, uint8 (S, S, C), its thumbnail, uint8 (64, 64, 1), and what identifies its source.
+
+    sha256 is of the photo's bytes. phash and phash_mirrored are of the thumbnail and of its mirror image.
+    """
 
     pixels: Pixels
     thumbnail: Pixels
@@ -61,67 +49,99 @@ class Rejected(NamedTuple):
     reason: str
 
 
-class Made(NamedTuple):
-    """What became of a photo, and the mask that was predicted for it, mode L in the network's side, if one was."""
+class PhotoResult(NamedTuple):
+    """What a photo became, and the mask if one was predicted for it: mode L, in the network's side."""
 
-    outcome: Prepared | Rejected
+    outcome: PreparedPhoto | Rejected
     mask: Image.Image | None = None
 
 
-def preprocess_photo(body: bytes, recipe: Recipe, mask: Image.Image | None = None) -> Made:
-    """Return what becomes of a photo; mask: the one that an earlier run predicted for these bytes and this network.
+def get_image_mode(preprocess: PreprocessParams) -> decode.Mode:
+    """Return Pillow's mode of the dataset's images."""
+    return "L" if preprocess.color == "grayscale" else "RGB"
 
-    Decoding or masking that hangs ends the process, as limits.deadline says.
+
+def get_image_shape(preprocess: PreprocessParams) -> tuple[int, int, int]:
+    """Return the shape of the dataset's images, (S, S, C)."""
+    return preprocess.image_side, preprocess.image_side, len(get_image_mode(preprocess))
+
+
+def count_image_bytes(preprocess: PreprocessParams) -> int:
+    """Return how many bytes one of the dataset's images has."""
+    return math.prod(get_image_shape(preprocess))
+
+
+def preprocess_photo(body: bytes, recipe: PreprocessRecipe, mask: Image.Image | None = None) -> PhotoResult:
+    """Turn one photo into pixels: decode, remove the background, make it square, make its thumbnail and hashes.
+
+    Decoding or masking that hangs ends the process by SIGALRM, as `limits.deadline` does.
+
+    Args:
+        body: the photo's bytes, untrusted.
+        recipe: the params and the network.
+        mask: the mask (mode L) that an earlier run predicted for these bytes by this network, None to predict one.
+
+    Returns:
+        The pixels, or the reason why there are none. Its mask is None where none was predicted here.
     """
-    chosen = recipe.preprocess
+    preprocess = recipe.preprocess
+    choose_fit = partial(pixels.choose_fit_reduction, image_side=preprocess.image_side, how=preprocess.fit)
     try:
-        views = Views(body, chosen.max_pixels)
-        whole = views.reduced(pixels.hashing_reduction, "L")
-        photo = views.reduced(
-            partial(pixels.fitting_reduction, image_side=chosen.image_side, how=chosen.fit), color_mode(chosen)
-        )
-        seen = views.reduced(background.reduction, "RGB") if recipe.network and mask is None else None
+        decodes = ScaledDecodes(body, preprocess.max_pixels)
+        whole = decodes.decode_reduced(pixels.choose_hash_reduction, "L")
+        photo = decodes.decode_reduced(choose_fit, get_image_mode(preprocess))
+        needs_mask = recipe.network is not None and mask is None
+        to_mask = decodes.decode_reduced(background.choose_reduction, "RGB") if needs_mask else None
     except Undecodable as error:
-        return Made(Rejected(error.reason))
+        return PhotoResult(Rejected(error.reason))
     predicted = None
-    if recipe.network is not None and seen is not None:
-        background.session(recipe.network)  # the first one of a process takes its time
+    if recipe.network is not None and to_mask is not None:
+        background.open_session(recipe.network)  # outside the deadline: a process's first session takes longer
         with limits.deadline(SECONDS_TO_MASK):
-            mask = predicted = background.predict_mask(seen, recipe.network)
-    if mask is not None and (reason := refusal(mask, chosen)):
-        return Made(Rejected(reason), predicted)
+            mask = predicted = background.predict_mask(to_mask, recipe.network)
+    if mask is not None and (reason := check_mask(mask, preprocess)):
+        return PhotoResult(Rejected(reason), predicted)
     if mask is not None:
-        photo = pixels.composite(photo, mask, chosen.fill)
-    square = pixels.to_array(pixels.fit(photo, chosen.image_side, chosen.fit, chosen.fill))
-    small = pixels.thumbnail(whole)
-    return Made(
-        Prepared(square, pixels.to_array(small), hashlib.sha256(body).hexdigest(), *pixels.perceptual_hashes(small)),
+        photo = pixels.composite(photo, mask, preprocess.fill)
+    square = pixels.to_array(pixels.fit(photo, preprocess.image_side, preprocess.fit, preprocess.fill))
+    small = pixels.make_thumbnail(whole)
+    sha256 = hashlib.sha256(body).hexdigest()
+    return PhotoResult(
+        PreparedPhoto(square, pixels.to_array(small), sha256, *pixels.hash_thumbnail(small)),
         predicted,
     )
 
 
-def refusal(mask: Image.Image, chosen: PreprocessParams) -> str:
-    """Return why a mask has found no garment, "" when it has."""
-    share = pixels.foreground(mask)
-    if share < chosen.min_foreground:
+def check_mask(mask: Image.Image, preprocess: PreprocessParams) -> str:
+    """Return why a mask shows no garment: mask_empty or mask_full, "" when it shows one."""
+    share = pixels.measure_foreground(mask)
+    if share < preprocess.min_foreground:
         return "mask_empty"
-    return "mask_full" if share > chosen.max_foreground else ""
+    return "mask_full" if share > preprocess.max_foreground else ""
 
 
-class Views:
-    """A photo as large as each of its uses wants it; decoding for two uses of one size happens once."""
+class ScaledDecodes:
+    """A photo decoded in the sizes that its uses need. Two uses of the same size and mode share one decode."""
 
     def __init__(self, body: bytes, max_pixels: int) -> None:
-        """Raises Undecodable by what the header says."""
+        """Read the header alone. Raises Undecodable."""
         self.body = body
         self.max_pixels = max_pixels
         with limits.deadline(SECONDS_TO_DECODE), limits.memory_limit(BYTES_TO_DECODE):
-            self.sides = decode.sides(body, max_pixels)
+            self.sides = decode.read_sides(body, max_pixels)
         self.decoded: dict[tuple[int, decode.Mode], Image.Image] = {}
 
-    def reduced(self, reduction: Callable[[int, int], int], mode: decode.Mode) -> Image.Image:
-        """Return the photo in a mode, its sides divided by what reduction says of them. Raises Undecodable."""
-        view = reduction(*self.sides), mode
+    def decode_reduced(self, choose_reduction: Callable[[int, int], int], mode: decode.Mode) -> Image.Image:
+        """Decode the photo in a mode, its sides divided by a factor.
+
+        Args:
+            choose_reduction: from width and height to the factor.
+            mode: "RGB" or "L".
+
+        Raises:
+            Undecodable: the bytes are no photo, or too large a one.
+        """
+        view = choose_reduction(*self.sides), mode
         if view not in self.decoded:
             with limits.deadline(SECONDS_TO_DECODE), limits.memory_limit(BYTES_TO_DECODE):
                 self.decoded[view] = decode.decode(self.body, self.max_pixels, *view)

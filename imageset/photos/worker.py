@@ -1,4 +1,4 @@
-"""What a worker process does with a batch of photos: get all of them from the bucket at once, and prepare each."""
+"""What a worker process does with a batch of photos: get all of them from the bucket at once, preprocess each."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,27 +9,27 @@ from obstore.store import S3Store
 from PIL import Image
 
 from imageset.errors import ObjectChanged
-from imageset.photos.preprocess import Made, Recipe, preprocess_photo
+from imageset.photos.preprocess import PhotoResult, PreprocessRecipe, preprocess_photo
 from imageset.storage import bulk
 from imageset.storage.bucket import Bucket, StoredObject, open_bucket
 
 GETS_AT_ONCE = 32
 
 
-class Wanted(NamedTuple):
+class PhotoRequest(NamedTuple):
     """An object of the inventory, and its mask (mode L) where an earlier run predicted it."""
 
     stored: StoredObject
     mask: Image.Image | None
 
 
-class Changed(NamedTuple):
-    """The object of this key is not what the inventory lists."""
+class ChangedObject(NamedTuple):
+    """The object of this key is not the one that the inventory lists."""
 
     key: str
 
 
-class Connection(NamedTuple):
+class Connections(NamedTuple):
     """What a worker process keeps from batch to batch."""
 
     threads: ThreadPoolExecutor
@@ -37,16 +37,30 @@ class Connection(NamedTuple):
     bucket: Bucket
 
 
-def work(batch: Sequence[Wanted], recipe: Recipe) -> list[Made | Changed]:
-    """Return what becomes of each photo, in order. Raises ImagesetError when the bucket fails."""
-    bodies = bulk.get_all(*connection(), [wanted.stored for wanted in batch])
+def preprocess_batch(batch: Sequence[PhotoRequest], recipe: PreprocessRecipe) -> list[PhotoResult | ChangedObject]:
+    """Get and preprocess a batch of photos.
+
+    Args:
+        batch: the objects to get.
+        recipe: the params and the network.
+
+    Returns:
+        What each photo became, in the batch's order.
+
+    Raises:
+        ImagesetError: the bucket cannot be reached or refuses.
+    """
+    bodies = bulk.get_all(*open_connections(), [request.stored for request in batch])
     return [
-        Changed(wanted.stored.key) if isinstance(body, ObjectChanged) else preprocess_photo(body, recipe, wanted.mask)
-        for wanted, body in zip(batch, bodies, strict=True)
+        ChangedObject(request.stored.key)
+        if isinstance(body, ObjectChanged)
+        else preprocess_photo(body, recipe, request.mask)
+        for request, body in zip(batch, bodies, strict=True)
     ]
 
 
 @lru_cache(maxsize=1)
-def connection() -> Connection:
+def open_connections() -> Connections:
+    """Connect to the bucket, once a process."""
     bucket = open_bucket()
-    return Connection(ThreadPoolExecutor(GETS_AT_ONCE), bulk.open_client(bucket), bucket)
+    return Connections(ThreadPoolExecutor(GETS_AT_ONCE), bulk.open_client(bucket), bucket)

@@ -39,7 +39,7 @@ def texture(seed: int) -> Image.Image:
 
 
 def small(photo: Image.Image) -> Images:
-    return np.asarray(pixels.thumbnail(photo), np.float64)[np.newaxis]
+    return np.asarray(pixels.make_thumbnail(photo), np.float64)[np.newaxis]
 
 
 def fitted(images: Images, others: Images, boxes: Boxes) -> Boxes:

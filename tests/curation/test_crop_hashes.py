@@ -25,7 +25,7 @@ def photos() -> list[Image.Image]:
 
 @pytest.fixture(scope="module")
 def thumbnails(photos: list[Image.Image]) -> Pixels:
-    return np.stack([np.asarray(pixels.thumbnail(photo)) for photo in photos])
+    return np.stack([np.asarray(pixels.make_thumbnail(photo)) for photo in photos])
 
 
 def noise(count: int, side: int = 64) -> Pixels:
@@ -41,7 +41,7 @@ def bits_apart(one: Any, other: Any) -> Any:
 
 
 def test_the_whole_photos_hash_is_that_of_imagehash(photos: list[Image.Image], thumbnails: Pixels) -> None:
-    told = [[int(text, 16) for text in pixels.perceptual_hashes(pixels.thumbnail(photo))] for photo in photos]
+    told = [[int(text, 16) for text in pixels.hash_thumbnail(pixels.make_thumbnail(photo))] for photo in photos]
 
     assert bits_apart(hashes(thumbnails)[:, [WHOLE, MIRRORED]], told).max() <= 2
 
@@ -53,7 +53,7 @@ def test_each_views_hash_is_that_of_the_photo_really_cropped_and_mirrored(
     for photo in photos:
         for view in VIEWS:
             cropped = planted.crop(photo, view[:4])
-            copies.append(np.asarray(pixels.thumbnail(ImageOps.mirror(cropped) if view.mirrored else cropped)))
+            copies.append(np.asarray(pixels.make_thumbnail(ImageOps.mirror(cropped) if view.mirrored else cropped)))
     apart = bits_apart(hashes(np.stack(copies))[:, WHOLE].reshape(len(photos), len(VIEWS)), hashes(thumbnails))
 
     assert apart.max() <= 4
@@ -138,7 +138,7 @@ def test_the_nearest_view_is_the_one_that_a_copy_was_made_by(
     view: views.View, photos: list[Image.Image], thumbnails: Pixels
 ) -> None:
     cropped = [planted.crop(photo, view[:4]) for photo in photos]
-    copies = [pixels.thumbnail(ImageOps.mirror(copy) if view.mirrored else copy) for copy in cropped]
+    copies = [pixels.make_thumbnail(ImageOps.mirror(copy) if view.mirrored else copy) for copy in cropped]
     others = views.frequencies(np.stack([np.asarray(copy) for copy in copies]))[:, WHOLE]
     numbers, alike = views.nearest(views.frequencies(thumbnails), others)
     chosen = [VIEWS[number] for number in numbers]

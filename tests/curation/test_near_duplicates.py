@@ -15,7 +15,7 @@ from imageset.curation.near_duplicates import Pair
 from imageset.curation.union_find import Forest
 from imageset.errors import DataError
 from imageset.formats.hdf5 import Pixels
-from imageset.photos.preprocess import Prepared
+from imageset.photos.preprocess import PreparedPhoto
 from sandbox import draw
 from sandbox.garments import GARMENTS
 from tests import planted
@@ -39,7 +39,7 @@ def join(*parts: Photos) -> Photos:
     return Photos(*map(np.concatenate, zip(*parts, strict=True)))
 
 
-def gather(prepared: list[Prepared]) -> Photos:
+def gather(prepared: list[PreparedPhoto]) -> Photos:
     return Photos(
         np.stack([photo.thumbnail for photo in prepared]),
         np.array([int(photo.phash, 16) for photo in prepared], np.uint64),

@@ -78,7 +78,7 @@ def test_masks_are_those_that_rembg_makes_but_for_the_last_bit_of_some_pixels(we
 def test_a_photo_reduced_for_the_network_has_the_mask_of_the_whole_photo(weights: Path, rembg: Any) -> None:
     body = jpeg(draw.draw("t-shirt", 3).resize((1600, 2100)))
     whole = decode.decode(body, 10_000_000)
-    reduced = decode.decode(body, 10_000_000, background.reduction(*whole.size))
+    reduced = decode.decode(body, 10_000_000, background.choose_reduction(*whole.size))
     mask = covered(background.predict_mask(reduced, network(weights)), whole)
 
     assert background.MASKING_SIDE <= reduced.height < whole.height / 3
@@ -105,7 +105,7 @@ def test_a_mask_is_the_same_bytes_again_and_in_a_session_of_a_copy_of_the_file(w
 
 
 def test_the_engine_computes_in_float32_whatever_the_processor_offers(weights: Path) -> None:
-    compiled = background.session(network(weights)).inner_session.request.get_compiled_model()
+    compiled = background.open_session(network(weights)).inner_session.request.get_compiled_model()
 
     assert compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name() == "f32"
     assert compiled.get_property("INFERENCE_NUM_THREADS") == 1

@@ -20,7 +20,7 @@ from imageset.photos import background, decode, pixels, preprocess
 from imageset.photos.background import Network
 from imageset.photos.cache import PhotoCache
 from imageset.photos.fingerprint import identify
-from imageset.photos.preprocess import Made, Prepared, Recipe, Rejected
+from imageset.photos.preprocess import PhotoResult, PreparedPhoto, PreprocessRecipe, Rejected
 from imageset.runtime.sections import PreprocessParams
 from imageset.storage.bucket import Bucket, StoredObject
 
@@ -56,20 +56,20 @@ HARMLESS: dict[str, Any] = {"max_rejected_share": 0.3, "mask_side": 64}
 MASK = Image.frombytes("L", (32, 32), bytes(range(256)) * 4)
 
 
-def made(side: int = 16, channels: int = 1, seed: int = 0) -> Made:
+def made(side: int = 16, channels: int = 1, seed: int = 0) -> PhotoResult:
     random = np.random.default_rng(seed)
     square, thumbnail = (random.integers(0, 256, shape, np.uint8) for shape in ((side, side, channels), (64, 64, 1)))
-    return Made(Prepared(square, thumbnail, "b" * 64, "0123456789abcdef", "fedcba9876543210"), MASK)
+    return PhotoResult(PreparedPhoto(square, thumbnail, "b" * 64, "0123456789abcdef", "fedcba9876543210"), MASK)
 
 
-def values_of(found: Prepared) -> tuple[bytes | str, ...]:
+def values_of(found: PreparedPhoto) -> tuple[bytes | str, ...]:
     return found.pixels.tobytes(), found.thumbnail.tobytes(), found.sha256, found.phash, found.phash_mirrored
 
 
 def open_cache(
     folder: Path, network: Network | None = NETWORK, weights: str = WEIGHTS, bucket: Bucket = BUCKET, **changes: Any
 ) -> "closing[PhotoCache]":
-    recipe = Recipe(PreprocessParams(**CHOSEN | changes), network)
+    recipe = PreprocessRecipe(PreprocessParams(**CHOSEN | changes), network)
     return closing(PhotoCache(folder / "photos.sqlite", bucket, recipe, weights))
 
 
@@ -79,7 +79,7 @@ def knows(folder: Path, stored: StoredObject = OBJECT, **options: Any) -> tuple[
         return cache.find(stored) is not None, cache.find_mask(stored, 32) is not None
 
 
-def add(folder: Path, stored: StoredObject = OBJECT, what: Made | None = None, **options: Any) -> None:
+def add(folder: Path, stored: StoredObject = OBJECT, what: PhotoResult | None = None, **options: Any) -> None:
     with open_cache(folder, **options) as cache:
         cache.add(stored, what or made())
 
@@ -113,8 +113,8 @@ def test_what_was_added_comes_back_to_a_later_run(color: str, channels: int, tmp
 
         assert (cache.find(unknown), cache.find_mask(unknown, 32)) == (None, None)
 
-    assert isinstance(found, Prepared)
-    assert isinstance(what.outcome, Prepared)
+    assert isinstance(found, PreparedPhoto)
+    assert isinstance(what.outcome, PreparedPhoto)
     assert found.pixels.dtype == np.uint8
     assert found.pixels.shape == (24, 24, channels)
     assert (found.pixels == what.outcome.pixels).all()
@@ -136,7 +136,7 @@ def test_rejections_come_back_and_their_masks_but_never_what_another_machine_mig
     }
     objects = {reason: replace(OBJECT, bytes=number) for number, reason in enumerate(rejections)}
     for reason, mask in rejections.items():
-        add(tmp_path, objects[reason], Made(Rejected(reason), mask))
+        add(tmp_path, objects[reason], PhotoResult(Rejected(reason), mask))
     with open_cache(tmp_path) as cache:
         found = {reason: cache.find(stored) for reason, stored in objects.items()}
 
@@ -284,7 +284,7 @@ def test_damaged_pixels_are_unknown_and_made_anew(column: str, spoil: Any, fille
 
 
 def test_a_damaged_reason_is_unknown(tmp_path: Path) -> None:
-    add(tmp_path, what=Made(Rejected("truncated")))
+    add(tmp_path, what=PhotoResult(Rejected("truncated")))
     execute(tmp_path, "UPDATE pixels SET reason = 'tsuncated'")
 
     assert knows(tmp_path) == (False, False)
@@ -307,14 +307,14 @@ def test_a_flipped_bit_in_the_file_never_gives_another_photo_or_mask(filled: Pat
     path, expected = filled / "photos.sqlite", made().outcome
     content = path.read_bytes()
     written = [place for place, byte in enumerate(content) if byte]
-    assert isinstance(expected, Prepared)
+    assert isinstance(expected, PreparedPhoto)
     for place in written[:: len(written) // 100]:
         path.write_bytes(content[:place] + bytes([content[place] ^ 1 << place % 8]) + content[place + 1 :])
         with suppress(ImagesetError, sqlite3.Error, UnicodeError), open_cache(filled) as cache:
             found, mask = cache.find(OBJECT), cache.find_mask(OBJECT, 32)
 
             assert mask is None or mask.tobytes() == MASK.tobytes()
-            assert found is None or isinstance(found, Prepared)
+            assert found is None or isinstance(found, PreparedPhoto)
             assert found is None or values_of(found) == values_of(expected)
 
 
@@ -444,6 +444,6 @@ def test_runs_that_meet_at_a_new_file_both_write_to_it_and_lose_nothing(tmp_path
             for size in range(3):
                 found, expected = cache.find(replace(OBJECT, bytes=size)), made(seed=size).outcome
 
-                assert isinstance(found, Prepared)
-                assert isinstance(expected, Prepared)
+                assert isinstance(found, PreparedPhoto)
+                assert isinstance(expected, PreparedPhoto)
                 assert (found.pixels == expected.pixels).all()

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from imageset.errors import Undecodable
-from imageset.photos.decode import Mode, check, decode, sides
+from imageset.photos.decode import Mode, check, decode, read_sides
 from sandbox import draw
 from tests.conftest import jpeg, photo_bytes, plain_image
 
@@ -261,7 +261,7 @@ def test_a_photo_that_is_smaller_than_its_factor_keeps_a_pixel_and_its_colour(ki
 
 @every_kind
 def test_sides_are_those_that_the_header_tells(kind: str) -> None:
-    assert sides(drawn(kind, 203, 271), MAX_PIXELS) == (203, 271)
+    assert read_sides(drawn(kind, 203, 271), MAX_PIXELS) == (203, 271)
 
 
 @pytest.mark.parametrize(
@@ -275,7 +275,7 @@ def test_sides_are_those_that_the_header_tells(kind: str) -> None:
 )
 def test_what_is_no_photo_by_its_header_has_no_sides(data: bytes, expected: str) -> None:
     with pytest.raises(Undecodable) as caught:
-        sides(data, MAX_PIXELS)
+        read_sides(data, MAX_PIXELS)
 
     assert caught.value.reason == expected
 

@@ -9,7 +9,7 @@ import pytest
 
 from imageset.errors import ParamsError
 from imageset.photos import networks
-from imageset.photos.networks import MODELS, Model
+from imageset.photos.networks import NETWORKS, NetworkSpec
 from imageset.runtime.sections import ModelParams
 from tests.conftest import U2NETP_SHA256
 
@@ -24,37 +24,39 @@ def sessions() -> Any:
     return sessions
 
 
-def chosen(name: str, allow_non_commercial: bool = False) -> Model:
-    return networks.choose(ModelParams(name=name, sha256=U2NETP_SHA256, allow_non_commercial=allow_non_commercial))
+def chosen(name: str, allow_non_commercial: bool = False) -> NetworkSpec:
+    return networks.find_network(
+        ModelParams(name=name, sha256=U2NETP_SHA256, allow_non_commercial=allow_non_commercial)
+    )
 
 
 def test_checksums_and_sides_are_those_in_rembgs_source_and_no_photo_leaves_the_machine(sessions: Any) -> None:
-    for name, model in MODELS.items():
+    for name, spec in NETWORKS.items():
         session = sessions[name]
 
-        assert f'"{model.checksum}"' in inspect.getsource(session.download_models)
-        assert f"({model.side}, {model.side})" in inspect.getsource(session.predict)
+        assert f'"{spec.checksum}"' in inspect.getsource(session.download_models)
+        assert f"({spec.side}, {spec.side})" in inspect.getsource(session.predict)
         assert session.is_local()
         assert not session.requires_credentials()
 
 
 def test_what_is_left_out_of_rembgs_list_is_so_for_a_reason_that_is_told(sessions: Any) -> None:
-    left_out = {name for name in sessions if name not in MODELS and not name.endswith("_custom")}
+    left_out = {name for name in sessions if name not in NETWORKS and not name.endswith("_custom")}
 
     assert left_out == {"atlascloud", "withoutbg", "sam", "u2net_cloth_seg", "birefnet-general-fp16"}
     assert all(name in str(networks.__doc__) for name in left_out)
 
 
 def test_the_weights_that_params_name_have_the_tables_checksum(weights: Path) -> None:
-    assert MODELS["u2netp"].checksum == f"md5:{hashlib.md5(weights.read_bytes()).hexdigest()}"
+    assert NETWORKS["u2netp"].checksum == f"md5:{hashlib.md5(weights.read_bytes()).hexdigest()}"
 
 
 def test_a_network_that_is_not_free_for_every_use_is_refused_unless_params_allow_it() -> None:
-    limited = {name for name, model in MODELS.items() if not model.commercial}
+    limited = {name for name, spec in NETWORKS.items() if not spec.commercial}
 
-    assert limited == {"bria-rmbg"} == {name for name, model in MODELS.items() if "-NC" in model.licence}
-    assert chosen("bria-rmbg", allow_non_commercial=True) == MODELS["bria-rmbg"]
-    assert chosen("u2net") == chosen("u2net", allow_non_commercial=True) == MODELS["u2net"]
+    assert limited == {"bria-rmbg"} == {name for name, spec in NETWORKS.items() if "-NC" in spec.licence}
+    assert chosen("bria-rmbg", allow_non_commercial=True) == NETWORKS["bria-rmbg"]
+    assert chosen("u2net") == chosen("u2net", allow_non_commercial=True) == NETWORKS["u2net"]
     with pytest.raises(ParamsError, match=r"'bria-rmbg' has the licence CC-BY-NC-4\.0.*allow_non_commercial: true"):
         chosen("bria-rmbg")
 

@@ -32,7 +32,7 @@ def is_blue(image: Image.Image) -> Any:
 def test_what_is_left_of_a_large_photo_is_twice_the_detail_that_is_kept_and_less_than_four_times(how: Fit) -> None:
     for sides in ((1024, 600), (300, 2048), (7000, 5000), (20_000, 100), (100, 20_000), (512, 512), (40, 60), (1, 1)):
         for image_side in (8, 32, 128, 500):
-            factor = pixels.fitting_reduction(*sides, image_side, how)
+            factor = pixels.choose_fit_reduction(*sides, image_side, how)
             kept = max(sides) if how == "pad" else min(sides)  # becomes image_side pixels long
 
             assert factor == 1 or kept / factor >= 2 * image_side
@@ -41,7 +41,7 @@ def test_what_is_left_of_a_large_photo_is_twice_the_detail_that_is_kept_and_less
 
 @pytest.mark.parametrize(("sides", "expected"), [((255, 100), 1), ((511, 511), 1), ((512, 1), 2), ((1, 2560), 10)])
 def test_photos_are_hashed_at_256_pixels_or_a_little_more(sides: tuple[int, int], expected: int) -> None:
-    assert pixels.hashing_reduction(*sides) == expected
+    assert pixels.choose_hash_reduction(*sides) == expected
 
 
 @pytest.mark.parametrize("how", FITS)
@@ -127,11 +127,11 @@ def test_the_share_of_a_mask_is_what_it_covers(covered: int, share: float) -> No
     mask = Image.new("L", (10, 20))
     mask.paste(255, (0, 0, 10, covered))
 
-    assert pixels.foreground(mask) == share
+    assert pixels.measure_foreground(mask) == share
 
 
 def hashes(photo: Image.Image) -> tuple[str, str]:
-    return pixels.perceptual_hashes(pixels.thumbnail(photo))
+    return pixels.hash_thumbnail(pixels.make_thumbnail(photo))
 
 
 def bits_apart(first: str, second: str) -> int:

@@ -11,7 +11,7 @@ from PIL import Image
 from imageset.formats.hdf5 import Pixels
 from imageset.photos import decode
 from imageset.photos.background import Network
-from imageset.photos.preprocess import Made, Prepared, Recipe, Rejected, preprocess_photo
+from imageset.photos.preprocess import PhotoResult, PreparedPhoto, PreprocessRecipe, Rejected, preprocess_photo
 from imageset.runtime.sections import PreprocessParams
 from sandbox import draw
 from tests.conftest import jpeg, photo_bytes, plain_image
@@ -31,7 +31,7 @@ OTHERS: dict[str, Any] = SMALL | {
 }
 
 
-def recipe(weights: Path | None = None, **changes: Any) -> Recipe:
+def recipe(weights: Path | None = None, **changes: Any) -> PreprocessRecipe:
     """Return a recipe of small images in colour; weights: of u2netp, None to keep backgrounds."""
     chosen: dict[str, Any] = {
         "background": "remove" if weights else "keep",
@@ -46,16 +46,16 @@ def recipe(weights: Path | None = None, **changes: Any) -> Recipe:
         "max_rejected_share": 0.2,
     }
     params = PreprocessParams(**chosen | changes)
-    return Recipe(params, Network("u2netp", weights, params.mask_side or 320) if weights else None)
+    return PreprocessRecipe(params, Network("u2netp", weights, params.mask_side or 320) if weights else None)
 
 
-def prepared(made: Made) -> Prepared:
+def prepared(made: PhotoResult) -> PreparedPhoto:
     """Return what was made of a photo that is to have pixels."""
-    assert isinstance(made.outcome, Prepared)
+    assert isinstance(made.outcome, PreparedPhoto)
     return made.outcome
 
 
-def source(made: Made) -> tuple[bytes, str, str, str]:
+def source(made: PhotoResult) -> tuple[bytes, str, str, str]:
     """Return what is to depend on the photo alone: its thumbnail, sum and hashes."""
     found = prepared(made)
     return found.thumbnail.tobytes(), found.sha256, found.phash, found.phash_mirrored

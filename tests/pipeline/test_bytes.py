@@ -104,12 +104,14 @@ def test_photos_made_square_and_of_the_right_colours() -> None:
 
 
 def test_perceptual_hashes() -> None:
-    assert pixels.perceptual_hashes(pixels.thumbnail(Image.fromarray(pattern(200, 3)).convert("L"))) == HASHES
+    assert pixels.hash_thumbnail(pixels.make_thumbnail(Image.fromarray(pattern(200, 3)).convert("L"))) == HASHES
 
 
 def test_the_second_look_at_near_duplicates() -> None:
     photo = Image.fromarray(pattern(256, 1)[..., 0])
-    small = [np.asarray(pixels.thumbnail(image)) for image in (photo, photo.crop((5, 2, 250, 254)), photo.rotate(3))]
+    small = [
+        np.asarray(pixels.make_thumbnail(image)) for image in (photo, photo.crop((5, 2, 250, 254)), photo.rotate(3))
+    ]
     thumbnails = np.stack(small)[..., np.newaxis]
     found = near_duplicates.compare(thumbnails, np.array([0, 0]), np.array([1, 2]))
 

@@ -193,7 +193,7 @@ def test_the_page_has_every_network_with_its_licence_and_side() -> None:
     rows = re.findall(r"^\| (`[a-z0-9_`, -]+`) \| ([\w.-]+) \| (\d+) \|", text, re.MULTILINE)
     told = {name: (licence, int(side)) for names, licence, side in rows for name in re.findall("`([^`]+)`", names)}
 
-    assert told == {name: (model.licence, model.side) for name, model in networks.MODELS.items()}
+    assert told == {name: (model.licence, model.side) for name, model in networks.NETWORKS.items()}
 
 
 def test_every_message_in_troubleshooting_is_one_that_a_program_writes() -> None:

@@ -18,6 +18,7 @@ import pytest
 
 from imageset.formats import tables
 from imageset.photos import pixels
+from imageset.photos.batches import PHOTOS_TO_FIT
 from imageset.photos.fingerprint import identify
 from imageset.storage.bucket import Bucket, list_objects
 from stages import inventory, preprocess
@@ -31,8 +32,7 @@ OUTPUTS = ("processed.h5", "thumbnails.h5", "processed.csv", "rejects.csv")
 GARMENTS = {f"{number}.jpeg": photo_bytes(number) for number in range(1, 5)} | {"5.jpeg": b"<html>not found</html>"}
 # Two batches, and a photo that is no photo.
 PLAIN = {
-    f"{number}.jpeg": jpeg(plain_image((3 * number, 0, 0), (40, 40 + number)))
-    for number in range(1, preprocess.PHOTOS_TO_FIT + 6)
+    f"{number}.jpeg": jpeg(plain_image((3 * number, 0, 0), (40, 40 + number))) for number in range(1, PHOTOS_TO_FIT + 6)
 }
 PLAIN["9.jpeg"] = b"<html>not found</html>"
 
@@ -198,7 +198,7 @@ stage.run("preprocess", preprocess.main)
 
 
 def test_a_run_that_was_killed_is_taken_up_where_it_was(undisturbed: Undisturbed, project: Path, wire: Wire) -> None:
-    before, done = wire.asked["GET"], preprocess.PHOTOS_TO_FIT
+    before, done = wire.asked["GET"], PHOTOS_TO_FIT
     wire.held_from = before + done + 1
     command = [sys.executable, "-c", EAGER_STAGE, *map(str, arguments(project, Path("no weights")))]
     with subprocess.Popen(command, cwd=project, env=os.environ | {"PYTHONPATH": str(ROOT)}) as stage:

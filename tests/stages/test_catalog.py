@@ -89,7 +89,7 @@ def photo(garment: str, seed: int = 1) -> Image.Image:
 
 
 def thumbnail(image: Image.Image) -> Image.Image:
-    return pixels.thumbnail(image.convert("L"))
+    return pixels.make_thumbnail(image.convert("L"))
 
 
 @cache
@@ -123,7 +123,7 @@ def look_alike(one: int, other: int) -> bool:
 
 @cache
 def hashes(pixels_of: bytes) -> tuple[str, str]:
-    return pixels.perceptual_hashes(Image.frombytes("L", (64, 64), pixels_of))
+    return pixels.hash_thumbnail(Image.frombytes("L", (64, 64), pixels_of))
 
 
 def lay_photos(project: Path, photos: dict[Key, Image.Image], sha256: dict[Key, str] | None = None) -> None:

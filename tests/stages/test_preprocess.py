@@ -20,14 +20,15 @@ from imageset.errors import DataError, ImagesetError, ParamsError, ServerError
 from imageset.formats import hdf5, tables
 from imageset.photos import decode, worker
 from imageset.photos.background import Network
+from imageset.photos.batches import make_batches
 from imageset.photos.cache import PhotoCache
-from imageset.photos.preprocess import Made, Prepared, Recipe, Rejected
-from imageset.photos.worker import Changed, Wanted
+from imageset.photos.preprocess import PhotoResult, PreparedPhoto, PreprocessRecipe, Rejected
+from imageset.photos.worker import ChangedObject, PhotoRequest
 from imageset.runtime.sections import ModelParams
 from imageset.storage.bucket import Bucket, StoredObject, list_objects
 from sandbox import draw
 from stages import inventory, preprocess
-from stages.preprocess import Collected
+from stages.preprocess import Outcomes
 from tests.conftest import U2NETP_SHA256, jpeg, photo_bytes, plain_image, put
 from tests.photos.test_cache import CLIENT
 from tests.photos.test_decode import saved
@@ -87,7 +88,7 @@ def md5s(project: Path) -> list[str]:
 def test_every_object_is_a_row_of_its_own_pixels_or_a_reject_whatever_the_number_of_workers(
     project: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(preprocess, "PHOTOS_TO_FIT", 2)
+    monkeypatch.setattr("imageset.photos.batches.PHOTOS_TO_FIT", 2)
     colors = {(2, 0): RED, (10, 0): GREEN, (10, 3): BLUE}
     fill(
         bucket,
@@ -141,13 +142,13 @@ def decode_or_fall(data: bytes, *view: Any) -> Image.Image:
     return real_decode(data, *view)
 
 
-def work_with_little(batched: list[Wanted], recipe: Recipe) -> list[Made | Changed]:
-    """Do as worker.work does, in a worker process, with little time and memory and a decoder that may fall."""
+def work_with_little(batched: list[PhotoRequest], recipe: PreprocessRecipe) -> list[PhotoResult | ChangedObject]:
+    """Call worker.preprocess_batch in a worker process, with little time and memory and a decoder that may crash."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("imageset.photos.preprocess.SECONDS_TO_DECODE", 2.0)
         patch.setattr("imageset.photos.preprocess.BYTES_TO_DECODE", 50_000_000)
         patch.setattr(decode, "decode", decode_or_fall)
-        return worker.work(batched, recipe)
+        return worker.preprocess_batch(batched, recipe)
 
 
 @pytest.mark.usefixtures("any_share")
@@ -156,7 +157,7 @@ def test_every_reason_of_the_closed_list_comes_from_a_real_object(
 ) -> None:
     edit_params("  background: keep", "  background: remove")
     edit_params("max_foreground: 0.99", "max_foreground: 0.45")
-    monkeypatch.setattr(worker, "work", work_with_little)
+    monkeypatch.setattr(worker, "preprocess_batch", work_with_little)
     bodies = {
         "decoder_crash": photo_bytes() + b"crash",
         "decoder_timeout": photo_bytes() + b"hang",
@@ -212,9 +213,9 @@ def test_a_bucket_that_refuses_fails_the_stage_and_tells_no_secret(
     )
 
 
-def collected(done: int, rejected: int, changed: int) -> Collected:
+def collected(done: int, rejected: int, changed: int) -> Outcomes:
     """Return what came of so many photos."""
-    result = Collected()
+    result = Outcomes()
     result.product_ids.extend(range(done))
     result.reasons.update({"empty": rejected} if rejected else {})
     result.changed = changed
@@ -231,7 +232,7 @@ def collected(done: int, rejected: int, changed: int) -> Collected:
         ((0, 3, 0), r"none of 3 photos is left \(3 empty\)"),
         (
             (0, 0, 9),
-            r"9 objects changed .*0\.jpeg, .*, 4\.jpeg \(all of them: is IMAGE_STORE the one it was made of\?\)",
+            r"9 objects changed .*0\.jpeg, .*, 4\.jpeg \(all of them: does IMAGE_STORE name its bucket\?\)",
         ),
     ],
 )
@@ -311,7 +312,7 @@ def test_weights_that_are_not_the_ones_named_are_refused(project: Path, edit_par
     edit_params("  background: keep", "  background: remove")
     (project / "no weights").write_bytes(b"<html>not found</html>")
 
-    with pytest.raises(DataError, match=r"no weights has not the sha256 that params\.yaml names"):
+    with pytest.raises(DataError, match=r"no weights does not have the sha256 that params\.yaml names"):
         run(project)
 
 
@@ -324,7 +325,7 @@ def rows(sizes: list[int]) -> list[tuple[Any, ...]]:
 
 
 @pytest.fixture
-def open_cache(tmp_path: Path) -> Iterator[Callable[[Recipe], PhotoCache]]:
+def open_cache(tmp_path: Path) -> Iterator[Callable[[PreprocessRecipe], PhotoCache]]:
     """Return the cache of a store that is never asked, for a recipe."""
     with ExitStack() as opened:
         yield lambda chosen: opened.enter_context(
@@ -347,10 +348,13 @@ MB = 1 << 20
     ],
 )
 def test_a_batch_ends_with_the_photo_that_makes_it_large_enough(
-    chosen: Recipe, sizes: list[int], expected: list[int], open_cache: Callable[[Recipe], PhotoCache]
+    chosen: PreprocessRecipe,
+    sizes: list[int],
+    expected: list[int],
+    open_cache: Callable[[PreprocessRecipe], PhotoCache],
 ) -> None:
     inventory = rows(sizes)
-    batched = list(preprocess.batches(inventory, open_cache(chosen), chosen))
+    batched = list(make_batches(inventory, open_cache(chosen), chosen))
 
     assert [len(photos) for photos, _ in batched] == [len(wanted) for _, wanted in batched] == expected
     assert [photo.product_id for photo in chain.from_iterable(photos for photos, _ in batched)] == [
@@ -358,23 +362,23 @@ def test_a_batch_ends_with_the_photo_that_makes_it_large_enough(
     ]
 
 
-def test_what_is_known_of_a_photo_is_not_wanted_again(open_cache: Callable[[Recipe], PhotoCache]) -> None:
+def test_what_is_known_of_a_photo_is_not_wanted_again(open_cache: Callable[[PreprocessRecipe], PhotoCache]) -> None:
     inventory = rows([1] * 130)
     mask, cache = Image.new("L", (320, 320), 7), open_cache(REMOVE)
-    known: dict[int, Prepared | Rejected] = {
-        3: Prepared(np.zeros((32, 32, 3), np.uint8), np.zeros((64, 64, 1), np.uint8), "sum", "hash", "mirrored"),
+    known: dict[int, PreparedPhoto | Rejected] = {
+        3: PreparedPhoto(np.zeros((32, 32, 3), np.uint8), np.zeros((64, 64, 1), np.uint8), "sum", "hash", "mirrored"),
         4: Rejected("mask_full"),
     }
     for number, (key, _, _, etag, size, _) in enumerate(inventory[:80]):
         # Of most, the mask alone is known: what came of the photo is what no cache remembers.
         outcome = known.get(number, Rejected("decoder_memory"))
-        cache.add(StoredObject(key, etag, size, ""), Made(outcome, mask))
+        cache.add(StoredObject(key, etag, size, ""), PhotoResult(outcome, mask))
     cache.commit()
-    batched = list(preprocess.batches(inventory, cache, REMOVE))
+    batched = list(make_batches(inventory, cache, REMOVE))
     photos, wanted = (list(chain.from_iterable(column)) for column in zip(*batched, strict=True))
 
-    assert [type(photo.known) for photo in photos[:6]] == [type(None)] * 3 + [Prepared, Rejected, type(None)]
+    assert [type(photo.known) for photo in photos[:6]] == [type(None)] * 3 + [PreparedPhoto, Rejected, type(None)]
     assert [one.stored.key for one in wanted] == [row[0] for row in inventory if row[1] not in known]
     assert [one.mask is not None for one in wanted] == [True] * 78 + [False] * 50
     assert wanted[0].mask.tobytes() == mask.tobytes()
-    assert [len(one.wanted) for one in batched] == [64, 22, 8, 8, 8, 8, 8, 2]
+    assert [len(one.requests) for one in batched] == [64, 22, 8, 8, 8, 8, 8, 2]

@@ -15,7 +15,7 @@ import pytest
 from imageset.errors import DataError, ImagesetError, ServerError
 from imageset.formats import tables
 from imageset.photos.cache import PhotoCache
-from imageset.photos.preprocess import Made
+from imageset.photos.preprocess import PhotoResult
 from imageset.storage.bucket import Bucket, StoredObject, list_objects
 from imageset.workers import dask_cluster
 from imageset.workers.carried_file import carry_file
@@ -164,7 +164,7 @@ def test_the_stage_on_a_cluster_that_loses_a_worker_makes_the_same_bytes(
     done_before: list[str] = []
     with running(tmp_path_factory.mktemp("dask"), 2, 0, settings) as dask:
 
-        def lose_a_worker(cache: PhotoCache, stored: StoredObject, made: Made) -> None:
+        def lose_a_worker(cache: PhotoCache, stored: StoredObject, made: PhotoResult) -> None:
             if not done_before:
                 dask.workers[0].kill()
             done_before.append(stored.key)
