@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psycopg2
 import pytest
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from imageset.runtime import stage
@@ -27,6 +28,10 @@ from tests.project import PHOTOS, ROOT, Project, copy_project
 
 U2NETP_SHA256 = "309c8469258dda742793dce0ebea8e6dd393174f89934733ecc8b14c76f4ddd8"
 numbers = itertools.count()
+
+# Other processes share the cores: how long an example takes says nothing of the code.
+settings.register_profile("shared cores", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared cores")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
