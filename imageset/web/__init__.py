@@ -1,1 +1,1 @@
-"""Ingest: download photos behind untrusted URLs. Start with download.py."""
+"""Ingest: download photos behind untrusted URLs. Start with fetch_photo.py."""

@@ -1,7 +1,7 @@
-"""Which addresses strangers' urls may lead to, checked where the connection is made.
+"""Which addresses untrusted URLs may lead to, checked where each connection is made.
 
-A url says a name, a name resolves to what its owner likes and to something else a moment later, and a redirect leads on
-from there. So the guard looks at the address of each socket, just before it connects, and at nothing else.
+The owner of a name decides what it resolves to, and can change that between two look-ups; a redirect can lead
+anywhere. So the guard checks the address of each socket just before it connects, and does not rely on the URL.
 """
 
 import socket
@@ -14,8 +14,9 @@ from imageset.errors import AddressRefused
 
 AddressInfo = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int]]
 
-# What ipaddress.is_global of one Python or another lets through, from IANA's registries of special-purpose addresses:
-# protocol assignments (Oracle's metadata is 192.0.0.192), AS112, AMT, 6to4 relays; and Azure's public metadata.
+# Addresses that ipaddress.is_global of some Python version accepts, from IANA's registries of special-purpose
+# addresses: protocol assignments (Oracle's metadata service is 192.0.0.192), AS112, AMT, 6to4 relays. The last one is
+# Azure's metadata service, which has a public address.
 REFUSED_IPV4 = [
     ip_network(network)
     for network in (
@@ -33,12 +34,12 @@ REFUSED_IPV6 = [
     for network in ("2001::/23", "2002::/16", "2001:db8::/32", "2620:4f:8000::/48", "3ffe::/16", "3fff::/20")
 ]
 GLOBAL_UNICAST = IPv6Network("2000::/3")
-NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: the IPv4 internet, seen from networks without it
-ISATAP = (0x0000_5EFE, 0x0200_5EFE)  # RFC 5214: the upper half of the interface's identifier, before an IPv4 address
+NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: IPv4 addresses as networks with IPv6 only see them
+ISATAP = (0x0000_5EFE, 0x0200_5EFE)  # RFC 5214: the 32 bits before an IPv4 address in the interface identifier
 
 
 def is_public(address: str) -> bool:
-    """Tell whether an address is unicast on the public internet; tunnels to others are not.
+    """Return whether an address is a unicast address of the public internet. Addresses that tunnel to others are not.
 
     >>> is_public("93.184.216.34"), is_public("10.0.0.1"), is_public("::ffff:10.0.0.1"), is_public("64:ff9b::a00:1")
     (True, False, False, False)
@@ -67,19 +68,19 @@ def is_public_ipv6(address: IPv6Address) -> bool:
     )
 
 
-class Guard(ThreadedResolver):
-    """Resolver and socket factory of an aiohttp connector that connects to public addresses and allowed hosts only."""
+class AddressGuard(ThreadedResolver):
+    """A resolver and socket factory for aiohttp that connects to public addresses and allowed hosts only."""
 
     def __init__(self, allowed: frozenset[tuple[str, int]]) -> None:
-        """allowed: hosts, by name or address as urls write them, each with a port."""
+        """Allow these hosts, by name or address as URLs have them, each with a port, besides the public internet."""
         super().__init__()
         self.allowed = allowed
-        self.granted = set(allowed)  # addresses and ports; a name among them is no address and grants nothing
+        self.granted = set(allowed)  # addresses and ports; names in it match no socket
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """Return where a name leads to, of that what is public unless the name is allowed. Raises AddressRefused."""
+        """Return the addresses of a name: the public ones, or all when the name is allowed. Raises AddressRefused."""
         results = await super().resolve(host, port, family)
         if (host.lower(), port) in self.allowed:
             self.granted.update((result["host"], port) for result in results)
@@ -90,7 +91,7 @@ class Guard(ThreadedResolver):
         return public
 
     def open_socket(self, address_info: AddressInfo) -> socket.socket:
-        """Return a socket for this address, be it a name's or one that the url itself has. Raises AddressRefused."""
+        """Return a socket for an address, from a name or written in the URL itself. Raises AddressRefused."""
         family, kind, protocol, _, (address, port, *_) = address_info
         if not is_public(address) and (address, port) not in self.granted:
             raise AddressRefused

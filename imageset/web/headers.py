@@ -1,16 +1,19 @@
-"""Headers of answers that have a language of their own."""
+"""HTTP headers with a syntax of their own: Retry-After and X-Robots-Tag."""
 
 import datetime
 import email.utils
 import re
 from collections.abc import Iterable, Mapping
 
-# Directives of X-Robots-Tag that have a value after a colon, where other names before a colon are robots.
+# Directives of X-Robots-Tag with a value after a colon. Any other name before a colon is that of a robot.
 VALUED_ROBOTS_TAGS = {"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"}
 
 
 def seconds_to_wait(headers: Mapping[str, str]) -> float | None:
-    """Return what Retry-After says, in seconds or as a date (RFC 9110, 10.2.3); None where it says nothing sensible."""
+    """Return how many seconds Retry-After asks to wait, or None when it is missing or malformed.
+
+    The header holds seconds or a date (RFC 9110, 10.2.3). The result is negative for a date in the past.
+    """
     text = headers.get("Retry-After", "").strip()
     if re.fullmatch("[0-9]+", text):
         return float(text)
@@ -22,7 +25,7 @@ def seconds_to_wait(headers: Mapping[str, str]) -> float | None:
 
 
 def robots_tags(headers: Iterable[str], agent_name: str) -> set[str]:
-    """Return the X-Robots-Tag directives that are meant for an agent: those for everybody and those after its name.
+    """Return the X-Robots-Tag directives that apply to an agent: those for all agents and those for its name.
 
     >>> sorted(robots_tags(["noindex, max-snippet: 0, nofollow", "other: noarchive, nosnippet", "me: NoAI"], "me"))
     ['noai', 'nofollow', 'noindex']

@@ -1,9 +1,9 @@
-"""How one host is asked: as many requests at once as it answers well, with pauses, and not at all once it is dead.
+"""How many requests one host gets at once, when it is left alone for a while, and when it is given up.
 
-The number of requests follows TCP Vegas (Brakmo and Peterson, 1995), as in Netflix's concurrency-limits: compare the
-latency of late with the best one known, take what is in excess for requests that wait at the host, and keep a few of
-these. 429 and 503 halve the number and pause the host. Failures in a row open the circuit: a pause, then one request
-to probe; after some such pauses without an answer the host is given up.
+The number of parallel requests follows TCP Vegas (Brakmo and Peterson, 1995), as in Netflix's concurrency-limits. It
+compares the recent latency with the best known one, takes the excess for requests that queue at the host, and keeps a
+few of these. A 429 or 503 halves the number and pauses the host. Failures in a row open the circuit: a pause, then one
+request as a probe. After several pauses without an answer the host is given up.
 """
 
 import asyncio
@@ -14,114 +14,145 @@ from contextlib import asynccontextmanager
 from imageset.errors import HostGivenUp
 from imageset.web.weighted_semaphore import WeightedSemaphore
 
-FIRST_LIMIT = 4  # requests at once, until the host has shown what it takes
-FEW_WAITING, MANY_WAITING = 3, 6  # requests waiting at the host: fewer, and the limit grows; more, and it shrinks
-ROUNDS_TO_MEASURE = 30  # then the best latency is measured anew, at half the limit: no load of ours hides it
+FIRST_LIMIT = 4  # parallel requests, before anything is known of the host
+FEW_WAITING, MANY_WAITING = 3, 6  # requests that queue at the host: below, the limit grows; above, it shrinks
+ROUNDS_TO_MEASURE = (
+    30  # then the best latency is measured anew at half the limit, so that our own load does not hide it
+)
 FAILURES_TO_OPEN = 5
-FIRST_PAUSE = 1.0  # seconds; each pause without an answer since is twice as long
-LONGEST_PAUSE = 60.0  # seconds; Retry-After is obeyed up to that
-PAUSES = 5  # without an answer, and the host is given up; sooner, when it has never answered
-PAUSES_OF_A_STRANGER = 2
+FIRST_PAUSE = 1.0  # seconds; each further pause without an answer in between is twice as long
+LONGEST_PAUSE = 60.0  # seconds; a longer Retry-After is cut to this
+MAX_PAUSES = 5  # without an answer in between; after one more the host is given up
+MAX_PAUSES_IF_NEVER_ANSWERED = 2
 
 
 class Host:
-    """The state of one host in a run; its name is that of urls, with a port."""
+    """The state of one host in a run.
 
-    def __init__(self, name: str, most: int, most_bytes: int) -> None:
-        """most: the limit's upper bound; most_bytes: of the bodies in hand that come from this host."""
+    Failures usually come in groups, from requests that were sent together. `epoch` counts the sudden falls of the
+    limit; a request reports the epoch in which it began, and reports from an earlier epoch change nothing.
+    """
+
+    def __init__(self, name: str, max_limit: int, max_bytes: int) -> None:
+        """Start with the first limit and nothing known.
+
+        Args:
+            name: host and port, such as "shop.example:80".
+            max_limit: the limit never grows above this.
+            max_bytes: of bodies from this host that are in memory together.
+        """
         self.name = name
-        self.most = most
-        self.limit = min(FIRST_LIMIT, most)
-        self.turns = WeightedSemaphore(self.limit)
-        self.bytes = WeightedSemaphore(most_bytes)
+        self.max_limit = max_limit
+        self.limit = min(FIRST_LIMIT, max_limit)
+        self.slots = WeightedSemaphore(self.limit)
+        self.bytes = WeightedSemaphore(max_bytes)
         self.undeclared = asyncio.Semaphore(1)  # large bodies of undeclared length
-        self.wave = 0  # counts the sudden falls of the limit: what a request from before one tells is no news after it
+        self.epoch = 0
         self.resume_at = 0.0
         self.failures = 0
         self.trouble = ""
         self.pauses = 0
         self.has_answered = False
-        self.starting = True
+        self.in_slow_start = True
         self.best_latency = float("inf")
         self.limit_after_measuring = 0
         self.rounds = 0
-        self.round: list[float] = []
+        self.latencies: list[float] = []  # of the current round, which ends after `limit` answers
 
     @property
     def given_up(self) -> bool:
-        return self.pauses > (PAUSES if self.has_answered else PAUSES_OF_A_STRANGER)
+        return self.pauses > (MAX_PAUSES if self.has_answered else MAX_PAUSES_IF_NEVER_ANSWERED)
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[int]:
-        """Wait until one more request may be made and hold its place; yields its wave. Raises HostGivenUp."""
-        async with self.turns.take(1):
+    async def slot(self) -> AsyncIterator[int]:
+        """Wait until one more request may be made and hold its place; yields the epoch. Raises HostGivenUp."""
+        async with self.slots.acquire(1):
             while (seconds := self.resume_at - time.monotonic()) > 0 and not self.given_up:
                 await asyncio.sleep(seconds)
             if self.given_up:
                 raise HostGivenUp
-            yield self.wave
+            yield self.epoch
 
-    def answered(self, wave: int, latency: float) -> None:
-        """Note a whole answer, which began so many seconds after its request; adapt once in `limit` of them."""
-        if wave != self.wave:
+    def record_answer(self, epoch: int, latency: float) -> None:
+        """Note a complete answer.
+
+        Args:
+            epoch: what slot yielded for the request.
+            latency: seconds from the request to the answer's headers. The limit adapts once in `limit` answers.
+        """
+        if epoch != self.epoch:
             return
         self.has_answered = True
         self.failures = self.pauses = 0
-        self.round.append(latency)
-        if len(self.round) < self.limit:
+        self.latencies.append(latency)
+        if len(self.latencies) < self.limit:
             return
-        least = min(self.round)
-        self.round.clear()
+        lowest = min(self.latencies)
+        self.latencies.clear()
         self.rounds += 1
-        self.best_latency = min(self.best_latency, least)
+        self.best_latency = min(self.best_latency, lowest)
         if self.limit_after_measuring:
             self.change_limit(self.limit_after_measuring)
             self.limit_after_measuring = 0
         elif self.rounds % ROUNDS_TO_MEASURE == 0:
-            self.measure()
+            self.start_measuring()
         else:
-            self.adapt(self.limit * (1 - self.best_latency / least) if least else 0.0)
+            self.adapt(self.limit * (1 - self.best_latency / lowest) if lowest else 0.0)
 
     def adapt(self, waiting: float) -> None:
+        """Change the limit by how many of our requests seem to queue at the host."""
         if waiting < FEW_WAITING:
-            self.change_limit(2 * self.limit if self.starting else self.limit + 1)
+            self.change_limit(2 * self.limit if self.in_slow_start else self.limit + 1)
         elif waiting > MANY_WAITING:
-            self.starting = False
+            self.in_slow_start = False
             self.change_limit(self.limit - 1)
 
-    def measure(self) -> None:
+    def start_measuring(self) -> None:
+        """Halve the limit for a round, to learn the latency of the host at ease."""
         self.best_latency = float("inf")
         self.limit_after_measuring = self.limit
-        self.wave += 1  # who was asked under the full load tells nothing
+        self.epoch += 1  # requests sent under the full load do not count
         self.change_limit(self.limit // 2)
 
-    def throttled(self, wave: int, trouble: str, retry_after: float | None) -> None:
-        """Note a 429 or 503 and the seconds it asks to wait; fewer requests, after a pause."""
+    def record_throttling(self, epoch: int, trouble: str, retry_after: float | None) -> None:
+        """Note a 429 or 503: pause the host, then ask it with half the requests.
+
+        Args:
+            epoch: what slot yielded for the request.
+            trouble: what happened, for messages.
+            retry_after: the seconds that the host asks to wait, at most LONGEST_PAUSE of which are waited.
+        """
         self.trouble = trouble
         self.has_answered = True
         if retry_after is not None:
             self.resume_at = max(self.resume_at, time.monotonic() + min(retry_after, LONGEST_PAUSE))
-        if wave == self.wave:
+        if epoch == self.epoch:
             self.pause(self.limit // 2)
 
-    def failed(self, wave: int, trouble: str) -> None:
-        """Note that no whole answer came, or one that says the host is in trouble."""
+    def record_failure(self, epoch: int, trouble: str) -> None:
+        """Note that no complete answer came, or a 5xx. FAILURES_TO_OPEN in a row open the circuit.
+
+        Args:
+            epoch: what slot yielded for the request.
+            trouble: what happened, for messages.
+        """
         self.trouble = trouble
-        if wave == self.wave:
+        if epoch == self.epoch:
             self.failures += 1
             if self.failures >= FAILURES_TO_OPEN:
                 self.pause(1)
 
     def pause(self, limit: int) -> None:
+        """Pause the host and go on with this limit."""
         seconds = min(FIRST_PAUSE * 2**self.pauses, LONGEST_PAUSE)
         self.resume_at = max(self.resume_at, time.monotonic() + seconds)
         self.pauses += 1
-        self.wave += 1
-        self.starting = False
+        self.epoch += 1
+        self.in_slow_start = False
         self.limit_after_measuring = 0
-        self.round.clear()
+        self.latencies.clear()
         self.change_limit(limit)
 
     def change_limit(self, limit: int) -> None:
-        self.limit = max(1, min(limit, self.most))
-        self.turns.resize(self.limit)
+        self.limit = max(1, min(limit, self.max_limit))
+        self.slots.resize(self.limit)

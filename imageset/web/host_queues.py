@@ -1,4 +1,4 @@
-"""Work on many hosts at once: each host's own work waits for it, and for no other host's."""
+"""Work on many hosts at once: a slow host delays its own photos only."""
 
 import asyncio
 from collections import Counter, deque
@@ -7,36 +7,44 @@ from typing import Any, TypeVar
 
 from imageset.web.host_limits import Host
 
-AT_ONCE = 512  # most of them wait: for a turn at their host, for a retry, for the bucket
+MAX_TASKS = 512  # most of them wait: for a slot at their host, for a retry, for the bucket
 
 Item = TypeVar("Item")
 
 
 async def work_through(queues: Mapping[Host, deque[Item]], work: Callable[[Item], Coroutine[Any, Any, None]]) -> None:
-    """Await work(item) for every item, the hosts taking turns; the first to raise ends the others.
+    """Run work(item) for every item, in turns between the hosts.
 
-    A host has no more of its items at work than twice its limit: half of them ask, while half are decoded and put.
+    A host has at most twice its limit of items in progress: half of them are downloaded while half are decoded and
+    uploaded.
+
+    Args:
+        queues: each host's items, which are taken from the left.
+        work: a coroutine function for one item.
+
+    Raises:
+        Exception: the first that `work` raises; all other work is cancelled.
     """
-    in_turn = dict.fromkeys(queues)  # an ordered set of the hosts that may have room for one more
-    at_work: Counter[Host] = Counter()
+    ready = dict.fromkeys(queues)  # an ordered set of the hosts that may have room for one more item
+    in_progress: Counter[Host] = Counter()
     running: dict[asyncio.Task[None], Host] = {}
     finished: asyncio.Queue[asyncio.Task[None]] = asyncio.Queue()
     try:
-        while in_turn or running:
-            while in_turn and len(running) < AT_ONCE:
-                host = next(iter(in_turn))
-                del in_turn[host]
-                if queues[host] and at_work[host] < 2 * host.limit:
+        while ready or running:
+            while ready and len(running) < MAX_TASKS:
+                host = next(iter(ready))
+                del ready[host]
+                if queues[host] and in_progress[host] < 2 * host.limit:
                     task = asyncio.create_task(work(queues[host].popleft()))
                     task.add_done_callback(finished.put_nowait)
                     running[task] = host
-                    at_work[host] += 1
-                    in_turn[host] = None
+                    in_progress[host] += 1
+                    ready[host] = None
             if running:
                 task = await finished.get()
                 host = running.pop(task)
-                at_work[host] -= 1
-                in_turn[host] = None
+                in_progress[host] -= 1
+                ready[host] = None
                 task.result()
     finally:
         for task in running:

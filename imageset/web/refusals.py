@@ -1,34 +1,72 @@
-"""What earlier runs were refused, so that nobody is asked for it again: a SQLite file that may be lost at any time."""
+"""Why a photo cannot be fetched, and the cache of these refusals, so that no run asks twice for the same refusal.
+
+The cache is a SQLite file that may be removed at any time: the next run asks again.
+"""
 
 from collections.abc import Iterable
 from pathlib import Path
 
-from imageset.runtime import sqlite_cache as cachefile
+from imageset.runtime import sqlite_cache
+from imageset.web.download import REASONS_BY_STATUS
+
+# Decided by the host or the photo; remembered.
+DEFINITE = frozenset(
+    {
+        *REASONS_BY_STATUS.values(),
+        "refused",
+        "bad_url",
+        "too_many_redirects",
+        "encoded",
+        "empty",
+        "not_an_image",
+        "truncated",
+        "undecodable",
+    }
+)
+# Decided by the params too; remembered until these change.
+BY_PARAMS = frozenset({"too_large", "too_many_pixels", "robots_tag"})
+# Decided by the settings, the hour or the machine; not remembered.
+TEMPORARY = frozenset({"private_address", "unreachable", "decoder_crash", "decoder_timeout", "decoder_memory"})
+REMEMBERED = DEFINITE | BY_PARAMS
+REASONS = REMEMBERED | TEMPORARY
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS refused (key TEXT, url TEXT, reason TEXT, limits TEXT, PRIMARY KEY (key, url))"
 
 
 class RefusalCache:
-    """Reasons by key and url: another url for the same key is another matter."""
+    """Refusals of earlier runs, by key and URL: a photo with another URL is asked for again."""
 
-    def __init__(self, path: Path) -> None:
-        """Raises ImagesetError when the file is none of ours."""
+    def __init__(self, path: Path, params: str) -> None:
+        """Open the cache, or make it.
+
+        Args:
+            path: the SQLite file.
+            params: the params that decide about photos, in any fixed spelling.
+
+        Raises:
+            ImagesetError: the file is no such cache; the message says what to do.
+        """
         self.path = path
-        self.database = cachefile.connect(path, SCHEMA)
+        self.params = params
+        self.database = sqlite_cache.connect(path, SCHEMA)
 
-    def reasons(self, limits: str) -> dict[tuple[str, str], str]:
-        """Return what stands under these limits or under none, by key and url."""
-        with cachefile.errors(self.path):
-            rows = self.database.execute("SELECT key, url, reason FROM refused WHERE limits IN ('', ?)", (limits,))
+    def reasons(self) -> dict[tuple[str, str], str]:
+        """Return the reasons that are valid under these params, by (key, url)."""
+        with sqlite_cache.errors(self.path):
+            rows = self.database.execute("SELECT key, url, reason FROM refused WHERE limits IN ('', ?)", (self.params,))
             return {(key, url): reason for key, url, reason in rows}
 
-    def add(self, key: str, url: str, reason: str, limits: str = "") -> None:
-        """Note a reason; limits: the params that decided it, "" where none did."""
-        with cachefile.errors(self.path):
+    def remember(self, key: str, url: str, reason: str) -> None:
+        """Remember a refusal, unless it is temporary."""
+        if reason in TEMPORARY:
+            return
+        limits = self.params if reason in BY_PARAMS else ""
+        with sqlite_cache.errors(self.path):
             self.database.execute("INSERT OR REPLACE INTO refused VALUES (?, ?, ?, ?)", (key, url, reason, limits))
 
     def forget(self, reasons: Iterable[str]) -> None:
-        with cachefile.errors(self.path):
+        """Forget all refusals for these reasons, so that the photos are asked for again."""
+        with sqlite_cache.errors(self.path):
             self.database.executemany("DELETE FROM refused WHERE reason = ?", [(reason,) for reason in reasons])
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Urls as strangers write them: what is one, its host, where a redirect leads."""
+"""URLs as sellers write them: which are valid, their host, where a redirect leads."""
 
 import re
 from urllib.parse import quote, urljoin
@@ -12,18 +12,24 @@ URL = re.compile(
     r"(?P<rest>([/?#][^\x00-\x1f\x7f]*)?)",
     re.IGNORECASE,
 )
-RESERVED = ":/?#[]@!$&'()*+,;=%"  # RFC 3986, and the percent sign of what is encoded already
+RESERVED = ":/?#[]@!$&'()*+,;=%"  # RFC 3986, and the percent sign of what is already encoded
 
 
 def parse(url: str) -> yarl.URL:
-    """Return a url as it was written, since a signed one is good in one spelling only. Raises BadUrl.
+    """Parse a URL and keep its spelling: a signed URL is valid in one spelling only.
 
-    What a url cannot hold, spaces and other alphabets, is encoded, and nothing else.
+    Only what a URL cannot hold, such as spaces and other alphabets, is encoded.
+
+    Args:
+        url: the text, of an untrusted source.
+
+    Raises:
+        BadUrl: it is not an http or https URL with a valid host, or has a port below 1024 other than 80 and 443.
     """
     parts = URL.fullmatch(url)
     try:
         if parts is None:
-            raise ValueError("not a url of the web")
+            raise ValueError("not an http or https URL")
         base = yarl.URL(parts["base"])
         if not re.fullmatch(r"[a-z0-9_.-]{1,253}|[0-9a-f:.]*:[0-9a-f:.]*", base.raw_host or ""):
             raise ValueError("neither a name nor an address")
@@ -31,17 +37,17 @@ def parse(url: str) -> yarl.URL:
             raise ValueError("a port of another protocol")
         rest = quote(parts["rest"], safe=RESERVED, errors="surrogateescape")
         return yarl.URL(f"{base.scheme}://{base.raw_authority}{rest}", encoded=True)
-    except (ValueError, IndexError):  # yarl's, for brackets in a user's name
+    except (ValueError, IndexError):  # IndexError: yarl, for brackets in a user's name
         raise BadUrl from None
 
 
 def host_name(target: yarl.URL) -> str:
-    """Return the name that stands for a url's host, with its port: "shop.example:80"."""
+    """Return the host of a URL with its port, such as "shop.example:80"."""
     return f"{target.raw_host}:{target.port}"
 
 
 def join(url: str, location: str) -> str:
-    """Return where a redirect from a url leads (RFC 3986, 5.2). Raises BadUrl."""
+    """Return the target of a redirect from a URL (RFC 3986, 5.2). Raises BadUrl."""
     try:
         return urljoin(url, location)
     except ValueError:

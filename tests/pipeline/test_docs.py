@@ -14,8 +14,9 @@ import yaml
 
 from imageset import reader
 from imageset.photos import networks
+from imageset.web import refusals
 from sandbox.__main__ import SOURCE_STAGES
-from stages import catalog, ingest, preprocess
+from stages import catalog, preprocess
 from tests.documents import DOCUMENTS, PAGES, broken_links, commands, read, section, without_blocks
 from tests.project import ROOT
 
@@ -169,9 +170,9 @@ def test_the_page_says_of_every_reason_of_ingest_what_it_means_and_whether_it_is
     told = {reason: remembered for reasons, remembered in rows for reason in re.findall("[a-z_]+", reasons)}
 
     assert told == (
-        dict.fromkeys(ingest.DEFINITE, "for good")
-        | dict.fromkeys(ingest.BY_PARAMS, "until these change")
-        | dict.fromkeys(ingest.PASSING, "no")
+        dict.fromkeys(refusals.DEFINITE, "for good")
+        | dict.fromkeys(refusals.BY_PARAMS, "until these change")
+        | dict.fromkeys(refusals.TEMPORARY, "no")
     )
 
 

@@ -1,3 +1,5 @@
+"""Stage ingest against a photo host that answers anything: reasons, retries, limits, what is remembered."""
+
 import functools
 import http.server
 import os
@@ -22,7 +24,8 @@ from imageset.errors import DataError, ServerError
 from imageset.formats import tables
 from imageset.photos import decode
 from imageset.storage.bucket import CONFIG, Bucket, get_object, list_objects
-from imageset.web import download, host_limits
+from imageset.web import download, fetch_photo, host_limits
+from imageset.web.refusals import REASONS
 from stages import ingest
 from tests.conftest import jpeg, photo_bytes, plain_image, put, run_stage
 from tests.project import ROOT
@@ -31,7 +34,7 @@ PHOTO = jpeg(plain_image())
 
 
 class PhotoHost:
-    """What a hostile photo host answers to each path, how often it was asked, and with which credentials."""
+    """A photo host's answer to each path, how often it was asked, and with which credentials."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -40,7 +43,7 @@ class PhotoHost:
         self.credentials: list[str] = []
 
     def at(self, path: str, answer: "Answer") -> str:
-        """Answer so from now on; return the url."""
+        """Set the answer to a path and return its URL."""
         self.answers[path] = answer
         return self.url + path
 
@@ -69,7 +72,7 @@ class Request(http.server.BaseHTTPRequestHandler):
 
 
 class QuietServer(http.server.ThreadingHTTPServer):
-    """Says nothing of clients that hang up, as they do on bodies that are too large."""
+    """Prints nothing when a client closes the connection, as ours does over bodies that are too large."""
 
     def handle_error(self, *arguments: object) -> None:
         pass
@@ -97,7 +100,7 @@ def chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def png(side: int, pixels: bytes, rest: bytes) -> bytes:
-    """A grayscale PNG of side x side pixels, whose packed pixels are followed by other chunks."""
+    """A grayscale PNG of side x side pixels, with more chunks after the compressed pixels."""
     header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + rest
 
@@ -133,7 +136,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[PhotoHost]:
 
 @pytest.fixture
 def dead_host(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The url of an allowed port at which nobody listens, and that nobody else gets."""
+    """The URL of an allowed port where nothing listens, reserved for this test."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         allow(monkeypatch, f"127.0.0.1:{taken.getsockname()[1]}")
@@ -142,8 +145,8 @@ def dead_host(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 @pytest.fixture
 def project(in_project: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project with a bucket, in which retries follow at once."""
-    monkeypatch.setattr(ingest, "SECONDS_BEFORE_RETRY", 0.001)
+    """A project with a bucket, where retries follow at once."""
+    monkeypatch.setattr(fetch_photo, "SECONDS_BEFORE_RETRY", 0.001)
     monkeypatch.setattr(host_limits, "FIRST_PAUSE", 0.001)
     monkeypatch.setenv("IMAGESET_WORKERS", "1")
     return in_project
@@ -151,7 +154,7 @@ def project(in_project: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.fixture
 def any_share(edit_params: Edit) -> None:
-    """However many photos are refused, the stage goes on."""
+    """Let the stage accept any share of refused photos."""
     edit_params("max_rejected_share: 0.2\n\nmodel:", "max_rejected_share: 1.0\n\nmodel:")
 
 
@@ -162,7 +165,7 @@ def write_listings(project: Path, *urls: str) -> None:
 
 
 def run(project: Path, *urls: str) -> list[str]:
-    """Ingest listings 1, 2, ... with these urls and return their reasons, "" for done."""
+    """Ingest listings 1, 2, ... with these URLs and return their reasons, "" for done."""
     write_listings(project, *urls)
     ingest.main(project / "data/listings.csv", project / "data/ingest.csv")
     table = tables.read(project / "data/ingest.csv", tables.INGEST)
@@ -194,7 +197,7 @@ def test_photos_are_stored_byte_for_byte_under_their_keys(
     )
 
 
-def test_only_what_the_bucket_lacks_is_asked_for(project: Path, bucket: Bucket, host: PhotoHost) -> None:
+def test_only_photos_that_the_bucket_lacks_are_fetched(project: Path, bucket: Bucket, host: PhotoHost) -> None:
     put(bucket, "2.jpeg", b"put by another system")
 
     assert run(project, *(host.at(f"/{number}", status(200)) for number in (1, 2, 3))) == ["", "", ""]
@@ -202,7 +205,7 @@ def test_only_what_the_bucket_lacks_is_asked_for(project: Path, bucket: Bucket, 
     assert contents(bucket)["2.jpeg"] == b"put by another system"
 
 
-def test_an_object_that_came_meanwhile_is_not_written_over(project: Path, bucket: Bucket, host: PhotoHost) -> None:
+def test_an_object_uploaded_in_the_meantime_is_not_overwritten(project: Path, bucket: Bucket, host: PhotoHost) -> None:
     def late(request: Request) -> None:
         put(bucket, "1.jpeg", b"put by another run")
         request.answer(200)
@@ -223,7 +226,7 @@ def test_a_second_run_asks_for_nothing_and_writes_the_same(project: Path, host: 
 
 
 @pytest.mark.usefixtures("any_share")
-def test_without_the_journal_refusals_are_found_again(project: Path, host: PhotoHost) -> None:
+def test_without_the_cache_refusals_are_found_again(project: Path, host: PhotoHost) -> None:
     urls = [host.at("/1", status(200)), host.at("/2", status(410))]
     run(project, *urls)
     table = (project / "data/ingest.csv").read_bytes()
@@ -267,7 +270,7 @@ def test_a_definite_answer_refuses_the_photo(
 
 
 def check_or_fall(data: bytes, max_pixels: int) -> tuple[str, str]:
-    """Do as decode.check does, but for photos that say what is to become of their decoder."""
+    """Do as decode.check, but crash or hang over photos that end with such a word."""
     if data.endswith(b"crash"):
         os.kill(os.getpid(), signal.SIGSEGV)
     if data.endswith(b"hang"):
@@ -281,8 +284,8 @@ def test_every_reason_of_the_closed_list_comes_from_a_real_answer(
 ) -> None:
     edit_params("unreachable: fail", "unreachable: reject")
     monkeypatch.setattr(decode, "check", check_or_fall)
-    monkeypatch.setattr(ingest, "SECONDS_TO_DECODE", 5.0)
-    monkeypatch.setattr(ingest, "BYTES_TO_DECODE", 100_000_000)
+    monkeypatch.setattr(fetch_photo, "SECONDS_TO_DECODE", 5.0)
+    monkeypatch.setattr(fetch_photo, "BYTES_TO_DECODE", 100_000_000)
     answers = DEFINITE | {
         "402": (status(402), "refused"),
         "robots": (body(PHOTO, X_Robots_Tag="noai"), "robots_tag"),
@@ -303,13 +306,13 @@ def test_every_reason_of_the_closed_list_comes_from_a_real_answer(
 
     assert dict(zip(answers, reasons, strict=False)) == {name: reason for name, (_, reason) in answers.items()}
     assert reasons[-2:] == ["private_address", "unreachable"]
-    assert set(reasons) == ingest.REASONS | {""}
+    assert set(reasons) == REASONS | {""}
     assert [host.asked[f"/{list(answers).index(name)}"] for name in ("memory", "crash", "hang")] == [1, 1, 1]
     assert list(contents(bucket)) == [f"{list(answers).index('good') + 1}.jpeg"]
 
 
 def fall_once(data: bytes, max_pixels: int) -> tuple[str, str]:
-    """Be killed over the first photo, as the kernel does it for want of memory; decode all others."""
+    """Be killed over the first photo, as by the kernel when memory is short; decode all others."""
     mark = Path("killed")
     if not mark.exists():
         mark.touch()
@@ -317,7 +320,7 @@ def fall_once(data: bytes, max_pixels: int) -> tuple[str, str]:
     return decode.check(data, max_pixels)
 
 
-def test_a_decoder_that_is_killed_has_not_judged_the_photo(
+def test_a_photo_whose_decoder_is_killed_once_is_decoded_again(
     project: Path, host: PhotoHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(decode, "check", fall_once)
@@ -327,7 +330,7 @@ def test_a_decoder_that_is_killed_has_not_judged_the_photo(
 
 
 @pytest.mark.usefixtures("any_share")
-def test_what_becomes_of_a_decoder_is_not_remembered(
+def test_crashes_of_a_decoder_are_not_remembered(
     project: Path,
     host: PhotoHost,
     monkeypatch: pytest.MonkeyPatch,
@@ -347,11 +350,11 @@ def test_a_body_of_undeclared_length_that_breaks_off_is_asked_for_again(project:
     urls = host.at("/passing", lambda request: request.answer(200, next(passing))), host.at("/staying", staying)
 
     assert run(project, *urls) == ["", "truncated"]
-    assert host.asked == {"/passing": 3, "/staying": ingest.ATTEMPTS}
+    assert host.asked == {"/passing": 3, "/staying": fetch_photo.ATTEMPTS}
 
 
 @pytest.mark.usefixtures("any_share")
-def test_a_body_of_declared_length_that_is_no_whole_photo_is_not(project: Path, host: PhotoHost) -> None:
+def test_an_incomplete_photo_of_declared_length_is_not_asked_for_again(project: Path, host: PhotoHost) -> None:
     photo = photo_bytes()[:1500]
 
     assert run(project, host.at("/photo", body(photo, Content_Length=str(len(photo))))) == ["truncated"]
@@ -375,11 +378,11 @@ def test_a_body_of_declared_length_that_is_no_whole_photo_is_not(project: Path, 
         "http://127.0.0.1:http/",
     ],
 )
-def test_a_url_that_leads_nowhere_refuses_its_photo_alone(url: str, project: Path, host: PhotoHost) -> None:
+def test_a_bad_url_refuses_its_own_photo_only(url: str, project: Path, host: PhotoHost) -> None:
     assert run(project, url, host.at("/photo", status(200))) == ["bad_url", ""]
 
 
-def test_a_photo_of_just_the_bytes_and_pixels_allowed_is_taken(
+def test_a_photo_of_exactly_the_most_bytes_and_pixels_is_accepted(
     project: Path, host: PhotoHost, edit_params: Edit
 ) -> None:
     edit_params("max_bytes: 20000000", f"max_bytes: {len(PHOTO)}")
@@ -388,7 +391,7 @@ def test_a_photo_of_just_the_bytes_and_pixels_allowed_is_taken(
     assert run(project, host.at("/photo", status(200))) == [""]
 
 
-def test_a_limit_that_is_raised_lets_in_what_it_kept_out(
+def test_raising_a_limit_lets_in_photos_that_it_refused(
     project: Path, host: PhotoHost, edit_params: Edit, any_share: None
 ) -> None:
     edit_params("max_bytes: 20000000", "max_bytes: 10")
@@ -402,7 +405,7 @@ def test_a_limit_that_is_raised_lets_in_what_it_kept_out(
     assert asked == 1
 
 
-def test_a_limit_that_is_lowered_counts_for_what_the_bucket_holds(
+def test_lowering_a_limit_refuses_objects_in_the_bucket(
     project: Path, host: PhotoHost, edit_params: Edit, any_share: None
 ) -> None:
     url = host.at("/photo", body(PHOTO))
@@ -412,19 +415,19 @@ def test_a_limit_that_is_lowered_counts_for_what_the_bucket_holds(
     assert [before, run(project, url)] == [[""], ["too_large"]]
 
 
-def test_a_url_is_asked_for_as_it_is_spelt(project: Path, host: PhotoHost) -> None:
+def test_a_url_is_requested_as_it_is_spelt(project: Path, host: PhotoHost) -> None:
     path = "/a%7Eb?signature=x%2fy%3D"
 
     assert run(project, host.at(path, body(PHOTO))) == [""]
     assert host.asked == {path: 1}
 
 
-def test_waiting_for_a_place_at_a_slow_host_is_no_failure(
+def test_waiting_for_a_slot_at_a_slow_host_is_not_a_failure(
     project: Path, host: PhotoHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(download, "SECONDS_PER_REQUEST", 1.0)
     monkeypatch.setenv("IMAGESET_CONNECTIONS_PER_HOST", "1")
-    monkeypatch.setattr(ingest, "ATTEMPTS", 1)
+    monkeypatch.setattr(fetch_photo, "ATTEMPTS", 1)
 
     def slowly(request: Request) -> None:
         time.sleep(0.15)
@@ -461,14 +464,14 @@ def test_an_endless_body_is_cut_off_and_refused(
 @pytest.mark.usefixtures("any_share")
 @pytest.mark.usefixtures("any_share")
 @pytest.mark.parametrize("coding", ["deflate", "gzip", "br", "zstd", "x"])
-def test_a_body_that_would_expand_is_refused_unseen(coding: str, project: Path, host: PhotoHost) -> None:
+def test_a_compressed_body_is_refused_unread(coding: str, project: Path, host: PhotoHost) -> None:
     packed = zlib.compress(bytes(10_000_000))
 
     assert run(project, host.at("/photo", body(packed, Content_Encoding=coding))) == ["encoded"]
 
 
 @pytest.mark.usefixtures("any_share")
-def test_robots_tags_count_as_the_params_say(project: Path, host: PhotoHost, edit_params: Edit) -> None:
+def test_robots_tags_refuse_photos_as_the_params_say(project: Path, host: PhotoHost, edit_params: Edit) -> None:
     url = host.at("/photo", body(PHOTO, X_Robots_Tag="noindex"))
     before = run(project, url)
     edit_params("[noai, noimageai, noindex, noimageindex]", "[noai]")
@@ -476,9 +479,7 @@ def test_robots_tags_count_as_the_params_say(project: Path, host: PhotoHost, edi
     assert [before, run(project, url)] == [["robots_tag"], [""]]
 
 
-def test_a_host_that_asks_for_time_gets_it_up_to_a_limit(
-    project: Path, host: PhotoHost, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_retry_after_is_obeyed_up_to_a_limit(project: Path, host: PhotoHost, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host_limits, "LONGEST_PAUSE", 0.01)
     waits = iter(["3600", "-1", "Sun, 06 Nov 2994 08:49:37 GMT"])
 
@@ -490,13 +491,13 @@ def test_a_host_that_asks_for_time_gets_it_up_to_a_limit(
     assert host.asked == {"/photo": 4}
 
 
-def test_a_host_that_hangs_costs_the_others_nothing(
+def test_a_host_that_hangs_does_not_delay_the_others(
     project: Path,
     host: PhotoHost,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("IMAGESET_CONNECTIONS_PER_HOST", "2")
-    monkeypatch.setattr("imageset.web.host_queues.AT_ONCE", 10)
+    monkeypatch.setattr("imageset.web.host_queues.MAX_TASKS", 10)
     others_are_done = threading.Event()
     left = 30
 
@@ -516,7 +517,7 @@ def test_a_host_that_hangs_costs_the_others_nothing(
     assert run(project, *hanging, *answering) == [""] * 60
 
 
-def test_names_that_nobody_answers_for_cost_the_others_nothing(
+def test_names_whose_look_up_hangs_do_not_delay_the_others(
     project: Path,
     host: PhotoHost,
     edit_params: Edit,
@@ -549,7 +550,7 @@ def test_names_that_nobody_answers_for_cost_the_others_nothing(
     assert run(project, *silent, *good) == ["unreachable"] * 40 + [""] * 20
 
 
-def test_few_open_files_are_no_failure_of_the_hosts(project: Path, host: PhotoHost) -> None:
+def test_a_low_limit_of_open_files_is_raised(project: Path, host: PhotoHost) -> None:
     def answer(request: Request) -> None:
         time.sleep(0.05)
         request.answer(200)
@@ -557,7 +558,7 @@ def test_few_open_files_are_no_failure_of_the_hosts(project: Path, host: PhotoHo
     urls = [host.at(f"/{number}", answer) for number in range(100)]
     write_listings(project, *urls)
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    said = subprocess.run(
+    ended = subprocess.run(
         [sys.executable, "-m", "stages.ingest", "data/listings.csv", "data/ingest.csv"],
         cwd=project,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
@@ -567,7 +568,7 @@ def test_few_open_files_are_no_failure_of_the_hosts(project: Path, host: PhotoHo
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (40, hard)),
     )
 
-    assert said.returncode == 0, said.stderr
+    assert ended.returncode == 0, ended.stderr
     assert host.asked.total() == 100
 
 
@@ -578,7 +579,7 @@ def test_a_redirect_is_followed_to_the_photo(project: Path, bucket: Bucket, host
     assert contents(bucket) == {"1.jpeg": PHOTO}
 
 
-def test_trouble_that_passes_leaves_no_trace(project: Path, host: PhotoHost) -> None:
+def test_failures_that_pass_leave_no_trace(project: Path, host: PhotoHost) -> None:
     troubles = iter([status(500), status(503), body(PHOTO[:50], Content_Length=str(len(PHOTO))), status(200)])
 
     assert run(project, host.at("/photo", lambda request: next(troubles)(request))) == [""]
@@ -594,7 +595,7 @@ def test_trouble_that_passes_leaves_no_trace(project: Path, host: PhotoHost) -> 
         (lambda request: request.wfile.write(b"nonsense\r\n\r\n"), "ClientResponseError"),
     ],
 )
-def test_trouble_that_stays_leaves_the_photo_pending(
+def test_failures_that_stay_leave_the_photo_pending(
     answer: Answer, trouble: str, project: Path, bucket: Bucket, host: PhotoHost
 ) -> None:
     urls = host.at("/photo", answer), host.at("/good", status(200))
@@ -608,7 +609,7 @@ def test_trouble_that_stays_leaves_the_photo_pending(
     assert contents(bucket) == {"2.jpeg": PHOTO}
 
 
-def test_a_run_after_the_trouble_goes_on_where_the_first_one_was(project: Path, host: PhotoHost) -> None:
+def test_the_next_run_after_failures_continues_where_the_first_one_ended(project: Path, host: PhotoHost) -> None:
     urls = host.at("/1", status(200)), host.at("/2", status(500))
     with pytest.raises(ServerError):
         run(project, *urls)
@@ -629,7 +630,7 @@ def test_a_dead_host_is_named_without_the_password_of_its_url(project: Path, dea
 
 
 @pytest.mark.usefixtures("any_share")
-def test_dead_hosts_photos_are_rejected_when_told_so(
+def test_photos_of_dead_hosts_are_rejected_on_request(
     project: Path, host: PhotoHost, dead_host: str, edit_params: Edit
 ) -> None:
     edit_params("unreachable: fail", "unreachable: reject")
@@ -648,7 +649,7 @@ def test_an_unreachable_photo_is_asked_for_again(project: Path, host: PhotoHost,
 
 
 @pytest.mark.usefixtures("any_share")
-def test_what_was_refused_is_asked_for_again_when_told(project: Path, host: PhotoHost) -> None:
+def test_refused_photos_are_asked_for_again_on_request(project: Path, host: PhotoHost) -> None:
     urls = [host.at("/1", status(404)), host.at("/2", status(410)), host.at("/3", status(200))]
     run(project, *urls)
     host.at("/1", status(200))
@@ -660,28 +661,28 @@ def test_what_was_refused_is_asked_for_again_when_told(project: Path, host: Phot
     assert host.asked == {"/1": 2, "/2": 1, "/3": 1}
 
 
-def test_a_reason_that_is_none_is_refused_with_those_there_are(project: Path, host: PhotoHost) -> None:
+def test_an_unknown_reason_is_refused_with_the_list_of_reasons(project: Path, host: PhotoHost) -> None:
     run(project, host.at("/1", status(200)))
-    said = run_stage("ingest", "--retry", "notfound", "data/listings.csv", "data/ingest.csv", cwd=project)
+    ended = run_stage("ingest", "--retry", "notfound", "data/listings.csv", "data/ingest.csv", cwd=project)
 
-    assert said.returncode == 2
-    assert re.fullmatch("ingest: --retry notfound: expected one of bad_url, .*, undecodable\n", said.stderr)
+    assert ended.returncode == 2
+    assert re.fullmatch("ingest: --retry notfound: expected one of bad_url, .*, undecodable\n", ended.stderr)
 
 
-def test_the_log_says_how_many_how_fast_how_long_and_what_went_wrong(
+def test_the_log_has_counts_speed_time_left_and_reasons(
     project: Path, host: PhotoHost, edit_params: Edit, any_share: None
 ) -> None:
     run(project, *(host.at(f"/{number}", status(404 if number < 3 else 200)) for number in range(9)))
     (project / ".cache/ingest.sqlite").unlink()
-    said = run_stage("ingest", "data/listings.csv", "data/ingest.csv", cwd=project)
+    ended = run_stage("ingest", "data/listings.csv", "data/ingest.csv", cwd=project)
 
-    assert said.returncode == 0
-    assert re.search(r"^ingest: 3 of 3, +[0-9.]+ photo/s, 00:00 left, not_found=3$", said.stderr, re.MULTILINE)
-    assert "9 photos, 6 known before, 3 to ask for" in said.stdout
-    assert "6 done, 3 rejected (3 not_found)" in said.stdout
+    assert ended.returncode == 0
+    assert re.search(r"^ingest: 3 of 3, +[0-9.]+ photo/s, 00:00 left, not_found=3$", ended.stderr, re.MULTILINE)
+    assert "9 photos, 6 known before, 3 to fetch" in ended.stdout
+    assert "6 done, 3 rejected (3 not_found)" in ended.stdout
 
 
-def test_after_a_kill_only_what_was_in_flight_is_asked_for_again(
+def test_after_a_kill_only_photos_in_flight_are_asked_for_again(
     project: Path, bucket: Bucket, host: PhotoHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("IMAGESET_CONNECTIONS_PER_HOST", "4")
@@ -710,31 +711,29 @@ def test_more_refusals_than_allowed_fail_the_stage_with_their_counts(project: Pa
 
     with pytest.raises(
         DataError,
-        match=r"1 of 4 photos are refused \(1 not_found\).*max_rejected_share = 0.2; "
-        "`make refresh RETRY=not_found` asks for them again",
+        match=r"1 of 4 photos are refused \(1 not_found\), .*max_rejected_share = 0.2: "
+        "to ask for them again, run `make refresh RETRY=not_found`",
     ):
         run(project, *urls, host.at("/gone", status(404)))
 
     assert not (project / "data/ingest.csv").exists()
 
 
-def test_what_to_do_about_too_many_refusals_is_something_that_can_be_done(
-    project: Path, dead_host: str, edit_params: Edit
-) -> None:
+def test_the_error_of_too_many_refusals_says_what_to_do(project: Path, dead_host: str, edit_params: Edit) -> None:
     edit_params("unreachable: fail", "unreachable: reject")
-    with pytest.raises(DataError, match=r"1 unreachable.*; `make refresh` asks for them again"):
+    with pytest.raises(DataError, match=r"1 unreachable.*: to ask for them again, run `make refresh`"):
         run(project, f"{dead_host}/1.jpg")
-    with pytest.raises(DataError, match=r"1 private_address.*; name their host in IMAGESET_ALLOWED_HOSTS"):
+    with pytest.raises(DataError, match=r"1 private_address.*: if their host is yours, name it in IMAGESET"):
         run(project, "http://10.0.0.1/1.jpg")
 
 
-def test_just_the_share_allowed_passes(project: Path, host: PhotoHost) -> None:
+def test_exactly_the_share_allowed_passes(project: Path, host: PhotoHost) -> None:
     urls = [host.at(f"/{number}", status(200)) for number in range(4)]
 
     assert run(project, *urls, host.at("/gone", status(404))) == [*[""] * 4, "not_found"]
 
 
-def test_where_another_system_fills_the_bucket_nothing_is_asked_for(
+def test_where_another_system_fills_the_bucket_nothing_is_fetched(
     project: Path, host: PhotoHost, edit_params: Edit
 ) -> None:
     edit_params("enabled: true", "enabled: false")
@@ -752,14 +751,14 @@ def test_no_proxy_and_no_password_come_from_the_environment(
     monkeypatch.setenv("NETRC", str(project / ".netrc"))
     monkeypatch.setenv("HTTP_PROXY", dead_host)
     monkeypatch.setenv("http_proxy", dead_host)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")  # the bucket; the photo is asked for at localhost
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")  # for the bucket; the photo is requested at localhost
     url = host.at("/photo", status(200)).replace("127.0.0.1", "localhost")
 
     assert run(project, url) == [""]
     assert host.credentials == []
 
 
-def test_a_bucket_that_is_down_fails_the_stage_by_its_name(
+def test_a_bucket_that_is_down_fails_the_stage_with_its_name(
     project: Path, host: PhotoHost, dead_host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", dead_host)

@@ -1,6 +1,6 @@
-"""Hostile urls against a canary: a real server at which every connection ends that is let through, wherever it was to.
+"""Hostile URLs against a canary: a real server that receives every connection that the guard lets through.
 
-Sockets are diverted to it at the last moment, when they connect, so nothing ever leaves this machine.
+Sockets are diverted to it when they connect, so nothing leaves this machine.
 """
 
 import asyncio
@@ -11,14 +11,14 @@ import pytest
 
 from imageset.errors import Refused, Unreachable
 from imageset.web import address_guard
-from imageset.web.download import Web, download
+from imageset.web.download import WebClient, download
 from tests.conftest import jpeg, plain_image
 
 PHOTO = jpeg(plain_image())
 PUBLIC = "93.184.216.34"
 PUBLIC_IPV6 = "2606:2800:220:1:248:1893:25c8:1946"
 
-# What no url of a stranger may lead to.
+# Addresses that no untrusted URL may lead to.
 FORBIDDEN_IPV4 = [
     "0.0.0.0",
     "0.1.2.3",
@@ -167,7 +167,7 @@ PUBLIC_HOSTS = [
 
 
 class Canary:
-    """Counts the connections that are let through, and answers each with a photo or with a redirect."""
+    """Counts the connections that reach it, and answers each with a photo or a redirect."""
 
     def __init__(self, path: Path) -> None:
         self.path = str(path)
@@ -176,8 +176,8 @@ class Canary:
             "public.test": [[PUBLIC]],
             "both.test": [[PUBLIC, PUBLIC_IPV6]],
             "metadata.google.internal": [["169.254.169.254"]],
-        }  # each name's answers, one after another
-        self.redirects: list[str] = []  # where http://public.test/<number> leads to
+        }  # each name's answers, one look-up after the other
+        self.redirects: list[str] = []  # where http://public.test/<number> redirects to
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         path = (await reader.readuntil(b"\r\n\r\n")).split()[1].decode().strip("/")
@@ -190,30 +190,30 @@ class Canary:
         writer.close()
 
     def fetch(self, *urls: str, allowed: tuple[tuple[str, int], ...] = ()) -> list[str]:
-        """Return how the download of each url ended: "photo", or why not."""
+        """Return how the download of each URL ended: "photo", or why not."""
         return asyncio.run(self.fetch_all(urls, frozenset(allowed)))
 
     async def fetch_all(self, urls: tuple[str, ...], allowed: frozenset[tuple[str, int]]) -> list[str]:
-        ends = []
+        results = []
         async with (
             await asyncio.start_unix_server(self.answer, self.path),
-            Web(allowed, 4, 1_000_000, frozenset()) as web,
+            WebClient(allowed, 4, 1_000_000, frozenset()) as client,
         ):
             for url in urls:
                 try:
-                    async with download(web, url) as body:
-                        ends.append("photo" if body.content == PHOTO else "other bytes")
+                    async with download(client, url) as body:
+                        results.append("photo" if body.content == PHOTO else "other bytes")
                 except (Refused, Unreachable) as error:
-                    ends.append(str(error))
-                web.session.connector.clear_dns_cache()  # type: ignore[union-attr]  # as if its ten seconds were over
-        return ends
+                    results.append(str(error))
+                client.session.connector.clear_dns_cache()  # type: ignore[union-attr]  # as after the ten seconds of the cache
+        return results
 
 
 @pytest.fixture
 def canary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Canary:
-    """A canary, and a world in which every connection ends at it.
+    """A canary that receives every connection.
 
-    The canary's names resolve as it says, all other names and spellings as they really do.
+    The names of `Canary.names` resolve as written there, all others as they really do.
     """
     canary = Canary(tmp_path / "canary")
 
@@ -254,56 +254,56 @@ FORBIDDEN = [*FORBIDDEN_IPV4, *FORBIDDEN_IPV6]
 HOSTILE = [f"http://{in_url(address)}/photo.jpg" for address in FORBIDDEN] + SPELLINGS
 
 
-def test_there_are_as_many_as_promised() -> None:
-    assert len(set(HOSTILE)) + len(set(FORBIDDEN)) >= 150  # by url, and by name
+def test_there_are_as_many_cases_as_the_documents_say() -> None:
+    assert len(set(HOSTILE)) + len(set(FORBIDDEN)) >= 150  # by URL, and by name
     assert len(set(PUBLIC_HOSTS)) == 20
 
 
 def test_no_spelling_of_a_forbidden_address_is_connected_to(canary: Canary) -> None:
-    ends = dict(zip(HOSTILE, canary.fetch(*HOSTILE), strict=True))
+    results = dict(zip(HOSTILE, canary.fetch(*HOSTILE), strict=True))
 
     assert canary.reached == []
-    # Which names of the loopback address a machine knows, is its own affair.
-    assert {end for end in ends.values() if "DNSError" not in end} == {"private_address", "bad_url"}
+    # Machines differ in the names that they have for the loopback address.
+    assert {end for end in results.values() if "DNSError" not in end} == {"private_address", "bad_url"}
 
 
 def test_no_redirect_leads_to_a_forbidden_address(canary: Canary) -> None:
     canary.redirects = HOSTILE
 
-    ends = canary.fetch(*(f"http://public.test/{number}" for number in range(len(HOSTILE))))
+    results = canary.fetch(*(f"http://public.test/{number}" for number in range(len(HOSTILE))))
 
     assert canary.reached == [PUBLIC] * len(HOSTILE)
-    assert "photo" not in ends
+    assert "photo" not in results
 
 
 def test_no_name_leads_to_a_forbidden_address(canary: Canary) -> None:
     canary.names |= {f"name{number}.test": [[address]] for number, address in enumerate(FORBIDDEN)}
 
-    ends = canary.fetch(*(f"https://name{number}.test/photo.jpg" for number in range(len(FORBIDDEN))))
+    results = canary.fetch(*(f"https://name{number}.test/photo.jpg" for number in range(len(FORBIDDEN))))
 
-    assert ends == ["private_address"] * len(FORBIDDEN)
+    assert results == ["private_address"] * len(FORBIDDEN)
     assert canary.reached == []
 
 
-def test_a_name_that_changes_after_a_good_answer_is_checked_again(canary: Canary) -> None:
+def test_a_name_that_changes_after_a_public_answer_is_checked_again(canary: Canary) -> None:
     canary.names |= {f"name{number}.test": [[PUBLIC], [address]] for number, address in enumerate(FORBIDDEN)}
 
-    ends = canary.fetch(*(f"http://name{number // 2}.test/photo.jpg" for number in range(2 * len(FORBIDDEN))))
+    results = canary.fetch(*(f"http://name{number // 2}.test/photo.jpg" for number in range(2 * len(FORBIDDEN))))
 
-    assert ends == ["photo", "private_address"] * len(FORBIDDEN)
+    assert results == ["photo", "private_address"] * len(FORBIDDEN)
     assert canary.reached == [PUBLIC] * len(FORBIDDEN)
 
 
-def test_of_several_addresses_a_name_has_the_public_one_is_taken(canary: Canary) -> None:
+def test_of_several_addresses_of_a_name_the_public_one_is_used(canary: Canary) -> None:
     canary.names |= {f"name{number}.test": [[address, PUBLIC]] for number, address in enumerate(FORBIDDEN)}
 
-    ends = canary.fetch(*(f"http://name{number}.test/photo.jpg" for number in range(len(FORBIDDEN))))
+    results = canary.fetch(*(f"http://name{number}.test/photo.jpg" for number in range(len(FORBIDDEN))))
 
-    assert ends == ["photo"] * len(FORBIDDEN)
+    assert results == ["photo"] * len(FORBIDDEN)
     assert canary.reached == [PUBLIC] * len(FORBIDDEN)
 
 
-def test_public_addresses_pass(canary: Canary) -> None:
+def test_public_addresses_are_connected_to(canary: Canary) -> None:
     assert canary.fetch(*(f"http://{host}/photo.jpg" for host in PUBLIC_HOSTS)) == ["photo"] * len(PUBLIC_HOSTS)
     assert len(canary.reached) == len(PUBLIC_HOSTS)
 
@@ -311,16 +311,16 @@ def test_public_addresses_pass(canary: Canary) -> None:
 def test_without_the_guard_the_canary_is_reached(canary: Canary, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(address_guard, "is_public", lambda address: True)
 
-    ends = canary.fetch(*HOSTILE[: len(FORBIDDEN)])
+    results = canary.fetch(*HOSTILE[: len(FORBIDDEN)])
 
-    assert ends == ["bad_url" if "%" in address else "photo" for address in FORBIDDEN]
-    assert len(canary.reached) == ends.count("photo") > 60
+    assert results == ["bad_url" if "%" in address else "photo" for address in FORBIDDEN]
+    assert len(canary.reached) == results.count("photo") > 60
 
 
-def test_a_host_that_the_settings_allow_is_reached_at_its_port_alone(canary: Canary) -> None:
+def test_a_host_that_the_settings_allow_is_reached_at_its_port_only(canary: Canary) -> None:
     canary.names |= {"photos.test": [["10.0.0.7"]], "other.test": [["10.0.0.7"]]}
 
-    ends = canary.fetch(
+    results = canary.fetch(
         "http://photos.test:8080/1.jpg",
         "http://PHOTOS.test:8080/1.jpg",
         "http://127.0.0.1:9000/1.jpg",
@@ -332,5 +332,5 @@ def test_a_host_that_the_settings_allow_is_reached_at_its_port_alone(canary: Can
         allowed=(("photos.test", 8080), ("127.0.0.1", 9000)),
     )
 
-    assert ends == ["photo"] * 3 + ["private_address"] * 5
+    assert results == ["photo"] * 3 + ["private_address"] * 5
     assert canary.reached == ["10.0.0.7", "10.0.0.7", "127.0.0.1"]

@@ -1,4 +1,4 @@
-"""One photo from a stranger's url, asked for at hosts that send whatever bytes they like, when they like."""
+"""Downloads of one photo from hosts that send any bytes at any time."""
 
 import asyncio
 import datetime
@@ -17,18 +17,18 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from imageset.errors import Refused, Unreachable
 from imageset.web import download, host_limits, urls
-from imageset.web.download import Web
+from imageset.web.download import WebClient
 from tests.conftest import jpeg, plain_image
 
 PHOTO = jpeg(plain_image())
 LARGE = PHOTO + bytes(300_000)
-BYTES_IN_HAND = 1_000_000
+BYTES_IN_MEMORY = 1_000_000
 
 Answer = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 
 class RawHost:
-    """A host on loopback that answers each path with bytes as they are, or does to its client what it likes."""
+    """A host on loopback that answers each path with raw bytes, or with a function that controls the connection."""
 
     def __init__(self) -> None:
         self.answers: dict[str, bytes | Answer] = {}
@@ -53,13 +53,13 @@ class RawHost:
                 else:
                     await answer(writer)
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
-            pass  # the client has hung up, or the test is over
+            pass  # the client closed the connection, or the test is over
         finally:
             writer.close()
 
     @asynccontextmanager
     async def serving(self, own: ssl.SSLContext | None = None) -> AsyncIterator[int]:
-        """Yield the port at which it listens."""
+        """Yield the port where it listens."""
         async with await asyncio.start_server(self.talk, "127.0.0.1", 0, ssl=own) as server:
             try:
                 yield server.sockets[0].getsockname()[1]
@@ -70,7 +70,7 @@ class RawHost:
                 await asyncio.gather(*filter(None, self.talks), return_exceptions=True)
 
     def endless(self, path: str, first: bytes, piece: bytes, seconds: float = 0.0) -> Answer:
-        """Answer with some bytes and then a piece again and again; `sent` counts the bytes that the client took."""
+        """Answer with some bytes and then one piece again and again; `sent` counts the bytes that were sent."""
 
         async def answer(writer: asyncio.StreamWriter) -> None:
             await send(writer, first)
@@ -92,13 +92,13 @@ def head(*headers: str, status: str = "200 OK") -> bytes:
     return "\r\n".join([f"HTTP/1.1 {status}", *headers, "", ""]).encode("latin-1")
 
 
-def whole(content: bytes = PHOTO, *headers: str, status: str = "200 OK") -> bytes:
-    """An answer as it should be."""
+def complete(content: bytes = PHOTO, *headers: str, status: str = "200 OK") -> bytes:
+    """Return a well-formed answer."""
     return head(f"Content-Length: {len(content)}", *headers, status=status) + content
 
 
 def redirect(location: str) -> bytes:
-    return whole(b"", f"Location: {location}", status="302 Found")
+    return complete(b"", f"Location: {location}", status="302 Found")
 
 
 def chunked(*pieces: bytes) -> bytes:
@@ -123,27 +123,29 @@ def then_silence(content: bytes) -> Answer:
 
 
 @pytest.fixture(autouse=True)
-def little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hosts are asked again at once, and there are not many bytes to go round."""
+def fast_and_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten the pauses, and reduce the bytes in memory."""
     monkeypatch.setattr(host_limits, "FIRST_PAUSE", 0.001)
-    monkeypatch.setattr(download, "BYTES_IN_HAND", BYTES_IN_HAND)
+    monkeypatch.setattr(download, "BYTES_IN_MEMORY", BYTES_IN_MEMORY)
 
 
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A request has a tenth of a second. Only for answers that fail, since a busy machine may take longer."""
+    """Give a request a tenth of a second. For answers that fail only: a busy machine may take longer."""
     monkeypatch.setattr(download, "SECONDS_TO_ANSWER", 0.1)
     monkeypatch.setattr(download, "SECONDS_PER_REQUEST", 0.1)
 
 
-def new_web(*ports: int, connections: int = 1, max_bytes: int = BYTES_IN_HAND) -> Web:
-    return Web(frozenset(("127.0.0.1", port) for port in ports), connections, max_bytes, frozenset({"noai", "noindex"}))
+def new_client(*ports: int, connections: int = 1, max_bytes: int = BYTES_IN_MEMORY) -> WebClient:
+    return WebClient(
+        frozenset(("127.0.0.1", port) for port in ports), connections, max_bytes, frozenset({"noai", "noindex"})
+    )
 
 
-async def outcome(web: Web, url: str) -> bytes | str:
-    """Return the body behind a url, or what is said in its place."""
+async def outcome(client: WebClient, url: str) -> bytes | str:
+    """Return the body behind a URL, or why there is none."""
     try:
-        async with download.download(web, url) as body:
+        async with download.download(client, url) as body:
             return body.content
     except Refused as refusal:
         return str(refusal)
@@ -151,19 +153,19 @@ async def outcome(web: Web, url: str) -> bytes | str:
         return f"unreachable: {str(failure).partition(': ')[2]}"
 
 
-def ask(host: RawHost, path: str = "/photo", max_bytes: int = BYTES_IN_HAND) -> bytes | str:
-    """Return the content that a host sends, or what is said in its place.
+def ask(host: RawHost, path: str = "/photo", max_bytes: int = BYTES_IN_MEMORY) -> bytes | str:
+    """Return the body that a host sends, or why there is none.
 
-    Then the host's only turn, and every byte there is to have in hand, has to be free for another photo.
+    Afterwards the host's only slot, and all bytes in memory, must be free for another photo.
     """
     everything = PHOTO + bytes(max_bytes - len(PHOTO)) if max_bytes > len(PHOTO) else PHOTO[:max_bytes]
-    host.answers["/everything"] = whole(everything)
+    host.answers["/everything"] = complete(everything)
 
     async def main() -> bytes | str:
-        async with asyncio.timeout(60), host.serving() as port, new_web(port, max_bytes=max_bytes) as web:
-            first = await outcome(web, f"http://127.0.0.1:{port}{path}")
+        async with asyncio.timeout(60), host.serving() as port, new_client(port, max_bytes=max_bytes) as client:
+            first = await outcome(client, f"http://127.0.0.1:{port}{path}")
             patience, download.SECONDS_PER_REQUEST = download.SECONDS_PER_REQUEST, 30.0
-            second = await outcome(web, f"http://127.0.0.1:{port}/everything")
+            second = await outcome(client, f"http://127.0.0.1:{port}/everything")
             download.SECONDS_PER_REQUEST = patience
 
             assert second == everything
@@ -172,28 +174,28 @@ def ask(host: RawHost, path: str = "/photo", max_bytes: int = BYTES_IN_HAND) -> 
     return asyncio.run(main())
 
 
-def ask_one(answer: bytes | Answer, max_bytes: int = BYTES_IN_HAND) -> bytes | str:
-    """As `ask`, of a host that answers so."""
+def ask_one(answer: bytes | Answer, max_bytes: int = BYTES_IN_MEMORY) -> bytes | str:
+    """Do as `ask` with a host that gives this answer."""
     host = RawHost()
     host.answers["/photo"] = answer
     return ask(host, max_bytes=max_bytes)
 
 
-# Answers as they should be
+# Well-formed answers
 
 
-def test_a_body_is_what_was_sent_with_its_sum() -> None:
-    assert ask_one(whole(LARGE)) == LARGE
+def test_a_body_is_what_was_sent() -> None:
+    assert ask_one(complete(LARGE)) == LARGE
     assert ask_one(chunked(LARGE[:100], LARGE[100:200_000], LARGE[200_000:])) == LARGE
     assert ask_one(then_close(head() + LARGE)) == LARGE
 
 
-def test_the_sum_is_that_of_the_bytes() -> None:
+def test_one_photo_is_downloaded() -> None:
     async def main() -> None:
         host = RawHost()
-        host.answers["/photo"] = whole(PHOTO)
-        async with host.serving() as port, new_web(port) as web:
-            body = await outcome(web, f"http://127.0.0.1:{port}/photo")
+        host.answers["/photo"] = complete(PHOTO)
+        async with host.serving() as port, new_client(port) as client:
+            body = await outcome(client, f"http://127.0.0.1:{port}/photo")
 
         assert body == PHOTO
 
@@ -202,13 +204,13 @@ def test_the_sum_is_that_of_the_bytes() -> None:
 
 @pytest.mark.parametrize("content", [b"", b"\xff", b"\xff\xd8", b"x" * 15], ids=len)
 def test_a_body_of_a_few_bytes_is_left_to_the_decoder(content: bytes) -> None:
-    assert ask_one(whole(content)) == content
+    assert ask_one(complete(content)) == content
 
 
 @pytest.mark.parametrize("first", [1, 5, 15, 16])
-def test_a_photo_that_begins_with_a_few_bytes_is_waited_for(first: int) -> None:
+def test_a_photo_whose_first_bytes_come_alone_is_downloaded(first: int) -> None:
     async def answer(writer: asyncio.StreamWriter) -> None:
-        await send(writer, whole(PHOTO)[: -len(PHOTO) + first])
+        await send(writer, complete(PHOTO)[: -len(PHOTO) + first])
         await asyncio.sleep(0.02)
         await send(writer, PHOTO[first:])
 
@@ -218,10 +220,15 @@ def test_a_photo_that_begins_with_a_few_bytes_is_waited_for(first: int) -> None:
 def test_a_connection_serves_all_requests_to_its_host() -> None:
     async def main() -> None:
         host = RawHost()
-        host.answers |= {"/1": whole(), "/2": chunked(PHOTO), "/3": redirect("/1"), "/4": whole(b"", status="404 Gone")}
-        async with host.serving() as port, new_web(port) as web:
+        host.answers |= {
+            "/1": complete(),
+            "/2": chunked(PHOTO),
+            "/3": redirect("/1"),
+            "/4": complete(b"", status="404 Gone"),
+        }
+        async with host.serving() as port, new_client(port) as client:
             for number in (1, 2, 3, 4, 1):
-                await outcome(web, f"http://127.0.0.1:{port}/{number}")
+                await outcome(client, f"http://127.0.0.1:{port}/{number}")
 
         assert host.asked == ["/1", "/2", "/3", "/1", "/4", "/1"]
         assert host.connections == 1
@@ -231,14 +238,14 @@ def test_a_connection_serves_all_requests_to_its_host() -> None:
 
 def test_two_spellings_of_a_name_are_one_host() -> None:
     async def main() -> None:
-        async with new_web() as web:
-            host = web.host(urls.host_name(urls.parse("http://Shop.Example/1")))
+        async with new_client() as client:
+            host = client.host(urls.host_name(urls.parse("http://Shop.Example/1")))
 
             assert host.name == "shop.example:80"
-            assert web.host(urls.host_name(urls.parse("http://shop.example:80/2"))) is host
-            assert web.host(urls.host_name(urls.parse("http://user@SHOP.example?3"))) is host
-            assert web.host(urls.host_name(urls.parse("http://shop.example:8080/"))) is not host
-            assert web.host(urls.host_name(urls.parse("https://shop.example/"))) is not host
+            assert client.host(urls.host_name(urls.parse("http://shop.example:80/2"))) is host
+            assert client.host(urls.host_name(urls.parse("http://user@SHOP.example?3"))) is host
+            assert client.host(urls.host_name(urls.parse("http://shop.example:8080/"))) is not host
+            assert client.host(urls.host_name(urls.parse("https://shop.example/"))) is not host
 
     asyncio.run(main())
 
@@ -246,7 +253,7 @@ def test_two_spellings_of_a_name_are_one_host() -> None:
 # Redirects
 
 
-def test_redirects_are_followed_relative_absolute_and_with_strange_characters() -> None:
+def test_relative_and_absolute_redirects_and_those_with_odd_characters_are_followed() -> None:
     host = RawHost()
     host.answers |= {
         "/a/photo": redirect("b"),
@@ -254,23 +261,23 @@ def test_redirects_are_followed_relative_absolute_and_with_strange_characters() 
         "/c": redirect("/d e"),
         "/d%20e": redirect("?f"),
         "/d%20e?f": redirect("/caf\u00c3\u00a9"),
-        "/caf%C3%A9": whole(),
+        "/caf%C3%A9": complete(),
     }
 
     assert ask(host, "/a/photo") == PHOTO
     assert host.asked[:-1] == ["/a/photo", "/a/b", "/c", "/d%20e", "/d%20e?f", "/caf%C3%A9"]
 
 
-def test_a_location_that_is_no_utf8_leads_to_its_bytes() -> None:
+def test_a_location_that_is_not_utf8_is_asked_byte_by_byte() -> None:
     host = RawHost()
-    host.answers |= {"/photo": redirect("/caf\u00e9"), "/caf%E9": whole()}
+    host.answers |= {"/photo": redirect("/caf\u00e9"), "/caf%E9": complete()}
 
     assert ask(host) == PHOTO
 
 
-def test_line_breaks_in_a_location_make_no_request_of_their_own() -> None:
+def test_line_breaks_in_a_location_make_no_second_request() -> None:
     host = RawHost()
-    host.answers |= {"/photo": redirect("/a%0d%0aGET%20/b"), "/a%0d%0aGET%20/b": whole(), "/b": whole(b"")}
+    host.answers |= {"/photo": redirect("/a%0d%0aGET%20/b"), "/a%0d%0aGET%20/b": complete(), "/b": complete(b"")}
 
     assert ask(host) == PHOTO
     assert "/b" not in host.asked
@@ -280,10 +287,10 @@ def test_line_breaks_in_a_location_make_no_request_of_their_own() -> None:
 def test_a_redirect_leads_to_another_host(make: str) -> None:
     async def main() -> None:
         here, there = RawHost(), RawHost()
-        async with here.serving() as port, there.serving() as other_port, new_web(port, other_port) as web:
+        async with here.serving() as port, there.serving() as other_port, new_client(port, other_port) as client:
             here.answers["/photo"] = redirect(make.format(other_port))
-            there.answers["/photo"] = whole()
-            body = await outcome(web, f"http://127.0.0.1:{port}/photo")
+            there.answers["/photo"] = complete()
+            body = await outcome(client, f"http://127.0.0.1:{port}/photo")
 
         assert isinstance(body, bytes)
         assert (here.asked, there.asked) == (["/photo"], ["/photo"])
@@ -291,13 +298,13 @@ def test_a_redirect_leads_to_another_host(make: str) -> None:
     asyncio.run(main())
 
 
-def test_a_redirect_leads_to_no_host_that_is_not_allowed() -> None:
+def test_a_redirect_to_a_host_that_is_not_allowed_is_refused() -> None:
     async def main() -> None:
         here, there = RawHost(), RawHost()
-        async with here.serving() as port, there.serving() as other_port, new_web(port) as web:
+        async with here.serving() as port, there.serving() as other_port, new_client(port) as client:
             here.answers["/photo"] = redirect(f"http://127.0.0.1:{other_port}/photo")
 
-            assert await outcome(web, f"http://127.0.0.1:{port}/photo") == "private_address"
+            assert await outcome(client, f"http://127.0.0.1:{port}/photo") == "private_address"
             assert there.connections == 0
 
     asyncio.run(main())
@@ -307,14 +314,14 @@ def test_a_redirect_leads_to_no_host_that_is_not_allowed() -> None:
 def test_five_redirects_are_followed_and_no_more(redirects: int, result: bytes | str) -> None:
     host = RawHost()
     host.answers |= {f"/{number}": redirect(f"/{number + 1}") for number in range(redirects)}
-    host.answers[f"/{redirects}"] = whole()
+    host.answers[f"/{redirects}"] = complete()
 
     assert ask(host, "/0") == result
     assert len(host.asked) == 6 + 1
 
 
 @pytest.mark.parametrize("location", ["/photo", "/other", "", "#x"])
-def test_a_loop_ends(location: str) -> None:
+def test_a_redirect_loop_ends(location: str) -> None:
     host = RawHost()
     host.answers |= {"/photo": redirect(location), "/other": redirect("/photo")}
 
@@ -335,14 +342,14 @@ def test_a_loop_ends(location: str) -> None:
         "gopher://127.0.0.1:8080/_GET",
     ],
 )
-def test_a_redirect_out_of_the_web_is_a_bad_url(location: str) -> None:
+def test_a_redirect_to_another_protocol_is_a_bad_url(location: str) -> None:
     assert ask_one(redirect(location)) == "bad_url"
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_each_status_that_moves_is_followed(status: int) -> None:
+def test_each_redirect_status_is_followed(status: int) -> None:
     host = RawHost()
-    host.answers |= {"/photo": whole(b"", "Location: /there", status=f"{status} Moved"), "/there": whole()}
+    host.answers |= {"/photo": complete(b"", "Location: /there", status=f"{status} Moved"), "/there": complete()}
 
     assert ask(host) == PHOTO
 
@@ -350,12 +357,12 @@ def test_each_status_that_moves_is_followed(status: int) -> None:
 def test_a_redirect_with_a_body_that_does_not_end_is_followed() -> None:
     host = RawHost()
     host.endless("/photo", head("Location: /there", status="302 Found"), bytes(1000), 0.001)
-    host.answers["/there"] = whole()
+    host.answers["/there"] = complete()
 
     assert ask(host) == PHOTO
 
 
-# Refusals: nobody waits for the bodies of these
+# Refusals: the bodies of these are not read
 
 REFUSED = {
     "206": (head("Content-Length: 1000", status="206 Partial Content"), "refused"),
@@ -372,7 +379,7 @@ REFUSED = {
     ),
     "gzip": (head("Content-Length: 1000", "Content-Encoding: gzip"), "encoded"),
     "twice": (head("Content-Length: 1000", "Content-Encoding: identity, GZIP"), "encoded"),
-    "large": (head(f"Content-Length: {BYTES_IN_HAND + 1}"), "too_large"),
+    "large": (head(f"Content-Length: {BYTES_IN_MEMORY + 1}"), "too_large"),
     "as large as can be": (head(f"Content-Length: {2**63 - 1}"), "too_large"),
     "html": (head("Content-Length: 1000") + b"<!DOCTYPE html><html>", "not_an_image"),
     "html in chunks": (head("Transfer-Encoding: chunked") + b"15\r\n<!DOCTYPE html><html>\r\n", "not_an_image"),
@@ -380,7 +387,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("answer", "reason"), REFUSED.values(), ids=REFUSED)
-def test_what_is_refused_by_its_head_is_refused_before_its_body(answer: bytes, reason: str) -> None:
+def test_an_answer_refused_by_its_headers_is_refused_before_its_body(answer: bytes, reason: str) -> None:
     started = time.monotonic()
 
     assert ask_one(then_silence(answer)) == reason
@@ -403,8 +410,8 @@ def test_an_answer_without_a_body_is_refused(status: str) -> None:
         ["Link: <x>", "Refresh: 0; url=/other", "Location: /other"],
     ],
 )
-def test_headers_that_say_nothing_of_the_bytes_keep_no_photo_out(headers: list[str]) -> None:
-    assert ask_one(whole(PHOTO, *headers)) == PHOTO
+def test_headers_that_do_not_concern_the_bytes_refuse_no_photo(headers: list[str]) -> None:
+    assert ask_one(complete(PHOTO, *headers)) == PHOTO
 
 
 def test_html_is_cut_off_after_its_first_bytes() -> None:
@@ -412,7 +419,7 @@ def test_html_is_cut_off_after_its_first_bytes() -> None:
     host.endless("/photo", head(), b"<!DOCTYPE html>" * 1000)
 
     assert ask(host) == "not_an_image"
-    assert host.sent["/photo"] < 20_000_000  # what the kernel has buffered on both sides
+    assert host.sent["/photo"] < 20_000_000  # what the kernel buffers at both ends
 
 
 @pytest.mark.parametrize("headers", [(), ("Content-Length: 900000000",), ("Transfer-Encoding: chunked",)], ids=str)
@@ -426,19 +433,19 @@ def test_a_body_without_end_is_cut_off(headers: tuple[str, ...]) -> None:
     assert host.sent["/photo"] < 20_000_000
 
 
-def test_a_body_of_just_the_bytes_allowed_is_taken_and_of_one_more_refused() -> None:
-    for answer in (whole, chunked):
+def test_a_body_of_exactly_max_bytes_is_accepted_and_one_more_byte_refused() -> None:
+    for answer in (complete, chunked):
         assert ask_one(answer(LARGE), max_bytes=len(LARGE)) == LARGE
         assert ask_one(answer(LARGE), max_bytes=len(LARGE) - 1) == "too_large"
 
 
 @pytest.mark.parametrize("user", ["a%3Ab:c", "%E4%BD%A0:x", "\u4f60:x", "%0d%0aX:y", "a:b:c", ":", "%00"])
-def test_a_user_in_the_url_is_taken_or_refused(user: str) -> None:
+def test_a_user_in_the_url_is_accepted_or_refused(user: str) -> None:
     async def main() -> None:
         host = RawHost()
-        host.answers["/photo"] = whole()
-        async with host.serving() as port, new_web(port) as web:
-            result = await outcome(web, f"http://{user}@127.0.0.1:{port}/photo")
+        host.answers["/photo"] = complete()
+        async with host.serving() as port, new_client(port) as client:
+            result = await outcome(client, f"http://{user}@127.0.0.1:{port}/photo")
 
         assert isinstance(result, bytes) or result == "bad_url"
 
@@ -464,21 +471,21 @@ def test_a_user_in_the_url_is_taken_or_refused(user: str) -> None:
         "$(x)",
     ],
 )
-def test_a_host_that_is_no_name_is_a_bad_url(host: str) -> None:
-    """And none that will be asked again and again, since it might come up some day."""
+def test_a_host_that_is_neither_name_nor_address_is_a_bad_url(host: str) -> None:
+    """It must not count as unreachable, which would be asked again in every run."""
 
     async def main() -> None:
-        async with new_web() as web:
-            assert await outcome(web, f"http://{host}:8080/") == "bad_url"
+        async with new_client() as client:
+            assert await outcome(client, f"http://{host}:8080/") == "bad_url"
 
     asyncio.run(main())
 
 
-# Trouble
+# Failures that may pass
 
 
-def test_a_host_whose_certificate_is_wrong_may_have_a_good_one_tomorrow(tmp_path: Path) -> None:
-    """aiohttp's error for that is a ValueError, as those for bad urls are."""
+def test_a_wrong_certificate_is_a_failure_that_may_pass(tmp_path: Path) -> None:
+    """aiohttp's error for it is a ValueError, like those for bad URLs."""
     key = ec.generate_private_key(ec.SECP256R1())
     nobody = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "nobody")])
     now = datetime.datetime.now(datetime.UTC)
@@ -501,22 +508,22 @@ def test_a_host_whose_certificate_is_wrong_may_have_a_good_one_tomorrow(tmp_path
 
     async def main() -> None:
         host = RawHost()
-        async with host.serving(own) as port, new_web(port) as web:
-            said = await outcome(web, f"https://127.0.0.1:{port}/photo")
+        async with host.serving(own) as port, new_client(port) as client:
+            result = await outcome(client, f"https://127.0.0.1:{port}/photo")
 
-        assert said == "unreachable: ClientConnectorCertificateError"
+        assert result == "unreachable: ClientConnectorCertificateError"
 
     asyncio.run(main())
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 599, 600, 999])
-def test_a_status_that_may_pass_is_no_refusal(status: int) -> None:
-    assert ask_one(whole(b"", status=f"{status} Trouble")) == f"unreachable: status {status}"
+def test_a_status_that_may_pass_is_not_a_refusal(status: int) -> None:
+    assert ask_one(complete(b"", status=f"{status} Trouble")) == f"unreachable: status {status}"
 
 
 UNREACHABLE: dict[str, bytes] = {
     "nothing": b"",
-    "no http": PHOTO,
+    "not http": PHOTO,
     "http 2": b"HTTP/2 200 OK\r\n\r\n" + PHOTO,
     "half a head": head("Content-Length: 1000")[:-10],
     "a header without name": b"HTTP/1.1 200 OK\r\n: x\r\n\r\n" + PHOTO,
@@ -529,17 +536,17 @@ UNREACHABLE: dict[str, bytes] = {
     "a length of forty digits": head("Content-Length: " + "9" * 40) + PHOTO,
     "a length and chunks": head("Content-Length: 5", "Transfer-Encoding: chunked") + b"0\r\n\r\n",
     "chunks that end early": chunked(PHOTO)[:-10],
-    "a chunk of less than nothing": head("Transfer-Encoding: chunked") + b"-5\r\n" + PHOTO,
+    "a chunk of negative length": head("Transfer-Encoding: chunked") + b"-5\r\n" + PHOTO,
     "a chunk longer than it says": head("Transfer-Encoding: chunked") + b"10\r\n" + PHOTO + b"\r\n0\r\n\r\n",
     "a chunk of 2^160 bytes": head("Transfer-Encoding: chunked") + b"f" * 40 + b"\r\n" + PHOTO,
-    "a chunk in no number": head("Transfer-Encoding: chunked") + b"zz\r\n" + PHOTO,
+    "a chunk whose length is no number": head("Transfer-Encoding: chunked") + b"zz\r\n" + PHOTO,
 }
 
 
 @pytest.mark.usefixtures("hurried")
 @pytest.mark.parametrize("answer", UNREACHABLE.values(), ids=UNREACHABLE)
-def test_an_answer_that_is_broken_may_come_whole_next_time(answer: bytes) -> None:
-    # Head and body may come in one piece or in two; aiohttp takes the errors of chunks by different ways.
+def test_a_broken_answer_is_a_failure_that_may_pass(answer: bytes) -> None:
+    # Headers and body may come in one piece or in two; aiohttp reports the errors of chunks differently then.
     async def in_two(writer: asyncio.StreamWriter) -> None:
         first, mark, rest = answer.partition(b"\r\n\r\n")
         await send(writer, first + mark)
@@ -554,27 +561,27 @@ def test_an_answer_that_is_broken_may_come_whole_next_time(answer: bytes) -> Non
         assert result.startswith("unreachable: ")
 
 
-def test_a_body_longer_than_its_length_is_cut_there_or_comes_again() -> None:
-    answer = head(f"Content-Length: {len(PHOTO)}") + PHOTO + whole(b"another body")
+def test_a_body_longer_than_its_length_is_cut_there_or_asked_for_again() -> None:
+    answer = head(f"Content-Length: {len(PHOTO)}") + PHOTO + complete(b"another body")
 
     assert ask_one(answer) in (PHOTO, "unreachable: ClientResponseError")
 
 
 SLOW = {
-    "a body in drops": (head("Content-Length: 5000") + PHOTO[:20], b"x", 0.002),
-    "a body in drops without length": (head() + PHOTO[:20], b"x", 0.002),
-    "headers in drops": (b"HTTP/1.1 200 OK\r\nX: ", b"x", 0.002),
+    "a body byte by byte": (head("Content-Length: 5000") + PHOTO[:20], b"x", 0.002),
+    "a body byte by byte without length": (head() + PHOTO[:20], b"x", 0.002),
+    "headers byte by byte": (b"HTTP/1.1 200 OK\r\nX: ", b"x", 0.002),
     "silence": (b"", b"", 0.01),
     "silence after the head": (head("Content-Length: 5000"), b"", 0.01),
     "silence after half a body": (head("Content-Length: 5000") + PHOTO[:100], b"", 0.01),
-    "promises": (b"", b"HTTP/1.1 100 Continue\r\n\r\n", 0.002),
+    "informational answers": (b"", b"HTTP/1.1 100 Continue\r\n\r\n", 0.002),
     "empty lines": (b"", b"\r\n", 0.002),
 }
 
 
 @pytest.mark.usefixtures("hurried")
 @pytest.mark.parametrize(("first", "piece", "seconds"), SLOW.values(), ids=SLOW)
-def test_an_answer_that_takes_too_long_is_given_up(first: bytes, piece: bytes, seconds: float) -> None:
+def test_an_answer_that_takes_too_long_is_a_timeout(first: bytes, piece: bytes, seconds: float) -> None:
     host = RawHost()
     host.endless("/photo", first, piece, seconds)
 
@@ -590,18 +597,18 @@ def test_a_head_without_end_is_cut_off(piece: bytes) -> None:
     assert host.sent["/photo"] < 20_000_000
 
 
-# What the host's state learns
+# What is recorded of a host
 
 
-def test_a_host_that_asks_for_time_gets_it() -> None:
+def test_retry_after_pauses_the_host() -> None:
     async def main() -> None:
         host = RawHost()
-        host.answers["/photo"] = whole(b"", "Retry-After: 30", status="503 Service Unavailable")
-        async with host.serving() as port, new_web(port) as web:
+        host.answers["/photo"] = complete(b"", "Retry-After: 30", status="503 Service Unavailable")
+        async with host.serving() as port, new_client(port) as client:
             url = f"http://127.0.0.1:{port}/photo"
-            await outcome(web, url)
+            await outcome(client, url)
 
-            assert 10 < web.host(urls.host_name(urls.parse(url))).resume_at - time.monotonic() <= 30
+            assert 10 < client.host(urls.host_name(urls.parse(url))).resume_at - time.monotonic() <= 30
 
     asyncio.run(main())
 
@@ -611,25 +618,25 @@ def test_a_host_that_asks_for_time_gets_it() -> None:
     "answer",
     [
         b"",
-        whole(b"", status="500 Trouble"),
-        whole(b"", status="503 Trouble"),
+        complete(b"", status="500 Trouble"),
+        complete(b"", status="503 Trouble"),
         head("Content-Length: 5000") + PHOTO[:100],
         head("Content-Length: 5000"),
     ],
     ids=["nothing", "500", "503", "half a body", "no body"],
 )
-def test_a_host_that_only_ever_fails_is_given_up(answer: bytes) -> None:
-    """Be it that it sends heads in good order and never a whole body."""
+def test_a_host_that_always_fails_is_given_up(answer: bytes) -> None:
+    """Even if its headers are well-formed and only the bodies never complete."""
 
     async def main() -> None:
         host = RawHost()
         host.answers["/photo"] = then_close(answer)
-        async with host.serving() as port, new_web(port) as web:
-            for _ in range(host_limits.FAILURES_TO_OPEN + host_limits.PAUSES + 1):
-                await outcome(web, f"http://127.0.0.1:{port}/photo")
+        async with host.serving() as port, new_client(port) as client:
+            for _ in range(host_limits.FAILURES_TO_OPEN + host_limits.MAX_PAUSES + 1):
+                await outcome(client, f"http://127.0.0.1:{port}/photo")
             asked = len(host.asked)
             with pytest.raises(Unreachable) as caught:
-                async with download.download(web, f"http://127.0.0.1:{port}/photo"):
+                async with download.download(client, f"http://127.0.0.1:{port}/photo"):
                     pass
 
         assert caught.value.final
@@ -642,52 +649,52 @@ def test_a_host_that_only_ever_fails_is_given_up(answer: bytes) -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        whole(b"", status="404 Not Found"),
-        whole(b"<html>" * 10),
-        whole(PHOTO, "X-Robots-Tag: noai"),
-        whole(PHOTO, "Content-Encoding: gzip"),
+        complete(b"", status="404 Not Found"),
+        complete(b"<html>" * 10),
+        complete(PHOTO, "X-Robots-Tag: noai"),
+        complete(PHOTO, "Content-Encoding: gzip"),
         redirect("file:///etc/passwd"),
-        whole(),
+        complete(),
     ],
     ids=["404", "html", "robots", "encoded", "moved", "photo"],
 )
-def test_a_host_that_refuses_photos_in_good_order_is_never_given_up(answer: bytes) -> None:
+def test_a_host_that_refuses_photos_properly_is_never_given_up(answer: bytes) -> None:
     async def main() -> None:
         host = RawHost()
         troubles: list[bytes | Answer] = [then_close(b"")] * (host_limits.FAILURES_TO_OPEN - 1)
-        async with host.serving() as port, new_web(port) as web:
+        async with host.serving() as port, new_client(port) as client:
             for _ in range(3):
                 for each in [*troubles, answer]:
                     host.answers["/photo"] = each
-                    await outcome(web, f"http://127.0.0.1:{port}/photo")
+                    await outcome(client, f"http://127.0.0.1:{port}/photo")
 
-            assert web.host(f"127.0.0.1:{port}").resume_at == 0.0  # it has never been paused
+            assert client.host(f"127.0.0.1:{port}").resume_at == 0.0  # it has never been paused
 
     asyncio.run(main())
 
 
-# The bytes in hand
+# The bytes in memory
 
 
-def test_many_bodies_share_the_bytes_there_are_to_have_in_hand(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "BYTES_IN_HAND", 3 * len(PHOTO))
+def test_many_bodies_share_the_bytes_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "BYTES_IN_MEMORY", 3 * len(PHOTO))
 
     async def main() -> None:
         host = RawHost()
-        host.answers["/photo"] = whole()
-        in_hand = most = taken = 0
+        host.answers["/photo"] = complete()
+        in_memory = most = taken = 0
 
-        async def one(web: Web, url: str) -> None:
-            nonlocal in_hand, most, taken
-            async with download.download(web, url) as body:
-                in_hand += len(body.content)
-                most = max(most, in_hand)
+        async def one(client: WebClient, url: str) -> None:
+            nonlocal in_memory, most, taken
+            async with download.download(client, url) as body:
+                in_memory += len(body.content)
+                most = max(most, in_memory)
                 await asyncio.sleep(0.005)
-                in_hand -= len(body.content)
+                in_memory -= len(body.content)
                 taken += 1
 
-        async with asyncio.timeout(60), host.serving() as port, new_web(port, connections=8) as web:
-            await asyncio.gather(*(one(web, f"http://127.0.0.1:{port}/photo") for _ in range(30)))
+        async with asyncio.timeout(60), host.serving() as port, new_client(port, connections=8) as client:
+            await asyncio.gather(*(one(client, f"http://127.0.0.1:{port}/photo") for _ in range(30)))
 
         assert taken == 30
         assert most <= 3 * len(PHOTO)
@@ -699,66 +706,66 @@ def test_many_bodies_share_the_bytes_there_are_to_have_in_hand(monkeypatch: pyte
 def test_large_bodies_of_undeclared_length_come_one_at_a_time(
     answer: bytes | Answer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(download, "UNDECLARED_BYTES", 1000)
+    monkeypatch.setattr(download, "BYTES_IF_UNDECLARED", 1000)
 
     async def main() -> None:
         host = RawHost()
         host.answers["/large"] = answer
         host.answers["/small"] = chunked(PHOTO)
-        in_hand, most = Counter[str](), Counter[str]()
+        in_memory, most = Counter[str](), Counter[str]()
 
-        async def one(web: Web, url: str) -> None:
+        async def one(client: WebClient, url: str) -> None:
             size = url.rpartition("/")[2]
-            async with download.download(web, url) as body:
+            async with download.download(client, url) as body:
                 assert len(body.content) == (len(LARGE) if size == "large" else len(PHOTO))
 
-                in_hand[size] += 1
-                most[size] = max(most[size], in_hand[size])
+                in_memory[size] += 1
+                most[size] = max(most[size], in_memory[size])
                 await asyncio.sleep(0.01)
-                in_hand[size] -= 1
+                in_memory[size] -= 1
 
-        async with asyncio.timeout(60), host.serving() as port, new_web(port, connections=8) as web:
-            await asyncio.gather(*(one(web, f"http://127.0.0.1:{port}/{size}") for size in ["large", "small"] * 6))
+        async with asyncio.timeout(60), host.serving() as port, new_client(port, connections=8) as client:
+            await asyncio.gather(*(one(client, f"http://127.0.0.1:{port}/{size}") for size in ["large", "small"] * 6))
 
         assert most["large"] == 1
 
     asyncio.run(main())
 
 
-def test_waiting_for_bytes_in_hand_is_no_failure_of_the_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However long another photo stays in hand: its decoding may take half a minute."""
-    monkeypatch.setattr(download, "BYTES_IN_HAND", len(PHOTO))
-    waits_off_the_clock(monkeypatch, whole(PHOTO))
+def test_waiting_for_bytes_in_memory_does_not_count_against_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long another photo stays in memory: its decoding may take half a minute."""
+    monkeypatch.setattr(download, "BYTES_IN_MEMORY", len(PHOTO))
+    check_that_waiting_is_untimed(monkeypatch, complete(PHOTO))
 
 
-def test_waiting_with_a_large_body_of_undeclared_length_is_no_failure_of_the_hosts(
+def test_waiting_with_a_large_body_of_undeclared_length_does_not_count_against_the_host(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(download, "UNDECLARED_BYTES", 1000)
-    waits_off_the_clock(monkeypatch, chunked(LARGE))
+    monkeypatch.setattr(download, "BYTES_IF_UNDECLARED", 1000)
+    check_that_waiting_is_untimed(monkeypatch, chunked(LARGE))
 
 
-def waits_off_the_clock(monkeypatch: pytest.MonkeyPatch, answer: bytes) -> None:
-    """Fetch a photo while another one holds what it needs, and see that its clock does not run meanwhile."""
+def check_that_waiting_is_untimed(monkeypatch: pytest.MonkeyPatch, answer: bytes) -> None:
+    """Download a photo while another one holds what it needs; check that its timeout is paused meanwhile."""
     monkeypatch.setattr(download, "SECONDS_TO_ANSWER", 1234.0)
     clocks: list[asyncio.Timeout] = []
     original = asyncio.timeout
 
     def timeout(seconds: float | None) -> asyncio.Timeout:
         clock = original(seconds)
-        if seconds == 1234.0:  # and not one of aiohttp's own
+        if seconds == 1234.0:  # not one of aiohttp's own
             clocks.append(clock)
         return clock
 
     async def main() -> None:
         host = RawHost()
         host.answers["/photo"] = answer
-        async with asyncio.timeout(60), host.serving() as port, new_web(port, connections=2) as web:
+        async with asyncio.timeout(60), host.serving() as port, new_client(port, connections=2) as client:
             url = f"http://127.0.0.1:{port}/photo"
             with monkeypatch.context() as patch:
                 patch.setattr(asyncio, "timeout", timeout)
-                async with download.download(web, url):
-                    second = asyncio.create_task(outcome(web, url))
+                async with download.download(client, url):
+                    second = asyncio.create_task(outcome(client, url))
                     clock = await wait_for_clock(clocks)
                     stopped = []
                     for _ in range(10):
@@ -773,7 +780,7 @@ def waits_off_the_clock(monkeypatch: pytest.MonkeyPatch, answer: bytes) -> None:
 
 
 async def wait_for_clock(clocks: list[asyncio.Timeout]) -> asyncio.Timeout:
-    """Return the second clock when it has stopped for longer than a moment, or after some seconds."""
+    """Return the second timeout when it is paused for more than a moment, or after some seconds."""
     stopped = 0
     for _ in range(3000):
         await asyncio.sleep(0.001)
@@ -784,26 +791,26 @@ async def wait_for_clock(clocks: list[asyncio.Timeout]) -> asyncio.Timeout:
 
 
 @pytest.mark.parametrize("declared", ["Content-Length: 20000000", "Transfer-Encoding: chunked"])
-def test_a_host_that_declares_much_and_sends_nothing_keeps_nobody_else_waiting(
+def test_a_host_that_declares_much_and_sends_nothing_delays_no_other_host(
     declared: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(download, "BYTES_IN_HAND", 64_000_000)
+    monkeypatch.setattr(download, "BYTES_IN_MEMORY", 64_000_000)
 
     async def main() -> None:
         bad, good = RawHost(), RawHost()
         bad.answers["/photo"] = then_silence(head(declared))
-        good.answers["/photo"] = whole()
+        good.answers["/photo"] = complete()
         async with AsyncExitStack() as stack:
             ports = [await stack.enter_async_context(host.serving()) for host in (bad, good)]
-            web = await stack.enter_async_context(new_web(*ports, connections=32, max_bytes=20_000_000))
-            web.host(f"127.0.0.1:{ports[0]}").change_limit(32)
-            hanging = [asyncio.create_task(outcome(web, f"http://127.0.0.1:{ports[0]}/photo")) for _ in range(32)]
+            client = await stack.enter_async_context(new_client(*ports, connections=32, max_bytes=20_000_000))
+            client.host(f"127.0.0.1:{ports[0]}").change_limit(32)
+            hanging = [asyncio.create_task(outcome(client, f"http://127.0.0.1:{ports[0]}/photo")) for _ in range(32)]
             while len(bad.asked) < 32:
                 await asyncio.sleep(0.001)
-            await asyncio.sleep(0.05)  # until the heads have been read
+            await asyncio.sleep(0.05)  # until the headers have been read
             try:
                 async with asyncio.timeout(5):
-                    body = await outcome(web, f"http://127.0.0.1:{ports[1]}/photo")
+                    body = await outcome(client, f"http://127.0.0.1:{ports[1]}/photo")
             finally:
                 for task in hanging:
                     task.cancel()
@@ -814,13 +821,13 @@ def test_a_host_that_declares_much_and_sends_nothing_keeps_nobody_else_waiting(
     asyncio.run(main())
 
 
-def test_a_photo_that_nobody_wants_any_more_leaves_nothing_behind() -> None:
+def test_a_cancelled_download_gives_back_all_that_it_held() -> None:
     async def main() -> None:
         host = RawHost()
-        host.answers |= {"/slow": then_silence(head("Content-Length: 900000") + PHOTO), "/good": whole(LARGE)}
-        async with asyncio.timeout(60), host.serving() as port, new_web(port) as web:
+        host.answers |= {"/slow": then_silence(head("Content-Length: 900000") + PHOTO), "/good": complete(LARGE)}
+        async with asyncio.timeout(60), host.serving() as port, new_client(port) as client:
             for _ in range(3):
-                task = asyncio.create_task(outcome(web, f"http://127.0.0.1:{port}/slow"))
+                task = asyncio.create_task(outcome(client, f"http://127.0.0.1:{port}/slow"))
                 asked = len(host.asked)
                 while len(host.asked) == asked:
                     await asyncio.sleep(0.001)
@@ -828,6 +835,6 @@ def test_a_photo_that_nobody_wants_any_more_leaves_nothing_behind() -> None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
 
-                assert isinstance(await outcome(web, f"http://127.0.0.1:{port}/good"), bytes)
+                assert isinstance(await outcome(client, f"http://127.0.0.1:{port}/good"), bytes)
 
     asyncio.run(main())

@@ -1,4 +1,4 @@
-"""X-Robots-Tag and Retry-After, as hosts write them and worse."""
+"""X-Robots-Tag and Retry-After, well-formed and malformed."""
 
 import datetime
 import email.utils
@@ -32,7 +32,7 @@ from imageset.web.headers import robots_tags, seconds_to_wait
     ],
     ids=lambda value: str(sorted(value) if isinstance(value, set) else value),  # one order in all of xdist's processes
 )
-def test_robots_tags_are_those_for_everybody_and_for_us(headers: list[str], tags: set[str]) -> None:
+def test_robots_tags_are_those_for_all_agents_and_for_ours(headers: list[str], tags: set[str]) -> None:
     assert robots_tags(headers, "imageset") - {""} == tags
 
 
@@ -53,14 +53,14 @@ def test_directives_with_values_hide_no_others(header: str) -> None:
     assert "noindex" in robots_tags([header], "imageset")
 
 
-def test_directives_with_values_are_nobodys_names_and_say_nothing_else() -> None:
+def test_directives_with_values_are_not_taken_for_agents() -> None:
     headers = ["unavailable_after: 25 Jun 2030 15:00:00 PST", "max-snippet: 0", "max-image-preview: large"]
 
     assert not robots_tags(headers, "imageset") & {"noindex", "noai", "none", "0", "large", ""}
 
 
 @given(st.lists(st.text()))
-def test_no_robots_tag_is_too_strange(headers: list[str]) -> None:
+def test_any_text_in_a_robots_tag_is_parsed(headers: list[str]) -> None:
     assert all(tag == tag.strip() for tag in robots_tags(headers, "imageset"))
 
 
@@ -112,11 +112,11 @@ def test_seconds_to_wait_are_a_number(text: str, seconds: float) -> None:
         "Wed, 21 Oct 2015 " + "9" * 5000,
     ],
 )
-def test_nonsense_asks_for_no_wait(text: str) -> None:
+def test_a_malformed_retry_after_asks_for_no_wait(text: str) -> None:
     assert seconds_to_wait({"Retry-After": text}) is None
 
 
-def test_no_header_asks_for_no_wait() -> None:
+def test_a_missing_header_asks_for_no_wait() -> None:
     assert seconds_to_wait({}) is None
 
 
@@ -140,7 +140,7 @@ def test_seconds_to_wait_are_those_until_a_date(write: Callable[[datetime.dateti
     assert 3000 < seconds <= 3600
 
 
-def test_a_date_in_the_past_asks_for_less_than_no_time() -> None:
+def test_a_date_in_the_past_gives_negative_seconds() -> None:
     seconds = seconds_to_wait({"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"})
 
     assert seconds is not None
@@ -173,7 +173,7 @@ DATE_WORDS = st.sampled_from(
 
 
 @given(st.text() | st.lists(DATE_WORDS).map(" ".join))
-def test_no_retry_after_is_too_strange(text: str) -> None:
+def test_any_text_in_retry_after_is_parsed(text: str) -> None:
     seconds = seconds_to_wait({"Retry-After": text})
 
     assert seconds is None or seconds == seconds  # a number

@@ -1,6 +1,7 @@
-"""One host in a run: how many requests it gets at once, when it is left in peace, and when it is given up.
+"""One host in a run: how many requests it gets at once, when it is paused, and when it is given up.
 
-Time is the loop's own and passes only while everybody waits: an hour of pauses takes no time, and is exact.
+The event loop has a clock of its own, which moves only while all tasks wait. So an hour of pauses takes no time and is
+exact.
 """
 
 import asyncio
@@ -24,20 +25,20 @@ from imageset.web.host_limits import (
     FIRST_LIMIT,
     FIRST_PAUSE,
     LONGEST_PAUSE,
-    PAUSES,
-    PAUSES_OF_A_STRANGER,
+    MAX_PAUSES,
+    MAX_PAUSES_IF_NEVER_ANSWERED,
 )
 
 
 class Clock(selectors.DefaultSelector):
-    """Where a real loop would wait for its next timer, this one moves the time on to it."""
+    """A selector that moves the time on to the next timer instead of waiting for it."""
 
     def __init__(self) -> None:
         super().__init__()
         self.now = 1000.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        assert timeout is not None, "everybody waits, and nobody will ever wake them"
+        assert timeout is not None, "all tasks wait, and nothing will wake them"
         self.now += timeout
         return super().select(0)
 
@@ -57,26 +58,26 @@ class Loop(asyncio.SelectorEventLoop):
 
 
 def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run a coroutine in time of its own. Raises AssertionError when all its tasks wait for ever."""
+    """Run a coroutine on a loop with its own clock. Raises AssertionError when all tasks wait for ever."""
     loop = Loop()
     with mock.patch.object(host_limits, "time", loop.clock), asyncio.Runner(loop_factory=lambda: loop) as runner:
         runner.run(main())
 
 
 class Host(host_limits.Host):
-    """A host that has answered before, and counts the requests that have their turn."""
+    """A host that has answered before, and counts the requests that hold a slot."""
 
-    def __init__(self, name: str, most: int) -> None:
-        super().__init__(name, most, most_bytes=1)
+    def __init__(self, name: str, max_limit: int) -> None:
+        super().__init__(name, max_limit, max_bytes=1)
         self.has_answered = True
         self.asking = 0
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[int]:
-        async with super().turn() as wave:
+    async def slot(self) -> AsyncIterator[int]:
+        async with super().slot() as epoch:
             self.asking += 1
             try:
-                yield wave
+                yield epoch
             finally:
                 self.asking -= 1
 
@@ -89,30 +90,30 @@ def now() -> float:
 
 
 def answer(latency: float = 0.01) -> Report:
-    return lambda host, wave: host.answered(wave, latency)
+    return lambda host, epoch: host.record_answer(epoch, latency)
 
 
 def throttle(retry_after: float | None = None) -> Report:
-    return lambda host, wave: host.throttled(wave, "status 429", retry_after)
+    return lambda host, epoch: host.record_throttling(epoch, "status 429", retry_after)
 
 
-def fail(host: Host, wave: int) -> None:
-    host.failed(wave, "TimeoutError")
+def fail(host: Host, epoch: int) -> None:
+    host.record_failure(epoch, "TimeoutError")
 
 
 class Asked(NamedTuple):
-    """When a request began, and how many were there with it."""
+    """When a request began, and how many were in progress then."""
 
     at: float
     at_once: int
 
 
 async def ask(host: Host, report: Report, seconds: float = 0.01, more_seconds: float = 0.0) -> Asked:
-    """Make a request that reports after some seconds, and then keeps its turn for some more."""
-    async with host.turn() as wave:
+    """Make a request that reports after some seconds and then keeps its slot for some more."""
+    async with host.slot() as epoch:
         asked = Asked(now(), host.asking)
         await asyncio.sleep(seconds)
-        report(host, wave)
+        report(host, epoch)
         await asyncio.sleep(more_seconds)
     return asked
 
@@ -122,7 +123,7 @@ async def ask_at_once(host: Host, *reports: Report) -> list[Asked]:
 
 
 async def rounds(host: Host, latency: float, count: int) -> list[int]:
-    """Return the limits after each of some rounds of answers that took so long."""
+    """Return the limit after each of some rounds of answers with this latency."""
     limits = []
     for _ in range(count):
         await ask_at_once(host, *[answer(latency)] * host.limit)
@@ -130,16 +131,16 @@ async def rounds(host: Host, latency: float, count: int) -> list[int]:
     return limits
 
 
-async def places(host: Host) -> int:
-    """Return how many requests the host lets through at once, now that nobody asks."""
+async def count_slots(host: Host) -> int:
+    """Return how many requests the host lets through at once; no other may be in progress."""
     await asyncio.sleep(max(0.0, host.resume_at - now()))
     leave = asyncio.Event()
 
     async def stay() -> None:
-        async with host.turn():
+        async with host.slot():
             await leave.wait()
 
-    staying = [asyncio.create_task(stay()) for _ in range(host.most + 10)]
+    staying = [asyncio.create_task(stay()) for _ in range(host.max_limit + 10)]
     await asyncio.sleep(0.01)
     entered = host.asking
     leave.set()
@@ -147,22 +148,22 @@ async def places(host: Host) -> int:
     return entered
 
 
-def test_the_limit_doubles_at_first_up_to_the_most() -> None:
+def test_the_limit_doubles_at_first_up_to_its_maximum() -> None:
     async def main() -> None:
-        host = Host("a:80", most=20)
+        host = Host("a:80", max_limit=20)
 
-        assert host.limit == await places(host) == FIRST_LIMIT == 4
+        assert host.limit == await count_slots(host) == FIRST_LIMIT == 4
         assert await rounds(host, 0.01, 4) == [8, 16, 20, 20]
-        assert await places(host) == 20
+        assert await count_slots(host) == 20
 
     run(main)
 
 
-def test_the_limit_never_begins_above_the_most() -> None:
+def test_the_limit_never_begins_above_its_maximum() -> None:
     async def main() -> None:
-        host = Host("a:80", most=1)
+        host = Host("a:80", max_limit=1)
 
-        assert host.limit == await places(host) == 1
+        assert host.limit == await count_slots(host) == 1
         assert await rounds(host, 0.01, 3) == [1, 1, 1]
 
     run(main)
@@ -170,20 +171,20 @@ def test_the_limit_never_begins_above_the_most() -> None:
 
 def test_after_trouble_the_limit_grows_by_one_a_round() -> None:
     async def main() -> None:
-        host = Host("a:80", most=32)
+        host = Host("a:80", max_limit=32)
         await rounds(host, 0.01, 2)
         await ask(host, throttle())
 
         assert host.limit == 8
         assert await rounds(host, 0.01, 3) == [9, 10, 11]
-        assert await places(host) == 11
+        assert await count_slots(host) == 11
 
     run(main)
 
 
-def test_the_limit_grows_once_a_round_and_not_with_each_answer() -> None:
+def test_the_limit_grows_once_a_round_not_with_each_answer() -> None:
     async def main() -> None:
-        host = Host("a:80", most=32)
+        host = Host("a:80", max_limit=32)
         await ask_at_once(host, *[answer()] * (FIRST_LIMIT - 1))
 
         assert host.limit == FIRST_LIMIT
@@ -195,21 +196,21 @@ def test_the_limit_grows_once_a_round_and_not_with_each_answer() -> None:
     run(main)
 
 
-def test_the_limit_stays_while_a_few_requests_wait_at_the_host_and_shrinks_when_many_do() -> None:
+def test_the_limit_stays_while_a_few_requests_queue_at_the_host_and_shrinks_when_many_do() -> None:
     async def main() -> None:
-        host = Host("a:80", most=16)
+        host = Host("a:80", max_limit=16)
         await rounds(host, 0.01, 3)
 
-        assert await rounds(host, 0.0143, 3) == [16, 16, 16]  # 0.3 of 16 wait: neither few nor many
-        assert await rounds(host, 0.02, 3) == [15, 14, 13]  # half of them wait
-        assert await places(host) == 13
+        assert await rounds(host, 0.0143, 3) == [16, 16, 16]  # 0.3 of 16 queue: neither few nor many
+        assert await rounds(host, 0.02, 3) == [15, 14, 13]  # half of them queue
+        assert await count_slots(host) == 13
 
     run(main)
 
 
-def test_one_slow_answer_among_quick_ones_tells_nothing_of_the_host() -> None:
+def test_one_slow_answer_among_fast_ones_changes_nothing() -> None:
     async def main() -> None:
-        host = Host("a:80", most=16)
+        host = Host("a:80", max_limit=16)
         await rounds(host, 0.01, 3)
         await ask_at_once(host, answer(5.0), *[answer(0.01)] * 15)
 
@@ -218,9 +219,9 @@ def test_one_slow_answer_among_quick_ones_tells_nothing_of_the_host() -> None:
     run(main)
 
 
-def test_a_host_that_has_become_slower_for_good_is_given_its_share_again() -> None:
+def test_a_host_that_has_become_slower_for_good_gets_its_full_limit_again() -> None:
     async def main() -> None:
-        host = Host("a:80", most=16)
+        host = Host("a:80", max_limit=16)
         await rounds(host, 0.01, 3)
         limits = await rounds(host, 0.03, 250)
 
@@ -231,19 +232,19 @@ def test_a_host_that_has_become_slower_for_good_is_given_its_share_again() -> No
 
 
 @pytest.mark.parametrize("takes", [3, 10, 20])
-def test_the_limit_settles_a_little_above_what_the_host_takes_at_once(takes: int) -> None:
-    """And stays there under load that does not end: a baseline that is forgotten would let it creep up to the most."""
+def test_the_limit_converges_a_little_above_what_the_host_handles_at_once(takes: int) -> None:
+    """And stays there under constant load. If the best latency were forgotten, the limit would creep to its maximum."""
     drawn, limits = random.Random(takes), []
 
     async def main() -> None:
-        host, at_work = Host("a:80", most=64), asyncio.Semaphore(takes)
+        host, at_work = Host("a:80", max_limit=64), asyncio.Semaphore(takes)
 
         async def one() -> None:
-            async with host.turn() as wave:
+            async with host.slot() as epoch:
                 started = now()
                 async with at_work:
                     await asyncio.sleep(drawn.uniform(0.01, 0.03))
-                host.answered(wave, now() - started)
+                host.record_answer(epoch, now() - started)
                 limits.append(host.limit)
 
         await asyncio.gather(*(one() for _ in range(8000)))
@@ -253,9 +254,9 @@ def test_the_limit_settles_a_little_above_what_the_host_takes_at_once(takes: int
     assert takes <= statistics.median(limits[4000:-200]) <= takes + 2 * host_limits.MANY_WAITING
 
 
-def test_a_wave_of_429s_halves_the_limit_once() -> None:
+def test_many_429s_at_once_halve_the_limit_once() -> None:
     async def main() -> None:
-        host = Host("a:80", most=16)
+        host = Host("a:80", max_limit=16)
         await rounds(host, 0.01, 2)
         limits = []
         for _ in range(6):
@@ -263,14 +264,14 @@ def test_a_wave_of_429s_halves_the_limit_once() -> None:
             limits.append(host.limit)
 
         assert limits[:5] == [8, 4, 2, 1, 1]
-        assert host.given_up  # nothing else for six waves and half a minute
+        assert host.given_up  # nothing else six times in a row, for half a minute
 
     run(main)
 
 
-def test_a_wave_pauses_the_host_once() -> None:
+def test_many_429s_at_once_pause_the_host_once() -> None:
     async def main() -> None:
-        host, began = Host("a:80", most=16), now()
+        host, began = Host("a:80", max_limit=16), now()
         await ask_at_once(host, *[throttle()] * 4)
         asked = await ask_at_once(host, *[throttle()] * 2)
 
@@ -280,9 +281,9 @@ def test_a_wave_pauses_the_host_once() -> None:
     run(main)
 
 
-def test_requests_that_have_had_their_answer_hide_no_later_wave() -> None:
+def test_requests_whose_answer_is_recorded_do_not_hide_later_429s() -> None:
     async def main() -> None:
-        host = Host("a:80", most=16)
+        host = Host("a:80", max_limit=16)
         await rounds(host, 0.01, 1)
         reading = [asyncio.create_task(ask(host, answer(), 0.01, more_seconds=0.5)) for _ in range(7)]
         await asyncio.sleep(0.1)
@@ -297,9 +298,9 @@ def test_requests_that_have_had_their_answer_hide_no_later_wave() -> None:
     run(main)
 
 
-def test_requests_that_have_had_their_answer_do_not_spare_the_circuit_its_pauses() -> None:
+def test_requests_whose_answer_is_recorded_do_not_shorten_the_pauses_of_the_circuit() -> None:
     async def main() -> None:
-        host = Host("a:80", most=16)
+        host = Host("a:80", max_limit=16)
         await rounds(host, 0.01, 1)
         reading = [asyncio.create_task(ask(host, answer(), 0.01, more_seconds=0.5)) for _ in range(7)]
         await asyncio.sleep(0.1)
@@ -313,24 +314,24 @@ def test_requests_that_have_had_their_answer_do_not_spare_the_circuit_its_pauses
     run(main)
 
 
-def test_a_wave_while_the_host_is_measured_is_not_forgotten_afterwards() -> None:
-    """Every so often a round of few requests measures the latency of a host at ease; then come as many as before."""
+def test_a_429_while_the_host_is_measured_is_not_forgotten_afterwards() -> None:
+    """From time to time a round of few requests measures the host's latency without load; then the limit returns."""
 
     async def main() -> None:
-        host = Host("a:80", most=16)
+        host = Host("a:80", max_limit=16)
         limits = await rounds(host, 0.01, host_limits.ROUNDS_TO_MEASURE)
         await ask(host, throttle())
-        after_wave = host.limit
+        after_429 = host.limit
 
-        assert (max(limits), limits[-1], after_wave) == (16, 8, 4)
+        assert (max(limits), limits[-1], after_429) == (16, 8, 4)
         assert await rounds(host, 0.01, 2) == [5, 6]
 
     run(main)
 
 
-def test_requests_from_before_a_wave_neither_halve_the_limit_again_nor_raise_it() -> None:
+def test_requests_from_before_a_429_neither_halve_the_limit_again_nor_raise_it() -> None:
     async def main() -> None:
-        host = Host("a:80", most=16)
+        host = Host("a:80", max_limit=16)
         await rounds(host, 0.01, 1)
         late = [asyncio.create_task(ask(host, report, 0.5)) for report in [throttle(), *[answer()] * 6]]
         await asyncio.sleep(0)
@@ -355,7 +356,7 @@ def test_requests_from_before_a_wave_neither_halve_the_limit_again_nor_raise_it(
 )
 def test_retry_after_is_obeyed_within_bounds(retry_after: float | None, seconds: float) -> None:
     async def main() -> None:
-        host = Host("a:80", most=16)
+        host = Host("a:80", max_limit=16)
         await ask(host, throttle(retry_after))
         answered = now()
         asked = await ask_at_once(host, answer(), answer())
@@ -365,9 +366,9 @@ def test_retry_after_is_obeyed_within_bounds(retry_after: float | None, seconds:
     run(main)
 
 
-def test_of_a_waves_retry_afters_the_longest_counts() -> None:
+def test_of_several_retry_afters_the_longest_counts() -> None:
     async def main() -> None:
-        host = Host("a:80", most=16)
+        host = Host("a:80", max_limit=16)
         await ask_at_once(host, throttle(2.0), throttle(20.0), throttle(3.0), throttle())
         answered = now()
         asked = await ask(host, answer())
@@ -377,11 +378,11 @@ def test_of_a_waves_retry_afters_the_longest_counts() -> None:
     run(main)
 
 
-def test_the_pause_is_for_those_who_wait_in_it_too() -> None:
-    """A later answer lengthens the pause for requests that have their turn and wait for the first one to end."""
+def test_a_pause_that_grows_holds_back_the_requests_that_wait_in_it_too() -> None:
+    """A later answer lengthens the pause for requests that hold a slot and wait for the first pause to end."""
 
     async def main() -> None:
-        host, began = Host("a:80", most=16), now()
+        host, began = Host("a:80", max_limit=16), now()
         late = asyncio.create_task(ask(host, throttle(30.0), 0.5))
         await asyncio.sleep(0)
         await ask(host, throttle())
@@ -393,9 +394,9 @@ def test_the_pause_is_for_those_who_wait_in_it_too() -> None:
     run(main)
 
 
-def test_failures_in_a_row_open_the_circuit_and_fewer_do_not() -> None:
+def test_enough_failures_in_a_row_open_the_circuit_and_fewer_do_not() -> None:
     async def main() -> None:
-        host = Host("a:80", most=16)
+        host = Host("a:80", max_limit=16)
         for report in [*[fail] * (FAILURES_TO_OPEN - 1), answer(), *[fail] * (FAILURES_TO_OPEN - 1)]:
             before = now()
 
@@ -411,10 +412,10 @@ def test_failures_in_a_row_open_the_circuit_and_fewer_do_not() -> None:
 
 @pytest.mark.parametrize("at_once", [1, FIRST_LIMIT])
 def test_an_open_circuit_lets_one_probe_through_at_a_time(at_once: int) -> None:
-    """However the failures came, one after the other or together."""
+    """Whether the failures came one after the other or together."""
 
     async def main() -> None:
-        host = Host("a:80", most=16)
+        host = Host("a:80", max_limit=16)
         for _ in range(8 // at_once):
             await ask_at_once(host, *[fail] * at_once)
             if host.limit == 1:
@@ -428,7 +429,7 @@ def test_an_open_circuit_lets_one_probe_through_at_a_time(at_once: int) -> None:
 
 def test_an_answer_closes_the_circuit() -> None:
     async def main() -> None:
-        host = Host("a:80", most=16)
+        host = Host("a:80", max_limit=16)
         for _ in range(FAILURES_TO_OPEN + 2):
             await ask(host, fail)
         await ask(host, answer())
@@ -439,7 +440,7 @@ def test_an_answer_closes_the_circuit() -> None:
         assert host.limit > 10
         assert not host.given_up
 
-        for _ in range(FAILURES_TO_OPEN):  # and the next trouble begins with the shortest pause
+        for _ in range(FAILURES_TO_OPEN):  # the next failures begin with the shortest pause
             await ask(host, fail)
         opened = now()
 
@@ -448,16 +449,16 @@ def test_an_answer_closes_the_circuit() -> None:
     run(main)
 
 
-def test_each_pause_is_twice_as_long_and_after_the_last_all_who_wait_are_told() -> None:
+def test_each_pause_is_twice_as_long_and_after_the_last_all_waiting_requests_end() -> None:
     async def main() -> None:
-        host, began = Host("a:80", most=16), now()
+        host, began = Host("a:80", max_limit=16), now()
         results = await asyncio.gather(*(ask(host, fail, 0.0) for _ in range(50)), return_exceptions=True)
         asked = [round(result.at - began, 6) for result in results if isinstance(result, Asked)]
 
         # The first four at once, and the three that came back before the fifth failure.
         probes = [at for at in asked if at > 0]
 
-        assert probes == [FIRST_PAUSE * (2**count - 1) for count in range(1, PAUSES + 1)]
+        assert probes == [FIRST_PAUSE * (2**count - 1) for count in range(1, MAX_PAUSES + 1)]
         assert FAILURES_TO_OPEN <= len(asked) - len(probes) < FAILURES_TO_OPEN + FIRST_LIMIT
         assert sum(isinstance(result, HostGivenUp) for result in results) == 50 - len(asked)
         assert now() - began <= probes[-1]
@@ -477,22 +478,22 @@ def test_a_host_that_has_never_answered_is_given_up_sooner() -> None:
     async def main() -> None:
         seconds = {}
         for has_answered in (True, False):
-            host, started = Host("a:80", most=4), now()
+            host, started = Host("a:80", max_limit=4), now()
             host.has_answered = has_answered
             with pytest.raises(HostGivenUp):
                 await fail_for_ever(host)
             seconds[has_answered] = round(now() - started)
 
-        assert seconds == {True: 2**PAUSES - 1, False: 2**PAUSES_OF_A_STRANGER - 1}
+        assert seconds == {True: 2**MAX_PAUSES - 1, False: 2**MAX_PAUSES_IF_NEVER_ANSWERED - 1}
 
     run(main)
 
 
 def test_no_pause_is_longer_than_the_longest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host_limits, "PAUSES", 9)
+    monkeypatch.setattr(host_limits, "MAX_PAUSES", 9)
 
     async def main() -> None:
-        host = Host("a:80", most=1)
+        host = Host("a:80", max_limit=1)
         asked = [(await ask(host, fail, 0.0)).at for _ in range(FAILURES_TO_OPEN + 9)]
 
         assert round(max(later - earlier for earlier, later in itertools.pairwise(asked)), 6) == LONGEST_PAUSE
@@ -500,9 +501,9 @@ def test_no_pause_is_longer_than_the_longest(monkeypatch: pytest.MonkeyPatch) ->
     run(main)
 
 
-def test_one_hosts_pause_is_not_another_hosts() -> None:
+def test_a_pause_of_one_host_does_not_hold_back_another() -> None:
     async def main() -> None:
-        dead, good = Host("dead:80", most=16), Host("good:80", most=16)
+        dead, good = Host("dead:80", max_limit=16), Host("good:80", max_limit=16)
         for _ in range(FAILURES_TO_OPEN):
             await ask(dead, fail)
         before = now()
@@ -512,12 +513,12 @@ def test_one_hosts_pause_is_not_another_hosts() -> None:
     run(main)
 
 
-def test_turns_are_given_in_the_order_of_asking() -> None:
+def test_slots_are_given_in_the_order_of_asking() -> None:
     async def main() -> None:
-        host, order = Host("a:80", most=1), []
+        host, order = Host("a:80", max_limit=1), []
 
         async def one(number: int) -> None:
-            async with host.turn():
+            async with host.slot():
                 order.append(number)
                 await asyncio.sleep(0.01)
 
@@ -529,9 +530,9 @@ def test_turns_are_given_in_the_order_of_asking() -> None:
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.005, 0.5, 2.0], ids=["before", "asking", "pausing", "after"])
-def test_who_is_cancelled_leaves_its_turn_to_others(seconds: float) -> None:
+def test_a_cancelled_request_leaves_its_slot_to_others(seconds: float) -> None:
     async def main() -> None:
-        host = Host("a:80", most=2)
+        host = Host("a:80", max_limit=2)
         await asyncio.sleep(0)
         if seconds > 0.1:
             await ask(host, throttle())
@@ -542,32 +543,32 @@ def test_who_is_cancelled_leaves_its_turn_to_others(seconds: float) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
         assert host.asking == 0
-        assert await places(host) == host.limit
+        assert await count_slots(host) == host.limit
 
     run(main)
 
 
-def test_an_error_in_a_turn_gives_it_back() -> None:
+def test_an_error_gives_the_slot_back() -> None:
     async def main() -> None:
-        host = Host("a:80", most=1)
+        host = Host("a:80", max_limit=1)
         for _ in range(3):
             with pytest.raises(ValueError, match="nonsense"):
-                async with host.turn():
+                async with host.slot():
                     raise ValueError("nonsense")
 
-        assert await places(host) == 1
+        assert await count_slots(host) == 1
 
     run(main)
 
 
 class Request(NamedTuple):
-    """One request of a random run: when it comes, what it reports and when; when it loses patience, if ever."""
+    """A request of a random run: when it comes, what it reports and when, and its timeout if it has one."""
 
     comes: float
     report: Report
     seconds: float
     more_seconds: float
-    patience: float | None
+    timeout: float | None
 
 
 SECONDS = st.sampled_from([0.0, 0.0, 0.01, 0.02, 0.5, 3.0])
@@ -581,7 +582,7 @@ REPORTS = st.sampled_from(
         throttle(5.0),
         fail,
         fail,
-        lambda host, wave: None,
+        lambda host, epoch: None,
     ]
 )
 REQUESTS = st.lists(st.builds(Request, SECONDS, REPORTS, SECONDS, SECONDS, st.none() | SECONDS), max_size=60)
@@ -589,24 +590,24 @@ REQUESTS = st.lists(st.builds(Request, SECONDS, REPORTS, SECONDS, SECONDS, st.no
 
 @settings(deadline=None)
 @given(REQUESTS, st.integers(1, 12))
-def test_whatever_comes_the_limit_is_kept_and_everyone_gets_a_turn(requests: list[Request], most: int) -> None:
+def test_in_any_run_the_limit_is_kept_and_every_request_gets_a_slot(requests: list[Request], max_limit: int) -> None:
     async def main() -> None:
-        host = Host("a:80", most)
+        host = Host("a:80", max_limit)
         ended = 0
-        instant, highest = now(), host.limit  # the limit may fall while those it let in are on their way
+        instant, highest = now(), host.limit  # the limit may fall while requests that it let in are in progress
 
         def note() -> None:
             nonlocal instant, highest
             highest = host.limit if now() > instant else max(highest, host.limit)
             instant = now()
 
-            assert 1 <= host.limit <= most
+            assert 1 <= host.limit <= max_limit
 
         async def one(request: Request) -> None:
             nonlocal ended
             await asyncio.sleep(request.comes)
             try:
-                async with asyncio.timeout(request.patience), host.turn() as wave:
+                async with asyncio.timeout(request.timeout), host.slot() as epoch:
                     note()
 
                     assert host.asking <= highest
@@ -614,7 +615,7 @@ def test_whatever_comes_the_limit_is_kept_and_everyone_gets_a_turn(requests: lis
 
                     await asyncio.sleep(request.seconds)
                     note()
-                    request.report(host, wave)
+                    request.report(host, epoch)
                     note()
                     await asyncio.sleep(request.more_seconds)
             except (TimeoutError, HostGivenUp):
@@ -627,6 +628,6 @@ def test_whatever_comes_the_limit_is_kept_and_everyone_gets_a_turn(requests: lis
         assert host.asking == 0
 
         if not host.given_up:
-            assert await places(host) == host.limit
+            assert await count_slots(host) == host.limit
 
     run(main)

@@ -1,4 +1,4 @@
-"""The order of work: hosts take turns, none waits for another, the first error ends all."""
+"""The order of work: hosts take turns, no host waits for another, the first error ends all."""
 
 import asyncio
 from collections import Counter, deque
@@ -10,11 +10,11 @@ from imageset.web.host_queues import work_through
 
 
 def make_queues(**counts: int) -> dict[Host, deque[str]]:
-    """Return so many items for each host, named for it."""
-    return {Host(name, most=32, most_bytes=1): deque([name] * count) for name, count in counts.items()}
+    """Return this many items for each host, each with the host's name."""
+    return {Host(name, max_limit=32, max_bytes=1): deque([name] * count) for name, count in counts.items()}
 
 
-def test_every_item_is_worked_on_once_and_hosts_take_turns() -> None:
+def test_every_item_is_done_once_and_hosts_take_turns() -> None:
     done: list[str] = []
 
     async def work(item: str) -> None:
@@ -34,7 +34,7 @@ def test_nothing_to_do_ends_at_once() -> None:
     asyncio.run(work_through({}, work))
 
 
-def test_a_host_has_twice_its_limit_at_work_and_more_as_that_grows() -> None:
+def test_a_host_has_twice_its_limit_in_progress_and_more_when_that_grows() -> None:
     queues = make_queues(a=100)
     (host,) = queues
     at_work, most = 0, []
@@ -54,8 +54,8 @@ def test_a_host_has_twice_its_limit_at_work_and_more_as_that_grows() -> None:
     assert max(most) == 20
 
 
-def test_hosts_that_stand_still_leave_room_for_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("imageset.web.host_queues.AT_ONCE", 5 * 2 * FIRST_LIMIT)
+def test_hosts_that_hang_leave_room_for_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imageset.web.host_queues.MAX_TASKS", 5 * 2 * FIRST_LIMIT)
     left = 200
 
     async def main() -> None:
@@ -78,8 +78,8 @@ def test_hosts_that_stand_still_leave_room_for_the_others(monkeypatch: pytest.Mo
     assert left == 0
 
 
-def test_no_more_are_at_work_than_may_be_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("imageset.web.host_queues.AT_ONCE", 7)
+def test_no_more_tasks_run_than_the_most_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imageset.web.host_queues.MAX_TASKS", 7)
     at_work, most = 0, 0
 
     async def work(item: str) -> None:
@@ -94,7 +94,7 @@ def test_no_more_are_at_work_than_may_be_at_once(monkeypatch: pytest.MonkeyPatch
     assert most == 7
 
 
-def test_the_first_error_ends_the_others_and_is_raised() -> None:
+def test_the_first_error_cancels_the_others_and_is_raised() -> None:
     ended: list[str] = []
 
     async def work(item: str) -> None:

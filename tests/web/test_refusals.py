@@ -1,4 +1,4 @@
-"""What is remembered of refusals."""
+"""The cache of refusals: what is remembered, for how long, and what is forgotten."""
 
 import sqlite3
 from contextlib import closing
@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from imageset.errors import ImagesetError
-from imageset.web.refusals import RefusalCache
+from imageset.web.refusals import TEMPORARY, RefusalCache
+
+PARAMS = "10 bytes"
 
 
 @pytest.fixture
@@ -15,36 +17,45 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "cache/ingest.sqlite"
 
 
-def test_reasons_outlive_the_run_and_a_later_one_counts(path: Path) -> None:
-    with closing(RefusalCache(path)) as journal:
-        journal.add("1.jpeg", "http://a/1", "gone")
-        journal.add("1.jpeg", "http://a/1", "not_found")
-        journal.add("1.jpeg", "http://b/1", "empty")
-    with closing(RefusalCache(path)) as journal:
-        assert journal.reasons("") == {("1.jpeg", "http://a/1"): "not_found", ("1.jpeg", "http://b/1"): "empty"}
+def test_reasons_outlive_the_run_and_a_later_one_replaces_an_earlier(path: Path) -> None:
+    with closing(RefusalCache(path, PARAMS)) as refusals:
+        refusals.remember("1.jpeg", "http://a/1", "gone")
+        refusals.remember("1.jpeg", "http://a/1", "not_found")
+        refusals.remember("1.jpeg", "http://b/1", "empty")
+    with closing(RefusalCache(path, PARAMS)) as refusals:
+        assert refusals.reasons() == {("1.jpeg", "http://a/1"): "not_found", ("1.jpeg", "http://b/1"): "empty"}
 
 
-def test_what_the_limits_decided_counts_under_these_alone(path: Path) -> None:
-    with closing(RefusalCache(path)) as journal:
-        journal.add("1.jpeg", "http://a/1", "too_large", "10 bytes")
-        journal.add("2.jpeg", "http://a/2", "gone")
+def test_a_reason_that_the_params_decided_is_valid_under_these_params_only(path: Path) -> None:
+    with closing(RefusalCache(path, PARAMS)) as refusals:
+        refusals.remember("1.jpeg", "http://a/1", "too_large")
+        refusals.remember("2.jpeg", "http://a/2", "gone")
 
-        assert journal.reasons("10 bytes") == {("1.jpeg", "http://a/1"): "too_large", ("2.jpeg", "http://a/2"): "gone"}
-        assert journal.reasons("20 bytes") == {("2.jpeg", "http://a/2"): "gone"}
+        assert refusals.reasons() == {("1.jpeg", "http://a/1"): "too_large", ("2.jpeg", "http://a/2"): "gone"}
+    with closing(RefusalCache(path, "20 bytes")) as refusals:
+        assert refusals.reasons() == {("2.jpeg", "http://a/2"): "gone"}
 
 
-def test_reasons_are_forgotten_when_told(path: Path) -> None:
-    with closing(RefusalCache(path)) as journal:
+def test_temporary_reasons_are_not_remembered(path: Path) -> None:
+    with closing(RefusalCache(path, PARAMS)) as refusals:
+        for reason in TEMPORARY:
+            refusals.remember("1.jpeg", "http://a/1", reason)
+
+        assert refusals.reasons() == {}
+
+
+def test_reasons_are_forgotten_on_request(path: Path) -> None:
+    with closing(RefusalCache(path, PARAMS)) as refusals:
         for number, reason in enumerate(["gone", "empty", "gone", "refused"]):
-            journal.add(f"{number}.jpeg", f"http://a/{number}", reason)
-        journal.forget(("gone", "refused"))
-        journal.forget(())
+            refusals.remember(f"{number}.jpeg", f"http://a/{number}", reason)
+        refusals.forget(("gone", "refused"))
+        refusals.forget(())
 
-        assert journal.reasons("") == {("1.jpeg", "http://a/1"): "empty"}
+        assert refusals.reasons() == {("1.jpeg", "http://a/1"): "empty"}
 
 
 @pytest.mark.parametrize("content", [b"no database at all" * 100, b""])
-def test_a_file_that_is_no_journal_is_named_with_what_to_do(content: bytes, path: Path) -> None:
+def test_a_file_that_is_no_cache_is_named_with_what_to_do(content: bytes, path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(content)
     if not content:
@@ -52,12 +63,12 @@ def test_a_file_that_is_no_journal_is_named_with_what_to_do(content: bytes, path
             database.execute("CREATE TABLE refused (other TEXT)")
 
     with pytest.raises(ImagesetError, match=r"ingest\.sqlite: .*; it may be removed"):
-        RefusalCache(path)
+        RefusalCache(path, PARAMS)
 
 
 def test_two_runs_may_write_at_once(path: Path) -> None:
-    with closing(RefusalCache(path)) as one, closing(RefusalCache(path)) as other:
+    with closing(RefusalCache(path, PARAMS)) as one, closing(RefusalCache(path, PARAMS)) as other:
         for number in range(20):
-            (one if number % 2 else other).add(f"{number}.jpeg", "http://a/", "gone")
+            (one if number % 2 else other).remember(f"{number}.jpeg", "http://a/", "gone")
 
-        assert len(one.reasons("")) == len(other.reasons("")) == 20
+        assert len(one.reasons()) == len(other.reasons()) == 20

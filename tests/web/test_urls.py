@@ -1,4 +1,4 @@
-"""Urls and redirects: spellings that are kept, spellings that lead nowhere."""
+"""URLs and redirects: which are valid, and how their spelling is kept."""
 
 from contextlib import suppress
 
@@ -11,7 +11,7 @@ from imageset.web import urls
 
 
 @pytest.mark.parametrize(
-    ("authority", "asked_for"),
+    ("authority", "path"),
     [
         ("shop.example", "/a%7Eb?signature=x%2fy%3D&n=%C3%A9"),
         ("shop.example", "/a%7eb%2F?x=%e4+y"),
@@ -26,45 +26,45 @@ from imageset.web import urls
         ("[2606:2800:220:1::1]:8080", "/a"),
     ],
 )
-def test_a_url_keeps_its_spelling(authority: str, asked_for: str) -> None:
-    target = urls.parse(f"http://{authority}{asked_for}#fragment")
+def test_a_url_keeps_its_spelling(authority: str, path: str) -> None:
+    target = urls.parse(f"http://{authority}{path}#fragment")
 
-    assert target.raw_path_qs == asked_for
+    assert target.raw_path_qs == path
     assert target.raw_authority == authority
 
 
 @pytest.mark.parametrize(
-    ("url", "asked_for"),
+    ("url", "path"),
     [
         ("http://shop.example", "/"),
         ("http://shop.example?q=/", "/?q=/"),
         ("http://shop.example#a", "/"),
     ],
 )
-def test_a_url_without_path_leads_to_the_root(url: str, asked_for: str) -> None:
-    assert urls.parse(url).raw_path_qs == asked_for
+def test_a_url_without_path_leads_to_the_root(url: str, path: str) -> None:
+    assert urls.parse(url).raw_path_qs == path
 
 
 @pytest.mark.parametrize(
-    ("url", "asked_for"),
+    ("url", "path"),
     [
         ("http://shop.example/a b.jpg", "/a%20b.jpg"),
         ("http://shop.example/caf\u00e9?n=\u00e9", "/caf%C3%A9?n=%C3%A9"),
         ("http://shop.example/\U0001f455.jpg", "/%F0%9F%91%95.jpg"),
         ('http://shop.example/a"b<c>d`e{f}|g^h\\i', "/a%22b%3Cc%3Ed%60e%7Bf%7D%7Cg%5Eh%5Ci"),
         ("http://shop.example/a\x85\xa0\u2028b", "/a%C2%85%C2%A0%E2%80%A8b"),
-        # The rest of such a url keeps its spelling all the same.
+        # The rest of such a URL keeps its spelling.
         ("http://shop.example/a b%7E?signature=x%2fy%3D", "/a%20b%7E?signature=x%2fy%3D"),
         ("http://shop.example/\u00e9%7e?signature=x%2fy%3D+z", "/%C3%A9%7e?signature=x%2fy%3D+z"),
-        # Bytes that are no UTF-8, as aiohttp hands on those of a Location.
+        # Bytes that are not UTF-8, as aiohttp passes those of a Location on.
         ("http://shop.example/caf\udce9.jpg", "/caf%E9.jpg"),
     ],
 )
-def test_characters_that_no_url_holds_are_percent_encoded(url: str, asked_for: str) -> None:
-    assert urls.parse(url).raw_path_qs == asked_for
+def test_characters_that_a_url_cannot_hold_are_percent_encoded(url: str, path: str) -> None:
+    assert urls.parse(url).raw_path_qs == path
 
 
-def test_a_name_in_other_letters_is_asked_for_by_its_ascii_name() -> None:
+def test_a_name_in_another_alphabet_is_asked_by_its_ascii_name() -> None:
     assert urls.parse("http://m\u00fcnchen.example/").raw_host == "xn--mnchen-3ya.example"
 
 
@@ -81,7 +81,7 @@ def test_a_name_in_other_letters_is_asked_for_by_its_ascii_name() -> None:
         ("http://shop.example./", 80),
     ],
 )
-def test_a_url_leads_to_a_port(url: str, port: int) -> None:
+def test_a_url_has_a_port(url: str, port: int) -> None:
     assert urls.parse(url).port == port
 
 
@@ -135,16 +135,16 @@ def test_a_url_leads_to_a_port(url: str, port: int) -> None:
         "http://[@shop.example]/",
     ],
 )
-def test_what_leads_nowhere_is_a_bad_url(url: str) -> None:
+def test_a_url_that_is_not_of_the_web_is_refused(url: str) -> None:
     with pytest.raises(BadUrl):
         urls.parse(url)
 
 
-STRANGE = st.text() | st.text("htps:/@[]?#.%0123456789ax \t\u00e9\uff10\\")
+ANY_TEXT = st.text() | st.text("htps:/@[]?#.%0123456789ax \t\u00e9\uff10\\")
 
 
-@given(STRANGE | STRANGE.map("http://".__add__))
-def test_a_url_is_taken_or_refused(url: str) -> None:
+@given(ANY_TEXT | ANY_TEXT.map("http://".__add__))
+def test_any_text_is_a_valid_url_or_refused(url: str) -> None:
     try:
         target = urls.parse(url)
     except BadUrl:
@@ -182,7 +182,7 @@ def test_a_location_that_cannot_be_joined_is_a_bad_url(location: str) -> None:
         urls.join("http://shop.example/", location)
 
 
-@given(STRANGE | STRANGE.map("//".__add__) | STRANGE.map("http://".__add__))
-def test_no_location_is_too_strange(location: str) -> None:
+@given(ANY_TEXT | ANY_TEXT.map("//".__add__) | ANY_TEXT.map("http://".__add__))
+def test_any_text_in_a_location_is_joined_or_refused(location: str) -> None:
     with suppress(BadUrl):
         urls.parse(urls.join("http://shop.example/a/b?x=1", location))

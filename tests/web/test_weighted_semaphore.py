@@ -1,4 +1,4 @@
-"""The budget: nobody overtakes, nothing leaks, and no more is held than there is."""
+"""The semaphore: no task overtakes another, nothing leaks, and never more is held than the amount."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -13,51 +13,51 @@ from tests.web.test_host_limits import run
 
 
 class Desk:
-    """People who take amounts from a budget by name: who holds one, in the order of their coming, and who has left."""
+    """Tasks with names of people, who hold amounts of a semaphore: `came` has them in the order of their grants."""
 
     def __init__(self, amount: int) -> None:
-        self.budget = WeightedSemaphore(amount)
+        self.semaphore = WeightedSemaphore(amount)
         self.came: list[str] = []
         self.leave: dict[str, asyncio.Event] = {}
         self.tasks: dict[str, asyncio.Task[None]] = {}
 
     async def queue(self, **amounts: int) -> None:
-        """Let these people come, in this order."""
+        """Let these people ask for amounts, in this order."""
         for name, amount in amounts.items():
             self.leave[name] = asyncio.Event()
             self.tasks[name] = asyncio.create_task(self.visit(name, amount))
-        await settle()
+        await run_all()
 
     async def visit(self, name: str, amount: int) -> None:
-        async with self.budget.take(amount):
+        async with self.semaphore.acquire(amount):
             self.came.append(name)
             await self.leave[name].wait()
 
     async def go(self, *names: str) -> None:
-        """Let these people leave."""
+        """Let these people give back what they hold."""
         for name in names:
             self.leave[name].set()
-        await settle()
+        await run_all()
 
     async def cancel(self, *names: str) -> None:
         for name in names:
             self.tasks[name].cancel()
-        await settle()
+        await run_all()
 
     async def close(self) -> None:
-        """Let all leave, and see that all who were not cancelled have had their turn and the budget is whole."""
+        """Let all leave; check that every task that was not cancelled was served, and that the whole amount is free."""
         for event in self.leave.values():
             event.set()
         for task in self.tasks.values():
             if not task.cancelled():
                 await task
 
-        assert self.budget.left == self.budget.amount
-        assert not self.budget.waiting
+        assert self.semaphore.available == self.semaphore.amount
+        assert not self.semaphore.waiting
 
 
-async def settle() -> None:
-    """Let everybody go as far as they can."""
+async def run_all() -> None:
+    """Let all tasks run as far as they can."""
     for _ in range(10):
         await asyncio.sleep(0)
 
@@ -71,7 +71,7 @@ def at_desk(amount: int, story: Callable[[Desk], Awaitable[None]]) -> None:
     run(main)
 
 
-def test_as_many_as_fit_come_at_once_and_the_next_when_one_leaves() -> None:
+def test_as_many_as_fit_are_granted_at_once_and_the_next_when_one_leaves() -> None:
     async def story(desk: Desk) -> None:
         await desk.queue(ann=4, ben=6, cleo=1)
 
@@ -84,7 +84,7 @@ def test_as_many_as_fit_come_at_once_and_the_next_when_one_leaves() -> None:
     at_desk(10, story)
 
 
-def test_who_asks_for_much_is_not_overtaken_by_those_who_ask_for_little() -> None:
+def test_a_large_request_is_not_overtaken_by_small_ones() -> None:
     async def story(desk: Desk) -> None:
         await desk.queue(ann=4, ben=8, cleo=1, dora=1)
 
@@ -98,7 +98,7 @@ def test_who_asks_for_much_is_not_overtaken_by_those_who_ask_for_little() -> Non
 
 
 @pytest.mark.parametrize("amount", [10, 11, 10**12])
-def test_who_asks_for_more_than_there_is_waits_for_all_of_it(amount: int) -> None:
+def test_a_request_for_more_than_the_amount_waits_for_all_of_it(amount: int) -> None:
     async def story(desk: Desk) -> None:
         await desk.queue(ann=1, ben=amount, cleo=1)
 
@@ -115,7 +115,7 @@ def test_who_asks_for_more_than_there_is_waits_for_all_of_it(amount: int) -> Non
     at_desk(10, story)
 
 
-def test_nothing_is_taken_in_turn_as_well() -> None:
+def test_a_request_for_zero_waits_in_its_order_too() -> None:
     async def story(desk: Desk) -> None:
         await desk.queue(ann=0, ben=10, cleo=0, dora=1, emil=0)
 
@@ -128,7 +128,7 @@ def test_nothing_is_taken_in_turn_as_well() -> None:
     at_desk(10, story)
 
 
-def test_who_is_cancelled_while_waiting_lets_those_behind_forward() -> None:
+def test_cancelling_a_waiting_task_lets_those_behind_it_forward() -> None:
     async def story(desk: Desk) -> None:
         await desk.queue(ann=4, ben=8, cleo=3, dora=3)
         await desk.cancel("ben")
@@ -138,7 +138,7 @@ def test_who_is_cancelled_while_waiting_lets_those_behind_forward() -> None:
     at_desk(10, story)
 
 
-def test_who_is_cancelled_in_the_middle_of_the_queue_is_passed_over() -> None:
+def test_a_task_cancelled_in_the_middle_of_the_queue_is_passed_over() -> None:
     async def story(desk: Desk) -> None:
         await desk.queue(ann=10, ben=5, cleo=9, dora=5)
         await desk.cancel("cleo")
@@ -152,7 +152,7 @@ def test_who_is_cancelled_in_the_middle_of_the_queue_is_passed_over() -> None:
     at_desk(10, story)
 
 
-def test_who_is_cancelled_while_holding_gives_back() -> None:
+def test_a_task_cancelled_while_holding_gives_back() -> None:
     async def story(desk: Desk) -> None:
         await desk.queue(ann=10, ben=10)
         await desk.cancel("ann")
@@ -162,11 +162,11 @@ def test_who_is_cancelled_while_holding_gives_back() -> None:
     at_desk(10, story)
 
 
-def test_who_is_cancelled_between_the_grant_and_its_turn_gives_back() -> None:
+def test_a_task_cancelled_between_the_grant_and_its_next_step_gives_back() -> None:
     async def story(desk: Desk) -> None:
         await desk.queue(ann=10, ben=10, cleo=10)
         desk.leave["ann"].set()
-        while len(desk.budget.waiting) == 2:
+        while len(desk.semaphore.waiting) == 2:
             await asyncio.sleep(0)
         await desk.cancel("ben")
 
@@ -176,7 +176,7 @@ def test_who_is_cancelled_between_the_grant_and_its_turn_gives_back() -> None:
 
 
 @pytest.mark.parametrize("cancelled", [["ben"], ["ben", "cleo"], ["cleo"], ["ben", "cleo", "dora"]], ids="+".join)
-def test_who_is_cancelled_as_the_holder_leaves_disturbs_nobody(cancelled: list[str]) -> None:
+def test_cancelling_tasks_while_the_holder_leaves_disturbs_no_other(cancelled: list[str]) -> None:
     async def story(desk: Desk) -> None:
         await desk.queue(ann=10, ben=10, cleo=10, dora=10)
         desk.leave["ann"].set()
@@ -188,7 +188,7 @@ def test_who_is_cancelled_as_the_holder_leaves_disturbs_nobody(cancelled: list[s
     at_desk(10, story)
 
 
-def test_all_are_cancelled_at_once_and_the_budget_is_whole() -> None:
+def test_after_all_tasks_are_cancelled_at_once_the_amount_is_free() -> None:
     async def story(desk: Desk) -> None:
         await desk.queue(ann=4, ben=4, cleo=4, dora=10, emil=1)
         await desk.cancel("ann", "ben", "cleo", "dora", "emil")
@@ -201,27 +201,27 @@ def test_all_are_cancelled_at_once_and_the_budget_is_whole() -> None:
 def test_an_error_gives_back_what_was_held() -> None:
     async def story(desk: Desk) -> None:
         with pytest.raises(ValueError, match="nonsense"):
-            async with desk.budget.take(10):
+            async with desk.semaphore.acquire(10):
                 raise ValueError("nonsense")
 
     at_desk(10, story)
 
 
-def test_a_larger_budget_lets_more_in_at_once() -> None:
+def test_a_larger_amount_lets_more_in_at_once() -> None:
     async def story(desk: Desk) -> None:
         await desk.queue(ann=1, ben=1, cleo=1, dora=1)
-        desk.budget.resize(3)
-        await settle()
+        desk.semaphore.resize(3)
+        await run_all()
 
         assert desk.came == ["ann", "ben", "cleo"]
 
     at_desk(1, story)
 
 
-def test_a_smaller_budget_takes_back_what_is_free_at_once_and_the_rest_as_it_comes_free() -> None:
+def test_a_smaller_amount_counts_at_once_for_what_is_free_and_later_for_what_is_held() -> None:
     async def story(desk: Desk) -> None:
         await desk.queue(ann=1, ben=1, cleo=1)
-        desk.budget.resize(1)
+        desk.semaphore.resize(1)
         await desk.queue(dora=1)
         await desk.go("ann", "ben")
 
@@ -238,10 +238,10 @@ def test_a_smaller_budget_takes_back_what_is_free_at_once_and_the_rest_as_it_com
     at_desk(5, story)
 
 
-def test_who_waits_for_more_than_a_budget_that_has_become_smaller_waits_for_all_of_it() -> None:
+def test_a_request_for_more_than_the_reduced_amount_waits_for_all_of_it() -> None:
     async def story(desk: Desk) -> None:
         await desk.queue(ann=10, ben=8)
-        desk.budget.resize(5)
+        desk.semaphore.resize(5)
         await desk.queue(cleo=1)
         await desk.go("ann")
 
@@ -255,21 +255,21 @@ def test_who_waits_for_more_than_a_budget_that_has_become_smaller_waits_for_all_
 
 
 class Visit(NamedTuple):
-    """What somebody takes, when, for how long, and when they lose patience, if ever."""
+    """An amount, when it is asked for, how long it is held, and the timeout if there is one."""
 
     amount: int
     comes: float
     seconds: float
-    patience: float | None
+    timeout: float | None
 
 
-SECONDS = st.sampled_from([0.0, 0.0, 1.0, 1.0, 2.0, 5.0])  # few different ones: much happens at the same moment
+SECONDS = st.sampled_from([0.0, 0.0, 1.0, 1.0, 2.0, 5.0])  # few values, so that much happens at once
 VISITS = st.lists(st.builds(Visit, st.integers(0, 15), SECONDS, SECONDS, st.none() | SECONDS), max_size=40)
 
 
 @settings(deadline=None)
 @given(VISITS)
-def test_never_more_is_held_than_there_is_and_all_come_in_the_end(visits: list[Visit]) -> None:
+def test_in_any_run_never_more_is_held_than_the_amount_and_all_are_served(visits: list[Visit]) -> None:
     async def story(desk: Desk) -> None:
         held, ended = 0, 0
 
@@ -278,7 +278,7 @@ def test_never_more_is_held_than_there_is_and_all_come_in_the_end(visits: list[V
             amount = min(visit.amount, 10)
             await asyncio.sleep(visit.comes)
             try:
-                async with asyncio.timeout(visit.patience), desk.budget.take(visit.amount):
+                async with asyncio.timeout(visit.timeout), desk.semaphore.acquire(visit.amount):
                     held += amount
                     try:
                         assert held <= 10
@@ -287,7 +287,7 @@ def test_never_more_is_held_than_there_is_and_all_come_in_the_end(visits: list[V
                     finally:
                         held -= amount
             except TimeoutError:
-                assert visit.patience is not None
+                assert visit.timeout is not None
             ended += 1
 
         await asyncio.gather(*map(one, visits))
