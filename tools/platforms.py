@@ -28,7 +28,9 @@ def lacking(python: str, platform: str) -> list[str]:
     pins = read_pins()
     found: list[str] = []
     command = [str(Path(sys.executable).with_name("uv")), "pip", "compile", "-", "--quiet", "--no-deps", "--no-header"]
-    command += ["--only-binary", ":all:", "--python-version", python, "--python-platform", platform]
+    # Our own Python builds nothing here; uv would look for one of the version that is asked for.
+    command += ["--only-binary", ":all:", "--python", sys.executable]
+    command += ["--python-version", python, "--python-platform", platform]
     environment = os.environ | {"MACOSX_DEPLOYMENT_TARGET": "14.0"}
     while True:  # uv names one at a time
         done = subprocess.run(command, input="\n".join(pins.values()), env=environment, capture_output=True, text=True)
