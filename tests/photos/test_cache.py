@@ -1,4 +1,4 @@
-"""The cache of masks and pixels: what was added comes back, for what has the same shape only; damage is a miss."""
+"""The cache of masks and pixels: what was added is found by runs with the same keys only; damage is a miss."""
 
 import multiprocessing
 import sqlite3
@@ -85,7 +85,7 @@ def add(folder: Path, stored: StoredObject = OBJECT, what: PhotoResult | None = 
 
 
 def execute(folder: Path, statement: str, *values: Any) -> list[Any]:
-    """Run SQL on the cache's file as a stranger would."""
+    """Run SQL on the cache's file from outside the project."""
     with closing(sqlite3.connect(folder / "photos.sqlite", isolation_level=None)) as database:
         return database.execute(statement, values).fetchall()
 
@@ -104,7 +104,7 @@ def filled(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("color", "channels"), [("grayscale", 1), ("rgb", 3)])
-def test_what_was_added_comes_back_to_a_later_run(color: str, channels: int, tmp_path: Path) -> None:
+def test_a_later_run_finds_what_was_added(color: str, channels: int, tmp_path: Path) -> None:
     what = made(24, channels)
     add(tmp_path, what=what, color=color, image_side=24)
     with open_cache(tmp_path, color=color, image_side=24) as cache:
@@ -124,7 +124,7 @@ def test_what_was_added_comes_back_to_a_later_run(color: str, channels: int, tmp
     assert (mask.mode, mask.size, mask.tobytes()) == ("L", (32, 32), MASK.tobytes())
 
 
-def test_rejections_come_back_and_their_masks_but_never_what_another_machine_might_decode(tmp_path: Path) -> None:
+def test_rejections_and_their_masks_are_found_but_never_what_another_machine_might_decode(tmp_path: Path) -> None:
     rejections = {
         "empty": None,
         "undecodable": None,
@@ -155,7 +155,7 @@ def test_photos_without_network_have_no_mask(tmp_path: Path) -> None:
 # What is part of the keys: (pixels, mask) are known
 
 
-def test_every_param_that_shapes_pixels_changes_their_key_and_none_the_masks(filled: Path) -> None:
+def test_every_param_that_shapes_pixels_changes_their_key_and_no_mask_key(filled: Path) -> None:
     known = {name: knows(filled, **{name: value}) for name, value in (OTHERS | HARMLESS).items()}
 
     assert set(known) == set(PreprocessParams.model_fields)
@@ -179,7 +179,7 @@ def test_network_weights_and_content_change_both_keys(options: dict[str, Any], f
     assert knows(filled, **options) == (False, False)
 
 
-def test_where_the_weights_stand_changes_nothing(filled: Path) -> None:
+def test_the_path_of_the_weights_changes_no_key(filled: Path) -> None:
     assert knows(filled, network=NETWORK._replace(weights=Path("elsewhere.onnx"))) == (True, True)
     assert knows(filled, network=NETWORK._replace(weights=Path("elsewhere"))) == (True, True)
 
@@ -194,7 +194,7 @@ def test_where_the_weights_stand_changes_nothing(filled: Path) -> None:
         (f"{OBJECT.etag}-", False),
     ],
 )
-def test_a_photo_is_known_wherever_it_lies_if_its_etag_tells_its_content(
+def test_a_photo_is_known_under_any_key_and_bucket_if_its_etag_is_of_its_content(
     etag: str, shared: bool, tmp_path: Path
 ) -> None:
     stored = replace(OBJECT, etag=etag)
@@ -271,7 +271,7 @@ def flipped(content: Any) -> Any:
         ("reason", lambda content: "truncated"),
     ],
 )
-def test_damaged_pixels_are_unknown_and_made_anew(column: str, spoil: Any, filled: Path) -> None:
+def test_damaged_pixels_are_unknown_and_replaced(column: str, spoil: Any, filled: Path) -> None:
     ((content,),) = execute(filled, f"SELECT {column} FROM pixels")
     execute(filled, f"UPDATE pixels SET {column} = ?", spoil(content))
 
@@ -291,7 +291,7 @@ def test_a_damaged_reason_is_unknown(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("spoil", [flipped, lambda content: content[:-1], lambda content: b"", lambda content: 7])
-def test_a_damaged_mask_is_unknown_and_made_anew(spoil: Any, filled: Path) -> None:
+def test_a_damaged_mask_is_unknown_and_replaced(spoil: Any, filled: Path) -> None:
     ((content,),) = execute(filled, "SELECT mask FROM masks")
     execute(filled, "UPDATE masks SET mask = ?", spoil(content))
 
@@ -339,7 +339,7 @@ def test_a_file_that_is_no_database_says_that_it_may_be_removed(spoil: Any, fill
     assert knows(filled) == (False, False)
 
 
-def test_tables_of_another_make_say_that_the_file_may_be_removed(filled: Path) -> None:
+def test_other_tables_say_that_the_file_may_be_removed(filled: Path) -> None:
     execute(filled, "DROP TABLE pixels")
     execute(filled, "CREATE TABLE pixels (key BLOB PRIMARY KEY, content BLOB)")
 
@@ -386,7 +386,7 @@ def test_what_was_added_is_kept_when_a_run_fails(tmp_path: Path) -> None:
     assert knows(tmp_path) == (True, True)
 
 
-def test_a_full_disk_is_told_as_such(tmp_path: Path) -> None:
+def test_a_full_disk_is_named_as_the_cause(tmp_path: Path) -> None:
     def fill() -> None:
         with open_cache(tmp_path) as cache:
             (pages,) = cache.database.execute("PRAGMA page_count").fetchone()

@@ -88,7 +88,7 @@ STORED_AS = {
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize("orientation", [None, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
-def test_a_photo_stands_upright_however_the_camera_was_held(orientation: int | None, kind: str) -> None:
+def test_a_photo_is_upright_however_the_camera_was_held(orientation: int | None, kind: str) -> None:
     exif = Image.Exif()
     if orientation is not None:
         exif[ORIENTATION] = orientation
@@ -109,11 +109,11 @@ def test_a_photo_stands_upright_however_the_camera_was_held(orientation: int | N
         b"MM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x7f\xff\xff\xff\x00",
     ],
 )
-def test_a_photo_with_broken_exif_is_taken_as_it_lies(exif: bytes) -> None:
+def test_a_photo_with_broken_exif_is_not_turned(exif: bytes) -> None:
     assert decode(saved(quartered(), "JPEG", exif=b"Exif\x00\x00" + exif), MAX_PIXELS).size == (32, 48)
 
 
-def test_a_photo_with_a_broken_colour_profile_is_taken() -> None:
+def test_a_photo_with_a_broken_colour_profile_is_accepted() -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()[:100]
 
     assert decode(saved(quartered(), "JPEG", icc_profile=profile), MAX_PIXELS).size == (32, 48)
@@ -146,7 +146,7 @@ def test_sixteen_bits_are_scaled_to_eight() -> None:
     assert np.ptp(np.asarray(photo), axis=2).max() == 0
 
 
-def test_transparent_pixels_lie_on_white() -> None:
+def test_transparent_pixels_are_put_on_white() -> None:
     image = Image.new("RGBA", (2, 1))
     image.putpixel((0, 0), (0, 0, 0, 0))
     image.putpixel((1, 0), (200, 0, 0, 255))
@@ -260,7 +260,7 @@ def test_a_photo_that_is_smaller_than_its_factor_keeps_a_pixel_and_its_colour(ki
 
 
 @every_kind
-def test_sides_are_those_that_the_header_tells(kind: str) -> None:
+def test_sides_are_those_in_the_header(kind: str) -> None:
     assert read_sides(drawn(kind, 203, 271), MAX_PIXELS) == (203, 271)
 
 
@@ -365,7 +365,7 @@ def test_more_transparent_colours_than_a_palette_has_are_refused() -> None:
     assert check(bytes(png), MAX_PIXELS)[0] == ""  # all of its pixels are there
 
 
-def test_a_check_tells_the_reason_or_the_sum(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_check_returns_the_reason_or_the_sha256(monkeypatch: pytest.MonkeyPatch) -> None:
     photo = jpeg(plain_image())
 
     assert check(photo, MAX_PIXELS) == ("", hashlib.sha256(photo).hexdigest())

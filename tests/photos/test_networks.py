@@ -24,7 +24,7 @@ def sessions() -> Any:
     return sessions
 
 
-def chosen(name: str, allow_non_commercial: bool = False) -> NetworkSpec:
+def find(name: str, allow_non_commercial: bool = False) -> NetworkSpec:
     return networks.find_network(
         ModelParams(name=name, sha256=U2NETP_SHA256, allow_non_commercial=allow_non_commercial)
     )
@@ -40,7 +40,7 @@ def test_checksums_and_sides_are_those_in_rembgs_source_and_no_photo_leaves_the_
         assert not session.requires_credentials()
 
 
-def test_what_is_left_out_of_rembgs_list_is_so_for_a_reason_that_is_told(sessions: Any) -> None:
+def test_the_docstring_names_what_is_left_out_of_rembgs_list(sessions: Any) -> None:
     left_out = {name for name in sessions if name not in NETWORKS and not name.endswith("_custom")}
 
     assert left_out == {"atlascloud", "withoutbg", "sam", "u2net_cloth_seg", "birefnet-general-fp16"}
@@ -55,13 +55,13 @@ def test_a_network_that_is_not_free_for_every_use_is_refused_unless_params_allow
     limited = {name for name, spec in NETWORKS.items() if not spec.commercial}
 
     assert limited == {"bria-rmbg"} == {name for name, spec in NETWORKS.items() if "-NC" in spec.licence}
-    assert chosen("bria-rmbg", allow_non_commercial=True) == NETWORKS["bria-rmbg"]
-    assert chosen("u2net") == chosen("u2net", allow_non_commercial=True) == NETWORKS["u2net"]
+    assert find("bria-rmbg", allow_non_commercial=True) == NETWORKS["bria-rmbg"]
+    assert find("u2net") == find("u2net", allow_non_commercial=True) == NETWORKS["u2net"]
     with pytest.raises(ParamsError, match=r"'bria-rmbg' has the licence CC-BY-NC-4\.0.*allow_non_commercial: true"):
-        chosen("bria-rmbg")
+        find("bria-rmbg")
 
 
 @pytest.mark.parametrize("name", ["u2netpp", "sam", "withoutbg", "u2net_custom"])
 def test_an_unknown_network_is_refused_and_the_known_ones_are_named(name: str) -> None:
     with pytest.raises(ParamsError, match=f"model.name = '{name}': expected one of .*bria-rmbg, .*, u2netp$"):
-        chosen(name, allow_non_commercial=True)
+        find(name, allow_non_commercial=True)

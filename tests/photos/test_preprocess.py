@@ -33,7 +33,7 @@ OTHERS: dict[str, Any] = SMALL | {
 
 def recipe(weights: Path | None = None, **changes: Any) -> PreprocessRecipe:
     """Return a recipe of small images in colour; weights: of u2netp, None to keep backgrounds."""
-    chosen: dict[str, Any] = {
+    values: dict[str, Any] = {
         "background": "remove" if weights else "keep",
         "mask_side": None,
         "fill": (0, 255, 0),
@@ -45,19 +45,19 @@ def recipe(weights: Path | None = None, **changes: Any) -> PreprocessRecipe:
         "max_pixels": 2_000_000,
         "max_rejected_share": 0.2,
     }
-    params = PreprocessParams(**chosen | changes)
+    params = PreprocessParams(**values | changes)
     return PreprocessRecipe(params, Network("u2netp", weights, params.mask_side or 320) if weights else None)
 
 
-def prepared(made: PhotoResult) -> PreparedPhoto:
+def prepared(result: PhotoResult) -> PreparedPhoto:
     """Return what was made of a photo that is to have pixels."""
-    assert isinstance(made.outcome, PreparedPhoto)
-    return made.outcome
+    assert isinstance(result.outcome, PreparedPhoto)
+    return result.outcome
 
 
-def source(made: PhotoResult) -> tuple[bytes, str, str, str]:
+def source_of(result: PhotoResult) -> tuple[bytes, str, str, str]:
     """Return what is to depend on the photo alone: its thumbnail, sum and hashes."""
-    found = prepared(made)
+    found = prepared(result)
     return found.thumbnail.tobytes(), found.sha256, found.phash, found.phash_mirrored
 
 
@@ -118,7 +118,7 @@ def test_stretch_fills_the_square_with_all_of_the_photo() -> None:
     assert is_near(pixels[-20:], RED)
 
 
-def test_a_photo_that_lies_on_its_side_is_set_upright() -> None:
+def test_a_photo_on_its_side_is_turned_upright() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     lying = jpeg(dark_at_the_top().transpose(Image.Transpose.ROTATE_90), exif=exif)
@@ -136,7 +136,7 @@ def test_large_images_keep_the_photos_detail() -> None:
     assert pixels_of(image, image_side=128, color="grayscale").std() < 20
 
 
-def test_the_garment_stands_alone_on_the_fill(weights: Path) -> None:
+def test_the_background_is_the_fill(weights: Path) -> None:
     kept, removed = (
         prepared(preprocess_photo(photo_bytes(), recipe(path, fit="stretch"))).pixels for path in (None, weights)
     )
@@ -158,7 +158,7 @@ def test_a_mask_depends_on_the_photo_and_the_network_alone_and_may_be_given(weig
     assert (made.mask.mode, made.mask.size) == ("L", (320, 320))
     assert made.mask.tobytes() == changed.mask.tobytes()
     assert prepared(again).pixels.tobytes() == prepared(changed).pixels.tobytes()
-    assert source(again) == source(made)
+    assert source_of(again) == source_of(made)
     assert again.mask is None
 
 
@@ -175,14 +175,14 @@ def half_covered() -> Image.Image:
 def test_a_given_mask_that_found_too_little_or_too_much_rejects_the_photo(
     bounds: tuple[float, float], reason: str
 ) -> None:
-    chosen = recipe(Path("no weights"), min_foreground=bounds[0], max_foreground=bounds[1])
-    outcome, predicted = preprocess_photo(photo_bytes(), chosen, half_covered())
+    bounded = recipe(Path("no weights"), min_foreground=bounds[0], max_foreground=bounds[1])
+    outcome, predicted = preprocess_photo(photo_bytes(), bounded, half_covered())
 
     assert getattr(outcome, "reason", "") == reason
     assert predicted is None
 
 
-def test_a_mask_that_rejects_its_photo_is_handed_over_all_the_same(weights: Path) -> None:
+def test_a_mask_that_rejects_its_photo_is_returned_too(weights: Path) -> None:
     outcome, mask = preprocess_photo(photo_bytes(), recipe(weights, min_foreground=1.0, max_foreground=1.0))
 
     assert outcome == Rejected("mask_empty")
@@ -204,11 +204,11 @@ def test_a_mask_that_rejects_its_photo_is_handed_over_all_the_same(weights: Path
     ],
 )
 def test_bytes_that_are_no_photo_are_rejected(body: bytes, reason: str) -> None:
-    for chosen in (recipe(), recipe(Path("no weights"))):
-        assert preprocess_photo(body, chosen) == (Rejected(reason), None)
+    for some_recipe in (recipe(), recipe(Path("no weights"))):
+        assert preprocess_photo(body, some_recipe) == (Rejected(reason), None)
 
 
-def test_a_photo_that_wants_too_much_memory_is_rejected_and_the_next_one_is_not(
+def test_a_photo_that_needs_too_much_memory_is_rejected_and_the_next_one_is_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("imageset.photos.preprocess.BYTES_TO_DECODE", 50_000_000)
@@ -231,7 +231,7 @@ def test_what_identifies_a_photo_depends_on_no_param(weights: Path) -> None:
 
     assert set(OTHERS) | {"background", "mask_side"} == set(PreprocessParams.model_fields)
     assert prepared(expected).sha256 == hashlib.sha256(body).hexdigest()
-    assert {source(preprocess_photo(body, chosen)) for chosen in recipes} == {source(expected)}
+    assert {source_of(preprocess_photo(body, other)) for other in recipes} == {source_of(expected)}
 
 
 def test_a_photo_is_decoded_once_for_all_uses_of_one_size_and_mode(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,7 +118,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def test_a_run_with_nothing_new_asks_and_infers_nothing_and_other_pixels_infer_nothing(
+def test_nothing_new_means_no_request_and_other_pixels_mean_no_mask(
     project: Path, bucket: Bucket, wire: Wire, weights: Path, edit_params: Edit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(bucket, project, GARMENTS)
@@ -167,7 +167,7 @@ def test_one_more_photo_costs_one_get_and_a_copy_of_one_none(
     assert len(tables.read(project / "data/processed.csv", tables.PROCESSED)) == len(PLAIN) + 1
 
 
-def test_what_other_code_left_in_the_cache_is_made_anew(
+def test_entries_of_other_code_in_the_cache_are_replaced(
     undisturbed: Undisturbed, project: Path, wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(undisturbed.cache, project / "cache")
@@ -197,7 +197,9 @@ stage.run("preprocess", preprocess.main)
 """
 
 
-def test_a_run_that_was_killed_is_taken_up_where_it_was(undisturbed: Undisturbed, project: Path, wire: Wire) -> None:
+def test_a_run_after_a_killed_one_repeats_only_the_unfinished_part(
+    undisturbed: Undisturbed, project: Path, wire: Wire
+) -> None:
     before, done = wire.asked["GET"], PHOTOS_TO_FIT
     wire.held_from = before + done + 1
     command = [sys.executable, "-c", EAGER_STAGE, *map(str, arguments(project, Path("no weights")))]

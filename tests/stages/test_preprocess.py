@@ -5,13 +5,11 @@ import os
 import re
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, nullcontext
-from itertools import chain
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
@@ -20,17 +18,14 @@ from imageset.errors import DataError, ImagesetError, ParamsError, ServerError
 from imageset.formats import hdf5, tables
 from imageset.photos import decode, worker
 from imageset.photos.background import Network
-from imageset.photos.batches import make_batches
-from imageset.photos.cache import PhotoCache
-from imageset.photos.preprocess import PhotoResult, PreparedPhoto, PreprocessRecipe, Rejected
+from imageset.photos.preprocess import PhotoResult, PreprocessRecipe
 from imageset.photos.worker import ChangedObject, PhotoRequest
 from imageset.runtime.sections import ModelParams
-from imageset.storage.bucket import Bucket, StoredObject, list_objects
+from imageset.storage.bucket import Bucket, list_objects
 from sandbox import draw
 from stages import inventory, preprocess
 from stages.preprocess import Outcomes
 from tests.conftest import U2NETP_SHA256, jpeg, photo_bytes, plain_image, put
-from tests.photos.test_cache import CLIENT
 from tests.photos.test_decode import saved
 from tests.photos.test_preprocess import GREEN, HTML, RED, is_near, recipe
 from tests.stages.test_ingest import bomb, broken_png
@@ -202,7 +197,7 @@ def test_objects_that_changed_since_the_inventory_fail_the_stage_by_their_keys(p
     assert re.search(r"2 objects changed .*1\.jpeg, 3\.jpeg: run `make refresh`", failure(project))
 
 
-def test_a_bucket_that_refuses_fails_the_stage_and_tells_no_secret(
+def test_a_bucket_that_refuses_fails_the_stage_and_no_secret_is_printed(
     project: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(bucket, project, {"1.jpeg": jpeg(plain_image())})
@@ -298,13 +293,13 @@ def test_params_that_do_not_fit_are_refused_before_anything_is_read(
         ("birefnet-general", 1024, 1024),
     ],
 )
-def test_the_network_is_shown_the_side_that_params_name_or_its_own(
+def test_the_network_takes_the_side_that_params_name_or_its_own(
     name: str, mask_side: int | None, side: int, weights: Path
 ) -> None:
     model = ModelParams(name=name, sha256=U2NETP_SHA256, allow_non_commercial=False)
-    chosen = recipe(weights, mask_side=mask_side).preprocess
+    section = recipe(weights, mask_side=mask_side).preprocess
 
-    assert preprocess.choose_network(chosen, model, weights) == Network(name, weights, side)
+    assert preprocess.choose_network(section, model, weights) == Network(name, weights, side)
     assert preprocess.choose_network(recipe().preprocess, model, weights) is None
 
 
@@ -314,71 +309,3 @@ def test_weights_that_are_not_the_ones_named_are_refused(project: Path, edit_par
 
     with pytest.raises(DataError, match=r"no weights does not have the sha256 that params\.yaml names"):
         run(project)
-
-
-# Batches
-
-
-def rows(sizes: list[int]) -> list[tuple[Any, ...]]:
-    """Return an inventory of objects of these sizes."""
-    return [(f"{number}.jpeg", number, 0, f"{number:032x}", size, "") for number, size in enumerate(sizes)]
-
-
-@pytest.fixture
-def open_cache(tmp_path: Path) -> Iterator[Callable[[PreprocessRecipe], PhotoCache]]:
-    """Return the cache of a store that is never asked, for a recipe."""
-    with ExitStack() as opened:
-        yield lambda chosen: opened.enter_context(
-            closing(PhotoCache(tmp_path / "photos.sqlite", Bucket(None, CLIENT, "bucket", ""), chosen, U2NETP_SHA256))
-        )
-
-
-KEEP, REMOVE = recipe(), recipe(Path("no weights"))
-MB = 1 << 20
-
-
-@pytest.mark.parametrize(
-    ("chosen", "sizes", "expected"),
-    [
-        (KEEP, [1] * 130, [64, 64, 2]),
-        (REMOVE, [1] * 20, [8, 8, 4]),
-        (KEEP, [], []),
-        (KEEP, [9 * MB, 9 * MB, 1, 16 * MB, 40 * MB, 1], [2, 2, 1, 1]),
-        (recipe(image_side=1700), [1] * 5, [2, 2, 1]),
-    ],
-)
-def test_a_batch_ends_with_the_photo_that_makes_it_large_enough(
-    chosen: PreprocessRecipe,
-    sizes: list[int],
-    expected: list[int],
-    open_cache: Callable[[PreprocessRecipe], PhotoCache],
-) -> None:
-    inventory = rows(sizes)
-    batched = list(make_batches(inventory, open_cache(chosen), chosen))
-
-    assert [len(photos) for photos, _ in batched] == [len(wanted) for _, wanted in batched] == expected
-    assert [photo.product_id for photo in chain.from_iterable(photos for photos, _ in batched)] == [
-        product_id for _, product_id, *_ in inventory
-    ]
-
-
-def test_what_is_known_of_a_photo_is_not_wanted_again(open_cache: Callable[[PreprocessRecipe], PhotoCache]) -> None:
-    inventory = rows([1] * 130)
-    mask, cache = Image.new("L", (320, 320), 7), open_cache(REMOVE)
-    known: dict[int, PreparedPhoto | Rejected] = {
-        3: PreparedPhoto(np.zeros((32, 32, 3), np.uint8), np.zeros((64, 64, 1), np.uint8), "sum", "hash", "mirrored"),
-        4: Rejected("mask_full"),
-    }
-    for number, (key, _, _, etag, size, _) in enumerate(inventory[:80]):
-        # Of most, the mask alone is known: what came of the photo is what no cache remembers.
-        outcome = known.get(number, Rejected("decoder_memory"))
-        cache.add(StoredObject(key, etag, size, ""), PhotoResult(outcome, mask))
-    cache.commit()
-    batched = list(make_batches(inventory, cache, REMOVE))
-    photos, wanted = (list(chain.from_iterable(column)) for column in zip(*batched, strict=True))
-
-    assert [type(photo.known) for photo in photos[:6]] == [type(None)] * 3 + [PreparedPhoto, Rejected, type(None)]
-    assert [one.stored.key for one in wanted] == [row[0] for row in inventory if row[1] not in known]
-    assert [one.mask is not None for one in wanted] == [True] * 78 + [False] * 50
-    assert wanted[0].mask.tobytes() == mask.tobytes()
-    assert [len(one.requests) for one in batched] == [64, 22, 8, 8, 8, 8, 8, 2]
