@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from imageset.errors import ImagesetError
-from imageset.runtime import files, lifetime
+from imageset.runtime import command, dvc, files
 from sandbox import marketplace, servers
 
 HOME = Path(".sandbox")
@@ -26,9 +26,9 @@ def demo(photos: Path | None) -> None:
     """Servers, marketplace, dvc repro, dvc push; says where the results are."""
     with servers.running(HOME) as sandbox:
         environment = os.environ | fill(sandbox, photos)
-        dvc(environment, "repro", "--force", "--single-item", *SOURCE_STAGES)
-        dvc(environment, "repro")
-        dvc(environment, "push")
+        dvc.run("repro", "--force", "--single-item", *SOURCE_STAGES, environment=environment)
+        dvc.run("repro", environment=environment)
+        dvc.run("push", environment=environment)
         print("sandbox: stopping the servers", flush=True)
     print(
         f"\nThe dataset:  {Path('data/dataset.h5').resolve()}\n"
@@ -36,22 +36,6 @@ def demo(photos: Path | None) -> None:
         f"Samples:      {Path('reports/samples.png').resolve()}\n"
         "Next: `. .venv/bin/activate` and `make services`; change a value in params.yaml; `dvc repro` (README.md)."
     )
-
-
-def dvc(environment: dict[str, str], *arguments: str) -> None:
-    """Run dvc with this interpreter's environment first on PATH, as its stages call plain `python`."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", os.defpath)])
-    with subprocess.Popen([sys.executable, "-m", "dvc", *arguments], env=environment | {"PATH": path}) as running:
-        try:
-            running.wait()
-        except KeyboardInterrupt:  # dvc and its stage have had it from the terminal too, and end by themselves
-            running.wait()
-            raise
-        except SystemExit:  # we were told to stop; dvc was not
-            running.terminate()
-            raise
-    if running.returncode:
-        raise ImagesetError(f"`dvc {' '.join(arguments)}` failed")
 
 
 def fill(sandbox: servers.Servers, photos: Path | None) -> dict[str, str]:
@@ -133,28 +117,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m sandbox", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     for name in ("demo", "services", "serve"):
-        command = commands.add_parser(name)
-        command.add_argument("--photos", type=Path, help="a folder per class with photos; without it they are drawn")
+        commands.add_parser(name).add_argument(
+            "--photos", type=Path, help="a folder per class with photos; without it they are drawn"
+        )
     commands.add_parser("stop")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, lifetime.exit_cleanly)
-    # As the stages do: a script that runs us in the background has Python ignore it.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     # Settings for other servers than ours.
     for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN"):
         os.environ.pop(name, None)
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = servers.HOST
-    try:
-        if arguments.command == "stop":
-            stop()
-        else:
-            {"demo": demo, "services": services, "serve": serve}[arguments.command](arguments.photos)
-    except ImagesetError as error:
-        sys.exit(f"sandbox: {error}")
-    except KeyboardInterrupt:
-        print("sandbox: interrupted", file=sys.stderr)
-        sys.exit(130)
+    if arguments.command == "stop":
+        stop()
+    else:
+        {"demo": demo, "services": services, "serve": serve}[arguments.command](arguments.photos)
 
 
 if __name__ == "__main__":
-    main()
+    command.run("sandbox", main)

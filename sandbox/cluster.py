@@ -11,8 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from imageset.errors import ImagesetError
-from imageset.runtime import lifetime, settings
+from imageset.runtime import command, settings
 from sandbox.servers import HOST, child, wait_until
 
 HOME = Path(".sandbox/dask")
@@ -84,8 +83,6 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=settings.workers(), help="worker processes (one a core)")
     parser.add_argument("--port", type=int, default=PORT, help=f"the scheduler's ({PORT})")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, lifetime.exit_cleanly)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a script that runs us in the background has it ignored
     with running(HOME, arguments.workers, arguments.port) as cluster:
         print(
             f"A Dask cluster of {arguments.workers} workers. In another terminal: "
@@ -97,9 +94,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ImagesetError as error:
-        sys.exit(f"sandbox: {error}")
-    except KeyboardInterrupt:
-        sys.exit(130)
+    command.run("sandbox", main)

@@ -19,6 +19,7 @@ import pandas as pd
 import yaml
 
 from imageset.errors import DataError, ImagesetError
+from imageset.runtime import command
 from tools import reruns
 from tools.reruns import ABSENT, Read, Stage, Verdict, changed_leaves, flatten
 
@@ -259,13 +260,10 @@ def main() -> None:
     parser.add_argument("base", metavar="BASE", help="revision whose dvc.lock and reports are the record, such as main")
     parser.add_argument("head", metavar="HEAD", nargs="?", help="revision to compare with it; the working tree if none")
     arguments = parser.parse_args()
-    try:
-        text = compare(open_side(arguments.base), open_side(arguments.head))
-    except (ImagesetError, OSError) as error:
-        sys.exit(f"compare: {error}")
+    text = compare(open_side(arguments.base), open_side(arguments.head))
     # Bytes, as a locale that is not UTF-8 lacks the dash.
     sys.stdout.buffer.write(text.encode())
 
 
 if __name__ == "__main__":
-    main()
+    command.run("compare", main)

@@ -2,12 +2,9 @@
 
 import argparse
 import re
-import sqlite3
-import sys
 
-from imageset.errors import ImagesetError
 from imageset.photos.cache import prune
-from imageset.runtime import settings
+from imageset.runtime import command, settings
 
 
 def days(text: str) -> int:
@@ -36,8 +33,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ImagesetError, sqlite3.Error) as error:
-        print(f"prune: {error}", file=sys.stderr)
-        sys.exit(1)
+    command.run("prune", main)

@@ -1,16 +1,13 @@
-"""`python -m tools.release v1.2.0`: fix the sides and numbers of this tree's dataset, push it, say how to commit it.
+"""`python -m tools.release v1.2.0`: fix the subsets and labels of this tree's dataset, push it, say how to commit it.
 
-releases/ gets the side of every photo and the number of every class, which later runs keep; that changes no byte of the
-dataset. Commit and tag are left to whoever releases. What fails leaves all as it was, and is run again; what was
-killed is put back with --undo.
+releases/ gets the subset of every photo and the label of every class, which later runs keep. That changes no byte of
+the dataset. Committing and tagging is left to the person who releases. `git checkout -- releases reports dvc.lock &&
+dvc checkout` undoes a release that failed or was stopped.
 """
 
 import argparse
 import hashlib
 import json
-import os
-import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,37 +19,37 @@ import pandas as pd
 
 from imageset.errors import DataError, ImagesetError
 from imageset.formats import tables
-from imageset.runtime import files, lifetime, settings
+from imageset.runtime import command, dvc, files, settings
 from tools import reruns, versions
 from tools.versions import DATASET, WRITTEN
 
 VALIDATION = Path("reports/validation.json")
 SPLIT, LABEL_MAP = Path("releases/split.csv"), Path("releases/label_map.csv")
-PARTIAL = SPLIT.parent / ".partial.tmp"
-LOST = {"deleted", "not in cache"}  # what `dvc status` says of data that only is not here
+UNDO = f"git checkout -- {' '.join(WRITTEN)} && dvc checkout"
+LOST = {"deleted", "not in cache"}  # by `dvc status`, of data that is just not here
 
 
 def freeze_split(released: pd.DataFrame, current: pd.DataFrame) -> pd.DataFrame:
-    """Return the side of each photo of the data, and of those that earlier releases had and the data has no more.
+    """Return the subset of each photo of the data, and of released photos that have left the data.
 
-    So a photo that comes back keeps its side. Raises DataError where a released photo stands on another side now.
+    So a photo that comes back keeps its subset. Raises DataError when a released photo is in another subset now.
     """
     both = released.merge(current, on=list(tables.SPLIT.key), how="left", suffixes=("", "_now"))
     moved = both[both["subset_now"].notna() & (both["subset_now"] != both["subset"])]
     if len(moved):
         raise DataError(
-            f"{len(moved)} photos stand on another side than {SPLIT} has them, such as "
+            f"{len(moved)} photos are in another subset than in {SPLIT}, such as "
             f"{tables.describe_key(tables.SPLIT, moved)}: run `dvc repro`"
         )
     return tables.frame(tables.SPLIT, pd.concat([current, both[both["subset_now"].isna()]])[list(current.columns)])
 
 
 def freeze_label_map(released: pd.DataFrame, current: pd.DataFrame) -> pd.DataFrame:
-    """Return the data's label map. Raises DataError where it has not every released number as it was."""
-    numbers = dict(zip(current["catalog_id"], current["label"], strict=True))
+    """Return the data's label map. Raises DataError when a released class has another label now."""
+    labels = dict(zip(current["catalog_id"], current["label"], strict=True))
     for label, catalog_id in zip(released["label"], released["catalog_id"], strict=True):
-        if numbers.get(catalog_id) != label:
-            raise DataError(f"class {catalog_id} is not number {label}, as {LABEL_MAP} has it: run `dvc repro`")
+        if labels.get(catalog_id) != label:
+            raise DataError(f"class {catalog_id} does not have label {label}, as in {LABEL_MAP}: run `dvc repro`")
     return current
 
 
@@ -60,7 +57,7 @@ def require_up_to_date(status: dict[str, list[Any]]) -> None:
     """Raise ImagesetError when `dvc status --json` names a stage that would run, or data that is not here."""
     if not status:
         return
-    # Of a stage, "changed command" or {"changed deps": {path: word}} and the like; the words of params stand deeper.
+    # A stage has "changed command", or {"changed deps": {path: word}} and the like. The words of params are deeper.
     changes = [change for changes in status.values() for change in changes]
     words = {
         word
@@ -76,31 +73,11 @@ def require_up_to_date(status: dict[str, list[Any]]) -> None:
 
 
 def git(*arguments: str) -> str:
-    """Run git and return what it said. Raises ImagesetError."""
+    """Run git and return what it printed. Raises ImagesetError."""
     done = subprocess.run(["git", *arguments], capture_output=True, text=True)
     if done.returncode:
         raise ImagesetError(f"`git {arguments[0]}` says {' '.join(done.stderr.split()) or 'no'}")
     return done.stdout
-
-
-def dvc(*arguments: str, stdout: int | None = None) -> str:
-    """Run dvc, what it says going where ours goes, or its stdout being returned. Raises ImagesetError."""
-    # Its stages call plain `python`.
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    with subprocess.Popen(
-        [sys.executable, "-m", "dvc", *arguments], env=os.environ | {"PATH": path}, stdout=stdout, text=True
-    ) as running:
-        try:
-            said, _ = running.communicate()
-        except KeyboardInterrupt:  # dvc and its stage have had it from the terminal too, and end by themselves
-            running.wait()
-            raise
-        except SystemExit:  # we were told to stop; dvc was not
-            running.terminate()
-            raise
-    if running.returncode:
-        raise ImagesetError(f"`dvc {arguments[0]}` failed, and says above why")
-    return said or ""
 
 
 def check_repository(version: str) -> str:
@@ -113,12 +90,10 @@ def check_repository(version: str) -> str:
         raise ImagesetError("no branch is checked out: `git switch` to the one that is to have the release")
     versions.require_higher(version, git("tag", "--list").split())
     changed = [entry[3:] for entry in git("status", "--porcelain", "-z", "--no-renames", "-uall").split("\0")[:-1]]
-    others = [path for path in changed if path.split("/")[0] not in WRITTEN]
-    if others:
-        more = f" and {len(others) - 5} more" if len(others) > 5 else ""
-        raise ImagesetError(
-            f"git does not have {', '.join(others[:5])}{more} as it is here: commit it, then run `dvc repro`"
-        )
+    if changed:
+        more = f" and {len(changed) - 5} more" if len(changed) > 5 else ""
+        hint = f"; `{UNDO}` undoes a release that was stopped" if changed[0].split("/")[0] in WRITTEN else ""
+        raise ImagesetError(f"git does not have {', '.join(changed[:5])}{more} as it is here: commit it first{hint}")
     return branch
 
 
@@ -130,7 +105,7 @@ def check_data() -> str:
         raise DataError(f"{VALIDATION} does not say whether the dataset is right ({error}): run `dvc repro`") from None
     if passed is not True:
         raise DataError(f"{VALIDATION} says that the dataset is wrong: see data/validation.json")
-    require_up_to_date(json.loads(dvc("status", "--json", stdout=subprocess.PIPE)))
+    require_up_to_date(json.loads(dvc.run("status", "--json", stdout=subprocess.PIPE)))
     # Read, as dvc status trusts size and time.
     with Path(DATASET).open("rb") as file:
         found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
@@ -149,66 +124,19 @@ def recorded_md5() -> str | None:
 
 
 @contextmanager
-def all_or_nothing() -> Iterator[None]:
-    """Put back what WRITTEN names, and the outputs of dvc.lock, when the body fails, however it does.
-
-    A body that is killed leaves the copy behind, for undo.
-    """
-    copy = SPLIT.parent / f".before-{git('rev-parse', 'HEAD').strip()}.tmp"  # git and dvc ignore .*.tmp
-    shutil.rmtree(PARTIAL, ignore_errors=True)
-    for path in [Path("dvc.lock"), SPLIT, LABEL_MAP, *(path for path in Path("reports").rglob("*") if path.is_file())]:
-        files.write_bytes(PARTIAL / path, path.read_bytes())
-    PARTIAL.rename(copy)
+def undo_named() -> Iterator[None]:
+    """Name the command that undoes what the body has written, when the body fails or is stopped."""
     try:
         yield
     except (ImagesetError, OSError) as error:
-        put_back(copy)
-        raise ImagesetError(f"{error}; {', '.join(WRITTEN)} are as they were") from None
+        raise ImagesetError(f"{error}; `{UNDO}` undoes this release") from None
     except BaseException:
-        put_back(copy)
+        print(f"release: stopped half-way; `{UNDO}` undoes it", file=sys.stderr)
         raise
-    discard(copy)
-
-
-def put_back(copy: Path) -> None:
-    """Make the copied files, and the outputs of dvc.lock, what they were. The copy goes last: it can be done over."""
-    for path in [path for path in Path("reports").rglob("*") if path.is_file() and not (copy / path).exists()]:
-        path.unlink()
-    for saved in [path for path in copy.rglob("*") if path.is_file()]:
-        path = saved.relative_to(copy)
-        if not path.exists() or path.read_bytes() != saved.read_bytes():
-            files.write_bytes(path, saved.read_bytes())
-    dvc("checkout", "--quiet", "--force")
-    discard(copy)
-
-
-def discard(copy: Path) -> None:
-    """Remove a copy, at no moment leaving half of it under its name."""
-    shutil.rmtree(PARTIAL, ignore_errors=True)
-    copy.rename(PARTIAL)
-    shutil.rmtree(PARTIAL)
-
-
-def killed() -> list[Path]:
-    """Return the copies that a killed release has left of this commit; others are removed, git has what is later."""
-    head = git("rev-parse", "HEAD").strip()
-    copies = list(SPLIT.parent.glob(".before-*.tmp"))
-    for copy in copies:
-        if copy.name != f".before-{head}.tmp":
-            discard(copy)
-    return [copy for copy in copies if copy.exists()]
-
-
-def undo() -> str:
-    """Put back what a killed release had found, and say so."""
-    copies = killed()
-    for copy in copies:
-        put_back(copy)
-    return f"release: {', '.join(WRITTEN)} are as they were before it\n" if copies else "release: none was killed\n"
 
 
 def freeze() -> None:
-    """Write releases/ anew. Both tables are known before one is written."""
+    """Write releases/. Both tables are computed before one is written."""
     split = freeze_split(tables.read(SPLIT, tables.SPLIT), tables.read(Path("data/split.csv"), tables.SPLIT))
     label_map = freeze_label_map(
         tables.read(LABEL_MAP, tables.LABEL_MAP), tables.read(Path("data/label_map.csv"), tables.LABEL_MAP)
@@ -218,29 +146,18 @@ def freeze() -> None:
 
 
 def release(version: str) -> str:
-    """Do all of it and return the instructions."""
+    """Fix and push the dataset. Return what to type then."""
     branch = check_repository(version)
-    # Not undone unasked: reports and data may have been made anew since.
-    if copies := killed():
-        raise ImagesetError(
-            f"one was killed half-way: `python -m tools.release --undo` puts {', '.join(WRITTEN)} and "
-            f"the data back; or remove {copies[0]}, `git checkout releases` and run `dvc repro`"
-        )
-    if git("status", "--porcelain", "--", "releases"):
-        raise ImagesetError(
-            "releases/ is not as git has it, and it is what this release would be held against: commit "
-            "it, or `git checkout releases`"
-        )
     md5 = check_data()
-    with all_or_nothing():
+    with undo_named():
         freeze()
-        dvc("repro")
+        dvc.run("repro")
         if recorded_md5() != md5:
             raise DataError(
-                f"with its sides and numbers fixed, {DATASET} has md5 {recorded_md5()} in place of {md5}: "
-                "a stage makes something else of releases/"
+                f"with subsets and labels fixed, {DATASET} has md5 {recorded_md5()} instead of {md5}: a stage reads "
+                "releases/ in another way"
             )
-        dvc("push")
+        dvc.run("push")
     has_origin = "origin" in git("remote").split()
     address = versions.without_credentials(git("remote", "get-url", "origin").strip()) if has_origin else "."
     if Path(address).exists():
@@ -251,22 +168,12 @@ def release(version: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tools.release", description=__doc__)
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("version", metavar="VERSION", nargs="?", help="such as v1.2.0, above the last one")
-    what.add_argument("--undo", action="store_true", help="put back what a release that was killed had found")
-    chosen = parser.parse_args()
-    signal.signal(signal.SIGTERM, lifetime.exit_cleanly)
-    signal.signal(signal.SIGINT, lifetime.exit_cleanly)
-    try:
-        settings.load()
-        with files.lock(Path(".cache/release.lock")):
-            print(undo() if chosen.undo else release(chosen.version), end="")
-    except (ImagesetError, OSError) as error:
-        sys.exit(f"release: {error}")
-    except KeyboardInterrupt:
-        print("release: interrupted, all is as it was", file=sys.stderr)
-        sys.exit(130)
+    parser.add_argument("version", metavar="VERSION", help="such as v1.2.0, above the last one")
+    version = parser.parse_args().version
+    settings.load()
+    with files.lock(Path(".cache/release.lock")):
+        print(release(version), end="")
 
 
 if __name__ == "__main__":
-    main()
+    command.run("release", main)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from imageset.dataset import verify
 from imageset.dataset.row_checks import Check
-from imageset.errors import ImagesetError
 from imageset.formats import hdf5
+from imageset.runtime import command
 
 
 def line(check: Check) -> str:
@@ -38,14 +38,9 @@ def show(path: Path) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tools.verify", description=__doc__)
     parser.add_argument("dataset", metavar="DATASET_H5", type=Path, help="a dataset file, from wherever it came")
-    try:
-        right = show(parser.parse_args().dataset)
-    except (ImagesetError, OSError) as error:
-        sys.exit(f"verify: {error}")
-    except KeyboardInterrupt:
-        sys.exit(130)
-    sys.exit(0 if right else 1)
+    if not show(parser.parse_args().dataset):
+        sys.exit(command.FAILED)
 
 
 if __name__ == "__main__":
-    main()
+    command.run("verify", main)

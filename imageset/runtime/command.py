@@ -1,4 +1,4 @@
-"""The edge of every program of this project: signals, settings, one line for an error, exit codes."""
+"""The edge of every program of this project: signals, one line for an error, exit codes."""
 
 import signal
 import sqlite3
@@ -6,14 +6,14 @@ import sys
 from collections.abc import Callable
 
 from imageset.errors import ImagesetError
-from imageset.runtime import lifetime, settings
+from imageset.runtime import lifetime
 
 FAILED = 1
 INTERRUPTED = 128 + signal.SIGINT
 
 
 def run(name: str, main: Callable[[], None]) -> None:
-    """Call a program's main with the settings of .env; end the process with one line when it fails.
+    """Call a program's main; end the process with one line when it fails.
 
     Exit codes: 0, done; 1, failed; 2, the command line, params or settings are wrong; 130, interrupted (Ctrl-C); 143,
     terminated (SIGTERM). Either signal runs the finally blocks, so that nothing is left half-written.
@@ -25,7 +25,6 @@ def run(name: str, main: Callable[[], None]) -> None:
     signal.signal(signal.SIGTERM, lifetime.exit_cleanly)
     signal.signal(signal.SIGINT, lifetime.exit_cleanly)
     try:
-        settings.load()
         main()
     except ImagesetError as error:
         end(name, str(error), error.exit_code)

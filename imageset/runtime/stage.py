@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from imageset.runtime import command, files, lifetime, params
+from imageset.runtime import command, files, lifetime, params, settings
 
 LOCKS = Path(".cache")  # of this project, wherever the cache is: the lock guards the outputs here
 SUFFIXES = ("_csv", "_h5", "_json", "_onnx", "_png", "_html", "_sql")  # of paths, as main names them
@@ -33,6 +33,7 @@ def run(name: str, main: Callable[..., None]) -> None:
 def run_locked(name: str, main: Callable[..., None]) -> None:
     """Parse the command line, then run main alone."""
     given = arguments(name, main)
+    settings.load()
     with files.lock(LOCKS / f"{name}.lock"):
         params.load()
         # What the imports have made stays, and what stages make has few cycles: less for the collector to look at.

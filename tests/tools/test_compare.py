@@ -98,7 +98,7 @@ def dvc(root: Path, *arguments: str) -> set[str]:
 
 def write(root: Path, files: dict[str, str]) -> None:
     for name, text in files.items():
-        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
 
 

@@ -144,7 +144,7 @@ def test_a_photo_that_left_the_data_keeps_its_side() -> None:
     frozen = release.freeze_split(before, now).sort_values(list(tables.SPLIT.key))
 
     assert frozen.to_numpy().tolist() == [[1, 0, "test"], [1, 1, "test"], [2, 0, "train"], [3, 0, "train"]]
-    with pytest.raises(DataError, match=r"1 photos stand on another side .* product_id 1, position 0: "):
+    with pytest.raises(DataError, match=r"1 photos are in another subset than .* product_id 1, position 0: "):
         release.freeze_split(before, now.assign(subset="train"))
 
 
@@ -152,7 +152,7 @@ def test_a_released_number_that_changed_is_refused() -> None:
     before, now = (tables.frame(tables.LABEL_MAP, [(0, 7, "hat"), (1, last, "dress")]) for last in (8, 9))
 
     assert release.freeze_label_map(before.head(1), now) is now
-    with pytest.raises(DataError, match="class 8 is not number 1"):
+    with pytest.raises(DataError, match="class 8 does not have label 1"):
         release.freeze_label_map(before, now)
 
 
@@ -173,6 +173,11 @@ def edit_code(project: Project) -> None:
     (project.folder / "notes.txt").touch()
 
 
+def edit_report(project: Project) -> None:
+    path = project.folder / "reports/metrics.json"
+    path.write_text(path.read_text() + "\n")
+
+
 def detach(project: Project) -> None:
     project.succeed("git", "checkout", "--quiet", "--detach")
 
@@ -184,10 +189,12 @@ def remove_git(project: Project) -> None:
 def fail_validation(project: Project) -> None:
     path = project.folder / release.VALIDATION
     path.write_text(json.dumps(json.loads(path.read_text()) | {"passed": False}))
+    project.commit("a failed validation")
 
 
 def remove_validation(project: Project) -> None:
     (project.folder / release.VALIDATION).unlink()
+    project.commit("no validation")
 
 
 def commit_param(project: Project) -> None:
@@ -208,7 +215,8 @@ def damage_dataset(project: Project) -> None:
     ("spoil", "message"),
     [
         (tag, "v1.2.0 does not come after v1.2.0, which tag dataset@v1.2.0 has released"),
-        (edit_code, "git does not have stages/split.py, notes.txt as it is here"),
+        (edit_code, "git does not have stages/split.py, notes.txt as it is here: commit it first$"),
+        (edit_report, "git does not have reports/metrics.json as it is here: commit it first; `git checkout"),
         (detach, "no branch is checked out"),
         (remove_git, "not a git repository"),
         (fail_validation, "reports/validation.json says that the dataset is wrong"),
@@ -369,7 +377,12 @@ def test_where_git_has_no_remote_no_push_is_printed() -> None:
 # Failures on the way.
 
 
-def test_when_the_push_fails_all_is_as_it_was(copied: Project) -> None:
+def undo(project: Project) -> None:
+    """Run the command that a release names when it fails."""
+    project.succeed("bash", "-c", release.UNDO)
+
+
+def test_when_the_push_fails_the_command_that_undoes_it_is_named(copied: Project) -> None:
     before = state(copied)
     done = copied.run(*COMMAND, "v1.2.0", **NOWHERE)
 
@@ -377,10 +390,14 @@ def test_when_the_push_fails_all_is_as_it_was(copied: Project) -> None:
     assert "Running stage 'split'" in done.stdout
     assert "git commit" not in done.stdout
     assert done.stderr.splitlines()[-1] == (
-        "release: `dvc push` failed, and says above why; dvc.lock, releases, reports are as they were"
+        "release: `dvc push` failed; its own message above says why; "
+        "`git checkout -- dvc.lock releases reports && dvc checkout` undoes this release"
     )
     assert "Traceback" not in done.stderr
     assert copied.environment["AWS_SECRET_ACCESS_KEY"] not in done.stdout + done.stderr
+
+    undo(copied)
+
     assert state(copied) == before
     assert copied.succeed("git", "status", "--porcelain") == ""
 
@@ -388,8 +405,10 @@ def test_when_the_push_fails_all_is_as_it_was(copied: Project) -> None:
 def test_data_that_would_change_is_refused(copied: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(release, "freeze_split", lambda released, current: current.assign(subset="train"))
     before = state(copied)
-    with pytest.raises(ImagesetError, match=r"data/dataset.h5 has md5 \w{32} in place of \w{32}: .*are as they were"):
+    with pytest.raises(ImagesetError, match=r"dataset.h5 has md5 \w{32} instead of \w{32}: .* undoes this release"):
         release.release("v1.2.0")
+
+    undo(copied)
 
     assert state(copied) == before
     assert json.loads(copied.succeed("dvc", "status", "--json")) == {}
@@ -415,26 +434,26 @@ def begun(copied: Project) -> Iterator[subprocess.Popen[str]]:
             os.killpg(running.pid, signal.SIGKILL)
 
 
-def test_what_a_killed_release_wrote_is_put_back_when_told(
+def test_a_killed_release_is_undone_by_git_and_dvc(
     begun: subprocess.Popen[str], copied: Project, pulled: Project
 ) -> None:
     os.killpg(begun.pid, signal.SIGKILL)
     begun.wait()
     left = state(copied)
-    with pytest.raises(ImagesetError, match=r"killed half-way: `python -m tools\.release --undo` puts .* back"):
+    with pytest.raises(ImagesetError, match=r"commit it first; `git checkout .*` undoes a release that was stopped"):
         release.release("v1.2.0")
 
     assert state(copied) == left
     assert left["releases/split.csv"] != state(pulled)["releases/split.csv"]
 
-    copied.succeed(*COMMAND, "--undo")
+    undo(copied)
 
     assert state(copied) == state(pulled)
-    assert copied.succeed(*COMMAND, "--undo") == "release: none was killed\n"
+    assert json.loads(copied.succeed("dvc", "status", "--json")) == {}
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_release_that_is_told_to_stop_puts_all_back(
+def test_a_release_that_is_stopped_names_the_command_that_undoes_it(
     begun: subprocess.Popen[str], copied: Project, pulled: Project, number: int, code: int
 ) -> None:
     if number == signal.SIGINT:
@@ -445,18 +464,11 @@ def test_a_release_that_is_told_to_stop_puts_all_back(
 
     assert begun.returncode == code, said
     assert "Traceback" not in said
+    assert f"release: stopped half-way; `{release.UNDO}` undoes it\n" in said
+
+    undo(copied)
+
     assert state(copied) == state(pulled)
-
-
-def test_what_a_killed_release_left_is_not_put_over_a_later_commit(copied: Project) -> None:
-    left = copied.folder / "releases/.before-0123456789.tmp"
-    (left / "releases").mkdir(parents=True)
-    (left / release.SPLIT).write_text("old")
-    before = (copied.folder / release.SPLIT).read_bytes()
-
-    assert release.killed() == []
-    assert not left.exists()
-    assert (copied.folder / release.SPLIT).read_bytes() == before
 
 
 @pytest.mark.parametrize(

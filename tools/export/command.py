@@ -82,5 +82,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Run the command of the command line."""
-    run(parse_arguments())
+    """Export as the command line says."""
+    arguments = parse_arguments()
+    settings.load()
+    run(arguments)

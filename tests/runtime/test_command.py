@@ -1,0 +1,74 @@
+"""The edge of a program: one line for an error, and the exit code that belongs to it."""
+
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from imageset.errors import DataError, ParamsError, SettingsError
+from imageset.runtime import command
+from tests.project import ROOT
+
+
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[None]:
+    """Give pytest its own handlers of signals back."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+PROGRAMS = ("tools.compare", "tools.export", "tools.prune", "tools.release", "tools.verify", "sandbox", "stages.split")
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (DataError("data/catalog.csv is empty"), 1),
+        (FileNotFoundError(2, "No such file or directory"), 1),
+        (sqlite3.OperationalError("database is locked"), 1),
+        (ParamsError("params.yaml: split is missing"), 2),
+        (SettingsError("DATABASE_URL is not set"), 2),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_an_error_is_one_line_with_an_exit_code(
+    error: BaseException, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def main() -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as ended:
+        command.run("split", main)
+
+    assert ended.value.code == code
+    assert capsys.readouterr().err == f"split: {str(error) or 'interrupted'}\n"
+
+
+def test_a_fault_of_the_program_keeps_its_traceback() -> None:
+    def main() -> None:
+        raise AssertionError("a sum does not close")
+
+    with pytest.raises(AssertionError):
+        command.run("split", main)
+
+
+def test_the_code_that_main_ends_with_is_kept() -> None:
+    with pytest.raises(SystemExit) as ended:
+        command.run("verify", lambda: sys.exit(command.FAILED))
+
+    assert ended.value.code == command.FAILED
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_every_program_refuses_a_wrong_option_with_2(program: str) -> None:
+    command_line = [sys.executable, "-m", program, "--no-such-option"]
+    done = subprocess.run(command_line, cwd=ROOT, capture_output=True, text=True)
+
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"usage: python -m {program} ")
+    assert "Traceback" not in done.stderr
