@@ -1,7 +1,7 @@
 """How fast is background removal, beside whom, and at what price? Tables: python -m benchmarks.background [--help]
 
 The stage, rembg's command line, rembg.remove in a loop and the engines alone on the same photos; what mask_side costs;
-what of the masks depends on the processor. README.md says what is measured and how.
+what in a mask depends on the processor. README.md says what is measured and how.
 """
 
 import os
@@ -67,7 +67,7 @@ def rembg_p(workload: Workload, weights: Path, photos: list[Path], count: int) -
 
 
 def paces(workload: Workload, weights: Path, photos: list[Path], turns: int) -> dict[str, list[Pace]]:
-    """Let all take turns."""
+    """Run all contenders in turn."""
     count = len(photos)
     contenders = {
         ONE_PROCESS: partial(alone, Setup("openvino", CORES), weights, photos),

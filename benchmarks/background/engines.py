@@ -1,4 +1,4 @@
-"""Networks alone: processes of benchmarks/background, which infer on photos that are prepared beforehand.
+"""Networks alone: the processes that benchmarks/background starts, which infer on prepared photos.
 
 Run as a program it is one of them: it loads the network, prepares all photos, says so and waits for a line; at the end
 it prints when it began and ended, in seconds of CLOCK_MONOTONIC. What the network said goes to a file.
@@ -91,7 +91,7 @@ def infer(
 
 
 def hear(child: subprocess.Popen[str]) -> Any:
-    """Return what a child prints next. Ends the benchmark when it has ended."""
+    """Return the next line that a child prints. Ends the benchmark if the child has ended."""
     assert child.stdout is not None
     line = child.stdout.readline()
     if not line:
@@ -100,14 +100,14 @@ def hear(child: subprocess.Popen[str]) -> Any:
 
 
 def levels(outputs: Tensor) -> NDArray[np.uint8]:
-    """Return masks, as rembg makes them of what u2netp says."""
+    """Return masks, made from the output of u2netp as rembg does."""
     least, most = outputs.min(axis=(1, 2), keepdims=True), outputs.max(axis=(1, 2), keepdims=True)
     masks: NDArray[np.uint8] = ((outputs - least) / (most - least) * 255).astype(np.uint8)
     return masks
 
 
 def tensor(photo: Path) -> Tensor:
-    """Return a photo as rembg shows it to u2netp, float32 (3, SIDE, SIDE)."""
+    """Return a photo as u2netp's input, prepared as rembg does, float32 (3, SIDE, SIDE)."""
     image = decode.decode(photo.read_bytes(), MAX_PIXELS).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
     array = np.asarray(image) / max(np.max(np.asarray(image)), 1e-6)
     normal: Tensor = ((array - MEAN) / DEVIATION).transpose(2, 0, 1).astype(np.float32)

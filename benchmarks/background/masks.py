@@ -1,4 +1,4 @@
-"""How far masks are from one another: of other sides of the network's input, engines, instructions and threads."""
+"""How much masks differ: those of other sides of the network's input, engines, instructions and threads."""
 
 import multiprocessing
 import os

@@ -82,7 +82,7 @@ def line(name: str, path: Path, run: Run, folder: Path) -> tuple[str, ...]:
 
 
 def middle_line(name: str, path: Path, folder: Path, turns: int) -> tuple[str, ...]:
-    """Run the stage so many times and return the table's line of the run that is in the middle."""
+    """Run the stage `turns` times and return the line of the median run."""
     outputs = ["baseline.json", f"{path.stem}.png"]
     command = [sys.executable, "-m", "stages.baseline", str(path), "validation.json", *outputs]
     runs = sorted((measure(command, folder, {}) for _ in range(turns)), key=lambda run: run.wall)

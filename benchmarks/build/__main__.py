@@ -25,7 +25,7 @@ Contender = Callable[[int], Run]  # of a number of photos
 
 
 def contenders(here: Workload, against: Path | None) -> dict[str, Contender]:
-    """Return all, the loops first."""
+    """Return all contenders, the loops first."""
     found: dict[str, Contender] = {
         LOOP: partial(here.peer, "simple", "small"),
         LOOP_ON_WHOLE: partial(here.peer, "simple", "whole"),
@@ -144,7 +144,7 @@ def rows(photos: int) -> int:
 
 
 class Limited(NamedTuple):
-    """A run, and what it had from the disk: bytes, and faults that waited for it."""
+    """A run, the bytes that it read from the disk, and its page faults that waited for the disk."""
 
     run: Run
     read_bytes: int
@@ -152,7 +152,7 @@ class Limited(NamedTuple):
 
 
 def limit(here: Workload, count: int, turns: int, limit_bytes: int, checkouts: list[Path]) -> None:
-    """Print the stage with its memory, page cache included, limited, beside the stage that may have all."""
+    """Print the stage with limited memory, page cache included, beside the stage without a limit."""
     processed = count * SIDE * SIDE
     print(
         f"processed.h5 of {megabytes(processed)} MB, {processed / limit_bytes:.1f} times the limit of "

@@ -101,7 +101,7 @@ class Workload:
         return run
 
     def emptied(self, count: int) -> Path:
-        """Return the project without a dataset, after all that is written has reached the disk: all begin alike."""
+        """Return the project without a dataset, once everything is on the disk: all contenders start alike."""
         self.dataset(count).unlink(missing_ok=True)
         os.sync()
         return self.project(count)
@@ -122,7 +122,7 @@ class Workload:
 
 @contextmanager
 def set_up(folder: Path, largest: int) -> Iterator[Workload]:
-    """Make a workload of a folder's photos, drawn ones where it is missing; all is removed with the context.
+    """Make a workload from a folder's photos, or from drawn ones if it is missing. It is removed at the end.
 
     Ends the benchmark when the disk has no room for so many photos.
     """
@@ -154,7 +154,7 @@ def square(body: bytes) -> Image.Image:
 
 
 def varied(photos: Sequence[Photo], count: int) -> Iterator[Photo]:
-    """Yield so many photos: each again and again, every time a pixel further to the right and a little darker.
+    """Yield `count` photos: the given ones repeated, each time one pixel further right and one level darker.
 
     Their bytes stay as they are, but for the number after their end, where no decoder looks.
     """

@@ -41,7 +41,7 @@ SECONDS_AT_MOST = 900.0
 
 @dataclass
 class Workload:
-    """What all runs have in common: the servers, a folder for what each of them writes, a number for the last one."""
+    """What all runs share: the servers, a folder for their outputs, and the number of the last run."""
 
     server: PhotoServer
     sandbox: Servers
@@ -49,7 +49,7 @@ class Workload:
     number: int = 0
 
     def urls(self, count: int, hosts: int = 1) -> list[str]:
-        """Return so many urls, dealt to so many hosts in turn."""
+        """Return `count` URLs, dealt to the hosts in turn."""
         return [f"http://{HOST}:{self.server.ports[number % hosts]}/{number}.jpeg" for number in range(count)]
 
     def run(self, contender: Contender, urls: list[str], dead: frozenset[int] = NOBODY) -> Run:
@@ -88,7 +88,7 @@ class Workload:
         return run
 
     def objects(self, folder: Path) -> int:
-        """Return how many photos a run has put."""
+        """Return how many photos a run has uploaded."""
         here = self.sandbox.environment
         client = boto3.client(
             "s3",
@@ -217,7 +217,7 @@ def row(*cells: str) -> str:
 
 
 def circumstances(options: argparse.Namespace) -> Iterator[str]:
-    """Yield what the figures depend on."""
+    """Yield what the figures depend on: machine, load, versions."""
     cpu = next(
         (
             line.partition(": ")[2]

@@ -1,4 +1,4 @@
-"""Who takes part in benchmarks/ingest, each at its best setting, and the settings that were tried to find it."""
+"""The contenders of benchmarks/ingest, each with its best setting, and the settings that were tried."""
 
 import json
 import shutil
@@ -112,7 +112,7 @@ CONTENDERS = [
 
 
 def sweep() -> list[Contender]:
-    """Every setting among which the best is looked for."""
+    """Return every setting that is tried to find the best."""
     loops = [
         loop(f"{peer} {concurrency}", peer, concurrency)
         for concurrency in CONCURRENCIES

@@ -105,7 +105,7 @@ def measure(
     server: PhotoServer,
     seconds_at_most: float,
 ) -> Run:
-    """Run a command in a folder to its end, or that long; what it says goes to the log."""
+    """Run a command in a folder until it ends, at most `seconds_at_most`. Its output goes to the log."""
     server.ask("reset")
     cpu_before = cpu_of_children()
     with log.open("wb") as output:

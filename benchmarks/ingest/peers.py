@@ -1,8 +1,7 @@
 """What the stage is measured against: python -m benchmarks.ingest.peers NAME URLS CONCURRENCY
 
-NAME is a function below. URLS is a file of one url a line. Each is what one would write who wants the photos in the
-bucket by tonight: no limits per host, no retries, no memory of what went wrong; an error ends it. The bucket is the
-one that IMAGE_STORE names, the environment that of the stage.
+NAME is a function below. URLS is a file of one url a line. Each is a quick script: no limits per host, no retries,
+no memory of failures; an error ends it. IMAGE_STORE names the bucket. The environment is that of the stage.
 """
 
 import asyncio

@@ -1,9 +1,8 @@
-"""A photo host that costs next to nothing: python -m benchmarks.ingest.photo_server FOLDER LATENCY_SECONDS HOSTS
+"""A fast photo host: python -m benchmarks.ingest.photo_server FOLDER LATENCY_SECONDS HOSTS
 
-Every path GET /<number>.jpeg on every one of its ports (one a host) is answered with one of the folder's photos, so
-many seconds later. It runs in a process of its own, so that its work is nobody's memory and nobody's event loop, and
-it keeps the times of requests, as the one witness that is the same for all who are measured: GET /counts tells them,
-GET /reset forgets them. The ports stand on its first line of output.
+It answers GET /<number>.jpeg on each of its ports (one for each host) with one of the folder's photos, after the
+latency. It runs in a process of its own, so its work counts for no contender, and it records the times of requests in
+the same way for all: GET /counts returns them, GET /reset clears them. The first line of output has the ports.
 """
 
 import asyncio

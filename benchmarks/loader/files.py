@@ -66,7 +66,7 @@ class Workload(NamedTuple):
                     copy(images, file.create_dataset("train_images", images.shape, "uint8", chunks=chunks))
 
     def write_peers(self, wanted: Sequence[Contender]) -> None:
-        """Have each peer write what it reads; who cannot be installed is missing."""
+        """Have each peer write the file that it reads. A peer that cannot be installed takes no part."""
         for reader, environment in sorted({(each.reader, each.environment) for each in wanted if each.environment}):
             problem = install(environment)
             if not problem:
@@ -79,7 +79,7 @@ class Workload(NamedTuple):
 
 @contextmanager
 def set_up(photos: Path, count: int, files: int = FILES) -> Iterator[Workload]:
-    """Make so many photos of a folder's, drawn ones where it is missing; all is removed with the context.
+    """Make `count` photos from a folder's, or from drawn ones if it is missing. They are removed at the end.
 
     Ends the benchmark when the disk has no room for so many photos.
     """
@@ -109,7 +109,7 @@ def write_plain(folder: Path, photos: Path, count: int) -> None:
 
 
 def varied(photos: hdf5.Pixels, number: int) -> hdf5.Pixels:
-    """Return a photo: each again and again, further to the right and darker every time, then mirrored."""
+    """Return photo `number`: the given ones repeated, each time further right and darker, then mirrored."""
     turn, which = divmod(number, len(photos))
     moved = np.roll(photos[which], turn % SIDE, axis=1)
     darker: hdf5.Pixels = np.maximum(moved, turn % SIDE) - np.uint8(turn % SIDE)
@@ -157,7 +157,7 @@ def python(environment: str) -> Path:
 
 
 def install(environment: str) -> str:
-    """Make an environment where it is not there, or is another. Return why it cannot be made, or nothing."""
+    """Make an environment if it is missing or out of date. Return why it cannot be made, or ""."""
     wanted, home = "\n".join(requirements()[environment]), ENVIRONMENTS / environment
     stamp = home / "installed.txt"
     if stamp.exists() and stamp.read_text() == wanted:

@@ -1,4 +1,4 @@
-"""How well is a file mixed that is larger than memory? Table: python -m benchmarks.loader.shuffle [--help]
+"""How well is a file larger than memory mixed? Table: python -m benchmarks.loader.shuffle [--help]
 
 For each shuffle of `imageset.reader.loader` and each buffer; what a full permutation gives is 1. Nothing is read: an
 order is a function of seed and epoch.

@@ -83,7 +83,7 @@ def require_all(count: int, total: int, rows: Rows) -> None:
 
 
 def verify(batches: Batches, means: NDArray[np.float64], rows: Rows, settings: Settings) -> None:
-    """Look at every image of an epoch. Ends the benchmark when it is not all rows once, each with its label."""
+    """Check every image of an epoch. Ends the benchmark unless each row comes once, with its label."""
     found: list[int] = []
     mean, std = MOMENTS if settings.get("floats") else (0, 1)
     near = NEAR_OF_JPEG if settings.get("kind") == "jpeg" else NEAR
@@ -161,7 +161,7 @@ def memory_map(folder: Path, settings: Settings) -> Batches:
 
 
 def layout_of(folder: Path) -> tuple[int, tuple[int, ...]]:
-    """Return where the images lie in the file, and their shape."""
+    """Return the offset of the images in the file, and their shape."""
     with h5py.File(folder / PLAIN) as file:
         return file["train_images"].id.get_offset(), file["train_images"].shape
 

@@ -16,7 +16,7 @@ Pairs = NDArray[np.intp]  # (P, 2), the lower number first, sorted
 
 
 class Joined(NamedTuple):
-    """Pairs that some way of looking joins, and by how much they agree (of ours), the best of both directions."""
+    """Pairs that a method joins, and their likeness (only of the stage's method), the better of both directions."""
 
     pairs: Pairs
     likeness: NDArray[np.float64]
@@ -37,7 +37,7 @@ def by_hash(photos: Photos, distance: int) -> Joined:
 
 
 def by_views(photos: Photos, distance: int) -> Joined:
-    """Return the candidates of ours, all of them looked at, whatever they are known to belong to."""
+    """Return the candidates of the stage and their likeness, also of pairs that are joined already."""
     everything = np.arange(len(photos.hashes))
     asked = near_duplicates.Photos(everything, everything, photos.hashes, np.zeros(len(everything), bool))
     pairs = near_duplicates.candidates(everything, photos.thumbnails, asked, distance)
@@ -70,7 +70,7 @@ def ordered(pairs: Pairs) -> Pairs:
 
 
 def ours(photos: Photos, candidates: Joined, likeness: float) -> Joined:
-    """Return what the stage joins: candidates that agree, and photos of one hash, which it joins without a look."""
+    """Return what the stage joins: candidates that agree, and photos with equal hashes."""
     agreed = candidates.pairs[candidates.likeness >= likeness]
     return Joined(ordered(np.concatenate([agreed, by_hash(photos, 0).pairs])), np.empty(0))
 

@@ -60,7 +60,7 @@ def with_copies(bodies: Sequence[bytes], make: Callable[[bytes], PreparedPhoto |
 
 
 def masked(body: bytes, weights: Path) -> PreparedPhoto | None:
-    """Return a photo as near-duplicates would know it if they were told by what is left without its background."""
+    """Return a photo with the thumbnail and hashes that it would have without its background."""
     network = Network("u2netp", weights, networks.NETWORKS["u2netp"].side)
     chosen = load().preprocess.model_copy(update={"background": "remove"})
     made: PhotoResult = preprocess_photo(body, PreprocessRecipe(chosen, network))

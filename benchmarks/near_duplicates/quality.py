@@ -88,7 +88,7 @@ def counted(name: str, photos: Photos, joined: Joined) -> tuple[str, ...]:
 
 
 def name_pairs(photos: Photos, candidates: Joined, paths: Sequence[Path], least: float, sheet: Path | None) -> None:
-    """Print the originals that agree most, and draw them two and two, so that a person can say what they are."""
+    """Print the originals that agree most, and draw them in pairs for a person to judge."""
     pairs, likeness = among_originals(photos, candidates)
     best = np.argsort(-likeness, kind="stable")[:PAIRS_NAMED]
     named = [[paths[photos.sources[row]] for row in pairs[number]] for number in best]

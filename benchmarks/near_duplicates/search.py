@@ -59,8 +59,8 @@ def grow(photos: Photos, sizes: Sequence[int], distance: int) -> None:
 def search(photos: Photos, count: int, chosen: Rows, distance: int) -> tuple[float, int]:
     """Return the seconds that the search takes, and how many candidates it finds.
 
-    A synthetic photo is a real one of whose hashes the same bits are flipped in all views: views stay as near to each
-    other as they are.
+    A synthetic photo is a real one with the same bits flipped in the hashes of all its crops, so that the distances
+    between the crops stay.
     """
     rng = np.random.default_rng(0)
     flips = np.packbits(rng.random((count, 64)) < FLIPPED, axis=1).view(np.uint64)[:, 0]

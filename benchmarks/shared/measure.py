@@ -24,7 +24,7 @@ SAMPLES_PER_FAMILY = 5  # psutil reads all of /proc for the list of processes
 
 
 class Memory(NamedTuple):
-    """Bytes: all that is resident, and of it what no file backs."""
+    """Bytes: resident memory, and the part of it that no file backs."""
 
     rss: int
     anonymous: int
@@ -44,7 +44,7 @@ class Run:
 
 @contextmanager
 def started(command: list[str], **options: Any) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a command in a session of its own; what is left of it when the context ends is killed, children too."""
+    """Run a command in a session of its own. At the end of the context it is killed, with its children."""
     child = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -61,7 +61,7 @@ def started(command: list[str], **options: Any) -> Iterator[subprocess.Popen[byt
 
 
 class Sampler(threading.Thread):
-    """Looks at the memory of a process and of its descendants again and again, and keeps the peaks."""
+    """Samples the memory of a process and of its descendants, and keeps the peaks."""
 
     def __init__(self, root: int) -> None:
         super().__init__(daemon=True)

@@ -1,4 +1,4 @@
-"""Less memory than a machine has: a limit for a command, and files that leave memory."""
+"""Limit the memory of a command, and drop files from the page cache."""
 
 import os
 import time
@@ -16,7 +16,7 @@ def megabytes(amount: float) -> str:
 
 @contextmanager
 def memory_limit(limit_bytes: int) -> Iterator[list[str]]:
-    """Yield what to write before a command so that it has so many bytes of memory, its page cache included.
+    """Yield a prefix for a command that limits its memory, page cache included, to `limit_bytes`.
 
     By a cgroup (v1, memory controller); ends the benchmark where none can be made.
     """
@@ -36,7 +36,7 @@ def memory_limit(limit_bytes: int) -> Iterator[list[str]]:
 
 
 def forget(path: Path) -> None:
-    """Have a file's pages leave memory: those that are there already would count against nobody's limit."""
+    """Drop a file's pages from memory: pages that are in memory already count against no limit."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

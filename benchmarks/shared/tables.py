@@ -1,4 +1,4 @@
-"""What the benchmarks of preprocess say and how: options, turns, tables of medians, what the figures depend on."""
+"""What benchmarks print and how: options, turns, tables of medians, what the figures depend on."""
 
 import argparse
 import datetime
@@ -22,7 +22,7 @@ Result = TypeVar("Result")
 
 
 def options(name: str, documentation: str | None, turns: int, photos: int | None = None) -> argparse.ArgumentParser:
-    """Return a parser with what several benchmarks take, and let SIGTERM end what they start.
+    """Return a parser with the common options, and let SIGTERM end what a benchmark starts.
 
     photos: how many are used by default; None: the benchmark has photos of its own.
     """
@@ -71,7 +71,7 @@ def origin(folder: Path) -> str:
 
 
 def rounds(contenders: Mapping[str, Callable[[], Result]], turns: int) -> dict[str, list[Result]]:
-    """Let every contender run so many times, in turn: what else the machine does then hits all alike."""
+    """Run every contender `turns` times, in turn, so that other work on the machine affects all alike."""
     results: dict[str, list[Result]] = {name: [] for name in contenders}
     for turn in range(1, turns + 1):
         for name, run in contenders.items():

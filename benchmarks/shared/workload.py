@@ -1,4 +1,4 @@
-"""What the benchmarks of preprocess share: a bucket of photos no two of which are equal, and the stage run on it."""
+"""What the benchmarks of preprocess share: a bucket of distinct photos, and the stage run on it."""
 
 import asyncio
 import hashlib
@@ -80,9 +80,9 @@ class Workload:
 
 @contextmanager
 def set_up(photos: Sequence[bytes], count: int) -> Iterator[Workload]:
-    """Run the sandbox's servers with so many photos in the bucket; all is ended and removed with the context.
+    """Run the sandbox's servers with `count` photos in the bucket. All is stopped and removed at the end.
 
-    The environment of this process leads to the bucket from then on.
+    From then on the environment of this process names the bucket.
     """
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="imageset-bench-")))
@@ -114,7 +114,7 @@ def drawn(number: int, sides: tuple[int, int] | None = None) -> bytes:
 
 
 def distinct(photos: Sequence[bytes], count: int) -> Iterator[bytes]:
-    """Yield so many photos, no two the same to a cache: each has other bytes after its end, where no decoder looks."""
+    """Yield `count` distinct photos: each has other bytes after its end, where no decoder looks."""
     for number in range(count):
         yield photos[number % len(photos)] + number.to_bytes(4, "big")
 

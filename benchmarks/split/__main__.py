@@ -1,4 +1,4 @@
-"""How much of the split stays when listings come in: stage split, and scikit-learn's stratified split beside it.
+"""How much of the split stays when listings are added: stage split, and scikit-learn's stratified split beside it.
 
     python -m benchmarks.split [--photos 10000] [--classes 700] [--seeds 5]
 
@@ -77,7 +77,7 @@ def moves(before: set[Key], after: set[Key], old: set[Key]) -> Moves:
 
 
 def measure(share: float, chosen: argparse.Namespace) -> list[tuple[str, list[Moves]]]:
-    """Return how rows moved when so many were added: by scikit-learn, by us, and by us on top of a release."""
+    """Return how rows moved when listings were added: by scikit-learn, by the stage, by the stage after a release."""
     found: dict[str, list[Moves]] = {"scikit-learn": [], "stage split": [], "stage split, after a release": []}
     for seed in range(chosen.seeds):
         grown = make_catalog(round(chosen.photos * (1 + share)), chosen.classes, chosen.several, seed)
