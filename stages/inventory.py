@@ -12,8 +12,11 @@ from imageset.storage.bucket import StoredObject, list_objects, open_bucket
 from imageset.storage.object_keys import parse_key
 
 
-def choose(objects: Iterable[StoredObject], wanted: set[str] | None) -> tuple[pd.DataFrame, int]:
-    """Return the objects that are wanted (None: all whose key is ours) and how many others there are."""
+def choose_objects(objects: Iterable[StoredObject], wanted: set[str] | None) -> tuple[pd.DataFrame, int]:
+    """Return the table of the wanted objects (None: of all with a photo's key), and how many others there are.
+
+    Memory does not grow with the others.
+    """
     parts, rows, others = [], [], 0
     for stored in objects:
         photo = parse_key(stored.key)
@@ -27,8 +30,8 @@ def choose(objects: Iterable[StoredObject], wanted: set[str] | None) -> tuple[pd
     return pd.concat([*parts, tables.frame(tables.INVENTORY, rows)], ignore_index=True), others
 
 
-def wanted_keys(ingest_csv: Path) -> set[str]:
-    """Return the keys of the photos that ingest found in the bucket or put there, and let go of its table."""
+def read_wanted_keys(ingest_csv: Path) -> set[str]:
+    """Return the keys of the photos that ingest found in the bucket or uploaded."""
     fetched = tables.read(ingest_csv, tables.INGEST)
     return set(fetched.loc[fetched["status"] == "done", "key"])
 
@@ -41,21 +44,21 @@ def main(ingest_csv: Path, inventory_csv: Path) -> None:
         inventory_csv: the objects of the bucket that the dataset is made of.
     """
     ingest = params.load().ingest
-    wanted = wanted_keys(ingest_csv) if ingest.enabled else None
+    wanted = read_wanted_keys(ingest_csv) if ingest.enabled else None
     bucket = open_bucket()
     listed = progress.bar(list_objects(bucket), "inventory", None, unit="key")
-    inventory, others = choose(listed, wanted)
+    inventory, others = choose_objects(listed, wanted)
     lost = sorted(wanted.difference(inventory["key"])) if wanted is not None else []
     if lost:
         raise DataError(
             f"{len(lost)} photos that ingest uploaded are missing in {bucket}, such as {lost[0]}: run `make refresh`"
         )
     if inventory.empty:
-        raise DataError(f"{bucket} holds no photo named <product_id>.jpeg")
+        raise DataError(f"{bucket} holds no photo named <product_id>.jpeg: check IMAGE_STORE")
     tables.write(inventory_csv, tables.INVENTORY, inventory)
     print(
         f"inventory: {len(inventory)} photos, {inventory['bytes'].sum() / 1e6:,.1f} MB; "
-        f"{others} other objects left alone"
+        f"{others} other objects are ignored"
     )
 
 

@@ -1,4 +1,4 @@
-"""PostgreSQL -> data/labels.csv and data/classes.csv: all rows as they are; stage catalog decides about them."""
+"""PostgreSQL -> data/labels.csv and data/classes.csv: all rows, unchanged. Stage catalog decides about them."""
 
 import datetime
 from pathlib import Path
@@ -9,10 +9,10 @@ from imageset.runtime import params, stage
 from imageset.storage import database
 
 
-def canonical_date(value: Any) -> str:
-    """Return a date or timestamp as ISO 8601 in UTC, "" for null; a timestamp without a zone is taken as UTC.
+def format_date(value: Any) -> str:
+    """Return a date or timestamp as ISO 8601 in UTC, "" for null. A timestamp without a zone counts as UTC.
 
-    >>> canonical_date(datetime.datetime(2026, 1, 31, 12, 0))
+    >>> format_date(datetime.datetime(2026, 1, 31, 12, 0))
     '2026-01-31T12:00:00+00:00'
     """
     if value is None:
@@ -38,7 +38,7 @@ def main(labels_sql: Path, classes_sql: Path, labels_csv: Path, classes_csv: Pat
     with database.snapshot() as connection:
         labels = database.fetch_rows(connection, labels_sql, ["product_id", "catalog_id", "date"], source.as_of)
         classes = database.fetch_rows(connection, classes_sql, ["catalog_id", "name", "parent_id"], source.as_of)
-    dated = [(product_id, catalog_id, canonical_date(date)) for product_id, catalog_id, date in labels]
+    dated = [(product_id, catalog_id, format_date(date)) for product_id, catalog_id, date in labels]
     tables.write(labels_csv, tables.LABELS, tables.frame(tables.LABELS, dated))
     tables.write(classes_csv, tables.CLASSES, tables.frame(tables.CLASSES, classes))
     print(f"labels: {len(labels)} rows, {len(classes)} classes")

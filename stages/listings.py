@@ -21,7 +21,7 @@ REASONS = frozenset(
 
 
 def reject_reason(product_id: Any, position: Any, image_url: Any) -> str | None:
-    """Return why a row of the query names no photo: no_id, bad_id, bad_position, no_url, bad_url; None if it does."""
+    """Return why a row names no photo (no_id, bad_id, bad_position, no_url, bad_url), or None if it does."""
     if product_id is None or not str(product_id).strip():
         return "no_id"
     if not is_count(product_id, INT64_MAX):
@@ -35,33 +35,34 @@ def reject_reason(product_id: Any, position: Any, image_url: Any) -> str | None:
     return None
 
 
-def is_count(value: Any, most: int) -> bool:
-    """Tell whether a value is a whole number from 0 to most, in its one proper spelling: not 007, not 1.0."""
-    return re.fullmatch(r"0|[1-9][0-9]{0,18}", str(value)) is not None and int(value) <= most
+def is_count(value: Any, maximum: int) -> bool:
+    """Return whether a value is a whole number from 0 to a maximum, spelt as such: not 007, not 1.0."""
+    return re.fullmatch(r"0|[1-9][0-9]{0,18}", str(value)) is not None and int(value) <= maximum
 
 
-def clean(rows: Iterable[tuple[Any, ...]]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the rows that name a photo and those that do not, with a reason; every row stands in one of the two.
+def clean_rows(rows: Iterable[tuple[Any, ...]]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the rows that name a photo, and the other rows with a reason. Every row is in one of the two.
 
-    Of rows that name one photo twice the first by url stays; the others have the reason repeated.
+    When rows name the same photo, the first one by URL is kept. The others have the reason `repeated`.
     """
-    good, bad = {}, []
+    photos, rejects = {}, []
     for product_id, position, image_url in sorted(rows, key=lambda row: str(row[2])):
         reason = reject_reason(product_id, position, image_url)
-        if reason is None and (int(product_id), int(position)) in good:
+        if reason is None and (int(product_id), int(position)) in photos:
             reason = "repeated"
         if reason is None:
-            good[int(product_id), int(position)] = str(image_url).strip()
+            photos[int(product_id), int(position)] = str(image_url).strip()
         else:
-            bad.append((*("" if value is None else str(value) for value in (product_id, position, image_url)), reason))
-    photos = [(product_id, position, url) for (product_id, position), url in good.items()]
-    return tables.frame(tables.LISTINGS, photos), tables.frame(tables.LISTING_REJECTS, bad)
+            texts = ["" if value is None else str(value) for value in (product_id, position, image_url)]
+            rejects.append((*texts, reason))
+    rows = [(product_id, position, url) for (product_id, position), url in photos.items()]
+    return tables.frame(tables.LISTINGS, rows), tables.frame(tables.LISTING_REJECTS, rejects)
 
 
-def choose(listings: pd.DataFrame, photos_per_listing: int, limit: int | None) -> pd.Series:
-    """Return "" for the photos that params choose, beyond_position or beyond_limit for the others.
+def choose_photos(listings: pd.DataFrame, photos_per_listing: int, limit: int | None) -> pd.Series:
+    """Return "" for each photo that params choose, beyond_position or beyond_limit for the others.
 
-    Chosen are the first photos of every listing, or of `limit` listings, those with the lowest ranks.
+    Chosen are the first photos of every listing, or of the `limit` listings with the lowest ranks.
     """
     early = listings["position"] < photos_per_listing
     ranked = sorted(listings.loc[early, "product_id"].unique().tolist(), key=stable_hash.rank)
@@ -81,11 +82,9 @@ def main(listings_sql: Path, listings_csv: Path, listings_rejects_csv: Path) -> 
     with database.snapshot() as connection:
         rows = database.fetch_rows(connection, listings_sql, COLUMNS, source.as_of)
     if not rows:
-        raise DataError(
-            f"{listings_sql} returned no rows, and an empty dataset helps nobody: check the query and source.as_of"
-        )
-    listings, faulty = clean(rows)
-    reasons = choose(listings, source.photos_per_listing, source.limit)
+        raise DataError(f"{listings_sql} returned no rows: check the query and source.as_of")
+    listings, faulty = clean_rows(rows)
+    reasons = choose_photos(listings, source.photos_per_listing, source.limit)
     chosen = listings[reasons == ""]
     rejects = pd.concat([faulty, listings.assign(reason=reasons)[reasons != ""].astype(str)])
     assert len(rows) == len(chosen) + len(rejects)

@@ -1,3 +1,5 @@
+"""Stage inventory: which objects of the bucket are pinned."""
+
 import hashlib
 import secrets
 import tracemalloc
@@ -14,8 +16,8 @@ from stages import inventory
 from tests.conftest import put, run_stage
 
 ROWS = [("1.jpeg", 1, 0, "done", ""), ("1-2.jpeg", 1, 2, "done", ""), ("5.jpeg", 5, 0, "rejected", "not_found")]
-# Each has a photo's name within it, before it or behind it, or is one but for a character.
-STRANGE = [
+# Each contains a photo's key, or differs from one in a character.
+ODD_KEYS = [
     "a//1.jpeg",
     "1/1.jpeg",
     "1.jpeg.txt",
@@ -67,7 +69,7 @@ def test_every_photo_that_is_done_is_pinned_by_its_etag(bucket: Bucket, in_proje
     ]
 
 
-def test_objects_that_are_not_asked_for_are_counted_and_left_alone(
+def test_objects_that_are_not_wanted_are_counted_and_ignored(
     bucket: Bucket, in_project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for key in ("1.jpeg", "1-2.jpeg", "5.jpeg", "7.jpeg", "notes.txt", "folder/1.jpeg", "01.jpeg", "1-0.jpeg"):
@@ -76,11 +78,11 @@ def test_objects_that_are_not_asked_for_are_counted_and_left_alone(
     table = run(in_project, ROWS)
 
     assert table["key"].tolist() == ["1.jpeg", "1-2.jpeg"]
-    assert "6 other objects left alone" in capsys.readouterr().out
+    assert "6 other objects are ignored" in capsys.readouterr().out
     assert len(list(list_objects(bucket))) == 8
 
 
-def test_where_another_system_fills_the_bucket_the_whole_prefix_is_taken(
+def test_where_another_system_fills_the_bucket_all_photos_are_taken(
     bucket: Bucket, in_project: Path, edit_params: Callable[[str, str], None]
 ) -> None:
     edit_params("enabled: true", "enabled: false")
@@ -92,7 +94,7 @@ def test_where_another_system_fills_the_bucket_the_whole_prefix_is_taken(
     assert table["key"].tolist() == ["9.jpeg", "9-1.jpeg", "10.jpeg"]
 
 
-def test_an_object_that_is_lost_fails_the_stage_with_what_to_do(bucket: Bucket, in_project: Path) -> None:
+def test_a_missing_object_fails_the_stage_with_what_to_do(bucket: Bucket, in_project: Path) -> None:
     put(bucket, "1.jpeg", b"one")
 
     with pytest.raises(DataError, match=r"1 photos .* such as 1-2\.jpeg: run `make refresh`"):
@@ -123,7 +125,7 @@ def test_the_same_bucket_gives_the_same_table(bucket: Bucket, in_project: Path) 
 
 
 @pytest.mark.parametrize("enabled", ["true", "false"])
-def test_strange_keys_are_counted_and_left_alone(
+def test_odd_keys_are_counted_and_ignored(
     enabled: str,
     bucket: Bucket,
     in_project: Path,
@@ -131,13 +133,13 @@ def test_strange_keys_are_counted_and_left_alone(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     edit_params("enabled: true", f"enabled: {enabled}")
-    for key in ["1.jpeg", "1-2.jpeg", *STRANGE]:
+    for key in ["1.jpeg", "1-2.jpeg", *ODD_KEYS]:
         put(bucket, key, key.encode())
     before = list(list_objects(bucket))
     table = run(in_project, ROWS)
 
     assert table["key"].tolist() == ["1.jpeg", "1-2.jpeg"]
-    assert f"{len(STRANGE)} other objects left alone" in capsys.readouterr().out
+    assert f"{len(ODD_KEYS)} other objects are ignored" in capsys.readouterr().out
     assert list(list_objects(bucket)) == before
 
 
@@ -168,27 +170,27 @@ def test_where_the_bucket_keeps_versions_the_latest_is_pinned(
 @pytest.mark.parametrize("count", range(8))
 def test_the_rows_are_the_same_however_many_are_held_at_once(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     objects = [StoredObject(key, "etag", 2**40, "") for number in range(count) for key in (f"{number}.jpeg", "x.txt")]
-    whole, others = inventory.choose(objects, None)
+    expected, others = inventory.choose_objects(objects, None)
     monkeypatch.setattr(tables, "ROWS_AT_ONCE", 3)
-    table, same_others = inventory.choose(objects, None)
+    table, same_others = inventory.choose_objects(objects, None)
 
     assert table["product_id"].tolist() == list(range(count))
-    pd.testing.assert_frame_equal(table, whole)
+    pd.testing.assert_frame_equal(table, expected)
     assert (others, same_others) == (count, count)
 
 
 @pytest.mark.parametrize("key", ["thumbnails/{}.webp", "{}.jpeg"], ids=["foreign", "not wanted"])
-def test_memory_does_not_grow_with_keys_that_are_not_asked_for(key: str) -> None:
+def test_memory_does_not_grow_with_keys_that_are_not_wanted(key: str) -> None:
     def peak(count: int) -> int:
         objects = (StoredObject(key.format(number), f"{number:032x}", 1, "") for number in range(10, 10 + count))
         tracemalloc.start()
         try:
-            assert inventory.choose(objects, {"1.jpeg"})[1] == count
+            assert inventory.choose_objects(objects, {"1.jpeg"})[1] == count
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
 
-    peak(1)  # what pandas makes once
+    peak(1)  # what pandas allocates once
     pointer = 8
 
     assert peak(30_000) - peak(300) < (30_000 - 300) * pointer
@@ -203,12 +205,12 @@ def test_a_bucket_that_cannot_be_listed_fails_the_stage_in_one_line(
     variable: str, value: str, in_project: Path
 ) -> None:
     tables.write(in_project / "ingest.csv", tables.INGEST, tables.frame(tables.INGEST, ROWS))
-    said = run_stage("inventory", "ingest.csv", "inventory.csv", cwd=in_project, environment={variable: value})
-    lines = [line for line in said.stderr.splitlines() if line and "key/s" not in line]
+    ended = run_stage("inventory", "ingest.csv", "inventory.csv", cwd=in_project, environment={variable: value})
+    lines = [line for line in ended.stderr.splitlines() if line and "key/s" not in line]
 
-    assert said.returncode == 1
+    assert ended.returncode == 1
     assert len(lines) == 1
     assert lines[0].startswith("inventory: s3://")
     assert variable in lines[0]
-    assert "hidden" not in said.stdout + said.stderr
+    assert "hidden" not in ended.stdout + ended.stderr
     assert not (in_project / "inventory.csv").exists()

@@ -1,3 +1,5 @@
+"""Stage labels: every dated class of the database, in one spelling."""
+
 import datetime
 import time
 from collections.abc import Callable
@@ -25,14 +27,14 @@ from tests.conftest import execute
     ],
 )
 def test_a_date_has_one_spelling(value: object, text: str) -> None:
-    assert labels.canonical_date(value) == text
+    assert labels.format_date(value) == text
 
 
-def test_a_timestamp_without_a_zone_is_utc_wherever_the_machine_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_timestamp_without_a_zone_is_utc_in_any_time_zone_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setenv("TZ", "Pacific/Auckland")
         time.tzset()
-        text = labels.canonical_date(datetime.datetime(2026, 1, 31, 12, 0))
+        text = labels.format_date(datetime.datetime(2026, 1, 31, 12, 0))
     time.tzset()
 
     assert text == "2026-01-31T12:00:00+00:00"
@@ -44,7 +46,7 @@ def run(project: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     return tables.read(outputs[0], tables.LABELS), tables.read(outputs[1], tables.CLASSES)
 
 
-def test_all_rows_of_the_database_stay_as_they_are(database: str, in_project: Path) -> None:
+def test_all_rows_of_the_database_are_kept_unchanged(database: str, in_project: Path) -> None:
     execute(database, "INSERT INTO catalogs VALUES (12, 'tops', NULL), (13, 'Blusen, \"Größe\" L', 12)")
     execute(
         database,
@@ -79,7 +81,7 @@ def test_the_order_of_the_database_changes_no_byte(database: str, in_project: Pa
     assert written[0] == written[1]
 
 
-def test_the_zone_of_the_session_changes_no_byte(
+def test_the_time_zone_of_the_session_changes_no_byte(
     database: str, in_project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     execute(database, "INSERT INTO tracking_staging VALUES (1, 12, '2026-01-01 00:00:00+00')")
@@ -91,7 +93,7 @@ def test_the_zone_of_the_session_changes_no_byte(
     assert (in_project / "data/labels.csv").read_bytes() == before
 
 
-def test_labels_after_the_moment_asked_for_are_left_out(
+def test_labels_after_as_of_are_left_out(
     database: str, in_project: Path, edit_params: Callable[[str, str], None]
 ) -> None:
     edit_params("as_of: null", 'as_of: "2026-01-31T00:00:00Z"')
@@ -105,7 +107,7 @@ def test_labels_after_the_moment_asked_for_are_left_out(
     assert found["product_id"].tolist() == [1]
 
 
-def test_a_catalog_id_that_is_no_integer_is_refused_by_its_column(database: str, in_project: Path) -> None:
+def test_a_catalog_id_that_is_no_integer_is_refused_with_its_column(database: str, in_project: Path) -> None:
     (in_project / "queries/labels.sql").write_text("SELECT 1 AS product_id, 'T-shirt' AS catalog_id, now() AS date")
 
     with pytest.raises(DataError, match=r"column catalog_id.*T-shirt"):

@@ -1,3 +1,5 @@
+"""Stage listings: which rows of the query are photos, and which photos params choose."""
+
 import itertools
 from collections.abc import Callable
 from decimal import Decimal
@@ -48,21 +50,21 @@ def test_a_row_that_names_no_photo_is_rejected(row: tuple[Any, ...], reason: str
 
 
 @pytest.mark.parametrize("product_id", [0, 1, "42", Decimal("42"), 2**63 - 1])
-def test_a_whole_number_in_its_proper_spelling_is_an_id(product_id: Any) -> None:
+def test_a_whole_number_is_an_id(product_id: Any) -> None:
     assert listings.reject_reason(product_id, 0, URL) is None
 
 
 def test_a_url_loses_the_blanks_around_it() -> None:
-    good, _ = listings.clean([(1, 0, f" {URL}\r\n")])
+    good, _ = listings.clean_rows([(1, 0, f" {URL}\r\n")])
 
     assert good["image_url"].tolist() == [URL]
 
 
-def test_of_repeated_rows_the_same_one_stays_in_any_order() -> None:
+def test_of_repeated_rows_the_same_one_is_kept_in_any_order() -> None:
     rows = [(1, 0, "http://a/2"), ("1", "0", "http://a/1"), (1, 0, "http://a/3"), (2, 0, "http://a/1")]
 
     for order in itertools.permutations(rows):
-        good, bad = listings.clean(order)
+        good, bad = listings.clean_rows(order)
 
         assert sorted(good.itertuples(index=False, name=None)) == [(1, 0, "http://a/1"), (2, 0, "http://a/1")]
         assert bad["reason"].tolist() == ["repeated", "repeated"]
@@ -71,7 +73,7 @@ def test_of_repeated_rows_the_same_one_stays_in_any_order() -> None:
 def test_every_row_is_either_a_photo_or_a_reject() -> None:
     rows = [(1, 0, URL), (1, 0, URL), (None, 0, URL), (2, 0, None), (3, 1, URL), (None, None, None)]
 
-    good, bad = listings.clean(rows)
+    good, bad = listings.clean_rows(rows)
 
     assert len(good) + len(bad) == len(rows)
     assert sorted(bad["reason"]) == ["no_id", "no_id", "no_url", "repeated"]
@@ -83,19 +85,19 @@ def photos(count: int, positions: int = 1) -> pd.DataFrame:
     )
 
 
-def chosen(listed: pd.DataFrame, photos_per_listing: int, limit: int) -> pd.DataFrame:
-    return listed[listings.choose(listed, photos_per_listing, limit) == ""]
+def choose(listed: pd.DataFrame, photos_per_listing: int, limit: int) -> pd.DataFrame:
+    return listed[listings.choose_photos(listed, photos_per_listing, limit) == ""]
 
 
 def test_raising_the_limit_keeps_the_listings_already_in() -> None:
-    samples = [set(chosen(photos(200), 1, limit)["product_id"]) for limit in (10, 11, 50, 1000)]
+    samples = [set(choose(photos(200), 1, limit)["product_id"]) for limit in (10, 11, 50, 1000)]
 
     assert [len(sample) for sample in samples] == [10, 11, 50, 200]
     assert all(smaller < larger for smaller, larger in itertools.pairwise(samples))
 
 
 def test_the_sample_does_not_follow_the_ids() -> None:
-    sample = chosen(photos(200), 1, 10)["product_id"].tolist()
+    sample = choose(photos(200), 1, 10)["product_id"].tolist()
 
     assert sample != list(range(10))
     assert sorted(sample) == sorted(sorted(range(200), key=stable_hash.rank)[:10])
@@ -103,11 +105,15 @@ def test_the_sample_does_not_follow_the_ids() -> None:
 
 def test_the_limit_counts_listings_and_not_photos() -> None:
     listed = photos(10, positions=3)
-    sample = chosen(listed, 2, 4)
+    sample = choose(listed, 2, 4)
 
     assert len(sample) == 8
     assert set(sample["position"]) == {0, 1}
-    assert listings.choose(listed, 2, 4).value_counts().to_dict() == {"": 8, "beyond_position": 10, "beyond_limit": 12}
+    assert listings.choose_photos(listed, 2, 4).value_counts().to_dict() == {
+        "": 8,
+        "beyond_position": 10,
+        "beyond_limit": 12,
+    }
 
 
 def run(project: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -138,7 +144,7 @@ def test_the_photos_of_the_database_reach_the_table(database: str, in_project: P
     ]
 
 
-def test_more_photos_of_a_listing_are_taken_when_asked_for(
+def test_photos_per_listing_says_how_many_photos_are_taken(
     database: str, in_project: Path, edit_params: Callable[[str, str], None]
 ) -> None:
     edit_params("photos_per_listing: 1", "photos_per_listing: 2")
@@ -150,7 +156,7 @@ def test_more_photos_of_a_listing_are_taken_when_asked_for(
     assert good["position"].tolist() == [0, 1]
 
 
-def test_listings_after_the_moment_asked_for_are_left_out(
+def test_listings_after_as_of_are_left_out(
     database: str, in_project: Path, edit_params: Callable[[str, str], None]
 ) -> None:
     edit_params("as_of: null", 'as_of: "2026-01-31T00:00:00Z"')
@@ -168,7 +174,7 @@ def test_listings_after_the_moment_asked_for_are_left_out(
 
 
 @pytest.mark.parametrize("url", ["http://h/1\r2", "http://h/1\n2", 'http://h/"1,2"\r', "http://h/\u202e1 ,"])
-def test_a_hostile_url_survives_the_way_through_the_table(url: str, database: str, in_project: Path) -> None:
+def test_a_hostile_url_is_unchanged_in_the_table(url: str, database: str, in_project: Path) -> None:
     literal = url.replace("\r", "\\r").replace("\n", "\\n")
     execute(database, f"INSERT INTO products_catalog VALUES (1, 'a', E'{literal} .', now()), (2, '', 'u', now())")
 
@@ -177,7 +183,7 @@ def test_a_hostile_url_survives_the_way_through_the_table(url: str, database: st
     assert bad["image_url"].tolist() == [f"{url} ."]
 
 
-def test_hostile_ids_of_a_text_column_are_rejected_by_name(database: str, in_project: Path) -> None:
+def test_hostile_ids_of_a_text_column_are_rejected(database: str, in_project: Path) -> None:
     (in_project / "queries/listings.sql").write_text(
         "SELECT product_id, 0 AS position, 'http://h/1' AS image_url FROM (VALUES ('1'), ('02'), ('\uff13'), ('4.0'), "
         "('99999999999999999999'), (NULL)) AS listed (product_id)"
@@ -196,14 +202,14 @@ def test_a_query_without_rows_is_an_error_and_writes_nothing(database: str, in_p
     assert not (in_project / "data/listings.csv").exists()
 
 
-def test_a_query_with_other_columns_is_refused_by_their_names(database: str, in_project: Path) -> None:
+def test_a_query_with_other_columns_is_refused_with_their_names(database: str, in_project: Path) -> None:
     (in_project / "queries/listings.sql").write_text("SELECT 1 AS id, 'http://h/1' AS image_url")
 
     with pytest.raises(DataError, match=r"id, image_url; expected product_id, position, image_url"):
         run(in_project)
 
 
-def test_the_query_can_change_nothing(database: str, in_project: Path) -> None:
+def test_the_query_cannot_change_the_database(database: str, in_project: Path) -> None:
     execute(database, "CREATE SEQUENCE drawn")
     (in_project / "queries/listings.sql").write_text(
         "SELECT nextval('drawn') AS product_id, 0 AS position, 'http://h/1' AS image_url"

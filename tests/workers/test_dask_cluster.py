@@ -141,7 +141,7 @@ def project(in_project: Path, bucket: Bucket, edit_params: Edit) -> Path:
     edit_params("mask_side: null", "mask_side: 192")
     for number in range(PHOTOS):
         put(bucket, f"{number}.jpeg", photo_bytes(number))
-    table, _ = inventory.choose(list_objects(bucket), None)
+    table, _ = inventory.choose_objects(list_objects(bucket), None)
     tables.write(in_project / "data/inventory.csv", tables.INVENTORY, table)
     return in_project
 
