@@ -15,11 +15,11 @@ from imageset.storage import bulk
 from imageset.storage.bucket import Bucket, list_objects, open_bucket
 from imageset.storage.object_keys import object_key
 from imageset.web import urls
-from imageset.web.download import WebClient
 from imageset.web.fetch_photo import IngestContext, Outcome, PhotoToFetch, fetch_photo
 from imageset.web.host_limits import Host
 from imageset.web.host_queues import work_through
 from imageset.web.refusals import REMEMBERED, RefusalCache
+from imageset.web.web_client import WebClient
 from imageset.workers.local import LocalWorkers
 
 PHOTOS_PER_DECODER = 8  # the most photos that wait for one worker process
@@ -136,7 +136,7 @@ def check_rejected_share(refused: list[str], photos: int, max_rejected_share: fl
 
 
 def main(listings_csv: Path, ingest_csv: Path, *, retry: tuple[str, ...] = ()) -> None:
-    """Fetch what the bucket lacks; say of every photo how it ended.
+    """Fetch the photos that the bucket lacks, and write how each photo ended.
 
     Args:
         listings_csv: every photo of every listing.

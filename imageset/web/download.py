@@ -2,9 +2,7 @@
 
 import asyncio
 import errno
-import os
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -14,22 +12,13 @@ import aiohttp
 from imageset.errors import AddressRefused, BadUrl, HostGivenUp, Refused, ServerError, Unreachable
 from imageset.photos import decode
 from imageset.web import headers, urls
-from imageset.web.address_guard import AddressGuard
 from imageset.web.host_limits import Host
-from imageset.web.weighted_semaphore import WeightedSemaphore
-from imageset.workers import limits
+from imageset.web.web_client import USER_AGENT, WebClient
 
-SECONDS_TO_CONNECT = 10.0
 SECONDS_TO_ANSWER = 15.0  # until the headers have arrived
 SECONDS_PER_REQUEST = 30.0  # until the body has arrived
-SECONDS_IDLE = 5.0  # a connection is kept this long for the host's next photo
-MAX_LOOKUPS = 256  # of host names at once
-OPEN_FILES = 16_384  # each connection is one; where every photo has its own host, many are idle
 MAX_REDIRECTS = 5
-BYTES_IN_MEMORY = 64_000_000  # of all bodies together, from their headers until they are uploaded or refused
-BYTES_IN_MEMORY_PER_HOST = 24_000_000  # so that a few hosts that send slowly do not hold all of them
 BYTES_IF_UNDECLARED = 1_000_000  # what a body of undeclared length counts for
-LARGE_UNDECLARED_AT_ONCE = 3  # bodies that turn out longer than that, each from another host
 
 # Statuses from 400 to 499 are definite answers, which another request would not change, except these.
 RETRIED_STATUSES = {408, 425, 429}
@@ -37,7 +26,6 @@ RETRIED_STATUSES = {408, 425, 429}
 REASONS_BY_STATUS = {401: "forbidden", 403: "forbidden", 404: "not_found", 410: "gone", 451: "forbidden"}
 THROTTLING_STATUSES = {429, 503}
 REDIRECT_STATUSES = {301, 302, 303, 307, 308}
-USER_AGENT = "imageset"
 
 
 class Body(NamedTuple):
@@ -45,65 +33,6 @@ class Body(NamedTuple):
 
     content: bytes
     has_declared_end: bool
-
-
-class WebClient:
-    """What all downloads of a run share: connections, the state of each host, limits on memory.
-
-    Make it inside a running event loop and use it as an async context manager.
-    """
-
-    def __init__(
-        self,
-        allowed_hosts: frozenset[tuple[str, int]],
-        connections_per_host: int,
-        max_bytes: int,
-        refused_robots_tags: frozenset[str],
-    ) -> None:
-        """Open no connection yet.
-
-        Args:
-            allowed_hosts: names and ports that may be outside the public internet.
-            connections_per_host: the most parallel requests to one host.
-            max_bytes: longer bodies are refused as too_large.
-            refused_robots_tags: a photo with one of these X-Robots-Tag directives is refused as robots_tag.
-        """
-        guard = AddressGuard(allowed_hosts)
-        # By default aiohttp takes no proxy and no .netrc from the environment. It has no limits here: our own waiting
-        # for a slot or for memory must not count as the host's failure to answer.
-        connector = aiohttp.TCPConnector(
-            limit=0, resolver=guard, socket_factory=guard.open_socket, keepalive_timeout=SECONDS_IDLE
-        )
-        # Without this glibc waits half a minute for name servers that do not answer, and Ctrl-C waits with it.
-        os.environ.setdefault("RES_OPTIONS", "timeout:3 attempts:2")
-        # Look-ups run in the loop's threads, few by default: some names without an answer would block all others.
-        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(MAX_LOOKUPS, "lookup"))
-        limits.allow_open_files(OPEN_FILES)
-        self.session = aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            headers={"Accept-Encoding": "identity", "User-Agent": USER_AGENT},
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=SECONDS_TO_CONNECT),
-        )
-        self.connections_per_host = connections_per_host
-        self.hosts: dict[str, Host] = {}
-        self.bytes = WeightedSemaphore(BYTES_IN_MEMORY)
-        self.undeclared = asyncio.Semaphore(LARGE_UNDECLARED_AT_ONCE)
-        self.max_bytes = max_bytes
-        self.refused_robots_tags = refused_robots_tags
-
-    async def __aenter__(self) -> "WebClient":
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        await self.session.close()
-
-    def host(self, name: str) -> Host:
-        """Return the state of a host, by urls.host_name."""
-        if name not in self.hosts:
-            self.hosts[name] = Host(name, self.connections_per_host, BYTES_IN_MEMORY_PER_HOST)
-        return self.hosts[name]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from imageset.errors import ObjectExists, Refused, Unreachable, WorkerLost
 from imageset.photos import decode
 from imageset.storage import bulk
 from imageset.storage.bucket import Bucket
-from imageset.web.download import Body, WebClient, download
+from imageset.web.download import Body, download
+from imageset.web.web_client import WebClient
 from imageset.workers.local import LocalWorkers
 from imageset.workers.worker_process import run_bounded
 

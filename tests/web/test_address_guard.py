@@ -11,7 +11,8 @@ import pytest
 
 from imageset.errors import Refused, Unreachable
 from imageset.web import address_guard
-from imageset.web.download import WebClient, download
+from imageset.web.download import download
+from imageset.web.web_client import WebClient
 from tests.conftest import jpeg, plain_image
 
 PHOTO = jpeg(plain_image())

@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from imageset.errors import Refused, Unreachable
-from imageset.web import download, host_limits, urls
-from imageset.web.download import WebClient
+from imageset.web import download, host_limits, urls, web_client
+from imageset.web.web_client import WebClient
 from tests.conftest import jpeg, plain_image
 
 PHOTO = jpeg(plain_image())
@@ -126,7 +126,7 @@ def then_silence(content: bytes) -> Answer:
 def fast_and_small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten the pauses, and reduce the bytes in memory."""
     monkeypatch.setattr(host_limits, "FIRST_PAUSE", 0.001)
-    monkeypatch.setattr(download, "BYTES_IN_MEMORY", BYTES_IN_MEMORY)
+    monkeypatch.setattr(web_client, "BYTES_IN_MEMORY", BYTES_IN_MEMORY)
 
 
 @pytest.fixture
@@ -677,7 +677,7 @@ def test_a_host_that_refuses_photos_properly_is_never_given_up(answer: bytes) ->
 
 
 def test_many_bodies_share_the_bytes_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "BYTES_IN_MEMORY", 3 * len(PHOTO))
+    monkeypatch.setattr(web_client, "BYTES_IN_MEMORY", 3 * len(PHOTO))
 
     async def main() -> None:
         host = RawHost()
@@ -734,7 +734,7 @@ def test_large_bodies_of_undeclared_length_come_one_at_a_time(
 
 def test_waiting_for_bytes_in_memory_does_not_count_against_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
     """However long another photo stays in memory: its decoding may take half a minute."""
-    monkeypatch.setattr(download, "BYTES_IN_MEMORY", len(PHOTO))
+    monkeypatch.setattr(web_client, "BYTES_IN_MEMORY", len(PHOTO))
     check_that_waiting_is_untimed(monkeypatch, complete(PHOTO))
 
 
@@ -794,7 +794,7 @@ async def wait_for_clock(clocks: list[asyncio.Timeout]) -> asyncio.Timeout:
 def test_a_host_that_declares_much_and_sends_nothing_delays_no_other_host(
     declared: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(download, "BYTES_IN_MEMORY", 64_000_000)
+    monkeypatch.setattr(web_client, "BYTES_IN_MEMORY", 64_000_000)
 
     async def main() -> None:
         bad, good = RawHost(), RawHost()
