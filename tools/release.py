@@ -1,7 +1,7 @@
 """`python -m tools.release v1.2.0`: fix the subsets and labels of this tree's dataset, push it, say how to commit it.
 
 releases/ gets the subset of every photo and the label of every class, which later runs keep. That changes no byte of
-the dataset. Committing and tagging is left to the person who releases. `git checkout -- releases reports dvc.lock &&
+the dataset. Committing and tagging is left to the person who releases. `git checkout -- dvc.lock releases reports &&
 dvc checkout` undoes a release that failed or was stopped.
 """
 

@@ -19,6 +19,7 @@ from sandbox.__main__ import SOURCE_STAGES
 from stages import catalog, preprocess
 from tests.documents import DOCUMENTS, PAGES, broken_links, commands, read, section, without_blocks
 from tests.project import ROOT
+from tools import release
 
 README = read("README.md")
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -122,6 +123,11 @@ def test_every_command_of_dvc_and_every_module_of_ours_that_is_named_exists() ->
     for step in steps:
         if step.startswith("dvc "):
             parser.parse_args(shlex.split(step)[1:])  # SystemExit where dvc has no such command or option
+
+
+def test_the_pages_have_the_line_that_undoes_a_release() -> None:
+    assert release.UNDO in commands(read("docs/releases.md"))
+    assert f"`{release.UNDO}`" in read("docs/troubleshooting.md")
 
 
 def test_the_page_names_every_option_of_export() -> None:
