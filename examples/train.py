@@ -1,4 +1,4 @@
-"""Train a small CNN on a dataset and say how good it is: `python -m examples.train [DATASET_H5]`, on any CPU."""
+"""Train a small CNN on a dataset and print its accuracy: `python -m examples.train [DATASET_H5]`, on any CPU."""
 
 import sys
 
@@ -14,7 +14,7 @@ SEED = 0
 
 
 def network(channels: int, classes: int) -> nn.Module:
-    """Four blocks, each of which halves the image's side, then the mean over what is left of it, whatever the side."""
+    """Return a CNN of four blocks, each of which halves the image. Then it averages, so images may have any size."""
     layers: list[nn.Module] = [nn.Conv2d(channels, 16, 5, stride=2, padding=2), nn.BatchNorm2d(16), nn.ReLU()]
     for inputs, outputs in ((16, 32), (32, 64), (64, 128)):
         layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU(), nn.MaxPool2d(2)]
@@ -22,6 +22,7 @@ def network(channels: int, classes: int) -> nn.Module:
 
 
 def train(model: nn.Module, dataset: ImageSet) -> None:
+    """Train for EPOCHS epochs, and print the mean loss of each."""
     batches = loader(dataset, BATCH_SIZE, shuffle=True, seed=SEED, drop_last=True)
     optimizer = torch.optim.AdamW(model.parameters())
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, EPOCHS * len(batches))
@@ -39,13 +40,14 @@ def train(model: nn.Module, dataset: ImageSet) -> None:
 
 @torch.inference_mode()
 def accuracy(model: nn.Module, dataset: ImageSet) -> float:
-    """Return the share of images whose class the model finds."""
+    """Return the share of images whose class the model predicts."""
     model.eval()
     right = [int((model(images).argmax(1) == labels).sum()) for images, labels in loader(dataset, BATCH_SIZE)]
     return sum(right) / len(dataset)
 
 
 def main(path: str = "data/dataset.h5") -> None:
+    """Train on the train subset and test on the test subset."""
     torch.manual_seed(SEED)
     torch.use_deterministic_algorithms(True)
     photos, test_photos = (ImageSet(path, subset, normalize=True) for subset in ("train", "test"))

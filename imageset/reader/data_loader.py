@@ -20,6 +20,16 @@ from imageset.reader.image_set import ImageSet
 from imageset.reader.row_order import RowOrder, Shuffle
 from imageset.workers.threads import map_ahead
 
+AT_LEAST = {  # arguments of loader
+    "batch_size": 1,
+    "world_size": 1,
+    "rank": 0,
+    "seed": 0,
+    "epoch": 0,
+    "threads": 0,
+    "buffer_bytes": 1,
+    "block_bytes": 1,
+}
 READERS = 4  # threads that read blocks: a disk answers several requests at once faster than one after the other
 
 
@@ -273,29 +283,17 @@ def require_image_set(dataset: Any) -> None:
     """Raise TypeError for a dataset whose items are not the rows of an ImageSet's file."""
     if not isinstance(dataset, ImageSet) or type(dataset).__getitem__ is not ImageSet.__getitem__:
         raise TypeError(
-            f"loader reads an ImageSet's file, past the __getitem__ of {type(dataset).__name__}: "
-            "take DataLoader for that"
+            f"loader reads the file of an ImageSet and does not call the __getitem__ of {type(dataset).__name__}: "
+            "use torch.utils.data.DataLoader"
         )
-
-
-AT_LEAST = {
-    "batch_size": 1,
-    "world_size": 1,
-    "rank": 0,
-    "seed": 0,
-    "epoch": 0,
-    "threads": 0,
-    "buffer_bytes": 1,
-    "block_bytes": 1,
-}
 
 
 def require_values(shuffle: Any, rank: int, world_size: int, **others: int) -> None:
     """Raise ValueError, naming the argument, when one of `loader`'s is out of range."""
     for name, value in (others | {"rank": rank, "world_size": world_size}).items():
         if value < AT_LEAST[name]:
-            raise ValueError(f"{name} is {value}, it has to be {AT_LEAST[name]} or more")
+            raise ValueError(f"{name} is {value}, it must be {AT_LEAST[name]} or more")
     if rank >= world_size:
-        raise ValueError(f"rank is {rank}, it has to be below world_size, {world_size}")
+        raise ValueError(f"rank is {rank}, it must be below world_size, {world_size}")
     if shuffle not in (True, False, "blocks"):
-        raise ValueError(f"shuffle is {shuffle!r}, it has to be True, False or 'blocks'")
+        raise ValueError(f"shuffle is {shuffle!r}, it must be True, False or 'blocks'")

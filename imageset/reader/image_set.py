@@ -94,15 +94,15 @@ class ImageSet(Dataset[tuple[Any, Any]]):
             for name in ("labels", "ids", "copies")
             if f"{self.subset}_{name}" in file or name != "copies"
         }
-        moments = [np.asarray(file.attrs[name], np.float32) for name in ("mean", "std")]
+        statistics = [np.asarray(file.attrs[name], np.float32) for name in ("mean", "std")]
         if any(values.shape != (count,) or values.dtype != hdf5.ROW_DTYPES[name] for name, values in arrays.items()):
-            raise DamagedFile(self.path, "has not a label, an id and a copy for every image")
+            raise DamagedFile(self.path, "lacks a label, an id or a copy number for some image")
         if len(names) != len(self.catalog_ids) or ((arrays["labels"] < 0) | (arrays["labels"] >= len(names))).any():
-            raise DamagedFile(self.path, "has labels, or names, that its label map lacks")
-        if any(values.shape != (self.image_shape[-1],) or not np.isfinite(values).all() for values in moments):
-            raise DamagedFile(self.path, "has not a mean and a deviation for every channel")
+            raise DamagedFile(self.path, "has labels or class names that its label map lacks")
+        if any(values.shape != (self.image_shape[-1],) or not np.isfinite(values).all() for values in statistics):
+            raise DamagedFile(self.path, "lacks a mean or a standard deviation for some channel")
         self.labels, self.product_ids = torch.from_numpy(arrays["labels"]), torch.from_numpy(arrays["ids"])
-        self.mean, self.std = map(torch.from_numpy, moments)
+        self.mean, self.std = map(torch.from_numpy, statistics)
         self.file_rows: Indices = np.arange(count)
 
     def _keep_rows(self, rows: Indices) -> None:
@@ -113,7 +113,7 @@ class ImageSet(Dataset[tuple[Any, Any]]):
     @property
     def images(self) -> Images:
         """All images of the subset in the file, uint8 (N, H, W, C). Item i is image file_rows[i]."""
-        if self._images is None:  # another process than the one that opened the file
+        if self._images is None:  # in another process than the one that opened the file
             with hdf5.open_file(self.path, hdf5.DATASET) as file:
                 if file.attrs["content_digest"] != self.content_digest:
                     raise DataError(f"{self.path} was replaced since this dataset was opened: open it again")
@@ -192,8 +192,8 @@ class ImageSet(Dataset[tuple[Any, Any]]):
         if not isinstance(images, torch.Tensor) or images.dtype != torch.uint8:
             found = images.dtype if isinstance(images, torch.Tensor) else type(images).__name__
             raise TypeError(
-                f"normalize=True needs images as uint8 tensors, a transform made {found}: leave them "
-                "uint8, or normalise in the transform alone"
+                f"normalize=True needs images as uint8 tensors, a transform made {found}: return uint8 from the "
+                "transform, or leave out normalize and normalise in the transform"
             )
         scale, shift = (torch.from_numpy(values)[:, None, None].to(images.device) for values in self.scale_and_shift())
         return images.to(torch.float32).mul_(scale).add_(shift)

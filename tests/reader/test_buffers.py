@@ -10,7 +10,7 @@ from imageset.reader.buffers import BufferPool
 
 
 @pytest.mark.parametrize("kept", ["array", "tensor", "view of the tensor", "array of the tensor", "storage"])
-def test_a_buffer_comes_back_when_nothing_refers_to_it(kept: str) -> None:
+def test_a_buffer_returns_when_nothing_refers_to_it(kept: str) -> None:
     buffers = BufferPool((8, 2), "uint8", max_spare=2)
     taken = buffers.take(5)
     address = taken.ctypes.data

@@ -1,4 +1,4 @@
-"""The loader: the rows that its order names, in whole batches, whatever the storage, the threads and who keeps what."""
+"""The loader returns the rows of its order in batches, for any storage, any threads, and any batches that are kept."""
 
 import json
 import os
@@ -39,7 +39,7 @@ def load(path: Path, shuffle: Any, batch_size: int = 10, **options: Any) -> Any:
 
 
 def rows_of(batches: Any) -> list[int]:
-    """Return the rows that batches hold, by the number that stands in each image."""
+    """Return the rows of batches, by the number in each image."""
     return [int(image[0, 0, 0]) for images, _ in batches for image in images]
 
 
@@ -96,7 +96,7 @@ def test_batches_may_be_kept_whole_or_in_part(path: Path, shuffle: Any) -> None:
     assert rows_of((whole, None) for *_, whole in kept) == expected
 
 
-def test_memory_of_batches_that_are_gone_is_used_again(path: Path) -> None:
+def test_the_memory_of_deleted_batches_is_used_again(path: Path) -> None:
     write_rows(path)
     batches = load(path, True)
     addresses = {images.data_ptr() for _ in range(5) for images, _ in batches}
@@ -105,13 +105,13 @@ def test_memory_of_batches_that_are_gone_is_used_again(path: Path) -> None:
 
 
 def saved(batches: Any) -> Any:
-    """Return a loader's state as a file keeps it."""
+    """Return a loader's state after a round trip through JSON."""
     return json.loads(json.dumps(batches.state_dict()))
 
 
 @every_shuffle
 @pytest.mark.parametrize("done", [0, 1, 7, 20, 21])
-def test_a_saved_state_goes_on_with_the_next_batch(path: Path, shuffle: Any, done: int) -> None:
+def test_a_saved_state_continues_with_the_next_batch(path: Path, shuffle: Any, done: int) -> None:
     write_rows(path)
     first, second = load(path, shuffle, seed=5), load(path, shuffle, seed=5)
     list(first)
@@ -126,7 +126,7 @@ def test_a_saved_state_goes_on_with_the_next_batch(path: Path, shuffle: Any, don
 
 
 @every_shuffle
-def test_a_loop_that_went_on_can_be_saved_and_go_on_again(path: Path, shuffle: Any) -> None:
+def test_a_continued_loop_can_be_saved_and_continued_again(path: Path, shuffle: Any) -> None:
     write_rows(path)
     first, second, third = (load(path, shuffle, seed=5) for _ in range(3))
     rows = rows_of(islice(first, 4))
@@ -139,7 +139,7 @@ def test_a_loop_that_went_on_can_be_saved_and_go_on_again(path: Path, shuffle: A
     assert rows + rows_of(third) == rows_of(load(path, shuffle, seed=5))
 
 
-def test_a_loop_left_early_has_had_its_epoch(path: Path) -> None:
+def test_a_loop_left_early_counts_as_an_epoch(path: Path) -> None:
     write_rows(path)
     batches = load(path, True)
     loops = [rows_of(islice(batches, 3)) for _ in range(3)]
@@ -150,7 +150,7 @@ def test_a_loop_left_early_has_had_its_epoch(path: Path) -> None:
     assert rows_of(islice(batches, 3)) == loops[1]
 
 
-def test_a_loop_that_asks_for_no_more_than_there_are_has_had_its_epoch(path: Path) -> None:
+def test_a_loop_that_takes_exactly_all_batches_counts_as_an_epoch(path: Path) -> None:
     write_rows(path)
     batches = load(path, True)
     for epoch in range(3):
@@ -186,7 +186,7 @@ def test_a_state_of_other_batches_is_refused(path: Path, change: dict[str, Any],
         load(path, True).load_state_dict(state)
 
 
-def test_the_buffer_is_part_of_a_state_where_it_decides_the_order(path: Path) -> None:
+def test_the_buffer_is_part_of_a_state_if_it_decides_the_order(path: Path) -> None:
     write_rows(path)
     load(path, True).load_state_dict(load(path, True, buffer_bytes=70 * ROW_BYTES).state_dict())
 
@@ -217,7 +217,7 @@ def test_ranks_share_the_rows_in_equal_batches(path: Path, shuffle: Any, drop_la
 
 
 @every_shuffle
-def test_normalised_batches_are_the_items_to_the_last_bit(
+def test_normalised_batches_equal_the_items_bit_for_bit(
     path: Path, shuffle: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("imageset.reader.gather.TILE_BYTES", 3 * ROW_BYTES)
@@ -231,7 +231,7 @@ def test_normalised_batches_are_the_items_to_the_last_bit(
         assert torch.equal(images, plain.normalized(torch.stack([plain[row][0] for row in rows])))
 
 
-def test_images_travel_as_bytes_and_become_floats_on_the_device(path: Path) -> None:
+def test_images_are_moved_as_uint8_and_normalised_on_the_device(path: Path) -> None:
     write_rows(path)
     seen = []
     for options in ({}, {"normalize": True}, {"normalize": True, "transform": torch.clone}):
@@ -241,7 +241,7 @@ def test_images_travel_as_bytes_and_become_floats_on_the_device(path: Path) -> N
     assert seen == [("meta", "meta", dtype, (10, 3, SIDE, SIDE)) for dtype in (torch.uint8, *[torch.float32] * 2)]
 
 
-def test_transforms_are_called_in_order_in_the_loops_own_thread(path: Path) -> None:
+def test_transforms_run_in_order_in_the_thread_of_the_loop(path: Path) -> None:
     arrays = write_rows(path)
     callers = set()
 
@@ -265,7 +265,7 @@ class Views(NamedTuple):
     flat: torch.Tensor
 
 
-def test_transforms_get_what_dataloader_gives_them(path: Path) -> None:
+def test_transforms_give_what_dataloader_gives(path: Path) -> None:
     write_rows(path)
     dataset = ImageSet(
         path,
@@ -294,7 +294,7 @@ def test_transforms_may_be_set_later(path: Path) -> None:
 
 
 @every_shuffle
-def test_an_error_while_reading_reaches_the_loop(path: Path, shuffle: Any) -> None:
+def test_a_read_error_reaches_the_loop(path: Path, shuffle: Any) -> None:
     write_rows(path)
     batches = load(path, shuffle)
     os.truncate(path, path.stat().st_size - 100)
@@ -333,18 +333,18 @@ def test_a_subset_without_rows_has_no_batches(path: Path, shuffle: Any) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"batch_size": 0}, "batch_size is 0, it has to be 1 or more"),
+        ({"batch_size": 0}, "batch_size is 0, it must be 1 or more"),
         ({"seed": -1}, "seed is -1"),
-        ({"rank": 2, "world_size": 2}, "rank is 2, it has to be below world_size, 2"),
+        ({"rank": 2, "world_size": 2}, "rank is 2, it must be below world_size, 2"),
         ({"threads": -1}, "threads is -1"),
-        ({"shuffle": "block"}, "shuffle is 'block', it has to be True, False or 'blocks'"),
+        ({"shuffle": "block"}, "shuffle is 'block', it must be True, False or 'blocks'"),
         ({"epoch": -1}, "epoch is -1"),
         ({"buffer_bytes": 0}, "buffer_bytes is 0"),
         ({"block_bytes": 0}, "block_bytes is 0"),
         ({"world_size": 0}, "world_size is 0"),
     ],
 )
-def test_arguments_that_cannot_be_are_refused(path: Path, arguments: dict[str, Any], message: str) -> None:
+def test_arguments_out_of_range_are_refused(path: Path, arguments: dict[str, Any], message: str) -> None:
     write(path)
 
     with pytest.raises(ValueError, match=message):

@@ -1,4 +1,4 @@
-"""The PyTorch dataset: the rows of the file, whoever reads them."""
+"""The PyTorch dataset returns the rows of the file, in any process, thread or worker."""
 
 import os
 import pickle
@@ -51,7 +51,7 @@ def test_classes_are_named_by_label(path: Path) -> None:
     assert dataset.class_to_idx == {"shirt": 0, "été 👗": 1, "bag": 2}
 
 
-def test_a_name_that_several_classes_have_gets_their_numbers(path: Path) -> None:
+def test_a_shared_class_name_gets_its_catalog_id(path: Path) -> None:
     write(path, names=["other", "shirt", "other"])
     dataset = ImageSet(path)
 
@@ -68,7 +68,7 @@ def test_rows_have_targets_and_products(path: Path) -> None:
     assert dataset.product_ids.tolist() == arrays["test_ids"].tolist()
 
 
-def test_without_augmented_copies_the_photos_themselves_are_left(path: Path) -> None:
+def test_without_augmented_copies_only_photos_are_left(path: Path) -> None:
     arrays = write(path)
     plain = np.flatnonzero(arrays["train_copies"] == 0)
     dataset = ImageSet(path, augmented=False)
@@ -81,7 +81,7 @@ def test_without_augmented_copies_the_photos_themselves_are_left(path: Path) -> 
     assert len(ImageSet(path, "test", augmented=False)) == COUNTS["test"]
 
 
-def test_many_items_at_once_are_the_items(path: Path) -> None:
+def test_several_items_at_once_equal_single_items(path: Path) -> None:
     write(path)
     dataset = ImageSet(path)
     indices = [3, -1, 0, 3, 22]
@@ -106,9 +106,9 @@ def test_a_subclass_decides_what_an_item_is(path: Path) -> None:
 
     assert dataset[3][2] == 3
     assert [part.tolist() for *_, part in DataLoader(dataset, batch_size=12)] == [[*range(12)], [*range(12, 23)]]
-    with pytest.raises(TypeError, match="past the __getitem__ of Numbered: take DataLoader"):
+    with pytest.raises(TypeError, match="does not call the __getitem__ of Numbered: use"):
         loader(dataset, 4)
-    with pytest.raises(TypeError, match="past the __getitem__ of Subset: take DataLoader"):
+    with pytest.raises(TypeError, match="does not call the __getitem__ of Subset: use"):
         loader(Subset(ImageSet(path), [1]), 4)  # type: ignore[arg-type]
 
 
@@ -120,7 +120,7 @@ def test_an_index_is_a_whole_number(path: Path, index: Any) -> None:
         ImageSet(path)[index]
 
 
-def test_targets_are_not_to_be_set(path: Path) -> None:
+def test_targets_cannot_be_set(path: Path) -> None:
     write(path)
 
     with pytest.raises(AttributeError):
@@ -136,7 +136,7 @@ def test_a_dataset_is_found_from_another_folder(path: Path, monkeypatch: pytest.
     assert pickle.loads(pickled)[0][0].shape == (3, 6, 6)
 
 
-def test_datasets_can_be_added_and_cut(path: Path) -> None:
+def test_datasets_can_be_concatenated_and_subset(path: Path) -> None:
     write(path)
     both = ImageSet(path) + ImageSet(path, "test")
     part = Subset(ImageSet(path), [4, 7])
@@ -148,7 +148,7 @@ def test_datasets_can_be_added_and_cut(path: Path) -> None:
     assert torch.equal(images[1], ImageSet(path)[7][0])
 
 
-def test_a_target_transform_makes_of_the_label_what_it_likes(path: Path) -> None:
+def test_a_target_transform_may_return_anything(path: Path) -> None:
     arrays = write(path)
     dataset = ImageSet(path, target_transform=NAMES.__getitem__)
 
@@ -157,7 +157,7 @@ def test_a_target_transform_makes_of_the_label_what_it_likes(path: Path) -> None
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_normalised_photos_have_mean_0_and_deviation_1(path: Path, channels: int) -> None:
+def test_normalised_photos_have_mean_0_and_standard_deviation_1(path: Path, channels: int) -> None:
     write(path, channels)
     dataset = ImageSet(path, normalize=True)
     photos = torch.stack([image for image, _ in ImageSet(path, normalize=True, augmented=False)])  # type: ignore[attr-defined]
@@ -170,7 +170,7 @@ def test_normalised_photos_have_mean_0_and_deviation_1(path: Path, channels: int
     assert (dataset[5][0] - expected).abs().max() < 1e-5
 
 
-def test_normalising_comes_after_the_transform_which_leaves_uint8(path: Path) -> None:
+def test_normalising_follows_the_transform_which_must_return_uint8(path: Path) -> None:
     write(path)
     flipped = ImageSet(path, transform=lambda image: image.flip(-1), normalize=True)
 
@@ -179,7 +179,7 @@ def test_normalising_comes_after_the_transform_which_leaves_uint8(path: Path) ->
         ImageSet(path, transform=brighten, normalize=True)[0]
 
 
-def test_a_file_without_any_contrast_can_be_normalised(path: Path) -> None:
+def test_a_file_whose_pixels_are_all_equal_can_be_normalised(path: Path) -> None:
     write(path)
     dataset = ImageSet(path)
     dataset.std = torch.zeros(3)
@@ -197,13 +197,13 @@ def test_a_digest_can_be_checked(path: Path) -> None:
         ImageSet(path, verify=True)
 
 
-def test_what_it_is_can_be_read(path: Path) -> None:
+def test_repr(path: Path) -> None:
     write(path)
 
     assert repr(ImageSet(path, "test")) == f"ImageSet('{path}', 'test'): 5 images of 6 x 6 x 3, 3 classes"
 
 
-def test_a_file_that_was_replaced_meanwhile_is_refused(path: Path) -> None:
+def test_a_file_that_was_written_to_meanwhile_is_refused(path: Path) -> None:
     write(path, channels=3)
     dataset = ImageSet(path)
     write(path, channels=1)
@@ -212,7 +212,7 @@ def test_a_file_that_was_replaced_meanwhile_is_refused(path: Path) -> None:
         dataset[0]
 
 
-def test_another_file_in_its_place_is_refused_where_it_has_to_be_opened_again(path: Path) -> None:
+def test_a_replaced_file_is_refused_when_it_must_be_opened_again(path: Path) -> None:
     arrays = write(path)
     dataset = ImageSet(path)
     write(path.with_name("other.h5"), channels=1)
@@ -232,7 +232,7 @@ def test_images_can_be_changed_without_changing_the_dataset(path: Path) -> None:
     assert torch.equal(dataset[0][0], before)
 
 
-def test_a_transform_makes_of_the_image_what_it_likes(path: Path) -> None:
+def test_a_transform_may_return_anything(path: Path) -> None:
     write(path)
     plain, bright = ImageSet(path, "test"), ImageSet(path, "test", transform=brighten)
 
@@ -257,7 +257,7 @@ def test_an_index_out_of_range_is_refused_with_both_numbers(path: Path, index: i
         ImageSet(path)[index]
 
 
-def test_a_loop_over_the_dataset_ends(path: Path) -> None:
+def test_iterating_the_dataset_ends(path: Path) -> None:
     write(path)
 
     assert len([label for _, label in ImageSet(path)]) == 23  # type: ignore[attr-defined]  # by __getitem__
@@ -280,7 +280,7 @@ def test_a_subset_without_rows_is_empty(path: Path) -> None:
 
 
 @pytest.mark.parametrize("read_before", [False, True])
-def test_a_dataset_travels_by_pickle(path: Path, read_before: bool) -> None:
+def test_a_dataset_can_be_pickled(path: Path, read_before: bool) -> None:
     write(path)
     dataset = ImageSet(path, "test", transform=brighten)
     if read_before:
@@ -311,7 +311,7 @@ def test_workers_give_the_same_rows_in_order(
     arrays = write(path, compression=compression)
     dataset = ImageSet(path)
     if read_before:
-        dataset[5]  # a handle is open as the workers start
+        dataset[5]  # a handle is open when the workers start
     images, labels = zip(
         *DataLoader(dataset, batch_size=4, num_workers=workers, multiprocessing_context=method), strict=True
     )
@@ -320,7 +320,7 @@ def test_workers_give_the_same_rows_in_order(
     assert torch.cat(labels).tolist() == arrays["train_labels"].tolist()
 
 
-def test_a_fork_reads_and_leaves_ours(path: Path) -> None:
+def test_a_fork_reads_without_disturbing_its_parent(path: Path) -> None:
     arrays = write(path)
     dataset = ImageSet(path)
     first = dataset[0][0]
@@ -340,7 +340,7 @@ def change(path: Path, edit: Any) -> None:
 
 
 def replace(name: str, values: Any) -> Any:
-    """Return what puts other values into the place of an array."""
+    """Return an edit that replaces the values of an array."""
 
     def edit(file: h5py.File) -> None:
         del file[name]
@@ -365,36 +365,39 @@ def replace(name: str, values: Any) -> Any:
         (lambda path: change(path, lambda file: file.pop("class_names")), "is damaged .*class_names"),
         (lambda path: change(path, replace("class_names", np.arange(3))), "is damaged"),
         (lambda path: change(path, replace("class_names", np.array([b"\xff", b"a", b"b"]))), "is damaged"),
-        (lambda path: change(path, replace("class_names", np.array([b"a", b"b"]))), "has labels, or names, that"),
+        (lambda path: change(path, replace("class_names", np.array([b"a", b"b"]))), "has labels or class names that"),
         (lambda path: change(path, replace("label_map", np.array([b"?", b"1,7", b"2,8"]))), "has a label map"),
         (lambda path: change(path, replace("label_map", np.array([b"1,9", b"0,7", b"2,8"]))), "has a label map"),
         (lambda path: change(path, replace("label_map", np.array([b"0,9", b"1,x", b"2,8"]))), "is damaged"),
-        (lambda path: change(path, replace("train_labels", np.zeros((23, 1), int))), "has not a label"),
-        (lambda path: change(path, replace("train_labels", np.zeros(23))), "has not a label"),
-        (lambda path: change(path, replace("train_labels", np.zeros(23, ">i8"))), "has not a label"),
-        (lambda path: change(path, replace("train_labels", np.int64(0))), "is damaged|has not a label"),
-        (lambda path: change(path, replace("train_ids", np.arange(22))), "has not a label, an id"),
+        (lambda path: change(path, replace("train_labels", np.zeros((23, 1), int))), "lacks a label"),
+        (lambda path: change(path, replace("train_labels", np.zeros(23))), "lacks a label"),
+        (lambda path: change(path, replace("train_labels", np.zeros(23, ">i8"))), "lacks a label"),
+        (lambda path: change(path, replace("train_labels", np.int64(0))), "is damaged|lacks a label"),
+        (lambda path: change(path, replace("train_ids", np.arange(22))), "lacks a label, an id"),
         (
             lambda path: change(path, replace("train_copies", np.zeros(22, np.int16))),
-            "has not a label, an id and a copy",
+            "lacks a label, an id or a copy",
         ),
         (lambda path: change(path, lambda file: (file.pop("train_ids"), file.create_group("train_ids"))), "is damaged"),
-        (lambda path: change(path, lambda file: file.attrs.create("mean", [1.0])), "has not a mean and a deviation"),
-        (lambda path: change(path, lambda file: file.attrs.modify("std", [1.0, np.nan, 1.0])), "has not a mean"),
+        (
+            lambda path: change(path, lambda file: file.attrs.create("mean", [1.0])),
+            "lacks a mean or a standard deviation",
+        ),
+        (lambda path: change(path, lambda file: file.attrs.modify("std", [1.0, np.nan, 1.0])), "lacks a mean"),
         (lambda path: change(path, lambda file: file.pop("train_labels")), "is damaged .*train_labels"),
         (
             lambda path: change(path, lambda file: file["train_labels"].write_direct(np.full(23, 3))),
-            "has labels, or names",
+            "has labels or class names",
         ),
         (lambda path: change(path, replace("train_images", np.zeros((23, 6, 6, 3)))), "has float64 .* are no images"),
         (
             lambda path: change(path, replace("train_images", np.zeros((23, 6, 6), np.uint8))),
             "has uint8 .* are no images",
         ),
-        (lambda path: change(path, replace("train_images", np.zeros((22, 6, 6, 3), np.uint8))), "has not a label"),
+        (lambda path: change(path, replace("train_images", np.zeros((22, 6, 6, 3), np.uint8))), "lacks a label"),
     ],
 )
-def test_a_file_that_is_no_dataset_is_refused(path: Path, spoil: Any, problem: str) -> None:
+def test_a_file_that_is_not_a_dataset_is_refused(path: Path, spoil: Any, problem: str) -> None:
     write(path)
     spoil(path)
 

@@ -1,4 +1,4 @@
-"""Which rows come when: every row once, equal shares, and the same on any machine with any NumPy."""
+"""The order has every row once and equal shares, and is the same on any machine with any NumPy."""
 
 from itertools import chain
 from typing import Any
@@ -38,13 +38,13 @@ def share(order: RowOrder, rank: int, world_size: int, drop_last: bool = False) 
 
 
 @given(orders, epochs)
-def test_every_row_comes_once(order: RowOrder, epoch: int) -> None:
+def test_every_row_occurs_once(order: RowOrder, epoch: int) -> None:
     assert sorted(order.rows(epoch)) == list(range(order.total))
     assert len(order) == -(-order.total // order.batch_size)
 
 
 @given(orders, epochs, st.integers(1, 9))
-def test_ranks_get_equally_many_rows_and_few_twice(order: RowOrder, epoch: int, world_size: int) -> None:
+def test_ranks_get_equally_many_rows_and_few_rows_occur_twice(order: RowOrder, epoch: int, world_size: int) -> None:
     ranks = [share(order, rank, world_size) for rank in range(world_size)]
     rows = [rank.rows(epoch).tolist() for rank in ranks]
 
@@ -55,7 +55,7 @@ def test_ranks_get_equally_many_rows_and_few_twice(order: RowOrder, epoch: int, 
 
 
 @given(orders, epochs, st.integers(1, 9))
-def test_what_fills_no_batch_on_every_rank_can_be_dropped(order: RowOrder, epoch: int, world_size: int) -> None:
+def test_rows_that_fill_no_batch_on_every_rank_can_be_dropped(order: RowOrder, epoch: int, world_size: int) -> None:
     ranks = [share(order, rank, world_size, drop_last=True) for rank in range(world_size)]
     rows = list(chain(*(rank.rows(epoch).tolist() for rank in ranks)))
 
@@ -65,7 +65,7 @@ def test_what_fills_no_batch_on_every_rank_can_be_dropped(order: RowOrder, epoch
 
 
 @given(orders, epochs, st.integers(0, 20))
-def test_windows_hold_neighbours_and_can_begin_anywhere(order: RowOrder, epoch: int, first: int) -> None:
+def test_windows_hold_neighbours_and_can_start_anywhere(order: RowOrder, epoch: int, first: int) -> None:
     windows = list(order.windows(epoch))
     later = list(order.windows(epoch, first))
 
@@ -78,7 +78,7 @@ def test_windows_hold_neighbours_and_can_begin_anywhere(order: RowOrder, epoch: 
     assert np.count_nonzero(steps != 1) < max(1, -(-order.total // order.block_rows))
 
 
-def test_ranks_mix_their_windows_in_ways_of_their_own() -> None:
+def test_each_rank_mixes_its_windows_differently() -> None:
     ranks = [RowOrder(100, 10, "blocks", rank=rank, world_size=2, block_rows=5, window_rows=25) for rank in (0, 1)]
     first, second = (next(iter(rank.windows(0))).permutation.tolist() for rank in ranks)
 
@@ -102,6 +102,6 @@ def test_epochs_and_seeds_differ(shuffle: Any) -> None:
         ("blocks", [6, 7, 3, 2, 5, 4, 1, 11, 0, 8, 9, 10]),
     ],
 )
-def test_the_order_is_the_same_for_ever(shuffle: Any, expected: list[int]) -> None:
-    """A run that was saved with one version goes on with another: change this only on purpose."""
+def test_the_order_never_changes(shuffle: Any, expected: list[int]) -> None:
+    """A run saved with one version continues with another: change this only on purpose."""
     assert RowOrder(12, 4, shuffle, seed=7, block_rows=2, window_rows=6).rows(2).tolist() == expected

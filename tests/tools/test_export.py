@@ -1,4 +1,4 @@
-"""tools.export on small files, written through imageset.formats.hdf5: what it takes and what it leaves."""
+"""tools.export on small files, written through imageset.formats.hdf5: which photos it writes, and which bytes."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ NAMES = ["hat", "..", "dev", "a/test", "x" * 300, "\u202eזנב.", "hat", "Été
 CATALOG_IDS = [1201, 7, 1300, 12, 5, 99, 8, 4, 2**40, 3, 10, 1]
 
 
-# EXPORT_VERSION, and a sum over all files but export.json, which names libraries and processor.
+# EXPORT_VERSION, and a sum of all files but export.json, which has versions of libraries and the processor.
 SUMS = {
     ("imagefolder", "png"): (1, "d5752da0b0bcc4fa6c19e428195962b361dc68064aedbdc21b95056789fa0f36"),
     ("imagefolder", "jpeg"): (1, "93d20c02c570ab25841b8456981920f76d70b97a16de4123851761656b3e7dd1"),
@@ -45,7 +45,7 @@ class Row(NamedTuple):
 
 
 def mixed(rows: list[Row]) -> list[Row]:
-    """In an order that is none, as build has them."""
+    """Shuffle rows, as build does."""
     return random.Random(0).sample(rows, len(rows))
 
 
@@ -67,7 +67,7 @@ CATALOG = sorted(row for rows in PHOTOS.values() for row in rows)
 
 
 def photo(row: Row, channels: int = 1) -> Pixels:
-    """A smooth image, as JPEG keeps it nearly as it is: another one for each row."""
+    """Return a smooth image, which JPEG keeps nearly as it is. Each row has a different one."""
     ramp = np.linspace(5 * row.product_id, 5 * row.product_id + 60, SIDE, dtype=np.uint8)
     flat = np.full((SIDE, SIDE), (90 * row.copy + 10 * row.position) % 256, np.uint8)
     image = np.stack([np.tile(ramp, (SIDE, 1)), flat, np.tile(ramp[::-1], (SIDE, 1))], axis=-1)
@@ -119,7 +119,7 @@ def write_processed(folder: Path, left_out: int = 2) -> Path:
 
 
 def run(to: str, destination: Path, source: Path, *options: str) -> Path:
-    """Export, in this process, and return where."""
+    """Export in this process; return the destination."""
     command.run(command.parse_arguments(["--to", to, str(destination), "--from", str(source), *options]))
     return destination
 
@@ -140,7 +140,7 @@ def make_shards_small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("to", FORMATS)
-def test_the_same_bytes_whatever_the_workers_and_the_storage(
+def test_the_bytes_do_not_depend_on_workers_or_storage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str
 ) -> None:
     make_shards_small(monkeypatch)
@@ -170,7 +170,7 @@ def test_the_bytes_of_a_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 
 
 @pytest.mark.parametrize("to", FORMATS)
-def test_every_export_has_its_classes_and_nothing_of_its_making(tmp_path: Path, to: str) -> None:
+def test_every_export_has_its_classes_and_no_temporary_file(tmp_path: Path, to: str) -> None:
     folder = run(to, tmp_path / "export", write_dataset(tmp_path / "dataset.h5"))
     classes = tables.read(folder / "classes.csv", tables.LABEL_MAP)
     (tmp_path / "plain").mkdir()
@@ -182,7 +182,7 @@ def test_every_export_has_its_classes_and_nothing_of_its_making(tmp_path: Path, 
     assert folder.stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
-def test_photos_that_lie_far_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_photos_that_are_far_apart_in_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_shards_small(monkeypatch)
     rows = {"train": [Row(1, number, 0, int(number % 40 > 0)) for number in range(200)], "test": []}
     folder = run("numpy", tmp_path / "export", write_dataset(tmp_path / "dataset.h5", rows=rows))
@@ -209,7 +209,7 @@ def test_photos_that_the_catalog_leaves_out_are_counted(
 
 
 def run_command(folder: Path, *arguments: str, driver: str = "") -> subprocess.CompletedProcess[str]:
-    """Run the command as people do, or a driver in its place."""
+    """Run the command as people do, or a driver instead."""
     program = ["-c", driver] if driver else ["-m", "tools.export"]
     return subprocess.run(
         [sys.executable, *program, *arguments],

@@ -1,4 +1,4 @@
-"""Each format of tools.export, read by the tool it is for."""
+"""Each format of tools.export is read by the tool that it is for."""
 
 import hashlib
 import io
@@ -166,7 +166,7 @@ def read_with(program: str, folder: Path, *arguments: str) -> Any:
     return json.loads(done.stdout)
 
 
-def test_tars_are_of_nobody_and_of_no_time(tmp_path: Path) -> None:
+def test_tars_have_no_owner_and_no_time(tmp_path: Path) -> None:
     folder = run("webdataset", tmp_path / "export", write_dataset(tmp_path / "dataset.h5"))
     with tarfile.open(folder / "data/train-00000-of-00001.tar") as tar:
         for member in tar:
@@ -237,7 +237,7 @@ def digest(image: hdf5.Pixels) -> str:
     return hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest()
 
 
-def test_datasets_reads_all_that_has_image_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_datasets_reads_every_format_with_image_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_shards_small(monkeypatch)
     monkeypatch.chdir(tmp_path)
     dataset, processed = write_dataset(tmp_path / "dataset.h5"), write_processed(tmp_path)
@@ -276,7 +276,7 @@ def test_datasets_reads_all_that_has_image_files(tmp_path: Path, monkeypatch: py
             }, call
 
 
-def test_parquet_in_groups_that_can_be_streamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parquet_has_groups_that_can_be_streamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tools.export.formats.parquet.GROUP_BYTES", 4 * SIDE * SIDE)
     folder = run("parquet", tmp_path / "export", write_dataset(tmp_path / "dataset.h5"), "--subset", "train")
     with pq.ParquetFile(folder / "data/train-00000-of-00001.parquet") as file:

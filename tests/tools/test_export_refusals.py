@@ -1,4 +1,4 @@
-"""What tools.export refuses, in one line, and leaves as it was."""
+"""What tools.export refuses with one line, without changing anything."""
 
 import sys
 from pathlib import Path
@@ -13,7 +13,7 @@ from imageset.formats import tables
 from tests.tools.test_export import ROWS, Row, contents, files_of, run, run_command, write_dataset, write_processed
 
 
-def test_options_that_a_file_has_no_use_for(tmp_path: Path) -> None:
+def test_options_that_do_not_apply_to_a_file(tmp_path: Path) -> None:
     dataset, processed = write_dataset(tmp_path / "dataset.h5"), write_processed(tmp_path)
     refused = [
         (dataset, ["--catalog", "catalog.csv"], "names its photos and classes itself: leave out --catalog"),
@@ -60,7 +60,7 @@ def test_a_label_without_a_class(tmp_path: Path) -> None:
             run("numpy", tmp_path / "export", dataset)
 
 
-def test_a_subset_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_subset(tmp_path: Path) -> None:
     dataset = write_dataset(tmp_path / "dataset.h5", rows={"train": ROWS["train"], "test": []})
 
     with pytest.raises(DataError, match=r"dataset\.h5 has no validation subset, but train, test"):
@@ -68,7 +68,7 @@ def test_a_subset_that_is_not_there(tmp_path: Path) -> None:
     assert not (tmp_path / "export").exists()
 
 
-def test_a_photo_that_comes_twice(tmp_path: Path) -> None:
+def test_a_photo_that_occurs_twice(tmp_path: Path) -> None:
     rows = {"train": [Row(1, 0, 0), Row(1, 0, 0, 1), Row(1, 0, 0, 1)], "test": [Row(2, 1, 0), Row(2, 0, 0)]}
     dataset = write_dataset(tmp_path / "dataset.h5", rows=rows)
 
@@ -87,13 +87,13 @@ def test_images_that_are_neither_grayscale_nor_rgb(tmp_path: Path) -> None:
 
 
 def change(dataset: Path, name: str, values: Any) -> None:
-    """Put other values, or a group, in a dataset's place, and leave its digest as it was."""
+    """Replace a dataset by other values or by a group, and keep the file's digest."""
     with h5py.File(dataset, "r+") as file:
         file.pop(name, None)
         file[name] = values if values is not None else file.create_group("group")
 
 
-def test_content_that_is_not_what_its_digest_says(tmp_path: Path) -> None:
+def test_content_that_differs_from_its_digest(tmp_path: Path) -> None:
     dataset = write_dataset(tmp_path / "dataset.h5", rows={"train": [Row(1, 0, 0), Row(2, 0, 0)]})
     change(dataset, "train_positions", np.array([0, 1], np.int16))
 
@@ -104,7 +104,7 @@ def test_content_that_is_not_what_its_digest_says(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["train_labels", "train_ids", "train_copies", "label_map", "another"])
 @pytest.mark.parametrize("values", [None, 5])
-def test_what_is_no_array(tmp_path: Path, name: str, values: int | None) -> None:
+def test_a_dataset_that_is_not_an_array(tmp_path: Path, name: str, values: int | None) -> None:
     dataset = write_dataset(tmp_path / "dataset.h5")
     change(dataset, name, values)
 
@@ -112,7 +112,7 @@ def test_what_is_no_array(tmp_path: Path, name: str, values: int | None) -> None
         run("numpy", tmp_path / "export", dataset)
 
 
-def test_what_is_in_the_way_is_refused(tmp_path: Path) -> None:
+def test_an_existing_destination_is_refused(tmp_path: Path) -> None:
     dataset = write_dataset(tmp_path / "dataset.h5")
     run("webdataset", tmp_path / "export", dataset, "--subset", "test")
     (tmp_path / "folder").mkdir()

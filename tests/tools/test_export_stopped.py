@@ -260,7 +260,7 @@ command.run("export", main)
 @pytest.mark.parametrize(
     ("name", "code", "said"), [("SIGINT", 130, "export: interrupted\n"), ("SIGTERM", 143, ""), ("SIGKILL", -9, "")]
 )
-def test_the_command_stopped(tmp_path: Path, name: str, code: int, said: str) -> None:
+def test_the_command_interrupted(tmp_path: Path, name: str, code: int, said: str) -> None:
     dataset = write_dataset(tmp_path / "dataset.h5")
     done = run_command(tmp_path, "--to", "webdataset", "export", "--from", "dataset.h5", driver=DRIVER.format(name))
 
