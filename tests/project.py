@@ -56,7 +56,7 @@ class Project:
         path.write_text(changed)
 
     def clone(self, folder: Path) -> "Project":
-        """Return a clone that stands on the same branch."""
+        """Return a clone with the same branch checked out."""
         self.succeed("git", "clone", "--quiet", str(self.folder), str(folder))
         return Project(folder, self.environment)
 

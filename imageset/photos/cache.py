@@ -120,7 +120,7 @@ class PhotoCache:
 
     def look_up(self, table: str, key: bytes, columns: str) -> tuple[Any, ...] | None:
         """Return a row's columns, and note for `prune` that it was used today."""
-        with sqlite_cache.errors(self.path):
+        with sqlite_cache.sqlite_errors(self.path):
             row = self.database.execute(f"SELECT used, {columns} FROM {table} WHERE key = ?", (key,)).fetchone()
         if row is None:
             return None
@@ -142,7 +142,7 @@ class PhotoCache:
 
     def commit(self) -> None:
         """Execute the queue in one short transaction: another run may be waiting for the file."""
-        with sqlite_cache.errors(self.path), sqlite_cache.transaction(self.database):
+        with sqlite_cache.sqlite_errors(self.path), sqlite_cache.transaction(self.database):
             for statement, values in self.queued:
                 self.database.execute(statement, values)
         self.queued.clear()
@@ -182,7 +182,7 @@ def prune(path: Path, days: int) -> dict[str, int]:
     """
     database = sqlite_cache.connect(path, SCHEMA)
     before = (datetime.date.today() - datetime.timedelta(days)).isoformat()
-    with closing(database), sqlite_cache.errors(path):
+    with closing(database), sqlite_cache.sqlite_errors(path):
         removed = {
             table: database.execute(f"DELETE FROM {table} WHERE used < ?", (before,)).rowcount for table in TABLES
         }

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: atomic writes, checksums, room on the disk, one run of a stage at a time."""
+"""Files: atomic writes, checksums, free space, and locks that keep two runs of one stage apart."""
 
 import fcntl
 import hashlib
@@ -13,10 +13,14 @@ from imageset.errors import ImagesetError
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Yield a path to write to; at the end it takes path's place, or on an error leaves what was there.
+    """Write a file whole or not at all.
 
-    The temporary file stands beside path, under one fixed name: its stage's lock keeps others away, and what a
-    kill -9 left behind is written over by the next run.
+    Yields a temporary path beside `path`. At the end it is synced and renamed to `path`; after an error the old file is
+    still there. The temporary name is fixed: the stage's lock keeps other runs away, and the next run overwrites what
+    kill -9 left.
+
+    Args:
+        path: the file to write. Its folder is made if it is missing.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
@@ -31,7 +35,7 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 def sync(path: Path) -> None:
-    """Return when the file's, or the folder's, content has reached the disk."""
+    """Flush a file, or a folder's list of files, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -40,35 +44,36 @@ def sync(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text with "\\n" line ends, atomically."""
+    """Write text as UTF-8 with "\\n" line ends, atomically."""
     write_bytes(path, text.encode())
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file whole, atomically."""
+    """Write bytes atomically."""
     with atomic(path) as temporary:
         temporary.write_bytes(content)
 
 
 def sha256(path: Path) -> str:
-    """Return the hexadecimal sha256 of a file's bytes."""
+    """Return a file's sha256 in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def require_space(path: Path, needed: int) -> None:
-    """Raise ImagesetError when the disk that holds path's folder has not `needed` bytes left."""
+    """Raise ImagesetError when the disk of path's folder has less than `needed` bytes free."""
     path.parent.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(path.parent).free
     if free < needed:
-        raise ImagesetError(f"{path}: needs {needed / 1e6:,.0f} MB, the disk has {free / 1e6:,.0f} MB left")
+        raise ImagesetError(f"{path}: needs {needed / 1e6:,.0f} MB, the disk has {free / 1e6:,.0f} MB left: make room")
 
 
 @contextmanager
 def lock(path: Path) -> Iterator[None]:
-    """Hold a file's lock. Raises ImagesetError, naming the holder's process, when another run holds it.
+    """Hold a lock file. The kernel releases it when this process ends, however it ends.
 
-    The kernel lets go of the lock when the holder ends, however it ends.
+    Raises:
+        ImagesetError: another run holds it. The message has its pid.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="ascii") as file:

@@ -1,4 +1,4 @@
-"""When a process ends: with its parent, and cleanly when a signal tells it to."""
+"""When a process ends: with its parent, and cleanly on a signal."""
 
 import ctypes
 import signal
@@ -9,16 +9,16 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def die_with_parent(with_signal: signal.Signals = signal.SIGTERM) -> None:
-    """Ask the kernel to send this process a signal when its parent ends, even by kill -9; Linux only.
+    """Ask the kernel to send this process a signal when its parent ends, even by kill -9. Linux only.
 
-    The parent is the thread that started this process: start children from the main thread.
+    To the kernel the parent is the thread that started this process: start children from a thread that stays.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, with_signal)
 
 
 def exit_cleanly(signal_number: int, frame: FrameType | None) -> None:
-    """End by way of the finally blocks, which remove what is half-written; a second signal does not disturb them."""
+    """End through the finally blocks, which remove half-written files. A second signal is ignored."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if signal_number == signal.SIGINT:

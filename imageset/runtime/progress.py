@@ -1,4 +1,4 @@
-"""Progress that a person can watch: a bar on a terminal, a plain line now and then everywhere else."""
+"""Progress: a bar on a terminal, a plain line every ten seconds elsewhere."""
 
 import sys
 from collections.abc import Callable, Iterable
@@ -26,9 +26,16 @@ class PlainLines(tqdm):  # type: ignore[type-arg]  # generic in its stubs, not w
 
 
 def bar(items: Iterable[Item] | None, description: str, total: int | None, unit: str = "photo", done: int = 0) -> Any:
-    """Return a tqdm over items, or one to update by hand where items is None; total None: nobody knows; on stderr.
+    """Return a tqdm that shows progress on stderr.
 
-    done: how many an earlier run did. Without a terminal it prints a line every ten seconds and one at the end.
+    Without a terminal it prints a line every ten seconds and one at the end.
+
+    Args:
+        items: what to iterate over; None to call `update` by hand.
+        description: the stage, or what it is doing.
+        total: how many items there are; None when it is not known.
+        unit: what an item is.
+        done: how many items an earlier run has done.
     """
     unit = f" {unit}"
     if sys.stderr.isatty():

@@ -1,6 +1,6 @@
-"""Where things are and how many hands work: the environment, or .env. Nothing here may change a byte of an output.
+"""Settings: locations, credentials and parallelism, from the environment or .env. They never change the dataset.
 
-boto3 and DVC read AWS_* from the environment themselves; `load` puts what .env says there.
+boto3 and DVC read AWS_* from the environment themselves. `load` copies .env into the environment first.
 """
 
 import os
@@ -14,13 +14,13 @@ from imageset.errors import SettingsError
 
 
 def load() -> None:
-    """Fill the environment from the nearest .env, here or in a parent folder; what is set already wins."""
-    # Without interpolation: a password may hold a dollar sign.
+    """Copy the nearest .env, of this folder or a parent, into the environment. A variable that is set already wins."""
+    # No interpolation: a password may contain a dollar sign.
     load_dotenv(find_dotenv(usecwd=True), interpolate=False)
 
 
 def require(variable: str, example: str) -> str:
-    """Return a variable's value. Raises SettingsError, which names it and shows an example, where it is not set."""
+    """Return a variable's value. Raises SettingsError with an example when it is not set."""
     value = os.environ.get(variable, "").strip()
     if not value:
         raise SettingsError(f"{variable} is not set: export it or write it to .env, such as {variable}={example}")
@@ -28,7 +28,7 @@ def require(variable: str, example: str) -> str:
 
 
 def number(variable: str, default: int) -> int:
-    """Return a variable's value, 1 to 9999. Raises SettingsError."""
+    """Return a variable's value, a number from 1 to 9999. Raises SettingsError."""
     value = os.environ.get(variable, "").strip() or str(default)
     if not re.fullmatch(r"[1-9][0-9]{0,3}", value):
         raise SettingsError(f"{variable} is {value!r}: expected a number from 1 to 9999, such as 2")
@@ -36,16 +36,23 @@ def number(variable: str, default: int) -> int:
 
 
 def database_url() -> str:
-    """Return DATABASE_URL for SQLAlchemy, with psycopg2 as its driver (postgresql:// alone would mean psycopg 3)."""
+    """Return DATABASE_URL for SQLAlchemy, with the driver psycopg2: plain postgresql:// would mean psycopg 3."""
     url = require("DATABASE_URL", "postgresql://user:password@host:5432/database")
     scheme, separator, rest = url.partition("://")
     if not separator or scheme not in ("postgres", "postgresql", "postgresql+psycopg2"):
-        raise SettingsError("DATABASE_URL has to begin with postgresql://")
+        raise SettingsError("DATABASE_URL must start with postgresql://")
     return f"postgresql+psycopg2://{rest}"
 
 
 def image_store() -> tuple[str, str]:
-    """Return bucket and key prefix ("" or ending in a slash) of IMAGE_STORE, s3://bucket/prefix."""
+    """Return the bucket and the key prefix of IMAGE_STORE, s3://bucket/prefix.
+
+    Returns:
+        The bucket's name, and the prefix: "", or a text that ends in a slash.
+
+    Raises:
+        SettingsError: IMAGE_STORE is not set or malformed.
+    """
     url = require("IMAGE_STORE", "s3://bucket/prefix")
     match = re.fullmatch(r"s3://([a-z0-9][a-z0-9.-]+)(?:/(.*))?", url)
     if match is None:
@@ -53,15 +60,19 @@ def image_store() -> tuple[str, str]:
     prefix = (match[2] or "").strip("/")
     if prefix and any(part in ("", ".", "..") or not part.isprintable() for part in prefix.split("/")):
         raise SettingsError(
-            f"IMAGE_STORE is {url!r}: no part of its prefix may be empty, . or .., nor hold a control character"
+            f"IMAGE_STORE is {url!r}: no part of its prefix may be empty, . or .., or contain a control character"
         )
     return match[1], f"{prefix}/" if prefix else ""
 
 
 def allowed_hosts() -> frozenset[tuple[str, int]]:
-    """Return hosts and ports from which photos may be fetched though they are not on the public internet.
+    """Return hosts and ports from which photos may be fetched although they are not on the public internet.
 
-    IMAGESET_ALLOWED_HOSTS, separated by commas: names or addresses as urls have them, each with or without a port.
+    IMAGESET_ALLOWED_HOSTS holds names or addresses as URLs write them, separated by commas, with or without a port. A
+    host without a port means ports 80 and 443.
+
+    Raises:
+        SettingsError: an entry is malformed.
     """
     hosts: set[tuple[str, int]] = set()
     for entry in os.environ.get("IMAGESET_ALLOWED_HOSTS", "").split(","):
@@ -74,7 +85,7 @@ def allowed_hosts() -> frozenset[tuple[str, int]]:
             host, port = None, None
         if not host or port == 0 or parts.path or parts.query or parts.fragment or parts.username:
             raise SettingsError(
-                f"IMAGESET_ALLOWED_HOSTS holds {entry.strip()!r}: expected host or host:port, such as "
+                f"IMAGESET_ALLOWED_HOSTS contains {entry.strip()!r}: expected host or host:port, such as "
                 "photos.internal:8080"
             )
         hosts.update((host, number) for number in ([port] if port else [80, 443]))
@@ -82,33 +93,33 @@ def allowed_hosts() -> frozenset[tuple[str, int]]:
 
 
 def connections_per_host() -> int:
-    """Return how many photos may be asked of one host at once: IMAGESET_CONNECTIONS_PER_HOST, or 32."""
+    """Return the most parallel requests to one host: IMAGESET_CONNECTIONS_PER_HOST, or 32."""
     return number("IMAGESET_CONNECTIONS_PER_HOST", 32)
 
 
 def workers() -> int:
-    """Return how many worker processes to use: IMAGESET_WORKERS, or one a core."""
+    """Return the number of worker processes: IMAGESET_WORKERS, or one for each core."""
     return number("IMAGESET_WORKERS", os.cpu_count() or 1)
 
 
 def cache_directory() -> Path:
-    """Return the folder for what may be lost at any time: IMAGESET_CACHE, or .cache of this project."""
+    """Return the folder of the caches, which may be deleted at any time: IMAGESET_CACHE, or .cache of this project."""
     return project_directory() / (os.environ.get("IMAGESET_CACHE", "").strip() or ".cache")
 
 
 def project_directory() -> Path:
-    """Return the project that a temporary copy of it, made by `dvc exp run --temp`, belongs to; else this folder."""
+    """Return this folder, or in a temporary copy made by `dvc exp run --temp` the project that was copied."""
     here = Path.cwd()
     return next((parent.parent for parent in here.parents if parent.name == ".dvc"), Path())
 
 
 def photo_cache() -> Path:
-    """Return the file of masks and pixels that were made before."""
+    """Return the file that caches masks and pixels."""
     return cache_directory() / "photos.sqlite"
 
 
 def dask() -> str:
-    """Return the address of a Dask scheduler, IMAGESET_DASK, "" where none is named."""
+    """Return the address of the Dask scheduler, IMAGESET_DASK, or "" when it is not set. Raises SettingsError."""
     value = os.environ.get("IMAGESET_DASK", "").strip()
     if value and not re.fullmatch(r"(tcp|tls)://([^/\s:\[\]]+|\[[0-9a-fA-F:.]+\]):[0-9]+", value):
         raise SettingsError(
@@ -118,6 +129,6 @@ def dask() -> str:
 
 
 def model_file() -> Path | None:
-    """Return the user's own copy of the background-removal weights, IMAGESET_MODEL_FILE, if one is named."""
+    """Return the user's own file of background-removal weights, IMAGESET_MODEL_FILE, if it is set."""
     value = os.environ.get("IMAGESET_MODEL_FILE", "").strip()
     return Path(value) if value else None

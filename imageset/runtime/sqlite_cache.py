@@ -1,4 +1,4 @@
-"""SQLite files that may be lost at any time, each used by several runs at once."""
+"""SQLite files used as caches: they may be deleted at any time, and several runs may use one at once."""
 
 import fcntl
 import sqlite3
@@ -10,19 +10,23 @@ from imageset.errors import ImagesetError
 
 SECONDS_FOR_ANOTHER_RUN = 60
 PAGE_BYTES = 16_384  # a photo of 128 x 128 pixels takes little more than one
-# Errors that another file in its place would have as well.
+# Errors of the machine, not of the file: another file in its place would have them as well.
 OF_THE_MACHINE = ("SQLITE_BUSY", "SQLITE_CANTOPEN", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_PERM", "SQLITE_READONLY")
 
 
 def connect(path: Path, schema: str) -> sqlite3.Connection:
-    """Return a connection without implicit transactions to a file with this schema, made if need be.
+    """Open a cache file, and create it with `schema` when it is missing.
 
-    Raises ImagesetError when the file is none of ours.
+    Returns:
+        A connection without implicit transactions.
+
+    Raises:
+        ImagesetError: the file is damaged, is no SQLite file, or has another schema.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # SQLite does not wait for its turn where a new file is made a WAL one.
-    with errors(path), path.with_name(f"{path.name}.setup").open("w") as turn:
-        fcntl.flock(turn, fcntl.LOCK_EX)
+    # SQLite does not wait when two processes switch a new file to WAL: one of them would fail. Hence this lock.
+    with sqlite_errors(path), path.with_name(f"{path.name}.setup").open("w") as setup:
+        fcntl.flock(setup, fcntl.LOCK_EX)
         database = sqlite3.connect(path, isolation_level=None, timeout=SECONDS_FOR_ANOTHER_RUN)
         database.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         database.execute("PRAGMA journal_mode = WAL")
@@ -36,13 +40,13 @@ def connect(path: Path, schema: str) -> sqlite3.Connection:
 
 
 def tables(database: sqlite3.Connection) -> list[tuple[str, str]]:
-    """Return the names of a database's tables and how they were made."""
+    """Return the name of each table and the statement that made it."""
     return database.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
 
 
 @contextmanager
 def transaction(database: sqlite3.Connection) -> Iterator[None]:
-    """Do all that is inside, or nothing."""
+    """Run the body in one transaction: all of it, or nothing."""
     database.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -53,8 +57,8 @@ def transaction(database: sqlite3.Connection) -> Iterator[None]:
 
 
 @contextmanager
-def errors(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors into one line that names the file and tells what to do."""
+def sqlite_errors(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors into one line that names the file and says what to do."""
     try:
         yield
     except sqlite3.DatabaseError as error:
@@ -62,6 +66,6 @@ def errors(path: Path) -> Iterator[None]:
         hint = (
             "; IMAGESET_CACHE names the folder, `make prune` makes room"
             if name.startswith(OF_THE_MACHINE)
-            else "; it may be removed: what is lost is made again"
+            else "; it may be removed: it is a cache"
         )
         raise ImagesetError(f"{path}: {error}{hint}") from None

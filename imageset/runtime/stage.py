@@ -1,4 +1,4 @@
-"""The edge of every stage: paths from the command line, one run at a time, params that are right as a whole."""
+"""The edge of every stage: paths from the command line, a lock, and params that are accepted as a whole."""
 
 import argparse
 import gc
@@ -13,7 +13,7 @@ from imageset.runtime import command, files, lifetime, params, settings
 
 LOCKS = Path(".cache")  # of this project, wherever the cache is: the lock guards the outputs here
 SUFFIXES = ("_csv", "_h5", "_json", "_onnx", "_png", "_html", "_sql")  # of paths, as main names them
-MAX_POSITIONAL_PATHS = 6  # more than these would have to be counted by whoever reads dvc.yaml
+MAX_POSITIONAL_PATHS = 6  # nobody who reads dvc.yaml can tell more of them apart
 
 
 def run(name: str, main: Callable[..., None]) -> None:
@@ -24,7 +24,7 @@ def run(name: str, main: Callable[..., None]) -> None:
 
     Args:
         name: the stage's name.
-        main: takes the paths, by the names of `arguments`.
+        main: the stage. Its parameters are paths, and its docstring describes each: see `arguments`.
     """
     lifetime.die_with_parent()
     command.run(name, partial(run_locked, name, main))
@@ -36,7 +36,7 @@ def run_locked(name: str, main: Callable[..., None]) -> None:
     settings.load()
     with files.lock(LOCKS / f"{name}.lock"):
         params.load()
-        # What the imports have made stays, and what stages make has few cycles: less for the collector to look at.
+        # The collector has less to search: imported objects stay anyway, and stages make few cycles.
         gc.freeze()
         gc.set_threshold(20_000)
         main(**given)
@@ -61,8 +61,8 @@ def arguments(name: str, main: Callable[..., None]) -> dict[str, Any]:
             parser.add_argument(flag, dest=path, required=True, type=Path, metavar="PATH", help=helps.get(path))
     for parameter in parameters:
         if parameter.kind is parameter.KEYWORD_ONLY:
-            flag, told = f"--{parameter.name}", helps.get(parameter.name)
-            parser.add_argument(flag, action="append", default=[], metavar="VALUE", help=told)
+            flag, what = f"--{parameter.name}", helps.get(parameter.name)
+            parser.add_argument(flag, action="append", default=[], metavar="VALUE", help=what)
     given = vars(parser.parse_args())
     return {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
 

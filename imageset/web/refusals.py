@@ -52,7 +52,7 @@ class RefusalCache:
 
     def reasons(self) -> dict[tuple[str, str], str]:
         """Return the reasons that are valid under these params, by (key, url)."""
-        with sqlite_cache.errors(self.path):
+        with sqlite_cache.sqlite_errors(self.path):
             rows = self.database.execute("SELECT key, url, reason FROM refused WHERE limits IN ('', ?)", (self.params,))
             return {(key, url): reason for key, url, reason in rows}
 
@@ -61,12 +61,12 @@ class RefusalCache:
         if reason in TEMPORARY:
             return
         limits = self.params if reason in BY_PARAMS else ""
-        with sqlite_cache.errors(self.path):
+        with sqlite_cache.sqlite_errors(self.path):
             self.database.execute("INSERT OR REPLACE INTO refused VALUES (?, ?, ?, ?)", (key, url, reason, limits))
 
     def forget(self, reasons: Iterable[str]) -> None:
         """Forget all refusals for these reasons, so that the photos are asked for again."""
-        with sqlite_cache.errors(self.path):
+        with sqlite_cache.sqlite_errors(self.path):
             self.database.executemany("DELETE FROM refused WHERE reason = ?", [(reason,) for reason in reasons])
 
     def close(self) -> None:

@@ -64,7 +64,7 @@ def test_another_database_is_refused_without_its_password(url: str, monkeypatch:
     with pytest.raises(SettingsError) as caught:
         settings.database_url()
 
-    assert str(caught.value) == "DATABASE_URL has to begin with postgresql://"
+    assert str(caught.value) == "DATABASE_URL must start with postgresql://"
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_allowed_hosts_are_names_and_ports(
 def test_what_is_no_host_is_refused_with_its_value(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IMAGESET_ALLOWED_HOSTS", f"good.example,{value}")
 
-    with pytest.raises(SettingsError, match=f"IMAGESET_ALLOWED_HOSTS holds {re.escape(repr(value))}"):
+    with pytest.raises(SettingsError, match=f"IMAGESET_ALLOWED_HOSTS contains {re.escape(repr(value))}"):
         settings.allowed_hosts()
 
 
