@@ -1,4 +1,4 @@
-"""Mean and standard deviation of pixels from exact integer sums: the same in any order, on any machine."""
+"""Mean and standard deviation of each channel, by exact integer sums: the same in any order, on any machine."""
 
 import math
 
@@ -7,8 +7,12 @@ import numpy as np
 from imageset.formats.hdf5 import Pixels
 
 
-class Moments:
-    """Exact sums of pixel values and their squares, per channel."""
+class ChannelStats:
+    """Exact sums of pixel values and of their squares, per channel.
+
+    Args:
+        channels: 1 for grayscale, 3 for rgb.
+    """
 
     def __init__(self, channels: int) -> None:
         self.count = 0
@@ -16,7 +20,7 @@ class Moments:
         self.squares = [0] * channels
 
     def add(self, images: Pixels) -> None:
-        """Take in images, uint8 (N, S, S, C)."""
+        """Add images, uint8 (N, S, S, C)."""
         self.count += images[..., 0].size
         for channel in range(len(self.sums)):
             values = images[..., channel].astype(np.uint64)
@@ -24,10 +28,12 @@ class Moments:
             self.squares[channel] += int((values * values).sum())
 
     def mean(self) -> list[float]:
+        """Return the mean of each channel, 0 to 255."""
         return [total / self.count for total in self.sums]
 
     def std(self) -> list[float]:
-        """Return the population standard deviations; integers up to the last step, so that order never matters."""
+        """Return the population standard deviation of each channel."""
+        # Integers up to the last step, so that the order in which images were added never matters.
         return [
             math.sqrt(self.count * square - total * total) / self.count
             for square, total in zip(self.squares, self.sums, strict=True)

@@ -1,4 +1,4 @@
-"""Rows of the dataset -> their pixels; what the worker processes of stage build do."""
+"""Render the pixels of rows, in the worker processes of stage build."""
 
 import math
 import os
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from imageset.dataset.augment import augment
+from imageset.dataset.augment import augment_photo
 from imageset.formats import hdf5
 from imageset.formats.hdf5 import Indices, Pixels, RowColumns
 from imageset.runtime.sections import AugmentParams
@@ -29,7 +29,7 @@ class SourceRows(RowColumns):
 
 
 class Source(NamedTuple):
-    """processed.h5: where its photos lie, the shape of each, uint8 (S, S, C), and the colour behind the garments."""
+    """processed.h5, opened: where its photos begin, their shape (S, S, C), and the colour behind the garments."""
 
     descriptor: int
     offset: int
@@ -37,26 +37,26 @@ class Source(NamedTuple):
     fill: tuple[int, int, int]
 
     def photo(self, row: int) -> Pixels:
-        # Read, not mapped: a fault in mapped memory reads what lies around, too, and of a file larger than memory rows
-        # in a mixed order would have all of it read many times over.
+        # Read, not mapped: a page fault also reads the pages around it. From a file larger than memory, rows in a mixed
+        # order would read everything many times.
         size = math.prod(self.shape)
         return np.frombuffer(os.pread(self.descriptor, size, self.offset + row * size), np.uint8).reshape(self.shape)
 
 
 class RenderRecipe(NamedTuple):
-    """All that decides the pixels of the rows."""
+    """What decides the pixels of rows."""
 
     processed_h5: Path
     augment: AugmentParams
 
 
 def render(batches: list[SourceRows], recipe: RenderRecipe) -> list[Pixels]:
-    """Return the pixels of batches of rows, each uint8 (N, S, S, C); runs in a worker process."""
+    """Return the pixels of each batch of rows, uint8 (N, S, S, C). Runs in a worker process."""
     source = open_source(recipe.processed_h5)
     return [
         np.stack(
             [
-                augment(source.photo(row), product_id, position, copy, recipe.augment, source.fill)
+                augment_photo(source.photo(row), product_id, position, copy, recipe.augment, source.fill)
                 for product_id, position, copy, row in rows.tuples()
             ]
         )

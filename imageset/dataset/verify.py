@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imageset.dataset import format_checks, row_checks
-from imageset.dataset.channel_stats import Moments
+from imageset.dataset.channel_stats import ChannelStats
 from imageset.dataset.row_checks import Check, Photos, SubsetRows
 from imageset.formats import hdf5
 from imageset.runtime import progress
@@ -34,7 +34,7 @@ class Scan(NamedTuple):
 
     digest: str
     hashes: NDArray[np.uint64]
-    moments: Moments
+    stats: ChannelStats
 
 
 def verify(
@@ -88,7 +88,7 @@ def of_columns(contents: Contents) -> Iterator[Check]:
 
 def of_pixels(file: h5py.File, rows: SubsetRows, found: Scan) -> Iterator[Check]:
     yield row_checks.pixels_in_one_subset(rows, found.hashes)
-    yield mean_and_std(file, found.moments)
+    yield mean_and_std(file, found.stats)
     noted = file.attrs["content_digest"]
     yield Check(
         "digest_matches",
@@ -98,18 +98,18 @@ def of_pixels(file: h5py.File, rows: SubsetRows, found: Scan) -> Iterator[Check]
     )
 
 
-def mean_and_std(file: h5py.File, moments: Moments) -> Check:
+def mean_and_std(file: h5py.File, stats: ChannelStats) -> Check:
     """The attributes mean and std are, to the last bit, those of the training photos as they are."""
-    wrong = [] if moments.count else ["train has no photo"]
-    for name, compute in (("mean", moments.mean), ("std", moments.std)):
+    wrong = [] if stats.count else ["train has no photo"]
+    for name, compute in (("mean", stats.mean), ("std", stats.std)):
         if not wrong and (found := compute()) != file.attrs[name].tolist():
             wrong = [f"{name} {found}, noted {file.attrs[name].tolist()}"]
-    return Check("mean_and_std", moments.count, len(wrong), wrong)
+    return Check("mean_and_std", stats.count, len(wrong), wrong)
 
 
 def scan(file: h5py.File) -> Scan:
     """Read every array once."""
-    digest, moments = sha256(), Moments(file["train_images"].shape[-1])
+    digest, stats = sha256(), ChannelStats(file["train_images"].shape[-1])
     hashes = {f"{subset}_images": bytearray() for subset in hdf5.subsets(file)}
     copies = file["train_copies"][:]
     with progress.bar(None, "verify", sum(len(file[name]) for name in hashes), unit="row") as bar:
@@ -117,9 +117,9 @@ def scan(file: h5py.File) -> Scan:
             if name in hashes:
                 hashes[name] += pixel_hashes(values)
                 if name == "train_images":
-                    moments.add(values[copies[block] == 0])
+                    stats.add(values[copies[block] == 0])
                 bar.update(len(values))
-    return Scan(digest.hexdigest(), as_numbers(b"".join(hashes.values())), moments)
+    return Scan(digest.hexdigest(), as_numbers(b"".join(hashes.values())), stats)
 
 
 def pixel_hashes(images: hdf5.Pixels) -> bytes:

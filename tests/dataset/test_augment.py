@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from imageset.dataset.augment import augment, luma
+from imageset.dataset.augment import augment_photo, luma
 from imageset.formats.hdf5 import Pixels
 from imageset.runtime.sections import AugmentParams
 
@@ -52,12 +52,12 @@ def difference(one: Pixels, other: Pixels) -> int:
 
 def copies(pixels: Pixels, params: AugmentParams, number: int) -> list[Pixels]:
     """Return one copy each of so many listings that have the same photo."""
-    return [augment(pixels, product_id, 0, 1, params, FILL) for product_id in range(number)]
+    return [augment_photo(pixels, product_id, 0, 1, params, FILL) for product_id in range(number)]
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_copy_0_is_the_photo_and_the_others_differ(channels: int) -> None:
-    results = [augment(photo(channels), 42, 0, copy, chosen(**LIVELY), FILL) for copy in range(5)]
+    results = [augment_photo(photo(channels), 42, 0, copy, chosen(**LIVELY), FILL) for copy in range(5)]
 
     assert (results[0] == photo(channels)).all()
     assert {(result.shape, result.dtype) for result in results} == {((SIDE, SIDE, channels), np.dtype(np.uint8))}
@@ -71,17 +71,17 @@ def test_without_any_step_every_copy_is_the_photo() -> None:
 def test_a_copy_is_the_same_whatever_was_drawn_before_it() -> None:
     names = [(product_id, position, copy) for product_id in (1, 2) for position in (0, 1) for copy in (1, 2, 3)]
     params = chosen(**LIVELY)
-    first = {name: augment(photo(), *name, params, FILL).tobytes() for name in names}
+    first = {name: augment_photo(photo(), *name, params, FILL).tobytes() for name in names}
     random.Random(5).shuffle(names)
     np.random.seed(7)  # the global generator must not matter
-    again = {name: augment(photo(), *name, params, FILL).tobytes() for name in names}
+    again = {name: augment_photo(photo(), *name, params, FILL).tobytes() for name in names}
 
     assert again == first
     assert len(set(first.values())) == len(names)
 
 
 def test_another_seed_gives_other_copies() -> None:
-    one, other = (augment(photo(), 42, 0, 1, chosen(seed=seed, noise_probability=1.0), FILL) for seed in (1, 2))
+    one, other = (augment_photo(photo(), 42, 0, 1, chosen(seed=seed, noise_probability=1.0), FILL) for seed in (1, 2))
 
     assert (one != other).any()
 
@@ -89,14 +89,14 @@ def test_another_seed_gives_other_copies() -> None:
 def test_augmenting_leaves_the_photo_as_it_was() -> None:
     pixels = photo()
     for copy in range(1, 10):
-        augment(pixels, 42, 0, copy, chosen(**dict.fromkeys(PROBABILITIES, 1.0)), FILL)
+        augment_photo(pixels, 42, 0, copy, chosen(**dict.fromkeys(PROBABILITIES, 1.0)), FILL)
 
     assert (pixels == photo()).all()
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_flip_is_an_exact_mirror_image(channels: int) -> None:
-    result = augment(photo(channels), 42, 0, 1, chosen(flip_probability=1.0), FILL)
+    result = augment_photo(photo(channels), 42, 0, 1, chosen(flip_probability=1.0), FILL)
 
     assert (result == photo(channels)[:, ::-1]).all()
 
@@ -105,7 +105,7 @@ def test_a_flip_is_an_exact_mirror_image(channels: int) -> None:
 @pytest.mark.parametrize(("degrees", "quarters"), [(90, 1), (180, 2), (-90, 3), (270, 3)])
 def test_a_photo_turns_clockwise_about_its_centre(degrees: float, quarters: int, channels: int) -> None:
     params = chosen(rotate_probability=1.0, rotate_degrees=(degrees, degrees))
-    result = augment(photo(channels), 42, 0, 1, params, FILL)
+    result = augment_photo(photo(channels), 42, 0, 1, params, FILL)
 
     assert difference(result, np.rot90(photo(channels), -quarters)) <= 1
 
@@ -113,7 +113,7 @@ def test_a_photo_turns_clockwise_about_its_centre(degrees: float, quarters: int,
 def test_a_flipped_photo_turns_the_same_way() -> None:
     params = chosen(flip_probability=1.0, rotate_probability=1.0, rotate_degrees=(90.0, 90.0))
 
-    result = augment(photo(), 42, 0, 1, params, FILL)
+    result = augment_photo(photo(), 42, 0, 1, params, FILL)
 
     assert difference(result, np.rot90(photo()[:, ::-1], -1)) <= 1
 
@@ -131,7 +131,7 @@ def test_a_small_turn_leaves_the_centre_and_fills_the_corners() -> None:
 @pytest.mark.parametrize(("channels", "background"), [(1, (luma(FILL),)), (3, FILL)])
 def test_a_photo_moves_by_the_share_and_leaves_the_fill_behind(channels: int, background: tuple[int, ...]) -> None:
     params = chosen(translate_probability=1.0, translate_share=(0.25, 0.25))
-    result = augment(photo(channels), 42, 0, 1, params, FILL)
+    result = augment_photo(photo(channels), 42, 0, 1, params, FILL)
     moved = SIDE // 4
 
     assert (result[moved:, moved:] == photo(channels)[:-moved, :-moved]).all()
@@ -170,7 +170,7 @@ def test_steps_happen_independently_of_each_other() -> None:
 
 def test_another_probability_leaves_the_draws_of_the_other_steps() -> None:
     calm, flipped = (
-        augment(flat(120), 42, 0, 1, chosen(noise_probability=1.0, flip_probability=share), FILL)
+        augment_photo(flat(120), 42, 0, 1, chosen(noise_probability=1.0, flip_probability=share), FILL)
         for share in (0.0, 1.0)
     )
 
@@ -181,9 +181,9 @@ def test_another_probability_leaves_the_draws_of_the_other_steps() -> None:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_noise_has_its_standard_deviation_and_a_value_for_each_pixel_and_channel(channels: int) -> None:
     noise = (
-        augment(flat(128, channels), 42, 0, 1, chosen(noise_probability=1.0, noise_stddev=(10.0, 10.0)), FILL).astype(
-            int
-        )
+        augment_photo(
+            flat(128, channels), 42, 0, 1, chosen(noise_probability=1.0, noise_stddev=(10.0, 10.0)), FILL
+        ).astype(int)
         - 128
     )
 
@@ -194,14 +194,14 @@ def test_noise_has_its_standard_deviation_and_a_value_for_each_pixel_and_channel
 
 @pytest.mark.parametrize("value", [0, 255])
 def test_noise_on_black_and_white_does_not_wrap_around(value: int) -> None:
-    noisy = augment(flat(value), 42, 0, 1, chosen(noise_probability=1.0, noise_stddev=(10.0, 10.0)), FILL)
+    noisy = augment_photo(flat(value), 42, 0, 1, chosen(noise_probability=1.0, noise_stddev=(10.0, 10.0)), FILL)
 
     assert np.abs(noisy.astype(int) - value).max() < 80
     assert (noisy != value).any()
 
 
 def test_blur_smooths_and_keeps_the_mean() -> None:
-    blurred = augment(photo(), 42, 0, 1, chosen(blur_probability=1.0), FILL)
+    blurred = augment_photo(photo(), 42, 0, 1, chosen(blur_probability=1.0), FILL)
 
     assert blurred.std() < 0.8 * photo().std()
     assert blurred.mean() == pytest.approx(photo().mean(), abs=2)

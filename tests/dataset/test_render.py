@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from imageset.dataset import render
-from imageset.dataset.augment import augment
+from imageset.dataset.augment import augment_photo
 from imageset.dataset.render import RenderRecipe, SourceRows
 from imageset.formats import hdf5
 from imageset.runtime import params
@@ -47,7 +47,7 @@ def test_each_row_is_its_copy_of_its_photo_whatever_else_is_in_the_batch(process
     assert (together[:2] == images[[6, 0]]).all()
     assert (together == np.concatenate(alone)).all()
     assert all(
-        (together[row] == augment(images[source], 100 + row, row, copy, CHOSEN, FILL)).all()
+        (together[row] == augment_photo(images[source], 100 + row, row, copy, CHOSEN, FILL)).all()
         for row, (source, copy) in enumerate(zip([6, 0, 3, 3, 6], [0, 0, 2, 1, 4], strict=True))
     )
 

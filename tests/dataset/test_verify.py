@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from imageset.dataset import verify
-from imageset.dataset.channel_stats import Moments
+from imageset.dataset.channel_stats import ChannelStats
 from imageset.dataset.row_checks import Check
 from imageset.errors import DataError
 from imageset.formats import hdf5
@@ -75,9 +75,9 @@ def plant(path: Path, fault: Fault, noted: bool = True) -> None:
 
 def note_moments(file: h5py.File) -> None:
     """Note the mean and deviation of what the file holds."""
-    moments = Moments(file["train_images"].shape[-1])
-    moments.add(file["train_images"][:][file["train_copies"][:] == 0])
-    file.attrs["mean"], file.attrs["std"] = moments.mean(), moments.std()
+    stats = ChannelStats(file["train_images"].shape[-1])
+    stats.add(file["train_images"][:][file["train_copies"][:] == 0])
+    file.attrs["mean"], file.attrs["std"] = stats.mean(), stats.std()
 
 
 def row_of_copy(file: h5py.File, copy: int) -> int:

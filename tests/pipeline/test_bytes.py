@@ -16,7 +16,7 @@ from PIL import Image
 
 from imageset.curation import crop_hashes as views
 from imageset.curation import near_duplicates
-from imageset.dataset.augment import augment
+from imageset.dataset.augment import augment_photo
 from imageset.formats import hdf5, stable_hash, tables
 from imageset.photos import pixels
 from imageset.photos.preprocess import preprocess_photo
@@ -68,7 +68,7 @@ def test_ranks() -> None:
 
 def test_augmented_copies() -> None:
     copies = [
-        augment(pattern(64, channels), 3_000_001, 0, copy, AUGMENT, (255, 255, 255))
+        augment_photo(pattern(64, channels), 3_000_001, 0, copy, AUGMENT, (255, 255, 255))
         for channels in (1, 3)
         for copy in range(8)
     ]

@@ -331,7 +331,7 @@ def die(batches: list[SourceRows], recipe: RenderRecipe) -> list[Pixels]:
 def test_a_worker_that_dies_over_the_same_rows_again_fails_the_stage(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(build, "render", die)
+    monkeypatch.setattr("imageset.dataset.write.render", die)
 
     with pytest.raises(ImagesetError, match=r"a worker process died twice over the same rows.*IMAGESET_WORKERS"):
         run(project)

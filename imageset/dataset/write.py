@@ -1,0 +1,117 @@
+"""Write dataset.h5: render the rows in worker processes, and store them in order."""
+
+import json
+import math
+from collections.abc import Iterator
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from imageset.dataset.arrange import batches
+from imageset.dataset.channel_stats import ChannelStats
+from imageset.dataset.render import RenderRecipe, SourceRows, render
+from imageset.errors import ImagesetError
+from imageset.formats import hdf5
+from imageset.formats.hdf5 import Pixels
+from imageset.runtime import files, progress, settings
+from imageset.runtime.sections import BuildParams
+from imageset.workers.local import LocalWorkers
+from imageset.workers.ordered_map import Lost, ordered_map
+
+BATCH_BYTES = 1 << 20  # of pixels: a worker renders and returns so many at a time
+
+
+class Plan(NamedTuple):
+    """What dataset.h5 is to hold.
+
+    subsets: the rows of each subset. label_map: the table, sorted by label. image_shape: (S, S, C).
+    """
+
+    subsets: dict[str, SourceRows]
+    label_map: pd.DataFrame
+    image_shape: tuple[int, ...]
+    recipe: RenderRecipe
+    build: BuildParams
+
+    @property
+    def image_bytes(self) -> int:
+        return math.prod(self.image_shape)
+
+    @property
+    def total(self) -> int:
+        return sum(rows.total for rows in self.subsets.values())
+
+
+def write_dataset(path: Path, plan: Plan) -> None:
+    """Write the dataset file, atomically.
+
+    Raises:
+        ImagesetError: a worker process died twice over the same rows, or the disk has too little space.
+    """
+    files.require_space(path, plan.total * plan.image_bytes)
+    batch_rows = max(1, BATCH_BYTES // plan.image_bytes)
+    work = chain.from_iterable(batches(rows, batch_rows) for rows in plan.subsets.values())
+    stats = {subset: ChannelStats(plan.image_shape[-1]) for subset in plan.subsets}
+    with (
+        LocalWorkers(settings.workers(), import_main=False) as workers,
+        files.atomic(path) as temporary,
+        hdf5.create(temporary, hdf5.DATASET) as file,
+    ):
+        rendered = ordered_map(workers, partial(render, recipe=plan.recipe), ([batch] for batch in work))
+        for subset, rows in plan.subsets.items():
+            write_columns(file, subset, rows)
+            shape = (rows.total, *plan.image_shape)
+            images = hdf5.add_images(file, f"{subset}_images", shape, plan.build.compression)
+            write_images(images, batches(rows, batch_rows), rendered, stats[subset])
+        write_classes(file, plan.label_map)
+        sections = {"augment": plan.recipe.augment.model_dump(), "build": plan.build.model_dump()}
+        hdf5.finish(
+            file,
+            content_digest=hdf5.content_digest(file),
+            mean=stats["train"].mean(),
+            std=stats["train"].std(),
+            params=json.dumps(sections, sort_keys=True),
+        )
+
+
+def write_columns(file: h5py.File, subset: str, rows: SourceRows) -> None:
+    """Write the labels, ids and positions of a subset's rows, and of training rows the copies."""
+    columns: dict[str, NDArray[Any]] = {"labels": rows.labels, "ids": rows.ids, "positions": rows.positions}
+    if subset == "train":
+        columns["copies"] = rows.copies
+    for name, values in columns.items():
+        hdf5.add(file, f"{subset}_{name}", values.astype(hdf5.ROW_DTYPES[name]))
+
+
+def write_images(
+    images: h5py.Dataset, batched: Iterator[SourceRows], rendered: Iterator[list[Pixels | Lost]], stats: ChannelStats
+) -> None:
+    """Write the batches of a subset as they are rendered; add the photos, without their copies, to `stats`."""
+    start = 0
+    with progress.bar(None, "build", len(images), unit="row") as bar:
+        # `rendered` goes on with the next subset: zip ends at the last batch of this one and takes nothing more of it.
+        for batch, (pixels,) in zip(batched, rendered, strict=False):
+            if isinstance(pixels, Lost):
+                raise ImagesetError(
+                    "a worker process died twice over the same rows, most often because memory ran out: "
+                    "see the system's log, or set IMAGESET_WORKERS lower"
+                )
+            images[start : start + batch.total] = pixels
+            stats.add(pixels[batch.copies == 0])
+            start += batch.total
+            bar.update(batch.total)
+    assert start == len(images)
+
+
+def write_classes(file: h5py.File, label_map: pd.DataFrame) -> None:
+    pairs = [
+        f"{label},{catalog_id}" for label, catalog_id in zip(label_map["label"], label_map["catalog_id"], strict=True)
+    ]
+    hdf5.add(file, "label_map", np.array([pair.encode("ascii") for pair in pairs]))
+    hdf5.add_text(file, "class_names", label_map["name"].tolist())
