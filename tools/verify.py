@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from imageset.dataset import verify
-from imageset.dataset.row_checks import Check
+from imageset.dataset.check import Check
 from imageset.formats import hdf5
 from imageset.runtime import command
 

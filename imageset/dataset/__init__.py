@@ -1,1 +1,1 @@
-"""The rows of dataset.h5: augment, render and check them. Start with render.py."""
+"""Build and check dataset.h5: which rows, how they are augmented and written. Start with write.py, or verify.py."""

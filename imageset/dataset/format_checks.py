@@ -1,4 +1,4 @@
-"""The format of dataset.h5, checked from the outside: are all attributes and arrays of formats/hdf5.py there?"""
+"""Check the format of dataset.h5: are all its attributes and arrays there, as formats/hdf5.py says?"""
 
 import re
 from collections.abc import Callable
@@ -8,12 +8,12 @@ import h5py
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from imageset.dataset.row_checks import EXAMPLES, Check
+from imageset.dataset.check import EXAMPLES, Check
 from imageset.formats import hdf5
 
 
 class Copies(BaseModel):
-    """What of params' section `augment` decides how many rows there are; older files have `copies` alone."""
+    """The values of section `augment` that decide how many rows there are. Older files have only `copies`."""
 
     model_config = ConfigDict(strict=True)
 
@@ -30,7 +30,7 @@ class Sections(BaseModel):
 
 
 def attributes_as_format(file: h5py.File) -> Check:
-    """All attributes are there, of their types."""
+    """All attributes are there, each of its type."""
     wrong = [
         f"{name} is not {meaning}" if name in file.attrs else f"{name} is missing"
         for name, (meaning, fits) in ATTRIBUTES.items()
@@ -62,7 +62,7 @@ ATTRIBUTES: dict[str, tuple[str, Callable[[Any], bool]]] = {
 
 
 def expected_arrays(file: h5py.File) -> dict[str, tuple[int, str]]:
-    """Return how many dimensions every array has, and its dtype: "" for text, of whatever width."""
+    """Return the number of dimensions of each array, and its dtype; "" is text of any width."""
     expected = {"label_map": (1, ""), "class_names": (1, "")}
     for subset in hdf5.SUBSETS:
         if subset != "validation" or any(name.startswith("validation_") for name in file):
@@ -76,7 +76,7 @@ def expected_arrays(file: h5py.File) -> dict[str, tuple[int, str]]:
 
 
 def arrays_as_format(file: h5py.File) -> Check:
-    """All arrays of the format are there and no others, each within the file, with its dtype and its length."""
+    """All arrays of the format are there and no others, each inside this file, with its dtype and its length."""
     expected = expected_arrays(file)
     wrong = [f"{name} is missing" for name in expected if name not in file]
     wrong += [f"{name!r} is no array of the format" for name in file if not is_array(file, name, expected)]
@@ -102,7 +102,7 @@ def arrays_as_format(file: h5py.File) -> Check:
 
 
 def is_array(file: h5py.File, name: str, expected: dict[str, tuple[int, str]]) -> bool:
-    """Return whether the name is of the format, and of an array whose values lie in this file: not a link elsewhere."""
+    """Return whether the name is of the format, and its array's values are in this file and not in another."""
     return (
         name in expected
         and isinstance(file.get(name, getlink=True), h5py.HardLink)

@@ -1,4 +1,4 @@
-"""A dataset file on its own: is it whole, and does it say the same everywhere? Every array is read once, in blocks."""
+"""Check a dataset file on its own: is it complete, and consistent? Every array is read once, in blocks."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import fields
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from imageset.dataset import format_checks, row_checks
 from imageset.dataset.channel_stats import ChannelStats
-from imageset.dataset.row_checks import Check, Photos, SubsetRows
+from imageset.dataset.check import Check
+from imageset.dataset.photo_rows import Photos, SubsetRows, by_photo
 from imageset.formats import hdf5
 from imageset.runtime import progress
 from imageset.runtime.sections import AugmentParams
@@ -20,17 +21,17 @@ HASH_BYTES = 16
 
 
 class Contents(NamedTuple):
-    """All of a file but its pixels; rows: as they stand in the file, by photo in photos."""
+    """What a file holds, without its pixels. rows: in the file's order. photos: the same rows by photo."""
 
     photos: Photos
     rows: SubsetRows
-    chosen: AugmentParams
+    augment: AugmentParams
     pairs: list[bytes]
     names: list[bytes]
 
 
 class Scan(NamedTuple):
-    """What a pass over a file's arrays finds; hashes: of the pixels of each row, uint64 (N, 2), in the rows' order."""
+    """What reading all arrays gives. hashes: of the pixels of each row, uint64 (N, 2), in the order of the rows."""
 
     digest: str
     hashes: NDArray[np.uint64]
@@ -40,10 +41,16 @@ class Scan(NamedTuple):
 def verify(
     file: h5py.File, further: Callable[[Contents, Scan], Iterator[Check]] = lambda contents, found: iter(())
 ) -> Iterator[Check]:
-    """Yield the outcome of every check of an open dataset file, and of further ones.
+    """Yield the result of every check of an open dataset file.
 
-    Without its attributes and arrays there is nothing to go on with: then these two checks are all. Raises
-    DamagedFile for a file that cannot be read to its end.
+    If attributes or arrays are missing, the two checks that say so are all.
+
+    Args:
+        file: an open dataset file.
+        further: yields the results of more checks.
+
+    Raises:
+        DamagedFile: the file cannot be read to its end.
     """
     with hdf5.reading(file.filename):
         form = [format_checks.attributes_as_format(file), format_checks.arrays_as_format(file)]
@@ -59,7 +66,7 @@ def verify(
 
 
 def read(file: h5py.File) -> Contents:
-    """Return all but the pixels of a file whose attributes and arrays are as they should be."""
+    """Return all but the pixels. Attributes and arrays have to be as the format says."""
     parts = []
     for place, subset in enumerate(hdf5.SUBSETS):
         if subset in hdf5.subsets(file):
@@ -67,11 +74,11 @@ def read(file: h5py.File) -> Contents:
             parts.append(SubsetRows(**vars(columns), subsets=np.full(columns.total, place, np.int8)))
     names = [field.name for field in fields(SubsetRows)]
     rows = SubsetRows(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
-    chosen = format_checks.Sections.model_validate_json(file.attrs["params"]).augment
+    copies = format_checks.Sections.model_validate_json(file.attrs["params"]).augment
     return Contents(
-        row_checks.by_photo(rows),
+        by_photo(rows),
         rows,
-        AugmentParams.model_construct(**dict(chosen)),
+        AugmentParams.model_construct(**dict(copies)),
         file["label_map"][:].tolist(),
         file["class_names"][:].tolist(),
     )
@@ -81,7 +88,7 @@ def of_columns(contents: Contents) -> Iterator[Check]:
     photos = contents.photos
     yield row_checks.products_in_one_subset(photos)
     yield row_checks.augmented_as_photos(photos)
-    yield row_checks.copies_complete(photos, contents.chosen)
+    yield row_checks.copies_complete(photos, contents.augment)
     yield row_checks.labels_in_map(photos, len(contents.pairs))
     yield row_checks.label_map_complete(contents.pairs, contents.names)
 
@@ -99,7 +106,7 @@ def of_pixels(file: h5py.File, rows: SubsetRows, found: Scan) -> Iterator[Check]
 
 
 def mean_and_std(file: h5py.File, stats: ChannelStats) -> Check:
-    """The attributes mean and std are, to the last bit, those of the training photos as they are."""
+    """The attributes mean and std are those of the training photos without their copies, to the last bit."""
     wrong = [] if stats.count else ["train has no photo"]
     for name, compute in (("mean", stats.mean), ("std", stats.std)):
         if not wrong and (found := compute()) != file.attrs[name].tolist():

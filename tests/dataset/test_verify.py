@@ -16,7 +16,7 @@ import pytest
 
 from imageset.dataset import verify
 from imageset.dataset.channel_stats import ChannelStats
-from imageset.dataset.row_checks import Check
+from imageset.dataset.check import Check
 from imageset.errors import DataError
 from imageset.formats import hdf5
 from imageset.runtime import params

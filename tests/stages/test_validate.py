@@ -228,7 +228,7 @@ def test_near_duplicates_on_two_sides_fail_although_their_products_differ(data: 
     assert failed(data) == {"groups_in_one_subset"}
 
 
-def test_photos_on_other_sides_than_in_the_split_fail(data: Path) -> None:
+def test_photos_in_other_subsets_than_in_the_split_fail(data: Path) -> None:
     """100 and 109, two photos of one class each, have changed places: the counts stay as they are."""
     places = {100: "test", 109: "train"}
     edit(
@@ -238,7 +238,7 @@ def test_photos_on_other_sides_than_in_the_split_fail(data: Path) -> None:
         lambda table: table.assign(subset=table["product_id"].map(places).fillna(table["subset"])),
     )
 
-    assert "photos_as_split: 8, such as train 100 0 in the file alone" in refused(data)
+    assert "photos_as_split: 8, such as train 100 0 is only in the file" in refused(data)
     assert failed(data) == {"photos_as_split"}
 
 
