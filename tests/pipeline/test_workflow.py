@@ -133,6 +133,21 @@ def test_checks_are_those_of_make() -> None:
     ]
 
 
+def test_tests_run_where_the_page_of_platforms_has_all_wheels() -> None:
+    """Its table has a row a platform, a column a Python; `make platforms` prints it."""
+    matrix = yaml.safe_load((ROOT / ".github/workflows/checks.yaml").read_text())["jobs"]["test"]["strategy"]["matrix"]
+    runners = {"Linux x86-64": "ubuntu-latest", "Linux ARM64": "ubuntu-24.04-arm", "macOS 14, ARM64": "macos-15"}
+    page = (ROOT / "docs/platforms.md").read_text()
+    [head, *table] = [
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in re.findall(r"^\| (?:no wheel for|Linux|macOS).*\|$", page, re.MULTILINE)
+    ]
+    complete = [name for name, *cells in table if set(cells) == {"all have one"}]
+
+    assert head[1:] == matrix["python"]
+    assert matrix["os"] == [runners[name.partition(", glibc")[0]] for name in complete]
+
+
 def test_ruff_before_a_commit_is_the_ruff_of_make_lint() -> None:
     hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][1]["hooks"]
     pin = re.findall(r"^ruff==.+$", (ROOT / "requirements-dev.txt").read_text(), re.MULTILINE)
