@@ -1,1 +1,1 @@
-"""The pictures that people look at. Start with plots.py."""
+"""The figures and pictures that people look at. Start with figures.py, or plots.py."""

@@ -13,7 +13,7 @@ from PIL import Image
 
 from imageset.errors import DataError
 from imageset.formats import hdf5, tables
-from imageset.report import plots
+from imageset.report import figures, plots, sheets
 from stages import baseline, report, validate
 from tests.project import ROOT
 from tests.stages.test_build import build_in, photo_table
@@ -215,8 +215,8 @@ def test_a_dataset_without_augmented_copies_has_its_report_too(tmp_path: Path) -
     assert json.loads((tmp_path / "reports/metrics.json").read_text())["rows"]["train"] == 8
 
 
-def read_tables(data: Path) -> report.Tables:
-    return report.Tables(*(tables.read(data / f"{name}.csv", table) for name, table in TABLES.items()))
+def read_tables(data: Path) -> figures.StageTables:
+    return figures.StageTables(*(tables.read(data / f"{name}.csv", table) for name, table in TABLES.items()))
 
 
 @pytest.mark.parametrize(
@@ -226,13 +226,13 @@ def test_a_sum_that_does_not_close_is_an_error(name: str, stage: str, data: Path
     whole = read_tables(data)
 
     with pytest.raises(DataError, match=rf"{stage}: \d+ photos came in, \d+ went out and \d+ were rejected"):
-        report.photo_flow(whole._replace(**{name: getattr(whole, name)[1:]}))
+        figures.photo_flow(whole._replace(**{name: getattr(whole, name)[1:]}))
 
 
 def test_a_class_of_the_release_without_photos_is_counted_with_none(data: Path) -> None:
     whole = read_tables(data)
     more = pd.concat([whole.label_map, tables.frame(tables.LABEL_MAP, [(3, 1003, "gone")])])
-    classes = report.class_table(whole._replace(label_map=more))
+    classes = figures.class_table(whole._replace(label_map=more))
 
     assert classes.iloc[-1].to_dict() == {"catalog_id": 1003, "name": "gone", "train": 0, "test": 0, "photos": 0}
 
@@ -240,9 +240,9 @@ def test_a_class_of_the_release_without_photos_is_counted_with_none(data: Path) 
 def test_samples_show_every_class_before_a_class_a_second_time() -> None:
     labels = np.array([1, 0, 2, 0, 0, 1, 0])
 
-    assert labels[report.sample_rows(labels, 3)].tolist() == [0, 1, 2]
-    assert labels[report.sample_rows(labels, 5)].tolist() == [0, 0, 1, 1, 2]
-    assert sorted(report.sample_rows(labels, 100)) == list(range(7))
+    assert labels[sheets.sample_rows(labels, 3)].tolist() == [0, 1, 2]
+    assert labels[sheets.sample_rows(labels, 5)].tolist() == [0, 0, 1, 1, 2]
+    assert sorted(sheets.sample_rows(labels, 100)) == list(range(7))
 
 
 @pytest.mark.parametrize(("classes", "height"), [(1, 330), (60, 1716), (61, 550), (700, 550)])
