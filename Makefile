@@ -1,62 +1,62 @@
-# `make help` lists the targets. PHOTOS=<folder of class folders> makes a marketplace of your own photos.
+# `make help` lists the targets. With PHOTOS=<folder of class folders> the sandbox's marketplace sells your own photos.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PHOTOS ?=
 RETRY ?=
 DAYS ?= 30
 VERSION ?=
-# All tests take every core. The tests that TESTS names take one process, which starts sooner.
+# All tests run on every core. The tests that TESTS names run in one process, which starts sooner.
 PROCESSES ?= $(if $(TESTS),0,logical)
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-help:  ## Say what there is to make
+help:  ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-demo: .venv/pipeline  ## Servers, a marketplace, the whole pipeline and a push; then says where the results are
+demo: .venv/pipeline  ## Run the whole pipeline on a sandbox marketplace; PHOTOS=<folder> for your own photos
 	$(BIN)/python -m sandbox demo $(if $(PHOTOS),--photos "$(PHOTOS)")
 
-test: .venv/pipeline .venv/train .venv/docs  ## Every test, on real servers and every core; TESTS=<path> for some
+test: .venv/pipeline .venv/train .venv/docs  ## Run all tests, on real servers and every core; TESTS=<path> runs some
 	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist worksteal $(TESTS)
 
-coverage: .venv/pipeline .venv/train .venv/docs  ## Every test, measured: coverage.md says what no test runs
+coverage: .venv/pipeline .venv/train .venv/docs  ## Run all tests and measure coverage; coverage.md lists the lines that no test runs
 	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist worksteal --cov --cov-report=markdown:coverage.md $(TESTS)
 
-platforms: .venv/uv  ## The table of docs/platforms.md: for which Pythons and systems the pins have wheels
+platforms: .venv/uv  ## Print the table of docs/platforms.md: the Pythons and systems with wheels for all pins
 	$(BIN)/python -m tools.platforms
 
-lint: .venv/pipeline  ## ruff and mypy --strict
+lint: .venv/pipeline  ## Run ruff and mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-docs: .venv/pipeline .venv/train .venv/docs  ## The site, from docs/ and the reader's docstrings, in .site
+docs: .venv/pipeline .venv/train .venv/docs  ## Build the site from docs/ and the reader's docstrings, in .site
 	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --fresh-env -c docs . .site
 
-services: .venv/pipeline  ## The sandbox's servers in the background; writes .env
+services: .venv/pipeline  ## Start the sandbox's servers in the background, and write .env
 	$(BIN)/python -m sandbox services $(if $(PHOTOS),--photos "$(PHOTOS)")
 
-stop: .venv/pipeline  ## End the servers that `make services` started
+stop: .venv/pipeline  ## Stop the servers that `make services` started
 	$(BIN)/python -m sandbox stop
 
-refresh: .venv/pipeline  ## Read database, web and bucket anew, then rerun what that affects; RETRY=<reason> asks again
+refresh: .venv/pipeline  ## Read database, web and bucket again, then rerun what changed; RETRY=<reason> repeats refused downloads
 	$(BIN)/dvc repro --force --single-item listings labels
 	$(if $(RETRY),$(BIN)/python -m stages.ingest $(addprefix --retry ,$(RETRY)) data/listings.csv data/ingest.csv)
 	$(BIN)/dvc repro --force --single-item ingest inventory
 	$(BIN)/dvc repro
 
-cluster: .venv/pipeline  ## A Dask cluster on this machine, until Ctrl-C; IMAGESET_DASK sends preprocess there
+cluster: .venv/pipeline  ## Run a Dask cluster on this machine until Ctrl-C; IMAGESET_DASK sends preprocess there
 	$(BIN)/python -m sandbox.cluster
 
-release: .venv/pipeline  ## Fix the sides and numbers of this dataset and push it: VERSION=v1.2.0
+release: .venv/pipeline  ## Fix the subsets and labels of this dataset and push it: VERSION=v1.2.0
 	$(BIN)/python -m tools.release $(VERSION)
 
-prune: .venv/pipeline  ## Remove from the cache what no run has used for DAYS days
+prune: .venv/pipeline  ## Remove masks and pixels from the cache that no run has used for DAYS days (30)
 	$(BIN)/python -m tools.prune --days $(DAYS)
 
-environment: .venv/pipeline .venv/train .venv/docs  ## All that is installed, in .venv
+environment: .venv/pipeline .venv/train .venv/docs  ## Install everything in .venv
 
-constraints:  ## Pin anew what the requirements bring along
+constraints:  ## Renew the pins of what the requirements bring along
 	cat requirements-pixels.txt requirements.txt requirements-export.txt requirements-dev.txt requirements-docs.txt | grep -v '^-' > .constraints.in
 	$(BIN)/uv pip compile --quiet --python-version 3.11 --no-annotate --no-header .constraints.in -o constraints.txt
 	rm .constraints.in

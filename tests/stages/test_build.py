@@ -294,7 +294,7 @@ def test_another_seed_is_another_order_of_the_same_rows(project: Path, edit_para
     with h5py.File(run(project)) as file:
         before = rows_of(file, "test")
     edit_params(
-        "build:                        # stage build\n  # Order of the rows in dataset.h5.\n  seed: 1",
+        "build:                        # stage build\n  # Seeds the order of the rows in dataset.h5.\n  seed: 1",
         "build:\n  seed: 3",
     )
     with h5py.File(run(project)) as file:
