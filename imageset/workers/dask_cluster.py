@@ -79,6 +79,10 @@ class DaskWorkers:
         Raises:
             ServerError: the cluster is gone.
         """
+        return ChunkFuture(self, function, items)
+
+    def send(self, function: ChunkFunction[Item, Result], items: list[Item]) -> Any:
+        """Return Dask's future of a chunk. Raises ServerError."""
         if self.scattered[0] is not function:
             scatter: Any = self.client.scatter  # not typed
             try:
@@ -86,7 +90,7 @@ class DaskWorkers:
                 self.scattered = (function, scatter(pickle.dumps(function), broadcast=True, hash=False))
             except (OSError, TimeoutError):
                 raise ServerError(GONE) from None
-        future = self.client.submit(
+        return self.client.submit(
             dask_worker.run_chunk,
             self.scattered[1],
             items,
@@ -94,15 +98,25 @@ class DaskWorkers:
             self.expected,
             pure=False,  # or Dask would return the first result of an equal chunk without running it again
         )
-        return ChunkFuture(self.client, future)
+
+    def forget(self, scattered: Any) -> None:
+        """Send the function anew with the next chunk, unless that was done since."""
+        if self.scattered[1] is scattered:
+            self.scattered = (None, None)
 
 
 class ChunkFuture:
     """The future of a chunk on the cluster."""
 
-    def __init__(self, client: Client, future: Any) -> None:
-        self.client = client
-        self.future = future
+    def __init__(self, pool: DaskWorkers, function: ChunkFunction[Any, Any], items: list[Any]) -> None:
+        self.pool = pool
+        self.function = function
+        self.items = items
+        self.send()
+
+    def send(self) -> None:
+        self.future = self.pool.send(self.function, self.items)
+        self.scattered = self.pool.scattered[1]
 
     def result(self) -> Any:
         """Return the chunk's results.
@@ -117,15 +131,32 @@ class ChunkFuture:
             except TimeoutError:
                 if self.future.done():  # the function itself raised it
                     raise
-                if not count_threads(self.client):
+                if not count_threads(self.pool.client):
                     raise ServerError(GONE) from None
             except KilledWorker as killed:
                 raise ServerError(
                     f"the Dask cluster lost {killed.allowed_failures + 1} workers over one batch: run again; "
                     "finished work is kept"
                 ) from None
-            except (distributed.client.FutureCancelledError, OSError):
+            except distributed.client.FutureCancelledError as cancelled:
+                if cancelled.reason == "scheduler-connection-lost":
+                    raise ServerError(GONE) from None
+                self.send_again()
+            except OSError:
                 raise ServerError(GONE) from None
+
+    def send_again(self) -> None:
+        """Send the chunk and its function anew, after the last copy of the function was lost with a worker.
+
+        The scheduler keeps a copy only where a chunk waits for it (its ReduceReplicas policy). Raises ServerError.
+        """
+        try:
+            if not count_threads(self.pool.client):
+                raise ServerError(GONE)
+        except OSError:
+            raise ServerError(GONE) from None
+        self.pool.forget(self.scattered)
+        self.send()
 
     def cancel(self) -> None:
         self.future.cancel()

@@ -5,6 +5,7 @@ import os
 import pickle
 import signal
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -132,6 +133,26 @@ def test_a_cluster_without_workers_is_an_error(tmp_path: Path, monkeypatch: pyte
             calculate(dask.address, 2, monkeypatch, dask.workers[0].kill)
         with pytest.raises(ServerError, match="has no workers: start some"):
             calculate(dask.address, 0.5, monkeypatch)
+
+
+def test_a_function_whose_last_copy_is_lost_with_a_worker_is_sent_again(tmp_path: Path) -> None:
+    """The scheduler deletes the copies that no chunk waits for, every two seconds unless set otherwise."""
+    settings = {"PYTHONPATH": str(ROOT), "DASK_DISTRIBUTED__SCHEDULER__ACTIVE_MEMORY_MANAGER__INTERVAL": "50ms"}
+    with (
+        running(tmp_path, 2, 0, settings) as dask,
+        dask_cluster.connect_workers(dask.address, same_code) as pool,
+    ):
+        client: Any = pool.client  # not typed
+        results = [pool.submit(work, [1]).result()]
+        pids = client.run(os.getpid)
+        while len(holders := client.who_has([pool.scattered[1]])[pool.scattered[1].key]) > 1:
+            time.sleep(0.05)
+        (lost,) = [worker for worker in dask.workers if worker.pid == pids[holders[0]]]
+        lost.kill()
+        lost.wait()
+        results.append(pool.submit(work, [2]).result())
+
+    assert results == [[10], [20]]
 
 
 @pytest.fixture
