@@ -1,1 +1,1 @@
-"""What a simple classifier can learn from the dataset. Start with hog_features.py."""
+"""What a simple classifier can learn from the dataset. Start with linear_discriminant.py."""

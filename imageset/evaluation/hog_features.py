@@ -1,8 +1,8 @@
-"""Numbers that a linear classifier can tell photos apart by: directions of edges, place by place, and a tiny thumbnail.
+"""Features for a linear classifier: the directions of edges in each cell of a photo, and a tiny thumbnail.
 
-Histograms of oriented gradients (Dalal and Triggs, 2005) with signed directions and the contrast of a cell's
-neighbourhood divided out. All features are whole numbers of 0 to 255, so that sums of them and of their products are
-exact in float64, whatever the order and however many threads add them up.
+Histograms of oriented gradients (Dalal and Triggs, 2005), with signed directions, divided by the contrast around each
+cell. All features are integers from 0 to 255. So sums of them and of their products are exact in float64, in any order
+and with any number of threads.
 """
 
 from functools import cache
@@ -13,11 +13,11 @@ from PIL import Image
 
 from imageset.formats.hdf5 import Pixels
 
-SIDE, CELL, DIRECTIONS = 64, 8, 12  # of what the edges are found in, in pixels; of a histogram's place; in 360 degrees
+SIDE, CELL, DIRECTIONS = 64, 8, 12  # the photo is shrunk to 64 pixels; a cell has 8 by 8; a histogram has 12 bins
 CELLS = SIDE // CELL
-THUMBNAIL = 8
-FLAT = 2.0 * CELL * CELL  # what edges fainter than two levels of 255 add up to in a cell: counted as little
-WORKING_BYTES = 8 * SIDE * SIDE  # of one array of float64 on the way; sets how many photos are looked at together
+THUMBNAIL = 8  # side, in pixels
+FLAT = 2.0 * CELL * CELL  # the sum of a cell whose edges all have two levels of 255: fainter ones count little
+WORKING_BYTES = 8 * SIDE * SIDE  # of one float64 array for a photo; decides how many photos are processed together
 
 
 def features(images: Pixels) -> NDArray[np.uint8]:
@@ -49,10 +49,10 @@ def edges(grays: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 @cache
 def directions_of_gradients() -> list[tuple[NDArray[np.int64], NDArray[np.float64]]]:
-    """Return the two directions nearest to each gradient, and what of its length each gets.
+    """Return the two directions nearest to each gradient, and the part of its length that each gets.
 
-    Of gradient (across, down), -255 to 255 each, entry (down + 255) * 511 + across + 255. A table, as arctangents of
-    every pixel take most of the time.
+    Gradient (across, down), -255 to 255 each, is entry (down + 255) * 511 + across + 255. This is a table because an
+    arctangent for every pixel would take most of the time.
     """
     down, across = np.mgrid[-255:256, -255:256].reshape(2, -1).astype(np.float64)
     lengths = np.hypot(down, across)
@@ -63,7 +63,7 @@ def directions_of_gradients() -> list[tuple[NDArray[np.int64], NDArray[np.float6
 
 
 def normalised(histograms: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Return histograms (N, cells, cells, directions) over the energy of the 3 x 3 cells about each, 0 to 255."""
+    """Return histograms (N, cells, cells, directions), divided by the energy of the 3 x 3 cells around, 0 to 255."""
     energies = np.pad((histograms**2).sum(axis=-1), ((0, 0), (1, 1), (1, 1)), mode="edge")
     around = sum(
         (energies[:, row : row + CELLS, column : column + CELLS] for row in range(3) for column in range(3)),

@@ -15,7 +15,11 @@ from sklearn.metrics import balanced_accuracy_score, confusion_matrix, f1_score
 from threadpoolctl import threadpool_info
 
 from imageset.errors import DataError
+from imageset.evaluation.feature_blocks import FeatureBlock
 from imageset.evaluation.hog_features import CELLS, DIRECTIONS, features
+from imageset.evaluation.linear_discriminant import SHRINKAGE, Classifier, ClassSums
+from imageset.evaluation.linear_discriminant import fit as fit_classifier
+from imageset.evaluation.scores import scores
 from imageset.formats import hdf5
 from imageset.formats.hdf5 import Pixels
 from imageset.report import confusion_plot
@@ -134,7 +138,7 @@ def test_scores_are_those_of_a_hand_count() -> None:
     best = np.array([[0, 1], [0, 1], [1, 0], [1, 0], [2, 1], [2, 0]])
 
     # F1: class 0 has 2 right, 3 photos, 2 answers: 4 / 5; class 1 has 1, 2, 2: 1 / 2; class 3 none; class 2 no photos.
-    assert baseline.scores(actual, best) == {
+    assert scores(actual, best) == {
         "accuracy": 0.5,
         "macro_f1": round((0.8 + 0.5 + 0) / 3, 4),
         "top5_accuracy": round(5 / 6, 4),
@@ -146,7 +150,7 @@ def test_scores_agree_with_scikit_learn() -> None:
     actual = random.integers(0, 9, 300)
     best = random.permuted(np.tile(np.arange(9), (300, 1)), axis=1)[:, :5]
     counts = confusion_matrix(actual, best[:, 0])
-    found = baseline.scores(actual, best)
+    found = scores(actual, best)
 
     assert found["accuracy"] == round(float(np.trace(counts) / 300), 4)
     assert found["macro_f1"] == round(float(f1_score(actual, best[:, 0], average="macro")), 4)
@@ -158,11 +162,11 @@ def test_scores_agree_with_scikit_learn() -> None:
     )
 
 
-def summed(values: NDArray[np.uint8], labels: Labels, classes: int, step: int = 1000) -> baseline.Sums:
-    sums = baseline.Sums(classes)
+def summed(values: NDArray[np.uint8], labels: Labels, classes: int, step: int = 1000) -> ClassSums:
+    sums = ClassSums(classes)
     for start in range(0, len(values), step):
         which = slice(start, start + step)
-        sums.add(baseline.Block(values[which], labels[which], np.ones(len(labels[which]), bool)))
+        sums.add(FeatureBlock(values[which], labels[which], np.ones(len(labels[which]), bool)))
     return sums
 
 
@@ -172,8 +176,8 @@ def test_the_classifier_is_scikit_learns_discriminant_analysis() -> None:
     random = np.random.default_rng(0)
     centres, mixing = random.uniform(90, 160, (5, 12)), random.normal(0, 12, (12, 12))
     values = np.clip(centres[labels] + random.normal(size=(120, 12)) @ mixing, 0, 255).astype(np.uint8)
-    classifier = baseline.fit(summed(values, labels, 5))
-    theirs = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=baseline.SHRINKAGE).fit(values, labels)
+    classifier = fit_classifier(summed(values, labels, 5))
+    theirs = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=SHRINKAGE).fit(values, labels)
     expected = theirs.decision_function(values)
     found = values @ classifier.weights + classifier.bias
 
@@ -198,7 +202,7 @@ def test_scores_that_are_equal_rank_by_label() -> None:
     random = np.random.default_rng(0)
     left, right = random.integers(0, 256, (2, 30, 40), np.uint8)
     rows = np.concatenate([np.hstack([left, right]), np.hstack([right, left])])
-    classifier = baseline.fit(summed(rows, np.repeat([0, 1], 30), 2))
+    classifier = fit_classifier(summed(rows, np.repeat([0, 1], 30), 2))
     middle = random.integers(0, 256, (200, 40), np.uint8)
 
     assert classifier.best(np.hstack([middle, middle])).tolist() == [[0, 1]] * 200
@@ -268,11 +272,11 @@ def test_threads_and_hash_seeds_change_no_byte(tmp_path: Path) -> None:
 def test_floats_are_worked_on_by_one_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
 
-    def fit(sums: baseline.Sums) -> baseline.Classifier:
+    def fit(sums: ClassSums) -> Classifier:
         seen.extend(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas")
         return original(sums)
 
-    original = baseline.fit
+    original = fit_classifier
     monkeypatch.setattr(baseline, "fit", fit)
     run(make(tmp_path / "dataset.h5"))
 

@@ -1,0 +1,77 @@
+"""Linear discriminant analysis in closed form, from sums over the rows.
+
+It has no seed, no iterations and no params, so two scores differ only by what is in the dataset.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import scipy.linalg
+from numpy.typing import NDArray
+from sklearn.covariance import shrunk_covariance
+
+from imageset.evaluation.feature_blocks import FeatureBlock, Labels
+
+Floats = NDArray[np.float64]
+
+SHRINKAGE = 0.3  # of the covariance towards a sphere; the best of 0.03 to 0.8 in cross-validation on 571 photos
+ROUNDING = 1 / 12  # variance that rounding to integers adds: a feature that never varies does not divide by 0
+BEST = 5
+
+
+class ClassSums:
+    """What the classifier learns from: rows and photos of each class, sums of features and of their products.
+
+    Features are integers up to 255, so the sums are exact up to 10**11 rows. Neither order nor blocks nor threads
+    change a bit.
+
+    Args:
+        classes: how many classes there are.
+    """
+
+    def __init__(self, classes: int) -> None:
+        self.rows = np.zeros(classes, np.int64)
+        self.photos = np.zeros(classes, np.int64)
+        self.features: Floats = np.zeros((classes, 0))
+        self.products: Floats = np.zeros((0, 0))
+
+    def add(self, block: FeatureBlock) -> None:
+        """Add rows."""
+        values = block.features.astype(np.float64)
+        if not self.rows.any():
+            self.features = np.zeros((len(self.rows), values.shape[1]))
+            self.products = np.zeros((values.shape[1], values.shape[1]))
+        self.rows += np.bincount(block.labels, minlength=len(self.rows))
+        self.photos += np.bincount(block.labels[block.plain], minlength=len(self.rows))
+        present, places = np.unique(block.labels, return_inverse=True)
+        self.features[present] += (places == np.arange(len(present))[:, None]).astype(np.float64) @ values
+        self.products += values.T @ values
+
+
+class Classifier(NamedTuple):
+    """Scores the classes that have training rows: features @ weights + bias."""
+
+    labels: Labels
+    weights: Floats
+    bias: Floats
+
+    def best(self, values: NDArray[np.uint8]) -> Labels:
+        """Return the likeliest labels of each row, the likeliest first: int64 (N, up to BEST)."""
+        # Rounded, so that scores that differ only in the last bits rank by label.
+        scores = np.round(values.astype(np.float64) @ self.weights + self.bias, 6)
+        return np.asarray(self.labels[np.argsort(-scores, axis=1, kind="stable")[:, :BEST]])
+
+
+def fit(sums: ClassSums) -> Classifier:
+    """Return the linear discriminant classifier of the rows that were added to `sums`.
+
+    Hastie, Tibshirani and Friedman, The Elements of Statistical Learning, 4.3. LinearDiscriminantAnalysis of
+    scikit-learn with solver lsqr and shrinkage SHRINKAGE gives the same, but needs all rows in memory.
+    """
+    labels = np.flatnonzero(sums.rows)
+    rows = sums.rows[labels]
+    means = sums.features[labels] / rows[:, None]
+    within = (sums.products - means.T @ sums.features[labels]) / rows.sum()
+    covariance = shrunk_covariance(within, shrinkage=SHRINKAGE) + ROUNDING * np.eye(len(within))
+    weights = scipy.linalg.solve(covariance, means.T, assume_a="pos")
+    return Classifier(labels, weights, np.log(rows / rows.sum()) - (means.T * weights).sum(axis=0) / 2)
