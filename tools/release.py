@@ -20,7 +20,7 @@ import pandas as pd
 from imageset.errors import DataError, ImagesetError
 from imageset.formats import tables
 from imageset.runtime import command, dvc, files, settings
-from tools import reruns, versions
+from tools import dvc_files, versions
 from tools.versions import DATASET, WRITTEN
 
 VALIDATION = Path("reports/validation.json")
@@ -62,7 +62,7 @@ def require_up_to_date(status: dict[str, list[Any]]) -> None:
     words = {
         word
         for change in changes
-        for word in (reruns.flatten(change).values() if isinstance(change, dict) else [change])
+        for word in (dvc_files.flatten(change).values() if isinstance(change, dict) else [change])
     }
     names = ", ".join(status)
     if words <= LOST:
@@ -119,7 +119,7 @@ def check_data() -> str:
 
 def recorded_md5() -> str | None:
     """Return the md5 that dvc.lock records of the dataset."""
-    records = reruns.recorded_stages(Path("dvc.lock").read_text()).values()
+    records = dvc_files.parse_dvc_lock(Path("dvc.lock").read_text()).values()
     return next((record.outputs[DATASET] for record in records if DATASET in record.outputs), None)
 
 

@@ -9,10 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 
 from imageset.errors import DataError
 from tests.project import ROOT
-from tools import compare
+from tools.compare.command import compare
+from tools.compare.markdown import escape
+from tools.compare.snapshot import open_snapshot
 
 PARAMS = """\
 preprocess:
@@ -22,9 +25,9 @@ split:
   test_share: 0.2
   seed: 1
 """
-# Stages that say what they made by copying, so that a test chooses which outputs change: pixels sorts, hence the order
-# of the listings does not reach it; split keeps the line of test_share, hence the seed does not. listings reads
-# marketplace.csv as the real one reads the database: no dep. report, the last to run, stands first.
+# The stages copy text, so that a test chooses which outputs change. pixels sorts: the order of the listings does not
+# change its output. split keeps the line of test_share: the seed does not change its output. listings reads
+# marketplace.csv, which is no dep, like the database of the real stage. report runs last and is first in the file.
 GRAPH = """\
 stages:
   report:
@@ -79,7 +82,7 @@ FILES = {
 
 
 def git(root: Path, *arguments: str) -> str:
-    """Run git there and return what it said."""
+    """Run git in root and return its output."""
     command = ["git", "-c", "user.name=tests", "-c", "user.email=tests@localhost", *arguments]
     return subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout
 
@@ -90,7 +93,7 @@ def commit(root: Path) -> None:
 
 
 def dvc(root: Path, *arguments: str) -> set[str]:
-    """Run dvc there and return the stages that it ran."""
+    """Run dvc in root and return the stages that it ran."""
     command = [sys.executable, "-m", "dvc", *arguments]
     done = subprocess.run(command, cwd=root, check=True, capture_output=True, text=True)
     return set(re.findall(r"Running stage '(\w+)'", done.stdout))
@@ -131,11 +134,11 @@ def repository(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def compared(base: str = "main", head: str | None = None) -> str:
-    return compare.compare(compare.open_side(base), compare.open_side(head))
+    return compare(open_snapshot(base), open_snapshot(head))
 
 
 def section(text: str, title: str) -> str:
-    """Return what stands under a heading."""
+    """Return the text under a heading."""
     return text.split(f"## {title}\n", 1)[1].split("\n## ", 1)[0].strip()
 
 
@@ -175,7 +178,7 @@ def test_params_are_flattened_added_and_removed(repository: Path) -> None:
     ]
 
 
-def test_without_a_run_what_lies_downstream_is_conditional(repository: Path) -> None:
+def test_without_a_run_the_stages_after_a_changed_one_rerun_perhaps(repository: Path) -> None:
     edit(repository, "params.yaml", "test_share: 0.2", "test_share: 0.3")
     text = compared()
 
@@ -184,7 +187,7 @@ def test_without_a_run_what_lies_downstream_is_conditional(repository: Path) -> 
         "report": ("perhaps", "if data/split.csv of split changes", "no run recorded"),
     }
     assert list(stage_rows(text)) == ["report", "split"]
-    assert "`dvc repro` is still to come" in text
+    assert "Stages with no run recorded have not run yet: run `dvc repro`." in text
 
 
 @pytest.mark.parametrize(
@@ -245,7 +248,7 @@ def test_without_a_run_what_lies_downstream_is_conditional(repository: Path) -> 
         ),
     ],
 )
-def test_a_recorded_run_tells_what_dvc_ran(
+def test_after_a_run_the_stages_are_those_that_dvc_ran(
     repository: Path, edits: list[tuple[str, str, str]], expected: dict[str, tuple[str, ...]]
 ) -> None:
     for name, old, new in edits:
@@ -259,14 +262,14 @@ def test_a_recorded_run_tells_what_dvc_ran(
     assert {stage for stage, (reruns, *_) in before.items() if reruns == "yes"} <= ran
 
 
-def test_a_forced_run_on_other_data_is_told(repository: Path) -> None:
+def test_a_forced_run_on_other_data_is_listed(repository: Path) -> None:
     write(repository, {"marketplace.csv": "four\n"})
     dvc(repository, "repro", "--force", "--single-item", "listings")
     dvc(repository, "repro")
 
     assert stage_rows(compared())["listings"] == (
         "yes",
-        "run anew on the same inputs, such as by make refresh",
+        "run again on the same inputs, for example by make refresh",
         "changed: data/listings.csv",
     )
     assert stage_rows(compared())["pixels"][:2] == ("yes", "data/listings.csv of listings")
@@ -303,7 +306,9 @@ def test_no_lock_at_the_head(repository: Path) -> None:
     }
 
 
-def test_a_clone_without_data_tells_the_same(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clone_without_data_gives_the_same_comparison(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     git(repository, "switch", "--quiet", "--create", "change")
     edit(repository, "params.yaml", "test_share: 0.2", "test_share: 0.3")
     dvc(repository, "repro")
@@ -340,7 +345,7 @@ def test_a_named_head_is_read_from_git(repository: Path) -> None:
     assert rows(section(compared("main"), "Params changed")) == [("split.seed", "1", "3")]
 
 
-def test_a_lock_older_than_its_own_tree_is_told(repository: Path) -> None:
+def test_a_lock_older_than_its_own_params_and_files_is_named(repository: Path) -> None:
     edit(repository, "imageset/photos/pixels.py", "128", "64")
     commit(repository)
 
@@ -369,7 +374,7 @@ def test_metrics(repository: Path) -> None:
 @pytest.mark.parametrize(
     ("title", "name"), [("Metrics", "reports/metrics.json"), ("Class balance", "reports/class_counts.csv")]
 )
-def test_missing_reports_are_named_with_their_side(repository: Path, title: str, name: str) -> None:
+def test_missing_reports_are_named_with_their_revision(repository: Path, title: str, name: str) -> None:
     (repository / name).unlink()
     in_head = section(compared(), title)
     commit(repository)
@@ -449,16 +454,55 @@ def test_hostile_names_stay_in_their_cell(repository: Path) -> None:
     assert len(rows(section(text, "Params changed"))[0]) == 3
     assert rows(section(text, "Class balance"))[-2:] == [
         ("None (1202)", "25", "29", "+4", "25.00%", "27.88%"),
-        ("a\\|b \\| c \\| \\<details> \\`\\* (1201)", "75", "75", "0", "75.00%", "72.12%"),
+        ("``a\\|b \\| c \\| <details> `* (1201)``", "75", "75", "0", "75.00%", "72.12%"),
     ]
+
+
+HOSTILE = [
+    "![i](http://127.0.0.1:9/i.png)",
+    "[click](https://shop.example)",
+    "https://shop.example",
+    "www.shop.example",
+    "<img src=x>",
+    "`code` ``` |",
+    "`",
+    "a\\|b",
+    "*bold* | _so_ ~out~",
+    "@everyone",
+    "someone@shop.example",
+    "#12 GH-12",
+    "&lt;b&gt;",
+    ":+1: :smile:",
+    "$x$",
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_markup_in_a_class_name_is_shown_as_code(repository: Path, name: str) -> None:
+    write(repository, {"reports/class_counts.csv": f"catalog_id,name,train,test,photos\n1203,{name},60,15,75\n"})
+    found = [
+        (token.type, token.content)
+        for block in MarkdownIt("commonmark").enable("table").parse(compared())
+        for token in block.children or []
+        if name in token.content
+    ]
+
+    assert found == [("code_inline", name), ("code_inline", f"{name} (1203)")]
+
+
+@pytest.mark.parametrize(
+    "name", ["T-Shirts & Tops (M/L), 50 %", "Blusen, Größe L", "[255, 255, 255]", "split.test_share"]
+)
+def test_text_without_markup_stays_as_it_is(name: str) -> None:
+    assert escape(name) == name
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["no-such-branch"], "compare: 'no-such-branch' is no revision here"),
-        (["main", "no-such-branch"], "compare: 'no-such-branch' is no revision here"),
-        (["--", "--output=x"], "compare: '--output=x' is no revision here"),
+        (["no-such-branch"], "compare: 'no-such-branch' is not a revision of this repository"),
+        (["main", "no-such-branch"], "compare: 'no-such-branch' is not a revision of this repository"),
+        (["--", "--output=x"], "compare: '--output=x' is not a revision of this repository"),
     ],
 )
 def test_errors_are_one_line(repository: Path, arguments: list[str], message: str) -> None:
@@ -488,7 +532,9 @@ def test_a_base_from_before_the_pipeline(repository: Path) -> None:
 
     assert ("split.seed", "—", "1") in rows(section(compared(), "Params changed"))
     assert "has no dvc.lock" in compared()
-    with pytest.raises(DataError, match=r"^main \(\w{7}\) has no dvc\.yaml: run from the root of the project$"):
+    with pytest.raises(
+        DataError, match=r"^main \(\w{7}\) has no dvc\.yaml: run this in the root folder of the project$"
+    ):
         compared("main~", "main")
 
 

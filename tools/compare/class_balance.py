@@ -1,0 +1,65 @@
+"""The section of a comparison about classes: which appeared or vanished, and whose photos changed most."""
+
+import pandas as pd
+
+from tools.compare.markdown import escape, format_difference, format_table
+
+MOST_CLASSES = 10
+
+
+def format_class_balance(base: pd.DataFrame, head: pd.DataFrame) -> str:
+    """Return the section. Both tables are as `parse_class_counts` returns them."""
+    if base.equals(head):
+        return "Unchanged."
+    photos = pd.DataFrame({"base": base["photos"], "head": head["photos"]}).fillna(0).astype(int)
+    shares = (photos / photos.sum()).fillna(0)
+    distance = (shares["head"] - shares["base"]).abs().sum() / 2
+    return "\n\n".join(
+        [
+            f"{len(base)} classes in base, {len(head)} in head.\n"
+            f"Appeared: {format_names_missing_in(base, head)}. Vanished: {format_names_missing_in(head, base)}.\n"
+            f"Total variation distance between the class shares: {distance:.4f} (0: the same, 1: no class in common).",
+            format_subsets(base, head),
+            format_largest_changes(head["name"].combine_first(base["name"]), photos, shares),
+        ]
+    )
+
+
+def format_names_missing_in(classes: pd.DataFrame, others: pd.DataFrame) -> str:
+    """Return the names of the first ten of the other classes that are missing in classes."""
+    names = others.loc[others.index.difference(classes.index), "name"]
+    more = f" and {len(names) - MOST_CLASSES} more" if len(names) > MOST_CLASSES else ""
+    return (", ".join(map(escape, names[:MOST_CLASSES])) or "none") + more
+
+
+def format_subsets(base: pd.DataFrame, head: pd.DataFrame) -> str:
+    """Return a table of the photos of each subset, and of all."""
+    subsets = [column for column in dict.fromkeys([*head, *base]) if column != "name"]
+    totals = [[int(table[subset].sum()) if subset in table else 0 for table in (base, head)] for subset in subsets]
+    rows = [(subset, *map(str, pair), format_difference(*pair)) for subset, pair in zip(subsets, totals, strict=True)]
+    return format_table(["subset", "base", "head", "delta"], rows, numbers=3)
+
+
+def format_largest_changes(names: pd.Series, photos: pd.DataFrame, shares: pd.DataFrame) -> str:
+    """Return a table of the classes whose number of photos, then whose share, changed most.
+
+    Args:
+        names: name by catalog_id.
+        photos: columns base and head, numbers of photos by catalog_id.
+        shares: columns base and head, shares of all photos by catalog_id.
+    """
+    changes = pd.DataFrame({"photos": photos["head"] - photos["base"], "share": shares["head"] - shares["base"]}).abs()
+    changed = changes[(changes != 0).any(axis=1)].sort_values(["photos", "share"], ascending=False, kind="stable")
+    if changed.empty:
+        return "No class gained or lost photos."
+    rows = [
+        (
+            f"{names[key]} ({key})",
+            *map(str, photos.loc[key]),
+            format_difference(*photos.loc[key].tolist()),
+            *(f"{share:.2%}" for share in shares.loc[key]),
+        )
+        for key in changed.index[:MOST_CLASSES]
+    ]
+    header = ["class", "base", "head", "delta", "base share", "head share"]
+    return f"The {len(rows)} largest of {len(changed)} changes of a class:\n\n{format_table(header, rows, numbers=5)}"

@@ -1,0 +1,93 @@
+"""Read the files of a commit, or of the working tree, that a comparison needs."""
+
+import functools
+import io
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+import yaml
+
+from imageset.errors import DataError, ImagesetError
+from tools.dvc_files import ReadFile, Stage, flatten, parse_dvc_lock, parse_dvc_yaml
+
+METRICS = "reports/metrics.json"
+BASELINE = "reports/baseline.json"
+CLASS_COUNTS = "reports/class_counts.csv"
+
+
+class Snapshot(NamedTuple):
+    """The parsed files of a commit or of the working tree; None for a file that it does not have."""
+
+    title: str
+    params: dict[str, Any]  # leaves by dotted key
+    stages: dict[str, Stage]
+    lock: dict[str, Stage] | None
+    metrics: dict[str, Any] | None  # leaves by dotted key, those of the baseline too
+    classes: pd.DataFrame | None  # indexed by catalog_id: name, a column for each subset, photos
+
+
+def open_snapshot(revision: str | None) -> Snapshot:
+    """Read a revision, or the working tree for None.
+
+    Raises:
+        ImagesetError: git does not know the revision.
+        DataError: a file cannot be parsed.
+    """
+    if revision is None:
+        return read_snapshot("the working tree", read_working_tree)
+    commit = resolve_commit(revision)
+    # Cached, because many stages depend on the same modules.
+    return read_snapshot(f"{revision} ({commit[:7]})", functools.cache(functools.partial(read_commit, commit)))
+
+
+def read_snapshot(title: str, read: ReadFile) -> Snapshot:
+    """Read and parse the files. Raises DataError for a file that cannot be parsed."""
+    # The files are parsed here: `dvc params diff` and `dvc metrics diff` take a second each, leave out params that no
+    # stage reads, and do not know stages and classes.
+
+    def parse_file(path: str, parse: Callable[[str], Any]) -> Any:
+        content = read(path)
+        try:
+            return None if content is None else parse(content.decode())
+        except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DataError(f"{path} of {title} cannot be read: {' '.join(str(error).split())}") from None
+
+    metrics, baseline = (parse_file(path, lambda text: flatten(json.loads(text))) for path in (METRICS, BASELINE))
+    if metrics is not None:
+        metrics |= {f"baseline.{name}": value for name, value in (baseline or {}).items()}
+    params = parse_file("params.yaml", lambda text: flatten(yaml.safe_load(text))) or {}
+    stages = parse_file("dvc.yaml", lambda text: parse_dvc_yaml(text, params, read)) or {}
+    lock = parse_file("dvc.lock", parse_dvc_lock)
+    return Snapshot(title, params, stages, lock, metrics, parse_file(CLASS_COUNTS, parse_class_counts))
+
+
+def parse_class_counts(text: str) -> pd.DataFrame:
+    """Return reports/class_counts.csv indexed by catalog_id: name, a column for each subset, photos."""
+    counts = pd.read_csv(io.StringIO(text), index_col="catalog_id", dtype={"name": str}, keep_default_na=False)
+    return counts.astype(dict.fromkeys(counts.columns.drop("name"), int))
+
+
+def resolve_commit(revision: str) -> str:
+    """Return the commit of a revision. Raises ImagesetError if git does not know it."""
+    done = subprocess.run(
+        ["git", "rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}"], capture_output=True, text=True
+    )
+    if done.returncode:
+        raise ImagesetError(
+            f"{revision!r} is not a revision of this repository: name a branch, a tag or a commit, such as main (git "
+            f"says: {' '.join(done.stderr.split())})"
+        )
+    return done.stdout.strip()
+
+
+def read_commit(commit: str, path: str) -> bytes | None:
+    done = subprocess.run(["git", "cat-file", "blob", f"{commit}:./{path}"], capture_output=True)
+    return None if done.returncode else done.stdout
+
+
+def read_working_tree(path: str) -> bytes | None:
+    return Path(path).read_bytes() if Path(path).is_file() else None
