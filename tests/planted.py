@@ -1,6 +1,6 @@
-"""Copies of photos as sellers put them up again: made smaller, encoded again, brighter, mirrored, cropped.
+"""Copies of photos as sellers upload them again: resized, encoded again, brighter, mirrored, cropped.
 
-Planted among photos by the tests and by benchmarks/near_duplicates.py, which then look whether they are found.
+Tests and benchmarks/near_duplicates plant them among photos and count how many are found.
 """
 
 import io
@@ -22,12 +22,12 @@ KINDS = (
     "cropped on one side",
     "mirrored and cropped",
 )
-LARGEST_CROP = 0.05  # of the photo's side, at each of its ends
-SMALLEST, LARGEST = 0.3, 0.8
-FADED, DARK = (1.05, 1.2), (0.8, 0.95)
-ROUGH, FINE = (20, 60), 90  # quality of JPEGs
+MAX_CROP = 0.05  # of the photo's side, at each of its ends
+RESIZED = (0.3, 0.8)  # shares of the sides
+BRIGHTER, DARKER = (1.05, 1.2), (0.8, 0.95)  # factors of each value
+LOW_QUALITY, QUALITY = (20, 60), 90  # of JPEGs
 
-KEEPING = PreprocessRecipe(
+KEEP_BACKGROUND = PreprocessRecipe(
     PreprocessParams(
         background="keep",
         mask_side=None,
@@ -45,37 +45,37 @@ KEEPING = PreprocessRecipe(
 
 
 def plant(photo: Image.Image, kind: str, seed: int) -> bytes:
-    """Return a copy of a photo as a JPEG; another seed gives another copy where the kind leaves room for one."""
+    """Return a copy of a photo as a JPEG; another seed gives another copy, unless the kind is exact."""
     rng = np.random.Generator(np.random.PCG64([KINDS.index(kind), seed]))
     if kind == "resized":
-        share = rng.uniform(SMALLEST, LARGEST)
+        share = rng.uniform(*RESIZED)
         sides = max(1, round(photo.width * share)), max(1, round(photo.height * share))
         return encode(photo.resize(sides, Image.Resampling.LANCZOS))
     if kind == "encoded again":
-        return encode(photo, int(rng.integers(ROUGH[0], ROUGH[1] + 1)))
+        return encode(photo, int(rng.integers(LOW_QUALITY[0], LOW_QUALITY[1] + 1)))
     if kind in ("brighter", "darker"):
-        factor = rng.uniform(*(FADED if kind == "brighter" else DARK))
+        factor = rng.uniform(*(BRIGHTER if kind == "brighter" else DARKER))
         return encode(photo.point(lambda value: min(255, round(value * factor))))
     if kind == "mirrored":
         return encode(ImageOps.mirror(photo))
-    cropped = crop(photo, shares(kind, rng))
+    cropped = crop(photo, cropped_shares(kind, rng))
     return encode(ImageOps.mirror(cropped) if kind == "mirrored and cropped" else cropped)
 
 
-def shares(kind: str, rng: np.random.Generator) -> tuple[float, float, float, float]:
-    """Return what a kind of crop cuts off left, right, top and bottom, as shares of the photo's sides."""
+def cropped_shares(kind: str, rng: np.random.Generator) -> tuple[float, float, float, float]:
+    """Return the shares of the photo's sides that a kind of crop cuts off left, right, top and bottom."""
     if kind == "cropped most":
-        return LARGEST_CROP, LARGEST_CROP, LARGEST_CROP, LARGEST_CROP
+        return MAX_CROP, MAX_CROP, MAX_CROP, MAX_CROP
     if kind == "cropped on one side":
-        chosen = rng.integers(4)
-        left, right, top, bottom = (LARGEST_CROP * (number == chosen) for number in range(4))
+        side = rng.integers(4)
+        left, right, top, bottom = (MAX_CROP * (number == side) for number in range(4))
     else:
-        left, right, top, bottom = rng.uniform(0, LARGEST_CROP, 4).tolist()
+        left, right, top, bottom = rng.uniform(0, MAX_CROP, 4).tolist()
     return left, right, top, bottom
 
 
 def crop(photo: Image.Image, cut: tuple[float, float, float, float]) -> Image.Image:
-    """Return what is left when so large shares of a photo's sides are cut off left, right, top and bottom."""
+    """Return a photo without the shares of its sides that are cut off left, right, top and bottom."""
     left, right, top, bottom = cut
     return photo.crop(
         (
@@ -87,7 +87,7 @@ def crop(photo: Image.Image, cut: tuple[float, float, float, float]) -> Image.Im
     )
 
 
-def encode(image: Image.Image, quality: int = FINE) -> bytes:
+def encode(image: Image.Image, quality: int = QUALITY) -> bytes:
     file = io.BytesIO()
     image.save(file, "JPEG", quality=quality)
     return file.getvalue()
@@ -95,6 +95,6 @@ def encode(image: Image.Image, quality: int = FINE) -> bytes:
 
 def prepared(body: bytes) -> PreparedPhoto:
     """Return a photo's thumbnail and hashes as the stage makes them. Raises AssertionError when it is no photo."""
-    outcome = preprocess_photo(body, KEEPING).outcome
+    outcome = preprocess_photo(body, KEEP_BACKGROUND).outcome
     assert isinstance(outcome, PreparedPhoto)
     return outcome

@@ -6,8 +6,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.near_duplicates.photos import Photos, Rows
-from imageset.curation import near_duplicates
+from benchmarks.near_duplicates.photos import Photos
+from imageset.curation.candidates import PhotosToCompare, find_candidates
+from imageset.curation.near_duplicates import PAIRS_AT_ONCE, measure_likeness
+from imageset.formats.hdf5 import Indices
 from imageset.runtime import progress
 
 LARGEST_PARTS = 2048  # rows of a table of distances
@@ -39,14 +41,14 @@ def by_hash(photos: Photos, distance: int) -> Joined:
 def by_views(photos: Photos, distance: int) -> Joined:
     """Return the candidates of the stage and their likeness, also of pairs that are joined already."""
     everything = np.arange(len(photos.hashes))
-    asked = near_duplicates.Photos(everything, everything, photos.hashes, np.zeros(len(everything), bool))
-    pairs = near_duplicates.candidates(everything, photos.thumbnails, asked, distance)
+    to_compare = PhotosToCompare(everything, everything, photos.hashes, np.zeros(len(everything), bool))
+    pairs = find_candidates(everything, photos.thumbnails, to_compare, distance)
     pairs = pairs[pairs[:, 0] != pairs[:, 1]]  # a photo looks like itself
     likeness = np.concatenate(
         [
             np.empty(0),
             *(
-                near_duplicates.compare(photos.thumbnails, *part.T)
+                measure_likeness(photos.thumbnails, *part.T)
                 for part in progress.bar(in_parts(pairs), "look", None, "part")
             ),
         ]
@@ -60,8 +62,8 @@ def by_views(photos: Photos, distance: int) -> Joined:
 
 
 def in_parts(pairs: Pairs) -> Iterator[Pairs]:
-    for start in range(0, len(pairs), near_duplicates.PAIRS_AT_ONCE):
-        yield pairs[start : start + near_duplicates.PAIRS_AT_ONCE]
+    for start in range(0, len(pairs), PAIRS_AT_ONCE):
+        yield pairs[start : start + PAIRS_AT_ONCE]
 
 
 def ordered(pairs: Pairs) -> Pairs:
@@ -80,14 +82,14 @@ def recall(photos: Photos, joined: Joined, kind: int) -> float:
     return len(true_pairs(photos, joined, kind)) / np.count_nonzero(photos.kinds == kind)
 
 
-def true_pairs(photos: Photos, joined: Joined, kind: int) -> Rows:
+def true_pairs(photos: Photos, joined: Joined, kind: int) -> Indices:
     """Return which pairs are of a photo and its copy of a kind."""
     left, right = joined.pairs.T
     kinds = np.sort(photos.kinds[joined.pairs], axis=1)
     return np.flatnonzero((photos.sources[left] == photos.sources[right]) & (kinds == [0, kind]).all(axis=1))
 
 
-def false_pairs(photos: Photos, joined: Joined) -> Rows:
+def false_pairs(photos: Photos, joined: Joined) -> Indices:
     left, right = photos.sources[joined.pairs].T
     return np.flatnonzero(left != right)
 

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from imageset.curation.crop_hashes import Hashes
-from imageset.formats.hdf5 import Pixels
+from imageset.formats.hdf5 import Indices, Pixels
 from imageset.photos import decode, networks, pixels
 from imageset.photos.background import Network
 from imageset.photos.preprocess import PhotoResult, PreparedPhoto, PreprocessRecipe, preprocess_photo
@@ -22,8 +21,6 @@ from tests import planted
 
 MAX_PIXELS = 50_000_000
 
-Rows = NDArray[np.intp]
-
 
 class Photos(NamedTuple):
     """Originals and copies: what the stages know of each, from which original it is, and 0 or its kind's number."""
@@ -31,8 +28,8 @@ class Photos(NamedTuple):
     thumbnails: Pixels
     hashes: Hashes
     mirrored: Hashes
-    sources: Rows
-    kinds: Rows
+    sources: Indices
+    kinds: Indices
 
     @property
     def originals(self) -> "Photos":

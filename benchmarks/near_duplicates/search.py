@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.near_duplicates.joining import Pairs, in_parts
-from benchmarks.near_duplicates.photos import Photos, Rows
+from benchmarks.near_duplicates.photos import Photos
 from benchmarks.shared.tables import table
-from imageset.curation import crop_hashes as views
-from imageset.curation import hamming, near_duplicates
-from imageset.curation.crop_hashes import VIEWS
-from imageset.curation.near_duplicates import HASHES_AT_ONCE, PHOTOS_AT_ONCE
+from imageset.curation.candidates import PHOTOS_AT_ONCE
+from imageset.curation.crop_hashes import VIEWS, hash_views, view_frequencies
+from imageset.curation.hamming import find_near
+from imageset.curation.near_duplicates import HASHES_AT_ONCE, measure_likeness
+from imageset.formats.hdf5 import Indices
 from imageset.runtime import progress
 
 FLIPPED = 0.25  # of a synthetic hash's bits
@@ -24,13 +25,13 @@ def grow(photos: Photos, sizes: Sequence[int], distance: int) -> None:
 
     def lines() -> Iterator[tuple[str, ...]]:
         for count in sizes:
-            for name, chosen in {
+            for name, views in {
                 "all": np.arange(len(VIEWS)),
                 "plain and mirrored": np.array([0, len(VIEWS) // 2]),
             }.items():
                 reset_peak()
                 before = resident("VmRSS")
-                seconds, pairs = search(photos, count, chosen, distance)
+                seconds, pairs = search(photos, count, views, distance)
                 yield (
                     f"{count:,}",
                     name,
@@ -43,20 +44,20 @@ def grow(photos: Photos, sizes: Sequence[int], distance: int) -> None:
 
     seconds = clock(
         lambda: [
-            views.hashes(views.frequencies(photos.thumbnails[start : start + PHOTOS_AT_ONCE, ..., 0]))
+            hash_views(view_frequencies(photos.thumbnails[start : start + PHOTOS_AT_ONCE, ..., 0]))
             for start in range(0, len(photos.thumbnails), PHOTOS_AT_ONCE)
         ]
     )
     print(f"Hashes of all views: {1e6 * seconds / len(photos.thumbnails):.0f} us a photo")
     rows = np.random.default_rng(0).integers(0, len(photos.thumbnails), (2, LOOKS))
-    seconds = clock(lambda: [near_duplicates.compare(photos.thumbnails, *part.T) for part in in_parts(rows.T)])
+    seconds = clock(lambda: [measure_likeness(photos.thumbnails, *part.T) for part in in_parts(rows.T)])
     print(f"A second look: {1e3 * seconds / LOOKS:.2f} ms\n")
     table(
         ("photos", "views asked with", "search s", "us a photo", "MB above the start", "candidates", "a photo"), lines()
     )
 
 
-def search(photos: Photos, count: int, chosen: Rows, distance: int) -> tuple[float, int]:
+def search(photos: Photos, count: int, views: Indices, distance: int) -> tuple[float, int]:
     """Return the seconds that the search takes, and how many candidates it finds.
 
     A synthetic photo is a real one with the same bits flipped in the hashes of all its crops, so that the distances
@@ -64,7 +65,7 @@ def search(photos: Photos, count: int, chosen: Rows, distance: int) -> tuple[flo
     """
     rng = np.random.default_rng(0)
     flips = np.packbits(rng.random((count, 64)) < FLIPPED, axis=1).view(np.uint64)[:, 0]
-    real = views.hashes(views.frequencies(photos.thumbnails[..., 0]))[:, chosen]
+    real = hash_views(view_frequencies(photos.thumbnails[..., 0]))[:, views]
     sources = np.arange(count) % len(real)
     base = photos.hashes[sources] ^ flips
     seconds, pairs, step = 0.0, 0, HASHES_AT_ONCE // len(VIEWS)
@@ -73,14 +74,14 @@ def search(photos: Photos, count: int, chosen: Rows, distance: int) -> tuple[flo
         queries = (real[sources[rows]] ^ flips[rows, np.newaxis]).reshape(-1)
         begin = time.perf_counter()
         found = [
-            np.column_stack([rows[left // len(chosen)], right]) for left, right in hamming.near(queries, base, distance)
+            np.column_stack([rows[left // len(views)], right]) for left, right in find_near(queries, base, distance)
         ]
         pairs += len(unique_pairs(found, count))
         seconds += time.perf_counter() - begin
     return seconds, pairs
 
 
-def unique_pairs(found: Sequence[Pairs], count: int) -> Rows:
+def unique_pairs(found: Sequence[Pairs], count: int) -> Indices:
     pairs = np.concatenate([np.empty((0, 2), np.intp), *found])
     return np.unique(pairs[pairs[:, 0] != pairs[:, 1]] @ [count, 1])
 

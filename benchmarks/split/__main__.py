@@ -16,9 +16,9 @@ import pandas as pd
 from sklearn.model_selection import train_test_split
 
 from benchmarks.shared.tables import table
+from imageset.curation.stratified_split import assign_subsets
 from imageset.formats import tables
 from imageset.runtime.sections import SplitParams
-from stages.split import split
 
 TEST_SHARE = 0.2
 GROWTH = (0.01, 0.1, 1.0)
@@ -54,7 +54,9 @@ def make_catalog(photos: int, classes: int, several: bool, seed: int) -> pd.Data
 
 def ours(catalog: pd.DataFrame, seed: int, released: pd.DataFrame = NOTHING) -> set[Key]:
     """Return the test rows."""
-    return test_rows(split(catalog, released, SplitParams(test_share=TEST_SHARE, validation_share=0.0, seed=seed)))
+    return test_rows(
+        assign_subsets(catalog, released, SplitParams(test_share=TEST_SHARE, validation_share=0.0, seed=seed))
+    )
 
 
 def scikit_learn(catalog: pd.DataFrame, seed: int) -> set[Key]:
@@ -85,7 +87,7 @@ def measure(share: float, chosen: argparse.Namespace) -> list[tuple[str, list[Mo
         old = set(zip(small["product_id"], small["position"], strict=True))
         for name, splitter in (("scikit-learn", scikit_learn), ("stage split", ours)):
             found[name].append(moves(splitter(small, seed), splitter(grown, seed), old))
-        released = split(small, NOTHING, SplitParams(test_share=TEST_SHARE, validation_share=0.0, seed=seed))
+        released = assign_subsets(small, NOTHING, SplitParams(test_share=TEST_SHARE, validation_share=0.0, seed=seed))
         found["stage split, after a release"].append(moves(test_rows(released), ours(grown, seed, released), old))
     return list(found.items())
 

@@ -1,1 +1,1 @@
-"""Which photos belong together, and which class each has. Start with groups.py."""
+"""Which photos belong together, which class each has, and its subset. Start with groups.py."""

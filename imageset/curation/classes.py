@@ -1,139 +1,135 @@
-"""Labels as they are -> one class for each photo, or why it has none, and what was changed on the way; pure."""
+"""Labels in the database -> one class for each photo, or the reason why it has none, and what was changed; pure."""
 
 from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
-from imageset.errors import DataError
-from imageset.formats import tables
+from imageset.curation.rare_classes import merge_rare, parents_of
+from imageset.runtime.sections import CatalogParams
+
+
+def assign_classes(
+    photos: pd.DataFrame, labels: pd.DataFrame, classes: pd.DataFrame, catalog: CatalogParams
+) -> pd.DataFrame:
+    """Give every photo one class, and merge or leave out rare classes.
+
+    Args:
+        photos: the rows of groups.csv: product_id, position, picture (a number for what the photo shows), reason ("" of
+            photos that are not left out).
+        labels: the rows of labels.csv.
+        classes: the rows of classes.csv.
+        catalog: section `catalog` of params.yaml.
+
+    Returns:
+        The photos with the columns of resolve_labels and leave_out_rare.
+
+    Raises:
+        DataError: a class is its own ancestor, and rare classes are merged.
+    """
+    resolved = resolve_labels(photos, labels, classes, catalog.label_conflict == "latest")
+    parents = parents_of(classes) if catalog.rare == "merge" else {}
+    return leave_out_rare(resolved, parents, catalog.min_photos)
 
 
 def latest_labels(labels: pd.DataFrame) -> pd.DataFrame:
-    """Return, for each product_id (the index), catalog_id and date of its latest row, and all its classes as text.
+    """Return catalog_id and date of the latest row of each product, and all classes that its rows claim.
 
-    Of several rows at one moment the lowest catalog_id counts. Rows without a product or a class say nothing and are
-    passed over. Columns: catalog_id (Int64), date, told ("11 12").
+    Of several rows of one moment, the one with the lowest catalog_id counts. Rows without a product or a class are
+    ignored.
+
+    Args:
+        labels: the rows of labels.csv.
+
+    Returns:
+        One row a product. Index: product_id. Columns: catalog_id (Int64), date, told ("11 12").
     """
-    said = labels.dropna(subset=["product_id", "catalog_id"])
-    ordered = said.sort_values(["product_id", "date", "catalog_id"], ascending=[True, False, True], kind="stable")
+    complete = labels.dropna(subset=["product_id", "catalog_id"])
+    ordered = complete.sort_values(["product_id", "date", "catalog_id"], ascending=[True, False, True], kind="stable")
     latest = ordered.drop_duplicates("product_id").set_index("product_id")[["catalog_id", "date"]]
-    pairs = said[["product_id", "catalog_id"]].drop_duplicates().sort_values(["product_id", "catalog_id"])
-    told = pairs["catalog_id"].astype(str).groupby(pairs["product_id"]).agg(" ".join)
-    # Int64 and not int64: a product without a label would make floats of all, and round what is beyond 2**53.
-    return latest.assign(told=told).astype({"catalog_id": "Int64"}).set_axis(latest.index.astype(np.int64))
+    pairs = complete[["product_id", "catalog_id"]].drop_duplicates().sort_values(["product_id", "catalog_id"])
+    claimed_classes = pairs["catalog_id"].astype(str).groupby(pairs["product_id"]).agg(" ".join)
+    # Int64, not int64: a product without a label would turn the column into floats, which round beyond 2**53.
+    return latest.assign(told=claimed_classes).astype({"catalog_id": "Int64"}).set_axis(latest.index.astype(np.int64))
 
 
-def settle(photos: pd.DataFrame, labels: pd.DataFrame, classes: pd.DataFrame, keeps_latest: bool) -> pd.DataFrame:
-    """Return the photos with one class each and with what labels disagreed on.
+def resolve_labels(
+    photos: pd.DataFrame, labels: pd.DataFrame, classes: pd.DataFrame, keeps_latest: bool
+) -> pd.DataFrame:
+    """Give every photo one class, and say where labels disagree.
 
-    photos: product_id, position, picture (a number for what it shows), reason ("" for those that are in so far).
-    Columns added: catalog_id (Int64, of those that are in), told (all classes of its product, or of its picture where
-    products disagree), change ("", or several_labels: its product's rows name several classes; same_photo: products
-    that show this picture have several). reason becomes no_label, unknown_class (of the product's latest row) or,
-    unless keeps_latest, label_conflict. With keeps_latest a product has the class of its latest row, and a picture that
-    of the latest of its products' rows; other photos of these products keep theirs.
+    With keeps_latest, a product has the class of its latest row, and a picture on several products has the class of the
+    latest of all their rows. Other photos of these products keep the class of their product.
+
+    Args:
+        photos: with columns product_id, position, picture and reason, as in groups.csv.
+        labels: the rows of labels.csv.
+        classes: the rows of classes.csv.
+        keeps_latest: whether the latest row decides where labels disagree. If not, such photos are left out.
+
+    Returns:
+        The photos with these columns. catalog_id: Int64, missing without a label. told: the classes that its product
+        claims, or all products with this picture where they disagree. change: "", several_labels (the rows of its
+        product claim several classes) or same_photo (products that show this picture have several classes). reason:
+        also no_label, unknown_class (of the product's latest row) and, without keeps_latest, label_conflict.
     """
     of_product = latest_labels(labels).reindex(photos["product_id"]).set_axis(photos.index)
     table = photos.assign(**of_product)
-    several = table["told"].str.contains(" ", na=False)
+    has_several = table["told"].str.contains(" ", na=False)
+    is_unknown = ~table["catalog_id"].isin(classes["catalog_id"])
     problem = np.select(
-        [table["catalog_id"].isna(), ~table["catalog_id"].isin(classes["catalog_id"]), several & (not keeps_latest)],
+        [table["catalog_id"].isna(), is_unknown, has_several & (not keeps_latest)],
         ["no_label", "unknown_class", "label_conflict"],
         "",
     )
     table["reason"] = table["reason"].where(table["reason"] != "", problem)
-    table["change"] = np.where(several, "several_labels", "")
+    table["change"] = np.where(has_several, "several_labels", "")
+    return resolve_pictures(table, keeps_latest).drop(columns="date")
+
+
+def resolve_pictures(table: pd.DataFrame, keeps_latest: bool) -> pd.DataFrame:
+    """Give all photos of one picture one class, or leave them out, where their products have several."""
     inside = table[table["reason"] == ""]
-    disagreeing = inside.groupby("picture")["catalog_id"].transform("nunique") > 1
-    torn = inside[disagreeing].sort_values(["picture", "date", "catalog_id"], ascending=[True, False, True])
-    of_picture = torn.groupby("picture").agg(catalog_id=("catalog_id", "first"), told=("catalog_id", classes_as_text))
-    table.loc[torn.index, ["change", "told"]] = ""
-    table.loc[torn.index, "change"] = "same_photo"
-    table.loc[torn.index, "told"] = torn["picture"].map(of_picture["told"])
+    disagrees = inside.groupby("picture")["catalog_id"].transform("nunique") > 1
+    conflicting = inside[disagrees].sort_values(["picture", "date", "catalog_id"], ascending=[True, False, True])
+    of_picture = conflicting.groupby("picture").agg(
+        catalog_id=("catalog_id", "first"), claimed_classes=("catalog_id", classes_as_text)
+    )
+    table.loc[conflicting.index, ["change", "told"]] = ""
+    table.loc[conflicting.index, "change"] = "same_photo"
+    table.loc[conflicting.index, "told"] = conflicting["picture"].map(of_picture["claimed_classes"])
     if keeps_latest:
-        table.loc[torn.index, "catalog_id"] = torn["picture"].map(of_picture["catalog_id"])
+        table.loc[conflicting.index, "catalog_id"] = conflicting["picture"].map(of_picture["catalog_id"])
     else:
-        table.loc[torn.index, "reason"] = "label_conflict"
-    return table.drop(columns="date")
+        table.loc[conflicting.index, "reason"] = "label_conflict"
+    return table
 
 
 def classes_as_text(catalog_ids: pd.Series) -> str:
     return " ".join(map(str, sorted(set(catalog_ids))))
 
 
-def parents_of(classes: pd.DataFrame) -> dict[int, int]:
-    """Return the parent of each class that has one among the classes. Raises DataError when one is its own ancestor."""
-    has_one = classes["parent_id"].isin(classes["catalog_id"]) & (classes["parent_id"] != classes["catalog_id"])
-    pairs = classes[has_one.fillna(False)]
-    parents: dict[int, int] = dict(zip(pairs["catalog_id"].tolist(), pairs["parent_id"].tolist(), strict=True))
-    depths(parents)
-    return parents
+def leave_out_rare(photos: pd.DataFrame, parents: Mapping[int, int], min_photos: int) -> pd.DataFrame:
+    """Return the photos with column merged: the class that takes them. Without one, the reason is rare_class."""
+    inside = photos["reason"] == ""
+    counts = {int(catalog_id): int(count) for catalog_id, count in photos[inside]["catalog_id"].value_counts().items()}
+    merged = look_up(photos["catalog_id"], merge_rare(counts, parents, min_photos))
+    return photos.assign(merged=merged, reason=photos["reason"].where(~inside | merged.notna(), "rare_class"))
 
 
-def depths(parents: Mapping[int, int]) -> dict[int, int]:
-    """Return how many ancestors each class has that has some. Raises DataError when one is its own ancestor."""
-    known: dict[int, int] = {}
-    for start in parents:
-        walk: dict[int, None] = {}
-        here = start
-        while here in parents and here not in known:
-            if here in walk:
-                raise DataError(
-                    f"class {here} is its own ancestor by parent_id: mend it in the database, or set catalog.rare: drop"
-                )
-            walk[here] = None
-            here = parents[here]
-        depth = known.get(here, 0)
-        for catalog_id in reversed(walk):
-            depth += 1
-            known[catalog_id] = depth
-    return known
+def look_up(catalog_ids: pd.Series, values: Mapping[int, int]) -> pd.Series:
+    """Return the value of each class as Int64, missing where it has none. Floats would round ids beyond 2**53."""
+    known = pd.Series(list(values.values()), index=pd.Index(list(values), dtype="Int64"), dtype="Int64")
+    return known.reindex(catalog_ids).set_axis(catalog_ids.index)
 
 
-def merge_rare(photos: Mapping[int, int], parents: Mapping[int, int], min_photos: int) -> dict[int, int]:
-    """Return in which class the photos of each class end, without those that end in none.
+def label_changes(photos: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of label_changes.csv: where labels disagree or a class is rare, and which class came out.
 
-    photos: how many each class has. From the leaves up, a class with fewer than min_photos, counting what came up to
-    it, hands all to its parent; where there is none, they are dropped.
-
-    >>> merge_rare({11: 2, 12: 3, 13: 9, 20: 1}, {11: 10, 12: 10, 13: 10}, 5)
-    {11: 10, 12: 10, 13: 13}
+    photos: as assign_classes returns them.
     """
-    holds = {catalog_id: [catalog_id] for catalog_id in photos}
-    total = dict(photos)
-    depth = depths(parents)
-    for catalog_id in sorted({*photos, *parents, *parents.values()}, key=lambda one: (-depth.get(one, 0), one)):
-        if 0 < total.get(catalog_id, 0) < min_photos:
-            moved, count = holds.pop(catalog_id), total.pop(catalog_id)
-            if catalog_id in parents:
-                parent = parents[catalog_id]
-                holds.setdefault(parent, []).extend(moved)
-                total[parent] = total.get(parent, 0) + count
-    return dict(sorted((child, catalog_id) for catalog_id, children in holds.items() for child in children))
-
-
-def number_labels(catalog_ids: set[int], released: pd.DataFrame, classes: pd.DataFrame) -> pd.DataFrame:
-    """Return the label map: released numbers stay, new classes follow in the order of their catalog_id.
-
-    A class without a name, now and in the release, is called by its catalog_id. Raises DataError as require_numbered.
-    """
-    require_numbered(released)
-    ordered = released.sort_values("label")["catalog_id"].tolist()
-    ordered += sorted(catalog_ids - set(ordered))
-    names = {
-        catalog_id: name
-        for table in (released, classes)
-        for catalog_id, name in zip(table["catalog_id"], table["name"], strict=True)
-        if name.strip()
-    }
-    rows = [(label, catalog_id, names.get(catalog_id, str(catalog_id))) for label, catalog_id in enumerate(ordered)]
-    return tables.frame(tables.LABEL_MAP, rows)
-
-
-def require_numbered(released: pd.DataFrame) -> None:
-    """Raise DataError when the numbers of a released label map are not 0 to their count, or a class has two."""
-    if sorted(released["label"]) != list(range(len(released))):
-        raise DataError("releases/label_map.csv: labels have to be 0, 1, 2, ... without a gap")
-    if released["catalog_id"].duplicated().any():
-        raise DataError("releases/label_map.csv: a catalog_id stands there twice")
+    final = photos["merged"].where(photos["reason"] == "")
+    disagreeing = photos.assign(catalog_id=final)[photos["change"] != ""]
+    is_merged = (photos["reason"] == "") & (photos["merged"] != photos["catalog_id"]).fillna(False)
+    merged = photos.assign(change="rare_merged", told=photos["catalog_id"].astype(str), catalog_id=final)[is_merged]
+    return pd.concat([disagreeing, merged])

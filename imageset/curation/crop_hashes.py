@@ -1,9 +1,9 @@
-"""A thumbnail -> perceptual hashes of the photo as a copy may show it: whole or cropped, as it is or mirrored; pure.
+"""A thumbnail -> perceptual hashes of all views of its photo: what a cropped or mirrored copy would show. Pure.
 
 The hash is that of Zauner, Implementation and Benchmarking of Perceptual Image Hash Functions, 2010: the signs of the
-8 x 8 lowest frequencies of the discrete cosine transform, seen from their median. Cropping and the transform are both
-linear, so a view's frequencies come from the thumbnail by two products with matrices, and mirroring changes the sign
-of every other column.
+8 x 8 lowest frequencies of the discrete cosine transform, compared with their median. Cropping and the transform are
+both linear, so two matrix products give the frequencies of a view from the thumbnail. Mirroring changes the sign of
+every other column.
 """
 
 from itertools import product
@@ -12,22 +12,23 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from imageset.formats.hdf5 import Pixels
+from imageset.formats.hdf5 import Indices, Pixels
 
 FREQUENCIES = 8
-MOST_CROPPED = 0.05  # of a side, at each of its ends
+MAX_CROPPED = 0.05  # of a side, at each of its ends
 
-# Where a view begins and ends along an axis, as shares cut off. A copy cropped by less lies between two of them.
-CUTS = ((0.0, 0.0), (MOST_CROPPED, 0.0), (0.0, MOST_CROPPED), (MOST_CROPPED, MOST_CROPPED))
-MIDDLE = (MOST_CROPPED / 2, MOST_CROPPED / 2)
+# What a view cuts off at both ends of an axis, as shares. A copy that was cropped by less is between two of these.
+CUTS = ((0.0, 0.0), (MAX_CROPPED, 0.0), (0.0, MAX_CROPPED), (MAX_CROPPED, MAX_CROPPED))
+MIDDLE = (MAX_CROPPED / 2, MAX_CROPPED / 2)
 MIRRORED = np.where(np.arange(FREQUENCIES) % 2, -1, 1)
-STEPS = 1 << 16  # frequencies are rounded to so many parts of a grey level: what is 0 is 0 on every machine
+STEPS = 1 << 16  # frequencies are rounded to 1 / STEPS of a grey level, so that a 0 is a 0 on every machine
 
+Frequencies = NDArray[np.float64]  # of views (N, VIEWS, 8, 8), or of one view each (N, 8, 8): whole numbers of STEPS
 Hashes = NDArray[np.uint64]
 
 
 class View(NamedTuple):
-    """Shares of the photo's sides that are cut off, and whether what is left is mirrored."""
+    """The shares of the photo's sides that a copy cuts off, and whether it is mirrored after that."""
 
     left: float
     right: float
@@ -43,40 +44,50 @@ VIEWS = tuple(
 )
 
 
-def cosines(low: float, high: float, side: int) -> NDArray[np.float64]:
-    """Return (FREQUENCIES, side): what each of a row's values adds to the transform of the row between two cuts.
+def cosine_matrix(low: float, high: float, side: int) -> NDArray[np.float64]:
+    """Return the matrix (FREQUENCIES, side) that transforms the part of a row between two cuts.
 
-    A value is taken to fill its place in the row, so a cut may go through it.
+    low, high: the shares of the row that are cut off at its ends. A cut may go through a value, which then counts by
+    the share that is left of it.
     """
     begin, end = low * side, side - high * side
     edges = (np.clip(np.arange(side + 1), begin, end) - begin) / (end - begin)
-    waves = np.pi * np.arange(1, FREQUENCIES)[:, np.newaxis]
-    return np.vstack([np.diff(edges), np.diff(np.sin(waves * edges)) / waves])
+    angles = np.pi * np.arange(1, FREQUENCIES)[:, np.newaxis]
+    return np.vstack([np.diff(edges), np.diff(np.sin(angles * edges)) / angles])
 
 
-def frequencies(thumbnails: Pixels) -> NDArray[np.float64]:
-    """Return the lowest frequencies of each view of thumbnails, uint8 (N, S, S): (N, VIEWS, 8, 8), rounded."""
+def view_frequencies(thumbnails: Pixels) -> Frequencies:
+    """Return the lowest frequencies of each view, rounded: float64 (N, VIEWS, 8, 8).
+
+    thumbnails: grey, uint8 (N, S, S).
+    """
     side = thumbnails.shape[1]
-    matrices = {cut: cosines(*cut, side) for cut in (*CUTS, MIDDLE)}
+    matrices = {cut: cosine_matrix(*cut, side) for cut in (*CUTS, MIDDLE)}
     across = {cut: thumbnails @ matrix.T for cut, matrix in matrices.items()}
-    seen = [matrices[view.top, view.bottom] @ across[view.left, view.right] for view in VIEWS if not view.mirrored]
-    plain = np.rint(np.stack(seen, axis=1) * STEPS)
+    views = [matrices[view.top, view.bottom] @ across[view.left, view.right] for view in VIEWS if not view.mirrored]
+    plain = np.rint(np.stack(views, axis=1) * STEPS)
     return np.concatenate([plain, plain * MIRRORED], axis=1)
 
 
-def hashes(found: NDArray[np.float64]) -> Hashes:
-    """Return the 64-bit hashes of views, (N, VIEWS), from their frequencies."""
-    flat = found.reshape(*found.shape[:2], -1)
+def hash_views(frequencies: Frequencies) -> Hashes:
+    """Return the 64-bit hashes of views, uint64 (N, VIEWS), from their frequencies (N, VIEWS, 8, 8)."""
+    flat = frequencies.reshape(*frequencies.shape[:2], -1)
     bits = flat > np.median(flat, axis=-1, keepdims=True)
     return np.packbits(bits, axis=-1).view(">u8")[..., 0].astype(np.uint64)
 
 
-def nearest(found: NDArray[np.float64], others: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Return, for each of N pairs, which view of the one, (N, VIEWS, 8, 8), looks most like the other, (N, 8, 8).
+def nearest_views(frequencies: Frequencies, others: Frequencies) -> tuple[Indices, NDArray[np.float64]]:
+    """Find, for each of N pairs, which view of the one photo looks most like the other photo.
 
-    And how much: the cosine between their frequencies, but for the lowest, which is brightness.
+    Args:
+        frequencies: of all views of the one photo, (N, VIEWS, 8, 8).
+        others: of the other photo as it is, (N, 8, 8).
+
+    Returns:
+        The number of the view, (N,), and the cosine between both frequencies, (N,), without the lowest one, which is
+        brightness.
     """
-    seen, other = found.reshape(*found.shape[:2], -1)[..., 1:], others.reshape(len(others), 1, -1)[..., 1:]
-    lengths = np.sqrt((seen * seen).sum(-1) * (other * other).sum(-1))
-    cosines = np.round((seen * other).sum(-1) / np.maximum(lengths, 1), 9)
+    views, other = frequencies.reshape(*frequencies.shape[:2], -1)[..., 1:], others.reshape(len(others), 1, -1)[..., 1:]
+    lengths = np.sqrt((views * views).sum(-1) * (other * other).sum(-1))
+    cosines = np.round((views * other).sum(-1) / np.maximum(lengths, 1), 9)
     return cosines.argmax(1), cosines.max(1)

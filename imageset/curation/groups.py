@@ -1,151 +1,94 @@
-"""Photos that may not be torn apart by the split -> groups; pure.
+"""Ties of photos -> groups that the split keeps in one subset, and the photos that are left out; pure."""
 
-Photos show the same picture when they have the same bytes or are near-duplicates. They are tied when they show the
-same, are of one product, or have the same perceptual hash (of one, or of one's mirror image); ties chain.
-"""
-
-from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
-from imageset.errors import DataError
-
-Rows = NDArray[np.intp]
+from imageset.curation.ties import Ties, all_ties, components, join
+from imageset.formats.hdf5 import Indices
 
 
-class Ties(NamedTuple):
-    """Numbers of photos, two and two."""
+def group_photos(
+    photos: pd.DataFrame,
+    same_picture: Ties,
+    photo_subsets: NDArray[Any],
+    product_subsets: NDArray[Any],
+    max_products: int,
+) -> pd.DataFrame:
+    """Put photos that belong together into one group, and leave out those that cannot be in any.
 
-    left: Rows
-    right: Rows
+    Args:
+        photos: the rows of processed.csv, N of them.
+        same_picture: the ties of all photos that show the same picture.
+        photo_subsets: (N,), the subset that each photo was released in, "" of new photos.
+        product_subsets: (N,), the subset that each photo's product was released in, "" of new products.
+        max_products: a picture on more products than that is left out.
 
-    def among(self, rows: NDArray[np.bool_]) -> "Ties":
-        """Return the ties between photos for which rows is true."""
-        both = rows[self.left] & rows[self.right]
-        return Ties(self.left[both], self.right[both])
-
-    def pairs(self) -> Iterator[tuple[int, int]]:
-        return zip(self.left.tolist(), self.right.tolist(), strict=True)
-
-
-def join(ties: Iterable[Ties]) -> Ties:
-    left, right = (np.concatenate(side) for side in zip(*ties, strict=True))
-    return Ties(left, right)
-
-
-def components(ties: Ties, count: int) -> Rows:
-    """Return for each of `count` photos the number of those that are tied together, through others as well."""
-    graph = coo_array((np.ones(len(ties.left), bool), ties), shape=(count, count))
-    return np.asarray(connected_components(graph, directed=False)[1], np.intp)
-
-
-def first_alike(values: NDArray[Any]) -> Rows:
-    """Return for each place the first one with the same value."""
-    _, first, inverse = np.unique(values, return_index=True, return_inverse=True)
-    return np.asarray(first[inverse], np.intp)
-
-
-def byte_ties(photos: pd.DataFrame, released: NDArray[np.bool_]) -> Ties:
-    """Return the ties of photos with the same bytes."""
-    return join(tie(photos, rows, "sha256") for rows in preferences(released))
-
-
-def hash_ties(photos: pd.DataFrame, released: NDArray[np.bool_]) -> Ties:
-    """Return the ties of photos with the same perceptual hash, or that of the other's mirror image."""
-    mirrored = (mirror_tie(photos, rows) for rows in preferences(released))
-    return join([*(tie(photos, rows, "phash") for rows in preferences(released)), *mirrored])
-
-
-def product_ties(photos: pd.DataFrame, released: NDArray[np.bool_]) -> Ties:
-    """Return the ties of photos of one product."""
-    return join(tie(photos, rows, "product_id") for rows in preferences(released))
-
-
-def preferences(released: NDArray[np.bool_]) -> list[Rows]:
-    """Return photos in the order in which others are tied to them: released ones first, and new ones by themselves.
-
-    Of all that have something in common each is tied to one alone. So neither are tied together by the help of the
-    others.
+    Returns:
+        The photos with columns group (the lowest product_id in it), picture (the lowest row that shows it) and reason:
+        shared_picture where more than max_products products show the picture, bridges_release for new photos that
+        connect two subsets of the release, else "".
     """
-    everything = np.argsort(~released, kind="stable")
-    return [everything, np.flatnonzero(~released)] if released.any() else [everything]
-
-
-def tie(photos: pd.DataFrame, rows: Rows, column: str) -> Ties:
-    """Return the ties of some of the photos, each to the first in rows with the same value."""
-    return Ties(rows, rows[first_alike(photos[column].to_numpy()[rows])])
-
-
-def mirror_tie(photos: pd.DataFrame, rows: Rows) -> Ties:
-    """Return the ties of some of the photos, each to the first in rows whose hash its mirror image has."""
-    chosen = photos.iloc[rows]
-    first_of_hash = pd.Series(rows, index=chosen["phash"].to_numpy())
-    found = first_of_hash[~first_of_hash.index.duplicated()].reindex(chosen["phash_mirrored"])
-    has_one = found.notna().to_numpy()
-    return Ties(rows[has_one], found[has_one].to_numpy().astype(np.intp))
-
-
-def shared(photos: pd.DataFrame, pictures: Rows, most: int) -> NDArray[np.bool_]:
-    """Return which photos show what more than so many products show; pictures: a number for what each shows."""
-    products = photos["product_id"].groupby(pictures).transform("nunique")
-    return np.asarray(products > most)
-
-
-def released_sides(photos: pd.DataFrame, released: pd.DataFrame) -> NDArray[Any]:
-    """Return the subset that each photo was released in, "" of new photos."""
-    sides: NDArray[Any] = photos.merge(released, how="left", on=["product_id", "position"])["subset"].to_numpy(
-        dtype=object, na_value=""
+    pictures = components(same_picture, len(photos))
+    is_shared = shared_pictures(photos, pictures, max_products)
+    ties = all_ties(photos, same_picture, photo_subsets != "").among(~is_shared)
+    is_bridge = ~is_shared & bridges_subsets(ties, photo_subsets, product_subsets)
+    reason = np.select([is_shared, is_bridge], ["shared_picture", "bridges_release"], "")
+    return photos.assign(
+        group=lowest_products(photos, ties.among(~is_bridge)),
+        reason=reason,
+        picture=photos["row"].groupby(pictures).transform("min"),
     )
-    return sides
 
 
-def product_sides(photos: pd.DataFrame, released: pd.DataFrame) -> NDArray[Any]:
-    """Return the subset that each photo's product was released in, "" of new products.
+def lowest_products(photos: pd.DataFrame, ties: Ties) -> pd.Series:
+    """Return for each photo the lowest product_id among all that are connected with it."""
+    return photos["product_id"].groupby(components(ties, len(photos))).transform("min")
 
-    A product keeps its side though its released photo is gone and has made room for another. Raises DataError when the
-    release has a product on two sides.
+
+def shared_pictures(photos: pd.DataFrame, pictures: Indices, max_products: int) -> NDArray[np.bool_]:
+    """Return which photos, (N,), show a picture that more than max_products products show.
+
+    pictures: (N,), the number of what each photo shows.
     """
-    of_product = released.drop_duplicates(["product_id", "subset"]).set_index("product_id")["subset"]
-    twice = of_product.index[of_product.index.duplicated()]
-    if len(twice):
-        raise DataError(f"releases/split.csv has product {twice[0]} on two sides")
-    sides: NDArray[Any] = photos["product_id"].map(of_product).to_numpy(dtype=object, na_value="")
-    return sides
+    products = photos["product_id"].groupby(pictures).transform("nunique")
+    return np.asarray(products > max_products)
 
 
-def torn(ties: Ties, sides: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return which photos are tied, through others as well, to some of two sides; sides: "" where a photo has none."""
-    parts = components(ties, len(sides))
-    known = pd.DataFrame({"part": parts, "side": sides})[sides != ""]
-    sides_of_part = known.groupby("part")["side"].nunique()
-    return np.asarray(np.isin(parts, sides_of_part.index[sides_of_part > 1]))
+def spans_subsets(ties: Ties, subsets: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return which photos, (N,), are connected with photos of two subsets. subsets: (N,), "" where a photo has none."""
+    parts = components(ties, len(subsets))
+    known = pd.DataFrame({"part": parts, "subset": subsets})[subsets != ""]
+    return in_parts_of_two_subsets(parts, known)
 
 
-def bridges(ties: Ties, sides: NDArray[Any], owners: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return which new photos tie two sides of a release to each other, alone or together with other new ones.
+def bridges_subsets(ties: Ties, photo_subsets: NDArray[Any], product_subsets: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return which new photos, (N,), connect two subsets of a release, alone or together with other new photos.
 
-    sides: the subset of each released photo, "" of new ones; owners: that of each photo's product, "" of new products.
+    Args:
+        ties: all ties of the photos.
+        photo_subsets: (N,), the subset that each photo was released in, "" of new photos.
+        product_subsets: (N,), the subset that each photo's product was released in, "" of new products.
     """
-    new = sides == ""
-    parts = components(ties.among(new), len(sides))
-    touched = join([ties, Ties(ties.right, ties.left)])
-    across = new[touched.left] & ~new[touched.right]
-    owned = new & (owners != "")
-    met = pd.DataFrame(
+    new = photo_subsets == ""
+    parts = components(ties.among(new), len(photo_subsets))
+    both_ways = join([ties, Ties(ties.right, ties.left)])
+    to_released = new[both_ways.left] & ~new[both_ways.right]
+    of_released_product = new & (product_subsets != "")
+    touched = pd.DataFrame(
         {
-            "part": np.concatenate([parts[touched.left[across]], parts[owned]]),
-            "side": np.concatenate([sides[touched.right[across]], owners[owned]]),
+            "part": np.concatenate([parts[both_ways.left[to_released]], parts[of_released_product]]),
+            "subset": np.concatenate(
+                [photo_subsets[both_ways.right[to_released]], product_subsets[of_released_product]]
+            ),
         }
     )
-    sides_of_part = met.groupby("part")["side"].nunique()
-    return np.asarray(new & np.isin(parts, sides_of_part.index[sides_of_part > 1]))
+    return np.asarray(new & in_parts_of_two_subsets(parts, touched))
 
 
-def group(photos: pd.DataFrame, ties: Ties) -> pd.Series:
-    """Return each photo's group: the lowest product_id among all that are tied to it."""
-    return photos["product_id"].groupby(components(ties, len(photos))).transform("min")
+def in_parts_of_two_subsets(parts: Indices, touched: pd.DataFrame) -> NDArray[np.bool_]:
+    """Return which photos, (N,), are in a part with several subsets. touched: rows of part and subset."""
+    subsets_of_part = touched.groupby("part")["subset"].nunique()
+    return np.asarray(np.isin(parts, subsets_of_part.index[subsets_of_part > 1]))

@@ -1,8 +1,8 @@
 """All pairs of 64-bit hashes within a Hamming distance, in less than quadratic time; pure.
 
-Multi-index hashing (Norouzi, Punjani, Fleet: Fast Search in Hamming Space with Multi-Index Hashing, CVPR 2012): of two
-hashes that differ in at most d bits, one of their four quarters differs in at most d // 4. So it is enough to compare
-hashes whose quarters are that near, which are few.
+Multi-index hashing (Norouzi, Punjani, Fleet: Fast Search in Hamming Space with Multi-Index Hashing, CVPR 2012). When
+two hashes differ in at most d bits, at least one of their four quarters differs in at most d // 4 bits. So only hashes
+with such a quarter in common are compared, and these are few.
 """
 
 from collections.abc import Iterator
@@ -12,51 +12,58 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imageset.curation.crop_hashes import Hashes
+from imageset.formats.hdf5 import Indices
 
 QUARTERS = 4
 BITS = 16
 CELLS_AT_ONCE = 1 << 20  # of the table of distances: 20 MB
 
-Rows = NDArray[np.intp]
 
+def find_near(queries: Hashes, base: Hashes, distance: int) -> Iterator[tuple[Indices, Indices]]:
+    """Find all pairs of a query and a hash in base that differ in at most `distance` bits.
 
-def near(queries: Hashes, base: Hashes, distance: int) -> Iterator[tuple[Rows, Rows]]:
-    """Yield numbers of queries and of the hashes in base that differ in at most `distance` bits; a pair may come twice.
+    Memory is three times that of queries and base, and the table of CELLS_AT_ONCE distances.
 
-    Memory is that of queries and base, three times, and of CELLS_AT_ONCE.
+    Args:
+        queries: uint64 (Q,).
+        base: uint64 (B,).
+        distance: of bits, 0 to 64; the time grows with it.
+
+    Yields:
+        Places in queries and places in base, (P,) each, a part of the pairs at a time. A pair may come twice.
     """
-    changes = patterns(distance // QUARTERS)
+    changes = quarters_within(distance // QUARTERS)
     for quarter in range(QUARTERS):
-        asked, asked_order, asked_bounds = by_quarter(queries, quarter)
-        known, known_order, known_bounds = by_quarter(base, quarter)
-        for value in np.flatnonzero(np.diff(asked_bounds)).tolist():
+        sorted_queries, query_order, query_bounds = sort_by_quarter(queries, quarter)
+        sorted_base, base_order, base_bounds = sort_by_quarter(base, quarter)
+        for value in np.flatnonzero(np.diff(query_bounds)).tolist():
             neighbours = value ^ changes
-            neighbours = neighbours[known_bounds[neighbours + 1] > known_bounds[neighbours]]
+            neighbours = neighbours[base_bounds[neighbours + 1] > base_bounds[neighbours]]
             if not len(neighbours):
                 continue
-            ranges = zip(known_bounds[neighbours].tolist(), known_bounds[neighbours + 1].tolist(), strict=True)
-            rows = np.concatenate([np.arange(low, high) for low, high in ranges])
-            block = slice(asked_bounds[value], asked_bounds[value + 1])
-            for left, right in close(asked[block], known[rows], distance):
-                yield asked_order[block][left], known_order[rows[right]]
+            ranges = zip(base_bounds[neighbours].tolist(), base_bounds[neighbours + 1].tolist(), strict=True)
+            places = np.concatenate([np.arange(low, high) for low, high in ranges])
+            block = slice(query_bounds[value], query_bounds[value + 1])
+            for left, right in compare_all(sorted_queries[block], sorted_base[places], distance):
+                yield query_order[block][left], base_order[places[right]]
 
 
-def close(queries: Hashes, base: Hashes, distance: int) -> Iterator[tuple[Rows, Rows]]:
-    """Yield numbers of queries and of the hashes in base that differ in at most `distance` bits, comparing all."""
+def compare_all(queries: Hashes, base: Hashes, distance: int) -> Iterator[tuple[Indices, Indices]]:
+    """Yield the same as find_near, by comparing every query with every hash in base."""
     width = min(len(base), CELLS_AT_ONCE)
     height = max(1, CELLS_AT_ONCE // width)
     for top in range(0, len(queries), height):
         for left in range(0, len(base), width):
-            apart = np.bitwise_count(queries[top : top + height, np.newaxis] ^ base[left : left + width])
-            rows, columns = np.nonzero(apart <= distance)
+            distances = np.bitwise_count(queries[top : top + height, np.newaxis] ^ base[left : left + width])
+            rows, columns = np.nonzero(distances <= distance)
             if len(rows):
                 yield top + rows, left + columns
 
 
-def patterns(radius: int) -> NDArray[np.int64]:
-    """Return every number of a quarter's bits of which at most `radius` are set.
+def quarters_within(radius: int) -> NDArray[np.int64]:
+    """Return all values of a quarter in which at most `radius` bits are set.
 
-    >>> patterns(0), len(patterns(1)), len(patterns(2))
+    >>> quarters_within(0), len(quarters_within(1)), len(quarters_within(2))
     (array([0]), 17, 137)
     """
     return np.array(
@@ -65,8 +72,8 @@ def patterns(radius: int) -> NDArray[np.int64]:
     )
 
 
-def by_quarter(hashes: Hashes, quarter: int) -> tuple[Hashes, Rows, NDArray[np.int64]]:
-    """Return hashes sorted by a quarter's value, their numbers, and where each value begins and the last one ends."""
+def sort_by_quarter(hashes: Hashes, quarter: int) -> tuple[Hashes, Indices, Indices]:
+    """Return hashes sorted by a quarter's value, their places before, and where each value begins and the last ends."""
     values = ((hashes >> np.uint64(BITS * quarter)) & np.uint64((1 << BITS) - 1)).astype(np.int64)
     order = np.argsort(values, kind="stable")
     bounds = np.concatenate([[0], np.cumsum(np.bincount(values, minlength=1 << BITS))])

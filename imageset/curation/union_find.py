@@ -1,37 +1,40 @@
-"""Which photos are tied to which, as they are found; photos that were released on two sides are never taken as one."""
+"""Which photos are connected so far. Photos that were released in different subsets are never joined."""
 
 from collections.abc import Iterable, Sequence
 
 
-class Forest:
-    """Trees of tied photos. A tree has the side of its released photos, "" without any."""
+class UnionFind:
+    """Disjoint sets of photos. A set has the subset of its released photos, "" without any.
 
-    def __init__(self, sides: Sequence[str]) -> None:
-        self.parents = list(range(len(sides)))
-        self.sides = list(sides)
+    subsets: the released subset of each photo, "" where it has none.
+    """
+
+    def __init__(self, subsets: Sequence[str]) -> None:
+        self.parents = list(range(len(subsets)))
+        self.subsets = list(subsets)
 
     def root(self, photo: int) -> int:
-        """Return the photo that stands for all that this one is tied to."""
+        """Return the photo that represents the set of this one."""
         parents = self.parents
         while parents[photo] != photo:
             parents[photo] = parents[parents[photo]]
             photo = parents[photo]
         return photo
 
-    def apart(self, one: int, other: int) -> bool:
+    def are_apart(self, one: int, other: int) -> bool:
         return self.root(one) != self.root(other)
 
     def join(self, one: int, other: int) -> None:
-        """Make one tree of two, but not of two sides.
+        """Join two sets, unless they have different subsets.
 
-        These stay apart although they are tied: through a photo that may be left out for it, and then whatever else
-        ties them has to be known as well.
+        These stay apart although photos of them are tied. The photo that ties them may be left out for that, and then
+        it matters what else ties them.
         """
         one, other = self.root(one), self.root(other)
-        sides = {self.sides[one], self.sides[other]} - {""}
-        if len(sides) < 2:
+        subsets = {self.subsets[one], self.subsets[other]} - {""}
+        if len(subsets) < 2:
             self.parents[one] = other
-            self.sides[other] = "".join(sides)
+            self.subsets[other] = "".join(subsets)
 
     def join_all(self, pairs: Iterable[tuple[int, int]]) -> None:
         for one, other in pairs:

@@ -1,4 +1,4 @@
-"""The second look: cropped copies fit their photo again, and nothing but details counts."""
+"""Cropped copies are aligned with their photo again, and only details count."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ CROPS = [
 
 
 def texture(seed: int) -> Image.Image:
-    """A photo of clouds and grain: something to hold on to at every size."""
+    """A photo of clouds and grain: with details of every size."""
     rng = np.random.default_rng(seed)
     layers = [
         np.asarray(
@@ -42,8 +42,8 @@ def small(photo: Image.Image) -> Images:
     return np.asarray(pixels.make_thumbnail(photo), np.float64)[np.newaxis]
 
 
-def fitted(images: Images, others: Images, boxes: Boxes) -> Boxes:
-    """Return where the cuts come to lie, by the same steps as likeness takes."""
+def align(images: Images, others: Images, boxes: Boxes) -> Boxes:
+    """Return the final boxes, by the same steps as in aligned_likeness."""
     for side, steps in alignment.SIDES_AND_STEPS:
         boxes = alignment.align(alignment.shrink(images, side), alignment.shrink(others, side), boxes, steps)
     return boxes
@@ -53,7 +53,7 @@ def fitted(images: Images, others: Images, boxes: Boxes) -> Boxes:
 def test_a_crop_is_found_from_the_whole_photo(cut: tuple[float, float, float, float]) -> None:
     photo = texture(1)
 
-    found = fitted(small(photo), small(planted.crop(photo, cut)), WHOLE)[0]
+    found = align(small(photo), small(planted.crop(photo, cut)), WHOLE)[0]
 
     assert np.abs(found - cut).max() < 0.005
 
@@ -62,13 +62,13 @@ def test_a_crop_is_found_from_the_whole_photo(cut: tuple[float, float, float, fl
 def test_the_details_of_a_crop_agree_with_its_photo(cut: tuple[float, float, float, float]) -> None:
     photo = texture(2)
 
-    assert alignment.likeness(small(photo), small(planted.crop(photo, cut)), WHOLE)[0] > 0.9
+    assert alignment.aligned_likeness(small(photo), small(planted.crop(photo, cut)), WHOLE)[0] > 0.9
 
 
-def test_a_crop_stays_found_from_where_it_is() -> None:
+def test_a_crop_is_found_when_the_search_begins_with_it() -> None:
     photo, cut = texture(3), (0.05, 0.05, 0.0, 0.05)
 
-    assert alignment.likeness(small(photo), small(planted.crop(photo, cut)), np.array([cut]))[0] > 0.9
+    assert alignment.aligned_likeness(small(photo), small(planted.crop(photo, cut)), np.array([cut]))[0] > 0.9
 
 
 @pytest.mark.parametrize(("gain", "bias"), [(0.5, 0), (1, 60), (0.6, 90), (1.4, -40), (0.2, 10)])
@@ -76,25 +76,25 @@ def test_gain_and_bias_do_not_matter(gain: float, bias: float) -> None:
     photo = texture(4)
     image, other = small(photo), small(planted.crop(photo, (0.03, 0.01, 0.02, 0.04)))
 
-    found = alignment.likeness(image, other * gain + bias, WHOLE)
+    found = alignment.aligned_likeness(image, other * gain + bias, WHOLE)
 
-    assert found == pytest.approx(alignment.likeness(image, other, WHOLE), abs=0.02)
+    assert found == pytest.approx(alignment.aligned_likeness(image, other, WHOLE), abs=0.02)
 
 
 def test_a_photo_is_wholly_like_itself() -> None:
-    assert alignment.likeness(small(texture(5)), small(texture(5)), WHOLE)[0] == 1
+    assert alignment.aligned_likeness(small(texture(5)), small(texture(5)), WHOLE)[0] == 1
 
 
 def test_a_negative_is_not_like_its_photo() -> None:
     image = small(texture(5))
 
-    assert alignment.likeness(image, 255 - image, WHOLE)[0] < 0.2
+    assert alignment.aligned_likeness(image, 255 - image, WHOLE)[0] < 0.2
 
 
 def test_other_textures_are_not_alike() -> None:
     images = np.concatenate([small(texture(seed)) for seed in range(12)])
 
-    assert np.abs(alignment.likeness(images, np.roll(images, 1, axis=0), WHOLE.repeat(12, 0))).max() < 0.5
+    assert np.abs(alignment.aligned_likeness(images, np.roll(images, 1, axis=0), WHOLE.repeat(12, 0))).max() < 0.5
 
 
 def test_an_outline_in_common_is_not_enough() -> None:
@@ -102,7 +102,7 @@ def test_an_outline_in_common_is_not_enough() -> None:
     garment = 120 * (across**2 + down**2 < 400)
     one, other = (small(texture(seed)) / 10 + garment for seed in (10, 11))
 
-    assert alignment.likeness(one, other, WHOLE)[0] < 0.6
+    assert alignment.aligned_likeness(one, other, WHOLE)[0] < 0.6
 
 
 FLAT = np.full((1, 64, 64), 90.0)
@@ -118,8 +118,8 @@ FLAT = np.full((1, 64, 64), 90.0)
         (FLAT * 0, small(texture(6))),
     ],
 )
-def test_what_has_no_detail_is_like_nothing(image: Images, other: Images) -> None:
-    assert alignment.likeness(image, other, WHOLE)[0] == 0
+def test_an_image_without_details_is_like_no_other(image: Images, other: Images) -> None:
+    assert alignment.aligned_likeness(image, other, WHOLE)[0] == 0
 
 
 STRANGE = {
@@ -140,18 +140,18 @@ STRANGE = {
 def test_strange_images_have_a_likeness_between_minus_one_and_one(name: str) -> None:
     others = np.stack(list(STRANGE.values()))
     images = np.broadcast_to(STRANGE[name], others.shape)
-    found = alignment.likeness(images, others, np.zeros((len(others), 4)))
+    found = alignment.aligned_likeness(images, others, np.zeros((len(others), 4)))
 
     assert (np.abs(found) <= 1).all()  # false of NaN
 
 
 @settings(UNHURRIED, max_examples=40)
 @given(st.integers(0, 2**32), st.integers(0, 255), st.lists(st.floats(-0.03, 0.09), min_size=4, max_size=4))
-def test_random_images_have_a_likeness_from_wherever_it_begins(seed: int, most: int, box: list[float]) -> None:
+def test_random_images_have_a_likeness_from_any_box(seed: int, most: int, box: list[float]) -> None:
     rng = np.random.default_rng(seed)
     images, others = rng.integers(0, most + 1, (2, 1, 64, 64)).astype(np.float64)
 
-    assert np.abs(alignment.likeness(images, others, np.array([box])))[0] <= 1
+    assert np.abs(alignment.aligned_likeness(images, others, np.array([box])))[0] <= 1
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 5])
@@ -159,25 +159,25 @@ def test_a_pairs_likeness_does_not_depend_on_the_pairs_beside_it(at_once: int) -
     images = np.concatenate([small(texture(seed)) for seed in range(10)])
     others = np.concatenate([small(planted.crop(texture(seed % 6), (0.04, 0.01, 0.0, 0.05))) for seed in range(10)])
     boxes: NDArray[np.float64] = np.full((10, 4), 0.02)
-    together = alignment.likeness(images, others, boxes)
+    together = alignment.aligned_likeness(images, others, boxes)
     parts = [
-        alignment.likeness(*(values[start : start + at_once] for values in (images, others, boxes)))
+        alignment.aligned_likeness(*(values[start : start + at_once] for values in (images, others, boxes)))
         for start in range(0, 10, at_once)
     ]
 
     assert (np.concatenate(parts) == together).all()
 
 
-def test_cuts_stay_within_what_a_copy_may_have_lost() -> None:
+def test_cuts_stay_within_their_limits() -> None:
     rng = np.random.default_rng(8)
     images, others = rng.integers(0, 256, (2, 20, 64, 64)).astype(np.float64)
-    found = fitted(images, others, np.zeros((20, 4)))
+    found = align(images, others, np.zeros((20, 4)))
 
-    assert found.min() >= alignment.OUTERMOST
-    assert found.max() <= alignment.INNERMOST
+    assert found.min() >= alignment.MIN_CUT
+    assert found.max() <= alignment.MAX_CUT
 
 
-def test_shrinking_takes_the_mean_of_what_it_joins() -> None:
+def test_shrinking_takes_the_mean_of_each_square() -> None:
     assert alignment.shrink(np.arange(16.0).reshape(1, 4, 4), 2).tolist() == [[[2.5, 4.5], [10.5, 12.5]]]
 
 

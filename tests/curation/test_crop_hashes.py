@@ -1,4 +1,4 @@
-"""Hashes of a photo's views, made from its thumbnail alone, are those of the photo really cropped and mirrored."""
+"""The hashes of a photo's views, computed from its thumbnail, are those of the photo really cropped and mirrored."""
 
 from typing import Any
 
@@ -7,8 +7,17 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from imageset.curation import crop_hashes as views
-from imageset.curation.crop_hashes import CUTS, MIDDLE, VIEWS
+from imageset.curation.crop_hashes import (
+    CUTS,
+    MIDDLE,
+    STEPS,
+    VIEWS,
+    View,
+    cosine_matrix,
+    hash_views,
+    nearest_views,
+    view_frequencies,
+)
 from imageset.formats.hdf5 import Pixels
 from imageset.photos import pixels
 from sandbox import draw
@@ -33,7 +42,7 @@ def noise(count: int, side: int = 64) -> Pixels:
 
 
 def hashes(thumbnails: Pixels) -> NDArray[np.uint64]:
-    return views.hashes(views.frequencies(thumbnails))
+    return hash_views(view_frequencies(thumbnails))
 
 
 def bits_apart(one: Any, other: Any) -> Any:
@@ -41,9 +50,9 @@ def bits_apart(one: Any, other: Any) -> Any:
 
 
 def test_the_whole_photos_hash_is_that_of_imagehash(photos: list[Image.Image], thumbnails: Pixels) -> None:
-    told = [[int(text, 16) for text in pixels.hash_thumbnail(pixels.make_thumbnail(photo))] for photo in photos]
+    expected = [[int(text, 16) for text in pixels.hash_thumbnail(pixels.make_thumbnail(photo))] for photo in photos]
 
-    assert bits_apart(hashes(thumbnails)[:, [WHOLE, MIRRORED]], told).max() <= 2
+    assert bits_apart(hashes(thumbnails)[:, [WHOLE, MIRRORED]], expected).max() <= 2
 
 
 def test_each_views_hash_is_that_of_the_photo_really_cropped_and_mirrored(
@@ -61,14 +70,14 @@ def test_each_views_hash_is_that_of_the_photo_really_cropped_and_mirrored(
 
 
 @pytest.mark.parametrize("view", [view for view in VIEWS if not view.mirrored and MIDDLE[0] not in view])
-def test_a_cut_between_two_values_takes_whole_values_away(view: views.View) -> None:
+def test_a_cut_between_two_values_removes_whole_values(view: View) -> None:
     square = noise(2, 40)  # of which 5 % are two
     left, right, top, bottom = (round(40 * share) for share in view[:4])
     cropped = square[:, top : 40 - bottom, left : 40 - right].astype(np.float64)
     height, width = cropped.shape[1:]
-    by_hand = views.cosines(0, 0, height) @ cropped @ views.cosines(0, 0, width).T
+    by_hand = cosine_matrix(0, 0, height) @ cropped @ cosine_matrix(0, 0, width).T
 
-    assert np.abs(views.frequencies(square)[:, VIEWS.index(view)] - by_hand * views.STEPS).max() <= 1
+    assert np.abs(view_frequencies(square)[:, VIEWS.index(view)] - by_hand * STEPS).max() <= 1
 
 
 def test_a_mirrored_view_is_the_view_of_the_mirrored_thumbnail() -> None:
@@ -77,26 +86,26 @@ def test_a_mirrored_view_is_the_view_of_the_mirrored_thumbnail() -> None:
         VIEWS.index(view._replace(left=view.right, right=view.left, mirrored=not view.mirrored)) for view in VIEWS
     ]
 
-    assert np.abs(views.frequencies(square) - views.frequencies(square[:, :, ::-1])[:, turned]).max() <= 1
+    assert np.abs(view_frequencies(square) - view_frequencies(square[:, :, ::-1])[:, turned]).max() <= 1
 
 
-def test_there_are_views_of_each_cut_across_and_down_and_of_the_middle_plain_and_mirrored() -> None:
+def test_views_are_all_pairs_of_cuts_and_the_middle_plain_and_mirrored() -> None:
     assert len(set(VIEWS)) == len(VIEWS) == 2 * (len(CUTS) ** 2 + 1)
 
 
-def test_a_cut_through_a_value_takes_its_share() -> None:
+def test_a_cut_through_a_value_removes_a_share_of_it() -> None:
     flat_but_rim = np.zeros((1, 10, 10), np.uint8)
     flat_but_rim[:, :, 0] = 200
-    found = views.frequencies(flat_but_rim)[0, VIEWS.index((0.05, 0, 0, 0, False)), 0, 0]
+    found = view_frequencies(flat_but_rim)[0, VIEWS.index((0.05, 0, 0, 0, False)), 0, 0]
 
-    assert found == round(200 * 0.5 / 9.5 * views.STEPS)
+    assert found == round(200 * 0.5 / 9.5 * STEPS)
 
 
 @pytest.mark.parametrize("value", [0, 1, 127, 255])
 def test_a_flat_thumbnail_has_brightness_and_no_other_frequency(value: int) -> None:
-    found = views.frequencies(np.full((1, 64, 64), value, np.uint8))
+    found = view_frequencies(np.full((1, 64, 64), value, np.uint8))
 
-    assert (found[..., 0, 0] == value * views.STEPS).all()
+    assert (found[..., 0, 0] == value * STEPS).all()
     assert not found.reshape(len(VIEWS), -1)[:, 1:].any()
 
 
@@ -113,16 +122,16 @@ def test_thumbnails_may_have_other_sides(side: int) -> None:
 
 
 def test_a_photos_frequencies_do_not_depend_on_the_photos_beside_it(thumbnails: Pixels) -> None:
-    together = views.frequencies(thumbnails)
+    together = view_frequencies(thumbnails)
 
     assert all(
-        (views.frequencies(thumbnails[number : number + 1])[0] == together[number]).all()
+        (view_frequencies(thumbnails[number : number + 1])[0] == together[number]).all()
         for number in range(len(thumbnails))
     )
 
 
 def test_frequencies_are_whole_numbers(thumbnails: Pixels) -> None:
-    found = views.frequencies(thumbnails)
+    found = view_frequencies(thumbnails)
 
     assert (found == np.rint(found)).all()
 
@@ -135,28 +144,28 @@ def test_a_brighter_photo_has_the_same_hash(thumbnails: Pixels) -> None:
 
 @pytest.mark.parametrize("view", VIEWS[::3])
 def test_the_nearest_view_is_the_one_that_a_copy_was_made_by(
-    view: views.View, photos: list[Image.Image], thumbnails: Pixels
+    view: View, photos: list[Image.Image], thumbnails: Pixels
 ) -> None:
     cropped = [planted.crop(photo, view[:4]) for photo in photos]
     copies = [pixels.make_thumbnail(ImageOps.mirror(copy) if view.mirrored else copy) for copy in cropped]
-    others = views.frequencies(np.stack([np.asarray(copy) for copy in copies]))[:, WHOLE]
-    numbers, alike = views.nearest(views.frequencies(thumbnails), others)
-    chosen = [VIEWS[number] for number in numbers]
+    others = view_frequencies(np.stack([np.asarray(copy) for copy in copies]))[:, WHOLE]
+    numbers, alike = nearest_views(view_frequencies(thumbnails), others)
+    found = [VIEWS[number] for number in numbers]
 
     # A symmetric garment may be found mirrored.
-    assert sum(one == view for one in chosen) >= len(photos) - 1
+    assert sum(one == view for one in found) >= len(photos) - 1
     assert (np.abs(alike - 1) < 0.01).all()
 
 
 def test_a_flat_thumbnail_has_a_nearest_view_as_well() -> None:
-    found = views.frequencies(np.full((2, 64, 64), 9, np.uint8))
+    found = view_frequencies(np.full((2, 64, 64), 9, np.uint8))
 
-    assert [values.tolist() for values in views.nearest(found, found[:, WHOLE])] == [[0, 0], [0, 0]]
+    assert [values.tolist() for values in nearest_views(found, found[:, WHOLE])] == [[0, 0], [0, 0]]
 
 
-def test_how_alike_views_are_does_not_depend_on_which_is_asked_for(thumbnails: Pixels) -> None:
-    found = views.frequencies(thumbnails)
+def test_the_likeness_of_views_is_the_same_in_both_directions(thumbnails: Pixels) -> None:
+    found = view_frequencies(thumbnails)
     whole = found[:, [WHOLE]]
-    alike = [views.nearest(one, other[:, 0])[1] for one, other in ((whole, whole[::-1]), (whole[::-1], whole))]
+    alike = [nearest_views(one, other[:, 0])[1] for one, other in ((whole, whole[::-1]), (whole[::-1], whole))]
 
     assert (alike[0] == alike[1]).all()

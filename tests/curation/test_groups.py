@@ -1,4 +1,4 @@
-"""Ties, groups and bridges, against a search that looks at each pair of photos."""
+"""Ties, groups and bridges, compared with a slow search over all pairs of photos."""
 
 import random
 from collections.abc import Callable, Iterable
@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from imageset.curation import groups
-from imageset.curation.groups import Ties
-from imageset.curation.union_find import Forest
+from imageset.curation.groups import bridges_subsets, lowest_products, shared_pictures
+from imageset.curation.ties import Ties, byte_ties, components, hash_ties, join, product_ties
+from imageset.curation.union_find import UnionFind
 from imageset.formats import tables
 
 UNHURRIED = settings(deadline=None, max_examples=100)  # other processes share the cores
@@ -35,7 +35,7 @@ def table(photos: Iterable[Photo]) -> pd.DataFrame:
 
 
 def alike(one: Photo, other: Photo) -> bool:
-    """Whether two photos are tied for certain, by the words of the module."""
+    """Return whether two photos are tied without being near-duplicates, as the docstring of ties.py says."""
     return (
         one.product_id == other.product_id
         or one.sha256 == other.sha256
@@ -46,14 +46,12 @@ def alike(one: Photo, other: Photo) -> bool:
 
 
 def certain_ties(photos: Iterable[Photo], released: NDArray[np.bool_]) -> Ties:
-    """All ties that need no look."""
-    return groups.join(
-        ties(table(photos), released) for ties in (groups.byte_ties, groups.product_ties, groups.hash_ties)
-    )
+    """Return all ties but those of near-duplicates."""
+    return join(find_ties(table(photos), released) for find_ties in (byte_ties, product_ties, hash_ties))
 
 
 def reached(start: int, count: int, tied: Callable[[int, int], bool]) -> set[int]:
-    """All of `count` photos that can be reached from one."""
+    """Return all of `count` photos that can be reached from one."""
     found, waiting = {start}, [start]
     while waiting:
         here = waiting.pop()
@@ -70,14 +68,15 @@ def none_released(photos: list[Photo]) -> np.ndarray[tuple[int], np.dtype[np.boo
 def grouped(photos: list[Photo], near: list[tuple[int, int]] | None = None) -> list[int]:
     certain = certain_ties(photos, none_released(photos))
     pairs = np.array(near or [], np.intp).reshape(-1, 2)
-    found: list[int] = groups.group(table(photos), groups.join([certain, Ties(pairs[:, 0], pairs[:, 1])])).tolist()
+    found: list[int] = lowest_products(table(photos), join([certain, Ties(pairs[:, 0], pairs[:, 1])])).tolist()
     return found
 
 
-def left_out(sides: list[str], *pairs: tuple[int, int]) -> list[int]:
-    """Return the numbers of the photos that are bridges. sides: of each photo, "" of new ones."""
-    left, right = (np.array(side, np.intp) for side in zip(*pairs, strict=True))
-    return np.flatnonzero(groups.bridges(Ties(left, right), np.array(sides, object), np.array(sides, object))).tolist()
+def left_out(subsets: list[str], *pairs: tuple[int, int]) -> list[int]:
+    """Return the numbers of the photos that are bridges. subsets: of each photo, "" of new ones."""
+    left, right = (np.array(ends, np.intp) for ends in zip(*pairs, strict=True))
+    of_photos = np.array(subsets, object)
+    return np.flatnonzero(bridges_subsets(Ties(left, right), of_photos, of_photos)).tolist()
 
 
 def test_photos_with_nothing_in_common_are_groups_of_their_own() -> None:
@@ -122,7 +121,7 @@ def test_a_placeholder_on_many_listings_is_one_group_of_few_ties() -> None:
     assert set(grouped(photos)) == {11}
 
 
-def test_what_more_products_show_than_may_is_shared() -> None:
+def test_a_picture_on_more_products_than_allowed_is_shared() -> None:
     photos = table(
         [
             Photo(1, "a", "A"),
@@ -134,9 +133,9 @@ def test_what_more_products_show_than_may_is_shared() -> None:
             Photo(6, "g", "G"),
         ]
     )
-    pictures = groups.components(groups.byte_ties(photos, np.zeros(7, bool)), 7)
+    pictures = components(byte_ties(photos, np.zeros(7, bool)), 7)
 
-    assert [groups.shared(photos, pictures, most).tolist() for most in (1, 2, 3)] == [
+    assert [shared_pictures(photos, pictures, most).tolist() for most in (1, 2, 3)] == [
         [True] * 6 + [False],
         [False] * 3 + [True] * 3 + [False],
         [False] * 7,
@@ -173,11 +172,11 @@ def test_groups_are_what_a_search_over_all_pairs_finds(photos: list[Photo], data
 
 @UNHURRIED
 @given(photo_lists, st.data())
-def test_photos_of_one_state_are_tied_without_the_help_of_the_other(photos: list[Photo], data: st.DataObject) -> None:
-    """Released ones without new ones: so a new photo that is left out takes no tie between them with it."""
+def test_released_photos_are_connected_without_the_help_of_new_ones(photos: list[Photo], data: st.DataObject) -> None:
+    """So a new photo that is left out takes no tie between released photos with it."""
     released = np.array(data.draw(st.lists(st.booleans(), min_size=len(photos), max_size=len(photos))))
     ties = certain_ties(photos, released)
-    parts = groups.components(ties.among(released), len(photos))
+    parts = components(ties.among(released), len(photos))
     for here in np.flatnonzero(released).tolist():
         mates = reached(
             here,
@@ -188,24 +187,24 @@ def test_photos_of_one_state_are_tied_without_the_help_of_the_other(photos: list
         assert set(np.flatnonzero(parts == parts[here]).tolist()) == mates
 
 
-def test_a_new_photo_between_two_sides_is_left_out() -> None:
+def test_a_new_photo_between_two_subsets_is_left_out() -> None:
     assert left_out(["train", "test", ""], (2, 0), (1, 2)) == [2]
 
 
-def test_a_chain_of_new_photos_between_two_sides_is_left_out_whole() -> None:
+def test_a_chain_of_new_photos_between_two_subsets_is_left_out_as_a_whole() -> None:
     assert left_out(["train", "", "", "", "test"], (0, 1), (1, 2), (3, 2), (3, 4)) == [1, 2, 3]
 
 
-def test_new_photos_that_touch_one_side_stay() -> None:
+def test_new_photos_tied_to_one_subset_stay() -> None:
     assert left_out(["train", "train", "", "", "", "test"], (2, 0), (2, 1), (3, 2), (4, 5)) == []
 
 
-def test_a_released_photo_is_never_left_out_whatever_it_touches() -> None:
+def test_a_released_photo_is_never_left_out_whatever_it_is_tied_to() -> None:
     assert left_out(["train", "test", "validation", ""], (0, 1), (1, 2), (3, 0)) == []
 
 
 def test_two_new_photos_at_one_released_photo_are_not_a_chain() -> None:
-    """What is between them stays in any case, so one that is left out is no reason for the other."""
+    """The released photo between them stays, so leaving out one of them is no reason to leave out the other."""
     assert left_out(["train", "test", "", ""], (2, 0), (2, 1), (3, 0)) == [2]
 
 
@@ -216,31 +215,33 @@ def test_nothing_released_and_nothing_new_have_no_bridges() -> None:
 
 @UNHURRIED
 @given(st.lists(st.sampled_from(["", "", "", "train", "test", "validation"]), min_size=2, max_size=10), st.data())
-def test_bridges_are_what_a_search_over_all_pairs_finds(sides: list[str], data: st.DataObject) -> None:
-    places = st.integers(0, len(sides) - 1)
+def test_bridges_are_what_a_search_over_all_pairs_finds(subsets: list[str], data: st.DataObject) -> None:
+    places = st.integers(0, len(subsets) - 1)
     pairs = data.draw(st.lists(st.tuples(places, places), min_size=1, max_size=14))
     expected = []
-    for here in range(len(sides)):
-        part = reached(here, len(sides), lambda one, other: (one, other) in pairs and sides[one] == sides[other] == "")
-        touched = {sides[other] for pair in pairs for one, other in (pair, pair[::-1]) if one in part} - {""}
-        if sides[here] == "" and len(touched) > 1:
+    for here in range(len(subsets)):
+        part = reached(
+            here, len(subsets), lambda one, other: (one, other) in pairs and subsets[one] == subsets[other] == ""
+        )
+        touched = {subsets[other] for pair in pairs for one, other in (pair, pair[::-1]) if one in part} - {""}
+        if subsets[here] == "" and len(touched) > 1:
             expected.append(here)
     shuffled = random.Random(0).sample(pairs, len(pairs))
 
-    assert left_out(sides, *pairs) == expected
-    assert left_out(sides, *(pair[::-1] for pair in shuffled)) == expected
+    assert left_out(subsets, *pairs) == expected
+    assert left_out(subsets, *(pair[::-1] for pair in shuffled)) == expected
 
 
-def test_trees_of_two_sides_stay_apart_however_they_are_tied() -> None:
-    forest = Forest(["train", "", "", "test"])
-    forest.join_all([(1, 2), (0, 1), (2, 3), (3, 1), (3, 0)])
+def test_photos_of_two_subsets_stay_apart_however_they_are_tied() -> None:
+    connected = UnionFind(["train", "", "", "test"])
+    connected.join_all([(1, 2), (0, 1), (2, 3), (3, 1), (3, 0)])
 
-    assert not forest.apart(0, 2)
-    assert forest.apart(2, 3)
+    assert not connected.are_apart(0, 2)
+    assert connected.are_apart(2, 3)
 
 
-def test_a_tree_has_the_side_of_any_released_photo_in_it() -> None:
-    forest = Forest(["", "train", "test", "", "train"])
-    forest.join_all([(1, 0), (2, 3), (0, 3), (4, 0)])
+def test_a_set_has_the_subset_of_any_released_photo_in_it() -> None:
+    connected = UnionFind(["", "train", "test", "", "train"])
+    connected.join_all([(1, 0), (2, 3), (0, 3), (4, 0)])
 
-    assert [forest.apart(4, other) for other in range(4)] == [False, False, True, True]
+    assert [connected.are_apart(4, other) for other in range(4)] == [False, False, True, True]

@@ -23,10 +23,10 @@ alike = st.builds(
 hashes = st.lists(st.one_of(anywhere, alike), max_size=30).map(lambda values: np.array(values, np.uint64))
 
 
-def found(queries: Hashes, base: Hashes, distance: int) -> set[tuple[int, int]]:
+def find(queries: Hashes, base: Hashes, distance: int) -> set[tuple[int, int]]:
     return {
         pair
-        for left, right in hamming.near(queries, base, distance)
+        for left, right in hamming.find_near(queries, base, distance)
         for pair in zip(left.tolist(), right.tolist(), strict=True)
     }
 
@@ -47,71 +47,71 @@ def drawn(count: int, seed: int = 0) -> Hashes:
 @UNHURRIED
 @given(hashes, hashes, st.integers(0, 7))
 def test_all_pairs_within_the_distance_are_found_and_no_other(queries: Hashes, base: Hashes, distance: int) -> None:
-    assert found(queries, base, distance) == brute_force(queries, base, distance)
+    assert find(queries, base, distance) == brute_force(queries, base, distance)
 
 
 @settings(UNHURRIED, max_examples=15)
 @given(hashes, hashes, st.integers(8, 16))
-def test_all_pairs_within_a_large_distance_are_found(queries: Hashes, base: Hashes, distance: int) -> None:
-    assert found(queries, base, distance) == brute_force(queries, base, distance)
+def test_all_pairs_within_a_large_distance_are_find(queries: Hashes, base: Hashes, distance: int) -> None:
+    assert find(queries, base, distance) == brute_force(queries, base, distance)
 
 
 @pytest.mark.parametrize("bits", [[5], [0, 16, 32, 48], [0, 1, 17, 33, 34, 63], [0, 1, 2, 3, 4, 5]])
 def test_it_does_not_matter_which_bits_differ(bits: list[int]) -> None:
     other = np.array([sum(1 << bit for bit in bits)], np.uint64)
 
-    assert found(np.zeros(1, np.uint64), other, len(bits)) == {(0, 0)}
-    assert found(np.zeros(1, np.uint64), other, len(bits) - 1) == set()
+    assert find(np.zeros(1, np.uint64), other, len(bits)) == {(0, 0)}
+    assert find(np.zeros(1, np.uint64), other, len(bits) - 1) == set()
 
 
-def test_every_one_of_equal_hashes_is_found() -> None:
+def test_every_one_of_equal_hashes_is_find() -> None:
     queries, base = np.array([7, 7], np.uint64), np.array([7, 2**60, 7, 7], np.uint64)
 
-    assert found(queries, base, 0) == {(query, number) for query in (0, 1) for number in (0, 2, 3)}
+    assert find(queries, base, 0) == {(query, number) for query in (0, 1) for number in (0, 2, 3)}
 
 
 @pytest.mark.parametrize(("queries", "base"), [(NONE, NONE), (NONE, drawn(3)), (drawn(3), NONE)])
 def test_without_hashes_there_are_no_pairs(queries: Hashes, base: Hashes) -> None:
-    assert found(queries, base, 6) == set()
+    assert find(queries, base, 6) == set()
 
 
-def test_a_bucket_of_more_queries_than_are_compared_at_once_is_searched_to_its_end() -> None:
+def test_more_queries_of_one_quarter_than_are_compared_at_once_are_all_compared() -> None:
     shared = np.uint64(0xABCD)
     queries = (drawn(5005) << np.uint64(16)) | shared
     base = queries[::-10].copy()
 
     assert len(queries) * len(base) > 2 * hamming.CELLS_AT_ONCE
-    assert found(queries, base, 6) == {(len(queries) - 1 - 10 * number, number) for number in range(len(base))}
+    assert find(queries, base, 6) == {(len(queries) - 1 - 10 * number, number) for number in range(len(base))}
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 7, 100])
-def test_how_many_are_compared_at_once_changes_nothing(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_how_many_hashes_are_compared_at_once_changes_nothing(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
     queries = drawn(50) & np.uint64(0x0101_0301_0701_0F01)
     expected = brute_force(queries, queries, 6)
     monkeypatch.setattr(hamming, "CELLS_AT_ONCE", at_once)
 
-    assert found(queries, queries, 6) == expected
+    assert find(queries, queries, 6) == expected
 
 
-def test_no_more_pairs_come_at_once_than_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_has_no_more_pairs_than_are_compared_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hamming, "CELLS_AT_ONCE", 10)
-    sizes = [len(left) for left, _ in hamming.near(np.zeros(3, np.uint64), np.zeros(25, np.uint64), 0)]
+    sizes = [len(left) for left, _ in hamming.find_near(np.zeros(3, np.uint64), np.zeros(25, np.uint64), 0)]
 
     assert max(sizes) <= 10
 
 
-def test_pairs_are_numbers_of_the_hashes_as_they_were_given() -> None:
+def test_pairs_are_places_of_the_hashes_as_they_were_given() -> None:
     base = drawn(1000)
     order = np.random.default_rng(1).permutation(1000)
 
-    assert found(base[order], base, 6) == {(number, int(where)) for number, where in enumerate(order)}
+    assert find(base[order], base, 6) == {(number, int(where)) for number, where in enumerate(order)}
 
 
 def test_photos_that_share_a_quarter_of_their_hashes_take_little_memory() -> None:
     shared = np.uint64(0xFFFF_FFFF_FFFF_0000)
     queries, base = drawn(2048, seed=1) & shared, drawn(20_000, seed=2) & shared
     tracemalloc.start()
-    pairs = sum(len(left) for left, _ in hamming.near(queries, base, 6))
+    pairs = sum(len(left) for left, _ in hamming.find_near(queries, base, 6))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
 

@@ -8,11 +8,11 @@ import pytest
 import yaml
 from numpy.typing import NDArray
 
-from imageset.curation import crop_hashes as views
-from imageset.curation import near_duplicates
-from imageset.curation.crop_hashes import VIEWS
-from imageset.curation.near_duplicates import Pair
-from imageset.curation.union_find import Forest
+from imageset.curation import candidates, near_duplicates
+from imageset.curation.candidates import PhotosToCompare
+from imageset.curation.crop_hashes import VIEWS, hash_views, view_frequencies
+from imageset.curation.near_duplicates import NearDuplicate, find_near_duplicates, measure_likeness
+from imageset.curation.union_find import UnionFind
 from imageset.errors import DataError
 from imageset.formats.hdf5 import Pixels
 from imageset.photos.preprocess import PreparedPhoto
@@ -35,7 +35,7 @@ class Photos(NamedTuple):
         return Photos(self.thumbnails[rows], self.hashes[rows])
 
 
-def join(*parts: Photos) -> Photos:
+def concatenate(*parts: Photos) -> Photos:
     return Photos(*map(np.concatenate, zip(*parts, strict=True)))
 
 
@@ -46,9 +46,9 @@ def gather(prepared: list[PreparedPhoto]) -> Photos:
     )
 
 
-def hashed(thumbnails: Pixels) -> Photos:
-    """Return thumbnails with hashes of our own."""
-    return Photos(thumbnails, views.hashes(views.frequencies(thumbnails[..., 0]))[:, 0])
+def with_hashes(thumbnails: Pixels) -> Photos:
+    """Return thumbnails and their hashes."""
+    return Photos(thumbnails, hash_views(view_frequencies(thumbnails[..., 0]))[:, 0])
 
 
 @pytest.fixture(scope="module")
@@ -69,29 +69,30 @@ def copies() -> dict[str, Photos]:
 
 @pytest.fixture(scope="module")
 def everything(originals: Photos, copies: dict[str, Photos]) -> Photos:
-    return join(originals, *copies.values())
+    return concatenate(originals, *copies.values())
 
 
 def find(
     photos: Photos,
     distance: int = DISTANCE,
     likeness: float = LIKENESS,
-    seen: list[int] | None = None,
+    compared: list[int] | None = None,
     known: list[tuple[int, int]] | None = None,
-    places: list[int] | None = None,
-) -> list[Pair]:
-    """known: pairs that are tied already; seen: photos that were compared with each other before."""
+    rows: list[int] | None = None,
+) -> list[NearDuplicate]:
+    """Search all photos. known: pairs that are connected already; compared: photos that were compared before."""
     count = len(photos.hashes)
-    compared = np.zeros(count, bool)
-    compared[seen or []] = True
-    forest = Forest([""] * count)
-    forest.join_all(known or [])
-    asked = near_duplicates.Photos(np.arange(count), np.array(places or range(count), np.intp), photos.hashes, compared)
-    return list(near_duplicates.find(photos.thumbnails, asked, distance, likeness, forest))
+    is_compared = np.zeros(count, bool)
+    is_compared[compared or []] = True
+    connected = UnionFind([""] * count)
+    connected.join_all(known or [])
+    rows_of = np.array(rows or range(count), np.intp)
+    to_compare = PhotosToCompare(np.arange(count), rows_of, photos.hashes, is_compared)
+    return list(find_near_duplicates(photos.thumbnails, to_compare, distance, likeness, connected))
 
 
-def groups(count: int, pairs: list[Pair]) -> list[set[int]]:
-    """Return what the pairs tie together, the lowest first."""
+def groups(count: int, pairs: list[NearDuplicate]) -> list[set[int]]:
+    """Return the photos that the pairs connect, the lowest first."""
     sets = [{number} for number in range(count)]
     for left, right, _ in pairs:
         union = sets[left] | sets[right]
@@ -101,22 +102,22 @@ def groups(count: int, pairs: list[Pair]) -> list[set[int]]:
 
 
 @pytest.fixture
-def looks(monkeypatch: pytest.MonkeyPatch) -> list[set[int]]:
-    """The pairs that were looked at, by the places of their thumbnails."""
-    seen: list[set[int]] = []
-    compare: Callable[..., NDArray[np.float64]] = near_duplicates.compare
+def compared_pairs(monkeypatch: pytest.MonkeyPatch) -> list[set[int]]:
+    """The pairs whose details were compared, by the rows of their thumbnails."""
+    pairs: list[set[int]] = []
+    measure: Callable[..., NDArray[np.float64]] = measure_likeness
 
-    def watched(thumbnails: Pixels, left: NDArray[np.intp], right: NDArray[np.intp]) -> NDArray[np.float64]:
-        seen.extend({one, other} for one, other in zip(left.tolist(), right.tolist(), strict=True))
-        return compare(thumbnails, left, right)
+    def measure_and_note(thumbnails: Pixels, left: NDArray[np.intp], right: NDArray[np.intp]) -> NDArray[np.float64]:
+        pairs.extend({one, other} for one, other in zip(left.tolist(), right.tolist(), strict=True))
+        return measure(thumbnails, left, right)
 
-    monkeypatch.setattr(near_duplicates, "compare", watched)
-    return seen
+    monkeypatch.setattr(near_duplicates, "measure_likeness", measure_and_note)
+    return pairs
 
 
 @pytest.mark.parametrize("kind", planted.KINDS)
 def test_each_copy_is_found_by_its_photo_alone(kind: str, originals: Photos, copies: dict[str, Photos]) -> None:
-    pairs = find(join(originals, copies[kind]))
+    pairs = find(concatenate(originals, copies[kind]))
     count = len(originals.hashes)
 
     assert (
@@ -128,7 +129,7 @@ def test_each_copy_is_found_by_its_photo_alone(kind: str, originals: Photos, cop
     )
 
 
-def test_all_copies_of_a_photo_are_tied_together_and_to_no_other(everything: Photos) -> None:
+def test_all_copies_of_a_photo_are_connected_and_no_other_photo_is(everything: Photos) -> None:
     count = len(everything.hashes)
 
     assert groups(count, find(everything)) == [
@@ -136,27 +137,29 @@ def test_all_copies_of_a_photo_are_tied_together_and_to_no_other(everything: Pho
     ]
 
 
-def test_there_are_as_many_pairs_as_it_takes_to_tie_all(everything: Photos) -> None:
+def test_there_are_no_more_pairs_than_it_takes_to_connect_all(everything: Photos) -> None:
     assert len(find(everything)) == len(everything.hashes) - len(GARMENTS)
 
 
 @pytest.mark.parametrize("kind", planted.KINDS)
-def test_it_does_not_matter_which_of_two_is_the_copy(kind: str, originals: Photos, copies: dict[str, Photos]) -> None:
-    both = join(originals, copies[kind]).thumbnails
+def test_it_does_not_matter_which_of_two_photos_is_the_copy(
+    kind: str, originals: Photos, copies: dict[str, Photos]
+) -> None:
+    both = concatenate(originals, copies[kind]).thumbnails
     first, second = np.arange(len(GARMENTS)), np.arange(len(GARMENTS)) + len(GARMENTS)
-    likeness = near_duplicates.compare(both, first, second)
+    likeness = measure_likeness(both, first, second)
 
     assert likeness.min() > LIKENESS
-    assert near_duplicates.compare(both, second, first) == pytest.approx(likeness, abs=0.05)
+    assert measure_likeness(both, second, first) == pytest.approx(likeness, abs=0.05)
 
 
-def test_a_refused_pair_is_looked_at_once(originals: Photos, looks: list[set[int]]) -> None:
+def test_a_refused_pair_is_compared_once(originals: Photos, compared_pairs: list[set[int]]) -> None:
     same_hash = originals._replace(
-        hashes=np.full(len(originals.hashes), views.hashes(views.frequencies(originals.thumbnails[:1, ..., 0]))[0, 0])
+        hashes=np.full(len(originals.hashes), hash_views(view_frequencies(originals.thumbnails[:1, ..., 0]))[0, 0])
     )
     find(same_hash)
 
-    assert len(looks) == len({frozenset(pair) for pair in looks}) > 0
+    assert len(compared_pairs) == len({frozenset(pair) for pair in compared_pairs}) > 0
 
 
 @pytest.mark.parametrize("garment", ["t-shirt", "pants"])
@@ -165,75 +168,75 @@ def test_other_garments_of_one_kind_are_not_found(garment: str) -> None:
 
 
 @pytest.mark.parametrize(("garment", "one", "other"), [("t-shirt", 16, 3), ("pants", 14, 9)])
-def test_an_outline_in_common_does_not_make_a_near_duplicate(garment: str, one: int, other: int) -> None:
-    # Found by their hashes; by the correlation of plain details, in which outlines outweigh all else, 0.73 and 0.75.
+def test_photos_with_only_an_outline_in_common_are_no_near_duplicates(garment: str, one: int, other: int) -> None:
+    # Their hashes make them candidates. The correlation of plain details is 0.73 and 0.75: outlines count most there.
     both = gather([planted.prepared(planted.encode(draw.draw(garment, seed))) for seed in (one, other)])
 
     assert find(both, likeness=-1) != []
     assert find(both, likeness=LIKENESS - 0.1) == []
 
 
-def test_other_photos_in_the_place_of_a_candidate_are_refused(originals: Photos) -> None:
+def test_other_photos_with_the_hash_of_a_candidate_are_refused(originals: Photos) -> None:
     same_hash = originals._replace(
-        hashes=np.full(len(originals.hashes), views.hashes(views.frequencies(originals.thumbnails[:1, ..., 0]))[0, 0])
+        hashes=np.full(len(originals.hashes), hash_views(view_frequencies(originals.thumbnails[:1, ..., 0]))[0, 0])
     )
 
     assert find(same_hash) == []
 
 
-def test_pairs_say_how_much_they_agree(originals: Photos) -> None:
+def test_a_pair_has_its_likeness(originals: Photos) -> None:
     ((left, right, likeness),) = find(originals.only([0, 0]))
 
     assert (left, right, likeness) == (0, 1, 1.0)
 
 
-def test_a_pair_that_agrees_just_so_much_is_found(originals: Photos, copies: dict[str, Photos]) -> None:
-    both = join(originals.only([3]), copies["cropped"].only([3]))
+def test_a_pair_with_exactly_the_least_likeness_is_found(originals: Photos, copies: dict[str, Photos]) -> None:
+    both = concatenate(originals.only([3]), copies["cropped"].only([3]))
     likeness = find(both)[0].likeness
 
     assert len(find(both, likeness=likeness)) == 1
 
 
-def test_what_is_known_to_belong_together_is_not_looked_at(originals: Photos, looks: list[set[int]]) -> None:
+def test_connected_photos_are_not_compared(originals: Photos, compared_pairs: list[set[int]]) -> None:
     assert find(originals.only([3, 3, 3]), known=[(0, 1), (1, 2)]) == []
-    assert looks == []
+    assert compared_pairs == []
 
 
-def test_photos_known_to_belong_to_two_copies_are_tied_by_one_pair(originals: Photos) -> None:
+def test_two_products_with_the_same_photos_are_connected_by_one_pair(originals: Photos) -> None:
     # Two products of two photos each: 0 and 2, 1 and 3, where 0 and 1 are copies and so are 2 and 3.
     assert len(find(originals.only([0, 0, 5, 5]), known=[(0, 2), (1, 3)])) == 1
 
 
 def test_photos_that_were_compared_before_are_not_compared_with_each_other(originals: Photos) -> None:
-    pairs = find(originals.only([3, 3, 3, 8, 8]), seen=[0, 1, 3, 4])
+    pairs = find(originals.only([3, 3, 3, 8, 8]), compared=[0, 1, 3, 4])
 
     assert [pair[:2] for pair in pairs] == [(0, 2)]
 
 
-def test_a_photo_is_never_a_pair_with_itself(originals: Photos, looks: list[set[int]]) -> None:
+def test_a_photo_is_never_a_pair_with_itself(originals: Photos, compared_pairs: list[set[int]]) -> None:
     find(originals)
 
-    assert all(len(pair) == 2 for pair in looks)
+    assert all(len(pair) == 2 for pair in compared_pairs)
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("HASHES_AT_ONCE", 1),
-        ("HASHES_AT_ONCE", 7 * len(VIEWS)),
-        ("PAIRS_AT_ONCE", 1),
-        ("PAIRS_AT_ONCE", 5),
-        ("PHOTOS_AT_ONCE", 11),
+        ("near_duplicates.HASHES_AT_ONCE", 1),
+        ("near_duplicates.HASHES_AT_ONCE", 7 * len(VIEWS)),
+        ("near_duplicates.PAIRS_AT_ONCE", 1),
+        ("near_duplicates.PAIRS_AT_ONCE", 5),
+        ("candidates.PHOTOS_AT_ONCE", 11),
     ],
 )
-def test_how_much_is_done_at_once_changes_nothing(
+def test_the_size_of_a_block_changes_nothing(
     name: str, value: int, everything: Photos, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    few, seen = everything.only(list(range(0, len(everything.hashes), 3))), [5, 9, 17, 30]
-    expected = find(few, seen=seen)
-    monkeypatch.setattr(near_duplicates, name, value)
+    few, compared = everything.only(list(range(0, len(everything.hashes), 3))), [5, 9, 17, 30]
+    expected = find(few, compared=compared)
+    monkeypatch.setattr(f"imageset.curation.{name}", value)
 
-    assert find(few, seen=seen) == expected
+    assert find(few, compared=compared) == expected
 
 
 def test_the_order_of_photos_changes_no_group(everything: Photos) -> None:
@@ -246,47 +249,47 @@ def test_the_order_of_photos_changes_no_group(everything: Photos) -> None:
     )
 
 
-def test_only_the_thumbnails_at_the_places_are_looked_at(originals: Photos, looks: list[set[int]]) -> None:
+def test_only_the_thumbnails_of_the_given_rows_are_compared(originals: Photos, compared_pairs: list[set[int]]) -> None:
     chosen = originals.only([2, 6, 2])
-    pairs = find(Photos(originals.only([6, 2, 0, 2]).thumbnails, chosen.hashes), places=[1, 0, 3])
+    pairs = find(Photos(originals.only([6, 2, 0, 2]).thumbnails, chosen.hashes), rows=[1, 0, 3])
 
     assert [{pair.left, pair.right} for pair in pairs] == [{0, 2}]
-    assert {1, 3} in looks
-    assert all(pair <= {0, 1, 3} for pair in looks)
+    assert {1, 3} in compared_pairs
+    assert all(pair <= {0, 1, 3} for pair in compared_pairs)
 
 
-def test_300_copies_take_few_looks(originals: Photos, looks: list[set[int]]) -> None:
+def test_300_copies_take_few_comparisons(originals: Photos, compared_pairs: list[set[int]]) -> None:
     grain = np.random.default_rng(0).integers(-3, 4, (300, 64, 64, 1))
-    copies = hashed(np.clip(originals.thumbnails[1] + grain, 0, 255).astype(np.uint8))
+    copies = with_hashes(np.clip(originals.thumbnails[1] + grain, 0, 255).astype(np.uint8))
 
     assert groups(300, find(copies)) == [set(range(300))]
-    assert len(looks) < 1000
+    assert len(compared_pairs) < 1000
 
 
 @pytest.mark.parametrize("rows", [[], [0], [0, 1]])
-def test_the_fewest_photos_have_no_pairs(rows: list[int], originals: Photos) -> None:
+def test_few_photos_have_no_pairs(rows: list[int], originals: Photos) -> None:
     assert find(originals.only(rows)) == []
 
 
 def test_flat_photos_are_no_near_duplicates() -> None:
     flat = np.array([10, 100, 240], np.uint8)[:, np.newaxis, np.newaxis, np.newaxis].repeat(64, 1).repeat(64, 2)
 
-    assert find(hashed(flat)) == []
+    assert find(with_hashes(flat)) == []
 
 
-def test_what_was_asked_is_said(originals: Photos, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_progress_of_the_search_is_shown(originals: Photos, capsys: pytest.CaptureFixture[str]) -> None:
     find(originals)
 
     assert f"near-duplicates: hashes: {len(GARMENTS)} of {len(GARMENTS)}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("distance", [0, 16])
-def test_the_least_and_the_largest_distance_find_equal_photos(distance: int, originals: Photos) -> None:
-    assert len(find(hashed(originals.only([1, 1, 8]).thumbnails), distance=distance)) == 1
+def test_the_smallest_and_the_largest_distance_find_equal_photos(distance: int, originals: Photos) -> None:
+    assert len(find(with_hashes(originals.only([1, 1, 8]).thumbnails), distance=distance)) == 1
 
 
-def test_more_pairs_than_anybody_waits_for_are_an_error(everything: Photos, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(near_duplicates, "MOST_PAIRS", 20)
+def test_too_many_candidates_are_an_error(everything: Photos, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(candidates, "MAX_PAIRS", 20)
 
     with pytest.raises(DataError, match=r"more than 20 pairs .* lower duplicates\.distance"):
         find(everything)

@@ -14,14 +14,14 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from imageset.curation import crop_hashes as views
-from imageset.curation import near_duplicates
+from imageset.curation.crop_hashes import hash_views, view_frequencies
+from imageset.curation.near_duplicates import measure_likeness
+from imageset.curation.stratified_split import assign_subsets
 from imageset.dataset.augment import augment_photo
 from imageset.formats import hdf5, stable_hash, tables
 from imageset.photos import pixels
 from imageset.photos.preprocess import preprocess_photo
 from imageset.runtime.sections import AugmentParams, SplitParams
-from stages import split
 from tests.photos.test_decode import saved
 from tests.photos.test_preprocess import prepared, recipe
 from tests.project import ROOT
@@ -113,9 +113,9 @@ def test_the_second_look_at_near_duplicates() -> None:
         np.asarray(pixels.make_thumbnail(image)) for image in (photo, photo.crop((5, 2, 250, 254)), photo.rotate(3))
     ]
     thumbnails = np.stack(small)[..., np.newaxis]
-    found = near_duplicates.compare(thumbnails, np.array([0, 0]), np.array([1, 2]))
+    found = measure_likeness(thumbnails, np.array([0, 0]), np.array([1, 2]))
 
-    assert sha256(views.hashes(views.frequencies(thumbnails[..., 0])).tobytes()) == VIEWS
+    assert sha256(hash_views(view_frequencies(thumbnails[..., 0])).tobytes()) == VIEWS
     assert found.tolist() == LIKENESS
 
 
@@ -123,7 +123,7 @@ def test_the_split() -> None:
     photos = [
         (number, 0, number, 1200 + number // 2 % 7, number // 2 % 7, number - number % 2) for number in range(500)
     ]
-    found = split.split(
+    found = assign_subsets(
         tables.frame(tables.CATALOG, photos),
         tables.frame(tables.SPLIT, []),
         SplitParams(test_share=0.2, validation_share=0.1, seed=1),

@@ -1,4 +1,4 @@
-"""What the pipeline is judged by: with copies of every kind planted among photos, none crosses the split."""
+"""With copies of every kind planted among photos, no copy is in another subset than its photo."""
 
 import itertools
 import random
@@ -25,7 +25,7 @@ DATE = "2026-01-01T00:00:00+00:00"
 
 
 def real_photos() -> list[tuple[str, Image.Image]]:
-    """Return a fixed sample of photos with their classes, the same number of each class as far as there are so many."""
+    """Return a fixed sample of photos with their classes, the same number of each class where possible."""
     folders = sorted(folder for folder in REAL_PHOTOS.iterdir() if folder.is_dir())
     ranked = [sorted(folder.glob("*.jp*g"), key=lambda path: rank(*path.name.encode())) for folder in folders]
     in_turn = (path for paths in itertools.zip_longest(*ranked) for path in paths if path is not None)
@@ -40,7 +40,7 @@ def drawn_photos() -> list[tuple[str, Image.Image]]:
 
 
 class Listings:
-    """Photos and copies of them, each a product of its own whose number says nothing."""
+    """Photos and copies of them, each a product of its own with a random number."""
 
     def __init__(self, photos: list[tuple[str, Image.Image]], project: Path) -> None:
         self.data, self.releases = project / "data", project / "releases"
@@ -48,14 +48,14 @@ class Listings:
         catalog_ids = {name: 100 + number for number, name in enumerate(sorted({name for name, _ in photos}))}
         numbers = list(range(1000, 1000 + len(photos) * (1 + len(planted.KINDS))))
         random.Random(0).shuffle(numbers)
-        self.source, self.kind, prepared, told = {}, {}, {}, []
+        self.source, self.kind, prepared, labels = {}, {}, {}, []
         for source, (name, photo) in enumerate(photos):
             for kind in ("photo", *planted.KINDS):
                 product_id = numbers.pop()
                 body = planted.encode(photo) if kind == "photo" else planted.plant(photo, kind, source)
                 self.source[product_id], self.kind[product_id] = source, kind
                 prepared[product_id] = planted.prepared(body)
-                told.append((product_id, catalog_ids[name], DATE))
+                labels.append((product_id, catalog_ids[name], DATE))
         order = sorted(prepared)
         with hdf5.create(self.data / "thumbnails.h5", hdf5.THUMBNAILS) as file:
             hdf5.add(file, "images", np.stack([prepared[product_id].thumbnail for product_id in order]))
@@ -67,7 +67,7 @@ class Listings:
             tables.PROCESSED,
             [(product_id, 0, row, *prepared[product_id][2:]) for row, product_id in enumerate(order)],
         )
-        self.write("labels", tables.LABELS, told)
+        self.write("labels", tables.LABELS, labels)
         self.write("classes", tables.CLASSES, [(number, name, None) for name, number in catalog_ids.items()])
 
     def write(self, name: str, table: tables.Table, rows: Sequence[tuple[object, ...]]) -> None:
@@ -98,7 +98,7 @@ class Listings:
         return both.assign(source=both["product_id"].map(self.source), kind=both["product_id"].map(self.kind))
 
 
-# The real ones lie beside the checkout, or not.
+# The real photos may be missing beside the checkout.
 @pytest.mark.parametrize("photos", [drawn_photos, real_photos] if REAL_PHOTOS.is_dir() else [drawn_photos])
 def test_no_copy_of_a_photo_crosses_the_split(
     photos: Callable[[], list[tuple[str, Image.Image]]], in_project: Path, edit_params: Callable[[str, str], None]
@@ -107,12 +107,12 @@ def test_no_copy_of_a_photo_crosses_the_split(
     edit_params("validation_share: 0.0", "validation_share: 0.2")
     found = Listings(photos(), in_project).group_and_split()
     originals = found[found["kind"] == "photo"].set_index("source")
-    astray = found[
+    misplaced = found[
         (found["subset"] != found["source"].map(originals["subset"]))
         | (found["group"] != found["source"].map(originals["group"]))
     ]
 
     assert len(found) == PHOTOS * (1 + len(planted.KINDS))
     assert set(found["subset"]) == {"train", "test", "validation"}
-    assert astray[["source", "kind"]].to_numpy().tolist() == []
-    assert found["group"].nunique() == PHOTOS  # and nothing else is tied together
+    assert misplaced[["source", "kind"]].to_numpy().tolist() == []
+    assert found["group"].nunique() == PHOTOS  # and no other photos share a group

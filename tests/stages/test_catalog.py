@@ -1,4 +1,4 @@
-"""Stages duplicates and catalog, from files to files: every photo ends with a class and a group or with a reason."""
+"""Stages duplicates and catalog, from files to files: every photo gets a class and a group, or a reason."""
 
 import re
 from collections.abc import Callable
@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 from scipy.fft import idctn
 
-from imageset.curation import groups, near_duplicates
+from imageset.curation import duplicate_search, groups, released_subsets, ties
+from imageset.curation.near_duplicates import measure_likeness
+from imageset.curation.stratified_split import assign_subsets
 from imageset.errors import DataError, ParamsError
 from imageset.formats import hdf5, tables
 from imageset.photos import pixels
@@ -42,10 +44,10 @@ OUTPUTS = {
     "catalog_rejects": tables.CATALOG_REJECTS,
 }
 FOUND = {"near_duplicates": tables.NEAR_DUPLICATES} | OUTPUTS
-LOOKS = 18  # on a circle: those at most LIKE apart are near-duplicates, all others are not
-LIKE = 2
-# Whatever params.yaml says of real photos: between the likeness of two looks LIKE apart and of two one step further.
-CHOSEN = DuplicatesParams(distance=6, likeness=0.53, max_products=20, max_rejected_share=1.0)
+PATTERNS = 18  # on a circle: those at most NEAR apart are near-duplicates, all others are not
+NEAR = 2
+# Not as in params.yaml: between the likeness of two patterns NEAR apart and of two that are one step further apart.
+DUPLICATES = DuplicatesParams(distance=6, likeness=0.53, max_products=20, max_rejected_share=1.0)
 
 Edit = Callable[[str, str], None]
 Key = tuple[int, int]
@@ -53,7 +55,7 @@ LabelRow = tuple[Any, Any, str]
 
 
 class Found(NamedTuple):
-    """What both stages say of photos."""
+    """The tables that both stages write."""
 
     near: pd.DataFrame
     catalog: pd.DataFrame
@@ -93,17 +95,17 @@ def thumbnail(image: Image.Image) -> Image.Image:
 
 
 @cache
-def look(number: int) -> Image.Image:
-    """A thumbnail whose likeness to others is known: details between two noises, at an angle of 20 degrees a number.
+def pattern(number: int) -> Image.Image:
+    """A thumbnail whose likeness to others is known: its details mix two noises, at an angle of 20 degrees a number.
 
-    All have nearly the same low frequencies: nine of 64 bits' pairs turn one after the other along the circle, so that
-    hashes differ, and for near-duplicates in at most four bits.
+    All have nearly the same low frequencies. Along the circle, nine pairs of the 64 bits are swapped one after the
+    other. So the hashes differ, and those of near-duplicates differ in at most four bits.
     """
     rng = np.random.default_rng(7)
     signs = rng.permutation(np.tile([1.0, -1.0], 32))
     noises = rng.choice([-1.0, 1.0], (2, 64, 64))
     low = signs * rng.uniform(0.8, 1.2, 64)
-    half = LOOKS // 2
+    half = PATTERNS // 2
     turned = range(number) if number <= half else range(number - half, half)
     for bit in turned:
         pair = [np.flatnonzero(signs > 0)[1 + bit], np.flatnonzero(signs < 0)[1 + bit]]
@@ -112,13 +114,13 @@ def look(number: int) -> Image.Image:
     frequencies[:8, :8] = low.reshape(8, 8)
     frequencies[0, 0] = 0
     shape = idctn(frequencies, norm="ortho")
-    angle = 2 * np.pi * number / LOOKS
+    angle = 2 * np.pi * number / PATTERNS
     values = 128 + 25 * (shape / shape.std() + np.cos(angle) * noises[0] + np.sin(angle) * noises[1])
     return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
 
 
-def look_alike(one: int, other: int) -> bool:
-    return min((one - other) % LOOKS, (other - one) % LOOKS) <= LIKE
+def are_alike(one: int, other: int) -> bool:
+    return min((one - other) % PATTERNS, (other - one) % PATTERNS) <= NEAR
 
 
 @cache
@@ -126,8 +128,8 @@ def hashes(pixels_of: bytes) -> tuple[str, str]:
     return pixels.hash_thumbnail(Image.frombytes("L", (64, 64), pixels_of))
 
 
-def lay_photos(project: Path, photos: dict[Key, Image.Image], sha256: dict[Key, str] | None = None) -> None:
-    """Write what preprocess would of thumbnails: processed.csv and thumbnails.h5."""
+def write_photos(project: Path, photos: dict[Key, Image.Image], sha256: dict[Key, str] | None = None) -> None:
+    """Write processed.csv and thumbnails.h5 as stage preprocess does."""
     keys = sorted(photos)
     content = [photos[key].tobytes() for key in keys]
     (project / "data").mkdir(exist_ok=True)
@@ -142,7 +144,7 @@ def lay_photos(project: Path, photos: dict[Key, Image.Image], sha256: dict[Key, 
     tables.write(project / "data/processed.csv", tables.PROCESSED, tables.frame(tables.PROCESSED, processed))
 
 
-def lay_labels(project: Path, labels: list[LabelRow], parents: dict[int, int | None]) -> None:
+def write_labels(project: Path, labels: list[LabelRow], parents: dict[int, int | None]) -> None:
     """Write labels in the order given, and classes with their parents."""
     (project / "data").mkdir(exist_ok=True)
     tables.frame(tables.LABELS, labels).to_csv(project / "data/labels.csv", index=False)
@@ -150,11 +152,11 @@ def lay_labels(project: Path, labels: list[LabelRow], parents: dict[int, int | N
     tables.write(project / "data/classes.csv", tables.CLASSES, tables.frame(tables.CLASSES, named))
 
 
-def lay_release(project: Path, sides: dict[Key, str]) -> None:
+def write_release(project: Path, subsets: dict[Key, str]) -> None:
     tables.write(
         project / "releases/split.csv",
         tables.SPLIT,
-        tables.frame(tables.SPLIT, [(*key, subset) for key, subset in sides.items()]),
+        tables.frame(tables.SPLIT, [(*key, subset) for key, subset in subsets.items()]),
     )
 
 
@@ -181,9 +183,9 @@ def run_split(project: Path) -> dict[Key, str]:
 
 
 def of_one_class(project: Path, photos: dict[Key, Image.Image], sha256: dict[Key, str] | None = None) -> Found:
-    """Run the stage on photos that all have class 10."""
-    lay_photos(project, photos, sha256)
-    lay_labels(project, [(product_id, 10, FIRST) for product_id, _ in photos], {10: None})
+    """Run both stages on photos that all have class 10."""
+    write_photos(project, photos, sha256)
+    write_labels(project, [(product_id, 10, FIRST) for product_id, _ in photos], {10: None})
     return run(project)
 
 
@@ -192,14 +194,14 @@ def written(project: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture
-def as_looks_are_like(in_project: Path) -> None:
+def likeness_of_patterns(in_project: Path) -> None:
     path = in_project / "params.yaml"
-    text = re.sub(r"likeness: \S+", f"likeness: {CHOSEN.likeness}", path.read_text())
+    text = re.sub(r"likeness: \S+", f"likeness: {DUPLICATES.likeness}", path.read_text())
     path.write_text(re.sub(r"(max_products: 20\n.*\n  max_rejected_share): \S+", r"\1: 1.0", text))
 
 
 @pytest.fixture
-def one_is_enough(edit_params: Edit, as_looks_are_like: None) -> None:
+def no_rare_classes(edit_params: Edit, likeness_of_patterns: None) -> None:
     """A class of one photo is not rare."""
     edit_params("min_photos: 5", "min_photos: 1")
 
@@ -207,7 +209,7 @@ def one_is_enough(edit_params: Edit, as_looks_are_like: None) -> None:
 # Groups.
 
 
-@pytest.mark.usefixtures("one_is_enough")
+@pytest.mark.usefixtures("no_rare_classes")
 def test_copies_join_their_photo_and_other_garments_do_not(in_project: Path) -> None:
     shirt = draw.draw("t-shirt", 1)
     width, height = shirt.size
@@ -225,15 +227,15 @@ def test_copies_join_their_photo_and_other_garments_do_not(in_project: Path) -> 
     assert rows(found.catalog[["product_id", "position"]]) == sorted(photos | others)
 
 
-@pytest.mark.usefixtures("one_is_enough")
-def test_one_product_the_same_bytes_and_likeness_chain(in_project: Path) -> None:
+@pytest.mark.usefixtures("no_rare_classes")
+def test_products_bytes_and_likeness_connect_photos_in_a_chain(in_project: Path) -> None:
     photos = {
-        (50, 0): look(0),
-        (40, 0): look(1),
-        (40, 1): look(6),
-        (30, 0): look(10),
-        (30, 1): look(14),
-        (20, 0): look(15),
+        (50, 0): pattern(0),
+        (40, 0): pattern(1),
+        (40, 1): pattern(6),
+        (30, 0): pattern(10),
+        (30, 1): pattern(14),
+        (20, 0): pattern(15),
         (60, 0): photo("bag"),
     }
     found = of_one_class(in_project, photos, {(40, 1): "same", (30, 0): "same"})
@@ -241,31 +243,31 @@ def test_one_product_the_same_bytes_and_likeness_chain(in_project: Path) -> None
     assert set(found.groups.items()) == {(key, 60 if key == (60, 0) else 20) for key in photos}
 
 
-def test_the_looks_of_these_tests_are_as_like_as_they_say() -> None:
-    thumbnails = np.stack([np.asarray(look(number))[..., np.newaxis] for number in range(LOOKS)])
-    pairs = [(one, (one + step) % LOOKS) for one in range(LOOKS) for step in range(LIKE + 2)]
-    likeness = near_duplicates.compare(thumbnails, *np.array(pairs).T)
+def test_the_patterns_are_as_alike_as_are_alike_says() -> None:
+    thumbnails = np.stack([np.asarray(pattern(number))[..., np.newaxis] for number in range(PATTERNS)])
+    pairs = [(one, (one + step) % PATTERNS) for one in range(PATTERNS) for step in range(NEAR + 2)]
+    likeness = measure_likeness(thumbnails, *np.array(pairs).T)
 
-    assert [value >= CHOSEN.likeness for value in likeness] == [look_alike(*pair) for pair in pairs]
-    assert len({hashes(look(number).tobytes()) for number in range(LOOKS)}) == LOOKS
+    assert [value >= DUPLICATES.likeness for value in likeness] == [are_alike(*pair) for pair in pairs]
+    assert len({hashes(pattern(number).tobytes()) for number in range(PATTERNS)}) == PATTERNS
 
 
-@pytest.mark.usefixtures("one_is_enough")
-def test_near_duplicates_are_listed_with_their_likeness_and_what_is_known_is_not(in_project: Path) -> None:
-    photos = {(9, 1): look(0), (2, 0): look(1), (3, 0): look(9), (4, 0): look(9), (5, 0): look(13)}
+@pytest.mark.usefixtures("no_rare_classes")
+def test_near_duplicates_are_listed_with_their_likeness(in_project: Path) -> None:
+    photos = {(9, 1): pattern(0), (2, 0): pattern(1), (3, 0): pattern(9), (4, 0): pattern(9), (5, 0): pattern(13)}
     found = of_one_class(in_project, photos)
     pair, equal = rows(found.near)
 
     assert pair[:4] == (2, 0, 9, 1)
-    assert CHOSEN.likeness < float(pair[4]) < 1
+    assert DUPLICATES.likeness < float(pair[4]) < 1
     assert equal == (3, 0, 4, 0, "1.000")
     assert found.groups == {(9, 1): 2, (2, 0): 2, (3, 0): 3, (4, 0): 3, (5, 0): 5}
 
 
-@pytest.mark.usefixtures("one_is_enough")
+@pytest.mark.usefixtures("no_rare_classes")
 def test_at_distance_0_equal_hashes_alone_are_one_group(in_project: Path, edit_params: Edit) -> None:
     edit_params("  distance: 6", "  distance: 0")
-    found = of_one_class(in_project, {(1, 0): look(0), (2, 0): look(2), (3, 0): look(0)})
+    found = of_one_class(in_project, {(1, 0): pattern(0), (2, 0): pattern(2), (3, 0): pattern(0)})
 
     assert found.groups == {(1, 0): 1, (2, 0): 2, (3, 0): 1}
 
@@ -273,17 +275,17 @@ def test_at_distance_0_equal_hashes_alone_are_one_group(in_project: Path, edit_p
 # Labels.
 
 
-@pytest.mark.usefixtures("as_looks_are_like")
-def test_each_reason_is_reached_and_what_was_decided_is_told(in_project: Path, edit_params: Edit) -> None:
+@pytest.mark.usefixtures("likeness_of_patterns")
+def test_each_reason_is_reached_and_label_changes_are_listed(in_project: Path, edit_params: Edit) -> None:
     everywhere = [(product_id, 0) for product_id in (11, 12, 13, 14)]
     edit_params("min_photos: 5", "min_photos: 2")
     edit_params("label_conflict: latest", "label_conflict: drop")
-    lay_photos(
+    write_photos(
         in_project,
         {
-            (1, 0): look(0),
-            (2, 0): look(3),
-            (3, 0): look(1),
+            (1, 0): pattern(0),
+            (2, 0): pattern(3),
+            (3, 0): pattern(1),
             (4, 0): photo("bag"),
             (4, 1): photo("bag", 2),
             (5, 0): photo("dress"),
@@ -296,8 +298,8 @@ def test_each_reason_is_reached_and_what_was_decided_is_told(in_project: Path, e
         },
     )
     edit_params("max_products: 20", "max_products: 3")
-    lay_release(in_project, {(1, 0): "train", (2, 0): "test"})
-    lay_labels(
+    write_release(in_project, {(1, 0): "train", (2, 0): "test"})
+    write_labels(
         in_project,
         [
             *((number, 11, FIRST) for number in (1, 2, 3, 4)),
@@ -340,10 +342,10 @@ def test_each_reason_is_reached_and_what_was_decided_is_told(in_project: Path, e
     assert found.rejects["catalog_id"].fillna(0).tolist() == [11, 12, 11, 12, 99, 0, 13, 0, 0, 0, 0]
 
 
-def test_with_latest_and_merge_it_is_told_what_each_label_became(in_project: Path, edit_params: Edit) -> None:
+def test_with_latest_and_merge_each_label_change_is_listed(in_project: Path, edit_params: Edit) -> None:
     edit_params("min_photos: 5", "min_photos: 3")
     edit_params("rare: drop", "rare: merge")
-    lay_photos(
+    write_photos(
         in_project,
         {
             (1, 0): photo("bag"),
@@ -354,7 +356,7 @@ def test_with_latest_and_merge_it_is_told_what_each_label_became(in_project: Pat
             (6, 0): photo("shoes"),
         },
     )
-    lay_labels(
+    write_labels(
         in_project,
         [(1, 12, FIRST), (2, 11, FIRST), (2, 12, LAST), (3, 11, FIRST), (4, 10, LAST), (5, 11, FIRST), (6, 20, FIRST)],
         {10: None, 11: 10, 12: 10, 20: 99},
@@ -375,7 +377,7 @@ def test_with_latest_and_merge_it_is_told_what_each_label_became(in_project: Pat
 
 def test_ids_beyond_the_integers_of_a_float_stay_as_they_are(in_project: Path, edit_params: Edit) -> None:
     edit_params("min_photos: 5", "min_photos: 2")
-    lay_photos(
+    write_photos(
         in_project,
         {
             (LARGE, 0): photo("bag"),
@@ -386,7 +388,7 @@ def test_ids_beyond_the_integers_of_a_float_stay_as_they_are(in_project: Path, e
             (5, 0): photo("t-shirt"),
         },
     )
-    lay_labels(
+    write_labels(
         in_project,
         [
             (LARGE, LARGE, FIRST),
@@ -405,25 +407,25 @@ def test_ids_beyond_the_integers_of_a_float_stay_as_they_are(in_project: Path, e
     assert found.changes.empty
 
 
-@pytest.mark.usefixtures("one_is_enough")
-def test_released_numbers_of_classes_stay_and_those_of_lost_ones_too(in_project: Path) -> None:
+@pytest.mark.usefixtures("no_rare_classes")
+def test_released_labels_stay_also_of_classes_without_photos(in_project: Path) -> None:
     tables.write(
         in_project / "releases/label_map.csv",
         tables.LABEL_MAP,
         tables.frame(tables.LABEL_MAP, [(0, 30, "coats"), (1, 12, "bags")]),
     )
-    lay_photos(in_project, {(1, 0): photo("bag"), (2, 0): photo("dress")})
-    lay_labels(in_project, [(1, 12, FIRST), (2, 11, FIRST)], {11: None, 12: None})
+    write_photos(in_project, {(1, 0): photo("bag"), (2, 0): photo("dress")})
+    write_labels(in_project, [(1, 12, FIRST), (2, 11, FIRST)], {11: None, 12: None})
     found = run(in_project)
 
     assert rows(found.label_map) == [(0, 30, "coats"), (1, 12, "class 12"), (2, 11, "class 11")]
     assert by_photo(found.catalog, "label") == {(1, 0): 1, (2, 0): 2}
 
 
-@pytest.mark.usefixtures("one_is_enough")
-def test_a_picture_on_products_of_several_classes_gives_its_class_to_no_other_photo_of_them(in_project: Path) -> None:
+@pytest.mark.usefixtures("no_rare_classes")
+def test_the_class_of_a_picture_on_several_products_is_not_that_of_their_other_photos(in_project: Path) -> None:
     chart = photo("bag", 9)
-    lay_photos(
+    write_photos(
         in_project,
         {
             (1, 0): photo("dress"),
@@ -434,7 +436,7 @@ def test_a_picture_on_products_of_several_classes_gives_its_class_to_no_other_ph
             (3, 1): chart,
         },
     )
-    lay_labels(in_project, [(1, 10, FIRST), (2, 11, LAST), (3, 12, FIRST)], {10: None, 11: None, 12: None})
+    write_labels(in_project, [(1, 10, FIRST), (2, 11, LAST), (3, 12, FIRST)], {10: None, 11: None, 12: None})
     found = run(in_project)
 
     assert found.classes == {(1, 0): 10, (2, 0): 11, (3, 0): 12, (1, 1): 11, (2, 1): 11, (3, 1): 11}
@@ -442,10 +444,10 @@ def test_a_picture_on_products_of_several_classes_gives_its_class_to_no_other_ph
     assert len(set(run_split(in_project).values())) == 1
 
 
-@pytest.mark.usefixtures("one_is_enough")
-def test_a_product_keeps_its_side_when_its_photo_makes_room_for_another(in_project: Path) -> None:
-    for side in ("train", "test"):
-        lay_release(in_project, {(1, 0): side, (2, 0): "train", (9, 0): "test"})
+@pytest.mark.usefixtures("no_rare_classes")
+def test_a_product_keeps_its_subset_when_its_photo_is_replaced(in_project: Path) -> None:
+    for subset in ("train", "test"):
+        write_release(in_project, {(1, 0): subset, (2, 0): "train", (9, 0): "test"})
         of_one_class(
             in_project,
             {
@@ -454,19 +456,19 @@ def test_a_product_keeps_its_side_when_its_photo_makes_room_for_another(in_proje
             },
         )
 
-        assert run_split(in_project)[1, 1] == side
+        assert run_split(in_project)[1, 1] == subset
 
 
-def test_a_release_with_a_product_on_two_sides_is_refused(in_project: Path) -> None:
-    lay_release(in_project, {(1, 0): "train", (1, 1): "test"})
-    lay_photos(in_project, {(1, 0): photo("dress")})
+def test_a_release_with_a_product_in_two_subsets_is_refused(in_project: Path) -> None:
+    write_release(in_project, {(1, 0): "train", (1, 1): "test"})
+    write_photos(in_project, {(1, 0): photo("dress")})
 
-    assert failure(in_project) == "releases/split.csv has product 1 on two sides"
+    assert failure(in_project).startswith("releases/split.csv has product 1 in two subsets: ")
 
 
-def test_more_photos_left_out_than_may_be_fail_the_stage(in_project: Path, edit_params: Edit) -> None:
+def test_too_many_photos_left_out_fail_the_stage(in_project: Path, edit_params: Edit) -> None:
     edit_params("max_products: 20", "max_products: 1")
-    lay_photos(
+    write_photos(
         in_project,
         {(1, 0): photo("dress"), (2, 0): photo("dress"), (3, 0): photo("hat")},
         sha256=dict.fromkeys([(1, 0), (2, 0)], "same"),
@@ -475,12 +477,12 @@ def test_more_photos_left_out_than_may_be_fail_the_stage(in_project: Path, edit_
     assert failure(in_project).startswith("2 of 3 photos are left out (2 shared_picture): more than duplicates.max_re")
 
 
-def test_parents_in_a_circle_are_one_line_with_merge_and_harmless_with_drop(
+def test_parents_in_a_circle_are_one_error_line_with_merge_and_harmless_with_drop(
     in_project: Path, edit_params: Edit
 ) -> None:
     edit_params("min_photos: 5", "min_photos: 2")
-    lay_photos(in_project, {(1, 0): photo("bag"), (2, 0): photo("dress"), (3, 0): photo("skirt")})
-    lay_labels(in_project, [(1, 11, FIRST), (2, 11, FIRST), (3, 12, FIRST)], {11: 12, 12: 13, 13: 11})
+    write_photos(in_project, {(1, 0): photo("bag"), (2, 0): photo("dress"), (3, 0): photo("skirt")})
+    write_labels(in_project, [(1, 11, FIRST), (2, 11, FIRST), (3, 12, FIRST)], {11: 12, 12: 13, 13: 11})
 
     assert run(in_project).reasons == {(3, 0): "rare_class"}
 
@@ -498,7 +500,7 @@ def test_parents_in_a_circle_are_one_line_with_merge_and_harmless_with_drop(
 
 
 def failure(project: Path) -> str:
-    """Return what the stage that fails says, leaving no output behind."""
+    """Return the message of the stage that fails. It leaves no output behind."""
     before = {*(project / "data").iterdir(), *(project / name for name in SEARCH[3:])}
     with pytest.raises(DataError) as caught:
         run(project)
@@ -508,48 +510,50 @@ def failure(project: Path) -> str:
 
 
 def test_a_catalog_without_a_photo_is_an_error_with_the_counts(in_project: Path) -> None:
-    lay_photos(in_project, {(number, 0): photo(garment) for number, garment in enumerate(GARMENTS[:3])})
-    lay_labels(in_project, [(0, 10, FIRST), (1, 10, FIRST)], {10: None})
+    write_photos(in_project, {(number, 0): photo(garment) for number, garment in enumerate(GARMENTS[:3])})
+    write_labels(in_project, [(0, 10, FIRST), (1, 10, FIRST)], {10: None})
 
     assert failure(in_project).startswith("no photo is left (2 rare_class, 1 no_label): see catalog.min_photos")
 
 
 @pytest.mark.parametrize("labels", [[], [(None, 10, FIRST), (1, None, FIRST)]])
-def test_labels_that_say_nothing_are_an_error_with_the_counts(in_project: Path, labels: list[LabelRow]) -> None:
-    lay_photos(in_project, {(1, 0): look(0), (2, 0): look(1)})
-    lay_labels(in_project, labels, {})
+def test_labels_without_a_product_or_a_class_are_an_error_with_the_counts(
+    in_project: Path, labels: list[LabelRow]
+) -> None:
+    write_photos(in_project, {(1, 0): pattern(0), (2, 0): pattern(1)})
+    write_labels(in_project, labels, {})
 
     assert "no photo is left (2 no_label)" in failure(in_project)
 
 
 def test_no_photos_at_all_are_an_error(in_project: Path) -> None:
-    lay_photos(in_project, {})
-    lay_labels(in_project, [(1, 10, FIRST)], {10: None})
+    write_photos(in_project, {})
+    write_labels(in_project, [(1, 10, FIRST)], {10: None})
 
     assert "no photo is left (none)" in failure(in_project)
 
 
 @pytest.mark.parametrize("others", [[(1, 0), (3, 0)], [(1, 0), (2, 1)], [(1, 0)]])
 def test_thumbnails_of_other_photos_are_refused(in_project: Path, others: list[Key]) -> None:
-    lay_photos(in_project, {(1, 0): look(0), (2, 0): look(9)})
+    write_photos(in_project, {(1, 0): pattern(0), (2, 0): pattern(9)})
     processed = (in_project / "data/processed.csv").read_bytes()
-    lay_photos(in_project, {key: look(0) for key in others})
+    write_photos(in_project, {key: pattern(0) for key in others})
     (in_project / "data/processed.csv").write_bytes(processed)
-    lay_labels(in_project, [(1, 10, FIRST)], {10: None})
+    write_labels(in_project, [(1, 10, FIRST)], {10: None})
 
     assert "thumbnails.h5 is of other photos than the tables" in failure(in_project)
 
 
 def test_a_file_that_holds_no_thumbnails_is_refused(in_project: Path) -> None:
-    lay_photos(in_project, {(1, 0): look(0)})
-    lay_labels(in_project, [(1, 10, FIRST)], {10: None})
+    write_photos(in_project, {(1, 0): pattern(0)})
+    write_labels(in_project, [(1, 10, FIRST)], {10: None})
     with hdf5.create(in_project / "data/thumbnails.h5", hdf5.PROCESSED) as file:
         hdf5.finish(file)
 
     assert "is not a file of format imageset-thumbnails" in failure(in_project)
 
 
-@pytest.mark.usefixtures("as_looks_are_like")
+@pytest.mark.usefixtures("likeness_of_patterns")
 @pytest.mark.parametrize(
     "change",
     [
@@ -563,7 +567,7 @@ def test_a_file_that_holds_no_thumbnails_is_refused(in_project: Path) -> None:
 def test_params_out_of_their_range_are_refused_by_name(
     in_project: Path, edit_params: Edit, change: tuple[str, str]
 ) -> None:
-    lay_photos(in_project, {(1, 0): look(0)})
+    write_photos(in_project, {(1, 0): pattern(0)})
     edit_params(*change)
 
     with pytest.raises(ParamsError, match=rf"(duplicates|catalog)\.{change[0].partition(':')[0].strip()}"):
@@ -573,11 +577,11 @@ def test_params_out_of_their_range_are_refused_by_name(
 # Bytes.
 
 
-@pytest.mark.usefixtures("as_looks_are_like")
-def test_run_twice_or_with_labels_in_another_order_the_bytes_are_the_same(in_project: Path, edit_params: Edit) -> None:
+@pytest.mark.usefixtures("likeness_of_patterns")
+def test_a_second_run_and_another_order_of_labels_give_the_same_bytes(in_project: Path, edit_params: Edit) -> None:
     edit_params("min_photos: 5", "min_photos: 2")
     edit_params("rare: drop", "rare: merge")
-    lay_photos(in_project, {(number, number % 2): look(number * 5 % LOOKS) for number in range(1, 13)})
+    write_photos(in_project, {(number, number % 2): pattern(number * 5 % PATTERNS) for number in range(1, 13)})
     labels = [
         (number, 10 + number * shift % 5, date)
         for number in range(12)
@@ -585,8 +589,8 @@ def test_run_twice_or_with_labels_in_another_order_the_bytes_are_the_same(in_pro
         for date in (FIRST, LAST, "")
     ]
     bytes_of = []
-    for told in (labels, labels, sorted(labels, key=lambda row: row[1:])):
-        lay_labels(in_project, told, {10: None, 11: 10, 12: 10, 13: 12})
+    for rows_of in (labels, labels, sorted(labels, key=lambda row: row[1:])):
+        write_labels(in_project, rows_of, {10: None, 11: 10, 12: 10, 13: 12})
         run(in_project)
         bytes_of.append(written(in_project))
 
@@ -601,7 +605,7 @@ def test_run_twice_or_with_labels_in_another_order_the_bytes_are_the_same(in_pro
 # Releases, with the split.
 
 
-@pytest.mark.usefixtures("one_is_enough")
+@pytest.mark.usefixtures("no_rare_classes")
 @pytest.mark.parametrize(
     ("new", "left_out"),
     [
@@ -627,47 +631,47 @@ def test_run_twice_or_with_labels_in_another_order_the_bytes_are_the_same(in_pro
         "like none",
     ],
 )
-def test_what_would_join_two_released_sides_is_left_out_and_nothing_else(
+def test_photos_that_connect_two_released_subsets_are_left_out_and_no_others(
     in_project: Path, new: dict[Key, int], left_out: list[Key]
 ) -> None:
     released: dict[Key, str] = {(1, 0): "train", (2, 0): "test"}
-    lay_release(in_project, released)
-    found = of_one_class(in_project, {(1, 0): look(0), (2, 0): look(3)} | {key: look(new[key]) for key in new})
-    sides = run_split(in_project)
+    write_release(in_project, released)
+    found = of_one_class(in_project, {(1, 0): pattern(0), (2, 0): pattern(3)} | {key: pattern(new[key]) for key in new})
+    subsets = run_split(in_project)
 
     assert found.reasons == dict.fromkeys(left_out, "bridges_release")
-    assert released.items() <= sides.items()
+    assert released.items() <= subsets.items()
     for key in new.keys() - set(left_out):
-        if look_alike(new[key], 0) or key[0] == 1:
-            assert sides[key] == "train"
-        elif look_alike(new[key], 3):
-            assert sides[key] == "test"
+        if are_alike(new[key], 0) or key[0] == 1:
+            assert subsets[key] == "train"
+        elif are_alike(new[key], 3):
+            assert subsets[key] == "test"
 
 
-@pytest.mark.usefixtures("one_is_enough")
+@pytest.mark.usefixtures("no_rare_classes")
 @pytest.mark.parametrize(
     "new",
-    [{}, {(3, 0): look(1)}, {(3, 0): look(0), (3, 1): look(2)}],
+    [{}, {(3, 0): pattern(1)}, {(3, 0): pattern(0), (3, 1): pattern(2)}],
     ids=["alone", "with a new photo like both", "with a new product that has the hashes of both"],
 )
-def test_released_photos_tied_to_each_other_across_the_sides_fail_the_split_that_lists_them(
+def test_tied_photos_released_in_different_subsets_fail_the_split_that_lists_them(
     in_project: Path, new: dict[Key, Image.Image]
 ) -> None:
-    """As after a change of the params that finds more: which of the two to give up is not for the pipeline to say."""
-    lay_release(in_project, {(1, 0): "train", (2, 0): "test"})
-    found = of_one_class(in_project, {(1, 0): look(0), (2, 0): look(2), **new})
+    """As after a change of params that finds more pairs: a person decides which of the two photos to give up."""
+    write_release(in_project, {(1, 0): "train", (2, 0): "test"})
+    found = of_one_class(in_project, {(1, 0): pattern(0), (2, 0): pattern(2), **new})
 
     assert found.groups.items() >= {(1, 0): 1, (2, 0): 1}.items()
-    with pytest.raises(DataError, match=r"2 photos .* released on two sides .*: 1/0 \(train.* 2/0 \(test"):
+    with pytest.raises(DataError, match=r"2 photos .* released in different subsets.*: 1/0 \(train.* 2/0 \(test"):
         run_split(in_project)
 
 
-@pytest.mark.usefixtures("one_is_enough")
-def test_what_is_said_at_the_end_is_what_stands_in_the_tables(
+@pytest.mark.usefixtures("no_rare_classes")
+def test_the_last_line_of_each_stage_counts_the_rows_of_its_tables(
     in_project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lay_release(in_project, {(1, 0): "train", (2, 0): "test"})
-    found = of_one_class(in_project, {(1, 0): look(0), (2, 0): look(3), (3, 0): look(1)})
+    write_release(in_project, {(1, 0): "train", (2, 0): "test"})
+    found = of_one_class(in_project, {(1, 0): pattern(0), (2, 0): pattern(3), (3, 0): pattern(1)})
 
     assert len(found.near) == 2
     assert capsys.readouterr().out == (
@@ -676,74 +680,79 @@ def test_what_is_said_at_the_end_is_what_stands_in_the_tables(
     )
 
 
-@pytest.mark.usefixtures("one_is_enough")
-def test_released_photos_stay_one_group_when_a_new_one_that_ties_them_too_is_left_out(in_project: Path) -> None:
-    lay_release(in_project, {(2, 0): "train", (3, 0): "train", (4, 0): "test"})
+@pytest.mark.usefixtures("no_rare_classes")
+def test_released_photos_stay_one_group_when_a_new_photo_between_them_is_left_out(in_project: Path) -> None:
+    write_release(in_project, {(2, 0): "train", (3, 0): "train", (4, 0): "test"})
     found = of_one_class(
-        in_project, {(1, 0): look(1), (1, 1): look(10), (2, 0): look(0), (3, 0): look(2), (4, 0): look(11)}
+        in_project,
+        {(1, 0): pattern(1), (1, 1): pattern(10), (2, 0): pattern(0), (3, 0): pattern(2), (4, 0): pattern(11)},
     )
 
     assert found.reasons == {(1, 0): "bridges_release", (1, 1): "bridges_release"}
     assert found.groups == {(2, 0): 2, (3, 0): 2, (4, 0): 4}
 
 
-def reached(start: Key, looks: dict[Key, int]) -> set[Key]:
+def reached(start: Key, pattern_of: dict[Key, int]) -> set[Key]:
     """Return the photos that ties lead to from one, among those given."""
     found, waiting = {start}, [start]
     while waiting:
         here = waiting.pop()
-        news = {key for key in looks.keys() - found if tied(here, key, looks)}
+        news = {key for key in pattern_of.keys() - found if tied(here, key, pattern_of)}
         found |= news
         waiting += news
     return found
 
 
-def tied(one: Key, other: Key, looks: dict[Key, int]) -> bool:
-    return one[0] == other[0] or look_alike(looks[one], looks[other])
+def tied(one: Key, other: Key, pattern_of: dict[Key, int]) -> bool:
+    return one[0] == other[0] or are_alike(pattern_of[one], pattern_of[other])
 
 
-def grouped(looks: dict[Key, int], released: pd.DataFrame) -> pd.DataFrame:
-    """Do as the stage's main does between its files: the photos with their group and with a reason if left out."""
-    keys = sorted(looks)
-    images = [look(looks[key]) for key in keys]
+def grouped(pattern_of: dict[Key, int], released: pd.DataFrame) -> pd.DataFrame:
+    """Return the photos with their group, and the reason of those left out, as the stage's main does without files."""
+    keys = sorted(pattern_of)
+    images = [pattern(pattern_of[key]) for key in keys]
     rows_of = [(*key, row, str(key), *hashes(images[row].tobytes())) for row, key in enumerate(keys)]
     photos = tables.frame(tables.PROCESSED, rows_of)
-    sides, owners = groups.released_sides(photos, released), groups.product_sides(photos, released)
-    same = groups.byte_ties(photos, sides != "")
+    subsets = released_subsets.of_photos(photos, released), released_subsets.of_products(photos, released)
+    same_bytes = ties.byte_ties(photos, subsets[0] != "")
     thumbnails = np.stack([np.asarray(image)[..., np.newaxis] for image in images])
-    pairs = duplicates.look_alikes(photos, thumbnails, same, sides, owners, CHOSEN)
-    return duplicates.group(photos, groups.join([same, duplicates.ties_of(pairs)]), sides, owners, CHOSEN.max_products)
+    pairs = duplicate_search.search(photos, thumbnails, same_bytes, *subsets, DUPLICATES)
+    same_picture = ties.join([same_bytes, duplicate_search.ties_of(pairs)])
+    return groups.group_photos(photos, same_picture, *subsets, DUPLICATES.max_products)
 
 
-def held_apart(looks: dict[Key, int], unlabelled: set[Key], before: dict[Key, str], seed: int) -> dict[Key, str]:
-    """Group and split photos on top of a release and return their sides, of which all is true that has to be."""
-    photos = grouped(looks, split_table(before))
+def split_on_top(pattern_of: dict[Key, int], unlabelled: set[Key], before: dict[Key, str], seed: int) -> dict[Key, str]:
+    """Group and split photos on top of a release, check the result, and return their subsets."""
+    photos = grouped(pattern_of, split_table(before))
     left_out = {key for key, reason in by_photo(photos, "reason").items() if reason}
-    has_label = np.array([key not in unlabelled for key in sorted(looks)])
+    has_label = np.array([key not in unlabelled for key in sorted(pattern_of)])
     kept = photos[(photos["reason"] == "") & has_label].assign(catalog_id=10, label=0)
-    sides = by_photo(
-        split.split(kept, split_table(before), SplitParams(test_share=0.5, validation_share=0.1, seed=seed)), "subset"
+    subsets = by_photo(
+        assign_subsets(kept, split_table(before), SplitParams(test_share=0.5, validation_share=0.1, seed=seed)),
+        "subset",
     )
 
-    assert sides.keys() == looks.keys() - left_out - unlabelled
-    assert all(side == before.get(key, side) for key, side in sides.items()), "a released photo has moved"
+    assert subsets.keys() == pattern_of.keys() - left_out - unlabelled
+    assert all(subset == before.get(key, subset) for key, subset in subsets.items()), "a released photo has moved"
     assert not left_out & before.keys()
-    for one in sides:
-        for other in sides:
-            assert not tied(one, other, looks) or sides[one] == sides[other], f"{one} is like {other}"
+    for one in subsets:
+        for other in subsets:
+            assert not tied(one, other, pattern_of) or subsets[one] == subsets[other], f"{one} is like {other}"
     for key in left_out:
-        chain = reached(key, {other: looks[other] for other in looks.keys() - before.keys()})
+        chain = reached(key, {other: pattern_of[other] for other in pattern_of.keys() - before.keys()})
         touched = {
-            before[other] for other in looks.keys() & before.keys() if any(tied(link, other, looks) for link in chain)
+            before[other]
+            for other in pattern_of.keys() & before.keys()
+            if any(tied(link, other, pattern_of) for link in chain)
         }
-        touched |= {side for other, side in before.items() if other[0] in {link[0] for link in chain}}
+        touched |= {subset for other, subset in before.items() if other[0] in {link[0] for link in chain}}
 
-        assert len(touched) > 1, f"{key} touches one side at most"
-    return sides
+        assert len(touched) > 1, f"{key} touches one subset at most"
+    return subsets
 
 
-def split_table(sides: dict[Key, str]) -> pd.DataFrame:
-    return tables.frame(tables.SPLIT, [(*key, side) for key, side in sides.items()])
+def split_table(subsets: dict[Key, str]) -> pd.DataFrame:
+    return tables.frame(tables.SPLIT, [(*key, subset) for key, subset in subsets.items()])
 
 
 histories = st.dictionaries(
@@ -767,16 +776,18 @@ histories = st.dictionaries(
     },
     seed=0,
 )
-def test_on_top_of_any_release_no_photo_is_like_one_on_another_side(
+def test_on_top_of_any_release_no_photo_is_like_one_in_another_subset(
     history: dict[Key, tuple[int, str]], seed: int
 ) -> None:
     first = {key: number for key, (number, fate) in history.items() if fate != "comes"}
     later = {key: number for key, (number, fate) in history.items() if fate != "goes"}
     unlabelled = {key for key, (_, fate) in history.items() if fate == "stays, labelled later"}
     assume(later and first.keys() - unlabelled)
-    before = held_apart(first, unlabelled, {}, seed)
-    now = held_apart(later, set(), before, seed)
+    before = split_on_top(first, unlabelled, {}, seed)
+    now = split_on_top(later, set(), before, seed)
     frozen = release.freeze_split(split_table(before), split_table(now))
     columns = ["product_id", "position", "group", "reason"]
 
-    assert rows(grouped(later, frozen)[columns]) == rows(grouped(later, split_table(before))[columns]), "by a release"
+    assert rows(grouped(later, frozen)[columns]) == rows(grouped(later, split_table(before))[columns]), (
+        "a release changed the groups"
+    )

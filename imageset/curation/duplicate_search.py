@@ -1,0 +1,92 @@
+"""In which order photos are compared, so that new photos never hide what connects released ones, and vice versa."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from imageset.curation.candidates import PhotosToCompare
+from imageset.curation.groups import spans_subsets
+from imageset.curation.near_duplicates import NearDuplicate, find_near_duplicates
+from imageset.curation.ties import Ties, all_ties, first_of_equal, join
+from imageset.curation.union_find import UnionFind
+from imageset.formats import tables
+from imageset.formats.hdf5 import Indices, Pixels
+from imageset.runtime.sections import DuplicatesParams
+
+
+def search(
+    photos: pd.DataFrame,
+    thumbnails: Pixels,
+    same_bytes: Ties,
+    photo_subsets: NDArray[Any],
+    product_subsets: NDArray[Any],
+    duplicates: DuplicatesParams,
+) -> Iterator[NearDuplicate]:
+    """Yield pairs of near-duplicates, as places in `photos`. Photos with the same bytes are not compared.
+
+    Args:
+        photos: the rows of processed.csv, N of them.
+        thumbnails: grey, uint8 (N, 64, 64, 1).
+        same_bytes: the ties of photos with the same bytes.
+        photo_subsets: (N,), the subset that each photo was released in, "" of new photos.
+        product_subsets: (N,), the subset that each photo's product was released in, "" of new products.
+        duplicates: section `duplicates` of params.yaml.
+    """
+    released, everything = photo_subsets != "", np.ones(len(photos), bool)
+    compared = np.zeros(len(photos), bool)
+    found = []
+    connected = UnionFind(product_subsets.tolist())
+    # First the released photos alone: that two of them are near-duplicates must be found even where a new photo
+    # connects them, too.
+    for part in (released, everything):
+        connected.join_all(same_bytes.among(part).pairs())
+        for pair in search_part(photos, thumbnails, part, compared, connected, duplicates):
+            found.append(pair)
+            yield pair
+        compared = part
+    # Some of the new photos that connect two subsets are left out. What connects them to each other must not depend on
+    # what was found first, so they are compared once more, without the released photos.
+    same_picture = join([same_bytes, ties_of(found)])
+    conflicting = ~released & spans_subsets(all_ties(photos, same_picture, released), product_subsets)
+    connected = UnionFind([""] * len(photos))
+    connected.join_all(same_bytes.among(conflicting).pairs())
+    yield from search_part(photos, thumbnails, conflicting, ~everything, connected, duplicates)
+
+
+def search_part(
+    photos: pd.DataFrame,
+    thumbnails: Pixels,
+    part: NDArray[np.bool_],
+    compared: NDArray[np.bool_],
+    connected: UnionFind,
+    duplicates: DuplicatesParams,
+) -> Iterator[NearDuplicate]:
+    """Yield near-duplicates among the photos of `part`, but no pairs of which both photos are in `compared`."""
+    places: Indices = np.flatnonzero(part)
+    places = places[np.argsort(~compared[places], kind="stable")]
+    distinct = places[np.unique(first_of_equal(photos["sha256"].to_numpy()[places]))]
+    if len(distinct):
+        hashes = np.array([int(value, 16) for value in photos["phash"].to_numpy()[distinct]], np.uint64)
+        to_compare = PhotosToCompare(distinct, photos["row"].to_numpy()[distinct], hashes, compared[distinct])
+        yield from find_near_duplicates(thumbnails, to_compare, duplicates.distance, duplicates.likeness, connected)
+
+
+def ties_of(pairs: Iterable[NearDuplicate]) -> Ties:
+    places = np.array([pair[:2] for pair in pairs], np.intp).reshape(-1, 2)
+    return Ties(places[:, 0], places[:, 1])
+
+
+def pair_table(photos: pd.DataFrame, pairs: Iterable[NearDuplicate]) -> pd.DataFrame:
+    """Return the rows of near_duplicates.csv: each pair once, the lower product first, with its likeness."""
+    keys = list(photos[["product_id", "position"]].itertuples(index=False, name=None))
+    # A pair may be found twice, once in each direction: the greater likeness counts.
+    likeness_of = {
+        tuple(sorted((keys[left], keys[right]))): likeness
+        for left, right, likeness in sorted(pairs, key=lambda pair: pair.likeness)
+    }
+    return tables.frame(
+        tables.NEAR_DUPLICATES, [(*one, *other, f"{likeness:.3f}") for (one, other), likeness in likeness_of.items()]
+    )

@@ -1,0 +1,75 @@
+"""releases/split.csv -> the subset that the last release fixed for each photo, product and group; pure."""
+
+from typing import Any
+
+import pandas as pd
+from numpy.typing import NDArray
+
+from imageset.errors import DataError
+
+SUBSETS = ("train", "validation", "test")
+PHOTOS_TO_NAME = 10
+
+
+def of_photos(photos: pd.DataFrame, released: pd.DataFrame) -> NDArray[Any]:
+    """Return the subset that each photo was released in, str (N,), "" of new photos.
+
+    Args:
+        photos: rows with product_id and position, N of them.
+        released: the rows of releases/split.csv.
+    """
+    subsets: NDArray[Any] = photos.merge(released, how="left", on=["product_id", "position"])["subset"].to_numpy(
+        dtype=object, na_value=""
+    )
+    return subsets
+
+
+def of_products(photos: pd.DataFrame, released: pd.DataFrame) -> NDArray[Any]:
+    """Return the subset that each photo's product was released in, str (N,), "" of new products.
+
+    A product keeps its subset although its released photo was replaced by another.
+
+    Raises:
+        DataError: the release has a product in two subsets.
+    """
+    of_product = released.drop_duplicates(["product_id", "subset"]).set_index("product_id")["subset"]
+    repeated = of_product.index[of_product.index.duplicated()]
+    if len(repeated):
+        raise DataError(
+            f"releases/split.csv has product {repeated[0]} in two subsets: restore the file from git, "
+            "or remove the rows of one subset"
+        )
+    subsets: NDArray[Any] = photos["product_id"].map(of_product).to_numpy(dtype=object, na_value="")
+    return subsets
+
+
+def of_groups(catalog: pd.DataFrame, released: pd.DataFrame) -> dict[int, str]:
+    """Return the subset of each group that holds a photo of a released product.
+
+    Raises:
+        DataError: a group holds products that were released in different subsets, or a subset is unknown.
+    """
+    unknown = sorted(set(released["subset"]) - set(SUBSETS))
+    if unknown:
+        raise DataError(f"releases/split.csv names a subset {unknown[0]!r}: expected train, validation or test")
+    known = catalog.assign(subset=of_products(catalog, released)).query("subset != ''")
+    subsets = known.groupby("group")["subset"].agg(lambda values: sorted(set(values)))
+    conflicting = known[known["group"].isin(subsets.index[subsets.map(len) > 1])]
+    if len(conflicting):
+        raise DataError(
+            f"{len(conflicting)} photos were released in different subsets, but now share a group: "
+            f"{name_photos(conflicting)}. Section duplicates was changed, or photos were replaced "
+            "(see data/near_duplicates.csv): undo that, or remove the rows of one subset from releases/split.csv "
+            "and release a new major version"
+        )
+    return {int(number): values[0] for number, values in subsets.items()}
+
+
+def name_photos(photos: pd.DataFrame) -> str:
+    """Return the first photos with their subsets and groups, as text."""
+    ordered = photos.sort_values(["group", "product_id", "position"])[["product_id", "position", "subset", "group"]]
+    names = [
+        f"{product_id}/{position} ({subset}, group {group})"
+        for product_id, position, subset, group in ordered.head(PHOTOS_TO_NAME).itertuples(index=False)
+    ]
+    return ", ".join([*names, *(["..."] if len(photos) > PHOTOS_TO_NAME else [])])

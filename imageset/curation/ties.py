@@ -1,0 +1,95 @@
+"""Pairs of photos that must stay in one subset, and what they connect; pure.
+
+Photos show the same picture when they have the same bytes or are near-duplicates. Two photos are tied when they show
+the same picture, belong to one product, or have the same perceptual hash (also when one is the other's mirror image).
+Ties chain: if a is tied to b and b to c, then a, b and c are connected.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from imageset.formats.hdf5 import Indices
+
+
+class Ties(NamedTuple):
+    """Tied photos, two and two: each side int64 (T,), places in the table of photos."""
+
+    left: Indices
+    right: Indices
+
+    def among(self, photos: NDArray[np.bool_]) -> "Ties":
+        """Return the ties of which both ends are in the mask, (N,)."""
+        both = photos[self.left] & photos[self.right]
+        return Ties(self.left[both], self.right[both])
+
+    def pairs(self) -> Iterator[tuple[int, int]]:
+        return zip(self.left.tolist(), self.right.tolist(), strict=True)
+
+
+def join(ties: Iterable[Ties]) -> Ties:
+    left, right = (np.concatenate(ends) for ends in zip(*ties, strict=True))
+    return Ties(left, right)
+
+
+def components(ties: Ties, count: int) -> Indices:
+    """Return for each of `count` photos the number of its component, int64 (count,): all that ties connect."""
+    graph = coo_array((np.ones(len(ties.left), bool), ties), shape=(count, count))
+    return np.asarray(connected_components(graph, directed=False)[1], np.intp)
+
+
+def first_of_equal(values: NDArray[Any]) -> Indices:
+    """Return for each value, (N,), the first place with the same value, (N,)."""
+    _, first, inverse = np.unique(values, return_index=True, return_inverse=True)
+    return np.asarray(first[inverse], np.intp)
+
+
+def byte_ties(photos: pd.DataFrame, released: NDArray[np.bool_]) -> Ties:
+    """Return the ties of photos with the same bytes. released: a mask, (N,); see tie_orders."""
+    return join(tie_equal(photos, order, "sha256") for order in tie_orders(released))
+
+
+def hash_ties(photos: pd.DataFrame, released: NDArray[np.bool_]) -> Ties:
+    """Return the ties of photos with the same perceptual hash, or with that of the other's mirror image."""
+    mirrored = (tie_mirrored(photos, order) for order in tie_orders(released))
+    return join([*(tie_equal(photos, order, "phash") for order in tie_orders(released)), *mirrored])
+
+
+def product_ties(photos: pd.DataFrame, released: NDArray[np.bool_]) -> Ties:
+    """Return the ties of photos of one product."""
+    return join(tie_equal(photos, order, "product_id") for order in tie_orders(released))
+
+
+def all_ties(photos: pd.DataFrame, same_picture: Ties, released: NDArray[np.bool_]) -> Ties:
+    """Return all ties: of the same picture (given), of one product, and of equal hashes, whatever the photos show."""
+    return join([same_picture, product_ties(photos, released), hash_ties(photos, released)])
+
+
+def tie_orders(released: NDArray[np.bool_]) -> list[Indices]:
+    """Return the orders in which photos are tied to the first of their kind: released photos first, and new ones alone.
+
+    Of all photos that share a value, each is tied to one only, so a placeholder on thousands of listings makes
+    thousands of ties, not millions. With these two orders, released photos are connected without the help of new ones,
+    and new ones without the help of released ones.
+    """
+    everything = np.argsort(~released, kind="stable")
+    return [everything, np.flatnonzero(~released)] if released.any() else [everything]
+
+
+def tie_equal(photos: pd.DataFrame, order: Indices, column: str) -> Ties:
+    """Return the ties of the photos in `order`, each to the first one there with the same value."""
+    return Ties(order, order[first_of_equal(photos[column].to_numpy()[order])])
+
+
+def tie_mirrored(photos: pd.DataFrame, order: Indices) -> Ties:
+    """Return the ties of the photos in `order`, each to the first one there whose hash its mirror image has."""
+    ordered = photos.iloc[order]
+    first_of_hash = pd.Series(order, index=ordered["phash"].to_numpy())
+    found = first_of_hash[~first_of_hash.index.duplicated()].reindex(ordered["phash_mirrored"])
+    has_one = found.notna().to_numpy()
+    return Ties(order[has_one], found[has_one].to_numpy().astype(np.intp))
