@@ -1,1 +1,1 @@
-"""What programs hand to each other: tables, HDF5 files, images. Start with tables.py."""
+"""The files between programs: tables, HDF5 files, the images in them. Start with tables.py, or hdf5.py."""

@@ -1,13 +1,13 @@
-"""The HDF5 files: names, dtypes, version. Writers and readers have these from here and nowhere else.
+"""The HDF5 files: names, dtypes, version. All writers and readers take them from here.
 
-processed.h5   images uint8 (N, S, S, C), ids int64 (N,), positions int16 (N,): every photo once, by id and position.
-thumbnails.h5  the same of the photos as they are, grey: uint8 (N, 64, 64, 1), whatever the params.
+processed.h5   images uint8 (N, S, S, C), ids int64 (N,), positions int16 (N,): every photo once, by id, position.
+thumbnails.h5  the same for the photos before preprocessing, gray: images uint8 (N, 64, 64, 1), whatever the params.
 dataset.h5     <subset>_images uint8 (N, S, S, C), _labels int64, _ids int64, _positions int16 (N,), train_copies int16
                (0: the photo itself), label_map bytes (K,) b"<label>,<catalog_id>", class_names UTF-8 (K,).
 
-Images lie contiguous, so that they can be mapped into memory, or in dataset.h5 compressed, one image a chunk. Bytes
-depend on content alone: the library version is pinned, no times are tracked, names are created in one order (h5py,
-"File Objects: Version bounding").
+Images are contiguous, so that they can be mapped into memory. In dataset.h5 they may be compressed, one image a chunk.
+The bytes depend on the content alone: the library version is pinned, no times are tracked, names are created in one
+order (h5py, "File Objects: Version bounding").
 """
 
 import hashlib
@@ -90,12 +90,12 @@ def finish(file: h5py.File, **attributes: Any) -> None:
 
 
 def add(file: h5py.File, name: str, values: NDArray[Any]) -> None:
-    """Write an array whole."""
+    """Write an array."""
     file.create_dataset(name, data=values, track_times=False)
 
 
 def add_images(file: h5py.File, name: str, shape: tuple[int, ...], compression: Compression = "none") -> h5py.Dataset:
-    """Return room for images, uint8 (N, S, S, C), which the caller fills: contiguous, or one image a chunk."""
+    """Return an empty dataset for images, uint8 (N, S, S, C), which the caller fills."""
     if compression == "none" or 0 in shape:
         return file.create_dataset(name, shape=shape, dtype="uint8", track_times=False)
     return file.create_dataset(
@@ -147,12 +147,12 @@ def require_format(path: Path, file: h5py.File, kind: str) -> None:
 
 
 def require_photos(file: h5py.File, rows: NDArray[Any], ids: NDArray[Any], positions: NDArray[Any]) -> None:
-    """Raise DataError when rows of a file of photos are of others than product ids and positions say."""
+    """Raise DataError if the rows of a file of photos have other product ids or positions than these."""
     with reading(file.filename):
         found_ids, found_positions = file["ids"][:], file["positions"][:]
     inside = ((rows >= 0) & (rows < len(found_ids))).all()
     if not inside or (found_ids[rows] != ids).any() or (found_positions[rows] != positions).any():
-        raise DataError(f"{file.filename} is of other photos than the tables: run `dvc repro`")
+        raise DataError(f"{file.filename} has other photos than the tables: run `dvc repro`")
 
 
 def subsets(file: h5py.File) -> list[str]:
@@ -168,7 +168,7 @@ def read_rows(file: h5py.File, subset: str) -> RowColumns:
 
 
 def catalog_ids(file: h5py.File) -> list[int]:
-    """Return the marketplace's number of each class of a dataset file, by label.
+    """Return the catalog_id of each class of a dataset file, by label.
 
     Raises DamagedFile when the label map's labels are not 0 to K - 1, in order.
     """
@@ -179,12 +179,12 @@ def catalog_ids(file: h5py.File) -> list[int]:
 
 
 def unique_names(names: list[str], catalog_ids: list[int]) -> list[str]:
-    """Return class names of which no two are the same: those that were have their catalog_id behind them.
+    """Return unique class names: names that several classes share get their catalog_id behind them.
 
     >>> unique_names(["hats", "other", "other"], [12, 7, 31])
     ['hats', 'other (7)', 'other (31)']
     """
-    # Once more where another class bears such a name already: names that had their own numbers added differ for good.
+    # Again if another class already has such a name. Names that got their own catalog_id differ for good.
     while repeated := {name for name, count in Counter(names).items() if count > 1}:
         names = [
             f"{name} ({catalog_id})" if name in repeated else name
@@ -194,7 +194,7 @@ def unique_names(names: list[str], catalog_ids: list[int]) -> list[str]:
 
 
 def mapped(file: h5py.File, name: str) -> Pixels:
-    """Return an uncompressed dataset of images as an array in mapped memory, valid after the file is closed."""
+    """Return an uncompressed dataset of images as an array in mapped memory, which outlives the open file."""
     dataset = file[name]
     offset = dataset.id.get_offset()
     if offset is None or 0 in dataset.shape:
@@ -203,7 +203,7 @@ def mapped(file: h5py.File, name: str) -> Pixels:
 
 
 def pick(images: h5py.Dataset, rows: Iterable[int]) -> Pixels:
-    """Return a few images, in the order named, compressed or not."""
+    """Return a few images, in the order of `rows`, compressed or not."""
     return np.stack([images[row] for row in rows])
 
 
@@ -229,7 +229,7 @@ def content_digest(file: h5py.File) -> str:
 
 
 def digested(file: h5py.File, digest: Any) -> Iterator[tuple[str, slice, NDArray[Any]]]:
-    """Yield all arrays in blocks, each taken into the digest: for who reads a file once and wants more than that."""
+    """Yield all arrays in blocks, and add each block to the digest: one pass over a file for both."""
     for name in sorted(file):
         dataset = file[name]
         digest.update(f"{name} {dataset.dtype.str} {dataset.shape}\n".encode())

@@ -1,4 +1,4 @@
-"""Images out of a dataset file, many at a time, from any thread: mapped into memory, or decompressed side by side."""
+"""Read many images of an HDF5 file at once, from any thread: mapped into memory, or decompressed in parallel."""
 
 import os
 import weakref
@@ -15,7 +15,7 @@ from imageset.errors import DamagedFile, DataError
 from imageset.formats.hdf5 import Indices, Pixels, reading
 
 DEFLATE = 1  # the filter gzip, by its number in HDF5's registry
-SKIPPED = 1  # bit of a chunk's filter mask: stored as it is, as compression would have made it longer
+SKIPPED = 1  # bit of a chunk's filter mask: it is stored uncompressed, because compression would have made it longer
 
 Decompress = Callable[[Pixels, Pixels], bool]  # (packed, out); returns whether `out` was filled
 
@@ -26,13 +26,23 @@ class Images(Protocol):
     shape: tuple[int, ...]
 
     def gather(self, rows: Indices, out: Pixels) -> None:
-        """Copy images into `out` (len(rows), H, W, C), in the order named. Indices have to be from 0 to N - 1."""
+        """Copy images into `out`.
+
+        Args:
+            rows: which images, in this order, from 0 to N - 1.
+            out: uint8 (len(rows), H, W, C).
+        """
 
 
 def open_images(file: h5py.File, name: str) -> Images:
-    """Return a dataset's images, read the fastest way that their storage allows, also when the file is closed.
+    """Return the images of a dataset, to be read in the fastest way for their storage, also after the file is closed.
 
-    Raises DamagedFile for what are no images: uint8 (N, H, W, C).
+    Args:
+        file: an open file.
+        name: the dataset with the images, uint8 (N, H, W, C).
+
+    Raises:
+        DamagedFile: the dataset has another dtype or number of dimensions.
     """
     dataset = file[name]
     if dataset.dtype != np.uint8 or dataset.ndim != 4:
@@ -46,18 +56,18 @@ def open_images(file: h5py.File, name: str) -> Images:
 
 
 class InMemory:
-    """Images that an array holds."""
+    """Images in an array."""
 
     def __init__(self, images: Pixels) -> None:
         self.images, self.shape = images, images.shape
 
     def gather(self, rows: Indices, out: Pixels) -> None:
-        # With "raise" NumPy would copy everything twice, to leave `out` as it was after an error.
+        # With mode="raise" NumPy would copy everything twice, so that an error leaves `out` unchanged.
         np.take(self.images, rows, axis=0, out=out, mode="clip")
 
 
 class Contiguous:
-    """Uncompressed images: neighbours are read in one piece, others copied out of mapped memory."""
+    """Uncompressed images: consecutive rows are read in one piece, others are copied from mapped memory."""
 
     def __init__(self, dataset: h5py.Dataset) -> None:
         self.shape: tuple[int, ...] = dataset.shape
@@ -74,7 +84,7 @@ class Contiguous:
 
 
 class Compressed:
-    """Images one a chunk behind one filter, mapped and decompressed without HDF5, which takes one thread at a time."""
+    """Images in chunks of one behind one filter: decompressed without HDF5, which serves one thread at a time."""
 
     def __init__(self, dataset: h5py.Dataset, decompress: Decompress) -> None:
         self.shape: tuple[int, ...] = dataset.shape
@@ -95,7 +105,7 @@ class Compressed:
                     raise DamagedFile(self._file.path, f"is damaged at row {row}")
 
     def _unpack(self, image: Pixels, offset: int, length: int, mask: int) -> bool:
-        """Fill an image; return whether its chunk came out whole."""
+        """Fill an image; return whether its chunk was complete."""
         packed = self._mapped[offset : offset + length]
         if not mask & SKIPPED:
             return self._decompress(packed, image)
@@ -106,7 +116,7 @@ class Compressed:
 
 
 class Chunked:
-    """Images in any other storage: by way of h5py, in each process through a handle of its own."""
+    """Images in any other storage: read by h5py, with a handle for each process."""
 
     def __init__(self, dataset: h5py.Dataset) -> None:
         self.shape: tuple[int, ...] = dataset.shape
@@ -126,7 +136,7 @@ class Chunked:
 
 
 class Bytes:
-    """A file that is read at any place, by any thread or forked process, and has to stay as it was when opened."""
+    """An open file that any thread or forked process reads at any offset. It must not change while it is open."""
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
@@ -135,7 +145,7 @@ class Bytes:
         self._state = self._find_state()
 
     def read(self, offset: int, out: Pixels) -> None:
-        """Fill a contiguous array with the bytes from `offset` on."""
+        """Fill a contiguous array with the bytes that begin at `offset`."""
         view = out.reshape(-1).data
         while view:
             count = os.preadv(self._descriptor, [view], offset)
@@ -144,13 +154,13 @@ class Bytes:
             view, offset = view[count:], offset + count
 
     def require_own_name(self) -> None:
-        """Raise DataError when another file has taken this one's name."""
+        """Raise DataError if another file has this one's name now."""
         if not os.path.samestat(os.fstat(self._descriptor), os.stat(self.path)):
             raise DataError(f"{self.path} was replaced since this dataset was opened: open it again")
 
     @contextmanager
     def unchanged(self) -> Iterator[None]:
-        """Raise DataError when the file was written to before or meanwhile; one that took its name does not matter."""
+        """Raise DataError if the file was written to before or meanwhile. A new file of its name does not matter."""
         self._require_unchanged()
         yield
         self._require_unchanged()
@@ -165,7 +175,7 @@ class Bytes:
 
 
 def find_decompress(dataset: h5py.Dataset) -> Decompress | None:
-    """Return what undoes the one filter of images that lie one a chunk, None for any other storage."""
+    """Return the function that decompresses images in chunks of one; None for any other storage."""
     if dataset.chunks != (1, *dataset.shape[1:]) or dataset.id.get_num_chunks() != len(dataset):
         return None
     properties = dataset.id.get_create_plist()
@@ -177,7 +187,7 @@ def inflate(packed: Pixels, out: Pixels) -> bool:
     """Decompress zlib's format (RFC 1950)."""
     stream = zlib.decompressobj()
     try:
-        unpacked = stream.decompress(packed.data, out.nbytes + 1)  # no more, whatever the stream holds
+        unpacked = stream.decompress(packed.data, out.nbytes + 1)  # no more, however much the stream would give
     except zlib.error:
         return False
     if len(unpacked) != out.nbytes or not stream.eof:

@@ -1,4 +1,4 @@
-"""How numbers become fixed pseudo-random ranks."""
+"""Fixed pseudo-random ranks from numbers."""
 
 from hashlib import blake2b
 

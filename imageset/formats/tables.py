@@ -1,7 +1,7 @@
 """The tables between stages: canonical CSV, the same bytes for the same rows.
 
-Every table has its columns and key here, once, for the stage that writes it and those that read it. Rows stand sorted
-by key, lines end in "\\n", text is UTF-8, missing values are empty.
+The columns and the key of every table are here, for the stage that writes it and those that read it. Rows are sorted by
+key, lines end in "\\n", text is UTF-8, missing values are empty.
 """
 
 from collections import Counter
@@ -16,7 +16,7 @@ import pandas as pd
 from imageset.errors import DataError
 from imageset.runtime import files
 
-# Rows that are held as text or as Python objects at a time: typed columns take about half the memory.
+# So many rows at a time are text or Python objects. Typed columns take about half the memory.
 ROWS_AT_ONCE = 10_000
 
 
@@ -71,14 +71,14 @@ def write(path: Path, table: Table, rows: pd.DataFrame) -> None:
     content = typed(table, rows[list(table.columns)]).sort_values(list(table.key), kind="stable", na_position="first")
     repeated = content[content.duplicated(list(table.key))]
     if table.unique and len(repeated):
-        raise DataError(f"{path}: {describe_key(table, repeated)} stands more than once")
+        raise DataError(f"{path}: {describe_key(table, repeated)} is there more than once")
     with files.atomic(path) as temporary:
         content.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
 
 
 @contextmanager
 def writing(path: Path, table: Table) -> Iterator[Callable[[tuple[Any, ...]], None]]:
-    """Yield a function that takes one row at a time, in the order of their keys; what it took is written atomically.
+    """Yield a function that adds one row at a time, in the order of the key. All are written atomically.
 
     For tables with a unique key without missing values. ROWS_AT_ONCE rows are held in memory. Raises DataError as
     `write` does, and for rows out of order.
@@ -111,7 +111,7 @@ def read(path: Path, table: Table) -> pd.DataFrame:
     content = pd.concat(parts(path, table), ignore_index=True)
     repeated = content[content.duplicated(list(table.key))]
     if table.unique and len(repeated):
-        raise DataError(f"{path}: {describe_key(table, repeated)} stands more than once")
+        raise DataError(f"{path}: {describe_key(table, repeated)} is there more than once")
     return content
 
 
@@ -164,10 +164,10 @@ def parts(path: Path, table: Table) -> Iterator[pd.DataFrame]:
 
 
 def without_carriage_returns(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return rows as if their lines ended in "\\n", where those of their file end in "\\r\\n".
+    """Return rows as if their lines ended in "\\n" where the lines of the file end in "\\r\\n".
 
-    `write` ends no line so, but git and editors do, in releases/. The header decides: a text at the end of a canonical
-    line may end in "\\r" itself. Line ends inside quotes stay.
+    `write` never ends lines so, but git and editors do, in releases/. The header decides: a text at the end of a
+    canonical line may itself end in "\\r". Line ends inside quotes stay.
     """
     *others, last = rows.columns
     if not last.endswith("\r"):
@@ -202,12 +202,12 @@ def whole_number(value: Any) -> int:
     """Return an integer, or the one that text spells. Raises ValueError for 1.5, "007" and what int64 cannot hold."""
     number = int(value)
     if (str(number) if isinstance(value, str) else number) != value or not -(2**63) <= number < 2**63:
-        raise ValueError(f"{value!r} is not a whole number of 64 bits")
+        raise ValueError(f"{value!r} is not a 64-bit integer")
     return number
 
 
 def tally(reasons: Iterable[str]) -> str:
-    """Return how often each reason stands there, the commonest first.
+    """Return how often each reason occurs, the commonest first.
 
     >>> tally(["gone", "empty", "gone"]), tally([])
     ('2 gone, 1 empty', 'none')

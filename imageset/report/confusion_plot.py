@@ -1,4 +1,4 @@
-"""What the baseline takes for what, as a PNG whose bytes depend on the answers alone."""
+"""Which classes the baseline confuses, as PNG. The bytes depend on the answers alone."""
 
 import io
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ def largest_classes(actual: Labels) -> list[int]:
 
 
 def matrix(actual: Labels, predicted: Labels, shown: Sequence[int]) -> NDArray[np.float64]:
-    """Return what share of each shown class's photos (a row) was taken for each of them, and last for any other."""
+    """Return the shares of each shown class's photos (a row) that got each shown class, and last any other class."""
     counts = np.zeros((len(shown), len(shown) + 1))
     for row, label in enumerate(shown):
         answers = predicted[actual == label]
@@ -31,7 +31,7 @@ def matrix(actual: Labels, predicted: Labels, shown: Sequence[int]) -> NDArray[n
 
 
 def confused_pairs(actual: Labels, predicted: Labels) -> list[tuple[int, int, int, int]]:
-    """Return the most frequent errors, up to MOST_PAIRS: class, what it was taken for, how often, of how many photos.
+    """Return the most frequent errors, up to MOST_PAIRS: class, class in the answer, how often, of how many photos.
 
     Among errors of equal number, those of the smaller class come first: they are the larger share.
 

@@ -1,4 +1,4 @@
-"""What people look at: sample sheets and the class-count plot, as PNG bytes that depend on the data alone."""
+"""Sheets of photos and the plot of class counts, as PNG. The bytes depend on the data alone."""
 
 import io
 from collections.abc import Sequence
@@ -16,7 +16,13 @@ TRAIN_COLOR, TEST_COLOR, VALIDATION_COLOR = "#3b6ea5", "#e08e45", "#7aa874"
 
 
 def sheet(images: Sequence[Pixels], captions: Sequence[str], columns: int) -> bytes:
-    """Return a grid of images, uint8 (S, S, C), with a caption of up to two lines over each, as PNG."""
+    """Return a grid of images as PNG.
+
+    Args:
+        images: uint8 (S, S, C) each.
+        captions: the text above each image, up to two lines.
+        columns: how many images a row has.
+    """
     rows = -(-len(images) // columns) or 1
     picture = Image.new("RGB", (columns * (CELL + GAP) + GAP, rows * (CELL + CAPTION + GAP) + GAP), "#e8e8e8")
     pen = ImageDraw.Draw(picture)
@@ -49,7 +55,12 @@ def png(picture: Image.Image) -> bytes:
 
 
 def class_counts(names: Sequence[str], counts: dict[str, Sequence[int]]) -> bytes:
-    """Return stacked bars of the photos in each class, one colour a subset, the largest class first, as PNG."""
+    """Return stacked bars of the photos in each class, one colour a subset, as PNG.
+
+    Args:
+        names: of the classes, the largest first.
+        counts: the photos of each class, by subset.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

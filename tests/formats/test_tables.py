@@ -131,7 +131,7 @@ def test_locale_time_zone_and_hash_seed_change_no_byte(environment: dict[str, st
 
 
 def test_a_repeated_key_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"table\.csv: product_id 7 stands more than once"):
+    with pytest.raises(DataError, match=r"table\.csv: product_id 7 is there more than once"):
         write(tmp_path / "table.csv", [(7, "a", None), (8, "b", None), (7, "c", None)])
 
     assert list(tmp_path.iterdir()) == []
@@ -140,7 +140,7 @@ def test_a_repeated_key_is_refused(tmp_path: Path) -> None:
 def test_a_repeated_key_in_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "table.csv").write_text("product_id,name,parent_id\n7,a,\n7,b,\n")
 
-    with pytest.raises(DataError, match=r"table\.csv: product_id 7 stands more than once"):
+    with pytest.raises(DataError, match=r"table\.csv: product_id 7 is there more than once"):
         read(tmp_path / "table.csv")
 
 
@@ -302,7 +302,7 @@ def test_rows_are_the_same_however_many_are_read_at_once(
         ("x,a,", "column product_id: invalid literal"),
         ("8,a,2.0", "column parent_id: invalid literal"),
         ("8,a,b,c", "is not a table"),
-        ("0,a,", "product_id 0 stands more than once"),
+        ("0,a,", "product_id 0 is there more than once"),
     ],
 )
 def test_a_fault_far_down_in_a_file_is_found(

@@ -108,7 +108,7 @@ def test_pixels_of_other_photos_than_the_catalogs_are_refused(project: Path) -> 
     table = tables.read(project / "data/catalog.csv", tables.CATALOG)
     tables.write(project / "data/catalog.csv", tables.CATALOG, table.assign(row=table["row"].to_numpy()[::-1]))
 
-    with pytest.raises(DataError, match="of other photos"):
+    with pytest.raises(DataError, match="has other photos"):
         run(project)
 
 

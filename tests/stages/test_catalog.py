@@ -541,7 +541,7 @@ def test_thumbnails_of_other_photos_are_refused(in_project: Path, others: list[K
     (in_project / "data/processed.csv").write_bytes(processed)
     write_labels(in_project, [(1, 10, FIRST)], {10: None})
 
-    assert "thumbnails.h5 is of other photos than the tables" in failure(in_project)
+    assert "thumbnails.h5 has other photos than the tables" in failure(in_project)
 
 
 def test_a_file_that_holds_no_thumbnails_is_refused(in_project: Path) -> None:

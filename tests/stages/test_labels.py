@@ -119,5 +119,5 @@ def test_two_names_for_one_class_are_refused(database: str, in_project: Path) ->
         "SELECT 12 AS catalog_id, name, NULL AS parent_id FROM (VALUES ('tops'), ('shirts')) AS named (name)"
     )
 
-    with pytest.raises(DataError, match="catalog_id 12 stands more than once"):
+    with pytest.raises(DataError, match="catalog_id 12 is there more than once"):
         run(in_project)

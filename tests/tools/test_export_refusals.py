@@ -39,7 +39,7 @@ def test_tables_of_other_photos_or_classes(tmp_path: Path) -> None:
     catalog, label_map = tables.read(catalog_csv, tables.CATALOG), tables.read(label_map_csv, tables.LABEL_MAP)
 
     for changed, message in (
-        (catalog.assign(row=catalog["row"] + 1), "is of other photos than the tables"),
+        (catalog.assign(row=catalog["row"] + 1), "has other photos than the tables"),
         (catalog.assign(label=12), "have different classes"),
         (catalog.assign(catalog_id=catalog["catalog_id"] + 1), "have different classes"),
     ):
