@@ -2,7 +2,7 @@
 
 releases/ gets the subset of every photo and the label of every class, which later runs keep. That changes no byte of
 the dataset. Committing and tagging is left to the person who releases. `git checkout -- dvc.lock releases reports &&
-dvc checkout` undoes a release that failed or was stopped.
+dvc checkout --force` undoes a release that failed or was stopped.
 """
 
 import argparse
@@ -25,7 +25,8 @@ from tools.versions import DATASET, WRITTEN
 
 VALIDATION = Path("reports/validation.json")
 SPLIT, LABEL_MAP = Path("releases/split.csv"), Path("releases/label_map.csv")
-UNDO = f"git checkout -- {' '.join(WRITTEN)} && dvc checkout"
+# By force: dvc has not saved what a stage wrote before it failed, such as validate's data/validation.json.
+UNDO = f"git checkout -- {' '.join(WRITTEN)} && dvc checkout --force"
 LOST = {"deleted", "not in cache"}  # by `dvc status`, of data that is just not here
 
 
