@@ -25,7 +25,7 @@ coverage: .venv/pipeline .venv/train .venv/docs  ## Run all tests and measure co
 platforms: .venv/uv  ## Print the table of docs/platforms.md: the Pythons and systems with wheels for all pins
 	$(BIN)/python -m tools.platforms
 
-lint: .venv/pipeline  ## Run ruff and mypy --strict
+lint: .venv/pipeline .venv/train .venv/docs  ## Run ruff and mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

@@ -133,6 +133,13 @@ def test_checks_are_those_of_make() -> None:
     ]
 
 
+def test_make_lint_installs_all_that_mypy_looks_at() -> None:
+    """mypy fails over an import that it does not find: torch in the reader, Sphinx in docs/conf.py."""
+    needs = dict(re.findall(r"^(\w+): ([^#\n]+?) *##", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+    assert needs["lint"] == needs["environment"]
+
+
 def test_tests_run_where_the_page_of_platforms_has_all_wheels() -> None:
     """Its table has a row a platform, a column a Python; `make platforms` prints it."""
     matrix = yaml.safe_load((ROOT / ".github/workflows/checks.yaml").read_text())["jobs"]["test"]["strategy"]["matrix"]
