@@ -123,10 +123,10 @@ class Unreachable(PhotoError):
     Args:
         trouble: the message.
         final: whether more attempts in this run are useless.
-        reason: the photo's reason when all attempts ended so.
+        reason: the photo's reason code when all attempts ended so, "" for that of hosts that fail.
     """
 
-    def __init__(self, trouble: str, final: bool = False, reason: str = "unreachable") -> None:
+    def __init__(self, trouble: str, final: bool = False, reason: str = "") -> None:
         super().__init__(trouble)
         self.final = final
         self.reason = reason

@@ -82,7 +82,7 @@ async def fetch_photo(photo: PhotoToFetch, context: IngestContext) -> Outcome:
     except Refused as refusal:
         return Outcome(photo, str(refusal))
     except Unreachable as failure:
-        return Outcome(photo, failure.reason, str(failure))
+        return Outcome(photo, failure.reason or "unreachable", str(failure))
     return Outcome(photo, "")
 
 

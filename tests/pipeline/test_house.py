@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from imageset import errors
+from imageset.web import refusals
+from stages import catalog, listings, preprocess
 from tests.pipeline.test_graph import imported_files
 from tests.project import ROOT
 
@@ -22,6 +24,7 @@ ORDER = (
 )
 WINGS = set().union(*ORDER) - {"errors"}
 NO_DEPS = ("errors.py", "runtime", "workers")  # of no stage: see NO_DEPS in tests/pipeline/test_graph.py
+REASONS = refusals.REASONS | catalog.REASONS | listings.REASONS | preprocess.REASONS  # they stand in tables
 THAT_MAKE_BYTES = {"cv2", "h5py", "numpy", "pandas", "PIL", "scipy", "torch"}
 
 modules = sorted(path for path in (ROOT / "imageset").rglob("*.py") if path.name != "__init__.py")
@@ -87,8 +90,10 @@ def test_what_is_no_dep_of_a_stage_makes_no_bytes(path: Path) -> None:
     """
     imported = {name.split(".")[0] for name in imported_names(path)}
     constants = re.findall(r"^[A-Z_]+(?=:? ?.*= )", path.read_text(), re.MULTILINE)
+    literals = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
 
     assert imported & THAT_MAKE_BYTES == set()
+    assert literals & REASONS == set()
     assert [name for name in constants if re.search("REJECT|REASON|PIXELS|SIDE|TO_DECODE|TO_MASK", name)] == []
 
 
