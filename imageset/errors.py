@@ -59,7 +59,7 @@ class DamagedFile(DataError):
         what: what is wrong with it, as the rest of a sentence.
 
     >>> str(DamagedFile("data/dataset.h5", "ends too early"))
-    'data/dataset.h5 ends too early: fetch it again with `dvc pull data/dataset.h5` or build it again with `dvc repro`'
+    'data/dataset.h5 ends too early: remove it, then `dvc pull data/dataset.h5` fetches it, or `dvc repro` builds it'
     """
 
     def __init__(self, path: object, what: str) -> None:
@@ -67,7 +67,8 @@ class DamagedFile(DataError):
 
     def __str__(self) -> str:
         path, what = self.args
-        return f"{path} {what}: fetch it again with `dvc pull {path}` or build it again with `dvc repro`"
+        # Removed first: dvc neither looks into a file whose size and time it knows, nor replaces one that it does not.
+        return f"{path} {what}: remove it, then `dvc pull {path}` fetches it, or `dvc repro` builds it"
 
 
 class ObjectChanged(ImagesetError):

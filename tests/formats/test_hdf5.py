@@ -219,7 +219,7 @@ def test_a_label_map_out_of_order_is_refused(tmp_path: Path, pairs: list[bytes])
         file["label_map"] = np.array(pairs)
 
         with pytest.raises(
-            DataError, match=r"file\.h5 has a label map whose labels are not 0 to K - 1: fetch it again"
+            DataError, match=r"file\.h5 has a label map whose labels are not 0 to K - 1: remove it, then"
         ):
             hdf5.catalog_ids(file)
 

@@ -97,7 +97,7 @@ def test_content_that_differs_from_its_digest(tmp_path: Path) -> None:
     dataset = write_dataset(tmp_path / "dataset.h5", rows={"train": [Row(1, 0, 0), Row(2, 0, 0)]})
     change(dataset, "train_positions", np.array([0, 1], np.int16))
 
-    with pytest.raises(DataError, match=r"dataset\.h5 does not hold what its content_digest says: fetch it again with"):
+    with pytest.raises(DataError, match=r"dataset\.h5 does not hold what its content_digest says: remove it, then"):
         run("numpy", tmp_path / "export", dataset)
     assert files_of(tmp_path) == {"dataset.h5"}
 
@@ -108,7 +108,7 @@ def test_a_dataset_that_is_not_an_array(tmp_path: Path, name: str, values: int |
     dataset = write_dataset(tmp_path / "dataset.h5")
     change(dataset, name, values)
 
-    with pytest.raises(DataError, match=r"dataset\.h5 is damaged \(.*\): fetch it again with `dvc pull"):
+    with pytest.raises(DataError, match=r"dataset\.h5 is damaged \(.*\): remove it, then `dvc pull"):
         run("numpy", tmp_path / "export", dataset)
 
 
