@@ -16,7 +16,7 @@ from imageset import reader
 from imageset.photos import networks
 from imageset.web import refusals
 from sandbox.__main__ import SOURCE_STAGES
-from stages import catalog, preprocess
+from stages import catalog, listings, preprocess
 from tests.documents import DOCUMENTS, PAGES, broken_links, commands, read, section, without_blocks
 from tests.project import ROOT
 from tools import release
@@ -43,7 +43,8 @@ def test_the_readme_is_a_front_door_of_at_most_160_lines_with_a_picture_first() 
 
 
 def test_the_readme_links_every_page() -> None:
-    assert [page for page in PAGES if page not in ("docs/index.md", "docs/api.md") and f"]({page})" not in README] == []
+    assert [page for page in PAGES if page != "docs/api.md" and f"]({page})" not in README] == []
+    assert "](api.md)" in read("docs/training.md")
 
 
 @pytest.mark.parametrize("document", LINKED, ids=lambda path: str(path.relative_to(ROOT)))
@@ -168,6 +169,12 @@ def test_the_checks_of_make_lint_pass(command: list[str]) -> None:
     done = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stdout
+
+
+def test_the_page_says_of_every_reason_of_listings_what_it_means() -> None:
+    rows = re.findall(r"^\| (`[a-z_`, ]+`) \|[^|]+\|$", section("docs/own-data.md", "Adapt the queries"), re.MULTILINE)
+
+    assert sorted(re.findall("[a-z_]+", " ".join(rows))) == sorted(listings.REASONS)
 
 
 def test_the_page_says_of_every_reason_of_ingest_what_it_means_and_whether_it_is_remembered() -> None:

@@ -3,6 +3,7 @@
 import ast
 import re
 import sys
+from collections.abc import Iterator
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -23,6 +24,7 @@ ORDER = (
     {"web"},
 )
 WINGS = set().union(*ORDER) - {"errors"}
+LONGEST_FUNCTION = 50  # lines, formatted, without decorators and docstring
 NO_DEPS = ("errors.py", "runtime", "workers")  # of no stage: see NO_DEPS in tests/pipeline/test_graph.py
 REASONS = refusals.REASONS | catalog.REASONS | listings.REASONS | preprocess.REASONS  # they stand in tables
 THAT_MAKE_BYTES = {"cv2", "h5py", "numpy", "pandas", "PIL", "scipy", "torch"}
@@ -48,6 +50,16 @@ def wing(path: Path) -> str:
 
 def level(name: str) -> int:
     return next(number for number, row in enumerate(ORDER) if name in row)
+
+
+def function_lengths(path: Path) -> Iterator[tuple[str, int]]:
+    """Yield the name and the lines of each function of a module, nested ones too, without decorators and docstring."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            lines = (node.end_lineno or 0) - node.lineno + 1
+            if ast.get_docstring(node) is not None:
+                lines -= (node.body[0].end_lineno or 0) - node.body[0].lineno + 1
+            yield node.name, lines
 
 
 def test_every_folder_of_imageset_is_a_wing() -> None:
@@ -141,3 +153,23 @@ def test_every_exception_of_the_project_is_in_errors_and_in_its_list() -> None:
     assert elsewhere == set()
     assert sorted(listed) == sorted(set(defined) - {"ImagesetError"})
     assert all(issubclass(getattr(errors, name), errors.ImagesetError) for name in defined)
+
+
+def test_no_function_is_longer_than_a_reader_can_follow() -> None:
+    folders = ("imageset", "stages", "tools", "sandbox", "benchmarks", "examples")
+    paths = sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+
+    assert len(paths) > 100
+    assert [
+        f"{path.relative_to(ROOT)}: {name} has {lines} lines"
+        for path in paths
+        for name, lines in function_lengths(path)
+        if lines > LONGEST_FUNCTION
+    ] == []
+
+
+def test_the_docstring_and_decorators_of_a_function_do_not_count(tmp_path: Path) -> None:
+    path = tmp_path / "module.py"
+    path.write_text('@cache\ndef outer():\n    """One.\n\n    Two.\n    """\n    def inner():\n        return 1\n')
+
+    assert dict(function_lengths(path)) == {"outer": 3, "inner": 2}

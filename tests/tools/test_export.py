@@ -17,7 +17,7 @@ from imageset.formats.hdf5 import Pixels
 from tests.dataset_files import Storage, add_images
 from tests.project import ROOT
 from tools.export import command
-from tools.export.format import FORMATS
+from tools.export.format import FORMATS, load_format
 
 SIDE = 16
 # Twelve, so that numbers have two digits; names that no file system and no `datasets` should see, one of two classes.
@@ -154,6 +154,12 @@ def test_the_bytes_do_not_depend_on_workers_or_storage(
 
     assert made[0]
     assert made[0] == made[1] == made[2]
+
+
+def test_every_format_has_a_sum_for_each_encoding() -> None:
+    encodings = {to: command.ENCODINGS if load_format(to).ENCODED else ("raw",) for to in FORMATS}
+
+    assert set(SUMS) == {(to, encoding) for to, its in encodings.items() for encoding in its}
 
 
 @pytest.mark.parametrize(("to", "encoding"), SUMS)
