@@ -31,9 +31,9 @@ DRAWN = ("t-shirt", "pants", "dress")
 THRESHOLDS = (0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 
 
-def report(photos: Photos, chosen: DuplicatesParams) -> Joined:
+def report(photos: Photos, duplicates: DuplicatesParams) -> Joined:
     """Print how well each way finds the copies, and return ours, the candidates with their likeness."""
-    distance, least = chosen.distance, chosen.likeness
+    distance, least = duplicates.distance, duplicates.likeness
     candidates = by_views(photos, distance)
     ways = {
         f"hash and mirrored hash, {distance} bits": by_hash(photos, distance),
@@ -117,7 +117,7 @@ def name_pairs(photos: Photos, candidates: Joined, paths: Sequence[Path], least:
         files.write_bytes(sheet, plots.sheet(images, captions, 6))
 
 
-def hard_negatives(count: int, chosen: DuplicatesParams) -> None:
+def hard_negatives(count: int, duplicates: DuplicatesParams) -> None:
     """Print how many drawn photos of one garment are joined: all have its outline, and no two are of one garment."""
 
     def lines() -> Iterator[tuple[str, ...]]:
@@ -127,14 +127,14 @@ def hard_negatives(count: int, chosen: DuplicatesParams) -> None:
                 for seed in progress.bar(range(count), f"draw {garment}", count)
             ]
             photos = gather(prepared, range(count), [0] * count)
-            candidates = by_views(photos, chosen.distance)
-            joined = ours(photos, candidates, chosen.likeness)
+            candidates = by_views(photos, duplicates.distance)
+            joined = ours(photos, candidates, duplicates.likeness)
             likeness = candidates.likeness
             yield (
                 garment,
                 f"{count:,}",
                 f"{count * (count - 1) // 2:,}",
-                *(f"{len(by_hash(photos, bits).pairs):,}" for bits in (chosen.distance, WIDER)),
+                *(f"{len(by_hash(photos, bits).pairs):,}" for bits in (duplicates.distance, WIDER)),
                 f"{len(candidates.pairs):,}",
                 f"{len(joined.pairs):,}",
                 *(f"{np.count_nonzero(likeness >= least):,}" for least in THRESHOLDS),
@@ -146,7 +146,7 @@ def hard_negatives(count: int, chosen: DuplicatesParams) -> None:
             "drawn",
             "photos",
             "pairs",
-            f"hashes, {chosen.distance} bits",
+            f"hashes, {duplicates.distance} bits",
             f"hashes, {WIDER} bits",
             "candidates",
             "ours",

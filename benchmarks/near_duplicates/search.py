@@ -17,7 +17,7 @@ from imageset.formats.hdf5 import Indices
 from imageset.runtime import progress
 
 FLIPPED = 0.25  # of a synthetic hash's bits
-LOOKS = 1000
+COMPARISONS = 1000
 
 
 def grow(photos: Photos, sizes: Sequence[int], distance: int) -> None:
@@ -49,9 +49,9 @@ def grow(photos: Photos, sizes: Sequence[int], distance: int) -> None:
         ]
     )
     print(f"Hashes of all views: {1e6 * seconds / len(photos.thumbnails):.0f} us a photo")
-    rows = np.random.default_rng(0).integers(0, len(photos.thumbnails), (2, LOOKS))
+    rows = np.random.default_rng(0).integers(0, len(photos.thumbnails), (2, COMPARISONS))
     seconds = clock(lambda: [measure_likeness(photos.thumbnails, *part.T) for part in in_parts(rows.T)])
-    print(f"A second look: {1e3 * seconds / LOOKS:.2f} ms\n")
+    print(f"A second look: {1e3 * seconds / COMPARISONS:.2f} ms\n")
     table(
         ("photos", "views asked with", "search s", "us a photo", "MB above the start", "candidates", "a photo"), lines()
     )

@@ -9,18 +9,21 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from imageset.formats.hdf5 import Indices
+
 Images = NDArray[np.float64]  # (N, S, S)
+Values = NDArray[np.float64]  # (N,), or (N, S)
 Boxes = NDArray[np.float64]  # (N, 4): the shares of the sides that are cut off left, right, top and bottom
 
 SIDES_AND_STEPS = ((16, 4), (32, 3), (64, 3))
 MAX_STEP = 0.02
-MIN_CUT, MAX_CUT = -0.03, 0.09  # shares of a side; a negative cut would extend the image
+MIN_CUT, MAX_CUT = -0.03, 0.09  # shares of a side; a negative cut begins outside of the image
 MIN_GAIN = 0.1
 BINOMIAL = np.array([1, 4, 6, 4, 1]) / 16
 NOISE = 0.1  # grey levels, after smoothing
 
 
-def aligned_likeness(images: Images, others: Images, boxes: Boxes) -> NDArray[np.float64]:
+def aligned_likeness(images: Images, others: Images, boxes: Boxes) -> Values:
     """Return how much the details of N pairs agree, -1 to 1, (N,), when each image is cropped to fit the other.
 
     benchmarks/near_duplicates/README.md has the figures.
@@ -34,7 +37,7 @@ def aligned_likeness(images: Images, others: Images, boxes: Boxes) -> NDArray[np
         small, target = shrink(images, side), shrink(others, side)
         boxes = align(small, target, boxes, steps)
     cropped, _, _ = crop(small, boxes)
-    likeness: NDArray[np.float64] = np.round(correlation(details(cropped), details(target)), 6)
+    likeness: Values = np.round(correlation(details(cropped), details(target)), 6)
     return likeness
 
 
@@ -65,8 +68,8 @@ def align(images: Images, others: Images, boxes: Boxes, steps: int) -> Boxes:
 
 def crop(images: Images, boxes: Boxes) -> tuple[Images, Images, Images]:
     """Return the inside of the boxes, enlarged to the images' sides (bilinear), and its slopes across and down."""
-    left, right_share = places(boxes[:, 0], boxes[:, 1], images.shape[2])
-    upper, lower_share = places(boxes[:, 2], boxes[:, 3], images.shape[1])
+    left, right_share = sample_places(boxes[:, 0], boxes[:, 1], images.shape[2])
+    upper, lower_share = sample_places(boxes[:, 2], boxes[:, 3], images.shape[1])
     number = np.arange(len(images))[:, np.newaxis]
     rows = images[number, upper], images[number, upper + 1]
     at_left, at_right = (
@@ -79,7 +82,7 @@ def crop(images: Images, boxes: Boxes) -> tuple[Images, Images, Images]:
     return above + (below - above) * share_down, across[0] + (across[1] - across[0]) * share_down, below - above
 
 
-def places(low: NDArray[np.float64], high: NDArray[np.float64], side: int) -> tuple[NDArray[np.intp], Images]:
+def sample_places(low: Values, high: Values, side: int) -> tuple[Indices, Values]:
     """Return, for `side` places between two cuts, the index of the value before each, and its distance from it, 0 to 1.
 
     low, high: the shares that are cut off at both ends, (N,).
@@ -94,8 +97,9 @@ def details(images: Images) -> Images:
     """Return where images are brighter (near 1) and darker (near -1) than their surroundings, without the rim.
 
     The contrast hardly counts, only its sign: the outline of a garment has by far the strongest contrast, and would
-    outweigh everything else. Differences as small as NOISE are near 0. After Zabih and Woodfill, Non-parametric Local
-    Transforms for Computing Visual Correspondence, 1994.
+    outweigh everything else. Differences much smaller than NOISE are near 0.
+
+    After Zabih and Woodfill, Non-parametric Local Transforms for Computing Visual Correspondence, 1994.
     """
     smooth = blur(images)  # resampling changes the finest details most
     rim = len(BINOMIAL) // 2
@@ -110,9 +114,9 @@ def blur(images: Images) -> Images:
     return across
 
 
-def correlation(images: Images, others: Images) -> NDArray[np.float64]:
+def correlation(images: Images, others: Images) -> Values:
     """Return the correlation of each pair's values, (N,), 0 where one of the two has no detail at all."""
     one, other = (values.reshape(len(values), -1) - values.mean((1, 2))[:, np.newaxis] for values in (images, others))
     scale = np.sqrt((one * one).sum(1) * (other * other).sum(1))
-    correlations: NDArray[np.float64] = (one * other).sum(1) / np.maximum(scale, 1e-9)
+    correlations: Values = (one * other).sum(1) / np.maximum(scale, 1e-9)
     return correlations

@@ -18,7 +18,7 @@ from imageset.formats.hdf5 import Indices
 
 
 class Ties(NamedTuple):
-    """Tied photos, two and two: each side int64 (T,), places in the table of photos."""
+    """Tied photos, two and two: each end int64 (T,), places in the table of photos."""
 
     left: Indices
     right: Indices

@@ -1,0 +1,21 @@
+"""Params for photos that tests/curated.py draws."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.curated import DUPLICATES, Edit
+
+
+@pytest.fixture
+def likeness_of_patterns(in_project: Path) -> None:
+    path = in_project / "params.yaml"
+    text = re.sub(r"likeness: \S+", f"likeness: {DUPLICATES.likeness}", path.read_text())
+    path.write_text(re.sub(r"(max_products: 20\n.*\n  max_rejected_share): \S+", r"\1: 1.0", text))
+
+
+@pytest.fixture
+def no_rare_classes(edit_params: Edit, likeness_of_patterns: None) -> None:
+    """A class of one photo is not rare."""
+    edit_params("min_photos: 5", "min_photos: 1")
