@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from imageset.dataset import arrange, pixel_checks, table_checks, verify
+from imageset.dataset import arrange, processed_checks, table_checks, verify
 from imageset.dataset.check import Check
-from imageset.dataset.pixel_checks import hash_processed
+from imageset.dataset.processed_checks import hash_processed
 from imageset.dataset.verify import Contents, Scan
 from imageset.errors import DataError
 from imageset.formats import hdf5, tables
@@ -42,8 +42,8 @@ def check_against(data: ExpectedData, contents: Contents, scan: Scan, file: h5py
     yield table_checks.label_map_as_table(contents, data.label_map)
     yield table_checks.counts_as_tables(contents, data.photos)
     yield table_checks.hashes_in_one_subset(contents.photos, data.hashes)
-    yield pixel_checks.pixels_as_processed(contents.rows, scan.hashes, data.photos, data.processed)
-    yield pixel_checks.copies_as_rendered(file, contents.rows, data.photos, data.processed_h5)
+    yield processed_checks.pixels_as_processed(contents.rows, scan.hashes, data.photos, data.processed)
+    yield processed_checks.copies_as_rendered(file, contents.rows, data.photos, data.processed_h5)
 
 
 def read_hashes(path: Path) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Checks that the rows of any dataset file must pass, by its columns alone."""
+"""Checks that the rows of any dataset file must pass, by its columns and by a hash of the pixels of each row."""
 
 import re
 
