@@ -1,4 +1,4 @@
-"""Shrink the cache of masks and pixels: python -m tools.prune [--days 30]"""
+"""`python -m tools.prune [--days 30]`: shrink the cache of masks and pixels."""
 
 import argparse
 import re
@@ -7,27 +7,29 @@ from imageset.photos.cache import prune
 from imageset.runtime import command, settings
 
 
-def days(text: str) -> int:
-    """Return a number of days, 0 to 9999. Raises ValueError."""
+def parse_days(text: str) -> int:
+    """Return a number of days. Raises argparse.ArgumentTypeError unless it is 0 to 9999."""
     if not re.fullmatch("[0-9]{1,4}", text):
-        raise ValueError
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of days from 0 to 9999, such as 30")
     return int(text)
 
 
 def main() -> None:
-    """Remove what no run has used for a while; what is needed again is made again."""
+    """Remove masks and pixels that no run has used for some time. A run that needs them again makes them again."""
     parser = argparse.ArgumentParser("python -m tools.prune", description=main.__doc__)
-    parser.add_argument("--days", type=days, default=30, help="keep what a run has used in so many days (30)")
-    chosen = parser.parse_args().days
+    parser.add_argument(
+        "--days", type=parse_days, default=30, help="keep what a run has used in the last DAYS days (30)"
+    )
+    days = parser.parse_args().days
     settings.load()
     path = settings.photo_cache()
     if not path.exists():
-        print(f"prune: there is no {path}")
+        print(f"prune: nothing to remove, {path} does not exist")
         return
     before = path.stat().st_size
-    removed = prune(path, chosen)
+    removed = prune(path, days)
     print(
-        f"prune: {removed['masks']} masks and {removed['pixels']} photos' pixels removed, {path} shrank from "
+        f"prune: removed {removed['masks']} masks and the pixels of {removed['pixels']} photos; {path} shrank from "
         f"{before / 1e6:,.1f} to {path.stat().st_size / 1e6:,.1f} MB"
     )
 

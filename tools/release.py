@@ -1,8 +1,8 @@
-"""`python -m tools.release v1.2.0`: fix the subsets and labels of this tree's dataset, push it, say how to commit it.
+"""`python -m tools.release v1.2.0`: fix the dataset's subsets and labels, push it, print the commands that commit it.
 
-releases/ gets the subset of every photo and the label of every class, which later runs keep. That changes no byte of
-the dataset. Committing and tagging is left to the person who releases. `git checkout -- dvc.lock releases reports &&
-dvc checkout --force` undoes a release that failed or was stopped.
+Writes the subset of every photo and the label of every class to releases/. Later runs keep them. The dataset does not
+change by a byte. Commits and tags nothing: run the printed commands for that. After a release that failed or was
+stopped, `git checkout -- dvc.lock releases reports && dvc checkout --force` undoes everything.
 """
 
 import argparse
@@ -21,19 +21,26 @@ from imageset.errors import DataError, ImagesetError
 from imageset.formats import tables
 from imageset.runtime import command, dvc, files, settings
 from tools import dvc_files, versions
-from tools.versions import DATASET, WRITTEN
+from tools.versions import DATASET, RELEASE_PATHS
 
 VALIDATION = Path("reports/validation.json")
 SPLIT, LABEL_MAP = Path("releases/split.csv"), Path("releases/label_map.csv")
-# By force: dvc has not saved what a stage wrote before it failed, such as validate's data/validation.json.
-UNDO = f"git checkout -- {' '.join(WRITTEN)} && dvc checkout --force"
-LOST = {"deleted", "not in cache"}  # by `dvc status`, of data that is just not here
+# --force: DVC has not saved what a stage wrote before it failed, such as data/validation.json.
+UNDO = f"git checkout -- {' '.join(RELEASE_PATHS)} && dvc checkout --force"
+MISSING_DATA = {"deleted", "not in cache"}  # what `dvc status` says of data that is only missing
 
 
 def freeze_split(released: pd.DataFrame, current: pd.DataFrame) -> pd.DataFrame:
-    """Return the subset of each photo of the data, and of released photos that have left the data.
+    """Return the subset of each photo of the data, and of each released photo that the data no longer has.
 
-    So a photo that comes back keeps its subset. Raises DataError when a released photo is in another subset now.
+    A photo that comes back so keeps its subset.
+
+    Args:
+        released: table of releases/split.csv.
+        current: table of data/split.csv.
+
+    Raises:
+        DataError: a released photo is in another subset now.
     """
     both = released.merge(current, on=list(tables.SPLIT.key), how="left", suffixes=("", "_now"))
     moved = both[both["subset_now"].notna() & (both["subset_now"] != both["subset"])]
@@ -46,98 +53,96 @@ def freeze_split(released: pd.DataFrame, current: pd.DataFrame) -> pd.DataFrame:
 
 
 def freeze_label_map(released: pd.DataFrame, current: pd.DataFrame) -> pd.DataFrame:
-    """Return the data's label map. Raises DataError when a released class has another label now."""
+    """Return the current label map. Raises DataError if a released class has another label now."""
     labels = dict(zip(current["catalog_id"], current["label"], strict=True))
     for label, catalog_id in zip(released["label"], released["catalog_id"], strict=True):
         if labels.get(catalog_id) != label:
-            raise DataError(f"class {catalog_id} does not have label {label}, as in {LABEL_MAP}: run `dvc repro`")
+            raise DataError(f"class {catalog_id} no longer has label {label} of {LABEL_MAP}: run `dvc repro`")
     return current
 
 
 def require_up_to_date(status: dict[str, list[Any]]) -> None:
-    """Raise ImagesetError when `dvc status --json` names a stage that would run, or data that is not here."""
+    """Raise ImagesetError if `dvc status --json` lists a stage that would rerun, or missing data."""
     if not status:
         return
-    # A stage has "changed command", or {"changed deps": {path: word}} and the like. The words of params are deeper.
+    # For each stage a list of "changed command", {"changed deps": {path: state}} and so on. Params are nested deeper.
     changes = [change for changes in status.values() for change in changes]
-    words = {
-        word
+    states = {
+        state
         for change in changes
-        for word in (dvc_files.flatten(change).values() if isinstance(change, dict) else [change])
+        for state in (dvc_files.flatten(change).values() if isinstance(change, dict) else [change])
     }
     names = ", ".join(status)
-    if words <= LOST:
-        raise ImagesetError(f"data of {names} is not here: bring it with `dvc pull`, or make it with `dvc repro`")
-    raise ImagesetError(
-        f"the data is not what this tree makes ({names} changed): run `dvc repro` first, and look at reports/"
-    )
+    if states <= MISSING_DATA:
+        raise ImagesetError(f"data of {names} is missing: run `dvc pull` to fetch it or `dvc repro` to make it")
+    raise ImagesetError(f"the data is out of date ({names} changed): run `dvc repro`, then check reports/")
 
 
 def git(*arguments: str) -> str:
-    """Run git and return what it printed. Raises ImagesetError."""
+    """Run git and return its output. Raises ImagesetError if it fails."""
     done = subprocess.run(["git", *arguments], capture_output=True, text=True)
     if done.returncode:
-        raise ImagesetError(f"`git {arguments[0]}` says {' '.join(done.stderr.split()) or 'no'}")
+        raise ImagesetError(f"`git {arguments[0]}` failed: {' '.join(done.stderr.split()) or 'it did not say why'}")
     return done.stdout
 
 
 def check_repository(version: str) -> str:
-    """Return the branch. Raises ImagesetError for a version or a tree that cannot be released."""
+    """Return the branch. Raises ImagesetError if the version or the working tree cannot be released."""
     versions.parse_version(version)
     if git("rev-parse", "--show-cdup").strip() or not Path("dvc.yaml").exists():
-        raise ImagesetError("run it from the root of the project, which has to be the root of its git repository")
+        raise ImagesetError("run this in the root folder of the project, which must be the root of its git repository")
     branch = git("branch", "--show-current").strip()
     if not branch:
-        raise ImagesetError("no branch is checked out: `git switch` to the one that is to have the release")
+        raise ImagesetError("no branch is checked out: switch to the branch of the release, such as `git switch main`")
     versions.require_higher(version, git("tag", "--list").split())
     changed = [entry[3:] for entry in git("status", "--porcelain", "-z", "--no-renames", "-uall").split("\0")[:-1]]
     if changed:
         more = f" and {len(changed) - 5} more" if len(changed) > 5 else ""
-        hint = f"; `{UNDO}` undoes a release that was stopped" if changed[0].split("/")[0] in WRITTEN else ""
-        raise ImagesetError(f"git does not have {', '.join(changed[:5])}{more} as it is here: commit it first{hint}")
+        hint = f"; `{UNDO}` undoes a release that was stopped" if changed[0].split("/")[0] in RELEASE_PATHS else ""
+        raise ImagesetError(f"not committed: {', '.join(changed[:5])}{more}; commit first{hint}")
     return branch
 
 
 def check_data() -> str:
-    """Return the md5 of the dataset. Raises ImagesetError unless it is validated, up to date, and as recorded."""
+    """Return the md5 of the dataset. Raises ImagesetError unless it is valid, up to date and undamaged."""
     try:
         passed = json.loads(VALIDATION.read_text())["passed"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{VALIDATION} does not say whether the dataset is right ({error}): run `dvc repro`") from None
+        raise DataError(f"{VALIDATION} does not say whether the checks passed ({error}): run `dvc repro`") from None
     if passed is not True:
-        raise DataError(f"{VALIDATION} says that the dataset is wrong: see data/validation.json")
+        raise DataError(f"{VALIDATION} says that a check of the dataset failed: see data/validation.json")
     require_up_to_date(json.loads(dvc.run("status", "--json", stdout=subprocess.PIPE)))
-    # Read, as dvc status trusts size and time.
+    # Read the file: `dvc status` only looks at its size and time.
     with Path(DATASET).open("rb") as file:
         found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-    if found != recorded_md5():
+    if found != read_recorded_md5():
         raise DataError(
-            f"{DATASET} has md5 {found}, dvc.lock {recorded_md5()}: it was changed or damaged; remove it, "
-            "then `dvc checkout` brings it back"
+            f"{DATASET} has md5 {found}, dvc.lock {read_recorded_md5()}: the file was changed or damaged; remove it "
+            "and run `dvc checkout`"
         )
     return found
 
 
-def recorded_md5() -> str | None:
-    """Return the md5 that dvc.lock records of the dataset."""
+def read_recorded_md5() -> str | None:
+    """Return the dataset's md5 in dvc.lock."""
     records = dvc_files.parse_dvc_lock(Path("dvc.lock").read_text()).values()
     return next((record.outputs[DATASET] for record in records if DATASET in record.outputs), None)
 
 
 @contextmanager
-def undo_named() -> Iterator[None]:
-    """Name the command that undoes what the body has written, when the body fails or is stopped."""
+def name_undo_on_failure() -> Iterator[None]:
+    """When the body fails or is stopped, name the command that undoes what it has written."""
     try:
         yield
     except (ImagesetError, OSError) as error:
         raise ImagesetError(f"{error}; `{UNDO}` undoes this release") from None
     except BaseException:
-        print(f"release: stopped half-way; `{UNDO}` undoes it", file=sys.stderr)
+        print(f"release: stopped half-way; `{UNDO}` undoes this release", file=sys.stderr)
         raise
 
 
 def freeze() -> None:
-    """Write releases/. Both tables are computed before one is written."""
+    """Write both tables of releases/, or neither if one is refused."""
     split = freeze_split(tables.read(SPLIT, tables.SPLIT), tables.read(Path("data/split.csv"), tables.SPLIT))
     label_map = freeze_label_map(
         tables.read(LABEL_MAP, tables.LABEL_MAP), tables.read(Path("data/label_map.csv"), tables.LABEL_MAP)
@@ -147,29 +152,39 @@ def freeze() -> None:
 
 
 def release(version: str) -> str:
-    """Fix and push the dataset. Return what to type then."""
+    """Fix the dataset's subsets and labels and push it.
+
+    Args:
+        version: such as v1.2.0.
+
+    Returns:
+        The commands that commit, tag and push the release, and those that get it.
+
+    Raises:
+        ImagesetError: something is not in order. Unless the message names the command to undo, nothing was written.
+    """
     branch = check_repository(version)
     md5 = check_data()
-    with undo_named():
+    with name_undo_on_failure():
         freeze()
         dvc.run("repro")
-        if recorded_md5() != md5:
+        if read_recorded_md5() != md5:
             raise DataError(
-                f"with subsets and labels fixed, {DATASET} has md5 {recorded_md5()} instead of {md5}: a stage reads "
-                "releases/ in another way"
+                f"with subsets and labels fixed, {DATASET} has md5 {read_recorded_md5()} instead of {md5}: a stage "
+                "reads releases/ wrongly"
             )
         dvc.run("push")
     has_origin = "origin" in git("remote").split()
     address = versions.without_credentials(git("remote", "get-url", "origin").strip()) if has_origin else "."
     if Path(address).exists():
         address = str(Path(address).resolve())
-    to_commit = bool(git("status", "--porcelain", "--", *WRITTEN))
+    to_commit = bool(git("status", "--porcelain", "--", *RELEASE_PATHS))
     return versions.instructions(version, md5, address, branch, has_origin, to_commit)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tools.release", description=__doc__)
-    parser.add_argument("version", metavar="VERSION", help="such as v1.2.0, above the last one")
+    parser.add_argument("version", metavar="VERSION", help="such as v1.2.0, higher than all released versions")
     version = parser.parse_args().version
     settings.load()
     with files.lock(Path(".cache/release.lock")):

@@ -539,7 +539,7 @@ def test_the_command_needs_the_file_alone(path: Path) -> None:
     assert lines[2].endswith("11 examined")
     with h5py.File(path) as file:
         assert verdict == (
-            f"dataset.h5: whole and consistent, 10 checks passed, content_digest {file.attrs['content_digest']}"
+            f"dataset.h5: complete and consistent, 10 checks passed, content_digest {file.attrs['content_digest']}"
         )
     assert [name.name for name in path.parent.iterdir()] == ["dataset.h5"]
 

@@ -1,4 +1,4 @@
-"""Which pins lack wheels, asked of uv and a folder of packages in place of the index."""
+"""tools.platforms: which pins have no wheels, by a real uv and a folder of packages in place of the index."""
 
 import zipfile
 from pathlib import Path
@@ -10,7 +10,7 @@ from tools import platforms
 
 
 def add_wheel(folder: Path, name: str, tag: str) -> None:
-    """Write a wheel of version 1.0 that holds nothing but what installers ask of it."""
+    """Write a wheel of version 1.0 with nothing but the metadata that installers read."""
     info = f"{name}-1.0.dist-info"
     with zipfile.ZipFile(folder / f"{name}-1.0-{tag}.whl", "w") as wheel:
         wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
@@ -20,7 +20,7 @@ def add_wheel(folder: Path, name: str, tag: str) -> None:
 
 @pytest.fixture
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of packages that uv reads alone, and pins of four of them."""
+    """A folder of packages, the only one that uv reads, and pins of four of them."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("UV_NO_INDEX", "1")
     monkeypatch.setenv("UV_FIND_LINKS", str(tmp_path))
@@ -43,14 +43,14 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
 )
 def test_every_pin_without_a_wheel_is_named(index: Path, python: str, platform: str, packages: list[str]) -> None:
-    assert platforms.lacking(python, platform) == packages
+    assert platforms.find_missing_wheels(python, platform) == packages
 
 
-def test_what_else_uv_says_is_shown(index: Path) -> None:
+def test_other_failures_of_uv_are_shown(index: Path) -> None:
     Path("constraints.txt").write_text("plain==2.0\n")
 
-    with pytest.raises(SystemExit, match=r"^platforms: uv says .*plain==2\.0"):
-        platforms.lacking("3.11", "x86_64-manylinux_2_28")
+    with pytest.raises(SystemExit, match=r"^platforms: uv failed: .*plain==2\.0"):
+        platforms.find_missing_wheels("3.11", "x86_64-manylinux_2_28")
 
 
 def test_the_pins_are_all_that_make_installs(monkeypatch: pytest.MonkeyPatch) -> None:

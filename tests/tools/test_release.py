@@ -1,4 +1,4 @@
-"""tools.release on clones of a real run: what it refuses, what it fixes, and that what it prints does what it says."""
+"""tools.release on clones of a real run: what it refuses, what it fixes, and that the commands it prints work."""
 
 import json
 import os
@@ -26,13 +26,13 @@ AUTHOR = {
     "GIT_COMMITTER_EMAIL": "test@localhost",
 }
 NOWHERE = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_MAX_ATTEMPTS": "1"}
-GONE = (999_999, 0, "test")  # a photo that a release before had, and the data has no more
+GONE = (999_999, 0, "test")  # a photo of an earlier release that the data no longer has
 COMMAND = (sys.executable, "-m", "tools.release")
 
 
 @pytest.fixture(scope="module")
 def pulled(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A clone of the project with its data, its origin a bare repository; releases/ has a photo that is gone."""
+    """A clone of the project with its data. Its origin is a bare repository. releases/split.csv has a photo more."""
     folder = tmp_path_factory.mktemp("release")
     project.succeed("git", "clone", "--quiet", "--bare", str(project.folder), str(folder / "origin.git"))
     environment = project.environment | AUTHOR | {"IMAGESET_WORKERS": "1"}
@@ -48,7 +48,7 @@ def pulled(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Projec
 
 @pytest.fixture
 def copy_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Project], Project]:
-    """Copy a project, its data too, and make the copy the working directory."""
+    """Copy a project with its data, and make the copy the working directory."""
 
     def copy(source: Project) -> Project:
         shutil.copytree(source.folder, tmp_path / "project", symlinks=True)
@@ -67,24 +67,24 @@ def copied(copy_of: Callable[[Project], Project], pulled: Project) -> Project:
 
 @pytest.fixture(scope="module")
 def released(pulled: Project, tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str, str]:
-    """The clone after a release whose printed commands were run, what the release said, and what git said of it.
+    """The clone after a release and its printed commands, the output of the release, and git's status before them.
 
-    The keys of the bucket stand in .env alone.
+    Only .env has the keys of the bucket.
     """
     folder = tmp_path_factory.mktemp("released") / "project"
     shutil.copytree(pulled.folder, folder, symlinks=True)
     bare = {name: value for name, value in pulled.environment.items() if not name.startswith("AWS_")}
     keys = [f"{name}={value}\n" for name, value in pulled.environment.items() if name.startswith("AWS_")]
     (folder / ".env").write_text("".join(keys))
-    said = Project(folder, bare).succeed(*COMMAND, "v1.2.0")
+    output = Project(folder, bare).succeed(*COMMAND, "v1.2.0")
     changed = Project(folder, bare).succeed("git", "status", "--porcelain")
-    run_printed(folder, bare, commands(said)[0])
-    return Project(folder, pulled.environment), said, changed
+    run_printed(folder, bare, commands(output)[0])
+    return Project(folder, pulled.environment), output, changed
 
 
-def commands(said: str) -> list[str]:
-    """Return what a release says to type: first all for git, then each way to get the dataset."""
-    first, second = re.findall(r"\n\n((?:    .*\n)+)", said)
+def commands(output: str) -> list[str]:
+    """Return the commands in the output of a release: first those of git, then each way to get the dataset."""
+    first, second = re.findall(r"\n\n((?:    .*\n)+)", output)
     return [first, *second.splitlines()]
 
 
@@ -94,18 +94,18 @@ def run_printed(folder: Path, environment: dict[str, str], command: str) -> None
 
 
 def state(project: Project) -> dict[str, bytes]:
-    """Return all files of the tree that a release, or a stage, may write."""
+    """Return all files that a release or a stage may write."""
     names = ("releases", "reports", "data", "models")
     paths = [path for name in names for path in (project.folder / name).rglob("*") if path.is_file()]
     return {str(path.relative_to(project.folder)): path.read_bytes() for path in [project.folder / "dvc.lock", *paths]}
 
 
-def sides(path: Path) -> dict[tuple[int, int], str]:
-    return {(product, position): side for product, position, side in tables.scan(path, tables.SPLIT)}
+def read_subsets(path: Path) -> dict[tuple[int, int], str]:
+    return {(product, position): subset for product, position, subset in tables.scan(path, tables.SPLIT)}
 
 
 def flip_bit(path: Path) -> None:
-    """Change one bit of a file, and neither size nor time, by which DVC would notice."""
+    """Change one bit of a file but neither its size nor its time, which DVC looks at."""
     before = path.stat()
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
@@ -114,8 +114,8 @@ def flip_bit(path: Path) -> None:
 
 
 @pytest.mark.parametrize("version", ["1.2.0", "v1.2", "v1.2.0.1", "v01.2.0", "v1.2.0-rc.1", "v1.2.0\n", "v1.2.\u0661"])
-def test_what_is_no_version_is_refused(version: str) -> None:
-    with pytest.raises(ImagesetError, match="is no version"):
+def test_text_that_is_no_version_is_refused(version: str) -> None:
+    with pytest.raises(ImagesetError, match="is not a version"):
         versions.parse_version(version)
 
 
@@ -130,15 +130,15 @@ def test_what_is_no_version_is_refused(version: str) -> None:
         ("v1.2.0", ["dataset@v1.2.0-rc.1", "other@v3.0.0", "v3.0.0", "dataset#prod"], True),
     ],
 )
-def test_versions_ascend(version: str, tags: list[str], fits: bool) -> None:
+def test_a_version_is_higher_than_all_released_ones(version: str, tags: list[str], fits: bool) -> None:
     if fits:
         versions.require_higher(version, tags)
     else:
-        with pytest.raises(ImagesetError, match="does not come after"):
+        with pytest.raises(ImagesetError, match="is not higher than"):
             versions.require_higher(version, tags)
 
 
-def test_a_photo_that_left_the_data_keeps_its_side() -> None:
+def test_a_photo_that_left_the_data_keeps_its_subset() -> None:
     before = tables.frame(tables.SPLIT, [(1, 0, "test"), (1, 1, "test"), (3, 0, "train")])
     now = tables.frame(tables.SPLIT, [(1, 0, "test"), (2, 0, "train")])
     frozen = release.freeze_split(before, now).sort_values(list(tables.SPLIT.key))
@@ -148,11 +148,11 @@ def test_a_photo_that_left_the_data_keeps_its_side() -> None:
         release.freeze_split(before, now.assign(subset="train"))
 
 
-def test_a_released_number_that_changed_is_refused() -> None:
+def test_a_released_label_that_changed_is_refused() -> None:
     before, now = (tables.frame(tables.LABEL_MAP, [(0, 7, "hat"), (1, last, "dress")]) for last in (8, 9))
 
     assert release.freeze_label_map(before.head(1), now) is now
-    with pytest.raises(DataError, match="class 8 does not have label 1"):
+    with pytest.raises(DataError, match="class 8 no longer has label 1"):
         release.freeze_label_map(before, now)
 
 
@@ -160,7 +160,7 @@ def test_the_dataset_is_the_artifact_that_dvc_yaml_names() -> None:
     assert params.parse(ROOT / "dvc.yaml")["artifacts"][versions.ARTIFACT]["path"] == versions.DATASET
 
 
-# What is refused, and that nothing is touched then: a param committed without a run, an edit that is not, ...
+# What is refused, with nothing written: a param committed without a run, an uncommitted edit, ...
 
 
 def tag(project: Project) -> None:
@@ -207,26 +207,26 @@ def lose_data(project: Project) -> None:
 
 
 def damage_dataset(project: Project) -> None:
-    project.succeed("dvc", "status")  # which notes size and time of the sound file
+    project.succeed("dvc", "status")  # which remembers size and time of the undamaged file
     flip_bit(project.folder / versions.DATASET)
 
 
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (tag, "v1.2.0 does not come after v1.2.0, which tag dataset@v1.2.0 has released"),
-        (edit_code, "git does not have stages/split.py, notes.txt as it is here: commit it first$"),
-        (edit_report, "git does not have reports/metrics.json as it is here: commit it first; `git checkout"),
+        (tag, "v1.2.0 is not higher than v1.2.0, which tag dataset@v1.2.0 released"),
+        (edit_code, "not committed: stages/split.py, notes.txt; commit first$"),
+        (edit_report, "not committed: reports/metrics.json; commit first; `git checkout"),
         (detach, "no branch is checked out"),
         (remove_git, "not a git repository"),
-        (fail_validation, "reports/validation.json says that the dataset is wrong"),
-        (remove_validation, "reports/validation.json does not say whether the dataset is right"),
-        (commit_param, r"\(split changed\): run `dvc repro` first"),
-        (lose_data, "data of catalog, .* is not here: bring it with `dvc pull`"),
-        (damage_dataset, "it was changed or damaged"),
+        (fail_validation, "reports/validation.json says that a check of the dataset failed"),
+        (remove_validation, "reports/validation.json does not say whether the checks passed"),
+        (commit_param, r"out of date \(split changed\): run `dvc repro`"),
+        (lose_data, "data of catalog, .* is missing: run `dvc pull`"),
+        (damage_dataset, "the file was changed or damaged"),
     ],
 )
-def test_what_is_not_in_order_is_refused_and_left_alone(
+def test_what_is_not_in_order_is_refused_and_stays_as_it_is(
     copied: Project, spoil: Callable[[Project], None], message: str
 ) -> None:
     spoil(copied)
@@ -240,38 +240,40 @@ def test_what_is_not_in_order_is_refused_and_left_alone(
 
 def test_a_folder_below_the_root_is_refused(copied: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir("data")
-    with pytest.raises(ImagesetError, match="from the root"):
+    with pytest.raises(ImagesetError, match="in the root folder"):
         release.release("v1.2.0")
 
 
-def test_a_slip_on_the_command_line_is_one_line(copied: Project) -> None:
+def test_a_wrong_version_is_refused_in_one_line(copied: Project) -> None:
     done = copied.run(*COMMAND, "1.2")
 
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "release: '1.2' is no version: expected vMAJOR.MINOR.PATCH, such as v1.2.0\n"
+    assert done.stderr == "release: '1.2' is not a version: expected vMAJOR.MINOR.PATCH, such as v1.2.0\n"
 
 
-# The way it should go.
+# Releases that succeed.
 
 
-def test_a_release_fixes_sides_and_numbers_and_changes_no_data(
+def test_a_release_fixes_subsets_and_labels_and_changes_no_data(
     released: tuple[Project, str, str],
     pulled: Project,
 ) -> None:
-    project, said, changed = released
+    project, output, changed = released
     before, after = state(pulled), state(project)
 
     graph = params.parse(project.folder / "dvc.yaml")["stages"]
     readers = [name for name, stage in graph.items() if any(path.startswith("releases/") for path in stage["deps"])]
 
-    assert re.findall(r"Running stage '(\w+)'", said) == readers
+    assert re.findall(r"Running stage '(\w+)'", output) == readers
     assert changed == " M dvc.lock\n M releases/label_map.csv\n M releases/split.csv\n"
     assert {name for name in after if after[name] != before.get(name)} == {
         "dvc.lock",
         "releases/label_map.csv",
         "releases/split.csv",
     }
-    assert sides(project.folder / release.SPLIT) == sides(project.folder / "data/split.csv") | {GONE[:2]: GONE[2]}
+    assert read_subsets(project.folder / release.SPLIT) == read_subsets(project.folder / "data/split.csv") | {
+        GONE[:2]: GONE[2]
+    }
     assert after["releases/label_map.csv"] == after["data/label_map.csv"]
     assert before.keys() == after.keys()
 
@@ -295,14 +297,16 @@ def test_the_printed_commands_make_a_version_that_gto_knows(released: tuple[Proj
 def test_the_printed_ways_get_the_dataset_in_an_empty_folder(
     released: tuple[Project, str, str], way: int, tmp_path: Path
 ) -> None:
-    project, said, _ = released
-    run_printed(tmp_path, project.environment, commands(said)[way])
+    project, output, _ = released
+    run_printed(tmp_path, project.environment, commands(output)[way])
 
     assert [path.name for path in tmp_path.iterdir()] == ["dataset.h5"]
     assert (tmp_path / "dataset.h5").read_bytes() == (project.folder / versions.DATASET).read_bytes()
 
 
-def test_the_pages_ways_to_a_version_work_without_a_clone(released: tuple[Project, str, str], tmp_path: Path) -> None:
+def test_the_ways_to_get_a_version_in_docs_work_without_a_clone(
+    released: tuple[Project, str, str], tmp_path: Path
+) -> None:
     project, _, _ = released
     page = documents.section("docs/releases.md", "Get a version")
     text = page.replace("<url of the repository>", str(project.folder))
@@ -326,28 +330,28 @@ def test_the_pages_ways_to_a_version_work_without_a_clone(released: tuple[Projec
         assert (tmp_path / str(number) / "dataset.h5").read_bytes() == (project.folder / versions.DATASET).read_bytes()
 
 
-def test_no_secret_is_said(released: tuple[Project, str, str]) -> None:
-    project, said, _ = released
+def test_no_secret_is_printed(released: tuple[Project, str, str]) -> None:
+    project, output, _ = released
 
-    assert project.environment["AWS_SECRET_ACCESS_KEY"] not in said
+    assert project.environment["AWS_SECRET_ACCESS_KEY"] not in output
 
 
-def test_a_later_release_keeps_all_that_one_before_fixed(
+def test_a_later_release_keeps_all_subsets_and_labels_of_the_one_before(
     released: tuple[Project, str, str], copy_of: Callable[[Project], Project]
 ) -> None:
     project = copy_of(released[0])
-    first, numbers = sides(project.folder / release.SPLIT), (project.folder / release.LABEL_MAP).read_text()
-    project.set_param("catalog.min_photos", 2)  # the hats come in
-    project.set_param("split.seed", 5)  # by which the split, were none released, would be another
+    first, label_map = read_subsets(project.folder / release.SPLIT), (project.folder / release.LABEL_MAP).read_text()
+    project.set_param("catalog.min_photos", 2)  # now the hats are in
+    project.set_param("split.seed", 5)  # without a release, another seed makes another split
     project.succeed("dvc", "repro")
     project.commit("hats")
-    said = project.succeed(*COMMAND, "v1.3.0")
-    second = sides(project.folder / release.SPLIT)
+    output = project.succeed(*COMMAND, "v1.3.0")
+    second = read_subsets(project.folder / release.SPLIT)
 
     assert len(second) > len(first) == sum(KEPT.values()) + 1
     assert {photo: second[photo] for photo in first} == first
-    assert (project.folder / release.LABEL_MAP).read_text().startswith(numbers)
-    assert "dataset@v1.3.0" in said
+    assert (project.folder / release.LABEL_MAP).read_text().startswith(label_map)
+    assert "dataset@v1.3.0" in output
 
 
 def test_a_release_without_anything_new_has_nothing_to_commit(
@@ -355,26 +359,26 @@ def test_a_release_without_anything_new_has_nothing_to_commit(
 ) -> None:
     project = copy_of(released[0])
     project.succeed("git", "remote", "set-url", "origin", "https://me:secret-word@git.example/team/data.git")
-    said = release.release("v1.2.1")
+    output = release.release("v1.2.1")
 
-    assert commands(said)[0] == (
+    assert commands(output)[0] == (
         '    git tag -a dataset@v1.2.1 -m "Release dataset@v1.2.1" && \\\n'
         "    git push --atomic origin main dataset@v1.2.1\n"
     )
-    assert commands(said)[1] == "    dvc get https://git.example/team/data.git data/dataset.h5 --rev dataset@v1.2.1"
-    assert "secret-word" not in said
+    assert commands(output)[1] == "    dvc get https://git.example/team/data.git data/dataset.h5 --rev dataset@v1.2.1"
+    assert "secret-word" not in output
     assert project.succeed("git", "status", "--porcelain") == ""
 
 
 def test_where_git_has_no_remote_no_push_is_printed() -> None:
-    said = versions.instructions("v1.2.0", "md5", "/srv/my data", "main", False, True)
+    output = versions.instructions("v1.2.0", "md5", "/srv/my data", "main", False, True)
 
-    assert "git push" not in said
-    assert "Git has no remote named origin yet" in said
-    assert "dvc get '/srv/my data' data/dataset.h5" in said
+    assert "git push" not in output
+    assert "Git has no remote named origin yet" in output
+    assert "dvc get '/srv/my data' data/dataset.h5" in output
 
 
-# Failures on the way.
+# Releases that fail or are stopped.
 
 
 def undo(project: Project) -> None:
@@ -418,7 +422,7 @@ def test_data_that_would_change_is_refused(copied: Project, monkeypatch: pytest.
 
 @pytest.fixture
 def begun(copied: Project) -> Iterator[subprocess.Popen[str]]:
-    """A release that has written releases/ and runs on."""
+    """A running release that has written releases/."""
     with subprocess.Popen(
         [*COMMAND, "v1.2.0"],
         cwd=copied.folder,
@@ -442,7 +446,7 @@ def test_a_killed_release_is_undone_by_git_and_dvc(
     os.killpg(begun.pid, signal.SIGKILL)
     begun.wait()
     left = state(copied)
-    with pytest.raises(ImagesetError, match=r"commit it first; `git checkout .*` undoes a release that was stopped"):
+    with pytest.raises(ImagesetError, match=r"commit first; `git checkout .*` undoes a release that was stopped"):
         release.release("v1.2.0")
 
     assert state(copied) == left
@@ -462,11 +466,11 @@ def test_a_release_that_is_stopped_names_the_command_that_undoes_it(
         os.killpg(begun.pid, number)  # as a terminal does
     else:
         begun.send_signal(number)
-    said, _ = begun.communicate(timeout=60)
+    output, _ = begun.communicate(timeout=60)
 
-    assert begun.returncode == code, said
-    assert "Traceback" not in said
-    assert f"release: stopped half-way; `{release.UNDO}` undoes it\n" in said
+    assert begun.returncode == code, output
+    assert "Traceback" not in output
+    assert f"release: stopped half-way; `{release.UNDO}` undoes this release\n" in output
 
     undo(copied)
 
