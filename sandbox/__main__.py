@@ -1,4 +1,4 @@
-"""The sandbox from the command line: `python -m sandbox demo | services | serve | stop` (see `make help`)."""
+"""`python -m sandbox demo | services | serve | stop`: real servers and a marketplace on this machine (`make help`)."""
 
 import argparse
 import os
@@ -13,6 +13,8 @@ import psutil
 from imageset.errors import ImagesetError
 from imageset.runtime import command, dvc, files
 from sandbox import marketplace, servers
+from sandbox.child import SECONDS_TO_STOP
+from sandbox.ports import HOST
 
 HOME = Path(".sandbox")
 ENV_FILE = Path(".env")
@@ -22,10 +24,10 @@ SECONDS_TO_START = 300
 SOURCE_STAGES = ("listings", "labels", "ingest", "inventory")
 
 
-def demo(photos: Path | None) -> None:
-    """Servers, marketplace, dvc repro, dvc push; says where the results are."""
+def run_demo(photos: Path | None) -> None:
+    """Run servers, a marketplace, dvc repro and dvc push, then print where the results are."""
     with servers.running(HOME) as sandbox:
-        environment = os.environ | fill(sandbox, photos)
+        environment = os.environ | fill_marketplace(sandbox, photos)
         dvc.run("repro", "--force", "--single-item", *SOURCE_STAGES, environment=environment)
         dvc.run("repro", environment=environment)
         dvc.run("push", environment=environment)
@@ -38,8 +40,8 @@ def demo(photos: Path | None) -> None:
     )
 
 
-def fill(sandbox: servers.Servers, photos: Path | None) -> dict[str, str]:
-    """Open the marketplace and return the environment to use; remembers of which photos, for `make services`."""
+def fill_marketplace(sandbox: servers.Servers, photos: Path | None) -> dict[str, str]:
+    """Make the marketplace and return the settings that reach it. Remember the photos for `make services`."""
     count, name = marketplace.open_marketplace(
         sandbox.environment["DATABASE_URL"], sandbox.photo_url, sandbox.photo_folder, photos
     )
@@ -49,9 +51,9 @@ def fill(sandbox: servers.Servers, photos: Path | None) -> dict[str, str]:
 
 
 def serve(photos: Path | None) -> None:
-    """Run the servers until a signal comes; .env tells how to reach them while they run."""
+    """Run the servers until a signal comes. While they run, .env holds the settings that reach them."""
     with servers.running(HOME) as sandbox:
-        lines = [f"{name}='{value}'\n" for name, value in fill(sandbox, photos).items()]
+        lines = [f"{name}='{value}'\n" for name, value in fill_marketplace(sandbox, photos).items()]
         try:
             ENV_FILE.touch(mode=0o600)
             ENV_FILE.write_text(ENV_MARK + "".join(lines) + ENV_END, encoding="utf-8")
@@ -60,15 +62,15 @@ def serve(photos: Path | None) -> None:
             ENV_FILE.unlink(missing_ok=True)
 
 
-def services(photos: Path | None) -> None:
+def start_services(photos: Path | None) -> None:
     """Start `serve` in the background and return when it is ready."""
     if ENV_FILE.exists() and not ENV_FILE.read_text(encoding="utf-8").startswith(ENV_MARK):
-        raise ImagesetError(".env is yours, not the sandbox's: move it away first")
+        raise ImagesetError(".env was not written by the sandbox: move it away first, for example to .env.mine")
     try:
         with files.lock(HOME / "lock"):
             ENV_FILE.unlink(missing_ok=True)
     except ImagesetError:
-        raise ImagesetError("the services, or a demo, run already: `make stop` ends them") from None
+        raise ImagesetError("the services or a demo already run: `make stop` ends them") from None
     photos = photos or last_photos()
     arguments = ["--photos", str(photos)] if photos else []
     with (HOME / "serve.log").open("wb") as log:
@@ -82,18 +84,17 @@ def services(photos: Path | None) -> None:
     deadline = time.monotonic() + SECONDS_TO_START
     while not (ENV_FILE.exists() and ENV_FILE.read_text(encoding="utf-8").endswith(ENV_END)):
         if server.poll() is not None or time.monotonic() > deadline:
-            lines = (HOME / "serve.log").read_text(errors="replace").strip().splitlines() or ["no word"]
-            raise ImagesetError(f"the services did not start: {lines[-1]}")
+            lines = (HOME / "serve.log").read_text(errors="replace").strip().splitlines() or ["their log is empty"]
+            raise ImagesetError(f"the services did not start: {lines[-1]} (see {HOME / 'serve.log'})")
         time.sleep(0.1)
     print(
-        "The services run, and .env tells the pipeline how to reach them: `. .venv/bin/activate`, then `dvc repro`.\n"
-        "`make stop` ends them. "
-        "DVC itself reads no .env: `dotenv run -- dvc push`, `dotenv run -- dvc pull`."
+        "The services run. The pipeline finds them by .env: `. .venv/bin/activate`, then `dvc repro`.\n"
+        "`make stop` ends them. DVC itself does not read .env: `dotenv run -- dvc push`, `dotenv run -- dvc pull`."
     )
 
 
 def last_photos() -> Path | None:
-    """Return the folder that the last marketplace was made of, None where it was drawn."""
+    """Return the folder of photos of the last marketplace, None if it was drawn."""
     try:
         text = (HOME / "photos.txt").read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -101,16 +102,16 @@ def last_photos() -> Path | None:
     return Path(text) if text else None
 
 
-def stop() -> None:
-    """End the background services; nothing to do is fine."""
+def stop_services() -> None:
+    """Stop the background services, if they run."""
     try:
         with files.lock(HOME / "lock"):
             print("No services are running.")
     except ImagesetError:
         server = psutil.Process(int((HOME / "lock").read_text(encoding="ascii")))
         server.terminate()
-        server.wait(2 * servers.SECONDS_TO_STOP)
-        print("The services have ended.")
+        server.wait(2 * SECONDS_TO_STOP)
+        print("The services have stopped.")
 
 
 def main() -> None:
@@ -118,18 +119,18 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     for name in ("demo", "services", "serve"):
         commands.add_parser(name).add_argument(
-            "--photos", type=Path, help="a folder per class with photos; without it they are drawn"
+            "--photos", type=Path, help="folder with a folder of photos for each class; default: draw photos"
         )
     commands.add_parser("stop")
     arguments = parser.parse_args()
-    # Settings for other servers than ours.
+    # These settings would lead to other servers than ours.
     for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN"):
         os.environ.pop(name, None)
-    os.environ["NO_PROXY"] = os.environ["no_proxy"] = servers.HOST
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = HOST
     if arguments.command == "stop":
-        stop()
+        stop_services()
     else:
-        {"demo": demo, "services": services, "serve": serve}[arguments.command](arguments.photos)
+        {"demo": run_demo, "services": start_services, "serve": serve}[arguments.command](arguments.photos)
 
 
 if __name__ == "__main__":

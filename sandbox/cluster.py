@@ -1,4 +1,4 @@
-"""A Dask cluster on this machine: a scheduler and workers as processes of their own. `make cluster`, and tests."""
+"""Run a Dask cluster on this machine, a process for the scheduler and for each worker: `make cluster`, and tests."""
 
 import argparse
 import json
@@ -12,63 +12,53 @@ from pathlib import Path
 from typing import NamedTuple
 
 from imageset.runtime import command, settings
-from sandbox.servers import HOST, child, wait_until
+from sandbox.child import run_child, wait_until_ready
+from sandbox.ports import HOST
 
 HOME = Path(".sandbox/dask")
-PORT = 8786  # Dask's own
+PORT = 8786  # Dask's default
 
 
 class Cluster(NamedTuple):
-    """The scheduler's address for IMAGESET_DASK, and the workers' processes."""
+    """A running cluster."""
 
-    address: str
+    address: str  # of the scheduler, for IMAGESET_DASK
     workers: list[subprocess.Popen[bytes]]
 
 
 @contextmanager
 def running(home: Path, workers: int, port: int, environment: dict[str, str] | None = None) -> Iterator[Cluster]:
-    """Run a scheduler (port 0: any) and workers of one thread each; they end with the context, and with this process.
+    """Run a scheduler and workers of one thread each, until the context or this process ends.
 
-    Call it from the main thread. All have to find imageset on their path; workers read settings from their environment
-    or .env, as stages do. Raises ServerError when one does not start.
+    Call it from the main thread. All processes must be able to import imageset. Workers read settings from their
+    environment or .env, as stages do.
+
+    Args:
+        home: folder for their logs.
+        workers: number of workers.
+        port: of the scheduler; 0 for any free port.
+        environment: variables to add to those of this process.
+
+    Raises:
+        ServerError: a process does not start.
     """
     home.mkdir(parents=True, exist_ok=True)
     found = home / "scheduler.json"
     found.unlink(missing_ok=True)
     dask = [sys.executable, "-m", "dask"]
-    scheduler = [
-        *dask,
-        "scheduler",
-        "--host",
-        HOST,
-        "--port",
-        str(port),
-        "--no-dashboard",
-        "--scheduler-file",
-        str(found),
-    ]
+    scheduler = [*dask, "scheduler", "--host", HOST, "--port", str(port), "--no-dashboard"]
+    scheduler += ["--scheduler-file", str(found)]
     with ExitStack() as stack:
         log = home / "scheduler.log"
-        wait_until(found.exists, stack.enter_context(child(scheduler, log, signal.SIGTERM, environment)), log)
+        wait_until_ready(found.exists, stack.enter_context(run_child(scheduler, log, signal.SIGTERM, environment)), log)
         address = json.loads(found.read_text())["address"]
-        # Without a nanny: it would be the parent that a worker's processes may not outlive.
-        worker = [
-            *dask,
-            "worker",
-            address,
-            "--host",
-            HOST,
-            "--nthreads",
-            "1",
-            "--no-nanny",
-            "--no-dashboard",
-            "--local-directory",
-            str(home),
-        ]
+        # Without a nanny: a worker's processes end with their parent, which then would be the nanny.
+        worker = [*dask, "worker", address, "--host", HOST, "--nthreads", "1", "--no-nanny", "--no-dashboard"]
+        worker += ["--local-directory", str(home)]
         logs = [home / f"worker-{number}.log" for number in range(workers)]
-        processes = [stack.enter_context(child(worker, log, signal.SIGTERM, environment)) for log in logs]
+        processes = [stack.enter_context(run_child(worker, log, signal.SIGTERM, environment)) for log in logs]
         for process, log in zip(processes, logs, strict=True):
-            wait_until(partial(is_registered, log), process, log)
+            wait_until_ready(partial(is_registered, log), process, log)
         yield Cluster(address, processes)
 
 
@@ -77,11 +67,11 @@ def is_registered(log: Path) -> bool:
 
 
 def main() -> None:
-    """Run the cluster until Ctrl-C."""
+    """Run a Dask cluster on this machine until Ctrl-C."""
     parser = argparse.ArgumentParser("python -m sandbox.cluster", description=main.__doc__)
     settings.load()
-    parser.add_argument("--workers", type=int, default=settings.workers(), help="worker processes (one a core)")
-    parser.add_argument("--port", type=int, default=PORT, help=f"the scheduler's ({PORT})")
+    parser.add_argument("--workers", type=int, default=settings.workers(), help="number of workers (one per core)")
+    parser.add_argument("--port", type=int, default=PORT, help=f"port of the scheduler ({PORT})")
     arguments = parser.parse_args()
     with running(HOME, arguments.workers, arguments.port) as cluster:
         print(

@@ -1,4 +1,4 @@
-"""How garments are cut: each a list of parts, their outlines as points that named proportions move."""
+"""How garments are cut: lists of parts, whose outlines are points that named proportions move."""
 
 from typing import NamedTuple
 
@@ -40,7 +40,7 @@ TORSO: tuple[Point, ...] = ((0.325, 0.29), (0.3, 0.6, "waist"), (0.31, 0.9, "fla
 ARMHOLE = Part("seam", ((0.36, 0.05), (0.31, 0.16), (0.32, 0.29)), "twin")
 CUFF_ENDS: tuple[Point, ...] = ((0.58, 0.84, "spread"), (0.47, 0.88, "spread"), (0.455, 0.8, "spread"))
 CUFF = Part("trim", ((0.565, 0.76, "spread"), *CUFF_ENDS), "twin", 0.01)
-# Every garment comes in one or more styles.
+# The styles of each garment.
 STYLES: dict[str, tuple[tuple[Part, ...], ...]] = {
     "t-shirt": (
         (

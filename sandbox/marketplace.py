@@ -1,7 +1,7 @@
-"""A marketplace for the sandbox: listings, their photos and their classes, drawn or made from folders of photos.
+"""Make the sandbox's marketplace: listings, their photos and their classes, drawn or from folders of photos.
 
-Tables as the original had them: products_catalog (a listing and its first photo), tracking_staging (dated classes of
-a product), catalogs (the classes' names); and products_photos for the further photos of a listing.
+The tables: products_catalog (a listing and its first photo), products_photos (further photos of a listing),
+tracking_staging (dated classes of a product) and catalogs (names of the classes).
 """
 
 import datetime
@@ -37,73 +37,78 @@ FIRST_CATALOG = 1201
 ROOT_CATALOG = 1200
 FIRST_DATE = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
-# Listings of each drawn class: uneven, as marketplaces are, and the last class too rare to keep.
+# Listings of each drawn class: uneven, as on real marketplaces. The last class is too rare to keep.
 DRAWN = (40, 32, 26, 21, 17, 14, 12, 10, 8, 7, 6, 3)
 
 
 @dataclass(frozen=True)
 class Listing:
-    """One listing: its photos' file names, the first first, and the classes it was given, the latest last."""
+    """One listing."""
 
     product_id: int
     title: str
-    photos: tuple[str, ...]
-    catalog_ids: tuple[int, ...]
+    photos: tuple[str, ...]  # file names, by position
+    catalog_ids: tuple[int, ...]  # its classes over time, the latest last
 
     @property
     def date(self) -> datetime.datetime:
         return FIRST_DATE + datetime.timedelta(hours=self.product_id - FIRST_PRODUCT)
 
 
-def classes_of(names: list[str]) -> dict[str, int]:
+def number_classes(names: list[str]) -> dict[str, int]:
     """Return a catalog_id for each class name."""
     return {name: FIRST_CATALOG + number for number, name in enumerate(sorted(names))}
 
 
-def from_folders(source: Path, photo_folder: Path) -> tuple[list[Listing], dict[str, int]]:
-    """Copy the photos of `source`, a folder per class, and return a listing for each, and the classes."""
+def copy_folders(source: Path, photo_folder: Path) -> tuple[list[Listing], dict[str, int]]:
+    """Copy photos from a folder for each class. Return a listing for each photo, and catalog_id by class name."""
     paths = sorted(path for path in source.glob("*/*") if path.suffix.lower() in PHOTO_SUFFIXES)
     if not paths:
-        raise DataError(f"{source} holds no photos: expected a folder per class with .jpg, .png or .webp files in it")
-    classes = classes_of(list({path.parent.name for path in paths}))
+        raise DataError(
+            f"{source} has no photos: expected a folder for each class, with .jpg, .png or .webp files in it"
+        )
+    classes = number_classes(list({path.parent.name for path in paths}))
     listings = []
     for product_id, path in enumerate(paths, FIRST_PRODUCT):
         name = f"{product_id}{path.suffix.lower()}"
         shutil.copyfile(path, photo_folder / name)
-        listings.append(Listing(product_id, path.parent.name, (name,), labels(product_id, path.parent.name, classes)))
+        listings.append(
+            Listing(product_id, path.parent.name, (name,), choose_labels(product_id, path.parent.name, classes))
+        )
     return listings, classes
 
 
-def labels(product_id: int, name: str, classes: dict[str, int]) -> tuple[int, ...]:
-    """Return the classes a product was given over time: one in ten was moved from another class to its own."""
+def choose_labels(product_id: int, name: str, classes: dict[str, int]) -> tuple[int, ...]:
+    """Return the classes of a product over time. One product in ten was first in another class."""
     right = classes[name]
     others = [catalog_id for catalog_id in classes.values() if catalog_id != right]
     return (others[product_id % len(others)], right) if product_id % 10 == 0 and others else (right,)
 
 
-def drawn(photo_folder: Path) -> tuple[list[Listing], dict[str, int]]:
-    """Draw about 200 listings, with the dirt that marketplaces have, and return them and the classes."""
-    classes = classes_of(list(GARMENTS))
+def draw_listings(photo_folder: Path) -> tuple[list[Listing], dict[str, int]]:
+    """Draw about 200 listings, some dirty as on real marketplaces. Return them, and catalog_id by class name."""
+    classes = number_classes(list(GARMENTS))
     garments = [name for name, count in zip(GARMENTS, DRAWN, strict=True) for _ in range(count)]
     tasks = [(garment, seed, photo_folder / f"{FIRST_PRODUCT + seed}.jpg") for seed, garment in enumerate(garments)]
-    with LocalWorkers(settings.workers()) as engine:
-        for _ in progress.bar(ordered_map(engine, draw_files, ([task] for task in tasks)), "draw", len(tasks)):
+    with LocalWorkers(settings.workers()) as workers:
+        for _ in progress.bar(ordered_map(workers, draw_files, ([task] for task in tasks)), "draw", len(tasks)):
             pass
     listings = [
-        Listing(FIRST_PRODUCT + seed, garment, (path.name,), labels(FIRST_PRODUCT + seed, garment, classes))
+        Listing(FIRST_PRODUCT + seed, garment, (path.name,), choose_labels(FIRST_PRODUCT + seed, garment, classes))
         for garment, seed, path in tasks
     ]
-    return [*listings, *dirty(listings, photo_folder)], classes
+    return [*listings, *make_dirty_listings(listings, photo_folder)], classes
 
 
 def draw_files(tasks: list[tuple[str, int, Path]]) -> list[None]:
+    """Draw photos in a worker: garment, seed and path of each."""
     for garment, seed, path in tasks:
         draw.draw(garment, seed).save(path, "JPEG", quality=90)
     return [None] * len(tasks)
 
 
-def dirty(listings: list[Listing], photo_folder: Path) -> Iterator[Listing]:
-    """Yield further listings, each of them wrong or odd in one way, made from the first listing of each class."""
+def make_dirty_listings(listings: list[Listing], photo_folder: Path) -> Iterator[Listing]:
+    """Yield listings that are each wrong or unusual in one way, made from the first listing of each class."""
     ids = itertools.count(FIRST_PRODUCT + len(listings))
     firsts = list({listing.title: listing for listing in reversed(listings)}.values())[::-1]
     for original, (suffix, change) in zip(itertools.cycle(firsts), CHANGES.items()):
@@ -125,32 +130,32 @@ def encode(image: Image.Image, kind: str, **options: Any) -> bytes:
     return file.getvalue()
 
 
-def opened(photo: bytes) -> Image.Image:
+def open_photo(photo: bytes) -> Image.Image:
     return Image.open(io.BytesIO(photo)).convert("RGB")
 
 
 def smaller(photo: bytes) -> bytes:
-    image = opened(photo)
+    image = open_photo(photo)
     return encode(image.resize((image.width * 2 // 3, image.height * 2 // 3), Image.Resampling.LANCZOS), "JPEG")
 
 
 def mirrored(photo: bytes) -> bytes:
-    return encode(ImageOps.mirror(opened(photo)), "JPEG", quality=85)
+    return encode(ImageOps.mirror(open_photo(photo)), "JPEG", quality=85)
 
 
 def sideways(photo: bytes) -> bytes:
-    """A phone's photo: stored lying, with the EXIF orientation (6) that sets it upright."""
+    """Turn a photo as phones store it: on its side, with the EXIF orientation (6) that turns it upright."""
     exif = Image.Exif()
     exif[0x0112] = 6
-    return encode(opened(photo).transpose(Image.Transpose.ROTATE_90), "JPEG", exif=exif)
+    return encode(open_photo(photo).transpose(Image.Transpose.ROTATE_90), "JPEG", exif=exif)
 
 
 def as_cmyk(photo: bytes) -> bytes:
-    return encode(opened(photo).convert("CMYK"), "JPEG")
+    return encode(open_photo(photo).convert("CMYK"), "JPEG")
 
 
 def as_png(photo: bytes) -> bytes:
-    return encode(opened(photo), "PNG")
+    return encode(open_photo(photo), "PNG")
 
 
 def truncated(photo: bytes) -> bytes:
@@ -165,7 +170,7 @@ def nothing(photo: bytes) -> bytes:
     return b""
 
 
-# What becomes of a first photo in each dirty listing, by the suffix of its file.
+# How each dirty listing changes the photo, by the suffix of its file.
 CHANGES: dict[str, Callable[[bytes], bytes]] = {
     "-again.jpg": bytes,
     "-smaller.jpg": smaller,
@@ -180,7 +185,7 @@ CHANGES: dict[str, Callable[[bytes], bytes]] = {
 
 
 def fill_database(url: str, photo_url: str, listings: list[Listing], classes: dict[str, int]) -> None:
-    """Write the listings to fresh tables, in one transaction."""
+    """Write the listings to new tables, in one transaction."""
     products = [(item.product_id, item.title, f"{photo_url}/{item.photos[0]}", item.date) for item in listings]
     photos = [
         (item.product_id, position, f"{photo_url}/{name}")
@@ -205,19 +210,26 @@ def fill_database(url: str, photo_url: str, listings: list[Listing], classes: di
 
 
 def open_marketplace(url: str, photo_url: str, photo_folder: Path, source: Path | None) -> tuple[int, str]:
-    """Fill the photo host's folder and the database, from folders of photos or drawn.
+    """Fill the database and the photo host's folder.
 
-    Return how many listings there are and a name for this very set of photos: another set has the same ids, and in a
-    bucket that holds the first one's photos none of its own would be fetched.
+    Args:
+        url: of the database.
+        photo_url: where the photo host serves its folder.
+        photo_folder: the photo host's folder.
+        source: folder with a folder of photos for each class; None to draw photos.
+
+    Returns:
+        The number of listings, and a name for this set of photos. Another set of photos has the same ids, so it needs
+        another prefix in the bucket: ingest fetches no photo whose key exists.
     """
     shutil.rmtree(photo_folder)
     photo_folder.mkdir()
-    listings, classes = from_folders(source, photo_folder) if source else drawn(photo_folder)
+    listings, classes = copy_folders(source, photo_folder) if source else draw_listings(photo_folder)
     fill_database(url, photo_url, listings, classes)
-    return len(listings), name_of(photo_folder)
+    return len(listings), name_photos(photo_folder)
 
 
-def name_of(photo_folder: Path) -> str:
-    """Return a short name that depends on the photos' file names and bytes."""
+def name_photos(photo_folder: Path) -> str:
+    """Return a short name made of the file names and bytes of the photos."""
     sums = [f"{path.name} {files.sha256(path)}" for path in sorted(photo_folder.iterdir())]
     return hashlib.sha256("\n".join(sums).encode()).hexdigest()[:12]

@@ -1,4 +1,4 @@
-"""What garments are photographed on, as lightness around 0; and the noise and light that it is made of."""
+"""Draw the surfaces that garments are photographed on, from noise and light. Lightness is around 0."""
 
 import numpy as np
 import numpy.typing as npt
@@ -8,7 +8,7 @@ Floats = npt.NDArray[np.floating]
 Size = tuple[int, int]
 Colour = tuple[int, int, int]
 
-# Each surface lies under the photo in one of these colours.
+# The colours of each surface.
 SURFACES: dict[str, tuple[Colour, ...]] = {
     "planks": ((176, 136, 96), (120, 84, 58), (205, 184, 158)),
     "carpet": ((150, 146, 140), (92, 96, 108), (190, 174, 152)),
@@ -18,57 +18,57 @@ SURFACES: dict[str, tuple[Colour, ...]] = {
 }
 
 
-def unit(layer: Image.Image) -> Floats:
+def to_unit(layer: Image.Image) -> Floats:
     return np.asarray(layer, np.float32) / np.float32(255)
 
 
-def centred(layer: Image.Image) -> Floats:
-    return unit(layer) * 2 - 1
+def to_centred(layer: Image.Image) -> Floats:
+    return to_unit(layer) * 2 - 1
 
 
-def picture(values: Floats) -> Image.Image:
+def to_picture(values: Floats) -> Image.Image:
     return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8))
 
 
-def clouds(rng: np.random.Generator, size: Size, across: int, down: int) -> Floats:
-    """Smooth noise from -1 to 1 with about that many blobs across and down."""
+def draw_clouds(rng: np.random.Generator, size: Size, across: int, down: int) -> Floats:
+    """Return smooth noise from -1 to 1 with about `across` times `down` blobs."""
     grid = Image.fromarray(rng.integers(0, 256, (down, across), np.uint8))
-    return centred(grid.resize(size, Image.Resampling.BICUBIC))
+    return to_centred(grid.resize(size, Image.Resampling.BICUBIC))
 
 
-def slope(height: Floats, light: complex) -> Floats:
-    """How much each place of a height map faces the light."""
+def compute_slope(height: Floats, light: complex) -> Floats:
+    """Return how much each place of a height map faces the light."""
     across = np.diff(height, axis=1, append=height[:, -1:])
     down = np.diff(height, axis=0, append=height[-1:])
     return across * np.float32(light.real) + down * np.float32(light.imag)
 
 
-def surface_tone(rng: np.random.Generator, surface: str, size: Size, light: complex) -> Floats:
-    """Lightness of what the garment lies on, around 0, turned a little as photos are."""
+def draw_surface_tone(rng: np.random.Generator, surface: str, size: Size, light: complex) -> Floats:
+    """Return the lightness of a surface, around 0, turned a little as in photos."""
     width, height = large = (size[0] * 5 // 4, size[1] * 5 // 4)
     if surface == "planks":
-        tone = joints(rng, large, int(rng.integers(300, 420)), int(rng.integers(60, 100)), staggered=True)
-        tone = tone + 0.07 * clouds(rng, large, 7, height // 3)
+        tone = draw_joints(rng, large, int(rng.integers(300, 420)), int(rng.integers(60, 100)), staggered=True)
+        tone = tone + 0.07 * draw_clouds(rng, large, 7, height // 3)
     elif surface == "tiles":
         side = int(rng.integers(130, 220))
-        tone = joints(rng, large, side, side, staggered=False) + 0.02 * clouds(rng, large, 30, 40)
+        tone = draw_joints(rng, large, side, side, staggered=False) + 0.02 * draw_clouds(rng, large, 30, 40)
     elif surface == "carpet":
-        tone = 0.14 * clouds(rng, large, width // 3, height // 3) + 0.05 * clouds(rng, large, 9, 12)
+        tone = 0.14 * draw_clouds(rng, large, width // 3, height // 3) + 0.05 * draw_clouds(rng, large, 9, 12)
     elif surface == "sheet":
-        tone = 4 * slope(clouds(rng, large, 5, 6) + 0.3 * clouds(rng, large, 11, 14), light)
+        tone = 4 * compute_slope(draw_clouds(rng, large, 5, 6) + 0.3 * draw_clouds(rng, large, 11, 14), light)
     else:
-        tone = 0.03 * clouds(rng, large, 4, 5) + 0.02 * clouds(rng, large, width // 4, height // 4)
+        tone = 0.03 * draw_clouds(rng, large, 4, 5) + 0.02 * draw_clouds(rng, large, width // 4, height // 4)
     turn = float(rng.uniform(-0.12, 0.12))
     matrix = (1.0, turn, (width - size[0] - turn * size[1]) / 2, -turn, 1.0, (height - size[1] + turn * size[0]) / 2)
-    flat = picture(tone * 127 + 128).transform(size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
-    return centred(flat)
+    flat = to_picture(tone * 127 + 128).transform(size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
+    return to_centred(flat)
 
 
-def joints(rng: np.random.Generator, size: Size, width: int, height: int, staggered: bool) -> Floats:
-    """Planks or tiles: pieces that differ a little in lightness, with dark joints between them."""
+def draw_joints(rng: np.random.Generator, size: Size, width: int, height: int, staggered: bool) -> Floats:
+    """Draw planks or tiles: pieces that differ a little in lightness, with dark joints between them."""
     image = Image.new("L", size)
     pen = ImageDraw.Draw(image)
     for top in range(0, size[1], height):
         for left in range(-int(rng.integers(width)) if staggered else 0, size[0], width):
             pen.rectangle((left, top, left + width, top + height), int(rng.integers(118, 139)), outline=92, width=2)
-    return centred(image)
+    return to_centred(image)

@@ -24,6 +24,7 @@ from imageset.runtime import stage
 from imageset.storage.bucket import Bucket, open_bucket
 from sandbox import draw, marketplace, servers
 from sandbox.marketplace import SCHEMA
+from sandbox.s3 import PHOTO_BUCKET
 from sandbox.servers import Servers
 from stages import model
 from tests.project import PHOTOS, ROOT, Project, copy_project
@@ -81,7 +82,7 @@ def bucket(sandbox: Servers, monkeypatch: pytest.MonkeyPatch) -> Bucket:
     """A store under a prefix that no other test uses, with the environment that leads there."""
     for name, value in sandbox.environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("IMAGE_STORE", f"s3://{servers.PHOTO_BUCKET}/test-{next(numbers)}")
+    monkeypatch.setenv("IMAGE_STORE", f"s3://{PHOTO_BUCKET}/test-{next(numbers)}")
     return open_bucket()
 
 
@@ -130,7 +131,7 @@ def project(sandbox: Servers, weights: Path, tmp_path_factory: pytest.TempPathFa
         (source / garment).mkdir()
         for number in range(count):
             (source / garment / f"{number}.jpeg").write_bytes(photo_bytes(number, garment))
-    listings, classes = marketplace.from_folders(source, sandbox.photo_folder)
+    listings, classes = marketplace.copy_folders(source, sandbox.photo_folder)
     marketplace.fill_database(sandbox.environment["DATABASE_URL"], sandbox.photo_url, listings, classes)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = (

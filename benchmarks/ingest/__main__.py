@@ -29,6 +29,7 @@ from benchmarks.ingest.measure import PhotoServer, Run, measure, photo_server
 from benchmarks.ingest.photo_server import HOST
 from benchmarks.shared.measure import ROOT
 from sandbox import draw, garments, servers
+from sandbox.s3 import PHOTO_BUCKET
 from sandbox.servers import Servers
 
 REAL_PHOTOS = ROOT.parent / "shared/photos"
@@ -65,7 +66,7 @@ class Workload:
             os.environ
             | self.sandbox.environment
             | {
-                "IMAGE_STORE": f"s3://{servers.PHOTO_BUCKET}/{folder.name}",
+                "IMAGE_STORE": f"s3://{PHOTO_BUCKET}/{folder.name}",
                 "IMAGESET_CACHE": str(folder / "cache"),
                 "IMAGESET_ALLOWED_HOSTS": ",".join(f"{HOST}:{port}" for port in [*self.server.ports, *sorted(dead)]),
                 "PYTHONPATH": python_path,
@@ -97,7 +98,7 @@ class Workload:
             aws_access_key_id=here["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=here["AWS_SECRET_ACCESS_KEY"],
         )
-        pages = client.get_paginator("list_objects_v2").paginate(Bucket=servers.PHOTO_BUCKET, Prefix=f"{folder.name}/")
+        pages = client.get_paginator("list_objects_v2").paginate(Bucket=PHOTO_BUCKET, Prefix=f"{folder.name}/")
         return sum(entry["Key"].endswith((".jpeg", ".jpg")) for page in pages for entry in page.get("Contents", []))
 
     def rounds(self, contenders: list[Contender], urls: list[str], runs: int) -> dict[str, list[Run]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.shared.environments import install
 from benchmarks.shared.measure import ROOT
-from sandbox.servers import PHOTO_BUCKET
+from sandbox.s3 import PHOTO_BUCKET
 
 BENCH = ROOT / ".cache/bench"
 CONCURRENCIES = (16, 32, 64, 128)

@@ -21,8 +21,11 @@ import sandbox.__main__ as command
 from imageset.errors import DataError, ImagesetError, ServerError, Undecodable
 from imageset.formats import tables
 from imageset.photos import decode
-from sandbox import marketplace, servers
+from sandbox import marketplace, ports, servers
+from sandbox.child import run_child, wait_until_ready
 from sandbox.marketplace import FIRST_CATALOG, FIRST_PRODUCT, Listing
+from sandbox.photo_host import photo_host
+from sandbox.s3 import PHOTO_BUCKET
 from sandbox.servers import Servers
 from stages import labels, listings
 from tests.conftest import execute, folder_for_servers, jpeg, photo_bytes, plain_image
@@ -52,11 +55,11 @@ def test_servers_listen_on_loopback_alone(sandbox: Servers) -> None:
         if socket.status == psutil.CONN_LISTEN or not socket.raddr
     ]
 
-    assert len(sockets) >= len(servers.PORTS)
+    assert len(sockets) >= len(ports.PORTS)
     assert {socket.laddr.ip for socket in sockets} == {"127.0.0.1"}
 
 
-def test_no_secret_stands_in_the_process_list(sandbox: Servers) -> None:
+def test_no_secret_is_in_the_process_list(sandbox: Servers) -> None:
     lines = [" ".join(command_line(process)) for process in psutil.Process().children(recursive=True)]
 
     assert any("weed mini" in line for line in lines)
@@ -96,7 +99,7 @@ def ended() -> Iterator[Ended]:
         with servers.running(folder / "home") as running:
             processes = set(psutil.Process().children(recursive=True)) - before
             execute(running.environment["DATABASE_URL"], "CREATE TABLE left_behind AS SELECT 42 AS answer")
-            s3_of(running.environment).put_object(Bucket=servers.PHOTO_BUCKET, Key="1.jpeg", Body=b"left behind")
+            s3_of(running.environment).put_object(Bucket=PHOTO_BUCKET, Key="1.jpeg", Body=b"left behind")
         yield Ended(folder / "home", running.environment, list(processes))
 
 
@@ -110,29 +113,29 @@ def s3_of(environment: dict[str, str]) -> Any:
     )
 
 
-def test_a_sandbox_that_ended_has_left_no_process(ended: Ended) -> None:
+def test_a_sandbox_that_ended_leaves_no_process(ended: Ended) -> None:
     assert ended.processes
     assert [process for process in ended.processes if process.is_running()] == []
 
 
-def test_its_secret_is_for_its_owner_alone(ended: Ended) -> None:
+def test_only_the_owner_can_read_the_secret(ended: Ended) -> None:
     assert stat.S_IMODE((ended.home / "secret").stat().st_mode) == 0o600
 
 
 @pytest.fixture
 def bystander(ended: Ended) -> Iterator[subprocess.Popen[bytes]]:
-    """A process of the account that PostgreSQL runs under, with no part in it."""
+    """Another process of the account that PostgreSQL runs under."""
     with subprocess.Popen(["sleep", "600"], user=(ended.home / "postgres").stat().st_uid) as process:
         yield process
         process.kill()
 
 
-def test_started_again_it_has_its_ports_and_data_in_spite_of_a_stale_pid_file(
+def test_a_sandbox_started_again_has_its_ports_and_data_in_spite_of_a_stale_pid_file(
     ended: Ended, bystander: subprocess.Popen[bytes]
 ) -> None:
     (ended.home / "postgres/postmaster.pid").write_text(f"{bystander.pid}\n{ended.home / 'postgres'}\n")
     with servers.running(ended.home) as running:
-        body = s3_of(running.environment).get_object(Bucket=servers.PHOTO_BUCKET, Key="1.jpeg")["Body"].read()
+        body = s3_of(running.environment).get_object(Bucket=PHOTO_BUCKET, Key="1.jpeg")["Body"].read()
 
         assert running.environment == ended.environment
         assert query(running.environment["DATABASE_URL"], "SELECT answer FROM left_behind") == [(42,)]
@@ -140,32 +143,32 @@ def test_started_again_it_has_its_ports_and_data_in_spite_of_a_stale_pid_file(
         assert bystander.poll() is None
 
 
-@pytest.mark.parametrize("memory", [None, "", "{", "[]", '{"postgres": 1}'])
-def test_ports_are_chosen_anew_where_none_can_be_read(memory: str | None, tmp_path: Path) -> None:
-    if memory is not None:
-        (tmp_path / "ports.json").write_text(memory)
-    ports = servers.choose_ports(tmp_path / "ports.json")
+@pytest.mark.parametrize("content", [None, "", "{", "[]", '{"postgres": 1}'])
+def test_new_ports_are_chosen_if_the_file_is_missing_or_damaged(content: str | None, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "ports.json").write_text(content)
+    chosen = ports.choose_ports(tmp_path / "ports.json")
 
-    assert set(ports) == set(servers.PORTS)
-    assert len(set(servers.with_grpc(ports))) == 2 * len(servers.PORTS)
-    assert servers.choose_ports(tmp_path / "ports.json") == ports
-
-
-def test_ports_are_chosen_anew_where_one_is_taken(tmp_path: Path) -> None:
-    ports = servers.choose_ports(tmp_path / "ports.json")
-    with servers.photo_host(tmp_path, ports["photos"]):
-        others = servers.choose_ports(tmp_path / "ports.json")
-
-    assert ports["photos"] not in servers.with_grpc(others)
+    assert set(chosen) == set(ports.PORTS)
+    assert len(set(ports.list_ports_with_grpc(chosen))) == 2 * len(ports.PORTS)
+    assert ports.choose_ports(tmp_path / "ports.json") == chosen
 
 
-def test_a_server_that_does_not_start_is_quoted_by_its_last_line(tmp_path: Path) -> None:
+def test_new_ports_are_chosen_if_one_is_taken(tmp_path: Path) -> None:
+    chosen = ports.choose_ports(tmp_path / "ports.json")
+    with photo_host(tmp_path, chosen["photos"]):
+        others = ports.choose_ports(tmp_path / "ports.json")
+
+    assert chosen["photos"] not in ports.list_ports_with_grpc(others)
+
+
+def test_the_message_quotes_the_log_of_a_server_that_does_not_start(tmp_path: Path) -> None:
     log = tmp_path / "weed.log"
-    with servers.child(["sh", "-c", "echo starting; echo no room; exit 1"], log, signal.SIGTERM) as server:
+    with run_child(["sh", "-c", "echo starting; echo no room; exit 1"], log, signal.SIGTERM) as server:
         server.wait(SECONDS)
 
         with pytest.raises(ServerError, match=rf"^weed did not start: no room \(see {log}\)$"):
-            servers.wait_until(lambda: False, server, log)
+            wait_until_ready(lambda: False, server, log)
 
 
 def run_command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -182,7 +185,7 @@ def run_command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[st
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """A folder per class with photos in it, and things that are none."""
+    """A folder of photos for each class, and files that are no photos."""
     folder = tmp_path / "photos"
     for name, count in (("skirt", 3), ("Blusen, Größe L", 9)):
         (folder / name).mkdir(parents=True)
@@ -234,11 +237,11 @@ def test_servers_end_with_a_supervisor_that_is_killed_and_services_start_after_i
 
     assert (started.returncode, started.stderr) == (0, "")
     assert environment.startswith("# Written by `make services`")
-    assert (stopped.returncode, stopped.stdout) == (0, "The services have ended.\n")
+    assert (stopped.returncode, stopped.stdout) == (0, "The services have stopped.\n")
     assert not (tmp_path / ".env").exists()
 
 
-def test_a_supervisor_that_is_asked_to_end_takes_servers_and_env_file_along(
+def test_a_supervisor_that_is_terminated_stops_the_servers_and_removes_the_env_file(
     served: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:
     children = psutil.Process(served.pid).children(recursive=True)
@@ -253,16 +256,16 @@ def test_a_supervisor_that_is_asked_to_end_takes_servers_and_env_file_along(
     assert kept
     assert mode == 0o600
     assert refused.returncode == 1
-    assert refused.stderr.startswith("sandbox: the services, or a demo, run already")
+    assert refused.stderr.startswith("sandbox: the services or a demo already run")
     assert refused.stderr.count("\n") == 1
 
 
-def test_an_env_file_of_ones_own_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_env_file_that_the_sandbox_did_not_write_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".env").write_text("DATABASE_URL=postgresql://shop/production\n")
 
-    with pytest.raises(ImagesetError, match=r"\.env is yours"):
-        command.services(None)
+    with pytest.raises(ImagesetError, match=r"\.env was not written by the sandbox"):
+        command.start_services(None)
 
     assert (tmp_path / ".env").read_text() == "DATABASE_URL=postgresql://shop/production\n"
 
@@ -271,7 +274,7 @@ def test_another_set_of_photos_has_another_prefix_in_the_bucket(tmp_path: Path) 
     names = []
     for content in (b"a", b"b", b"a"):
         (tmp_path / "3000001.jpg").write_bytes(content)
-        names.append(marketplace.name_of(tmp_path))
+        names.append(marketplace.name_photos(tmp_path))
 
     assert names[0] == names[2] != names[1]
 
@@ -289,18 +292,18 @@ def test_settings_for_other_servers_do_not_disturb(
     assert "IMAGE_STORE='s3://imageset-photos/" in environment
 
 
-def test_the_database_asks_for_the_password(sandbox: Servers) -> None:
+def test_the_database_requires_the_password(sandbox: Servers) -> None:
     without = re.sub(r":\w+@", "@", sandbox.environment["DATABASE_URL"])
 
     with pytest.raises(psycopg2.OperationalError, match="no password supplied"):
         psycopg2.connect(without)
 
 
-def test_stopping_where_nothing_runs_is_fine(
+def test_stopping_without_running_services_is_no_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    command.stop()
+    command.stop_services()
 
     assert capsys.readouterr().out == "No services are running.\n"
 
@@ -329,7 +332,7 @@ def test_folders_become_a_marketplace_that_the_stages_can_read(
     ]
 
 
-def test_a_product_that_was_moved_ends_in_its_own_class(
+def test_a_product_that_was_moved_has_its_own_class_last(
     database: str, photo_folder: tuple[Path, str], photos: Path
 ) -> None:
     folder, url = photo_folder
@@ -340,11 +343,11 @@ def test_a_product_that_was_moved_ends_in_its_own_class(
     assert query(database, "SELECT count(*) FROM tracking_staging") == [(13,)]
 
 
-def test_a_folder_without_photos_is_an_error_that_says_what_was_expected(tmp_path: Path) -> None:
+def test_a_folder_without_photos_is_refused_with_what_was_expected(tmp_path: Path) -> None:
     (tmp_path / "skirt").mkdir()
 
-    with pytest.raises(DataError, match="expected a folder per class"):
-        marketplace.from_folders(tmp_path, tmp_path)
+    with pytest.raises(DataError, match="expected a folder for each class"):
+        marketplace.copy_folders(tmp_path, tmp_path)
 
 
 def outcome(photo: bytes) -> str:
@@ -355,12 +358,12 @@ def outcome(photo: bytes) -> str:
     return "a photo"
 
 
-def test_dirty_listings_are_wrong_in_the_way_they_say(tmp_path: Path) -> None:
+def test_each_dirty_listing_is_wrong_in_the_way_that_its_name_says(tmp_path: Path) -> None:
     clean = []
     for number, title in enumerate(("bag", "jacket", "dress")):
         (tmp_path / f"{number}.jpg").write_bytes(photo_bytes(number, title))
         clean.append(Listing(number, title, (f"{number}.jpg",), (10 + number,)))
-    dirty = list(marketplace.dirty(clean, tmp_path))
+    dirty = list(marketplace.make_dirty_listings(clean, tmp_path))
     outcomes = {
         listing.photos[0].partition("-")[2]: outcome((tmp_path / listing.photos[0]).read_bytes())
         for listing in dirty[:9]
