@@ -162,6 +162,16 @@ def test_ruff_before_a_commit_is_the_ruff_of_make_lint() -> None:
     assert [hook["additional_dependencies"] for hook in hooks] == [pin, pin]
 
 
+def test_no_hook_changes_or_refuses_what_the_pipeline_writes() -> None:
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].values()
+    entries = [entry for stage in stages for kind in ("outs", "metrics", "plots") for entry in stage.get(kind, [])]
+    in_git = [path for entry in entries if isinstance(entry, dict) for path in entry]
+    exclude = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["exclude"]
+
+    assert "reports/samples.png" in in_git
+    assert [path for path in (*in_git, "dvc.lock", "releases/split.csv") if not re.search(exclude, path)] == []
+
+
 def test_no_robot_updates_a_package_that_decides_bytes() -> None:
     [pip] = [
         update
