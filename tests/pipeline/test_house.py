@@ -1,6 +1,7 @@
 """The order of the wings, and what each may import, so that a stranger can rely on ARCHITECTURE.md."""
 
 import ast
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from imageset import errors
+from imageset.runtime import params
 from imageset.web import refusals
 from stages import catalog, listings, preprocess
 from tests.pipeline.test_graph import imported_files
@@ -107,6 +109,15 @@ def test_what_is_no_dep_of_a_stage_makes_no_bytes(path: Path) -> None:
     assert imported & THAT_MAKE_BYTES == set()
     assert literals & REASONS == set()
     assert [name for name in constants if re.search("REJECT|REASON|PIXELS|SIDE|TO_DECODE|TO_MASK", name)] == []
+
+
+def test_a_section_holds_what_params_yaml_says_and_nothing_of_its_own() -> None:
+    """build writes its sections into dataset.h5: a default or a converted value would be another byte there."""
+    loaded = params.load(ROOT / "params.yaml")
+
+    assert json.loads(loaded.model_dump_json()) == params.parse(ROOT / "params.yaml")
+    for name, section in loaded:
+        assert [key for key, field in type(section).model_fields.items() if not field.is_required()] == [], name
 
 
 def test_no_program_imports_upwards() -> None:
