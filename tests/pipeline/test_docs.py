@@ -89,6 +89,28 @@ def test_every_file_that_is_named_exists(document: str) -> None:
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
+def test_every_name_in_a_table_of_contributing_is_in_a_file_that_its_row_names() -> None:
+    rows = re.findall(r"^\| .+ \|$", section("CONTRIBUTING.md", "Where to start"), re.MULTILINE)
+    named = 0
+    for row in rows:
+        quoted = re.findall("`([^`]+)`", row)
+        words = {
+            word
+            for name in quoted
+            if (ROOT / name).is_file()
+            for word in re.findall(r"\w+", (ROOT / name).read_text(encoding="utf-8"))
+        }
+        names = [
+            name
+            for name in quoted
+            if re.fullmatch(r"[A-Za-z_]+|[A-Z]\w+\.[a-z_]+", name) and not (ROOT / name).exists()
+        ]
+        named += len(names)
+
+        assert {part for name in names for part in name.split(".")} <= words | {"main"}, row
+    assert named > 30
+
+
 def test_every_setting_is_in_the_code_the_example_and_the_page() -> None:
     code = (ROOT / "imageset/runtime/settings.py").read_text()
     used = set(re.findall(r'"((?:IMAGESET_|DATABASE_|IMAGE_)[A-Z_]+)"', code))

@@ -89,6 +89,15 @@ def test_the_door_of_a_wing_is_a_docstring_that_says_which_file_to_open_first(na
     assert all((path.parent / file).exists() for file in first)
 
 
+def test_architecture_names_every_wing_and_the_file_that_its_door_says_to_open_first() -> None:
+    rows = re.findall(
+        r"^\| `imageset/(\w+)/` \|.*?\| `imageset/([\w/.]+)` \|", (ROOT / "ARCHITECTURE.md").read_text(), re.M
+    )
+    doors = {name: (ROOT / "imageset" / name / "__init__.py").read_text() for name in WINGS}
+
+    assert dict(rows) == {name: f"{name}/{re.findall('Start with ([a-z_0-9]+.py)', doors[name])[0]}" for name in WINGS}
+
+
 def test_the_door_of_the_reader_hands_out_what_training_scripts_import() -> None:
     from imageset import reader
 
