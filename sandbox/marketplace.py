@@ -6,16 +6,10 @@ tracking_staging (dated classes of a product) and catalogs (names of the classes
 
 import datetime
 import hashlib
-import io
-import itertools
 import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psycopg2
-from PIL import Image, ImageOps
 from psycopg2.extras import execute_values
 
 from imageset.errors import DataError
@@ -23,7 +17,9 @@ from imageset.runtime import files, progress, settings
 from imageset.workers.local import LocalWorkers
 from imageset.workers.ordered_map import ordered_map
 from sandbox import draw
+from sandbox.dirty_listings import make_dirty_listings
 from sandbox.garments import GARMENTS
+from sandbox.listing import FIRST_PRODUCT, Listing
 
 SCHEMA = """
 DROP TABLE IF EXISTS products_catalog, products_photos, tracking_staging, catalogs;
@@ -32,27 +28,11 @@ CREATE TABLE products_photos (product_id bigint, position int, image text);
 CREATE TABLE tracking_staging (product_id bigint, catalog_id bigint, date timestamptz);
 CREATE TABLE catalogs (catalog_id bigint PRIMARY KEY, title text NOT NULL, parent_id bigint);
 """
-FIRST_PRODUCT = 3_000_001
 FIRST_CATALOG = 1201
 ROOT_CATALOG = 1200
-FIRST_DATE = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 # Listings of each drawn class: uneven, as on real marketplaces. The last class is too rare to keep.
 DRAWN = (40, 32, 26, 21, 17, 14, 12, 10, 8, 7, 6, 3)
-
-
-@dataclass(frozen=True)
-class Listing:
-    """One listing."""
-
-    product_id: int
-    title: str
-    photos: tuple[str, ...]  # file names, by position
-    catalog_ids: tuple[int, ...]  # its classes over time, the latest last
-
-    @property
-    def date(self) -> datetime.datetime:
-        return FIRST_DATE + datetime.timedelta(hours=self.product_id - FIRST_PRODUCT)
 
 
 def number_classes(names: list[str]) -> dict[str, int]:
@@ -105,83 +85,6 @@ def draw_files(tasks: list[tuple[str, int, Path]]) -> list[None]:
     for garment, seed, path in tasks:
         draw.draw(garment, seed).save(path, "JPEG", quality=90)
     return [None] * len(tasks)
-
-
-def make_dirty_listings(listings: list[Listing], photo_folder: Path) -> Iterator[Listing]:
-    """Yield listings that are each wrong or unusual in one way, made from the first listing of each class."""
-    ids = itertools.count(FIRST_PRODUCT + len(listings))
-    firsts = list({listing.title: listing for listing in reversed(listings)}.values())[::-1]
-    for original, (suffix, change) in zip(itertools.cycle(firsts), CHANGES.items()):
-        product_id = next(ids)
-        name = f"{product_id}{suffix}"
-        (photo_folder / name).write_bytes(change((photo_folder / original.photos[0]).read_bytes()))
-        yield Listing(product_id, original.title, (name,), original.catalog_ids[-1:])
-    first, second, third = firsts[:3]
-    yield Listing(next(ids), "its photo is gone", ("no-such-photo.jpg",), first.catalog_ids)
-    yield Listing(next(ids), "nobody gave it a class", second.photos, ())
-    yield Listing(
-        next(ids), "three photos", (third.photos[0], listings[1].photos[0], listings[2].photos[0]), third.catalog_ids
-    )
-
-
-def encode(image: Image.Image, kind: str, **options: Any) -> bytes:
-    file = io.BytesIO()
-    image.save(file, kind, **options)
-    return file.getvalue()
-
-
-def open_photo(photo: bytes) -> Image.Image:
-    return Image.open(io.BytesIO(photo)).convert("RGB")
-
-
-def smaller(photo: bytes) -> bytes:
-    image = open_photo(photo)
-    return encode(image.resize((image.width * 2 // 3, image.height * 2 // 3), Image.Resampling.LANCZOS), "JPEG")
-
-
-def mirrored(photo: bytes) -> bytes:
-    return encode(ImageOps.mirror(open_photo(photo)), "JPEG", quality=85)
-
-
-def sideways(photo: bytes) -> bytes:
-    """Turn a photo as phones store it: on its side, with the EXIF orientation (6) that turns it upright."""
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    return encode(open_photo(photo).transpose(Image.Transpose.ROTATE_90), "JPEG", exif=exif)
-
-
-def as_cmyk(photo: bytes) -> bytes:
-    return encode(open_photo(photo).convert("CMYK"), "JPEG")
-
-
-def as_png(photo: bytes) -> bytes:
-    return encode(open_photo(photo), "PNG")
-
-
-def truncated(photo: bytes) -> bytes:
-    return photo[: len(photo) // 2]
-
-
-def web_page(photo: bytes) -> bytes:
-    return b"<!DOCTYPE html><html><body>Please log in</body></html>"
-
-
-def nothing(photo: bytes) -> bytes:
-    return b""
-
-
-# How each dirty listing changes the photo, by the suffix of its file.
-CHANGES: dict[str, Callable[[bytes], bytes]] = {
-    "-again.jpg": bytes,
-    "-smaller.jpg": smaller,
-    "-mirrored.jpg": mirrored,
-    "-sideways.jpg": sideways,
-    "-cmyk.jpg": as_cmyk,
-    "-picture.png": as_png,
-    "-truncated.jpg": truncated,
-    "-login.jpg": web_page,
-    "-empty.jpg": nothing,
-}
 
 
 def fill_database(url: str, photo_url: str, listings: list[Listing], classes: dict[str, int]) -> None:

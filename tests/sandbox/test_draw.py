@@ -1,3 +1,5 @@
+"""The drawn photos: size, content, and the same photo for the same seed."""
+
 import numpy as np
 import pytest
 

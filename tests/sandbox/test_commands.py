@@ -1,0 +1,125 @@
+"""`python -m sandbox`: services in the background, .env, signals."""
+
+import os
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+import sandbox.__main__ as command
+from imageset.errors import ImagesetError
+from tests.project import ROOT
+from tests.sandbox.test_servers import SECONDS
+
+
+def run_command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "sandbox", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        timeout=2 * SECONDS,
+        check=False,
+    )
+
+
+@pytest.fixture
+def served(photos: Path, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """`python -m sandbox serve`, ready, in tmp_path."""
+    arguments = [sys.executable, "-m", "sandbox", "serve", "--photos", str(photos)]
+    supervisor = subprocess.Popen(
+        arguments,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    wait_for(lambda: (tmp_path / ".env").exists() or supervisor.poll() is not None)
+    yield supervisor
+    supervisor.terminate()
+    supervisor.wait(SECONDS)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+    assert condition()
+
+
+def test_servers_end_with_a_supervisor_that_is_killed_and_services_start_after_it(
+    served: subprocess.Popen[bytes], tmp_path: Path, photos: Path
+) -> None:
+    children = psutil.Process(served.pid).children(recursive=True)
+    served.kill()
+    _, alive = psutil.wait_procs(children, SECONDS)
+
+    assert len(children) >= 2
+    assert alive == []
+
+    started = run_command(tmp_path, "services", "--photos", str(photos))
+    environment = (tmp_path / ".env").read_text()
+    stopped = run_command(tmp_path, "stop")
+
+    assert (started.returncode, started.stderr) == (0, "")
+    assert environment.startswith("# Written by `make services`")
+    assert (stopped.returncode, stopped.stdout) == (0, "The services have stopped.\n")
+    assert not (tmp_path / ".env").exists()
+
+
+def test_a_supervisor_that_is_terminated_stops_the_servers_and_removes_the_env_file(
+    served: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
+    children = psutil.Process(served.pid).children(recursive=True)
+    mode = stat.S_IMODE((tmp_path / ".env").stat().st_mode)
+    refused = run_command(tmp_path, "services")
+    kept = (tmp_path / ".env").exists()
+    served.terminate()
+    served.wait(SECONDS)
+
+    assert [process for process in children if process.is_running()] == []
+    assert not (tmp_path / ".env").exists()
+    assert kept
+    assert mode == 0o600
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("sandbox: the services or a demo already run")
+    assert refused.stderr.count("\n") == 1
+
+
+def test_an_env_file_that_the_sandbox_did_not_write_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("DATABASE_URL=postgresql://shop/production\n")
+
+    with pytest.raises(ImagesetError, match=r"\.env was not written by the sandbox"):
+        command.start_services(None)
+
+    assert (tmp_path / ".env").read_text() == "DATABASE_URL=postgresql://shop/production\n"
+
+
+def test_settings_for_other_servers_do_not_disturb(
+    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "of-the-office")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    started = run_command(tmp_path, "services", "--photos", str(photos))
+    environment = (tmp_path / ".env").read_text() if started.returncode == 0 else ""
+    run_command(tmp_path, "stop")
+
+    assert (started.returncode, started.stderr) == (0, "")
+    assert "IMAGE_STORE='s3://imageset-photos/" in environment
+
+
+def test_stopping_without_running_services_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command.stop_services()
+
+    assert capsys.readouterr().out == "No services are running.\n"
