@@ -1,1 +1,1 @@
-"""How a program of this project runs: the edge of a program, settings, params, files. Start with stage.py."""
+"""How a program of this project starts and ends; settings, params, files. Start with stage.py."""

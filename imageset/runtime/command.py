@@ -1,4 +1,4 @@
-"""The edge of every program of this project: signals, one line for an error, exit codes."""
+"""How every program of this project ends: signals, one line for an error, exit codes."""
 
 import signal
 import sqlite3

@@ -1,4 +1,4 @@
-"""The edge of every stage: paths from the command line, a lock, and params that are accepted as a whole."""
+"""How every stage starts: paths from the command line, a lock, and params that are accepted as a whole."""
 
 import argparse
 import gc
