@@ -24,6 +24,7 @@ SECONDS_TO_CONNECT = 20
 SECONDS_WITHOUT_WORKERS = 60
 SECONDS_BETWEEN_COUNTS = 5
 CHUNKS_PER_THREAD = 3  # one in progress, one ready, one on its way
+MAX_SENDS = 10  # of a chunk: one that kills every worker must not be sent for ever
 GONE = "the Dask cluster has no workers or no scheduler any more: start it and run again; finished work is kept"
 
 
@@ -112,11 +113,13 @@ class ChunkFuture:
         self.pool = pool
         self.function = function
         self.items = items
+        self.sends = 0
         self.send()
 
     def send(self) -> None:
         self.future = self.pool.send(self.function, self.items)
         self.scattered = self.pool.scattered[1]
+        self.sends += 1
 
     def result(self) -> Any:
         """Return the chunk's results.
@@ -150,6 +153,10 @@ class ChunkFuture:
 
         The scheduler keeps a copy only where a chunk waits for it (its ReduceReplicas policy). Raises ServerError.
         """
+        if self.sends == MAX_SENDS:
+            raise ServerError(
+                f"the Dask cluster lost workers over one batch {MAX_SENDS} times: run again; finished work is kept"
+            )
         try:
             if not count_threads(self.pool.client):
                 raise ServerError(GONE)

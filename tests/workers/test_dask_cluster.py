@@ -9,9 +9,11 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from distributed.client import FutureCancelledError
 
 from imageset.errors import DataError, ImagesetError, ServerError
 from imageset.formats import tables
@@ -153,6 +155,26 @@ def test_a_function_whose_last_copy_is_lost_with_a_worker_is_sent_again(tmp_path
         results.append(pool.submit(work, [2]).result())
 
     assert results == [[10], [20]]
+
+
+def test_a_chunk_that_takes_every_worker_with_it_is_not_sent_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    client: Any = SimpleNamespace(nthreads=lambda: {"tcp://another": 1})
+    pool = dask_cluster.DaskWorkers(client, same_code)
+    sent: list[list[Any]] = []
+
+    class Cancelled:
+        def result(self, timeout: float) -> None:
+            raise FutureCancelledError("chunk", "lost dependencies")
+
+    def send(function: Any, items: list[Any]) -> Cancelled:
+        sent.append(items)
+        return Cancelled()
+
+    monkeypatch.setattr(pool, "send", send)
+    with pytest.raises(ServerError, match="lost workers over one batch 10 times: run again"):
+        pool.submit(work, [1]).result()
+
+    assert sent == [[1]] * dask_cluster.MAX_SENDS
 
 
 @pytest.fixture
