@@ -386,7 +386,7 @@ def test_a_photo_of_exactly_the_most_bytes_and_pixels_is_accepted(
     project: Path, host: PhotoHost, edit_params: Edit
 ) -> None:
     edit_params("max_bytes: 20000000", f"max_bytes: {len(PHOTO)}")
-    edit_params("  max_pixels: 50000000\n  # A photo that comes", "  max_pixels: 2400\n  # A photo that comes")
+    edit_params("  max_pixels: 50000000\n  # Refuse photos whose", "  max_pixels: 2400\n  # Refuse photos whose")
 
     assert run(project, host.at("/photo", status(200))) == [""]
 
@@ -438,7 +438,7 @@ def test_waiting_for_a_slot_at_a_slow_host_is_not_a_failure(
 
 @pytest.mark.usefixtures("any_share")
 def test_a_photo_of_one_pixel_more_is_refused(project: Path, host: PhotoHost, edit_params: Edit) -> None:
-    edit_params("  max_pixels: 50000000\n  # A photo that comes", "  max_pixels: 2399\n  # A photo that comes")
+    edit_params("  max_pixels: 50000000\n  # Refuse photos whose", "  max_pixels: 2399\n  # Refuse photos whose")
 
     assert run(project, host.at("/photo", status(200))) == ["too_many_pixels"]
 
