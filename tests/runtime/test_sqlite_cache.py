@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from imageset.errors import ImagesetError
-from imageset.runtime import sqlite_cache as cachefile
+from imageset.runtime import sqlite_cache
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS masks (key BLOB PRIMARY KEY, mask BLOB);
@@ -23,23 +23,23 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_what_is_written_is_there_for_other_runs_at_once_and_for_later_ones(path: Path) -> None:
-    with closing(cachefile.connect(path, SCHEMA)) as one, closing(cachefile.connect(path, SCHEMA)) as other:
+    with closing(sqlite_cache.connect(path, SCHEMA)) as one, closing(sqlite_cache.connect(path, SCHEMA)) as other:
         one.execute("INSERT INTO masks VALUES (?, ?)", (b"1", b"mask"))
         seen = other.execute("SELECT * FROM masks").fetchall()
         one.execute("BEGIN IMMEDIATE")
         one.execute("DELETE FROM masks")
         meanwhile = other.execute("SELECT * FROM masks").fetchall()  # nobody waits to read
         one.execute("ROLLBACK")
-    with closing(cachefile.connect(path, SCHEMA)) as later:
+    with closing(sqlite_cache.connect(path, SCHEMA)) as later:
         assert later.execute("SELECT * FROM masks").fetchall() == seen == meanwhile == [(b"1", b"mask")]
-        assert later.execute("PRAGMA page_size").fetchone() == (cachefile.PAGE_BYTES,)
+        assert later.execute("PRAGMA page_size").fetchone() == (sqlite_cache.PAGE_BYTES,)
 
 
 def test_a_run_waits_for_another_that_is_making_the_file(path: Path) -> None:
     path.parent.mkdir(parents=True)
     with path.with_name(f"{path.name}.setup").open("w") as turn, ThreadPoolExecutor(1) as thread:
         fcntl.flock(turn, fcntl.LOCK_EX)
-        waiting = thread.submit(cachefile.connect, path, SCHEMA)
+        waiting = thread.submit(sqlite_cache.connect, path, SCHEMA)
 
         with pytest.raises(TimeoutError):
             waiting.result(0.2)
@@ -47,7 +47,7 @@ def test_a_run_waits_for_another_that_is_making_the_file(path: Path) -> None:
         fcntl.flock(turn, fcntl.LOCK_UN)
         waiting.result(10)
 
-    with closing(cachefile.connect(path, SCHEMA)) as database:
+    with closing(sqlite_cache.connect(path, SCHEMA)) as database:
         assert database.execute("SELECT * FROM pixels").fetchall() == []
 
 
@@ -64,7 +64,7 @@ def test_a_database_of_another_version_is_refused_and_left_as_it_was(statement: 
     with closing(sqlite3.connect(path)) as database:
         database.execute(statement)
     with pytest.raises(ImagesetError, match=r"cache\.sqlite: .*; it may be removed"):
-        cachefile.connect(path, SCHEMA)
+        sqlite_cache.connect(path, SCHEMA)
     with closing(sqlite3.connect(path)) as database:
         assert database.execute("SELECT sql FROM sqlite_master WHERE name = ?", statement.split()[2:3]).fetchall() == [
             (statement,)
@@ -74,10 +74,10 @@ def test_a_database_of_another_version_is_refused_and_left_as_it_was(statement: 
 def test_what_is_no_database_is_refused(path: Path) -> None:
     path.mkdir(parents=True)
     with pytest.raises(ImagesetError, match=r"cache\.sqlite: unable to open"):
-        cachefile.connect(path, SCHEMA)
+        sqlite_cache.connect(path, SCHEMA)
     path.rmdir()
     path.write_bytes(b"no database at all" * 100)
     with pytest.raises(ImagesetError, match=r"cache\.sqlite: file is not a database"):
-        cachefile.connect(path, SCHEMA)
+        sqlite_cache.connect(path, SCHEMA)
 
     assert path.read_bytes() == b"no database at all" * 100
