@@ -1,0 +1,1 @@
+"""One script for each stage of dvc.yaml. Start with split.py."""

@@ -1,0 +1,1 @@
+"""Programs that people and CI run. Start with verify.py."""
