@@ -6,6 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from imageset.errors import ImagesetError
+from imageset.runtime import command
+
 PINS = (Path("constraints.txt"), Path("requirements-train.txt"))
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 PLATFORMS = {  # name -> uv's name; of Linux and macOS the oldest versions for which all pins have wheels
@@ -24,21 +27,25 @@ def read_pins() -> dict[str, str]:
 
 
 def find_missing_wheels(python: str, platform: str) -> list[str]:
-    """Return the pinned packages that have no wheel for a version of Python on a platform (uv's name for it)."""
+    """Return the pinned packages that have no wheel for a version of Python on a platform (uv's name for it).
+
+    Raises:
+        ImagesetError: uv failed for another reason.
+    """
     pins = read_pins()
     missing: list[str] = []
-    command = [str(Path(sys.executable).with_name("uv")), "pip", "compile", "-", "--quiet", "--no-deps", "--no-header"]
+    uv = [str(Path(sys.executable).with_name("uv")), "pip", "compile", "-", "--quiet", "--no-deps", "--no-header"]
     # Nothing is built, so our own Python will do. By default uv looks for a Python of the version that it resolves for.
-    command += ["--only-binary", ":all:", "--python", sys.executable]
-    command += ["--python-version", python, "--python-platform", platform]
+    uv += ["--only-binary", ":all:", "--python", sys.executable]
+    uv += ["--python-version", python, "--python-platform", platform]
     environment = os.environ | {"MACOSX_DEPLOYMENT_TARGET": "14.0"}
     while True:  # uv names one package at a time
-        done = subprocess.run(command, input="\n".join(pins.values()), env=environment, capture_output=True, text=True)
+        done = subprocess.run(uv, input="\n".join(pins.values()), env=environment, capture_output=True, text=True)
         if done.returncode == 0:
             return sorted(missing)
         match = NO_WHEEL.search(" ".join(done.stderr.split()))
         if match is None or match[1] not in pins:
-            sys.exit(f"platforms: uv failed: {' '.join(done.stderr.split())}")
+            raise ImagesetError(f"uv failed: {' '.join(done.stderr.split())}")
         missing.append(match[1])
         del pins[match[1]]
 
@@ -56,4 +63,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run("platforms", main)

@@ -129,6 +129,16 @@ def test_a_section_holds_what_params_yaml_says_and_nothing_of_its_own() -> None:
         assert [key for key, field in type(section).model_fields.items() if not field.is_required()] == [], name
 
 
+def test_every_program_has_the_same_edge() -> None:
+    """Of stages, tools and the sandbox: exit codes, Ctrl-C and one-line errors are those of runtime/command.py."""
+    texts = [path.read_text() for folder in ("stages", "tools", "sandbox") for path in (ROOT / folder).rglob("*.py")]
+    edges = [re.split(r'^if __name__ == "__main__":\n', text, flags=re.MULTILINE)[1:] for text in texts]
+    programs = [edge[0] for edge in edges if edge]
+
+    assert len(programs) > 20
+    assert [edge for edge in programs if not re.fullmatch(r'    (stage|command)\.run\("\w+", main\)\n', edge)] == []
+
+
 def test_no_program_imports_upwards() -> None:
     """Stages import imageset, never each other; imageset imports neither stages nor tools nor the sandbox."""
     for folder in ("imageset", "stages"):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from imageset.errors import ImagesetError
 from tests.project import ROOT
 from tools import platforms
 
@@ -49,7 +50,7 @@ def test_every_pin_without_a_wheel_is_named(index: Path, python: str, platform: 
 def test_other_failures_of_uv_are_shown(index: Path) -> None:
     Path("constraints.txt").write_text("plain==2.0\n")
 
-    with pytest.raises(SystemExit, match=r"^platforms: uv failed: .*plain==2\.0"):
+    with pytest.raises(ImagesetError, match=r"^uv failed: .*plain==2\.0"):
         platforms.find_missing_wheels("3.11", "x86_64-manylinux_2_28")
 
 
