@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from imageset.errors import DataError, ImagesetError
@@ -443,8 +444,10 @@ def begun(copied: Project) -> Iterator[subprocess.Popen[str]]:
 def test_a_killed_release_is_undone_by_git_and_dvc(
     begun: subprocess.Popen[str], copied: Project, pulled: Project
 ) -> None:
+    started = psutil.Process(begun.pid).children(recursive=True)
     os.killpg(begun.pid, signal.SIGKILL)
     begun.wait()
+    psutil.wait_procs(started, timeout=60)  # dvc takes what a process locked for locked until the process is gone
     left = state(copied)
     with pytest.raises(ImagesetError, match=r"commit first; `git checkout .*` undoes a release that was stopped"):
         release.release("v1.2.0")
