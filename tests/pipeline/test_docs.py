@@ -29,6 +29,7 @@ OF_OTHERS = {
     "No module named 'pandas'",
     "Connection refused",
     "Checkout failed for following targets",
+    "is busy, it is being blocked by",
     "Unsupported value of type 'datetime'",
     "ensurepip is not available",
 }
