@@ -84,4 +84,5 @@ def describe(main: Callable[..., None]) -> tuple[str, dict[str, str]]:
     """Return what main's docstring says of it and of each parameter under `Args:`."""
     text, _, listed = (inspect.getdoc(main) or "").partition("\nArgs:\n")
     arguments = re.findall(r"^    (\w+): (.+(?:\n {8}.+)*)", listed, re.MULTILINE)
-    return text.strip(), {name: " ".join(said.split()) for name, said in arguments}
+    # argparse formats help with %.
+    return text.strip(), {name: " ".join(said.split()).replace("%", "%%") for name, said in arguments}

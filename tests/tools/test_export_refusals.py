@@ -11,6 +11,7 @@ import pytest
 from imageset.errors import DataError, ImagesetError
 from imageset.formats import tables
 from tests.tools.test_export import ROWS, Row, contents, files_of, run, run_command, write_dataset, write_processed
+from tools.export.format import load_format
 
 
 def test_options_that_do_not_apply_to_a_file(tmp_path: Path) -> None:
@@ -130,6 +131,14 @@ def test_an_existing_destination_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ImagesetError, match="Too many levels of symbolic links"):
         run("webdataset", tmp_path / "loop/export", dataset)
     assert contents(tmp_path) == before
+
+
+def test_a_module_of_ours_that_is_missing_is_no_missing_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tools.export.shards", None)
+    monkeypatch.delitem(sys.modules, "tools.export.formats.parquet", raising=False)
+
+    with pytest.raises(ModuleNotFoundError, match="shards"):
+        load_format("parquet")
 
 
 def test_parquet_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

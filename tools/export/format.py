@@ -11,6 +11,7 @@ from imageset.storage.object_keys import object_key
 from tools.export import formats
 from tools.export.source import Classes, Subset
 
+OWN_PACKAGES = ("imageset", "tools")  # what is missing of these is a fault of the code
 FORMATS = sorted(module.name for module in iter_modules(formats.__path__))
 
 
@@ -60,4 +61,6 @@ def load_format(name: str) -> Format:
     try:
         return cast(Format, import_module(f"tools.export.formats.{name}"))
     except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in OWN_PACKAGES:
+            raise
         raise ImagesetError(f"--to {name} needs {error.name}: pip install -r requirements-export.txt") from None
