@@ -9,7 +9,16 @@ import pytest
 from imageset.errors import SettingsError
 from imageset.runtime import settings
 
-NAMES = ("DATABASE_URL", "IMAGE_STORE", "IMAGESET_WORKERS", "IMAGESET_CACHE", "IMAGESET_MODEL_FILE", "IMAGESET_DASK")
+NAMES = (
+    "DATABASE_URL",
+    "IMAGE_STORE",
+    "IMAGESET_ALLOWED_HOSTS",
+    "IMAGESET_CACHE",
+    "IMAGESET_CONNECTIONS_PER_HOST",
+    "IMAGESET_DASK",
+    "IMAGESET_MODEL_FILE",
+    "IMAGESET_WORKERS",
+)
 
 
 @pytest.fixture(autouse=True)
