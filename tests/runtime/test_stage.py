@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from imageset.formats import hdf5, tables
+from imageset.runtime import stage
 from tests.conftest import run_stage
 from tests.project import ROOT
 
@@ -156,6 +157,23 @@ def test_help_says_what_each_path_is(project: Path) -> None:
     assert said.returncode == 0
     assert "Divide every class into train and test" in said.stdout
     assert re.search(r"RELEASED_SPLIT_CSV +the subsets that the last release fixed", said.stdout)
+
+
+def test_a_percent_sign_in_what_a_path_is_is_shown_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def main(split_csv: Path) -> None:
+        """Divide.
+
+        Args:
+            split_csv: 20 % of the photos.
+        """
+
+    monkeypatch.setattr(sys, "argv", ["split", "--help"])
+    with pytest.raises(SystemExit):
+        stage.arguments("split", main)
+
+    assert "20 % of the photos." in capsys.readouterr().out
 
 
 def test_missing_settings_exit_with_2_and_one_line(project: Path) -> None:
