@@ -7,7 +7,6 @@ cost a hundred times as much as pixels and depend on less. Another colour, fill,
 import datetime
 import hashlib
 import json
-import re
 import time
 import zlib
 from contextlib import closing
@@ -21,7 +20,7 @@ from imageset.photos import pixels
 from imageset.photos.fingerprint import MASK_CODE, MASK_LIBRARIES, fingerprint, identify
 from imageset.photos.preprocess import PhotoResult, PreparedPhoto, PreprocessRecipe, Rejected
 from imageset.runtime import sqlite_cache
-from imageset.storage.bucket import Bucket, StoredObject
+from imageset.storage.bucket import Bucket, StoredObject, identify_object
 
 SECONDS_BETWEEN_COMMITS = 2.0
 PHOTOS_BETWEEN_COMMITS = 256
@@ -54,7 +53,7 @@ class PhotoCache:
         """
         self.path = path
         self.database = sqlite_cache.connect(path, SCHEMA)
-        self.bucket_name = str(bucket)
+        self.bucket = bucket
         self.preprocess = recipe.preprocess
         network = [recipe.network.name, model_sha256, recipe.network.side] if recipe.network else None
         self.mask_recipe = hash_json(network, fingerprint(MASK_CODE, MASK_LIBRARIES))
@@ -112,11 +111,9 @@ class PhotoCache:
         self.put("pixels", self.make_key(stored, self.pixel_recipe), *values, compute_crc32(*values))
 
     def make_key(self, stored: StoredObject, recipe: bytes) -> bytes:
-        """Return an object's key: of its content where the etag looks like an md5, else of this very object."""
-        identity = [stored.etag, stored.bytes]
-        if not re.fullmatch("[0-9a-f]{32}(-[0-9]+)?", stored.etag):
-            identity += [self.bucket_name, stored.key, stored.version_id]
-        return hashlib.blake2b(json.dumps(identity).encode(), key=recipe, digest_size=16).digest()
+        """Return an object's key: of its content or of this very object, as `identify_object` says, and of a recipe."""
+        identity = json.dumps(identify_object(self.bucket, stored))
+        return hashlib.blake2b(identity.encode(), key=recipe, digest_size=16).digest()
 
     def look_up(self, table: str, key: bytes, columns: str) -> tuple[Any, ...] | None:
         """Return a row's columns, and note for `prune` that it was used today."""

@@ -60,6 +60,18 @@ class Bucket:
         return f"s3://{self.name}/{self.prefix} at {self.client.meta.endpoint_url}"
 
 
+def identify_object(bucket: Bucket, stored: StoredObject) -> list[str | int]:
+    """Return what identifies an object's bytes, for the keys of caches.
+
+    The content, wherever it is, where the etag looks like an md5: etag and size. Else this very object: bucket, key and
+    version as well, as another bucket may give the same etag to other bytes.
+    """
+    content: list[str | int] = [stored.etag, stored.bytes]
+    if re.fullmatch("[0-9a-f]{32}(-[0-9]+)?", stored.etag):
+        return content
+    return [*content, str(bucket), stored.key, stored.version_id]
+
+
 def open_bucket() -> Bucket:
     """Return the bucket that IMAGE_STORE names, at AWS_ENDPOINT_URL or at Amazon.
 
