@@ -44,10 +44,12 @@ def obstore() -> None:
     """What the stage does: obstore in threads, every body checked."""
     from imageset.storage import bulk
     from imageset.storage.bucket import open_bucket
+    from imageset.storage.object_cache import ObjectCache
 
     bucket = open_bucket()
     client = bulk.open_client(bucket)
-    get_batches(lambda threads, batch: list(bulk.get_all(threads, client, bucket, batch)))
+    no_cache = ObjectCache(Path("unused"), 0, bucket)
+    get_batches(lambda threads, batch: list(bulk.get_all(threads, client, bucket, no_cache, batch)))
 
 
 def boto3_in_threads() -> None:

@@ -10,8 +10,10 @@ from PIL import Image
 
 from imageset.errors import ObjectChanged
 from imageset.photos.preprocess import PhotoResult, PreprocessRecipe, preprocess_photo
+from imageset.runtime import settings
 from imageset.storage import bulk
 from imageset.storage.bucket import Bucket, StoredObject, open_bucket
+from imageset.storage.object_cache import ObjectCache
 
 GETS_AT_ONCE = 32
 
@@ -35,6 +37,7 @@ class Connections(NamedTuple):
     threads: ThreadPoolExecutor
     client: S3Store
     bucket: Bucket
+    cache: ObjectCache
 
 
 def preprocess_batch(batch: Sequence[PhotoRequest], recipe: PreprocessRecipe) -> list[PhotoResult | ChangedObject]:
@@ -50,12 +53,12 @@ def preprocess_batch(batch: Sequence[PhotoRequest], recipe: PreprocessRecipe) ->
     Raises:
         ImagesetError: the bucket cannot be reached or refuses.
     """
-    bodies = bulk.get_all(*open_connections(), [request.stored for request in batch])
+    fetched = bulk.get_all(*open_connections(), [request.stored for request in batch])
     return [
         ChangedObject(request.stored.key)
         if isinstance(body, ObjectChanged)
         else preprocess_photo(body, recipe, request.mask)
-        for request, body in zip(batch, bodies, strict=True)
+        for request, (body, _) in zip(batch, fetched, strict=True)
     ]
 
 
@@ -63,4 +66,5 @@ def preprocess_batch(batch: Sequence[PhotoRequest], recipe: PreprocessRecipe) ->
 def open_connections() -> Connections:
     """Connect to the bucket, once a process."""
     bucket = open_bucket()
-    return Connections(ThreadPoolExecutor(GETS_AT_ONCE), bulk.open_client(bucket), bucket)
+    cache = ObjectCache(settings.object_cache(), settings.object_cache_bytes(), bucket)
+    return Connections(ThreadPoolExecutor(GETS_AT_ONCE), bulk.open_client(bucket), bucket, cache)

@@ -27,11 +27,11 @@ def require(variable: str, example: str) -> str:
     return value
 
 
-def number(variable: str, default: int) -> int:
-    """Return a variable's value, a number from 1 to 9999. Raises SettingsError."""
+def number(variable: str, default: int, least: int = 1, most: int = 9999, example: int = 2) -> int:
+    """Return a variable's value, a whole number from `least` to `most`. Raises SettingsError with the example."""
     value = os.environ.get(variable, "").strip() or str(default)
-    if not re.fullmatch(r"[1-9][0-9]{0,3}", value):
-        raise SettingsError(f"{variable} is {value!r}: expected a number from 1 to 9999, such as 2")
+    if not re.fullmatch(r"0|[1-9][0-9]{0,8}", value) or not least <= int(value) <= most:
+        raise SettingsError(f"{variable} is {value!r}: expected a number from {least} to {most}, such as {example}")
     return int(value)
 
 
@@ -116,6 +116,16 @@ def project_directory() -> Path:
 def photo_cache() -> Path:
     """Return the file that caches masks and pixels."""
     return cache_directory() / "photos.sqlite"
+
+
+def object_cache() -> Path:
+    """Return the folder that keeps objects of the bucket."""
+    return cache_directory() / "objects"
+
+
+def object_cache_bytes() -> int:
+    """Return how much of the disk these may take: IMAGESET_OBJECTS_MB, or 2000 MB. 0: none are kept."""
+    return 1_000_000 * number("IMAGESET_OBJECTS_MB", 2000, least=0, most=100_000_000, example=2000)
 
 
 def dask() -> str:

@@ -14,8 +14,13 @@ PAGE_BYTES = 16_384  # a photo of 128 x 128 pixels takes little more than one
 OF_THE_MACHINE = ("SQLITE_BUSY", "SQLITE_CANTOPEN", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_PERM", "SQLITE_READONLY")
 
 
-def connect(path: Path, schema: str) -> sqlite3.Connection:
+def connect(path: Path, schema: str, page_bytes: int = PAGE_BYTES) -> sqlite3.Connection:
     """Open a cache file, and create it with `schema` when it is missing.
+
+    Args:
+        path: the file. Its folder is made if it is missing.
+        schema: the statements that make its tables.
+        page_bytes: of a new file: what SQLite reads and writes at a time.
 
     Returns:
         A connection without implicit transactions.
@@ -28,7 +33,7 @@ def connect(path: Path, schema: str) -> sqlite3.Connection:
     with sqlite_errors(path), path.with_name(f"{path.name}.setup").open("w") as setup:
         fcntl.flock(setup, fcntl.LOCK_EX)
         database = sqlite3.connect(path, isolation_level=None, timeout=SECONDS_FOR_ANOTHER_RUN)
-        database.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+        database.execute(f"PRAGMA page_size = {page_bytes}")
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = NORMAL")
         database.executescript(schema)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import obstore
 from botocore.exceptions import NoCredentialsError
@@ -19,6 +19,7 @@ from obstore.store import S3Store
 
 from imageset.errors import ObjectChanged, ObjectExists, ServerError
 from imageset.storage.bucket import BODY_ATTEMPTS, Bucket, StoredObject, bucket_errors, get_object
+from imageset.storage.object_cache import ObjectCache
 
 if TYPE_CHECKING:
     # obstore has these for type checkers only.
@@ -96,27 +97,48 @@ async def put_new(client: S3Store, bucket: Bucket, key: str, body: bytes, sha256
         raise ServerError(f"{bucket} could not store {key} ({reason}): run again") from None
 
 
+class FetchedObject(NamedTuple):
+    """An object's bytes, checked, or that it changed after it was listed; and whether the bucket was asked."""
+
+    body: bytes | ObjectChanged
+    asked: bool
+
+
 def get_all(
     threads: Executor,
     client: S3Store,
     bucket: Bucket,
+    cache: ObjectCache,
     listed: Iterable[StoredObject],
-) -> Iterator[bytes | ObjectChanged]:
-    """Read many objects at once and yield their bytes in order.
+) -> Iterator[FetchedObject]:
+    """Read many objects at once, those that this machine has from its disk, and yield them in order.
+
+    An object that changed in the bucket is still found on the disk as it was listed.
 
     Args:
         threads: an executor; each thread reads one object at a time.
         client: from open_client.
         bucket: where the objects are.
-        listed: the objects, from list_objects or the inventory.
+        cache: what this machine has of it; it gets what the bucket gives.
+        listed: the objects, from list_objects or the inventory. All of their bytes are in memory at once.
 
     Yields:
-        An object's bytes, checked, or ObjectChanged when it was replaced or deleted after it was listed.
+        Each object, or ObjectChanged when it was replaced or deleted after it was listed.
 
     Raises:
         ImagesetError: as get_object does, but for ObjectChanged.
     """
-    return threads.map(partial(get_or_changed, client, bucket), listed)
+    found = [(stored, cache.find(stored)) for stored in listed]
+    answers = threads.map(partial(get_or_changed, client, bucket), [stored for stored, body in found if body is None])
+    for stored, body in found:
+        if body is not None:
+            yield FetchedObject(body, asked=False)
+            continue
+        answer = next(answers)
+        if isinstance(answer, bytes):
+            cache.add(stored, answer)
+        yield FetchedObject(answer, asked=True)
+    cache.flush()
 
 
 def get_or_changed(client: S3Store, bucket: Bucket, stored: StoredObject) -> bytes | ObjectChanged:

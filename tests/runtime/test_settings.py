@@ -17,6 +17,7 @@ NAMES = (
     "IMAGESET_CONNECTIONS_PER_HOST",
     "IMAGESET_DASK",
     "IMAGESET_MODEL_FILE",
+    "IMAGESET_OBJECTS_MB",
     "IMAGESET_WORKERS",
 )
 
@@ -162,6 +163,26 @@ def test_a_wrong_number_of_workers_is_refused_with_its_value(value: str, monkeyp
         settings.workers()
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("", 2_000_000_000), (" 0 ", 0), ("1", 1_000_000), ("200000", 200_000_000_000), ("100000000", 10**14)],
+)
+def test_the_objects_on_the_disk_have_a_bound_or_are_none(
+    value: str, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IMAGESET_OBJECTS_MB", value)
+
+    assert settings.object_cache_bytes() == expected
+
+
+@pytest.mark.parametrize("value", ["-1", "1.5", "2GB", "007", "100000001", "9999999999999999", "²", "1e3"])
+def test_a_wrong_bound_is_refused_with_its_value(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMAGESET_OBJECTS_MB", value)
+
+    with pytest.raises(SettingsError, match=rf"'{re.escape(value)}': expected a number from 0 to 100000000, such as"):
+        settings.object_cache_bytes()
+
+
 def test_workers_are_as_many_as_cores_unless_set(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.workers() == os.cpu_count()
 
@@ -173,6 +194,7 @@ def test_workers_are_as_many_as_cores_unless_set(monkeypatch: pytest.MonkeyPatch
 def test_cache_and_model_file_have_defaults_and_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.cache_directory() == Path(".cache")
     assert settings.photo_cache() == Path(".cache/photos.sqlite")
+    assert settings.object_cache() == Path(".cache/objects")
     assert settings.model_file() is None
 
     monkeypatch.setenv("IMAGESET_CACHE", "/tmp/elsewhere")
@@ -180,6 +202,7 @@ def test_cache_and_model_file_have_defaults_and_can_be_named(monkeypatch: pytest
 
     assert settings.cache_directory() == Path("/tmp/elsewhere")
     assert settings.photo_cache() == Path("/tmp/elsewhere/photos.sqlite")
+    assert settings.object_cache() == Path("/tmp/elsewhere/objects")
     assert settings.model_file() == Path("/tmp/mine.onnx")
 
 

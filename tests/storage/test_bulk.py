@@ -9,9 +9,10 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from hashlib import sha256
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -20,6 +21,8 @@ from botocore.config import Config
 from imageset.errors import ObjectChanged, ObjectExists, ServerError, SettingsError
 from imageset.storage import bulk
 from imageset.storage.bucket import BODY_ATTEMPTS, Bucket, StoredObject, get_object, list_objects, open_bucket
+from imageset.storage.bulk import FetchedObject
+from imageset.storage.object_cache import ObjectCache
 from tests.conftest import put
 from tests.storage.test_bucket import keep_versions, only
 
@@ -116,8 +119,10 @@ def put_in_parts(bucket: Bucket, key: str, body: bytes, **metadata: str) -> None
 
 
 def get_all(bucket: Bucket, listed: list[StoredObject]) -> list[bytes | ObjectChanged]:
+    """Read objects from the bucket, none from the disk."""
     with ThreadPoolExecutor(8) as threads:
-        return list(bulk.get_all(threads, bulk.open_client(bucket), bucket, listed))
+        nothing = ObjectCache(Path("unused"), 0, bucket)
+        return [fetched.body for fetched in bulk.get_all(threads, bulk.open_client(bucket), bucket, nothing, listed)]
 
 
 def get(bucket: Bucket) -> bytes | ObjectChanged:
@@ -301,3 +306,68 @@ def test_variables_that_boto3_does_not_know_change_nothing(
     put_new(bucket, "1.jpeg", b"photo")
 
     assert (get(bucket), read_by_boto3) == (b"photo", [])
+
+
+# Through the disk
+
+
+def get_through_disk(folder: Path, listed: list[StoredObject]) -> list[FetchedObject]:
+    """Read objects as a process of its own does."""
+    bucket = open_bucket()
+    with ThreadPoolExecutor(8) as threads, closing(ObjectCache(folder, 1_000_000, bucket)) as cache:
+        return list(bulk.get_all(threads, bulk.open_client(bucket), bucket, cache, listed))
+
+
+def test_the_bucket_is_asked_once_for_an_object(bucket: Bucket, wire: Wire, tmp_path: Path) -> None:
+    bodies = [b"", PHOTO, bytes(range(256)) * 100]
+    for number, body in enumerate(bodies):
+        put(bucket, f"{number}.jpeg", body)
+    put_in_parts(bucket, "3.jpeg", b"no md5", sha256=sha256(b"no md5").hexdigest())
+    listed = list(list_objects(bucket))
+    first = get_through_disk(tmp_path, listed[:2])
+    asked = wire.asked["GET"]
+    second = get_through_disk(tmp_path, listed)
+    third = get_through_disk(tmp_path, listed)
+
+    assert asked == 2
+    assert wire.asked["GET"] == 4
+    assert [fetched.body for fetched in first] == bodies[:2]
+    assert [fetched.body for fetched in second] == [fetched.body for fetched in third] == [*bodies, b"no md5"]
+    assert [fetched.asked for fetched in first + second + third] == [True] * 2 + [False] * 2 + [True] * 2 + [False] * 4
+
+
+def test_an_object_that_changed_is_found_as_it_was_listed_or_not_at_all(
+    bucket: Bucket, wire: Wire, tmp_path: Path
+) -> None:
+    for number in range(2):
+        put(bucket, f"{number}.jpeg", PHOTO + bytes([number]))
+    listed = list(list_objects(bucket))
+    get_through_disk(tmp_path, listed[:1])
+    for stored in listed:
+        put(bucket, stored.key, b"other")
+    got = [get_through_disk(tmp_path, listed) for _ in range(2)]
+    (new,) = get_through_disk(tmp_path, list(list_objects(bucket))[:1])
+
+    assert [(kept, changed.asked) for kept, changed in got] == [((PHOTO + b"\0", False), True)] * 2
+    assert all(isinstance(changed.body, ObjectChanged) for _, changed in got)
+    assert new == (b"other", True)
+
+
+def test_what_is_damaged_on_the_disk_is_asked_for_again(bucket: Bucket, wire: Wire, tmp_path: Path) -> None:
+    put(bucket, "1.jpeg", PHOTO)
+    listed = list(list_objects(bucket))
+    get_through_disk(tmp_path, listed)
+    (pack,) = tmp_path.glob("*.pack")
+    pack.write_bytes(FLIPPED)
+
+    assert get_through_disk(tmp_path, listed) == [(PHOTO, True)]
+    assert get_through_disk(tmp_path, listed) == [(PHOTO, False)]
+
+
+def test_bytes_that_were_not_proven_are_not_kept(bucket: Bucket, wire: Wire, tmp_path: Path) -> None:
+    put(bucket, "1.jpeg", PHOTO)
+    stored = only(bucket)
+    with pytest.raises(ServerError, match="was listed with"):
+        get_through_disk(tmp_path, [replace(stored, bytes=stored.bytes + 1)])
+
+    assert list(tmp_path.glob("*.pack")) == []
