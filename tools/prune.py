@@ -1,10 +1,12 @@
-"""`python -m tools.prune [--days 30]`: shrink the cache of masks and pixels."""
+"""`python -m tools.prune [--days 30]`: shrink the cache of masks and pixels, and that of the bucket's objects."""
 
 import argparse
 import re
+from pathlib import Path
 
-from imageset.photos.cache import prune
+from imageset.photos import cache
 from imageset.runtime import command, settings
+from imageset.storage import object_cache
 
 
 def parse_days(text: str) -> int:
@@ -15,23 +17,36 @@ def parse_days(text: str) -> int:
 
 
 def main() -> None:
-    """Remove masks and pixels that no run has used for some time. A run that needs them again makes them again."""
+    """Remove masks, pixels and photos of the bucket that no run has used for some time. A run that needs them again
+    makes or reads them again."""
     parser = argparse.ArgumentParser("python -m tools.prune", description=main.__doc__)
     parser.add_argument(
         "--days", type=parse_days, default=30, help="keep what a run has used in the last DAYS days (30)"
     )
     days = parser.parse_args().days
     settings.load()
-    path = settings.photo_cache()
+    prune_photos(settings.photo_cache(), days)
+    prune_objects(settings.object_cache(), days)
+
+
+def prune_photos(path: Path, days: int) -> None:
+    """Remove old masks and pixels, and say how many."""
     if not path.exists():
         print(f"prune: nothing to remove, {path} does not exist")
         return
     before = path.stat().st_size
-    removed = prune(path, days)
+    removed = cache.prune(path, days)
     print(
         f"prune: removed {removed['masks']} masks and the pixels of {removed['pixels']} photos; {path} shrank from "
         f"{before / 1e6:,.1f} to {path.stat().st_size / 1e6:,.1f} MB"
     )
+
+
+def prune_objects(folder: Path, days: int) -> None:
+    """Remove old photos of the bucket, and say how many, where there are any."""
+    if folder.exists():
+        removed = object_cache.prune(folder, days)
+        print(f"prune: removed {removed.objects} photos of the bucket, {removed.bytes / 1e6:,.1f} MB, from {folder}")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ import pytest
 
 from imageset.runtime import command
 from tests.photos.test_cache import OBJECT, add, execute, knows, made, open_cache
+from tests.storage.test_object_cache import execute as execute_on_index
+from tests.storage.test_object_cache import find, keep, photo
 from tools import prune as tool
 
 AGES = (0, 29, 30, 31)  # days since the last use of each object in the cache
@@ -98,6 +100,22 @@ def test_other_runs_continue_while_the_cache_is_pruned(filled: Path, monkeypatch
     assert kept_ages(filled) == [0, 29, 30, 31]
     assert knows(filled, new) == (True, True)
     assert (filled / "photos.sqlite").stat().st_size < before
+
+
+def test_photos_of_the_bucket_that_no_run_has_used_are_removed_as_well(
+    filled: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    objects = filled / "objects"
+    keep(objects, photo(1), photo(2))
+    execute_on_index(objects, "UPDATE packs SET used = used - 40 * 86400")
+    keep(objects, photo(3))
+    prune(monkeypatch)
+
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        f"prune: removed 2 photos of the bucket, 0.0 MB, from {objects}"
+    ]
+    assert find(objects, photo(1), photo(2), photo(3)) == [False, False, True]
+    assert len(list(objects.glob("*.pack"))) == 1
 
 
 def test_without_a_cache_there_is_nothing_to_do(
