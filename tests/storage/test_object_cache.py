@@ -216,6 +216,14 @@ def test_more_than_the_queue_holds_is_written_before_it_is_asked_to(
         assert sum(pack_sizes(folder)) == 4 * PHOTO_BYTES
 
 
+def test_more_small_objects_than_one_call_writes_are_written(folder: Path) -> None:
+    bodies = [str(number).encode() for number in range(2 * object_cache.MOST_BUFFERS + 1)]
+    keep(folder, *bodies)
+
+    assert find(folder, *bodies) == [True] * len(bodies)
+    assert len(pack_sizes(folder)) == 1
+
+
 def test_a_bound_of_0_finds_and_keeps_nothing(folder: Path) -> None:
     keep(folder, b"photo", max_bytes=0)
 
@@ -304,10 +312,10 @@ def run(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 KILLED_WHILE_WRITING = """
 import os, signal
-def write_half(descriptor, content):
-    real(descriptor, content[: len(content) // 2])
+def write_half(descriptor, bodies):
+    os.write(descriptor, bodies[0][: len(bodies[0]) // 2])
     os.kill(os.getpid(), signal.SIGKILL)
-real, os.write = os.write, write_half
+os.writev = write_half
 """
 
 
