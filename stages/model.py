@@ -125,10 +125,14 @@ def main(background_onnx: Path) -> None:
     """Fetch the weights of the background-removal network and check their sha256.
 
     Args:
-        background_onnx: the weights of the background-removal network.
+        background_onnx: the weights of the background-removal network; empty where backgrounds are kept.
     """
-    model = params.load().model
-    networks.find_network(model)
+    model, background = params.load().model, params.load().masks.background
+    networks.require_licence(model)
+    if background == "keep":
+        files.write_bytes(background_onnx, b"")
+        print("model: nothing to fetch, as masks.background is keep")
+        return
     source = fetch(model.name, model.sha256, background_onnx)
     print(f"model: {model.name} from {source}, {background_onnx.stat().st_size / 1e6:.1f} MB, sha256 as in params")
 

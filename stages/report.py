@@ -30,7 +30,9 @@ def data_url(png: bytes) -> str:
     return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
 
 
-def describe(dataset_h5: Path, data: StageTables, classes: pd.DataFrame) -> tuple[dict[str, Any], dict[str, bytes]]:
+def describe(
+    dataset_h5: Path, data: StageTables, classes: pd.DataFrame, sample_photos: int
+) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Return what the templates show of the dataset, and its pictures, PNG by name."""
     subsets = [subset for subset in hdf5.SUBSETS if subset in classes]
     counts = {subset: classes[subset].tolist() for subset in subsets}
@@ -44,7 +46,7 @@ def describe(dataset_h5: Path, data: StageTables, classes: pd.DataFrame) -> tupl
         }
         pictures = {
             "class_counts": plots.class_counts(classes["name"].tolist(), counts),
-            "samples": sheets.draw_samples(file, params.load().report.sample_photos),
+            "samples": sheets.draw_samples(file, sample_photos),
             "augmented": sheets.draw_augmented(file),
         }
     return values, pictures
@@ -129,7 +131,8 @@ def main(
         tables.read(split_csv, tables.SPLIT),
     )
     classes = class_table(data)
-    values, pictures = describe(dataset_h5, data, classes)
+    report = params.load().report
+    values, pictures = describe(dataset_h5, data, classes, report.sample_photos)
     values["checks"] = json.loads(validation_json.read_text(encoding="utf-8"))["checks"]
     values["baseline"] = json.loads(baseline_json.read_text(encoding="utf-8"))
     pictures["near_duplicates"] = sheets.draw_look_alikes(data.near_duplicates, thumbnails_h5)

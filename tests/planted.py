@@ -8,7 +8,7 @@ import io
 import numpy as np
 from PIL import Image, ImageOps
 
-from imageset.photos.preprocess import PreparedPhoto, PreprocessRecipe, preprocess_photo
+from imageset.photos.preprocess import PreparedPhoto, preprocess_photo
 from imageset.runtime.sections import PreprocessParams
 
 KINDS = (
@@ -27,20 +27,15 @@ RESIZED = (0.3, 0.8)  # shares of the sides
 BRIGHTER, DARKER = (1.05, 1.2), (0.8, 0.95)  # factors of each value
 LOW_QUALITY, QUALITY = (20, 60), 90  # of JPEGs
 
-KEEP_BACKGROUND = PreprocessRecipe(
-    PreprocessParams(
-        background="keep",
-        mask_side=None,
-        fill=(255, 255, 255),
-        fit="pad",
-        color="grayscale",
-        image_side=8,
-        min_foreground=0,
-        max_foreground=1,
-        max_pixels=50_000_000,
-        max_rejected_share=0,
-    ),
-    None,
+SMALL_IMAGES = PreprocessParams(
+    fill=(255, 255, 255),
+    fit="pad",
+    color="grayscale",
+    image_side=8,
+    min_foreground=0,
+    max_foreground=1,
+    max_pixels=50_000_000,
+    max_rejected_share=0,
 )
 
 
@@ -95,6 +90,6 @@ def encode(image: Image.Image, quality: int = QUALITY) -> bytes:
 
 def prepared(body: bytes) -> PreparedPhoto:
     """Return a photo's thumbnail and hashes as the stage makes them. Raises AssertionError when it is no photo."""
-    outcome = preprocess_photo(body, KEEP_BACKGROUND).outcome
+    outcome = preprocess_photo(body, SMALL_IMAGES)
     assert isinstance(outcome, PreparedPhoto)
     return outcome

@@ -60,8 +60,8 @@ class Project:
         self.succeed("git", "clone", "--quiet", str(self.folder), str(folder))
         return Project(folder, self.environment)
 
-    def md5(self) -> str:
-        return hashlib.md5((self.folder / "data/dataset.h5").read_bytes()).hexdigest()
+    def md5(self, output: str = "data/dataset.h5") -> str:
+        return hashlib.md5((self.folder / output).read_bytes()).hexdigest()
 
 
 def copy_project(folder: Path, environment: dict[str, str]) -> Project:

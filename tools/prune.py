@@ -1,10 +1,10 @@
-"""`python -m tools.prune [--days 30]`: shrink the cache of masks and pixels, and that of the bucket's objects."""
+"""`python -m tools.prune [--days 30]`: shrink the caches of masks, of pixels and of the bucket's objects."""
 
 import argparse
 import re
 from pathlib import Path
 
-from imageset.photos import cache
+from imageset.photos import cache, mask_cache, pixel_cache
 from imageset.runtime import command, settings
 from imageset.storage import object_cache
 
@@ -25,20 +25,23 @@ def main() -> None:
     )
     days = parser.parse_args().days
     settings.load()
-    prune_photos(settings.photo_cache(), days)
+    prune_photos(settings.mask_cache(), mask_cache.TABLE, mask_cache.COLUMNS, days)
+    prune_photos(settings.pixel_cache(), pixel_cache.TABLE, pixel_cache.COLUMNS, days)
     prune_objects(settings.object_cache(), days)
+    if (earlier := settings.cache_directory() / "photos.sqlite").exists():
+        print(f"prune: {earlier} is an earlier version's and may be removed")
 
 
-def prune_photos(path: Path, days: int) -> None:
-    """Remove old masks and pixels, and say how many."""
+def prune_photos(path: Path, table: str, columns: str, days: int) -> None:
+    """Remove old masks, or old pixels, and say of how many photos."""
     if not path.exists():
         print(f"prune: nothing to remove, {path} does not exist")
         return
     before = path.stat().st_size
-    removed = cache.prune(path, days)
+    removed = cache.prune(path, table, columns, days)
     print(
-        f"prune: removed {removed['masks']} masks and the pixels of {removed['pixels']} photos; {path} shrank from "
-        f"{before / 1e6:,.1f} to {path.stat().st_size / 1e6:,.1f} MB"
+        f"prune: removed the {table} of {removed} photos; {path} shrank from {before / 1e6:,.1f} to "
+        f"{path.stat().st_size / 1e6:,.1f} MB"
     )
 
 

@@ -2,6 +2,8 @@
 
 processed.h5   images uint8 (N, S, S, C), ids int64 (N,), positions int16 (N,): every photo once, by id, position.
 thumbnails.h5  the same for the photos before preprocessing, gray: images uint8 (N, 64, 64, 1), whatever the params.
+masks.h5       masks uint8 (N, S, S): every photo of the inventory, in its order; chunks of one mask, gzip. A photo
+               without a mask has no chunk, and a reason. imageset/photos/mask_file.py has the other columns.
 dataset.h5     <subset>_images uint8 (N, S, S, C), _labels int64, _ids int64, _positions int16 (N,), train_copies int16
                (0: the photo itself), label_map bytes (K,) b"<label>,<catalog_id>", class_names UTF-8 (K,).
 
@@ -27,6 +29,7 @@ from imageset.errors import DamagedFile, DataError
 
 PROCESSED = "imageset-processed"
 THUMBNAILS = "imageset-thumbnails"
+MASKS = "imageset-masks"
 DATASET = "imageset-dataset"
 FORMAT_VERSION = 1
 
@@ -95,7 +98,7 @@ def add(file: h5py.File, name: str, values: NDArray[Any]) -> None:
 
 
 def add_images(file: h5py.File, name: str, shape: tuple[int, ...], compression: Compression = "none") -> h5py.Dataset:
-    """Return an empty dataset for images, uint8 (N, S, S, C), which the caller fills."""
+    """Return an empty dataset for images, uint8 (N, S, S, C), or masks, (N, S, S), which the caller fills."""
     if compression == "none" or 0 in shape:
         return file.create_dataset(name, shape=shape, dtype="uint8", track_times=False)
     return file.create_dataset(

@@ -44,6 +44,18 @@ LABELS = Table(
 CLASSES = Table({"catalog_id": "int64", "name": "string", "parent_id": "Int64"}, ("catalog_id",))
 INGEST = Table({"key": "string", **PHOTO, "status": "string", "reason": "string"}, PHOTO_KEY)
 INVENTORY = Table({"key": "string", **PHOTO, "etag": "string", "bytes": "int64", "version_id": "string"}, PHOTO_KEY)
+MASKS = Table(
+    {
+        **PHOTO,
+        "foreground_share": "string",
+        "border_share": "string",
+        "pieces": "Int64",
+        "uncertainty": "string",
+        "engine": "string",
+        "reason": "string",
+    },
+    PHOTO_KEY,
+)
 PROCESSED = Table(
     {**PHOTO, "row": "int64", "sha256": "string", "phash": "string", "phash_mirrored": "string"}, PHOTO_KEY
 )

@@ -1,1 +1,1 @@
-"""Turn bytes into pixels, masks, thumbnails and hashes. Start with preprocess.py."""
+"""Turn bytes into masks, pixels, thumbnails and hashes. Start with masks.py."""

@@ -12,31 +12,10 @@ import ast
 import hashlib
 import platform
 from collections.abc import Iterable
-from functools import cache
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-
-from imageset.photos import background, decode, pixels, preprocess
-
-# What decides masks and pixels, besides params and weights.
-MASK_CODE = (background, decode, preprocess)
-MASK_LIBRARIES = ("numpy", "openvino", "pillow", "rembg")
-PIXEL_CODE = (*MASK_CODE, pixels)
-PIXEL_LIBRARIES = (*MASK_LIBRARIES, "ImageHash", "scipy")
-
-
-@cache
-def identify() -> list[str]:
-    """Return what decides pixels, besides params and weights, to compare with another machine's answer.
-
-    Computed once a process: files may change later, but the process goes on running the code that it loaded.
-
-    Returns:
-        The lines of `fingerprint` for PIXEL_CODE and PIXEL_LIBRARIES.
-    """
-    return fingerprint(PIXEL_CODE, PIXEL_LIBRARIES)
 
 
 def fingerprint(modules: Iterable[ModuleType], libraries: Iterable[str]) -> list[str]:

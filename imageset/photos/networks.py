@@ -49,24 +49,23 @@ NETWORKS = {
 }
 
 
-def find_network(model: ModelParams) -> NetworkSpec:
-    """Find the network that section `model` names.
+# The name and the sha256 of the weights that models/u2netp-int8.zip was made of.
+QUANTIZED = ("u2netp", "309c8469258dda742793dce0ebea8e6dd393174f89934733ecc8b14c76f4ddd8")
 
-    Args:
-        model: the section.
 
-    Returns:
-        The network's row of NETWORKS.
-
-    Raises:
-        ParamsError: the name is unknown, or the licence forbids commercial use and the section does not allow that.
-    """
-    spec = NETWORKS.get(model.name)
+def find_spec(name: str) -> NetworkSpec:
+    """Return the row of NETWORKS that model.name names. Raises ParamsError when there is none."""
+    spec = NETWORKS.get(name)
     if spec is None:
-        raise ParamsError(f"params.yaml: model.name = {model.name!r}: expected one of {', '.join(sorted(NETWORKS))}")
+        raise ParamsError(f"params.yaml: model.name = {name!r}: expected one of {', '.join(sorted(NETWORKS))}")
+    return spec
+
+
+def require_licence(model: ModelParams) -> None:
+    """Raise ParamsError when section `model` names no known network, or one whose licence it does not allow."""
+    spec = find_spec(model.name)
     if not spec.commercial and not model.allow_non_commercial:
         raise ParamsError(
             f"params.yaml: model.name = {model.name!r} has the licence {spec.licence}, which forbids "
             "commercial use: choose another, or set model.allow_non_commercial: true"
         )
-    return spec

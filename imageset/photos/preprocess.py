@@ -1,11 +1,10 @@
-"""Turn a photo's bytes into the dataset's pixels, or say why it has none. No files, no network.
+"""Turn a photo's bytes and its mask into the dataset's pixels, or say why it has none. No files, no network.
 
 This module and the modules that it uses are part of the cache's keys (imageset/photos/fingerprint.py).
 """
 
 import hashlib
 import math
-from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -13,21 +12,10 @@ from PIL import Image
 
 from imageset.errors import Undecodable
 from imageset.formats.hdf5 import Pixels
-from imageset.photos import background, decode, pixels
-from imageset.photos.background import Network
+from imageset.photos import decode, pixels
+from imageset.photos.outcomes import Rejected
+from imageset.photos.scaled_decodes import ScaledDecodes
 from imageset.runtime.sections import PreprocessParams
-from imageset.workers import limits
-
-SECONDS_TO_DECODE = 30.0
-BYTES_TO_DECODE = 2 << 30
-SECONDS_TO_MASK = 300.0  # most networks take a part of a second, the largest about 30 s
-
-
-class PreprocessRecipe(NamedTuple):
-    """All that decides what a photo's bytes become; network is None where backgrounds are kept."""
-
-    preprocess: PreprocessParams
-    network: Network | None
 
 
 class PreparedPhoto(NamedTuple):
@@ -41,19 +29,6 @@ class PreparedPhoto(NamedTuple):
     sha256: str
     phash: str
     phash_mirrored: str
-
-
-class Rejected(NamedTuple):
-    """Why a photo has no pixels."""
-
-    reason: str
-
-
-class PhotoResult(NamedTuple):
-    """What a photo became, and the mask if one was predicted for it: mode L, in the network's side."""
-
-    outcome: PreparedPhoto | Rejected
-    mask: Image.Image | None = None
 
 
 def get_image_mode(preprocess: PreprocessParams) -> decode.Mode:
@@ -71,45 +46,36 @@ def count_image_bytes(preprocess: PreprocessParams) -> int:
     return math.prod(get_image_shape(preprocess))
 
 
-def preprocess_photo(body: bytes, recipe: PreprocessRecipe, mask: Image.Image | None = None) -> PhotoResult:
+def preprocess_photo(
+    body: bytes, preprocess: PreprocessParams, mask: Image.Image | None = None
+) -> PreparedPhoto | Rejected:
     """Turn one photo into pixels: decode, remove the background, make it square, make its thumbnail and hashes.
 
-    Decoding or masking that hangs ends the process by SIGALRM, as `limits.deadline` does.
+    Decoding that hangs ends the process by SIGALRM, as `limits.deadline` does.
 
     Args:
         body: the photo's bytes, untrusted.
-        recipe: the params and the network.
-        mask: the mask (mode L) that an earlier run predicted for these bytes by this network, None to predict one.
+        preprocess: the params.
+        mask: the photo's mask (mode L), stretched over it; None to keep the background.
 
     Returns:
-        The pixels, or the reason why there are none. Its mask is None where none was predicted here.
+        The pixels, or the reason why there are none.
     """
-    preprocess = recipe.preprocess
     choose_fit = partial(pixels.choose_fit_reduction, image_side=preprocess.image_side, how=preprocess.fit)
     try:
         decodes = ScaledDecodes(body, preprocess.max_pixels)
         whole = decodes.decode_reduced(pixels.choose_hash_reduction, "L")
         photo = decodes.decode_reduced(choose_fit, get_image_mode(preprocess))
-        needs_mask = recipe.network is not None and mask is None
-        to_mask = decodes.decode_reduced(background.choose_reduction, "RGB") if needs_mask else None
     except Undecodable as error:
-        return PhotoResult(Rejected(error.reason))
-    predicted = None
-    if recipe.network is not None and to_mask is not None:
-        background.open_session(recipe.network)  # outside the deadline: a process's first session takes longer
-        with limits.deadline(SECONDS_TO_MASK):
-            mask = predicted = background.predict_mask(to_mask, recipe.network)
-    if mask is not None and (reason := check_mask(mask, preprocess)):
-        return PhotoResult(Rejected(reason), predicted)
+        return Rejected(error.reason)
     if mask is not None:
+        if reason := check_mask(mask, preprocess):
+            return Rejected(reason)
         photo = pixels.composite(photo, mask, preprocess.fill)
     square = pixels.to_array(pixels.fit(photo, preprocess.image_side, preprocess.fit, preprocess.fill))
     small = pixels.make_thumbnail(whole)
     sha256 = hashlib.sha256(body).hexdigest()
-    return PhotoResult(
-        PreparedPhoto(square, pixels.to_array(small), sha256, *pixels.hash_thumbnail(small)),
-        predicted,
-    )
+    return PreparedPhoto(square, pixels.to_array(small), sha256, *pixels.hash_thumbnail(small))
 
 
 def check_mask(mask: Image.Image, preprocess: PreprocessParams) -> str:
@@ -118,31 +84,3 @@ def check_mask(mask: Image.Image, preprocess: PreprocessParams) -> str:
     if share < preprocess.min_foreground:
         return "mask_empty"
     return "mask_full" if share > preprocess.max_foreground else ""
-
-
-class ScaledDecodes:
-    """A photo decoded in the sizes that its uses need. Two uses of the same size and mode share one decode."""
-
-    def __init__(self, body: bytes, max_pixels: int) -> None:
-        """Read the header alone. Raises Undecodable."""
-        self.body = body
-        self.max_pixels = max_pixels
-        with limits.deadline(SECONDS_TO_DECODE), limits.memory_limit(BYTES_TO_DECODE):
-            self.sides = decode.read_sides(body, max_pixels)
-        self.decoded: dict[tuple[int, decode.Mode], Image.Image] = {}
-
-    def decode_reduced(self, choose_reduction: Callable[[int, int], int], mode: decode.Mode) -> Image.Image:
-        """Decode the photo in a mode, its sides divided by a factor.
-
-        Args:
-            choose_reduction: from width and height to the factor.
-            mode: "RGB" or "L".
-
-        Raises:
-            Undecodable: the bytes are no photo, or too large a one.
-        """
-        view = choose_reduction(*self.sides), mode
-        if view not in self.decoded:
-            with limits.deadline(SECONDS_TO_DECODE), limits.memory_limit(BYTES_TO_DECODE):
-                self.decoded[view] = decode.decode(self.body, self.max_pixels, *view)
-        return self.decoded[view]

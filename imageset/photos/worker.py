@@ -1,15 +1,14 @@
-"""What a worker process does with a batch of photos: get all of them from the bucket at once, preprocess each."""
+"""Get a batch of photos from the bucket at once, in a worker process."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from obstore.store import S3Store
-from PIL import Image
 
 from imageset.errors import ObjectChanged
-from imageset.photos.preprocess import PhotoResult, PreprocessRecipe, preprocess_photo
+from imageset.photos.outcomes import ChangedObject
 from imageset.runtime import settings
 from imageset.storage import bulk
 from imageset.storage.bucket import Bucket, StoredObject, open_bucket
@@ -19,16 +18,17 @@ GETS_AT_ONCE = 32
 
 
 class PhotoRequest(NamedTuple):
-    """An object of the inventory, and its mask (mode L) where an earlier run predicted it."""
+    """An object of the inventory, and its mask as masks.h5 holds it, where the work needs one."""
 
     stored: StoredObject
-    mask: Image.Image | None
+    mask: bytes | None = None
 
 
-class ChangedObject(NamedTuple):
-    """The object of this key is not the one that the inventory lists."""
+class Answer(NamedTuple):
+    """What a photo became, and whether the bucket was asked for it."""
 
-    key: str
+    outcome: Any
+    asked: bool
 
 
 class Connections(NamedTuple):
@@ -40,26 +40,15 @@ class Connections(NamedTuple):
     cache: ObjectCache
 
 
-def preprocess_batch(batch: Sequence[PhotoRequest], recipe: PreprocessRecipe) -> list[PhotoResult | ChangedObject]:
-    """Get and preprocess a batch of photos.
-
-    Args:
-        batch: the objects to get.
-        recipe: the params and the network.
-
-    Returns:
-        What each photo became, in the batch's order.
+def get_bodies(batch: Sequence[PhotoRequest]) -> Iterator[tuple[bytes | ChangedObject, bool]]:
+    """Get objects at once. Yield the bytes of each as it was listed, and whether the bucket was asked.
 
     Raises:
         ImagesetError: the bucket cannot be reached or refuses.
     """
     fetched = bulk.get_all(*open_connections(), [request.stored for request in batch])
-    return [
-        ChangedObject(request.stored.key)
-        if isinstance(body, ObjectChanged)
-        else preprocess_photo(body, recipe, request.mask)
-        for request, (body, _) in zip(batch, fetched, strict=True)
-    ]
+    for request, (body, asked) in zip(batch, fetched, strict=True):
+        yield ChangedObject(request.stored.key) if isinstance(body, ObjectChanged) else body, asked
 
 
 @lru_cache(maxsize=1)

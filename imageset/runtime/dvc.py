@@ -1,10 +1,14 @@
 """Run dvc as a child of a program, so that both end together."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
+
+import yaml
 
 from imageset.errors import ImagesetError
 
@@ -39,3 +43,56 @@ def run(*arguments: str, environment: Mapping[str, str] = os.environ, stdout: in
     if running.returncode:
         raise ImagesetError(f"`dvc {' '.join(arguments)}` failed; its own message above says why")
     return printed or ""
+
+
+class EarlierOutput(NamedTuple):
+    """An output that dvc.lock names: its md5, and where DVC's cache on this machine has it, if it has."""
+
+    md5: str
+    path: Path
+
+
+def find_earlier_output(path: Path) -> EarlierOutput | None:
+    """Return the output that dvc.lock names, of the last run or a colleague's.
+
+    DVC removes the outputs of a stage before it runs; its cache keeps them. dvc.lock of the working tree counts, else
+    that of HEAD. Where the cache has that of HEAD alone, that counts.
+
+    Args:
+        path: the output, as dvc.yaml names it.
+
+    Returns:
+        The output in the cache, which is not to be changed and may be damaged; None if no dvc.lock names it, or this
+        is no DVC project.
+    """
+    locks = (read_text(Path("dvc.lock")), capture("git", "show", "HEAD:./dvc.lock"))
+    sums = dict.fromkeys(found for lock in locks if (found := find_md5(lock, path.as_posix())))
+    folder = capture(sys.executable, "-m", "dvc", "cache", "dir").strip() if sums else ""
+    named = [EarlierOutput(md5, Path(folder) / "files" / "md5" / md5[:2] / md5[2:]) for md5 in sums if folder]
+    return next((output for output in named if output.path.is_file()), named[0] if named else None)
+
+
+def find_md5(lock: str, output: str) -> str:
+    """Return the md5 of an output in the text of a dvc.lock, "" where it has none."""
+    try:
+        stages = yaml.safe_load(lock)["stages"].values()
+        md5 = next(out["md5"] for stage in stages for out in stage.get("outs", []) if out["path"] == output)
+        return md5 if re.fullmatch("[0-9a-f]{32}", md5) else ""
+    except (yaml.YAMLError, StopIteration, AttributeError, KeyError, TypeError):
+        return ""
+
+
+def read_text(path: Path) -> str:
+    """Return a file's text, "" where there is none."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return ""
+
+
+def capture(*command: str) -> str:
+    """Return what a command prints, "" where it fails."""
+    try:
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return ""

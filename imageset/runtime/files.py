@@ -60,6 +60,12 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def md5(path: Path) -> str:
+    """Return a file's md5 in hexadecimal, as DVC records it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
+
+
 def require_space(path: Path, needed: int) -> None:
     """Raise ImagesetError when the disk of path's folder has less than `needed` bytes free."""
     path.parent.mkdir(parents=True, exist_ok=True)

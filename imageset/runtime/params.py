@@ -13,6 +13,9 @@ from imageset.runtime.sections import Params
 
 PARAMS = Path("params.yaml")
 
+# Keys of earlier versions, and where they went.
+MOVED = {"preprocess.background": "masks.background", "preprocess.mask_side": "masks.side"}
+
 
 def load(path: Path = PARAMS) -> Params:
     """Load params.yaml, every section of it.
@@ -68,6 +71,8 @@ def explain(error: ValidationError) -> str:
     fault = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     section, *rest = map(str, fault["loc"])
     key = ".".join([section, *rest])
+    if key in MOVED:
+        return f"{key} is {MOVED[key]} now: move it there, as in CHANGELOG.md"
     if fault["type"] == "extra_forbidden":
         what, known = ("key", fields_of(section)) if rest else ("section", Params.model_fields)
         return f"{key}: no such {what}{suggestion(rest[0] if rest else section, known)}"

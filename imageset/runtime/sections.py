@@ -14,6 +14,8 @@ Range = Annotated[tuple[float, float], Strict(False)]  # from, to; YAML has list
 Channel = Annotated[int, Field(ge=0, le=255)]
 Color = Literal["grayscale", "rgb"]
 Fit = Literal["stretch", "pad", "crop"]
+Precision = Literal["float32", "bfloat16", "int8"]
+Device = Literal["cpu", "cuda"]
 
 
 class Section(BaseModel):
@@ -56,11 +58,24 @@ class ModelParams(Section):
     allow_non_commercial: bool
 
 
-class PreprocessParams(Section):
-    """Section `preprocess`: how a photo becomes pixels."""
+class MasksParams(Section):
+    """Section `masks`: how the garment is found in a photo."""
 
     background: Literal["remove", "keep"]
-    mask_side: int | None = Field(ge=64, le=2048, multiple_of=32)
+    side: int | None = Field(ge=64, le=2048, multiple_of=32)
+    precision: Precision
+    device: Device
+
+    @model_validator(mode="after")
+    def fits_the_device(self) -> Self:
+        if self.device == "cuda" and self.precision != "float32":
+            raise ValueError(f"precision {self.precision} is for device cpu: set precision to float32")
+        return self
+
+
+class PreprocessParams(Section):
+    """Section `preprocess`: how a photo and its mask become pixels."""
+
     fill: Annotated[tuple[Channel, Channel, Channel], Strict(False)]
     fit: Fit
     color: Color
@@ -164,6 +179,7 @@ class Params(Section):
     source: SourceParams
     ingest: IngestParams
     model: ModelParams
+    masks: MasksParams
     preprocess: PreprocessParams
     duplicates: DuplicatesParams
     catalog: CatalogParams

@@ -113,9 +113,14 @@ def project_directory() -> Path:
     return next((parent.parent for parent in here.parents if parent.name == ".dvc"), Path())
 
 
-def photo_cache() -> Path:
-    """Return the file that caches masks and pixels."""
-    return cache_directory() / "photos.sqlite"
+def mask_cache() -> Path:
+    """Return the file that caches masks."""
+    return cache_directory() / "masks.sqlite"
+
+
+def pixel_cache() -> Path:
+    """Return the file that caches pixels."""
+    return cache_directory() / "pixels.sqlite"
 
 
 def object_cache() -> Path:

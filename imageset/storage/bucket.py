@@ -60,6 +60,11 @@ class Bucket:
         return f"s3://{self.name}/{self.prefix} at {self.client.meta.endpoint_url}"
 
 
+def has_md5(stored: StoredObject) -> bool:
+    """Return whether an object's etag looks like an md5, and so names its content wherever it is."""
+    return re.fullmatch("[0-9a-f]{32}(-[0-9]+)?", stored.etag) is not None
+
+
 def identify_object(bucket: Bucket, stored: StoredObject) -> list[str | int]:
     """Return what identifies an object's bytes, for the keys of caches.
 
@@ -67,9 +72,7 @@ def identify_object(bucket: Bucket, stored: StoredObject) -> list[str | int]:
     version as well, as another bucket may give the same etag to other bytes.
     """
     content: list[str | int] = [stored.etag, stored.bytes]
-    if re.fullmatch("[0-9a-f]{32}(-[0-9]+)?", stored.etag):
-        return content
-    return [*content, str(bucket), stored.key, stored.version_id]
+    return content if has_md5(stored) else [*content, str(bucket), stored.key, stored.version_id]
 
 
 def open_bucket() -> Bucket:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from imageset.photos import background, decode
-from imageset.photos.background import Network
+from imageset.photos.engines import Network
 from sandbox import draw
 from tests.conftest import jpeg, plain_image
 
@@ -104,16 +104,93 @@ def test_a_mask_is_the_same_bytes_again_and_in_a_session_of_a_copy_of_the_file(w
     assert masks[0] != background.predict_mask(garment(4), network(copy)).tobytes()
 
 
-def test_the_engine_computes_in_float32_whatever_the_processor_offers(weights: Path) -> None:
-    compiled = background.open_session(network(weights)).inner_session.request.get_compiled_model()
-
-    assert compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name() == "f32"
-    assert compiled.get_property("INFERENCE_NUM_THREADS") == 1
-
-
-@pytest.mark.parametrize("sides", [(1, 1), (1, 512)])
+@pytest.mark.parametrize("sides", [(1, 1), (1, 512), (512, 1), (3, 1)])
 def test_an_image_of_any_sides_has_a_mask(sides: tuple[int, int], weights: Path) -> None:
-    assert background.predict_mask(plain_image(sides=sides), network(weights)).size == (320, 320)
+    mask = background.predict_mask(plain_image(sides=sides), network(weights))
+
+    assert (mask.mode, mask.size) == ("L", (320, 320))
+
+
+def test_several_images_have_the_masks_that_each_has_alone_in_their_order(weights: Path) -> None:
+    images = [garment(3), on_plain_ground()[0], plain_image(sides=(40, 300)), garment(4)]
+    together = [mask.tobytes() for mask in background.predict_masks(images, network(weights))]
+
+    assert together == [background.predict_mask(image, network(weights)).tobytes() for image in images]
+    assert len(set(together)) == 4
+    assert background.predict_masks([], network(weights)) == []
+
+
+# Photos that are much longer than wide
+
+
+@pytest.mark.parametrize(
+    "sides", [(320, 320), (100, 100), (180, 240), (300, 200), (200, 100), (100, 200), (1000, 501), (1, 2), (1, 1)]
+)
+@pytest.mark.parametrize("side", [320, 192])
+def test_a_photo_of_up_to_two_to_one_is_squeezed_to_a_square_and_no_more(sides: tuple[int, int], side: int) -> None:
+    image = draw.draw("dress", 1).resize(sides)
+    framed = background.frame(image, side)
+
+    assert framed.box == (0, 0, side, side)
+    assert framed.image.tobytes() == image.resize((side, side), Image.Resampling.LANCZOS).tobytes()
+
+
+@pytest.mark.parametrize("sides", [(300, 100), (100, 300), (1000, 100), (1, 3000), (3000, 1)])
+def test_a_longer_photo_is_whole_within_its_box_of_the_square(sides: tuple[int, int]) -> None:
+    image = draw.draw("dress", 1).resize(sides)
+    framed = background.frame(image, 320)
+    left, top, right, bottom = framed.box
+
+    assert framed.image.size == (320, 320)
+    assert framed.image.mode == "RGB"
+    assert 0 <= left < right <= 320
+    assert 0 <= top < bottom <= 320
+    assert (right - left > bottom - top) == (sides[0] > sides[1])
+    assert max(right - left, bottom - top) == 320
+    resized = image.resize((right - left, bottom - top), Image.Resampling.LANCZOS)
+    assert framed.image.crop(framed.box).tobytes() == resized.tobytes()
+
+
+def long_photo() -> tuple[Image.Image, Image.Image]:
+    """A photo of 4 to 1 with a dark shirt at its right, and the mask it should have."""
+    photo, truth = on_plain_ground()
+    long, long_truth = plain_image((225, 220, 210), (1040, 260)), Image.new("L", (1040, 260))
+    long.paste(photo, (700, 0))
+    long_truth.paste(truth, (700, 0))
+    return long, long_truth
+
+
+@pytest.mark.parametrize("turn", [None, Image.Transpose.ROTATE_90])
+def test_the_mask_of_a_long_photo_is_stretched_back_over_the_photo(turn: Image.Transpose | None, weights: Path) -> None:
+    photo, truth = (image.transpose(turn) if turn is not None else image for image in long_photo())
+    mask = background.predict_mask(photo, network(weights))
+
+    assert (mask.mode, mask.size) == ("L", (320, 320))
+    assert overlap(covered(mask, photo), np.asarray(truth, np.int64)) > 0.8
+
+
+def darken(image: Image.Image, share: float = 0.15) -> Image.Image:
+    return image.point([round(value * share) for value in range(256)] * 3)
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5, 0.15, 0.0])
+def test_the_borders_of_a_dark_photo_are_as_much_darker(share: float) -> None:
+    """As the network gets the photo divided by its largest value."""
+    framed = background.frame(darken(plain_image((255, 255, 255), (400, 100)), share), 320)
+
+    assert framed.image.getpixel((0, 0)) == tuple(round(value * round(255 * share) / 255) for value in (124, 116, 104))
+    assert framed.image.getpixel((160, 160)) == (round(255 * share),) * 3
+
+
+@pytest.mark.parametrize(("cut", "number"), [("t-shirt", 3), ("bag", 2)])
+def test_a_long_photo_that_is_dark_has_the_mask_of_the_bright_one(cut: str, number: int, weights: Path) -> None:
+    drawn = draw.draw(cut, number).resize((200, 200))
+    photo = Image.fromarray(np.repeat(np.asarray(drawn), 4, axis=0))
+    bright, dark = (background.predict_mask(image, network(weights)) for image in (photo, darken(photo)))
+
+    assert 0.2 < np.asarray(bright, float).mean() / 255 < 0.6
+    # With bright borders it is 0.31 for the shirt, 0.88 for the bag.
+    assert overlap(covered(bright, photo), covered(dark, photo)) > 0.98
 
 
 @pytest.mark.parametrize("kept", [0, 1000, -1])

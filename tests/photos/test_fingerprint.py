@@ -1,12 +1,15 @@
 """The fingerprint of code: every change of code is another one, no change of words is, in all versions of Python."""
 
+import platform
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from imageset.photos import decode
-from imageset.photos.fingerprint import PIXEL_CODE, fingerprint, hash_code, identify
+from imageset.photos.fingerprint import fingerprint, hash_code
+from imageset.photos.mask_recipe import identify_masks
+from imageset.photos.pixel_cache import identify_pixels
 
 CODE = b'''"""What it is for."""
 
@@ -108,6 +111,17 @@ def test_a_module_counts_by_its_code_wherever_its_package_is(tmp_path: Path, mon
 
 
 def test_lines_name_the_file_that_differs() -> None:
-    names = [line.split()[0] for line in identify()]
+    masks, pixels = (
+        [line.split()[0] for line in lines] for lines in (identify_masks("float32", "cpu"), identify_pixels())
+    )
+    machine = platform.machine()
 
-    assert names[: len(PIXEL_CODE)] == ["background.py", "decode.py", "preprocess.py", "pixels.py"]
+    assert masks == [
+        *("background.py", "decode.py", "engines.py", "masks.py", "scaled_decodes.py"),
+        *("deflate", "numpy", "pillow", "rembg", "openvino", machine, "openvino"),
+    ]
+    assert identify_masks("float32", "cpu")[-1] == "openvino float32"
+    assert pixels == [
+        *("decode.py", "pixels.py", "preprocess.py", "scaled_decodes.py"),
+        *("ImageHash", "numpy", "pillow", "scipy", machine),
+    ]

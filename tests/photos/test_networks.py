@@ -2,6 +2,7 @@
 
 import hashlib
 import inspect
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import pytest
 
 from imageset.errors import ParamsError
 from imageset.photos import networks
-from imageset.photos.networks import NETWORKS, NetworkSpec
+from imageset.photos.networks import NETWORKS
+from imageset.runtime import files
 from imageset.runtime.sections import ModelParams
 from tests.conftest import U2NETP_SHA256
 
@@ -24,10 +26,8 @@ def sessions() -> Any:
     return sessions
 
 
-def find(name: str, allow_non_commercial: bool = False) -> NetworkSpec:
-    return networks.find_network(
-        ModelParams(name=name, sha256=U2NETP_SHA256, allow_non_commercial=allow_non_commercial)
-    )
+def require(name: str, allow_non_commercial: bool = False) -> None:
+    networks.require_licence(ModelParams(name=name, sha256=U2NETP_SHA256, allow_non_commercial=allow_non_commercial))
 
 
 def test_checksums_and_sides_are_those_in_rembgs_source_and_no_photo_leaves_the_machine(sessions: Any) -> None:
@@ -55,13 +55,25 @@ def test_a_network_that_is_not_free_for_every_use_is_refused_unless_params_allow
     limited = {name for name, spec in NETWORKS.items() if not spec.commercial}
 
     assert limited == {"bria-rmbg"} == {name for name, spec in NETWORKS.items() if "-NC" in spec.licence}
-    assert find("bria-rmbg", allow_non_commercial=True) == NETWORKS["bria-rmbg"]
-    assert find("u2net") == find("u2net", allow_non_commercial=True) == NETWORKS["u2net"]
+    for name in NETWORKS:
+        require(name, allow_non_commercial=True)
+        if name not in limited:
+            require(name)
     with pytest.raises(ParamsError, match=r"'bria-rmbg' has the licence CC-BY-NC-4\.0.*allow_non_commercial: true"):
-        find("bria-rmbg")
+        require("bria-rmbg")
 
 
 @pytest.mark.parametrize("name", ["u2netpp", "sam", "withoutbg", "u2net_custom"])
 def test_an_unknown_network_is_refused_and_the_known_ones_are_named(name: str) -> None:
-    with pytest.raises(ParamsError, match=f"model.name = '{name}': expected one of .*bria-rmbg, .*, u2netp$"):
-        find(name, allow_non_commercial=True)
+    for refuse in (networks.find_spec, partial(require, allow_non_commercial=True)):
+        with pytest.raises(ParamsError, match=f"model.name = '{name}': expected one of .*bria-rmbg, .*, u2netp$"):
+            refuse(name)
+
+
+def test_a_known_network_is_found_whatever_its_licence() -> None:
+    assert {name: networks.find_spec(name) for name in NETWORKS} == NETWORKS
+
+
+def test_the_network_in_int8_is_made_of_the_weights_that_are_shipped(weights: Path) -> None:
+    assert networks.QUANTIZED == ("u2netp", U2NETP_SHA256)
+    assert files.sha256(weights) == U2NETP_SHA256

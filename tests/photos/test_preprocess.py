@@ -1,4 +1,4 @@
-"""One photo's bytes: pixels and what identifies it, or the reason why it has none."""
+"""One photo's bytes and its mask: pixels and what identifies it, or the reason why it has none."""
 
 import hashlib
 from pathlib import Path
@@ -9,9 +9,10 @@ import pytest
 from PIL import Image
 
 from imageset.formats.hdf5 import Pixels
-from imageset.photos import decode
-from imageset.photos.background import Network
-from imageset.photos.preprocess import PhotoResult, PreparedPhoto, PreprocessRecipe, Rejected, preprocess_photo
+from imageset.photos import background, decode
+from imageset.photos.engines import Network
+from imageset.photos.outcomes import Rejected
+from imageset.photos.preprocess import PreparedPhoto, count_image_bytes, get_image_shape, preprocess_photo
 from imageset.runtime.sections import PreprocessParams
 from sandbox import draw
 from tests.conftest import jpeg, photo_bytes, plain_image
@@ -21,9 +22,12 @@ from tests.stages.test_ingest import bomb, broken_png
 RED, GREEN = (220, 20, 20), (20, 200, 20)
 HTML = b"<!DOCTYPE html><html>Please log in</html>"
 
-# Another value of each param that leaves a photo its pixels than `recipe` has.
-SMALL: dict[str, Any] = {"image_side": 8, "fill": RED, "fit": "crop", "color": "grayscale"}
-OTHERS: dict[str, Any] = SMALL | {
+# Another value of each param that leaves a photo its pixels than `section` has.
+OTHERS: dict[str, Any] = {
+    "image_side": 8,
+    "fill": RED,
+    "fit": "crop",
+    "color": "grayscale",
     "min_foreground": 0.0,
     "max_foreground": 1.0,
     "max_pixels": 1_650_000,
@@ -31,11 +35,9 @@ OTHERS: dict[str, Any] = SMALL | {
 }
 
 
-def recipe(weights: Path | None = None, **changes: Any) -> PreprocessRecipe:
-    """Return a recipe of small images in colour; weights: of u2netp, None to keep backgrounds."""
+def section(**changes: Any) -> PreprocessParams:
+    """Return params for small images in colour."""
     values: dict[str, Any] = {
-        "background": "remove" if weights else "keep",
-        "mask_side": None,
         "fill": (0, 255, 0),
         "fit": "pad",
         "color": "rgb",
@@ -45,24 +47,23 @@ def recipe(weights: Path | None = None, **changes: Any) -> PreprocessRecipe:
         "max_pixels": 2_000_000,
         "max_rejected_share": 0.2,
     }
-    params = PreprocessParams(**values | changes)
-    return PreprocessRecipe(params, Network("u2netp", weights, params.mask_side or 320) if weights else None)
+    return PreprocessParams(**values | changes)
 
 
-def prepared(result: PhotoResult) -> PreparedPhoto:
+def prepared(outcome: PreparedPhoto | Rejected) -> PreparedPhoto:
     """Return what was made of a photo that is to have pixels."""
-    assert isinstance(result.outcome, PreparedPhoto)
-    return result.outcome
+    assert isinstance(outcome, PreparedPhoto)
+    return outcome
 
 
-def source_of(result: PhotoResult) -> tuple[bytes, str, str, str]:
+def source_of(outcome: PreparedPhoto | Rejected) -> tuple[bytes, str, str, str]:
     """Return what is to depend on the photo alone: its thumbnail, sum and hashes."""
-    found = prepared(result)
+    found = prepared(outcome)
     return found.thumbnail.tobytes(), found.sha256, found.phash, found.phash_mirrored
 
 
 def pixels_of(image: Image.Image, **changes: Any) -> Pixels:
-    return prepared(preprocess_photo(jpeg(image), recipe(**changes))).pixels
+    return prepared(preprocess_photo(jpeg(image), section(**changes))).pixels
 
 
 def large_photo() -> bytes:
@@ -85,6 +86,10 @@ def test_pixels_are_a_square_of_bytes(fit: str, color: str, channels: int) -> No
 
         assert pixels.shape == (16, 16, channels)
         assert pixels.dtype == np.uint8
+
+    params = section(fit=fit, color=color, image_side=16)
+
+    assert (get_image_shape(params), count_image_bytes(params)) == (pixels.shape, pixels.nbytes)
 
 
 def test_grayscale_is_luma() -> None:
@@ -122,7 +127,7 @@ def test_a_photo_on_its_side_is_turned_upright() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     lying = jpeg(dark_at_the_top().transpose(Image.Transpose.ROTATE_90), exif=exif)
-    pixels = prepared(preprocess_photo(lying, recipe(fit="stretch"))).pixels
+    pixels = prepared(preprocess_photo(lying, section(fit="stretch"))).pixels
 
     assert is_near(pixels[:6], (0, 0, 0))
     assert is_near(pixels, pixels_of(dark_at_the_top(), fit="stretch"))
@@ -136,9 +141,17 @@ def test_large_images_keep_the_photos_detail() -> None:
     assert pixels_of(image, image_side=128, color="grayscale").std() < 20
 
 
+def half_covered(side: int = 320) -> Image.Image:
+    """A mask that keeps the left half of a photo."""
+    mask = Image.new("L", (side, side))
+    mask.paste(255, (0, 0, side // 2, side))
+    return mask
+
+
 def test_the_background_is_the_fill(weights: Path) -> None:
+    mask = background.predict_mask(decode.decode(photo_bytes(), 2_000_000), Network("u2netp", weights, 320))
     kept, removed = (
-        prepared(preprocess_photo(photo_bytes(), recipe(path, fit="stretch"))).pixels for path in (None, weights)
+        prepared(preprocess_photo(photo_bytes(), section(fit="stretch"), some)).pixels for some in (None, mask)
     )
     corners = np.ix_([0, -1], [0, -1])
 
@@ -147,50 +160,40 @@ def test_the_background_is_the_fill(weights: Path) -> None:
     assert is_near(removed[16, 16], kept[16, 16])
 
 
-def test_a_mask_depends_on_the_photo_and_the_network_alone_and_may_be_given(weights: Path) -> None:
-    body = large_photo()
-    made = preprocess_photo(body, recipe(weights))
-    again = preprocess_photo(body, recipe(Path("no weights"), **SMALL), made.mask)
-    changed = preprocess_photo(body, recipe(weights, **SMALL))
+@pytest.mark.parametrize("sides", [(60, 180), (180, 60), (900, 1300)])
+@pytest.mark.parametrize("side", [32, 320])
+def test_a_mask_of_any_side_is_stretched_over_the_whole_photo(sides: tuple[int, int], side: int) -> None:
+    photo, params = jpeg(plain_image(RED, sides)), section(fit="stretch", fill=GREEN)
+    pixels = prepared(preprocess_photo(photo, params, half_covered(side))).pixels
 
-    assert made.mask is not None
-    assert changed.mask is not None
-    assert (made.mask.mode, made.mask.size) == ("L", (320, 320))
-    assert made.mask.tobytes() == changed.mask.tobytes()
-    assert prepared(again).pixels.tobytes() == prepared(changed).pixels.tobytes()
-    assert source_of(again) == source_of(made)
-    assert again.mask is None
+    assert is_near(pixels[:, :14], RED)
+    assert is_near(pixels[:, 18:], GREEN)
 
 
-def half_covered() -> Image.Image:
-    mask = Image.new("L", (320, 320))
-    mask.paste(255, (0, 0, 320, 160))
-    return mask
+def test_a_photo_on_its_side_is_turned_upright_before_the_mask_is_put_on_it() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    lying = jpeg(dark_at_the_top().transpose(Image.Transpose.ROTATE_90), exif=exif)
+    pixels = prepared(preprocess_photo(lying, section(fit="stretch", fill=GREEN), half_covered())).pixels
+
+    assert is_near(pixels[:6, :14], (0, 0, 0))
+    assert is_near(pixels[10:, :14], RED)
+    assert is_near(pixels[:, 18:], GREEN)
 
 
 @pytest.mark.parametrize(
     ("bounds", "reason"),
     [((0.0, 1.0), ""), ((0.5, 0.5), ""), ((0.501, 1.0), "mask_empty"), ((0.0, 0.499), "mask_full")],
 )
-def test_a_given_mask_that_found_too_little_or_too_much_rejects_the_photo(
-    bounds: tuple[float, float], reason: str
-) -> None:
-    bounded = recipe(Path("no weights"), min_foreground=bounds[0], max_foreground=bounds[1])
-    outcome, predicted = preprocess_photo(photo_bytes(), bounded, half_covered())
+def test_a_mask_that_found_too_little_or_too_much_rejects_the_photo(bounds: tuple[float, float], reason: str) -> None:
+    bounded = section(min_foreground=bounds[0], max_foreground=bounds[1])
+    outcome = preprocess_photo(photo_bytes(), bounded, half_covered())
 
     assert getattr(outcome, "reason", "") == reason
-    assert predicted is None
 
 
-def test_a_mask_that_rejects_its_photo_is_returned_too(weights: Path) -> None:
-    outcome, mask = preprocess_photo(photo_bytes(), recipe(weights, min_foreground=1.0, max_foreground=1.0))
-
-    assert outcome == Rejected("mask_empty")
-    assert mask is not None
-    assert preprocess_photo(photo_bytes(), recipe(weights, max_foreground=0.0, min_foreground=0.0), mask) == (
-        Rejected("mask_full"),
-        None,
-    )
+def test_where_backgrounds_are_kept_no_photo_has_too_little_or_too_much() -> None:
+    assert prepared(preprocess_photo(photo_bytes(), section(min_foreground=1.0, max_foreground=1.0)))
 
 
 @pytest.mark.parametrize(
@@ -204,37 +207,43 @@ def test_a_mask_that_rejects_its_photo_is_returned_too(weights: Path) -> None:
     ],
 )
 def test_bytes_that_are_no_photo_are_rejected(body: bytes, reason: str) -> None:
-    for some_recipe in (recipe(), recipe(Path("no weights"))):
-        assert preprocess_photo(body, some_recipe) == (Rejected(reason), None)
+    for mask in (None, half_covered()):
+        assert preprocess_photo(body, section(), mask) == Rejected(reason)
 
 
 def test_a_photo_that_needs_too_much_memory_is_rejected_and_the_next_one_is_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("imageset.photos.preprocess.BYTES_TO_DECODE", 50_000_000)
+    monkeypatch.setattr("imageset.photos.scaled_decodes.BYTES_TO_DECODE", 50_000_000)
     greedy = saved(Image.new("1", (7000, 7000)), "PNG")
 
-    assert preprocess_photo(greedy, recipe(max_pixels=50_000_000)).outcome == Rejected("decoder_memory")
-    assert prepared(preprocess_photo(photo_bytes(), recipe()))
+    assert preprocess_photo(greedy, section(max_pixels=50_000_000)) == Rejected("decoder_memory")
+    assert prepared(preprocess_photo(photo_bytes(), section()))
 
 
-def test_what_identifies_a_photo_depends_on_no_param(weights: Path) -> None:
+def test_what_identifies_a_photo_depends_on_no_param_and_no_mask() -> None:
     body = large_photo()
-    expected = preprocess_photo(body, recipe())
-    recipes = [
-        *(recipe(**{name: value}) for name, value in OTHERS.items()),
-        recipe(image_side=1000),
-        recipe(fit="stretch"),
-        recipe(weights),
-        recipe(weights, mask_side=64),
+    expected = preprocess_photo(body, section())
+    others = [
+        *(preprocess_photo(body, section(**{name: value})) for name, value in OTHERS.items()),
+        preprocess_photo(body, section(image_side=1000)),
+        preprocess_photo(body, section(fit="stretch")),
+        preprocess_photo(body, section(), half_covered()),
+        preprocess_photo(body, section(), half_covered(64)),
     ]
 
-    assert set(OTHERS) | {"background", "mask_side"} == set(PreprocessParams.model_fields)
+    assert set(OTHERS) == set(PreprocessParams.model_fields)
     assert prepared(expected).sha256 == hashlib.sha256(body).hexdigest()
-    assert {source_of(preprocess_photo(body, other)) for other in recipes} == {source_of(expected)}
+    assert {source_of(other) for other in others} == {source_of(expected)}
 
 
-def test_a_photo_is_decoded_once_for_all_uses_of_one_size_and_mode(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("color", "expected"),
+    [("grayscale", [(2_000_000, 5, "L")]), ("rgb", [(2_000_000, 5, "L"), (2_000_000, 5, "RGB")])],
+)
+def test_a_photo_is_decoded_once_for_all_uses_of_one_size_and_mode(
+    color: str, expected: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     views: list[tuple[Any, ...]] = []
     real = decode.decode
 
@@ -243,6 +252,6 @@ def test_a_photo_is_decoded_once_for_all_uses_of_one_size_and_mode(monkeypatch: 
         return real(*view)
 
     monkeypatch.setattr(decode, "decode", counted)
-    preprocess_photo(large_photo(), recipe(color="grayscale", image_side=128))
+    preprocess_photo(large_photo(), section(color=color, image_side=128), half_covered())
 
-    assert views == [(2_000_000, 5, "L")]
+    assert views == expected

@@ -99,7 +99,7 @@ def test_every_name_in_a_table_of_contributing_is_in_a_file_that_its_row_names()
             word
             for name in quoted
             if (ROOT / name).is_file()
-            for word in re.findall(r"\w+", (ROOT / name).read_text(encoding="utf-8"))
+            for word in re.findall(r"\w+", (ROOT / name).read_text(encoding="utf-8", errors="replace"))
         }
         names = [
             name

@@ -5,12 +5,14 @@ import inspect
 import re
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 import yaml
 
-from imageset.photos.fingerprint import PIXEL_CODE, PIXEL_LIBRARIES
+from imageset.photos.mask_recipe import ENGINE_LIBRARIES, MASK_CODE, MASK_LIBRARIES
+from imageset.photos.pixel_cache import PIXEL_CODE, PIXEL_LIBRARIES
 from imageset.runtime import params
 from imageset.runtime import stage as runner
 from imageset.runtime.sections import Params
@@ -68,10 +70,18 @@ def outputs(stage: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return listed
 
 
-def loaded_sections(path: Path) -> set[str]:
-    """Return the sections of params.yaml that a stage takes: `params.load().<section>`."""
+def loaded_params(path: Path) -> set[str]:
+    """Return what a stage takes of params.yaml: its own section, `params.load().<section>`, and keys of others."""
     attributes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)]
-    return {node.attr for node in attributes if ast.unparse(node.value) == "params.load()"}
+    keys = {ast.unparse(node).removeprefix("params.load().") for node in attributes if is_key(node)}
+    of_keys = [node.value for node in attributes if is_key(node)]
+    wholes = {node.attr for node in attributes if ast.unparse(node.value) == "params.load()" and node not in of_keys}
+    return keys | wholes
+
+
+def is_key(node: ast.Attribute) -> bool:
+    """Tell whether a node is `params.load().<section>.<key>`."""
+    return isinstance(node.value, ast.Attribute) and ast.unparse(node.value.value) == "params.load()"
 
 
 def paths_in_command(stage: dict[str, Any]) -> list[str]:
@@ -100,8 +110,19 @@ def test_every_local_module_that_can_change_a_byte_is_a_dep_of_the_stages_that_i
 
 
 @every_stage
-def test_params_are_the_sections_that_the_stage_loads(name: str) -> None:
-    assert STAGES[name].get("params", []) == sorted(loaded_sections(ROOT / "stages" / f"{name}.py"))
+def test_params_are_the_sections_and_the_keys_of_others_that_the_stage_loads(name: str) -> None:
+    assert STAGES[name].get("params", []) == sorted(loaded_params(ROOT / "stages" / f"{name}.py"))
+
+
+@every_stage
+def test_a_stage_takes_only_keys_of_a_section_that_is_another_stages(name: str) -> None:
+    listed = STAGES[name].get("params", [])
+    users = {section: [stage for stage in STAGES if section in STAGES[stage].get("params", [])] for section in listed}
+
+    # listings and labels read the same database, ingest and inventory see to the same bucket.
+    shared = {"source": ["listings", "labels"], "ingest": ["ingest", "inventory"]}
+    assert [section for section in listed if "." not in section and users[section] != shared.get(section, [name])] == []
+    assert not [key for key in listed if key.partition(".")[0] in set(listed) - {key}]
 
 
 @every_stage
@@ -173,16 +194,24 @@ def test_every_dep_stands_in_the_project_or_is_an_output() -> None:
 def test_the_packages_that_decide_bytes_are_deps_of_the_stages_that_make_pixels() -> None:
     users = [name for name, stage in STAGES.items() if "requirements-pixels.txt" in stage["deps"]]
 
-    assert users == ["preprocess", "duplicates", "build"]
+    assert users == ["masks", "preprocess", "duplicates", "build"]
 
 
-def test_the_keys_of_the_photo_cache_name_all_code_and_libraries_that_shape_pixels() -> None:
-    shapeless = {"errors", "hdf5", "sections", "limits"}  # messages, a type, checks of params, limits
-    shaping = {Path(name).stem for name in imported_files(ROOT / "imageset/photos/preprocess.py", set())} - shapeless
-    pinned = re.findall(r"^([\w-]+)==", (ROOT / "requirements-pixels.txt").read_text(), re.MULTILINE)
+@pytest.mark.parametrize(("module", "code"), [("masks", MASK_CODE), ("preprocess", PIXEL_CODE)])
+def test_the_keys_of_the_caches_name_all_code_that_shapes_what_they_hold(module: str, code: tuple[ModuleType]) -> None:
+    # Messages, a type, checks of params, limits, what a machine can do, how a photo ended, which networks there are.
+    shapeless = {"errors", "hdf5", "sections", "limits", "hardware", "outcomes", "tables", "files", "networks"}
+    shapeless |= {"gpu"}  # shapes masks that are made on a GPU: test_mask_recipe.py
+    imported = {Path(name).stem for name in imported_files(ROOT / f"imageset/photos/{module}.py", set())}
 
-    assert {module.__name__.rpartition(".")[2] for module in PIXEL_CODE} == shaping | {"preprocess"}
-    assert sorted(PIXEL_LIBRARIES) == sorted(set(pinned) - {"h5py", "opencv-python-headless"})  # for build
+    assert {each.__name__.rpartition(".")[2] for each in code} == imported - shapeless
+
+
+def test_the_keys_of_the_caches_name_all_pinned_libraries_but_those_of_the_files_and_of_build() -> None:
+    pinned = set(re.findall(r"^([\w-]+)==", (ROOT / "requirements-pixels.txt").read_text(), re.MULTILINE))
+    named = {*MASK_LIBRARIES, *PIXEL_LIBRARIES, ENGINE_LIBRARIES["cpu"]}
+
+    assert named == pinned - {"h5py", "opencv-python-headless"}
 
 
 def test_the_graph_uses_no_templating() -> None:
@@ -204,7 +233,7 @@ def test_no_param_has_a_name_that_dvc_drops_from_its_run_cache() -> None:
 
 
 def test_every_section_of_params_belongs_to_a_stage() -> None:
-    listed = {section for stage in STAGES.values() for section in stage.get("params", [])}
+    listed = {section for stage in STAGES.values() for section in stage.get("params", []) if "." not in section}
 
     assert listed == set(Params.model_fields)
 

@@ -1,7 +1,9 @@
-"""Preprocess with its cache, on the real bucket: what was done is not done again, and no byte depends on it."""
+"""Masks and preprocess with their caches, on the real bucket: what was done is not done again, and no byte depends on
+it."""
 
 import hashlib
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -17,22 +19,24 @@ from typing import Any, NamedTuple
 import pytest
 
 from imageset.formats import tables
-from imageset.photos import pixels
-from imageset.photos.batches import PHOTOS_TO_FIT
-from imageset.photos.fingerprint import identify
+from imageset.photos import background, pixels
+from imageset.photos.mask_recipe import identify_masks
+from imageset.photos.pixel_cache import identify_pixels
 from imageset.storage.bucket import Bucket, list_objects
-from stages import inventory, preprocess
+from stages import inventory, masks, preprocess
 from tests.conftest import jpeg, photo_bytes, plain_image, put, run_stage
 from tests.project import ROOT
 from tests.storage.test_bulk import Wire, wire
 
 __all__ = ["wire"]  # a fixture
 
+MASKS = ("masks.h5", "masks.csv")
 OUTPUTS = ("processed.h5", "thumbnails.h5", "processed.csv", "rejects.csv")
 GARMENTS = {f"{number}.jpeg": photo_bytes(number) for number in range(1, 5)} | {"5.jpeg": b"<html>not found</html>"}
-# Two batches, and a photo that is no photo.
+# Two batches of preprocess, and a photo that is no photo.
 PLAIN = {
-    f"{number}.jpeg": jpeg(plain_image((3 * number, 0, 0), (40, 40 + number))) for number in range(1, PHOTOS_TO_FIT + 6)
+    f"{number}.jpeg": jpeg(plain_image((3 * number, 0, 0), (40, 40 + number)))
+    for number in range(1, preprocess.PHOTOS_AT_ONCE + 6)
 }
 PLAIN["9.jpeg"] = b"<html>not found</html>"
 
@@ -43,9 +47,10 @@ Edit = Callable[[str, str], None]
 def project(in_project: Path, wire: Wire, edit_params: Edit, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project of small images with a cache of its own, and a line to its bucket."""
     edit_params("image_side: 128", "image_side: 16")
-    edit_params("mask_side: null", "mask_side: 128")  # a sixth of the time
+    edit_params("\n  side: null", "\n  side: 128")  # a sixth of the time
     monkeypatch.setenv("IMAGESET_WORKERS", "1")
     monkeypatch.setenv("IMAGESET_CACHE", str(in_project / "cache"))
+    monkeypatch.setenv("IMAGESET_OBJECTS_MB", "0")
     return in_project
 
 
@@ -63,23 +68,39 @@ def fill(bucket: Bucket, project: Path, photos: dict[str, bytes]) -> None:
     tables.write(project / "data/inventory.csv", tables.INVENTORY, table)
 
 
-def arguments(project: Path, weights: Path) -> list[Path]:
-    return [project / "data/inventory.csv", weights, *(project / "data" / name for name in OUTPUTS)]
+def mask_paths(project: Path, weights: Path) -> list[Path]:
+    """Return the arguments of stage masks."""
+    int8 = ROOT / "models/u2netp-int8.zip"
+    return [project / "data/inventory.csv", weights, int8, *(project / "data" / name for name in MASKS)]
 
 
-def md5s(project: Path) -> list[str]:
-    return [hashlib.md5((project / "data" / name).read_bytes()).hexdigest() for name in OUTPUTS]
+def paths(project: Path) -> list[Path]:
+    """Return the arguments of stage preprocess."""
+    return [project / "data/inventory.csv", project / "data/masks.h5", *(project / "data" / name for name in OUTPUTS)]
 
 
-def run(project: Path, weights: Path = Path("no weights")) -> list[str]:
-    preprocess.main(*arguments(project, weights))
+def md5s(project: Path, names: tuple[str, ...] = OUTPUTS) -> list[str]:
+    return [hashlib.md5((project / "data" / name).read_bytes()).hexdigest() for name in names]
+
+
+def mask(project: Path, weights: Path) -> list[str]:
+    """Run stage masks, without its outputs as DVC does, and return their md5."""
+    for name in MASKS:
+        (project / "data" / name).unlink(missing_ok=True)
+    masks.main(*mask_paths(project, weights))
+    return md5s(project, MASKS)
+
+
+def run(project: Path) -> list[str]:
+    """Run stage preprocess and return the md5 of its outputs."""
+    preprocess.main(*paths(project))
     return md5s(project)
 
 
-def cached(project: Path, query: str) -> list[Any]:
-    """Return what a query finds in the project's cache, nothing where there is none yet."""
+def cached(project: Path, table: str, query: str) -> list[Any]:
+    """Return what a query finds in the project's cache of masks or pixels, nothing where there is none yet."""
     try:
-        with closing(sqlite3.connect(f"file:{project}/cache/photos.sqlite?mode=ro", uri=True)) as database:
+        with closing(sqlite3.connect(f"file:{project}/cache/{table}.sqlite?mode=ro", uri=True)) as database:
             return database.execute(query).fetchall()
     except sqlite3.OperationalError:
         return []
@@ -118,23 +139,33 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def test_neither_nothing_new_nor_other_pixels_mean_a_request_or_a_mask(
+def counts(capsys: pytest.CaptureFixture[str]) -> dict[str, int]:
+    """Return the numbers that stage masks printed since the last call."""
+    [line] = [line for line in capsys.readouterr().out.splitlines() if re.match(r"masks: \d+ photos, ", line)]
+    found = re.match(r"masks: (\d+) photos, (\d+) masks, (\d+) known before, .*; the bucket was asked for (\d+)$", line)
+    assert found, line
+    return dict(zip(("photos", "masks", "known", "asked"), map(int, found.groups()), strict=True))
+
+
+def test_nothing_new_means_no_request_and_other_pixels_mean_no_mask(
     project: Path, bucket: Bucket, wire: Wire, weights: Path, edit_params: Edit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(bucket, project, GARMENTS)
-    cold = run(project, weights)
-    masks = cached(project, "SELECT rowid, key, mask FROM masks ORDER BY rowid")
+    cold = mask(project, weights), run(project)
 
-    assert len(masks) == 4
-    assert wire.asked["GET"] == 5
+    # What is no photo has no mask, and preprocess does not get it again.
+    assert wire.asked["GET"] == 5 + 4
+    assert (project / "data/masks.csv").read_text().splitlines()[-1] == "5,0,,,,,,not_an_image"
     assert (project / "data/rejects.csv").read_text() == "product_id,position,reason\n5,0,not_an_image\n"
 
     for key in GARMENTS:
         bucket.client.delete_object(Bucket=bucket.name, Key=bucket.prefix + key)
 
-    assert run(project, weights) == cold
-    assert wire.asked["GET"] == 5
+    assert (mask(project, weights), run(project)) == cold
+    assert wire.asked["GET"] == 9
 
+    for key, body in GARMENTS.items():
+        put(bucket, key, body)
     for old, new in (
         ("image_side: 16", "image_side: 24"),
         ("fill: [255, 255, 255]", "fill: [9, 99, 200]"),
@@ -142,18 +173,117 @@ def test_neither_nothing_new_nor_other_pixels_mean_a_request_or_a_mask(
         ("fit: pad", "fit: crop"),
     ):
         edit_params(old, new)
-    other = run(project, weights)
+    other = run(project)
 
-    assert wire.asked["GET"] == 5
-    assert cached(project, "SELECT rowid, key, mask FROM masks ORDER BY rowid") == masks
+    assert wire.asked["GET"] == 13
+    assert mask(project, weights) == cold[0]
+    assert wire.asked["GET"] == 13
 
-    for key, body in GARMENTS.items():
-        put(bucket, key, body)
     monkeypatch.setenv("IMAGESET_CACHE", str(project / "other cache"))
 
-    assert run(project, weights) == other
-    assert wire.asked["GET"] == 10
-    assert other != cold
+    assert (mask(project, weights), run(project)) == (cold[0], other)
+    assert other != cold[1]
+
+
+def test_masks_are_the_same_bytes_cold_warm_imported_and_by_two_workers(
+    project: Path,
+    bucket: Bucket,
+    wire: Wire,
+    weights: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    photos = {f"{number}.jpeg": photo_bytes(number) for number in range(1, 12)} | {"12.jpeg": b"<html>"}
+    fill(bucket, project, photos)
+    cold = mask(project, weights)
+    printed, asked = [counts(capsys)], [wire.asked["GET"]]
+    keep_in_dvc(project, cold[0])
+
+    def again() -> list[str]:
+        made = mask(project, weights)
+        printed.append(counts(capsys))
+        asked.append(wire.asked["GET"])
+        return made
+
+    warm = again()
+    shutil.rmtree(project / "cache")
+    imported = again()
+    # Some are in the cache, the others are imported.
+    with closing(sqlite3.connect(project / "cache/masks.sqlite")) as database, database:
+        database.execute("DELETE FROM masks WHERE rowid % 2")
+    both = again()
+    shutil.rmtree(project / "cache")
+    shutil.rmtree(project / ".dvc/cache")
+    monkeypatch.setenv("IMAGESET_WORKERS", "2")
+    two_workers = again()
+
+    assert [warm, imported, both, two_workers] == [cold] * 4
+    assert [each["known"] for each in printed] == [0, 12, 12, 12, 0]
+    assert [each["asked"] for each in printed] == [12, 0, 0, 0, 12]
+    assert asked == [12, 12, 12, 12, 24]
+    assert {each["masks"] for each in printed} == {11}
+
+
+def keep_in_dvc(project: Path, md5: str) -> None:
+    """Move masks.h5 into DVC's cache, with its md5 in dvc.lock, as DVC does before it runs the stage again."""
+    subprocess.run([sys.executable, "-m", "dvc", "init", "--quiet", "--no-scm"], cwd=project, check=True)
+    cached = project / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
+    cached.parent.mkdir(parents=True)
+    (project / "data/masks.h5").rename(cached)
+    (project / "dvc.lock").write_text(
+        f"stages:\n  masks:\n    outs:\n    - path: {project}/data/masks.h5\n      md5: {md5}\n"
+    )
+
+
+def test_masks_of_new_photos_alone_are_predicted_where_dvc_has_the_others(
+    project: Path, bucket: Bucket, wire: Wire, weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(bucket, project, GARMENTS)
+    [first, _] = mask(project, weights)
+    keep_in_dvc(project, first)
+    shutil.rmtree(project / "cache")
+    capsys.readouterr()
+    # One is new, one has the bytes of another; what is new comes in between the others.
+    fill(bucket, project, {"0.jpeg": photo_bytes(7), "30.jpeg": GARMENTS["3.jpeg"]})
+    before = wire.asked["GET"]
+    imported = mask(project, weights)
+
+    assert counts(capsys) == {"photos": 7, "masks": 6, "known": 6, "asked": 1}
+    assert wire.asked["GET"] == before + 1
+
+    shutil.rmtree(project / "cache")
+    (project / "dvc.lock").unlink()
+
+    assert mask(project, weights) == imported
+    assert counts(capsys)["known"] == 0
+
+
+def test_masks_of_other_code_are_neither_found_nor_imported(
+    project: Path,
+    bucket: Bucket,
+    weights: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    fill(bucket, project, GARMENTS)
+    cold = mask(project, weights)
+    keep_in_dvc(project, cold[0])
+    capsys.readouterr()
+    changed = project / "background.py"
+    changed.write_text(Path(background.__file__).read_text() + "\nCHANGED = 1\n")
+    with monkeypatch.context() as other:
+        other.setattr(background, "__file__", str(changed))
+        identify_masks.cache_clear()
+        of_other_code = mask(project, weights)
+        of_that_code = counts(capsys)
+    identify_masks.cache_clear()
+
+    # masks.h5 carries the recipe, masks.csv does not.
+    assert of_other_code[0] != cold[0]
+    assert of_other_code[1] == cold[1]
+    assert of_that_code["known"] == 0
+    assert mask(project, weights) == cold
+    assert counts(capsys)["known"] == 5
 
 
 def test_one_more_photo_costs_one_get_and_a_copy_of_one_none(
@@ -172,54 +302,92 @@ def test_entries_of_other_code_in_the_cache_are_replaced(
     undisturbed: Undisturbed, project: Path, wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(undisturbed.cache, project / "cache")
-    monkeypatch.setenv("IMAGESET_OBJECTS_MB", "0")  # so that a photo that is made again is one that is asked for
     changed = project / "pixels.py"
     changed.write_text(Path(pixels.__file__).read_text() + "\nCHANGED = 1\n")
     before = wire.asked["GET"]
     with monkeypatch.context() as other:
         other.setattr(pixels, "__file__", str(changed))
-        identify.cache_clear()
+        identify_pixels.cache_clear()
 
         assert run(project) == undisturbed.md5s
         assert wire.asked["GET"] == before + len(PLAIN)
 
-    identify.cache_clear()
+    identify_pixels.cache_clear()
 
     assert run(project) == undisturbed.md5s
     assert wire.asked["GET"] == before + len(PLAIN)
 
 
 EAGER_STAGE = """
+import importlib
+import sys
+
 from imageset.photos import cache
 from imageset.runtime import stage
-from stages import preprocess
 
 cache.PHOTOS_BETWEEN_COMMITS = 1
-stage.run("preprocess", preprocess.main)
+name = sys.argv.pop(1)
+stage.run(name, importlib.import_module(f"stages.{name}").main)
 """
+
+
+def kill_when(done: Callable[[], bool], project: Path, *command: object) -> None:
+    """Run EAGER_STAGE and kill it when so much is done."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen([sys.executable, "-c", EAGER_STAGE, *map(str, command)], cwd=project, env=environment) as run:
+        try:
+            wait_until(done)
+        finally:
+            run.kill()
 
 
 def test_a_run_after_a_killed_one_repeats_only_the_unfinished_part(
     undisturbed: Undisturbed, project: Path, wire: Wire
 ) -> None:
-    before, done = wire.asked["GET"], PHOTOS_TO_FIT
+    before, done = wire.asked["GET"], preprocess.PHOTOS_AT_ONCE
     wire.held_from = before + done + 1
-    command = [sys.executable, "-c", EAGER_STAGE, *map(str, arguments(project, Path("no weights")))]
-    with subprocess.Popen(command, cwd=project, env=os.environ | {"PYTHONPATH": str(ROOT)}) as stage:
-        try:
-            wait_until(
-                lambda: (
-                    cached(project, "SELECT count(*) FROM pixels") == [(done,)]
-                    and wire.asked["GET"] == before + len(PLAIN)
-                )
-            )
-        finally:
-            stage.kill()
+    kill_when(
+        lambda: (
+            cached(project, "pixels", "SELECT count(*) FROM pixels") == [(done,)]
+            and wire.asked["GET"] == before + len(PLAIN)
+        ),
+        project,
+        "preprocess",
+        *paths(project),
+    )
     wire.held_from = float("inf")
 
     assert not any((project / "data" / name).exists() for name in OUTPUTS)
     assert run(project) == undisturbed.md5s
     assert wire.asked["GET"] == before + len(PLAIN) + len(PLAIN) - done
+
+
+def test_masks_after_a_killed_run_repeat_only_the_unfinished_part(
+    project: Path, bucket: Bucket, wire: Wire, weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done, more = masks.PHOTOS_AT_ONCE, 3
+    fill(bucket, project, {f"{number}.jpeg": photo_bytes(number) for number in range(done + more)})
+    wire.held_from = done + 1
+    kill_when(
+        lambda: (
+            cached(project, "masks", "SELECT count(*) FROM masks") == [(done,)] and wire.asked["GET"] == done + more
+        ),
+        project,
+        "masks",
+        *mask_paths(project, weights),
+    )
+    wire.held_from = float("inf")
+
+    assert not any((project / "data" / name).exists() for name in MASKS)
+
+    resumed = mask(project, weights)
+
+    assert counts(capsys) == {"photos": done + more, "masks": done + more, "known": done, "asked": more}
+    assert wire.asked["GET"] == done + more + more
+
+    shutil.rmtree(project / "cache")
+
+    assert mask(project, weights) == resumed
 
 
 def test_two_runs_at_once_with_one_cache_both_succeed_with_the_same_bytes(
@@ -230,10 +398,7 @@ def test_two_runs_at_once_with_one_cache_both_succeed_with_the_same_bytes(
     for name in ("params.yaml", "data/inventory.csv"):
         shutil.copy(project / name, other / name)
     with ThreadPoolExecutor(2) as threads:
-        runs = [
-            threads.submit(run_stage, "preprocess", *arguments(tree, Path("no weights")), cwd=tree)
-            for tree in (project, other)
-        ]
+        runs = [threads.submit(run_stage, "preprocess", *paths(tree), cwd=tree) for tree in (project, other)]
         said = [run.result() for run in runs]
 
     assert [done.returncode for done in said] == [0, 0], said
@@ -242,4 +407,25 @@ def test_two_runs_at_once_with_one_cache_both_succeed_with_the_same_bytes(
     before = wire.asked["GET"]
 
     assert run(project) == undisturbed.md5s
+    assert wire.asked["GET"] == before
+
+
+def test_two_runs_of_masks_at_once_with_one_cache_both_succeed_with_the_same_bytes(
+    project: Path, bucket: Bucket, wire: Wire, weights: Path
+) -> None:
+    fill(bucket, project, GARMENTS)
+    other = project / "other"
+    (other / "data").mkdir(parents=True)
+    for name in ("params.yaml", "data/inventory.csv"):
+        shutil.copy(project / name, other / name)
+    with ThreadPoolExecutor(2) as threads:
+        runs = [threads.submit(run_stage, "masks", *mask_paths(tree, weights), cwd=tree) for tree in (project, other)]
+        said = [run.result() for run in runs]
+
+    assert [done.returncode for done in said] == [0, 0], said
+    assert md5s(project, MASKS) == md5s(other, MASKS)
+
+    before, made = wire.asked["GET"], md5s(project, MASKS)
+
+    assert mask(project, weights) == made
     assert wire.asked["GET"] == before

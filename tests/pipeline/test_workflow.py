@@ -2,17 +2,23 @@
 
 import re
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 import yaml
 
-from tests.project import ROOT, Project
+from sandbox.s3 import DVC_BUCKET
+from tests.project import PHOTOS, ROOT, Project
 from tests.tools.test_compare import rows, section, stage_rows
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yaml"))
 NOWHERE = "postgresql://nobody@127.0.0.1:9/nothing"
+WITHOUT_MASKS = "The DVC remote has no data/masks.h5 of dvc.lock"
+FEWER = 20  # listings of the branch main, where a pull request adds some
 
 
 def steps(workflow: str) -> list[dict[str, Any]]:
@@ -28,6 +34,48 @@ def changed(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Proje
     clone.set_param("split.test_share", 0.4)
     clone.commit("a larger test share")
     return clone
+
+
+@pytest.fixture
+def more_listings(project: Project, tmp_path: Path) -> Project:
+    """A clone with a branch main of fewer listings, masked, and a branch change of all listings, run up to inventory.
+
+    So much is run where the database is, and pushed.
+    """
+    clone = project.clone(tmp_path / "project")
+    for command in (["pull", "model"], ["fetch", "masks"]):
+        clone.succeed("dvc", *command)
+    clone.set_param("source.limit", FEWER)
+    clone.succeed("dvc", "repro", "masks")
+    clone.commit("fewer listings")
+    clone.succeed("dvc", "push", "masks")
+    clone.succeed("git", "switch", "--quiet", "--create", "change")
+    clone.set_param("source.limit", "null")
+    clone.succeed("dvc", "repro", "inventory")
+    clone.commit("all listings")
+    clone.succeed("dvc", "push", "inventory")
+    return clone
+
+
+@contextmanager
+def without_remote_copy(project: Project, output: str) -> Iterator[None]:
+    """Take an output out of DVC's remote for some time."""
+    environment = project.environment
+    client = boto3.client(
+        "s3",
+        endpoint_url=environment["AWS_ENDPOINT_URL"],
+        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+        region_name=environment["AWS_DEFAULT_REGION"],
+    )
+    md5 = project.md5(output)
+    at = {"Bucket": DVC_BUCKET, "Key": f"files/md5/{md5[:2]}/{md5[2:]}"}
+    body = client.get_object(**at)["Body"].read()
+    client.delete_object(**at)
+    try:
+        yield
+    finally:
+        client.put_object(Body=body, **at)
 
 
 def run_compare(changed: Project, clone: Path, secrets: dict[str, str]) -> tuple[str, str]:
@@ -81,7 +129,30 @@ def test_a_pull_request_runs_what_changed_and_shows_it(changed: Project, tmp_pat
     }
     assert metrics["rows.test"] == "+3"
     assert metrics["rows.train"] == "-15"
+    assert WITHOUT_MASKS not in said
     assert secrets["AWS_SECRET_ACCESS_KEY"] not in summary + said
+
+
+def test_a_pull_request_of_more_listings_predicts_their_masks_alone(more_listings: Project, tmp_path: Path) -> None:
+    secrets = {name: more_listings.environment[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+    summary, said = run_compare(more_listings, tmp_path / "clone", secrets)
+    photos, new = sum(PHOTOS.values()), sum(PHOTOS.values()) - FEWER
+
+    assert re.findall(r"Running stage '(\w+)'", said)[0] == "masks"
+    assert f"masks: {FEWER} are taken from the data/masks.h5 that dvc.lock names" in said
+    assert re.search(rf"^masks: {photos} photos, {photos} masks, {FEWER} known before, .* asked for {new}$", said, re.M)
+    assert rows(section(summary, "Params changed")) == [("source.limit", str(FEWER), "null")]
+
+
+def test_a_pull_request_is_compared_where_the_remote_lacks_the_masks(changed: Project, tmp_path: Path) -> None:
+    secrets = {name: changed.environment[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+    changed.succeed("dvc", "pull", "data/masks.h5")
+    with without_remote_copy(changed, "data/masks.h5"):
+        summary, said = run_compare(changed, tmp_path / "clone", secrets)
+
+    assert WITHOUT_MASKS in said
+    assert set(re.findall(r"Running stage '(\w+)'", said)) == {"split", "build", "validate", "baseline", "report"}
+    assert stage_rows(summary)["split"][:2] == ("yes", "params split.test_share")
 
 
 def test_a_pull_request_from_a_fork_is_compared_without_secrets(changed: Project, tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ from pydantic import Field, Strict, model_validator
 
 from imageset.errors import ParamsError
 from imageset.runtime import params
-from imageset.runtime.sections import Section
+from imageset.runtime.sections import Params, Section
+from tests.project import ROOT
 
 
 class ShopParams(Section):
@@ -141,6 +142,41 @@ def test_of_a_misspelt_key_the_wrong_spelling_is_named(path: Path) -> None:
     path.write_text("shop:\n  name: a\n  copise: 5\n  share: 0.1\n")
 
     assert refusal(path) == f"{path}: shop.copise: no such key; did you mean 'copies'?"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "moved"),
+    [
+        ("\npreprocess:", "\npreprocess:\n  background: keep", "preprocess.background is masks.background now"),
+        ("\npreprocess:", "\npreprocess:\n  mask_side: null", "preprocess.mask_side is masks.side now"),
+    ],
+)
+def test_a_key_of_an_earlier_version_is_refused_with_its_new_place(
+    old: str, new: str, moved: str, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(params, "Params", Params)
+    shipped = (ROOT / "params.yaml").read_text()
+    path.write_text(shipped.replace(old, new))
+
+    assert refusal(path) == f"{path}: {moved}: move it there, as in CHANGELOG.md"
+
+
+def test_of_a_params_file_of_an_earlier_version_the_first_key_that_moved_is_named(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(params, "Params", Params)
+    before, _, rest = (ROOT / "params.yaml").read_text().partition("\nmasks:")
+    _, head, after = rest.partition("\npreprocess:")
+    path.write_text(f"{before}{head}\n  background: remove\n  mask_side: null\n{after.partition(chr(10))[2]}")
+
+    assert refusal(path) == f"{path}: preprocess.background is masks.background now: move it there, as in CHANGELOG.md"
+
+
+def test_every_key_that_moved_is_a_key_no_more_and_its_new_place_is_one() -> None:
+    keys = {f"{name}.{key}" for name, section in params.parse(ROOT / "params.yaml").items() for key in section}
+
+    assert params.MOVED.keys().isdisjoint(keys)
+    assert set(params.MOVED.values()) <= keys
 
 
 @pytest.mark.parametrize(

@@ -193,7 +193,8 @@ def test_workers_are_as_many_as_cores_unless_set(monkeypatch: pytest.MonkeyPatch
 
 def test_cache_and_model_file_have_defaults_and_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.cache_directory() == Path(".cache")
-    assert settings.photo_cache() == Path(".cache/photos.sqlite")
+    assert settings.mask_cache() == Path(".cache/masks.sqlite")
+    assert settings.pixel_cache() == Path(".cache/pixels.sqlite")
     assert settings.object_cache() == Path(".cache/objects")
     assert settings.model_file() is None
 
@@ -201,7 +202,8 @@ def test_cache_and_model_file_have_defaults_and_can_be_named(monkeypatch: pytest
     monkeypatch.setenv("IMAGESET_MODEL_FILE", "/tmp/mine.onnx")
 
     assert settings.cache_directory() == Path("/tmp/elsewhere")
-    assert settings.photo_cache() == Path("/tmp/elsewhere/photos.sqlite")
+    assert settings.mask_cache() == Path("/tmp/elsewhere/masks.sqlite")
+    assert settings.pixel_cache() == Path("/tmp/elsewhere/pixels.sqlite")
     assert settings.object_cache() == Path("/tmp/elsewhere/objects")
     assert settings.model_file() == Path("/tmp/mine.onnx")
 
@@ -213,11 +215,12 @@ def test_the_copies_of_dvc_exp_run_share_the_cache_of_their_project(
     (copy / ".dvc").mkdir(parents=True)
     monkeypatch.chdir(copy)
 
-    assert settings.photo_cache() == tmp_path.resolve() / "shop/.cache/photos.sqlite"
+    assert settings.mask_cache() == tmp_path.resolve() / "shop/.cache/masks.sqlite"
+    assert settings.pixel_cache() == tmp_path.resolve() / "shop/.cache/pixels.sqlite"
 
     monkeypatch.setenv("IMAGESET_CACHE", "/tmp/elsewhere")
 
-    assert settings.photo_cache() == Path("/tmp/elsewhere/photos.sqlite")
+    assert settings.mask_cache() == Path("/tmp/elsewhere/masks.sqlite")
 
 
 @pytest.mark.parametrize("value", ["", " ", "tcp://scheduler:8786", " tls://10.0.0.7:8786 ", "tcp://[::1]:8786"])

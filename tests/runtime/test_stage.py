@@ -296,7 +296,7 @@ def test_an_env_file_in_a_parent_folder_is_read(project: Path) -> None:
     done = run_stage(
         "preprocess",
         "inventory.csv",
-        "background.onnx",
+        "masks.h5",
         "processed.h5",
         "thumbnails.h5",
         "processed.csv",

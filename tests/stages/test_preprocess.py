@@ -5,29 +5,35 @@ import os
 import re
 import signal
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import deflate
+import h5py
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
 from imageset.errors import DataError, ImagesetError, ParamsError, ServerError
 from imageset.formats import hdf5, tables
-from imageset.photos import decode, worker
-from imageset.photos.background import Network
-from imageset.photos.preprocess import PhotoResult, PreprocessRecipe
-from imageset.photos.worker import ChangedObject, PhotoRequest
-from imageset.runtime.sections import ModelParams
+from imageset.photos import decode, pixel_worker
+from imageset.photos.batches import scan_inventory
+from imageset.photos.mask_file import writing_masks
+from imageset.photos.outcomes import PhotoMask, Rejected
+from imageset.photos.pixel_cache import PixelCache
+from imageset.photos.worker import Answer, PhotoRequest
+from imageset.runtime import params, settings
+from imageset.runtime.sections import PreprocessParams
 from imageset.storage.bucket import Bucket, list_objects
-from sandbox import draw
 from stages import inventory, preprocess
-from stages.preprocess import Outcomes
-from tests.conftest import U2NETP_SHA256, jpeg, photo_bytes, plain_image, put
+from tests.conftest import jpeg, photo_bytes, plain_image, put
+from tests.photos.test_cache import OBJECT
 from tests.photos.test_decode import saved
-from tests.photos.test_preprocess import GREEN, HTML, RED, is_near, recipe
+from tests.photos.test_preprocess import GREEN, HTML, RED, is_near
 from tests.stages.test_ingest import bomb, broken_png
 
 BLUE = (20, 20, 220)
@@ -60,9 +66,9 @@ def fill(bucket: Bucket, project: Path, photos: dict[str, bytes]) -> None:
     tables.write(project / "data/inventory.csv", tables.INVENTORY, table)
 
 
-def run(project: Path, weights: Path = Path("no weights")) -> tuple[pd.DataFrame, pd.DataFrame]:
+def run(project: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     outputs = [project / "data" / name for name in OUTPUTS]
-    preprocess.main(project / "data/inventory.csv", weights, *outputs)
+    preprocess.main(project / "data/inventory.csv", project / "data/masks.h5", *outputs)
     return tables.read(outputs[2], tables.PROCESSED), tables.read(outputs[3], tables.REJECTS)
 
 
@@ -71,7 +77,7 @@ def failure(project: Path, error: type[ImagesetError] = DataError) -> str:
     with pytest.raises(error) as caught:
         run(project)
 
-    assert [path.name for path in (project / "data").iterdir()] == ["inventory.csv"]
+    assert {path.name for path in (project / "data").iterdir()} <= {"inventory.csv", "masks.h5"}
     return str(caught.value)
 
 
@@ -83,7 +89,7 @@ def md5s(project: Path) -> list[str]:
 def test_every_object_is_a_row_of_its_own_pixels_or_a_reject_whatever_the_number_of_workers(
     project: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("imageset.photos.batches.PHOTOS_TO_FIT", 2)
+    monkeypatch.setattr(preprocess, "PHOTOS_AT_ONCE", 2)
     colors = {(2, 0): RED, (10, 0): GREEN, (10, 3): BLUE}
     fill(
         bucket,
@@ -137,22 +143,20 @@ def decode_or_fall(data: bytes, *view: Any) -> Image.Image:
     return real_decode(data, *view)
 
 
-def work_with_little(batched: list[PhotoRequest], recipe: PreprocessRecipe) -> list[PhotoResult | ChangedObject]:
-    """Call worker.preprocess_batch in a worker process, with little time and memory and a decoder that may crash."""
+def work_with_little(batch: Sequence[PhotoRequest], preprocess: PreprocessParams) -> list[Answer]:
+    """Call pixel_worker.preprocess_batch in a worker process, with little time and memory and a decoder that falls."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("imageset.photos.preprocess.SECONDS_TO_DECODE", 2.0)
-        patch.setattr("imageset.photos.preprocess.BYTES_TO_DECODE", 50_000_000)
+        patch.setattr("imageset.photos.scaled_decodes.SECONDS_TO_DECODE", 2.0)
+        patch.setattr("imageset.photos.scaled_decodes.BYTES_TO_DECODE", 50_000_000)
         patch.setattr(decode, "decode", decode_or_fall)
-        return worker.preprocess_batch(batched, recipe)
+        return pixel_worker.preprocess_batch(batch, preprocess)
 
 
 @pytest.mark.usefixtures("any_share")
-def test_every_reason_of_the_closed_list_comes_from_a_real_object(
-    project: Path, bucket: Bucket, edit_params: Edit, monkeypatch: pytest.MonkeyPatch, weights: Path
+def test_where_backgrounds_are_kept_this_stage_itself_finds_every_reason_but_those_of_masks(
+    project: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    edit_params("  background: keep", "  background: remove")
-    edit_params("max_foreground: 0.99", "max_foreground: 0.45")
-    monkeypatch.setattr(worker, "preprocess_batch", work_with_little)
+    monkeypatch.setattr(pixel_worker, "preprocess_batch", work_with_little)
     bodies = {
         "decoder_crash": photo_bytes() + b"crash",
         "decoder_timeout": photo_bytes() + b"hang",
@@ -162,16 +166,15 @@ def test_every_reason_of_the_closed_list_comes_from_a_real_object(
         "too_many_pixels": bomb(),
         "truncated": photo_bytes()[:1500],
         "undecodable": broken_png(),
-        "mask_empty": jpeg(plain_image()),
-        "mask_full": jpeg(draw.draw("bag", 2).crop((30, 64, 474, 631))),
         "": photo_bytes(),
     }
     fill(bucket, project, {f"{number}.jpeg": body for number, body in enumerate(bodies.values(), 1)})
-    processed, rejects = run(project, weights)
+    processed, rejects = run(project)
 
     assert rejects["reason"].tolist() == list(bodies)[:-1]
-    assert set(rejects["reason"]) == preprocess.REASONS
+    assert set(rejects["reason"]) == preprocess.REASONS - {"mask_empty", "mask_full"}
     assert processed["product_id"].tolist() == [len(bodies)]
+    assert "`dvc repro --force --single-item masks preprocess` tries these photos again" in capsys.readouterr().out
 
 
 def test_an_empty_inventory_is_an_error(project: Path) -> None:
@@ -208,36 +211,6 @@ def test_a_bucket_that_refuses_fails_the_stage_and_no_secret_is_printed(
     )
 
 
-def collected(done: int, rejected: int, changed: int) -> Outcomes:
-    """Return what came of so many photos."""
-    result = Outcomes()
-    result.product_ids.extend(range(done))
-    result.reasons.update({"empty": rejected} if rejected else {})
-    result.changed = changed
-    result.changed_keys = [f"{number}.jpeg" for number in range(changed)][:5]
-    return result
-
-
-@pytest.mark.parametrize(
-    ("counts", "problem"),
-    [
-        ((4, 1, 0), ""),
-        ((7, 2, 0), r"2 of 9 photos are rejected \(2 empty\)"),
-        ((5, 0, 1), "1 objects changed .*0.jpeg:"),
-        ((0, 3, 0), r"none of 3 photos is left \(3 empty\)"),
-        (
-            (0, 0, 9),
-            r"9 objects changed .*0\.jpeg, .*, 4\.jpeg \(all of them: does IMAGE_STORE name its bucket\?\)",
-        ),
-    ],
-)
-def test_up_to_the_share_allowed_may_be_rejected_and_nothing_may_be_changed(
-    counts: tuple[int, int, int], problem: str
-) -> None:
-    with pytest.raises(DataError, match=problem) if problem else nullcontext():
-        collected(*counts).check(sum(counts), 0.2)
-
-
 def test_other_pixels_leave_thumbnails_and_tables_unchanged(project: Path, bucket: Bucket, edit_params: Edit) -> None:
     fill(bucket, project, {f"{number}.jpeg": photo_bytes(number) for number in range(2)})
     run(project)
@@ -252,24 +225,12 @@ def test_other_pixels_leave_thumbnails_and_tables_unchanged(project: Path, bucke
     assert before[1:] == after[1:]
 
 
-# Before the first photo
-
-
 @pytest.mark.parametrize(
     ("edits", "problem"),
     [
         ({"min_foreground: 0.01": "min_foreground: 0.995"}, "min_foreground has to be max_foreground at the most"),
-        ({"name: u2netp": "name: u2netpp"}, r"model\.name = 'u2netpp': expected one of .*u2netp$"),
-        ({"name: u2netp": "name: bria-rmbg"}, "licence CC-BY-NC"),
-        ({"mask_side: null": "mask_side: 100"}, "mask_side = 100"),
-        (
-            {
-                "mask_side: null": "mask_side: 320",
-                "name: u2netp": "name: birefnet-general",
-                "  background: keep": "  background: remove",
-            },
-            "mask_side = 320: birefnet-general takes 1024 only",
-        ),
+        ({"  side: null": "  side: 100"}, r"masks\.side = 100"),
+        ({"  fill: [255": "  background: keep\n  fill: [255"}, r"preprocess\.background is masks\.background now"),
     ],
 )
 def test_params_that_do_not_fit_are_refused_before_anything_is_read(
@@ -282,30 +243,210 @@ def test_params_that_do_not_fit_are_refused_before_anything_is_read(
         run(project)
 
 
-@pytest.mark.parametrize(
-    ("name", "mask_side", "side"),
-    [
-        ("u2netp", None, 320),
-        ("u2netp", 192, 192),
-        ("isnet-general-use", None, 1024),
-        ("isnet-general-use", 512, 512),
-        ("birefnet-general", None, 1024),
-        ("birefnet-general", 1024, 1024),
-    ],
-)
-def test_the_network_takes_the_side_that_params_name_or_its_own(
-    name: str, mask_side: int | None, side: int, weights: Path
+# Masks
+
+
+@pytest.fixture
+def removing(project: Path, edit_params: Edit) -> Path:
+    """The project, with backgrounds removed by the masks of a file."""
+    edit_params("background: keep", "background: remove")
+    edit_params("fill: [255, 255, 255]", "fill: [0, 255, 0]")
+    return project
+
+
+def half(share: float = 0.5, side: int = 64) -> PhotoMask:
+    """A mask that keeps this share of a photo at its left."""
+    values = np.zeros((side, side), np.uint8)
+    values[:, : round(share * side)] = 255
+    return PhotoMask(bytes(deflate.zlib_compress(values.tobytes(), 6)), 2400, share, 0.5, 1, 0.0)
+
+
+def write_masks(project: Path, outcomes: dict[tuple[int, int], PhotoMask | Rejected]) -> Path:
+    """Write masks of the inventory's objects, and of another object where it lacks a photo."""
+    objects = {
+        (product_id, position): stored
+        for product_id, position, stored in scan_inventory(project / "data/inventory.csv")
+    }
+    path = project / "data/masks.h5"
+    with writing_masks(path, len(outcomes), 64, "a recipe") as add:
+        for photo, outcome in outcomes.items():
+            add(*photo, objects.get(photo, OBJECT), outcome)
+    return path
+
+
+@dataclass
+class Asked:
+    """A worker of this stage that says in a file for which photos the bucket is asked."""
+
+    log: Path
+
+    def __call__(self, batch: Sequence[PhotoRequest], preprocess: PreprocessParams) -> list[Answer]:
+        with self.log.open("a") as file:
+            file.writelines(f"{request.stored.key}\n" for request in batch)
+        return pixel_worker.preprocess_batch(batch, preprocess)
+
+
+@pytest.fixture
+def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
+    """Return for which photos the workers ask the bucket."""
+    log = tmp_path / "asked.txt"
+    log.touch()
+    monkeypatch.setattr(pixel_worker, "preprocess_batch", Asked(log))
+    return lambda: log.read_text().splitlines()
+
+
+@pytest.mark.usefixtures("any_share")
+def test_each_photo_is_put_on_the_fill_by_its_own_mask_and_what_masks_rejected_is_not_asked_for(
+    removing: Path,
+    bucket: Bucket,
+    asked: Callable[[], list[str]],
+    edit_params: Edit,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    model = ModelParams(name=name, sha256=U2NETP_SHA256, allow_non_commercial=False)
-    section = recipe(weights, mask_side=mask_side).preprocess
+    edit_params("fit: pad", "fit: stretch")
+    fill(bucket, removing, {f"{number}.jpeg": jpeg(plain_image(BLUE)) for number in range(1, 8)})
+    write_masks(
+        removing,
+        {
+            (1, 0): half(0.25),
+            (2, 0): Rejected("truncated"),
+            (3, 0): half(0.75),
+            (4, 0): half(0.0),
+            (5, 0): Rejected("decoder_crash"),
+            (6, 0): half(1.0),
+            (7, 0): half(0.5),
+        },
+    )
+    processed, rejects = run(removing)
 
-    assert preprocess.choose_network(section, model, weights) == Network(name, weights, side)
-    assert preprocess.choose_network(recipe().preprocess, model, weights) is None
+    assert list(rejects.itertuples(index=False, name=None)) == [
+        (2, 0, "truncated"),
+        (4, 0, "mask_empty"),
+        (5, 0, "decoder_crash"),
+        (6, 0, "mask_full"),
+    ]
+    assert processed["product_id"].tolist() == [1, 3, 7]
+    with hdf5.open_file(removing / "data/processed.h5", hdf5.PROCESSED) as file:
+        middle = file["images"][:, 8, :]
+    assert [[is_near(row[column], BLUE) for column in (1, 6, 10, 14)] for row in middle] == [
+        [True, False, False, False],
+        [True, True, True, False],
+        [True, True, False, False],
+    ]
+    assert all(is_near(row[15], (0, 255, 0)) for row in middle)
+    assert asked() == [f"{number}.jpeg" for number in (1, 3, 4, 6, 7)]
+    assert capsys.readouterr().out == (
+        "preprocess: 7 photos, 3 done, 4 rejected (1 truncated, 1 mask_empty, 1 decoder_crash, 1 mask_full); the "
+        "bucket was asked for 5; decoder_* may be temporary: `dvc repro --force --single-item masks preprocess` tries "
+        "these photos again\n"
+    )
 
 
-def test_weights_that_are_not_the_ones_named_are_refused(project: Path, edit_params: Edit) -> None:
-    edit_params("  background: keep", "  background: remove")
-    (project / "no weights").write_bytes(b"<html>not found</html>")
+def test_a_second_run_asks_for_nothing_and_another_mask_for_its_own_photo_alone(
+    removing: Path, bucket: Bucket, asked: Callable[[], list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(bucket, removing, {f"{number}.jpeg": jpeg(plain_image((9 * number, 0, 0))) for number in range(1, 7)})
+    masks: dict[tuple[int, int], PhotoMask | Rejected] = {(number, 0): half() for number in range(1, 7)}
+    write_masks(removing, masks)
+    run(removing)
+    first = md5s(removing)
+    run(removing)
 
-    with pytest.raises(DataError, match=r"no weights does not have the sha256 that params\.yaml names"):
-        run(project)
+    assert md5s(removing) == first
+    assert len(asked()) == 6
+    assert capsys.readouterr().out.splitlines()[-1].endswith("(none); the bucket was asked for 0")
+
+    write_masks(removing, masks | {(4, 0): half(0.25)})
+    run(removing)
+
+    assert md5s(removing)[0] != first[0]
+    assert md5s(removing)[1:] == first[1:]
+    assert asked()[6:] == ["4.jpeg"]
+
+
+def test_no_mask_is_held_of_a_photo_that_is_known(removing: Path, bucket: Bucket) -> None:
+    fill(bucket, removing, {f"{number}.jpeg": jpeg(plain_image((9 * number, 0, 0))) for number in range(1, 4)})
+    masks: dict[tuple[int, int], PhotoMask | Rejected] = {(number, 0): half(number / 4) for number in range(1, 4)}
+    masks_h5 = write_masks(removing, masks)
+
+    def held() -> list[bytes | None]:
+        inventory_csv, section = removing / "data/inventory.csv", params.load().preprocess
+        with closing(PixelCache(settings.pixel_cache(), bucket, section)) as cache:
+            return [row.request.mask for row in preprocess.look_up(inventory_csv, masks_h5, cache)]
+
+    assert held() == [half(number / 4).compressed for number in range(1, 4)]
+
+    run(removing)
+
+    assert held() == [None, None, None]
+
+    write_masks(removing, masks | {(2, 0): half(0.3), (3, 0): Rejected("truncated")})
+
+    assert held() == [None, half(0.3).compressed, None]
+
+
+def test_a_mask_of_a_wrong_length_fails_the_stage_by_the_name_of_its_photo(removing: Path, bucket: Bucket) -> None:
+    fill(bucket, removing, {f"{number}.jpeg": jpeg(plain_image()) for number in (1, 2)})
+    short = half()._replace(compressed=bytes(deflate.zlib_compress(bytes(64 * 64 - 1), 6)))
+    write_masks(removing, {(1, 0): half(), (2, 0): short})
+
+    assert re.search(r"^the mask of 2\.jpeg is damaged \(4095 pixels are no square\)", failure(removing))
+
+
+@pytest.mark.parametrize("photos", [[1, 2], [1, 2, 3, 4], [1, 2, 4], [0, 1, 2], [2, 1, 3], []])
+def test_masks_of_other_photos_are_refused(photos: list[int], removing: Path, bucket: Bucket) -> None:
+    fill(bucket, removing, {f"{number}.jpeg": jpeg(plain_image()) for number in (1, 2, 3)})
+    write_masks(removing, {(number, 0): half() for number in photos})
+
+    assert re.fullmatch(r"\S+masks\.h5 has other photos than \S+inventory\.csv: run `dvc repro`", failure(removing))
+
+
+def test_a_mask_of_the_object_that_a_photo_was_before_is_refused(removing: Path, bucket: Bucket) -> None:
+    fill(bucket, removing, {f"{number}.jpeg": jpeg(plain_image()) for number in (1, 2, 3)})
+    write_masks(removing, {(number, 0): half() for number in (1, 2, 3)})
+    fill(bucket, removing, {"2.jpeg": jpeg(plain_image(BLUE))})
+
+    assert re.fullmatch(r"\S+masks\.h5 has other photos than \S+inventory\.csv: run `dvc repro`", failure(removing))
+
+
+def test_missing_masks_are_refused(removing: Path, bucket: Bucket) -> None:
+    fill(bucket, removing, {"1.jpeg": jpeg(plain_image())})
+
+    assert re.search(r"masks\.h5 is missing: run `dvc repro` or `dvc pull ", failure(removing))
+
+
+def test_a_damaged_mask_fails_the_stage_by_the_names_of_photo_and_file(removing: Path, bucket: Bucket) -> None:
+    fill(bucket, removing, {f"{number}.jpeg": jpeg(plain_image()) for number in (1, 2, 3)})
+    path = write_masks(removing, {(number, 0): half(number / 4) for number in (1, 2, 3)})
+    content = bytearray(path.read_bytes())
+    with h5py.File(path) as file:
+        chunk = file["masks"].id.get_chunk_info_by_coord((1, 0, 0))
+    content[chunk.byte_offset + chunk.size // 2] ^= 4
+    path.write_bytes(content)
+
+    assert re.search(r"^the mask of 2\.jpeg is damaged \(.*\): remove masks\.h5, then `dvc pull`", failure(removing))
+
+
+def test_where_backgrounds_are_kept_the_masks_are_not_looked_at(project: Path, bucket: Bucket) -> None:
+    fill(bucket, project, {f"{number}.jpeg": photo_bytes(number) for number in range(2)})
+    run(project)
+    before = md5s(project)
+    (project / "data/masks.h5").write_bytes(b"no masks")
+    run(project)
+
+    assert md5s(project) == before
+
+
+def test_kept_backgrounds_and_a_mask_of_everything_but_the_least_are_other_pixels(
+    removing: Path, bucket: Bucket, edit_params: Edit
+) -> None:
+    """What the cache knows of a photo without a mask is not taken for what it is with one."""
+    fill(bucket, removing, {"1.jpeg": photo_bytes(1)})
+    write_masks(removing, {(1, 0): half(0.5)})
+    run(removing)
+    removed = md5s(removing)
+    edit_params("background: remove", "background: keep")
+    run(removing)
+
+    assert md5s(removing)[0] != removed[0]
+    assert md5s(removing)[1:] == removed[1:]

@@ -1,21 +1,76 @@
-"""tools.prune removes what no run has used for some time, and the file shrinks."""
+"""tools.prune removes what no run has used for some time, and the files shrink."""
 
 import datetime
+import os
 import sqlite3
 import sys
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
+from imageset.photos.mask_cache import MaskCache
+from imageset.photos.outcomes import PhotoMask
+from imageset.photos.pixel_cache import PixelCache
+from imageset.photos.preprocess import PreparedPhoto
 from imageset.runtime import command
-from tests.photos.test_cache import OBJECT, add, execute, knows, made, open_cache
+from imageset.runtime.sections import PreprocessParams
+from imageset.storage.bucket import Bucket, StoredObject
+from tests.planted import SMALL_IMAGES
 from tests.storage.test_object_cache import execute as execute_on_index
 from tests.storage.test_object_cache import find, keep, photo
 from tools import prune as tool
 
-AGES = (0, 29, 30, 31)  # days since the last use of each object in the cache
+AGES = (0, 29, 30, 31)  # days since the last use of each object in the caches
+LONG_AGO = 2000
+CLIENT = SimpleNamespace(meta=SimpleNamespace(endpoint_url="http://127.0.0.1:1"))
+BUCKET = Bucket(None, CLIENT, "photos", "shop/")
+OBJECT = StoredObject("1.jpeg", "d41d8cd98f00b204e9800998ecf8427e", 1000, "version 1")
+MASK = b"a compressed mask"
+LARGE: PreprocessParams = SMALL_IMAGES.model_copy(update={"image_side": 256})
+
+
+def open_masks(folder: Path) -> "closing[MaskCache]":
+    return closing(MaskCache(folder / "masks.sqlite", BUCKET, "a recipe", 10**6))
+
+
+def open_pixels(folder: Path, preprocess: PreprocessParams = SMALL_IMAGES) -> "closing[PixelCache]":
+    return closing(PixelCache(folder / "pixels.sqlite", BUCKET, preprocess))
+
+
+def of_age(days: int) -> StoredObject:
+    return replace(OBJECT, bytes=days)
+
+
+def made(side: int = SMALL_IMAGES.image_side) -> PreparedPhoto:
+    random = np.random.default_rng(1)
+    square, thumbnail = (random.integers(0, 256, shape, np.uint8) for shape in ((side, side, 1), (64, 64, 1)))
+    return PreparedPhoto(square, thumbnail, "b" * 64, "0123456789abcdef", "fedcba9876543210")
+
+
+def add(folder: Path, stored: StoredObject, large: bool = False) -> None:
+    """Add an object's mask and pixels, some 64 kB each where they are to be large."""
+    mask = os.urandom(1 << 16) if large else MASK
+    with open_masks(folder) as cache:
+        cache.add(stored, PhotoMask(mask, 1000, 0.5, 0.0, 1, 0.1))
+    with open_pixels(folder, LARGE if large else SMALL_IMAGES) as pixels:
+        pixels.add(stored, mask, made(256) if large else made())
+
+
+def knows(folder: Path, stored: StoredObject) -> tuple[bool, bool]:
+    """Tell whether mask and pixels of an object are known, by a run that uses them."""
+    with open_masks(folder) as masks, open_pixels(folder) as pixels:
+        return masks.find(stored) is not None, pixels.find(stored, MASK) is not None
+
+
+def kept_ages(folder: Path) -> list[int]:
+    """Return the ages of the objects whose mask and pixels are in the caches."""
+    known = {days: knows(folder, of_age(days)) for days in AGES}
+    assert set(known.values()) <= {(True, True), (False, False)}
+    return [days for days in AGES if known[days] == (True, True)]
 
 
 @pytest.fixture
@@ -28,14 +83,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def filled(folder: Path) -> Path:
-    """A cache with an object for each of AGES, and a large object of long ago."""
-    for days in (*AGES, 2000):
-        add(folder, replace(OBJECT, bytes=days), made(256) if days == 2000 else made())
-        used = datetime.date.today() - datetime.timedelta(days)
+    """Caches with an object for each of AGES, and a large object of long ago."""
+    for days in (*AGES, LONG_AGO):
+        add(folder, of_age(days), large=days == LONG_AGO)
+        used = (datetime.date.today() - datetime.timedelta(days)).isoformat()
         for table in ("masks", "pixels"):
-            execute(
-                folder, f"UPDATE {table} SET used = ? WHERE rowid = (SELECT max(rowid) FROM {table})", used.isoformat()
-            )
+            with closing(sqlite3.connect(folder / f"{table}.sqlite")) as database, database:
+                database.execute(f"UPDATE {table} SET used = ? WHERE rowid = (SELECT max(rowid) FROM {table})", (used,))
     return folder
 
 
@@ -45,11 +99,8 @@ def prune(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
     command.run("prune", tool.main)
 
 
-def kept_ages(folder: Path) -> list[int]:
-    """Return the ages of the objects whose pixels and mask are in the cache."""
-    known = {days: knows(folder, replace(OBJECT, bytes=days)) for days in AGES}
-    assert set(known.values()) <= {(True, True), (False, False)}
-    return [days for days in AGES if known[days] == (True, True)]
+def sizes(folder: Path) -> dict[str, int]:
+    return {table: (folder / f"{table}.sqlite").stat().st_size for table in ("masks", "pixels")}
 
 
 @pytest.mark.parametrize(
@@ -63,43 +114,49 @@ def test_what_was_used_within_the_days_is_kept_and_the_rest_removed(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    path = filled / "photos.sqlite"
-    before = path.stat().st_size
+    before = sizes(filled)
     prune(monkeypatch, *arguments)
-    after, removed = path.stat().st_size, 5 - len(expected)
+    after, removed = sizes(filled), len(AGES) + 1 - len(expected)
 
-    assert after < before
-    assert capsys.readouterr().out == (
-        f"prune: removed {removed} masks and the pixels of {removed} photos; {path} shrank "
-        f"from {before / 1e6:.1f} to {after / 1e6:.1f} MB\n"
+    assert all(after[table] < before[table] for table in before)
+    assert capsys.readouterr().out == "".join(
+        f"prune: removed the {table} of {removed} photos; {filled / table}.sqlite shrank from "
+        f"{before[table] / 1e6:.1f} to {after[table] / 1e6:.1f} MB\n"
+        for table in ("masks", "pixels")
     )
     assert kept_ages(filled) == expected
 
 
 def test_what_is_used_again_is_kept(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    knows(filled, replace(OBJECT, bytes=31))
+    assert knows(filled, of_age(31)) == (True, True)
+
     prune(monkeypatch)
 
     assert kept_ages(filled) == [0, 29, 30, 31]
 
 
-def test_other_runs_continue_while_the_cache_is_pruned(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    old, new = (replace(OBJECT, bytes=size) for size in (31, 7))
-    before = (filled / "photos.sqlite").stat().st_size
-    with open_cache(filled) as cache, closing(sqlite3.connect(filled / "photos.sqlite")) as reader:
-        rows = reader.execute("SELECT key FROM pixels")
+def test_other_runs_continue_while_the_caches_are_pruned(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = sizes(filled)
+    with (
+        open_masks(filled) as masks,
+        open_pixels(filled) as pixels,
+        closing(sqlite3.connect(filled / "masks.sqlite")) as reader,
+    ):
+        rows = reader.execute("SELECT key FROM masks")
         rows.fetchone()
-        cache.add(new, made())
+        masks.add(of_age(7), PhotoMask(MASK, 1000, 0.5, 0.0, 1, 0.1))
+        pixels.add(of_age(7), MASK, made())
         prune(monkeypatch)
 
         assert len(rows.fetchall()) == len(AGES)
-        assert cache.find(old) is None
+        assert (masks.find(of_age(31)), pixels.find(of_age(31), MASK)) == (None, None)
 
-        cache.add(old, made())
+        masks.add(of_age(31), PhotoMask(MASK, 1000, 0.5, 0.0, 1, 0.1))
+        pixels.add(of_age(31), MASK, made())
 
     assert kept_ages(filled) == [0, 29, 30, 31]
-    assert knows(filled, new) == (True, True)
-    assert (filled / "photos.sqlite").stat().st_size < before
+    assert knows(filled, of_age(7)) == (True, True)
+    assert all(size < before[table] for table, size in sizes(filled).items())
 
 
 def test_photos_of_the_bucket_that_no_run_has_used_are_removed_as_well(
@@ -111,32 +168,63 @@ def test_photos_of_the_bucket_that_no_run_has_used_are_removed_as_well(
     keep(objects, photo(3))
     prune(monkeypatch)
 
-    assert capsys.readouterr().out.splitlines()[1:] == [
+    assert capsys.readouterr().out.splitlines()[2:] == [
         f"prune: removed 2 photos of the bucket, 0.0 MB, from {objects}"
     ]
     assert find(objects, photo(1), photo(2), photo(3)) == [False, False, True]
     assert len(list(objects.glob("*.pack"))) == 1
 
 
-def test_without_a_cache_there_is_nothing_to_do(
+def test_without_caches_there_is_nothing_to_do(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     prune(monkeypatch)
 
-    assert capsys.readouterr().out == f"prune: nothing to remove, {folder / 'photos.sqlite'} does not exist\n"
+    assert capsys.readouterr().out == "".join(
+        f"prune: nothing to remove, {folder / table}.sqlite does not exist\n" for table in ("masks", "pixels")
+    )
     assert not folder.exists()
 
 
-def test_a_file_that_is_no_cache_is_refused_in_one_line(
+def test_a_cache_alone_is_pruned(
     filled: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (filled / "photos.sqlite").write_bytes(b"<html>not found</html>" * 100)
+    """As where backgrounds are kept."""
+    (filled / "masks.sqlite").unlink()
+    prune(monkeypatch)
+    said = capsys.readouterr().out.splitlines()
+
+    assert said[0] == f"prune: nothing to remove, {filled / 'masks.sqlite'} does not exist"
+    assert said[1].startswith("prune: removed the pixels of 2 photos; ")
+    assert not (filled / "masks.sqlite").exists()
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_the_cache_of_an_earlier_version_is_named_and_left(
+    there: bool, filled: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = filled / "photos.sqlite"
+    if there:
+        old.write_bytes(b"of an earlier version")
+    prune(monkeypatch)
+
+    assert capsys.readouterr().out.splitlines()[2:] == (
+        [f"prune: {old} is an earlier version's and may be removed"] if there else []
+    )
+    assert old.exists() == there
+
+
+@pytest.mark.parametrize("table", ["masks", "pixels"])
+def test_a_file_that_is_no_cache_is_refused_in_one_line(
+    table: str, filled: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (filled / f"{table}.sqlite").write_bytes(b"<html>not found</html>" * 100)
     with pytest.raises(SystemExit) as caught:
         prune(monkeypatch)
     printed = capsys.readouterr()
 
-    assert (caught.value.code, printed.out, printed.err.count("\n")) == (1, "", 1)
-    assert printed.err.startswith(f"prune: {filled / 'photos.sqlite'}: ")
+    assert (caught.value.code, printed.err.count("\n")) == (1, 1)
+    assert printed.err.startswith(f"prune: {filled / table}.sqlite: ")
     assert "it may be removed" in printed.err
 
 

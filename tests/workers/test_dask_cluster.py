@@ -3,6 +3,7 @@
 import hashlib
 import os
 import pickle
+import shutil
 import signal
 import tempfile
 import time
@@ -14,21 +15,30 @@ from typing import Any
 
 import pytest
 from distributed.client import FutureCancelledError
+from PIL import Image
 
 from imageset.errors import DataError, ImagesetError, ServerError
 from imageset.formats import tables
-from imageset.photos.cache import PhotoCache
-from imageset.photos.preprocess import PhotoResult
+from imageset.photos import background
+from imageset.photos.engines import Network
+from imageset.photos.mask_cache import MaskCache
+from imageset.photos.outcomes import PhotoMask, Rejected
+from imageset.photos.pixel_cache import PixelCache
+from imageset.photos.preprocess import PreparedPhoto
+from imageset.runtime import files
 from imageset.storage.bucket import Bucket, StoredObject, list_objects
 from imageset.workers import dask_cluster
 from imageset.workers.carried_file import carry_file
 from imageset.workers.ordered_map import Lost, ordered_map
+from sandbox import draw
 from sandbox.cluster import Cluster, running
-from stages import inventory, preprocess
+from stages import inventory, masks, preprocess
 from tests.conftest import photo_bytes, put
+from tests.photos.test_engines import write_quantized
 from tests.project import ROOT
 
-PHOTOS = 24  # three batches
+PHOTOS = 24  # three batches of masks
+MASKS = ("data/masks.h5", "data/masks.csv")
 OUTPUTS = ("data/processed.h5", "data/thumbnails.h5", "data/processed.csv", "data/rejects.csv")
 
 Edit = Callable[[str, str], None]
@@ -113,6 +123,23 @@ def test_workers_copy_the_content_of_files_from_each_other(dask: Cluster, tmp_pa
     assert results == [[b"weights of a network"] * 2]
 
 
+def predict(images: list[Image.Image], network: Network) -> list[tuple[str, bytes]]:
+    """Return the name of the weights' file and the mask of each image."""
+    return [(network.weights.name, background.predict_mask(image, network).tobytes()) for image in images]
+
+
+def test_a_network_in_a_zip_predicts_on_workers(dask: Cluster, weights: Path, tmp_path: Path) -> None:
+    """Its copy there has another name."""
+    network = Network("u2netp", write_quantized(weights, tmp_path / "u2netp.zip"), 64, "int8")
+    image = draw.draw("t-shirt", 3).resize((180, 240))
+    (expected,) = predict([image], network)
+    sent = partial(predict, network=network._replace(weights=carry_file(network.weights)))
+    with dask_cluster.connect_workers(dask.address, same_code) as pool:
+        ((made,),) = list(ordered_map(pool, sent, [[image]]))
+
+    assert made == (f"imageset-{os.getuid()}-{files.sha256(network.weights)}", expected[1])
+
+
 def calculate(
     address: str, seconds: float, monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], None] = lambda: None
 ) -> list[list[int | Lost]]:
@@ -181,7 +208,7 @@ def test_a_chunk_that_takes_every_worker_with_it_is_not_sent_for_ever(monkeypatc
 def project(in_project: Path, bucket: Bucket, edit_params: Edit) -> Path:
     """A project with photos whose background is removed, and small images."""
     edit_params("image_side: 128", "image_side: 16")
-    edit_params("mask_side: null", "mask_side: 192")
+    edit_params("\n  side: null", "\n  side: 192")
     for number in range(PHOTOS):
         put(bucket, f"{number}.jpeg", photo_bytes(number))
     table, _ = inventory.choose_objects(list_objects(bucket), None)
@@ -189,34 +216,59 @@ def project(in_project: Path, bucket: Bucket, edit_params: Edit) -> Path:
     return in_project
 
 
-def md5s(project: Path) -> list[str]:
-    return [hashlib.md5((project / output).read_bytes()).hexdigest() for output in OUTPUTS]
+def run_stages(project: Path, weights: Path) -> list[str]:
+    """Run both stages and return the md5 of their outputs."""
+    inventory_csv, masks_h5 = project / "data/inventory.csv", project / "data/masks.h5"
+    int8 = ROOT / "models/u2netp-int8.zip"
+    masks.main(inventory_csv, weights, int8, masks_h5, project / "data/masks.csv")
+    preprocess.main(inventory_csv, masks_h5, *(project / output for output in OUTPUTS))
+    return [hashlib.md5((project / output).read_bytes()).hexdigest() for output in (*MASKS, *OUTPUTS)]
 
 
-def test_the_stage_on_a_cluster_that_loses_a_worker_makes_the_same_bytes(
+def test_the_stages_on_a_cluster_that_loses_a_worker_make_the_same_bytes(
     project: Path,
     weights: Path,
     tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    inputs, outputs = (project / "data/inventory.csv", weights), [project / output for output in OUTPUTS]
     monkeypatch.setenv("IMAGESET_CACHE", "local")
-    preprocess.main(*inputs, *outputs)
-    expected = md5s(project)
+    expected = run_stages(project, weights)
     settings = {"PYTHONPATH": str(ROOT), "IMAGE_STORE": os.environ["IMAGE_STORE"]}
-    done_before: list[str] = []
+    masked: list[str] = []
+    squared: list[str] = []
     with running(tmp_path_factory.mktemp("dask"), 2, 0, settings) as dask:
 
-        def lose_a_worker(cache: PhotoCache, stored: StoredObject, made: PhotoResult) -> None:
-            if not done_before:
+        def lose_a_worker(cache: MaskCache, stored: StoredObject, made: PhotoMask | Rejected) -> None:
+            if not masked:
                 dask.workers[0].kill()
-            done_before.append(stored.key)
+            masked.append(stored.key)
 
-        monkeypatch.setattr(PhotoCache, "add", lose_a_worker)
+        def note(cache: PixelCache, stored: StoredObject, mask: bytes | None, made: PreparedPhoto | Rejected) -> None:
+            squared.append(stored.key)
+
+        monkeypatch.setattr(MaskCache, "add", lose_a_worker)
+        monkeypatch.setattr(PixelCache, "add", note)
         monkeypatch.setenv("IMAGESET_CACHE", "remote")
         monkeypatch.setenv("IMAGESET_DASK", dask.address)
-        preprocess.main(*inputs, *outputs)
+        made = run_stages(project, weights)
         ended = dask.workers[0].wait(10)
 
-    assert (ended, len(done_before)) == (-signal.SIGKILL, PHOTOS)
-    assert md5s(project) == expected
+    assert (ended, len(masked), len(squared)) == (-signal.SIGKILL, PHOTOS, PHOTOS)
+    assert made == expected
+
+
+def test_a_worker_with_other_code_for_masks_is_refused_before_it_gets_a_photo(
+    project: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its package of the module that prepares photos for the network differs."""
+    there = tmp_path_factory.mktemp("checkout")
+    shutil.copytree(ROOT / "imageset", there / "imageset")
+    with (there / "imageset/photos/background.py").open("a") as module:
+        module.write("\nCHANGED = 1\n")
+    settings = {"PYTHONPATH": str(there), "IMAGE_STORE": os.environ["IMAGE_STORE"]}
+    with running(tmp_path_factory.mktemp("dask"), 1, 0, settings) as dask:
+        monkeypatch.setenv("IMAGESET_DASK", dask.address)
+        with pytest.raises(ImagesetError, match=r"Dask worker on .*: its code or libraries differ.*background\.py"):
+            run_stages(project, weights)
+
+    assert not (project / MASKS[0]).exists()

@@ -1,0 +1,58 @@
+"""The recipe of masks: everything that decides a mask except the photo. masks.h5 and the cache's keys contain it."""
+
+import json
+from functools import cache
+from importlib.metadata import PackageNotFoundError
+
+from imageset.errors import ImagesetError
+from imageset.photos import background, decode, engines, gpu, masks, scaled_decodes
+from imageset.photos.engines import Network
+from imageset.photos.fingerprint import fingerprint
+from imageset.photos.hardware import name_engine
+from imageset.runtime import files
+from imageset.runtime.sections import Device, Precision
+
+MASK_CODE = (background, decode, engines, masks, scaled_decodes)
+# Not scipy, which counts pieces: whole numbers, whichever version counts.
+MASK_LIBRARIES = ("deflate", "numpy", "pillow", "rembg")
+ENGINE_LIBRARIES = {"cpu": "openvino", "cuda": "onnxruntime-gpu"}
+
+
+@cache
+def identify_masks(precision: Precision, device: Device) -> list[str]:
+    """Return what decides masks, besides the network and its side, to compare with another machine's answer.
+
+    Computed once a process: files may change later, but the process goes on running the code that it loaded.
+
+    Returns:
+        The lines of `fingerprint`, then the engine that this machine runs the network with.
+
+    Raises:
+        ImagesetError: this machine's processor cannot run it, or the library is not installed.
+    """
+    code = (*MASK_CODE, gpu) if device == "cuda" else MASK_CODE
+    try:
+        return [*fingerprint(code, (*MASK_LIBRARIES, ENGINE_LIBRARIES[device])), name_engine(precision, device)]
+    except PackageNotFoundError as error:
+        remedy = "`pip install -r requirements.txt`"
+        if device == "cuda" and error.name == ENGINE_LIBRARIES["cuda"]:
+            remedy = (
+                "`pip uninstall --yes onnxruntime`, then `pip install -r requirements-gpu.txt`; or set masks.device to "
+                "cpu"
+            )
+        raise ImagesetError(f"masks.device: {device} needs the package {error.name}: {remedy}") from None
+
+
+def describe_recipe(network: Network) -> str:
+    """Return everything that decides a mask except the photo, as JSON.
+
+    Raises:
+        ImagesetError: this machine cannot run the network.
+    """
+    recipe = {
+        "network": network.name,
+        "side": network.side,
+        "weights_sha256": files.sha256(network.weights),
+        "made_by": identify_masks(network.precision, network.device),
+    }
+    return json.dumps(recipe, sort_keys=True)

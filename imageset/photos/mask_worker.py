@@ -1,0 +1,32 @@
+"""What a worker process does with a batch of photos for stage masks: get all of them, then make their masks."""
+
+from collections.abc import Sequence
+
+from imageset.photos import background
+from imageset.photos.engines import Network
+from imageset.photos.masks import MaskRecipe, mask_photos
+from imageset.photos.worker import Answer, PhotoRequest, get_bodies
+
+
+def load_network(items: Sequence[None], network: Network) -> Sequence[None]:
+    """Load the network before the first photo, so that its time is not taken for a photo's."""
+    background.open_session(network)
+    return items
+
+
+def mask_batch(batch: Sequence[PhotoRequest], recipe: MaskRecipe) -> list[Answer]:
+    """Get a batch of photos and make their masks.
+
+    Args:
+        batch: the objects to get.
+        recipe: the network and the largest photo to accept.
+
+    Returns:
+        A PhotoMask, Rejected or ChangedObject for each photo, in the batch's order.
+
+    Raises:
+        ImagesetError: the bucket cannot be reached or refuses.
+    """
+    fetched = list(get_bodies(batch))
+    outcomes = iter(mask_photos([body for body, _ in fetched if isinstance(body, bytes)], recipe))
+    return [Answer(next(outcomes) if isinstance(body, bytes) else body, asked) for body, asked in fetched]

@@ -1,0 +1,78 @@
+"""Pixels that earlier runs made, keyed by the photo, its mask, the params, the code and the libraries."""
+
+import hashlib
+import json
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from imageset.photos import decode, pixels, preprocess, scaled_decodes
+from imageset.photos.cache import PhotoCache
+from imageset.photos.fingerprint import fingerprint
+from imageset.photos.outcomes import Rejected
+from imageset.photos.preprocess import PreparedPhoto
+from imageset.runtime.sections import PreprocessParams
+from imageset.storage.bucket import Bucket, StoredObject
+
+# What decides pixels, besides params and masks.
+PIXEL_CODE = (decode, pixels, preprocess, scaled_decodes)
+PIXEL_LIBRARIES = ("ImageHash", "numpy", "pillow", "scipy")
+
+TABLE = "pixels"
+COLUMNS = "reason TEXT, sha256 TEXT, phash TEXT, phash_mirrored TEXT, pixels BLOB"
+
+
+class PixelCache(PhotoCache):
+    """The pixels of one bucket's photos under one section of params."""
+
+    def __init__(self, path: Path, bucket: Bucket, section: PreprocessParams) -> None:
+        """Open the cache, and make its file if there is none.
+
+        Args:
+            path: the SQLite file.
+            bucket: where the photos are; nothing is read from it.
+            section: the params.
+
+        Raises:
+            ImagesetError: the file is no cache of this version, or cannot be opened.
+        """
+        shaping = section.model_dump(exclude={"max_rejected_share"})
+        super().__init__(path, TABLE, COLUMNS, bucket, json.dumps([identify_pixels(), shaping], sort_keys=True))
+        self.side = section.image_side
+
+    def find(self, stored: StoredObject, mask: bytes | None) -> PreparedPhoto | Rejected | None:
+        """Return what an earlier run made of this object with this mask, None if nothing is known."""
+        values = self.look_up(self.make_key(stored, identify_mask(mask)))
+        if values is None:
+            return None
+        reason, sha256, phash, phash_mirrored, content = values
+        if reason is not None:
+            return Rejected(reason)
+        small = pixels.THUMBNAIL_SIDE
+        both = np.frombuffer(content, np.uint8)
+        square = both[: -(small**2)].reshape(self.side, self.side, -1)
+        return PreparedPhoto(square, both[-(small**2) :].reshape(small, small, 1), sha256, phash, phash_mirrored)
+
+    def add(self, stored: StoredObject, mask: bytes | None, outcome: PreparedPhoto | Rejected) -> None:
+        """Remember what an object became, but no decoder_* rejection, which another run or machine might not repeat."""
+        key = self.make_key(stored, identify_mask(mask))
+        if isinstance(outcome, PreparedPhoto):
+            content = outcome.pixels.tobytes() + outcome.thumbnail.tobytes()
+            self.put(key, None, outcome.sha256, outcome.phash, outcome.phash_mirrored, content)
+        elif not outcome.reason.startswith("decoder_"):
+            self.put(key, outcome.reason, None, None, None, None)
+
+
+@cache
+def identify_pixels() -> list[str]:
+    """Return what decides pixels, besides params and masks, to compare with another machine's answer.
+
+    Computed once a process: files may change later, but the process goes on running the code that it loaded.
+    """
+    return fingerprint(PIXEL_CODE, PIXEL_LIBRARIES)
+
+
+def identify_mask(mask: bytes | None) -> str:
+    """Return a hash of a mask as masks.h5 holds it, "" for none."""
+    return hashlib.blake2b(mask, digest_size=16).hexdigest() if mask is not None else ""

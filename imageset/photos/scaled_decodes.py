@@ -1,0 +1,50 @@
+"""A photo decoded in the sizes that its uses need, within limits of time and memory."""
+
+from collections.abc import Callable
+
+from PIL import Image
+
+from imageset.photos import decode
+from imageset.workers import limits
+
+SECONDS_TO_DECODE = 30.0
+BYTES_TO_DECODE = 2 << 30
+
+
+class ScaledDecodes:
+    """A photo in several sizes. Two uses of the same size and mode share one decode.
+
+    Decoding that hangs ends the process by SIGALRM, as `limits.deadline` does.
+    """
+
+    def __init__(self, body: bytes, max_pixels: int) -> None:
+        """Read the header alone.
+
+        Args:
+            body: the photo's bytes, untrusted.
+            max_pixels: the largest width times height to accept.
+
+        Raises:
+            Undecodable: the bytes are no photo, or too large a one.
+        """
+        self.body = body
+        self.max_pixels = max_pixels
+        with limits.deadline(SECONDS_TO_DECODE), limits.memory_limit(BYTES_TO_DECODE):
+            self.sides = decode.read_sides(body, max_pixels)
+        self.decoded: dict[tuple[int, decode.Mode], Image.Image] = {}
+
+    def decode_reduced(self, choose_reduction: Callable[[int, int], int], mode: decode.Mode) -> Image.Image:
+        """Decode the photo in a mode, its sides divided by a factor.
+
+        Args:
+            choose_reduction: from width and height to the factor.
+            mode: "RGB" or "L".
+
+        Raises:
+            Undecodable: the bytes are no photo, or too large a one.
+        """
+        view = choose_reduction(*self.sides), mode
+        if view not in self.decoded:
+            with limits.deadline(SECONDS_TO_DECODE), limits.memory_limit(BYTES_TO_DECODE):
+                self.decoded[view] = decode.decode(self.body, self.max_pixels, *view)
+        return self.decoded[view]

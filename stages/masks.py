@@ -1,0 +1,204 @@
+"""Find the garment in every photo: its mask goes to data/masks.h5, what the mask looks like to data/masks.csv."""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from imageset.errors import DataError, ParamsError
+from imageset.formats import tables
+from imageset.photos import mask_worker, networks
+from imageset.photos.batches import PhotoRow, make_batches, run_batches, scan_inventory
+from imageset.photos.earlier_masks import open_earlier
+from imageset.photos.engines import Network
+from imageset.photos.hardware import list_gpus, name_engine
+from imageset.photos.mask_cache import MaskCache
+from imageset.photos.mask_file import AddMask, writing_masks
+from imageset.photos.mask_recipe import describe_recipe, identify_masks
+from imageset.photos.masks import MaskRecipe
+from imageset.photos.outcomes import ChangedObject, Outcomes, PhotoMask
+from imageset.photos.worker import Answer, PhotoRequest
+from imageset.runtime import files, params, progress, settings, stage
+from imageset.runtime.sections import MasksParams
+from imageset.storage.bucket import open_bucket
+from imageset.workers.carried_file import carry_file
+from imageset.workers.local import LocalWorkers
+from imageset.workers.ordered_map import WorkerPool, ordered_map
+
+PHOTOS_AT_ONCE = 8  # that a worker takes: the network's time is what counts
+PHOTOS_FOR_A_GPU = 32
+BYTES_PER_PIXEL = 0.1  # of compressed masks, measured on photos of clothes
+
+AddRow = Callable[[tuple[Any, ...]], None]
+
+
+def choose_network(masks: MasksParams, name: str, sha256: str, background_onnx: Path, u2netp_int8_zip: Path) -> Network:
+    """Return the network that params name, with its weights.
+
+    Args:
+        masks: the section.
+        name: model.name.
+        sha256: model.sha256.
+        background_onnx: the weights that model.sha256 names.
+        u2netp_int8_zip: u2netp in int8.
+
+    Raises:
+        ParamsError: the network is unknown, or does not take `side` or `precision`.
+        DataError: the weights are not those that params name.
+    """
+    spec = networks.find_spec(name)
+    if masks.side not in (None, spec.side) and not spec.any_side:
+        raise ParamsError(f"params.yaml: masks.side = {masks.side}: {name} takes {spec.side} only: expected null")
+    if files.sha256(background_onnx) != sha256:
+        raise DataError(
+            f"{background_onnx} does not have the sha256 that params.yaml names: remove it and run `dvc repro`"
+        )
+    weights = background_onnx
+    if masks.precision == "int8":
+        if (name, sha256) != networks.QUANTIZED or masks.side not in (None, spec.side):
+            raise ParamsError(
+                "params.yaml: masks.precision = 'int8': there is such a network for u2netp as it is shipped, with side "
+                f"null, only: this is {name} with sha256 {sha256[:8]}... and side {masks.side}"
+            )
+        weights = u2netp_int8_zip
+    return Network(name, weights, masks.side or spec.side, masks.precision, masks.device)
+
+
+def import_earlier(inventory_csv: Path, cache: MaskCache, masks_h5: Path, recipe: str) -> int:
+    """Take the masks that an earlier masks.h5 of the same recipe has into the cache.
+
+    The file is looked for only when the cache lacks a mask: asking DVC takes a second.
+
+    Returns:
+        Of how many photos no mask is known.
+    """
+    if all(cache.find(stored) for _, _, stored in scan_inventory(inventory_csv)):
+        return 0
+    unknown = imported = 0
+    with open_earlier(masks_h5, recipe) as earlier:
+        for _, _, stored in scan_inventory(inventory_csv):
+            if cache.find(stored) is None:
+                found = earlier.find(stored) if earlier else None
+                if found is None:
+                    unknown += 1
+                else:
+                    cache.add(stored, found)
+                    imported += 1
+    cache.commit()
+    if imported:
+        print(f"masks: {imported} are taken from the {masks_h5} that dvc.lock names", flush=True)
+    return unknown
+
+
+def look_up(inventory_csv: Path, cache: MaskCache) -> Iterator[PhotoRow]:
+    """Yield the inventory's photos and what is known of each."""
+    for product_id, position, stored in scan_inventory(inventory_csv):
+        yield PhotoRow(product_id, position, PhotoRequest(stored), cache.find(stored))
+
+
+def open_workers(address: str, network: Network) -> AbstractContextManager[WorkerPool]:
+    """Return the workers of the Dask cluster at this address; processes of this machine where it is ""."""
+    if not address:
+        processes = len(list_gpus()) if network.device == "cuda" else settings.workers()
+        return LocalWorkers(processes, import_main=False)
+    from imageset.workers import dask_cluster  # here, as its import takes half a second
+
+    return dask_cluster.connect_workers(address, partial(identify_masks, network.precision, network.device))
+
+
+def load_networks(pool: WorkerPool, network: Network, batches: int) -> None:
+    """Have the workers load the network, so that the time left, which the bar shows, is that of photos alone."""
+    print(f"masks: loading {network.name}", flush=True)
+    function = partial(mask_worker.load_network, network=network)
+    for _ in ordered_map(pool, function, [[None]] * min(pool.slots, batches)):
+        pass
+
+
+def collect(
+    answers: Iterator[tuple[PhotoRow, Answer]],
+    photos: int,
+    unknown: int,
+    engine: str,
+    add_mask: AddMask,
+    add_row: AddRow,
+) -> tuple[Outcomes, int]:
+    """Write each photo's mask, or the reason why it has none, and return what the photos became.
+
+    Returns:
+        The outcomes, and how many photos the bucket was asked for.
+    """
+    outcomes, asked = Outcomes(), 0
+    # Where some are unknown, those alone move the bar: the time left is theirs.
+    with progress.bar(None, "masks", photos, done=photos - unknown if unknown else 0) as bar:
+        for row, answer in answers:
+            outcome, photo = answer.outcome, (row.product_id, row.position)
+            asked += answer.asked
+            bar.update(row.known is None or not unknown)
+            if isinstance(outcome, ChangedObject):
+                outcomes.add_changed(outcome)
+                continue
+            add_mask(*photo, row.request.stored, outcome)
+            if isinstance(outcome, PhotoMask):
+                outcomes.add_done(*photo)
+                shares = f"{outcome.foreground_share:.4f}", f"{outcome.border_share:.4f}"
+                add_row((*photo, *shares, outcome.pieces, f"{outcome.uncertainty:.4f}", engine, ""))
+            else:
+                outcomes.reasons[outcome.reason] += 1
+                add_row((*photo, "", "", None, "", "", outcome.reason))
+    return outcomes, asked
+
+
+def write_nothing(masks_h5: Path, masks_csv: Path) -> None:
+    """Write the outputs of a dataset that keeps backgrounds."""
+    with writing_masks(masks_h5, 0, 1, ""), tables.writing(masks_csv, tables.MASKS):
+        pass
+    print("masks: none, as masks.background is keep")
+
+
+def main(inventory_csv: Path, background_onnx: Path, u2netp_int8_zip: Path, masks_h5: Path, masks_csv: Path) -> None:
+    """Find the garment in every photo, by the background-removal network.
+
+    Args:
+        inventory_csv: the objects of the bucket that the dataset is made of.
+        background_onnx: the weights of the background-removal network.
+        u2netp_int8_zip: u2netp in int8, for masks.precision int8.
+        masks_h5: the network's mask of every photo.
+        masks_csv: what each mask looks like, or why a photo has none.
+    """
+    masks, name, sha256 = params.load().masks, params.load().model.name, params.load().model.sha256
+    max_pixels = params.load().preprocess.max_pixels
+    max_rejected_share = params.load().preprocess.max_rejected_share
+    if masks.background == "keep":
+        write_nothing(masks_h5, masks_csv)
+        return
+    network = choose_network(masks, name, sha256, background_onnx, u2netp_int8_zip)
+    recipe, engine = describe_recipe(network), name_engine(network.precision, network.device)
+    bucket, address, photos = open_bucket(), settings.dask(), tables.count(inventory_csv)
+    files.require_space(masks_h5, int(BYTES_PER_PIXEL * network.side**2 * photos))
+    if address:
+        network = network._replace(weights=carry_file(network.weights))
+    function = partial(mask_worker.mask_batch, recipe=MaskRecipe(network, max_pixels))
+    with closing(MaskCache(settings.mask_cache(), bucket, recipe, max_pixels)) as cache:
+        unknown = import_earlier(inventory_csv, cache, masks_h5, recipe)
+        with (
+            open_workers(address, network) as pool,
+            writing_masks(masks_h5, photos, network.side, recipe) as add_mask,
+            tables.writing(masks_csv, tables.MASKS) as add_row,
+        ):
+            at_once = PHOTOS_FOR_A_GPU if network.device == "cuda" else PHOTOS_AT_ONCE
+            if unknown:
+                load_networks(pool, network, math.ceil(unknown / at_once))
+            batches = make_batches(look_up(inventory_csv, cache), at_once, network.side**2)
+            answers = run_batches(batches, pool, function, lambda request, made: cache.add(request.stored, made))
+            outcomes, asked = collect(answers, photos, unknown, engine, add_mask, add_row)
+            outcomes.check(max_rejected_share, str(masks_csv))
+    print(
+        f"masks: {photos} photos, {outcomes.done} masks, {photos - unknown} known before, {outcomes.reasons.total()} "
+        f"rejected ({outcomes.tally()}); the bucket was asked for {asked}{outcomes.suggest_retry('masks')}"
+    )
+
+
+if __name__ == "__main__":
+    stage.run("masks", main)

@@ -1,0 +1,215 @@
+"""The cache of pixels: what was added is found by runs with the same params, and with the same mask, only."""
+
+from contextlib import closing
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from imageset.photos import background, decode, engines, masks, pixels, preprocess, scaled_decodes
+from imageset.photos.outcomes import Rejected
+from imageset.photos.pixel_cache import PixelCache, identify_pixels
+from imageset.photos.preprocess import PreparedPhoto
+from imageset.runtime.sections import PreprocessParams
+from imageset.storage.bucket import Bucket, StoredObject
+from tests.photos.test_cache import BUCKET, OBJECT, execute, flipped
+
+CHOSEN: dict[str, Any] = {
+    "fill": (255, 255, 255),
+    "fit": "pad",
+    "color": "grayscale",
+    "image_side": 16,
+    "min_foreground": 0.01,
+    "max_foreground": 0.99,
+    "max_pixels": 1_000_000,
+    "max_rejected_share": 0.2,
+}
+# Another value of each param that shapes pixels, and of the others.
+OTHERS: dict[str, Any] = {
+    "fill": (255, 255, 254),
+    "fit": "crop",
+    "color": "rgb",
+    "image_side": 24,
+    "min_foreground": 0.02,
+    "max_foreground": 0.98,
+    "max_pixels": 999_999,
+}
+HARMLESS: dict[str, Any] = {"max_rejected_share": 0.3}
+MASK = b"a mask, compressed"
+
+
+def made(side: int = 16, channels: int = 1, seed: int = 0) -> PreparedPhoto:
+    random = np.random.default_rng(seed)
+    square, thumbnail = (random.integers(0, 256, shape, np.uint8) for shape in ((side, side, channels), (64, 64, 1)))
+    return PreparedPhoto(square, thumbnail, "b" * 64, "0123456789abcdef", "fedcba9876543210")
+
+
+def values_of(found: PreparedPhoto | Rejected | None) -> tuple[Any, ...]:
+    assert isinstance(found, PreparedPhoto)
+    return found.pixels.shape, found.pixels.tobytes(), found.thumbnail.shape, found.thumbnail.tobytes(), *found[2:]
+
+
+def open_cache(folder: Path, bucket: Bucket = BUCKET, **changes: Any) -> "closing[PixelCache]":
+    return closing(PixelCache(folder / "pixels.sqlite", bucket, PreprocessParams(**CHOSEN | changes)))
+
+
+def find(
+    folder: Path, stored: StoredObject = OBJECT, mask: bytes | None = MASK, **options: Any
+) -> PreparedPhoto | Rejected | None:
+    """Return what another run knows of an object."""
+    with open_cache(folder, **options) as cache:
+        return cache.find(stored, mask)
+
+
+def add(
+    folder: Path,
+    stored: StoredObject = OBJECT,
+    mask: bytes | None = MASK,
+    what: PreparedPhoto | Rejected | None = None,
+    **options: Any,
+) -> None:
+    with open_cache(folder, **options) as cache:
+        cache.add(stored, mask, what or made())
+
+
+@pytest.fixture(autouse=True)
+def other_code_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look at code and versions anew each time, as a new process does."""
+    monkeypatch.setattr("imageset.photos.pixel_cache.identify_pixels", identify_pixels.__wrapped__)
+
+
+@pytest.fixture
+def filled(tmp_path: Path) -> Path:
+    """A folder with a cache that knows one object."""
+    add(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("mask", [MASK, None])
+@pytest.mark.parametrize(("color", "channels"), [("grayscale", 1), ("rgb", 3)])
+def test_a_later_run_finds_what_was_added(mask: bytes | None, color: str, channels: int, tmp_path: Path) -> None:
+    what = made(24, channels)
+    add(tmp_path, mask=mask, what=what, color=color, image_side=24)
+    found = find(tmp_path, mask=mask, color=color, image_side=24)
+
+    assert isinstance(found, PreparedPhoto)
+    assert found.pixels.dtype == found.thumbnail.dtype == np.uint8
+    assert values_of(found) == values_of(what)
+    assert find(tmp_path, replace(OBJECT, etag="0" * 32), mask, color=color, image_side=24) is None
+
+
+def test_rejections_are_found_but_never_what_another_machine_might_decode(tmp_path: Path) -> None:
+    reasons = ("empty", "undecodable", "too_many_pixels", "mask_empty", "mask_full")
+    temporary = ("decoder_memory", "decoder_timeout", "decoder_crash")
+    objects = {reason: replace(OBJECT, bytes=number) for number, reason in enumerate((*reasons, *temporary))}
+    for reason, stored in objects.items():
+        add(tmp_path, stored, what=Rejected(reason))
+
+    assert {reason: find(tmp_path, stored) for reason, stored in objects.items()} == {
+        reason: None if reason in temporary else Rejected(reason) for reason in objects
+    }
+
+
+# What is part of the keys
+
+
+def test_every_param_that_shapes_pixels_changes_their_key(filled: Path) -> None:
+    known = {name: find(filled, **{name: value}) is not None for name, value in (OTHERS | HARMLESS).items()}
+
+    assert set(known) == set(PreprocessParams.model_fields)
+    assert known == dict.fromkeys(OTHERS, False) | dict.fromkeys(HARMLESS, True)
+
+
+def test_another_mask_is_another_key_and_so_is_none(filled: Path) -> None:
+    assert find(filled, mask=MASK + b"\0") is None
+    assert find(filled, mask=b"") is None
+    assert find(filled, mask=None) is None
+
+    add(filled, mask=None, what=made(seed=1))
+
+    assert values_of(find(filled, mask=None)) == values_of(made(seed=1))
+    assert values_of(find(filled)) == values_of(made())
+
+
+def test_the_content_changes_the_key_and_the_objects_name_does_not(filled: Path) -> None:
+    assert find(filled, replace(OBJECT, bytes=1001)) is None
+    assert find(filled, replace(OBJECT, etag=f"{OBJECT.etag}-2")) is None
+    assert find(filled, replace(OBJECT, key="2.jpeg", version_id=""), bucket=replace(BUCKET, name="other"))
+
+
+def test_pixels_of_an_object_whose_etag_is_no_md5_are_of_one_bucket(tmp_path: Path) -> None:
+    stored = replace(OBJECT, etag="my-own-etag-1")
+    add(tmp_path, stored)
+
+    assert find(tmp_path, stored)
+    assert find(tmp_path, stored, bucket=replace(BUCKET, name="other")) is None
+
+
+@pytest.mark.parametrize(
+    ("module", "known"),
+    [
+        *[(module, False) for module in (decode, pixels, preprocess, scaled_decodes)],
+        *[(module, True) for module in (background, engines, masks)],
+    ],
+)
+def test_other_code_is_another_key(
+    module: ModuleType, known: bool, filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed = filled / "changed.py"
+    changed.write_text(Path(str(module.__file__)).read_text() + "\nCHANGED = 1\n")
+    monkeypatch.setattr(module, "__file__", str(changed))
+
+    assert (find(filled) is not None) is known
+
+
+@pytest.mark.parametrize(
+    ("library", "known"),
+    [
+        *[(name, False) for name in ("ImageHash", "numpy", "pillow", "scipy")],
+        *[(name, True) for name in ("openvino", "rembg", "deflate")],
+    ],
+)
+def test_other_libraries_are_another_key(
+    library: str, known: bool, filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = metadata.version
+    monkeypatch.setattr(metadata, "version", lambda name: "99" if name == library else real(name))
+
+    assert (find(filled) is not None) is known
+
+
+def test_another_kind_of_processor_is_another_key(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "riscv64")
+
+    assert find(filled) is None
+
+
+# Damage
+
+
+@pytest.mark.parametrize("column", ["pixels", "crc32", "sha256", "phash", "phash_mirrored"])
+def test_damaged_pixels_are_unknown_and_replaced(column: str, filled: Path) -> None:
+    path = filled / "pixels.sqlite"
+    ((content,),) = execute(path, f"SELECT {column} FROM pixels")
+    execute(path, f"UPDATE pixels SET {column} = ?", flipped(content))
+
+    assert find(filled) is None
+
+    add(filled)
+
+    assert values_of(find(filled)) == values_of(made())
+
+
+def test_a_reason_out_of_nowhere_or_a_damaged_one_is_unknown(filled: Path) -> None:
+    execute(filled / "pixels.sqlite", "UPDATE pixels SET reason = 'truncated'")
+
+    assert find(filled) is None
+
+    add(filled, what=Rejected("truncated"))
+    execute(filled / "pixels.sqlite", "UPDATE pixels SET reason = 'tsuncated'")
+
+    assert find(filled) is None

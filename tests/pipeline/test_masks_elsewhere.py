@@ -1,0 +1,179 @@
+"""Masks that another machine made: who changes a param of preprocess needs no network, new listings only their own
+masks."""
+
+import re
+import shutil
+from pathlib import Path
+
+import h5py
+import pytest
+
+from tests.project import PHOTOS, Project
+
+ALL = sum(PHOTOS.values())
+FEWER = 20  # listings that the other machine made masks of
+
+# A package in place of each that can run the network or prepare photos for it.
+ENGINES = ("openvino", "onnxruntime", "rembg")
+ASKED = "an engine was asked for"
+
+
+@pytest.fixture
+def no_engine(tmp_path: Path) -> dict[str, str]:
+    """Settings with which every process of a pipeline fails that imports an engine, and finds nothing cached."""
+    for name in ENGINES:
+        (tmp_path / "no engine" / name).mkdir(parents=True)
+        (tmp_path / "no engine" / name / "__init__.py").write_text(f"raise RuntimeError('{ASKED}')\n")
+    return {
+        "PYTHONPATH": str(tmp_path / "no engine"),
+        "IMAGESET_CACHE": str(tmp_path / "empty cache"),
+        "IMAGESET_MODEL_FILE": str(tmp_path / "no weights"),
+    }
+
+
+@pytest.fixture(scope="module")
+def fewer(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A clone whose HEAD has masks of fewer listings, in DVC's remote as well, and whose working tree has all listings.
+
+    What fewer listings give is not run any further.
+    """
+    clone = project.clone(tmp_path_factory.mktemp("fewer") / "project")
+    clone.succeed("dvc", "fetch", "data/masks.h5")
+    clone.set_param("source.limit", FEWER)
+    clone.succeed("dvc", "repro", "masks")
+    clone.commit("fewer listings")
+    clone.succeed("dvc", "push", "masks")
+    return clone
+
+
+@pytest.fixture
+def fresh(fewer: Project, tmp_path: Path) -> Project:
+    """A fresh clone with the masks of fewer listings in DVC's cache and nothing cached of photos; it asks for all
+    listings."""
+    clone = fewer.clone(tmp_path / "clone")
+    clone.succeed("dvc", "fetch", "data/masks.h5")
+    clone.set_param("source.limit", "null")
+    return clone
+
+
+def new_masks(said: str) -> tuple[int, ...]:
+    """Return of how many photos stage masks made masks, how many it knew, and how often it asked the bucket."""
+    [found] = re.findall(
+        r"masks: \d+ photos, (\d+) masks, (\d+) known before, .*; the bucket was asked for (\d+)$", said, re.MULTILINE
+    )
+    return tuple(map(int, found))
+
+
+def test_another_fill_needs_neither_weights_nor_an_engine_nor_what_was_cached(
+    project: Project, tmp_path: Path, no_engine: dict[str, str]
+) -> None:
+    clone = project.clone(tmp_path / "clone")
+    clone.succeed("dvc", "pull")
+    weights = clone.folder / "models/background.onnx"
+    cached = clone.folder / ".dvc/cache/files/md5" / (md5 := clone.md5("models/background.onnx"))[:2] / md5[2:]
+    assert cached.exists()
+    for path in (weights, cached):
+        path.unlink()
+    before = clone.md5(), clone.md5("data/masks.h5")
+    clone.set_param("preprocess.fill", [9, 99, 200])
+
+    ran = clone.stages_that_run("--allow-missing", **no_engine)
+
+    assert ran == ["preprocess", "build", "validate", "baseline", "report"]
+    assert clone.md5("data/masks.h5") == before[1]
+    assert clone.md5() != before[0]
+    assert not weights.exists()
+    assert not (tmp_path / "empty cache/masks.sqlite").exists()
+
+    # And the engine that fails does fail.
+    clone.succeed("dvc", "pull", "model")
+    clone.set_param("masks.side", 256)
+    failed = clone.run("dvc", "repro", "masks", **no_engine)
+
+    assert failed.returncode != 0
+    assert ASKED in failed.stdout + failed.stderr
+
+
+def test_a_changed_fill_gives_the_bytes_of_the_machine_that_made_the_masks(
+    project: Project, tmp_path: Path, no_engine: dict[str, str]
+) -> None:
+    """One machine has all in its caches, the other but what `dvc pull` brings."""
+    clones = [project.clone(tmp_path / name) for name in ("one", "other")]
+    shutil.copytree(project.folder / ".cache", tmp_path / "cache")
+    for clone in clones:
+        clone.succeed("dvc", "pull")
+        clone.set_param("preprocess.fill", [0, 0, 0])
+    clones[0].succeed("dvc", "repro", "--no-run-cache", "build", IMAGESET_CACHE=str(tmp_path / "cache"))
+    clones[1].succeed("dvc", "repro", "--no-run-cache", "build", **no_engine)
+
+    assert clones[0].md5() == clones[1].md5() != project.md5()
+
+
+def test_new_listings_cost_their_own_masks_alone(fresh: Project, project: Project, tmp_path: Path) -> None:
+    said = fresh.succeed("dvc", "repro", "masks", IMAGESET_CACHE=str(tmp_path / "cache"))
+
+    assert new_masks(said) == (ALL, FEWER, ALL - FEWER)
+    assert f"masks: {FEWER} are taken from the data/masks.h5 that dvc.lock names" in said
+    assert fresh.md5("data/masks.h5") == project.md5("data/masks.h5")
+
+
+def test_without_a_lock_in_the_working_tree_that_of_head_tells_of_masks(
+    fresh: Project, project: Project, tmp_path: Path
+) -> None:
+    (fresh.folder / "dvc.lock").unlink()
+    said = fresh.succeed("dvc", "repro", "masks", IMAGESET_CACHE=str(tmp_path / "cache"))
+
+    assert new_masks(said) == (ALL, FEWER, ALL - FEWER)
+    assert fresh.md5("data/masks.h5") == project.md5("data/masks.h5")
+
+
+def test_an_experiment_in_a_copy_of_the_project_predicts_new_masks_alone(fresh: Project, tmp_path: Path) -> None:
+    said = fresh.succeed("dvc", "exp", "run", "--temp", "masks", IMAGESET_CACHE=str(tmp_path / "cache"))
+
+    assert new_masks(said) == (ALL, FEWER, ALL - FEWER)
+
+
+def test_a_machine_whose_dvc_lacks_the_masks_makes_all(fewer: Project, project: Project, tmp_path: Path) -> None:
+    clone = fewer.clone(tmp_path / "clone")
+    clone.set_param("source.limit", "null")
+    said = clone.succeed("dvc", "repro", "masks", IMAGESET_CACHE=str(tmp_path / "cache"))
+
+    assert new_masks(said) == (ALL, 0, ALL)
+    assert (
+        "masks: the data/masks.h5 that dvc.lock names is not in DVC's cache: to use its masks, stop, run `dvc fetch "
+        "data/masks.h5`, and start again"
+    ) in said
+    assert clone.md5("data/masks.h5") == project.md5("data/masks.h5")
+
+
+def test_where_backgrounds_are_kept_there_are_no_masks_and_no_weights(
+    project: Project, tmp_path: Path, no_engine: dict[str, str]
+) -> None:
+    clone = project.clone(tmp_path / "clone")
+    clone.succeed("dvc", "pull")
+    before = clone.md5()
+    clone.set_param("masks.background", "keep")
+    said = clone.succeed("dvc", "repro", "--no-run-cache", **no_engine)
+
+    assert re.findall(r"Running stage '(\w+)'", said) == [
+        "model",
+        "masks",
+        "preprocess",
+        "build",
+        "validate",
+        "baseline",
+        "report",
+    ]
+    assert "model: nothing to fetch, as masks.background is keep" in said
+    assert "masks: none, as masks.background is keep" in said
+    assert (clone.folder / "models/background.onnx").read_bytes() == b""
+    assert (clone.folder / "data/masks.csv").read_text().count("\n") == 1
+    with h5py.File(clone.folder / "data/masks.h5") as masks, h5py.File(clone.folder / "data/processed.h5") as processed:
+        assert len(masks["ids"]) == len(masks["masks"]) == 0
+        assert len(processed["images"]) == ALL
+    assert clone.md5() != before
+
+    clone.set_param("masks.background", "remove")
+
+    assert clone.stages_that_run("validate") == ["model", "masks", "preprocess", "build", "validate"]
+    assert clone.md5() == before
