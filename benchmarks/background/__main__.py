@@ -1,7 +1,7 @@
 """How fast is background removal, beside whom, and at what price? Tables: python -m benchmarks.background [--help]
 
-The stage, rembg's command line, rembg.remove in a loop and the engines alone on the same photos; what mask_side costs;
-what in a mask depends on the processor. README.md says what is measured and how.
+The stage, rembg's command line, rembg.remove in a loop and the engines alone on the same photos; what masks.side and
+masks.precision cost; what in a mask depends on the processor. README.md says what is measured and how.
 """
 
 import os
@@ -14,15 +14,20 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.background.engines import SIDE, Setup, infer
-from benchmarks.background.masks import EMULATOR, processors_table, sides_table
+from benchmarks.background.masks import EMULATOR, processors_table, variants_table
 from benchmarks.ingest.contenders import BENCH, install_peers
-from benchmarks.shared.measure import measure
+from benchmarks.shared.measure import ROOT, measure
 from benchmarks.shared.tables import circumstances, options, origin, ratio, rounds, spread, table
 from benchmarks.shared.workload import Workload, distinct, read_photos, set_up
+from imageset.errors import ImagesetError
+from imageset.photos.engines import Network
+from imageset.photos.hardware import name_engine
+from imageset.runtime.sections import Precision
 
 CORES = os.cpu_count() or 1
 REMBG_LOOP, REMBG_P, STAGE = "rembg.remove in a loop", "rembg p", "stage"
-STAGES = {SIDE: STAGE, **{side: f"{STAGE}, mask_side {side}" for side in (256, 224, 192, 160)}}
+SIDES = (256, 224, 192, 160)
+PRECISIONS: tuple[Precision, ...] = ("bfloat16", "int8")
 ONE_PROCESS, PROCESSES = f"OpenVINO alone, {CORES} threads", f"OpenVINO alone, {CORES} processes"
 
 
@@ -43,9 +48,23 @@ def program(run: Callable[[int], float], count: int) -> Pace:
     return Pace(count / wall, (count - 1) / (wall - start))
 
 
-def stage(workload: Workload, side: int, count: int) -> float:
-    mask_side = None if side == SIDE else side
-    return workload.stage(workload.rows[:count], preprocess={"background": "remove", "mask_side": mask_side}).wall
+def find_variants(weights: Path) -> dict[str, Network]:
+    """Return the networks that stage masks is run with, the shipped one first; those that this processor can run."""
+    networks = {STAGE: Network("u2netp", weights, SIDE)}
+    for precision in PRECISIONS:
+        try:
+            name_engine(precision, "cpu")
+        except ImagesetError as error:
+            print(f"Left out: {error}")
+            continue
+        used = ROOT / "models/u2netp-int8.zip" if precision == "int8" else weights
+        networks[f"{STAGE}, {precision}"] = Network("u2netp", used, SIDE, precision)
+    return networks | {f"{STAGE}, side {side}": Network("u2netp", weights, side) for side in SIDES}
+
+
+def stage(workload: Workload, network: Network, count: int) -> float:
+    chosen = {"side": None if network.side == SIDE else network.side, "precision": network.precision}
+    return workload.mask(workload.rows[:count], masks=chosen).wall
 
 
 def rembg_p(workload: Workload, weights: Path, photos: list[Path], count: int) -> float:
@@ -66,7 +85,9 @@ def rembg_p(workload: Workload, weights: Path, photos: list[Path], count: int) -
     return run.wall
 
 
-def paces(workload: Workload, weights: Path, photos: list[Path], turns: int) -> dict[str, list[Pace]]:
+def paces(
+    workload: Workload, weights: Path, photos: list[Path], turns: int, variants: dict[str, Network]
+) -> dict[str, list[Pace]]:
     """Run all contenders in turn."""
     count = len(photos)
     contenders = {
@@ -76,7 +97,9 @@ def paces(workload: Workload, weights: Path, photos: list[Path], turns: int) -> 
         REMBG_LOOP: partial(alone, Setup("rembg", CORES), weights, photos),
         REMBG_P: partial(program, partial(rembg_p, workload, weights, photos), count),
     }
-    contenders |= {name: partial(program, partial(stage, workload, side), count) for side, name in STAGES.items()}
+    contenders |= {
+        name: partial(program, partial(stage, workload, network), count) for name, network in variants.items()
+    }
     return rounds(contenders, turns)
 
 
@@ -90,7 +113,7 @@ def comparison(results: dict[str, list[Pace]]) -> Iterator[tuple[str, ...]]:
         return [pace.whole for pace in results[name] if pace.whole]
 
     engine = [max(both) for both in zip(beyond(ONE_PROCESS), beyond(PROCESSES), strict=True)]
-    for name in [name for name in results if name == STAGE or name not in STAGES.values()]:
+    for name in [name for name in results if ", side " not in name]:
         yield (
             name,
             spread(beyond(name), 2),
@@ -101,23 +124,26 @@ def comparison(results: dict[str, list[Pace]]) -> Iterator[tuple[str, ...]]:
         )
 
 
-def speeds(results: dict[str, list[Pace]]) -> dict[int, tuple[str, ...]]:
-    """Return what the table of sides says of the speed of each."""
-    loop = [pace.beyond for pace in results[REMBG_LOOP]]
-    of_sides = {side: [pace.beyond for pace in results[name]] for side, name in STAGES.items()}
-    return {side: (f"{statistics.median(own):.1f}", ratio(own, loop)) for side, own in of_sides.items()}
+def speeds(results: dict[str, list[Pace]], variants: dict[str, Network]) -> dict[Network, tuple[str, ...]]:
+    """Return what the table of sides and precisions says of the speed of each."""
+    loop, shipped = ([pace.beyond for pace in results[name]] for name in (REMBG_LOOP, STAGE))
+    own = {network: [pace.beyond for pace in results[name]] for name, network in variants.items()}
+    return {
+        network: (f"{statistics.median(paces):.1f}", ratio(paces, loop), ratio(paces, shipped))
+        for network, paces in own.items()
+    }
 
 
 def main() -> None:
     parser = options("background", __doc__, photos=48, turns=3)
-    parser.add_argument("--masks", type=int, default=200, metavar="N", help="photos to compare sides by (200)")
+    parser.add_argument("--masks", type=int, default=200, metavar="N", help="photos to compare masks by (200)")
     parser.add_argument("--exact", type=int, default=24, metavar="N", help="photos to compare processors by (24)")
     parser.add_argument(
         "--emulate",
         action="store_true",
         help=f"compare with an emulated processor, too: {' '.join(EMULATOR)}, some minutes a photo",
     )
-    parser.add_argument("--processors", action="store_true", help="compare processors alone, not speeds and sides")
+    parser.add_argument("--processors", action="store_true", help="compare processors alone, not speeds and prices")
     chosen = parser.parse_args()
     if chosen.emulate and not shutil.which(EMULATOR[0]):
         parser.error(f"{EMULATOR[0]} is not there: it is in Debian's package qemu-user")
@@ -134,7 +160,8 @@ def main() -> None:
         for file, body in zip(files, distinct(photos, len(files)), strict=True):
             file.write_bytes(body)
         if not chosen.processors:
-            results = paces(here, weights, files[: chosen.photos], chosen.turns)
+            variants = find_variants(weights)
+            results = paces(here, weights, files[: chosen.photos], chosen.turns, variants)
             table(
                 (
                     "contender",
@@ -147,7 +174,7 @@ def main() -> None:
                 ),
                 comparison(results),
             )
-            sides_table(photos[: chosen.masks], weights, speeds(results))
+            variants_table(photos[: chosen.masks], speeds(results, variants))
         processors_table(files[: chosen.exact], weights, chosen.emulate)
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.shared.measure import ROOT
-from imageset.photos import background, decode
+from imageset.photos import decode, engines
 from imageset.runtime import lifetime
 
 SIDE = 320
@@ -120,7 +120,8 @@ def load_openvino(weights: Path, threads: int, batch: int) -> Infer:
     core = openvino.Core()
     model = core.read_model(weights)
     model.reshape([batch, 3, SIDE, SIDE])
-    engine = background.OPENVINO_OPTIONS | {"INFERENCE_NUM_THREADS": threads}
+    engine = engines.OPENVINO_OPTIONS | {"INFERENCE_PRECISION_HINT": engines.PRECISION_HINTS["float32"]}
+    engine |= {"INFERENCE_NUM_THREADS": threads}
     request = core.compile_model(model, "CPU", engine).create_infer_request()
 
     def run(photos: Tensor) -> Tensor:

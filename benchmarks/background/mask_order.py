@@ -12,7 +12,7 @@ from PIL import Image
 from imageset.formats import stable_hash
 from imageset.formats.hdf5 import Pixels
 from imageset.photos import background, decode, networks, pixels
-from imageset.photos.background import Network
+from imageset.photos.engines import Network
 from imageset.report import plots
 from imageset.runtime import files, progress
 

@@ -44,8 +44,8 @@ def grow(here: Workload, count: int) -> Grown:
     """Run the stage on so many photos with an empty cache."""
     cache = here.home / "cache"
     shutil.rmtree(cache, ignore_errors=True)
-    run = here.stage(here.rows[:count], cache, preprocess={"background": "keep"})
-    return Grown(run, (here.project / "data/processed.h5").stat().st_size, (cache / "photos.sqlite").stat().st_size)
+    run = here.keep(here.rows[:count], cache)
+    return Grown(run, (here.project / "data/processed.h5").stat().st_size, (cache / "pixels.sqlite").stat().st_size)
 
 
 class Curve:

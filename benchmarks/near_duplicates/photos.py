@@ -10,9 +10,9 @@ from PIL import Image
 
 from imageset.curation.crop_hashes import Hashes
 from imageset.formats.hdf5 import Indices, Pixels
-from imageset.photos import decode, networks, pixels
-from imageset.photos.background import Network
-from imageset.photos.preprocess import PhotoResult, PreparedPhoto, PreprocessRecipe, preprocess_photo
+from imageset.photos import background, decode, networks, pixels
+from imageset.photos.engines import Network
+from imageset.photos.preprocess import PreparedPhoto, preprocess_photo
 from imageset.runtime import progress
 from imageset.runtime.params import load
 from sandbox import draw
@@ -59,13 +59,14 @@ def with_copies(bodies: Sequence[bytes], make: Callable[[bytes], PreparedPhoto |
 def masked(body: bytes, weights: Path) -> PreparedPhoto | None:
     """Return a photo with the thumbnail and hashes that it would have without its background."""
     network = Network("u2netp", weights, networks.NETWORKS["u2netp"].side)
-    chosen = load().preprocess.model_copy(update={"background": "remove"})
-    made: PhotoResult = preprocess_photo(body, PreprocessRecipe(chosen, network))
-    if not isinstance(made.outcome, PreparedPhoto):
+    factor = background.choose_reduction(*decode.read_sides(body, MAX_PIXELS))
+    mask = background.predict_mask(decode.decode(body, MAX_PIXELS, factor), network)
+    made = preprocess_photo(body, load().preprocess, mask)
+    if not isinstance(made, PreparedPhoto):
         return None
-    small = pixels.make_thumbnail(Image.fromarray(made.outcome.pixels[..., 0]))
+    small = pixels.make_thumbnail(Image.fromarray(made.pixels[..., 0]))
     phash, phash_mirrored = pixels.hash_thumbnail(small)
-    return made.outcome._replace(thumbnail=pixels.to_array(small), phash=phash, phash_mirrored=phash_mirrored)
+    return made._replace(thumbnail=pixels.to_array(small), phash=phash, phash_mirrored=phash_mirrored)
 
 
 def drawn_photo(number: int) -> bytes:

@@ -1,4 +1,4 @@
-"""How fast is preprocess with backgrounds kept, and beside whom? Tables: python -m benchmarks.preprocess [--help]
+"""How fast is preprocess, and beside whom? Tables: python -m benchmarks.preprocess [--help]
 
 The stage and a simple loop over the same bucket, obstore's GETs and boto3's, JPEGs decoded at reduced scale and
 whole; README.md says what is measured and how.
@@ -60,21 +60,17 @@ def peer(workload: Workload, name: str, rows: list[Row]) -> Run:
     return measure([sys.executable, "-m", "benchmarks.preprocess.peers", name], workload.project, {})
 
 
-def whole_runs(workload: Workload, turns: int) -> None:
+def whole_runs(workload: Workload, masks: Path, turns: int) -> None:
     """Print the stage beside a simple loop, each from the start of its process to its end."""
-    keep = {"background": "keep"}
     contenders = {
         "simple loop": lambda: peer(workload, "simple", workload.rows),
-        "stage": lambda: workload.stage(workload.rows, preprocess=keep),
-    }
-    starts = {
-        "simple loop": peer(workload, "simple", workload.rows[:1]),
-        "stage": workload.stage(workload.rows[:1], preprocess=keep),
+        "stage, backgrounds kept": lambda: workload.keep(workload.rows),
+        "stage, backgrounds removed by masks that are there": lambda: workload.remove(workload.rows, masks),
     }
     results = rounds(contenders, turns)
     base = [run.wall for run in results["simple loop"]]
     table(
-        ("contender", "wall s (least to most)", "photos/s", "times the loop", "processor s", "s for one photo"),
+        ("contender", "wall s (least to most)", "photos/s", "times the loop", "processor s"),
         (
             (
                 name,
@@ -82,7 +78,6 @@ def whole_runs(workload: Workload, turns: int) -> None:
                 f"{len(workload.rows) / statistics.median(run.wall for run in runs):.0f}",
                 ratio(base, [run.wall for run in runs]),
                 f"{statistics.median(run.cpu for run in runs):.1f}",
-                f"{starts[name].wall:.1f}",
             )
             for name, runs in results.items()
         ),
@@ -192,7 +187,7 @@ def main() -> None:
     photos = read_photos(chosen.folder)
     circumstances(chosen, f"{chosen.photos} objects, {origin(chosen.folder)}", "boto3", "obstore", "pillow")
     with set_up(photos, chosen.photos) as here:
-        whole_runs(here, chosen.turns)
+        whole_runs(here, here.make_masks(min(len(photos), chosen.photos)), chosen.turns)
         gets(here, chosen.turns)
     reduced_decoding(photos, chosen.sheet)
 

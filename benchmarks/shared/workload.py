@@ -1,12 +1,15 @@
-"""What the benchmarks of preprocess share: a bucket of distinct photos, and the stage run on it."""
+"""What the benchmarks of masks and preprocess share: a bucket of distinct photos, and the stages run on it."""
 
 import asyncio
 import hashlib
 import io
+import math
 import os
+import re
 import shutil
 import sys
 import tempfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -17,13 +20,32 @@ import yaml
 
 from benchmarks.shared.measure import ROOT, Run, measure
 from imageset.formats import stable_hash, tables
+from imageset.photos.mask_file import scan_masks, writing_masks
+from imageset.photos.outcomes import PhotoMask, Rejected
 from imageset.storage import bulk
-from imageset.storage.bucket import open_bucket
+from imageset.storage.bucket import StoredObject, open_bucket
 from imageset.storage.object_keys import object_key
 from sandbox import draw, garments, servers
 
 DRAWN_PHOTOS = 100
 PUTS_AT_ONCE = 64
+PATHS = {
+    "masks": (
+        "data/inventory.csv",
+        "{weights}",
+        str(ROOT / "models/u2netp-int8.zip"),
+        "data/masks.h5",
+        "data/masks.csv",
+    ),
+    "preprocess": (
+        "data/inventory.csv",
+        "data/masks.h5",
+        "data/processed.h5",
+        "data/thumbnails.h5",
+        "data/processed.csv",
+        "data/rejects.csv",
+    ),
+}
 
 Row = tuple[Any, ...]  # of the inventory
 
@@ -51,31 +73,65 @@ class Workload:
         (self.project / "params.yaml").write_text(yaml.safe_dump(chosen), encoding="utf-8")
         tables.write(self.project / "data/inventory.csv", tables.INVENTORY, tables.frame(tables.INVENTORY, rows))
 
-    def stage(
-        self,
-        rows: Sequence[Row],
-        cache: Path | None = None,
-        settings: Mapping[str, str] | None = None,
-        **changes: dict[str, Any],
-    ) -> Run:
-        """Run the stage as DVC does, with an empty cache where none is given. Ends the benchmark when it fails.
+    def run(self, stage: str, cache: Path | None = None, settings: Mapping[str, str] | None = None) -> Run:
+        """Run a stage in the project as DVC does. Ends the benchmark when it fails.
 
-        changes: of params.yaml, such as preprocess={"background": "keep"}.
+        stage: of PATHS. cache: the project's own where none is given, which is empty at first.
         """
-        self.make_project(rows, **changes)
-        paths = (
-            "data/inventory.csv",
-            str(self.weights),
-            "data/processed.h5",
-            "data/thumbnails.h5",
-            "data/processed.csv",
-            "data/rejects.csv",
-        )
+        paths = [path.format(weights=self.weights) for path in PATHS[stage]]
         return measure(
-            [sys.executable, "-m", "stages.preprocess", *paths],
+            [sys.executable, "-m", f"stages.{stage}", *paths],
             self.project,
             {"IMAGESET_CACHE": str(cache or self.project / "cache"), **(settings or {})},
         )
+
+    def mask(self, rows: Sequence[Row], **changes: dict[str, Any]) -> Run:
+        """Run stage masks in a new project, with an empty cache. changes: of params.yaml, masks={"side": 192}."""
+        self.make_project(rows, **changes)
+        return self.run("masks")
+
+    def keep(self, rows: Sequence[Row], cache: Path | None = None) -> Run:
+        """Run stage preprocess in a new project that keeps backgrounds, after stage masks, which has nothing to do."""
+        self.make_project(rows, masks={"background": "keep"})
+        self.run("masks", cache)
+        return self.run("preprocess", cache)
+
+    def make_masks(self, photos: int) -> Path:
+        """Have stage masks make the masks of the first photos, and return a masks.h5 of all, in which they repeat."""
+        self.mask(self.rows[:photos])
+        made = list(scan_masks(self.project / "data/masks.h5"))
+        side = math.isqrt(len(zlib.decompress(next(row.mask for row in made if row.mask))))
+        path = self.home / "masks.h5"
+        with writing_masks(path, len(self.rows), side, "masks that repeat") as add:
+            for number, (key, product_id, position, *rest) in enumerate(self.rows):
+                mask, reason = made[number % photos][-2:]
+                outcome = PhotoMask(mask, 1, 0.0, 0.0, 0, 0.0) if mask else Rejected(reason)
+                add(product_id, position, StoredObject(key, *rest), outcome)
+        return path
+
+    def remove(self, rows: Sequence[Row], masks: Path) -> Run:
+        """Run stage preprocess in a new project with the masks of all photos, with empty caches."""
+        self.make_project(rows)
+        shutil.copy(masks, self.project / "data/masks.h5")
+        return self.run("preprocess")
+
+
+def find_number(run: Run, pattern: str) -> int:
+    """Return a number of what a stage printed last. Ends the benchmark if it is not there."""
+    said = re.search(pattern, run.said)
+    if said is None:
+        raise SystemExit(f"a stage says no {pattern!r}: {run.said}")
+    return int(said[1])
+
+
+def count_requests(run: Run) -> int:
+    """Return how many photos a stage asked the bucket for."""
+    return find_number(run, r"the bucket was asked for (\d+)")
+
+
+def count_predictions(run: Run) -> int:
+    """Return of how many photos stage masks knew nothing."""
+    return find_number(run, r"^masks: (\d+) photos") - find_number(run, r" (\d+) known before")
 
 
 @contextmanager
