@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,8 @@ from imageset.runtime import files, params, progress, settings, stage
 from imageset.runtime.sections import MasksParams
 from imageset.storage.bucket import open_bucket
 from imageset.workers.carried_file import carry_file
-from imageset.workers.local import LocalWorkers
 from imageset.workers.ordered_map import WorkerPool, ordered_map
+from imageset.workers.pools import open_workers
 
 PHOTOS_AT_ONCE = 8  # that a worker takes: the network's time is what counts
 PHOTOS_FOR_A_GPU = 32
@@ -96,16 +96,6 @@ def look_up(inventory_csv: Path, cache: MaskCache) -> Iterator[PhotoRow]:
     """Yield the inventory's photos and what is known of each."""
     for product_id, position, stored in scan_inventory(inventory_csv):
         yield PhotoRow(product_id, position, PhotoRequest(stored), cache.find(stored))
-
-
-def open_workers(address: str, network: Network) -> AbstractContextManager[WorkerPool]:
-    """Return the workers of the Dask cluster at this address; processes of this machine where it is ""."""
-    if not address:
-        processes = len(list_gpus()) if network.device == "cuda" else settings.workers()
-        return LocalWorkers(processes, import_main=False)
-    from imageset.workers import dask_cluster  # here, as its import takes half a second
-
-    return dask_cluster.connect_workers(address, partial(identify_masks, network.precision, network.device))
 
 
 def load_networks(pool: WorkerPool, network: Network, batches: int) -> None:
@@ -180,10 +170,12 @@ def main(inventory_csv: Path, background_onnx: Path, u2netp_int8_zip: Path, mask
     if address:
         network = network._replace(weights=carry_file(network.weights))
     function = partial(mask_worker.mask_batch, recipe=MaskRecipe(network, max_pixels))
+    identify = partial(identify_masks, network.precision, network.device)
+    processes = len(list_gpus()) if network.device == "cuda" else settings.workers()
     with closing(MaskCache(settings.mask_cache(), bucket, recipe, max_pixels)) as cache:
         unknown = import_earlier(inventory_csv, cache, masks_h5, recipe)
         with (
-            open_workers(address, network) as pool,
+            open_workers(address, processes, identify) as pool,
             writing_masks(masks_h5, photos, network.side, recipe) as add_mask,
             tables.writing(masks_csv, tables.MASKS) as add_row,
         ):

@@ -1,7 +1,7 @@
 """Turn the bucket's photos into data/processed.h5: decoded, upright, without background, square, uint8."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing
+from contextlib import closing
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
@@ -21,8 +21,7 @@ from imageset.photos.temporary_pixels import TemporaryPixels, open_temporary_pix
 from imageset.photos.worker import Answer, PhotoRequest
 from imageset.runtime import files, params, progress, settings, stage
 from imageset.storage.bucket import open_bucket
-from imageset.workers.local import LocalWorkers
-from imageset.workers.ordered_map import WorkerPool
+from imageset.workers.pools import open_workers
 
 REASONS = frozenset(
     {
@@ -107,15 +106,6 @@ def collect(
     return outcomes, asked
 
 
-def open_workers(address: str) -> AbstractContextManager[WorkerPool]:
-    """Return the workers of the Dask cluster at this address, processes of this machine where it is ""."""
-    if not address:
-        return LocalWorkers(settings.workers(), import_main=False)
-    from imageset.workers import dask_cluster  # here, as its import takes half a second
-
-    return dask_cluster.connect_workers(address, identify_pixels)
-
-
 def main(
     inventory_csv: Path,
     masks_h5: Path,
@@ -141,7 +131,7 @@ def main(
     with (
         open_temporary_pixels(processed_h5.parent, get_image_shape(preprocess)) as squares,
         open_temporary_pixels(processed_h5.parent, THUMBNAIL_SHAPE) as thumbnails,
-        open_workers(address) as pool,
+        open_workers(address, settings.workers(), identify_pixels) as pool,
         closing(PixelCache(settings.pixel_cache(), bucket, preprocess)) as cache,
         tables.writing(processed_csv, tables.PROCESSED) as add_processed,
         tables.writing(rejects_csv, tables.REJECTS) as add_reject,

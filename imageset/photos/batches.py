@@ -1,6 +1,6 @@
 """Group photos into batches, one a worker at a time, and yield what each photo became, in order.
 
-A photo of which an earlier run knows what it became is in a batch as well, but no worker gets it.
+A photo that an earlier run has done is in a batch as well, but no worker gets it.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -30,7 +30,7 @@ class PhotoRow(NamedTuple):
 
 
 class PhotoBatch(NamedTuple):
-    """Neighbouring rows of the inventory, and requests for those of which nothing is known."""
+    """Neighbouring rows of the inventory, and requests for those that no earlier run has done."""
 
     rows: list[PhotoRow]
     requests: list[PhotoRequest]

@@ -43,7 +43,7 @@ class MaskCache(PhotoCache):
         """Remember what an object became, where every run and machine would make the same of it."""
         if isinstance(outcome, PhotoMask):
             self.put(self.make_key(stored), None, *outcome)
-        elif is_lasting(outcome):
+        elif outcome.is_lasting:
             self.put(self.make_rejected_key(stored), outcome.reason, *[None] * len(PhotoMask._fields))
 
     def make_rejected_key(self, stored: StoredObject) -> bytes:
@@ -54,8 +54,3 @@ class MaskCache(PhotoCache):
 def accept(mask: PhotoMask, max_pixels: int) -> PhotoMask | Rejected:
     """Return a known mask, or the rejection that a photo of so many pixels gets without decoding it."""
     return mask if mask.photo_pixels <= max_pixels else Rejected("too_many_pixels")
-
-
-def is_lasting(rejected: Rejected) -> bool:
-    """Return whether a rejection holds for other runs and machines."""
-    return not rejected.reason.startswith("decoder_")

@@ -62,7 +62,7 @@ def find_spec(name: str) -> NetworkSpec:
 
 
 def require_licence(model: ModelParams) -> None:
-    """Raise ParamsError when section `model` names no known network, or one whose licence it does not allow."""
+    """Raise ParamsError when section `model` names an unknown network, or does not allow its licence."""
     spec = find_spec(model.name)
     if not spec.commercial and not model.allow_non_commercial:
         raise ParamsError(

@@ -33,6 +33,11 @@ class Rejected(NamedTuple):
 
     reason: str
 
+    @property
+    def is_lasting(self) -> bool:
+        """Whether other runs and machines would reject the photo as well: not where memory or time ran out."""
+        return not self.reason.startswith("decoder_")
+
 
 class ChangedObject(NamedTuple):
     """The object of this key is not the one that the inventory lists."""

@@ -60,7 +60,7 @@ class PixelCache(PhotoCache):
         if isinstance(outcome, PreparedPhoto):
             content = outcome.pixels.tobytes() + outcome.thumbnail.tobytes()
             self.put(key, None, outcome.sha256, outcome.phash, outcome.phash_mirrored, content)
-        elif not outcome.reason.startswith("decoder_"):
+        elif outcome.is_lasting:
             self.put(key, outcome.reason, None, None, None, None)
 
 

@@ -83,7 +83,7 @@ class ObjectCache:
         self.queue: list[tuple[bytes, bytes]] = []  # keys and bodies
         self.queued_bytes = 0
         self.noted: dict[int, float] = {}  # when this process last wrote that it used a pack
-        self.in_use: set[int] = set()  # packs whose use is still to be written
+        self.in_use: set[int] = set()  # packs that were used; their time of use is not written yet
 
     def find(self, stored: StoredObject) -> bytes | None:
         """Return an object's bytes, proven by their checksum; None if they are not here."""

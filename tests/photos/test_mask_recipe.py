@@ -98,6 +98,18 @@ def test_each_device_has_the_versions_of_its_own_libraries(
 # What a machine lacks
 
 
+def take_away(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    """Let a package be one that is not installed."""
+    real = metadata.version
+
+    def version(name: str) -> str:
+        if name == missing:
+            raise metadata.PackageNotFoundError(name)
+        return real(name)
+
+    monkeypatch.setattr(metadata, "version", version)
+
+
 @pytest.mark.parametrize(
     ("device", "missing", "remedy"),
     [
@@ -115,14 +127,7 @@ def test_each_device_has_the_versions_of_its_own_libraries(
 def test_a_package_that_is_missing_is_named_with_what_to_do(
     device: str, missing: str, remedy: str, network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = metadata.version
-
-    def version(name: str) -> str:
-        if name == missing:
-            raise metadata.PackageNotFoundError(name)
-        return real(name)
-
-    monkeypatch.setattr(metadata, "version", version)
+    take_away(monkeypatch, missing)
 
     with pytest.raises(ImagesetError, match=rf"^masks\.device: {device} needs the package {missing}: {remedy}"):
         describe(network, device=device)
@@ -132,14 +137,7 @@ def test_a_package_that_is_missing_is_named_with_what_to_do(
 def test_the_engine_of_the_other_device_may_be_missing(
     device: str, missing: str, network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = metadata.version
-
-    def version(name: str) -> str:
-        if name == missing:
-            raise metadata.PackageNotFoundError(name)
-        return real(name)
-
-    monkeypatch.setattr(metadata, "version", version)
+    take_away(monkeypatch, missing)
 
     assert describe(network, device=device)
 

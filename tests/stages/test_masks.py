@@ -1,11 +1,8 @@
 """The stage, on a real bucket with the real network: every object has its own mask, or a reason why it has none."""
 
 import hashlib
-import os
 import re
 import shutil
-import signal
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +14,7 @@ from PIL import Image
 
 from imageset.errors import DataError, ImagesetError, ParamsError, ServerError
 from imageset.formats import hdf5, tables
-from imageset.photos import decode, hardware, mask_worker
+from imageset.photos import hardware, mask_worker
 from imageset.photos.engines import Network
 from imageset.photos.mask_file import read_recipe, scan_masks
 from imageset.photos.mask_recipe import identify_masks
@@ -30,6 +27,7 @@ from imageset.storage.bucket import Bucket
 from sandbox import draw
 from stages import masks, preprocess
 from tests.conftest import U2NETP_SHA256, jpeg, photo_bytes, plain_image, put, run_stage
+from tests.falling_decoder import little_room
 from tests.photos.test_decode import saved
 from tests.photos.test_masks import by_hand, recipe, values_of
 from tests.photos.test_preprocess import HTML
@@ -170,24 +168,12 @@ def test_every_object_has_its_own_mask_or_a_reason_whatever_the_number_of_worker
 
 # Photos that end their workers
 
-real_decode, real_load_network = decode.decode, mask_worker.load_network
-
-
-def decode_or_fall(data: bytes, *view: Any) -> Image.Image:
-    """Do as decode.decode does, but for photos that say what is to become of their decoder."""
-    if data.endswith(b"crash"):
-        os.kill(os.getpid(), signal.SIGSEGV)
-    if data.endswith(b"hang"):
-        time.sleep(600)
-    return real_decode(data, *view)
+real_load_network = mask_worker.load_network
 
 
 def work_with_little(batch: Sequence[PhotoRequest], recipe: MaskRecipe) -> list[Answer]:
     """Call mask_worker.mask_batch in a worker process, with little time and memory and a decoder that may crash."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("imageset.photos.scaled_decodes.SECONDS_TO_DECODE", 2.0)
-        patch.setattr("imageset.photos.scaled_decodes.BYTES_TO_DECODE", 50_000_000)
-        patch.setattr(decode, "decode", decode_or_fall)
+    with little_room():
         return mask_worker.mask_batch(batch, recipe)
 
 

@@ -1,15 +1,11 @@
 """The stage, on a real bucket: every object of the inventory ends as a row of its own pixels or as a reject."""
 
 import hashlib
-import os
 import re
-import signal
-import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import deflate
 import h5py
@@ -20,7 +16,7 @@ from PIL import Image
 
 from imageset.errors import DataError, ImagesetError, ParamsError, ServerError
 from imageset.formats import hdf5, tables
-from imageset.photos import decode, pixel_worker
+from imageset.photos import pixel_worker
 from imageset.photos.batches import scan_inventory
 from imageset.photos.mask_file import writing_masks
 from imageset.photos.outcomes import PhotoMask, Rejected
@@ -31,6 +27,7 @@ from imageset.runtime.sections import PreprocessParams
 from imageset.storage.bucket import Bucket, list_objects
 from stages import inventory, preprocess
 from tests.conftest import jpeg, photo_bytes, plain_image, put
+from tests.falling_decoder import little_room
 from tests.photos.test_cache import OBJECT
 from tests.photos.test_decode import saved
 from tests.photos.test_preprocess import GREEN, HTML, RED, is_near
@@ -131,24 +128,9 @@ def test_every_object_is_a_row_of_its_own_pixels_or_a_reject_whatever_the_number
             assert is_near(file["images"][row, 8, 8], color)
 
 
-real_decode = decode.decode
-
-
-def decode_or_fall(data: bytes, *view: Any) -> Image.Image:
-    """Do as decode.decode does, but for photos that say what is to become of their decoder."""
-    if data.endswith(b"crash"):
-        os.kill(os.getpid(), signal.SIGSEGV)
-    if data.endswith(b"hang"):
-        time.sleep(600)
-    return real_decode(data, *view)
-
-
 def work_with_little(batch: Sequence[PhotoRequest], preprocess: PreprocessParams) -> list[Answer]:
     """Call pixel_worker.preprocess_batch in a worker process, with little time and memory and a decoder that falls."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("imageset.photos.scaled_decodes.SECONDS_TO_DECODE", 2.0)
-        patch.setattr("imageset.photos.scaled_decodes.BYTES_TO_DECODE", 50_000_000)
-        patch.setattr(decode, "decode", decode_or_fall)
+    with little_room():
         return pixel_worker.preprocess_batch(batch, preprocess)
 
 
