@@ -2,6 +2,9 @@
 
 A file serves all branches, params and runs, several runs at once among them. Masks and pixels have a file each, as
 masks cost a hundred times as much and depend on less. mask_cache.py and pixel_cache.py say what a row is.
+
+Each row names the etag of its object. A key cannot be computed for params of the past, so a takedown (`forget`) finds
+the rows of an object by its etag.
 """
 
 import datetime
@@ -9,10 +12,12 @@ import hashlib
 import json
 import time
 import zlib
+from collections.abc import Collection
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from imageset.errors import ImagesetError
 from imageset.runtime import sqlite_cache
 from imageset.storage.bucket import Bucket, StoredObject, identify_object
 
@@ -54,19 +59,23 @@ class PhotoCache:
             row = self.database.execute(f"SELECT * FROM {self.table} WHERE key = ?", (key,)).fetchone()
         if row is None:
             return None
-        _, used, crc32, *values = row
-        if compute_crc32(values) != crc32:
+        _, used, crc32, etag, *values = row
+        if compute_crc32((etag, *values)) != crc32:
             return None  # a damaged row is a row less, never a wrong photo
         if used != self.today:
             self.queue(f"UPDATE {self.table} SET used = ? WHERE key = ?", self.today, key)
         return tuple(values)
 
-    def put(self, key: bytes, *values: Any) -> None:
-        """Queue a row, used today."""
-        places = ", ".join("?" * (3 + len(values)))
-        self.queue(
-            f"INSERT OR REPLACE INTO {self.table} VALUES ({places})", key, self.today, compute_crc32(values), *values
-        )
+    def put(self, key: bytes, etag: str, *values: Any) -> None:
+        """Queue a row, used today.
+
+        Args:
+            key: from `make_key`.
+            etag: of the object that the key is for.
+            values: in the order of the columns.
+        """
+        row = (key, self.today, compute_crc32((etag, *values)), etag, *values)
+        self.queue(f"INSERT OR REPLACE INTO {self.table} VALUES ({', '.join('?' * len(row))})", *row)
 
     def make_key(self, stored: StoredObject, *more: str) -> bytes:
         """Return an object's key: of its content or of this very object, as `identify_object` says, and of the recipe.
@@ -100,12 +109,12 @@ def make_schema(table: str, columns: str) -> str:
     """Return the SQL that makes a cache's table."""
     return (
         f"CREATE TABLE IF NOT EXISTS {table} "
-        f"(key BLOB PRIMARY KEY, used TEXT NOT NULL, crc32 INTEGER NOT NULL, {columns});"
+        f"(key BLOB PRIMARY KEY, used TEXT NOT NULL, crc32 INTEGER NOT NULL, etag TEXT NOT NULL, {columns});"
     )
 
 
 def compute_crc32(values: Any) -> int:
-    """Return the CRC-32 of a row's values."""
+    """Return the CRC-32 of a row's etag and values."""
     crc32 = 0
     for value in values:
         crc32 = zlib.crc32(value if isinstance(value, bytes) else repr(value).encode(), crc32)
@@ -132,4 +141,37 @@ def prune(path: Path, table: str, columns: str, days: int) -> int:
     with closing(database), sqlite_cache.sqlite_errors(path):
         removed = database.execute(f"DELETE FROM {table} WHERE used < ?", (before,)).rowcount
         database.execute("VACUUM")
+    return removed
+
+
+def forget(path: Path, table: str, columns: str, etags: Collection[str]) -> int:
+    """Remove the rows of objects, whatever params they were made with, so that no byte of them can be read in the file.
+
+    The table is searched from end to end: no index is kept for it, because the file is rewritten whole afterwards,
+    which takes longer than the search. That needs as much room on the disk as the file has.
+
+    Args:
+        path: the SQLite file.
+        table: the name of its table.
+        columns: SQL of the values of a row.
+        etags: of the objects.
+
+    Returns:
+        How many rows were removed.
+
+    Raises:
+        ImagesetError: the file is no cache of this version, or cannot be opened, or another run reads it.
+    """
+    database = sqlite_cache.connect(path, make_schema(table, columns))
+    with closing(database), sqlite_cache.sqlite_errors(path):
+        database.execute("PRAGMA secure_delete = ON")
+        wanted = json.dumps(sorted(etags))
+        removed = database.execute(
+            f"DELETE FROM {table} WHERE etag IN (SELECT value FROM json_each(?))", (wanted,)
+        ).rowcount
+        # Also after no row was removed: a run that was killed, or a row that was replaced, may have left bytes.
+        database.execute("VACUUM")
+        (busy, _, _) = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    if busy:
+        raise ImagesetError(f"{path}: another run reads it, so removed photos are still in {path.name}-wal: run again")
     return removed

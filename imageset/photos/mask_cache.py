@@ -42,9 +42,10 @@ class MaskCache(PhotoCache):
     def add(self, stored: StoredObject, outcome: PhotoMask | Rejected) -> None:
         """Remember what an object became, where every run and machine would make the same of it."""
         if isinstance(outcome, PhotoMask):
-            self.put(self.make_key(stored), None, *outcome)
+            self.put(self.make_key(stored), stored.etag, None, *outcome)
         elif outcome.is_lasting:
-            self.put(self.make_rejected_key(stored), outcome.reason, *[None] * len(PhotoMask._fields))
+            nothing = [None] * len(PhotoMask._fields)
+            self.put(self.make_rejected_key(stored), stored.etag, outcome.reason, *nothing)
 
     def make_rejected_key(self, stored: StoredObject) -> bytes:
         """Return the key of a rejection: a photo that is broken may be too large as well, for a smaller max_pixels."""

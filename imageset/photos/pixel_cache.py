@@ -59,9 +59,9 @@ class PixelCache(PhotoCache):
         key = self.make_key(stored, identify_mask(mask))
         if isinstance(outcome, PreparedPhoto):
             content = outcome.pixels.tobytes() + outcome.thumbnail.tobytes()
-            self.put(key, None, outcome.sha256, outcome.phash, outcome.phash_mirrored, content)
+            self.put(key, stored.etag, None, outcome.sha256, outcome.phash, outcome.phash_mirrored, content)
         elif outcome.is_lasting:
-            self.put(key, outcome.reason, None, None, None, None)
+            self.put(key, stored.etag, outcome.reason, None, None, None, None)
 
 
 @cache

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from imageset.errors import ImagesetError
+from imageset.photos import cache as cache_module
 from imageset.photos.cache import PhotoCache
 from imageset.storage.bucket import Bucket, StoredObject
 
@@ -36,7 +37,7 @@ def find(folder: Path, stored: StoredObject = OBJECT, *more: str, **options: Any
 
 def add(folder: Path, stored: StoredObject = OBJECT, *more: str, values: tuple[Any, ...] = VALUES) -> None:
     with open_cache(folder) as cache:
-        cache.put(cache.make_key(stored, *more), *values)
+        cache.put(cache.make_key(stored, *more), stored.etag, *values)
 
 
 def execute(path: Path, statement: str, *values: Any) -> list[Any]:
@@ -142,6 +143,7 @@ def test_a_photo_is_known_under_any_key_and_bucket_if_its_etag_is_of_its_content
         ("content", lambda content: None),
         ("content", lambda content: 7),
         ("crc32", flipped),
+        ("etag", flipped),
         ("reason", flipped),
         ("reason", lambda content: None),
         ("number", flipped),
@@ -212,7 +214,7 @@ def test_what_is_added_is_committed_by_number_by_time_and_at_the_end(
     seen = []
 
     def add_one(cache: PhotoCache) -> None:
-        cache.put(cache.make_key(replace(OBJECT, bytes=next(others))), *VALUES)
+        cache.put(cache.make_key(replace(OBJECT, bytes=next(others))), OBJECT.etag, *VALUES)
         seen.append(execute(tmp_path / "photos.sqlite", f"SELECT count(*) FROM {TABLE}")[0][0])
 
     with open_cache(tmp_path) as cache:
@@ -230,7 +232,7 @@ def test_what_is_added_is_committed_by_number_by_time_and_at_the_end(
 def test_what_was_added_is_kept_when_a_run_fails(tmp_path: Path) -> None:
     def fail() -> None:
         with open_cache(tmp_path) as cache:
-            cache.put(cache.make_key(OBJECT), *VALUES)
+            cache.put(cache.make_key(OBJECT), OBJECT.etag, *VALUES)
             raise ImagesetError("the bucket is gone")
 
     with pytest.raises(ImagesetError, match="the bucket is gone"):
@@ -244,7 +246,7 @@ def test_a_full_disk_is_named_as_the_cause(tmp_path: Path) -> None:
         with open_cache(tmp_path) as cache:
             (pages,) = cache.database.execute("PRAGMA page_count").fetchone()
             cache.database.execute(f"PRAGMA max_page_count = {pages}")
-            cache.put(cache.make_key(OBJECT), "", bytes(100_000), 0, 0.0)
+            cache.put(cache.make_key(OBJECT), OBJECT.etag, "", bytes(100_000), 0, 0.0)
             cache.commit()
 
     with pytest.raises((sqlite3.Error, ImagesetError), match="full"):
@@ -263,6 +265,81 @@ def test_what_a_run_finds_counts_as_used_today(filled: Path) -> None:
         assert today == cache.today
 
 
+# Takedowns
+
+SECRET = bytes(range(255, -1, -1)) * 200  # several pages of the file
+OTHER = replace(OBJECT, etag="0" * 32)
+
+
+def forget(folder: Path, *etags: str) -> int:
+    return cache_module.forget(folder / "photos.sqlite", TABLE, COLUMNS, etags)
+
+
+def left(folder: Path) -> list[str]:
+    """Return which files of a folder hold a part of SECRET."""
+    return [path.name for path in sorted(folder.iterdir()) if SECRET[:256] in path.read_bytes()]
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    """A folder with a cache that knows two objects, one of them SECRET, under two recipes."""
+    for recipe in ("a recipe", "a recipe of the past"):
+        with open_cache(tmp_path, recipe) as cache:
+            cache.put(cache.make_key(OBJECT), OBJECT.etag, "", SECRET, 1, 0.0)
+            cache.put(cache.make_key(OBJECT, "a mask"), OBJECT.etag, "masked", SECRET, 1, 0.0)
+            cache.put(cache.make_key(OTHER), OTHER.etag, *VALUES)
+    assert left(tmp_path) == ["photos.sqlite"]
+    return tmp_path
+
+
+def test_a_takedown_removes_all_rows_of_an_object_of_whatever_recipe(secret: Path) -> None:
+    assert forget(secret, OBJECT.etag, "an etag that is not there") == 4
+    assert find(secret) is None
+    assert find(secret, OTHER) == find(secret, OTHER, recipe="a recipe of the past") == VALUES
+    assert forget(secret, OBJECT.etag) == 0
+
+
+def test_a_takedown_leaves_no_byte_in_the_files(secret: Path) -> None:
+    forget(secret, OBJECT.etag)
+
+    assert left(secret) == []
+
+
+def test_a_takedown_removes_what_replaced_and_removed_rows_have_left(secret: Path) -> None:
+    path = secret / "photos.sqlite"
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("PRAGMA secure_delete = OFF")
+        database.execute(f"DELETE FROM {TABLE} WHERE etag = ?", (OBJECT.etag,))
+    assert left(secret) == ["photos.sqlite"]
+
+    assert forget(secret, OBJECT.etag) == 0
+    assert left(secret) == []
+
+
+def test_a_takedown_while_another_run_has_the_cache_open_leaves_no_byte_in_the_files(secret: Path) -> None:
+    with open_cache(secret) as other:
+        other.put(other.make_key(OBJECT), OBJECT.etag, "", SECRET, 2, 0.0)
+        other.commit()
+        assert left(secret) == ["photos.sqlite", "photos.sqlite-wal"]
+
+        assert forget(secret, OBJECT.etag) == 4
+        assert left(secret) == []
+        assert other.look_up(other.make_key(OBJECT)) is None
+
+
+def test_a_takedown_while_another_run_reads_says_to_run_again(secret: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imageset.runtime.sqlite_cache.SECONDS_FOR_ANOTHER_RUN", 0.1)
+    with closing(sqlite3.connect(secret / "photos.sqlite")) as reader:
+        rows = reader.execute(f"SELECT key FROM {TABLE}")
+        rows.fetchone()
+        with pytest.raises(ImagesetError, match=r"photos\.sqlite: another run reads it, .*: run again"):
+            forget(secret, OBJECT.etag)
+        rows.close()
+
+    assert forget(secret, OBJECT.etag) == 0
+    assert left(secret) == []
+
+
 FILES = 60  # for one of which at least two runs come at the very same moment
 meeting: Barrier
 
@@ -279,7 +356,9 @@ def work(folder: Path, run: int) -> None:
             meeting.wait(20)
             with open_cache(folder / str(number)) as cache:
                 for size in (run, 2):
-                    cache.put(cache.make_key(replace(OBJECT, bytes=size)), "", bytes([size]) * 5000, size, 0.0)
+                    cache.put(
+                        cache.make_key(replace(OBJECT, bytes=size)), OBJECT.etag, "", bytes([size]) * 5000, size, 0.0
+                    )
                     cache.commit()
     except ImagesetError:
         meeting.abort()
