@@ -41,7 +41,7 @@ stop: .venv/pipeline  ## Stop the servers that `make services` started
 
 refresh: .venv/pipeline  ## Read database, web and bucket again, then rerun what changed; RETRY=<reason> repeats refused downloads
 	$(BIN)/dvc repro --force --single-item listings labels
-	$(if $(RETRY),$(BIN)/python -m stages.ingest $(addprefix --retry ,$(RETRY)) data/listings.csv data/ingest.csv)
+	$(if $(RETRY),$(BIN)/python -m stages.ingest $(addprefix --retry ,$(RETRY)) data/listings.csv corrections/takedowns.csv data/ingest.csv)
 	$(BIN)/dvc repro --force --single-item ingest inventory
 	$(BIN)/dvc repro
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from imageset.errors import BadUrl, DataError, ParamsError, ServerError
-from imageset.formats import stable_hash, tables
+from imageset.formats import stable_hash, tables, takedowns
 from imageset.runtime import params, progress, settings, stage
 from imageset.runtime.sections import IngestParams
 from imageset.storage import bulk
@@ -23,6 +23,7 @@ from imageset.web.web_client import WebClient
 from imageset.workers.local import LocalWorkers
 
 PHOTOS_PER_DECODER = 8  # the most photos that wait for one worker process
+TAKEN_DOWN = "taken_down"  # decided by corrections/takedowns.csv alone, so no cache remembers it
 
 
 def find_known_reasons(
@@ -135,31 +136,36 @@ def check_rejected_share(refused: list[str], photos: int, max_rejected_share: fl
     )
 
 
-def main(listings_csv: Path, ingest_csv: Path, *, retry: tuple[str, ...] = ()) -> None:
+def main(listings_csv: Path, takedowns_csv: Path, ingest_csv: Path, *, retry: tuple[str, ...] = ()) -> None:
     """Fetch the photos that the bucket lacks, and write how each photo ended.
 
     Args:
         listings_csv: every photo of every listing.
+        takedowns_csv: products that are never fetched and never used again.
         ingest_csv: how each photo of the listings ended: done, or rejected with a reason.
         retry: a reason: ask again for photos that earlier runs refused for it.
     """
     ingest = params.load().ingest
     if unknown := set(retry) - REMEMBERED:
         raise ParamsError(f"--retry {min(unknown)}: expected one of {', '.join(sorted(REMEMBERED))}")
+    taken_down = takedowns.read(takedowns_csv)
     listings = tables.read(listings_csv, tables.LISTINGS)
     photos = [
         PhotoToFetch(object_key(product_id, position), product_id, position, url)
         for product_id, position, url in listings.itertuples(index=False, name=None)
         if ingest.enabled
     ]
+    wanted = [photo for photo in photos if photo.product_id not in taken_down]
     reasons: dict[str, str] = {}
-    if photos:
+    if wanted:
         deciding_params = ingest.model_dump_json(include={"max_bytes", "max_pixels", "refused_robots_tags"})
         with closing(RefusalCache(settings.cache_directory() / "ingest.sqlite", deciding_params)) as refusals:
             refusals.forget(retry)
-            reasons = ingest_photos(photos, open_bucket(), ingest, refusals)
+            reasons = ingest_photos(wanted, open_bucket(), ingest, refusals)
     refused = [reason for reason in reasons.values() if reason]
     check_rejected_share(refused, len(reasons), ingest.max_rejected_share)
+    reasons |= {photo.key: TAKEN_DOWN for photo in photos if photo.product_id in taken_down}
+    refused = [reason for reason in reasons.values() if reason]
     tables.write(ingest_csv, tables.INGEST, make_table(photos, reasons))
     print(f"ingest: {len(reasons) - len(refused)} done, {len(refused)} rejected ({tables.tally(refused)})")
 

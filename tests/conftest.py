@@ -151,6 +151,7 @@ def in_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copy(ROOT / "params.yaml", tmp_path)
     shutil.copytree(ROOT / "queries", tmp_path / "queries")
     shutil.copytree(ROOT / "releases", tmp_path / "releases")
+    shutil.copytree(ROOT / "corrections", tmp_path / "corrections")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -39,7 +39,11 @@ def stage(name: str = "stage", checkout: Path = ROOT) -> Contender:
         (folder / "data").mkdir()
         rows = [f"{number},0,{url}\n" for number, url in enumerate(urls)]
         (folder / "data/listings.csv").write_text("product_id,position,image_url\n" + "".join(rows), encoding="ascii")
-        return [sys.executable, "-m", "stages.ingest", "data/listings.csv", "data/ingest.csv"]
+        paths = ["data/listings.csv", "data/ingest.csv"]
+        if (checkout / "corrections/takedowns.csv").exists():  # not in checkouts of before there were takedowns
+            shutil.copytree(checkout / "corrections", folder / "corrections")
+            paths.insert(1, "corrections/takedowns.csv")
+        return [sys.executable, "-m", "stages.ingest", *paths]
 
     return Contender(name, "bucket", command, checkout)
 

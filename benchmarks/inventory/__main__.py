@@ -36,7 +36,7 @@ def run_stage(folder: Path, port: int) -> tuple[float, int]:
     }
     started = time.perf_counter()
     stage = subprocess.Popen(
-        [sys.executable, "-m", "stages.inventory", "ingest.csv", "inventory.csv"],
+        [sys.executable, "-m", "stages.inventory", "ingest.csv", "takedowns.csv", "inventory.csv"],
         cwd=folder,
         env=environment,
         stdout=subprocess.PIPE,
@@ -61,6 +61,7 @@ def prepare(folder: Path, wanted: int | None) -> None:
     if wanted is None:
         params = params.replace("enabled: true", "enabled: false")
     (folder / "params.yaml").write_text(params, encoding="utf-8")
+    (folder / "takedowns.csv").write_text("product_id,date\n", encoding="utf-8")
     with (folder / "ingest.csv").open("w", encoding="utf-8") as file:
         file.write("key,product_id,position,status,reason\n")
         for number in range(wanted or 0):

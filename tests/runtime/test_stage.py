@@ -178,7 +178,8 @@ def test_a_percent_sign_in_what_a_path_is_is_shown_as_it_is(
 
 def test_missing_settings_exit_with_2_and_one_line(project: Path) -> None:
     tables.write(project / "data/ingest.csv", tables.INGEST, tables.frame(tables.INGEST, []))
-    said = run_stage("inventory", "data/ingest.csv", "data/inventory.csv", cwd=project, environment={"IMAGE_STORE": ""})
+    paths = ("data/ingest.csv", "corrections/takedowns.csv", "data/inventory.csv")
+    said = run_stage("inventory", *paths, cwd=project, environment={"IMAGE_STORE": ""})
 
     assert said.returncode == 2
     assert said.stderr.startswith("inventory: IMAGE_STORE is not set: ")

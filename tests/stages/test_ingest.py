@@ -31,6 +31,7 @@ from tests.conftest import jpeg, photo_bytes, plain_image, put, run_stage
 from tests.project import ROOT
 
 PHOTO = jpeg(plain_image())
+PATHS = ("data/listings.csv", "corrections/takedowns.csv", "data/ingest.csv")
 
 
 class PhotoHost:
@@ -158,6 +159,10 @@ def any_share(edit_params: Edit) -> None:
     edit_params("max_rejected_share: 0.2\n\nmodel:", "max_rejected_share: 1.0\n\nmodel:")
 
 
+def paths(project: Path) -> list[Path]:
+    return [project / path for path in PATHS]
+
+
 def write_listings(project: Path, *urls: str) -> None:
     """Write the table of listings 1, 2, ..., each with one photo."""
     rows = [(product_id, 0, url) for product_id, url in enumerate(urls, 1)]
@@ -167,7 +172,7 @@ def write_listings(project: Path, *urls: str) -> None:
 def run(project: Path, *urls: str) -> list[str]:
     """Ingest listings 1, 2, ... with these URLs and return their reasons, "" for done."""
     write_listings(project, *urls)
-    ingest.main(project / "data/listings.csv", project / "data/ingest.csv")
+    ingest.main(*paths(project))
     table = tables.read(project / "data/ingest.csv", tables.INGEST)
 
     assert table["product_id"].tolist() == list(range(1, len(urls) + 1))
@@ -189,7 +194,7 @@ def test_photos_are_stored_byte_for_byte_under_their_keys(
     rows = [(3_000_001, 0, f"{url}/a.jpg"), (3_000_001, 2, f"{url}/b%20c.png")]
     tables.write(project / "data/listings.csv", tables.LISTINGS, tables.frame(tables.LISTINGS, rows))
 
-    ingest.main(project / "data/listings.csv", project / "data/ingest.csv")
+    ingest.main(*paths(project))
 
     assert contents(bucket) == {"3000001.jpeg": first, "3000001-2.jpeg": second}
     assert (project / "data/ingest.csv").read_text() == (
@@ -559,7 +564,7 @@ def test_a_low_limit_of_open_files_is_raised(project: Path, host: PhotoHost) -> 
     write_listings(project, *urls)
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     ended = subprocess.run(
-        [sys.executable, "-m", "stages.ingest", "data/listings.csv", "data/ingest.csv"],
+        [sys.executable, "-m", "stages.ingest", *PATHS],
         cwd=project,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -654,7 +659,7 @@ def test_refused_photos_are_asked_for_again_on_request(project: Path, host: Phot
     run(project, *urls)
     host.at("/1", status(200))
     before = run(project, *urls)
-    ingest.main(project / "data/listings.csv", project / "data/ingest.csv", retry=("not_found", "empty"))
+    ingest.main(*paths(project), retry=("not_found", "empty"))
 
     assert before == ["not_found", "gone", ""]
     assert list(tables.read(project / "data/ingest.csv", tables.INGEST)["reason"]) == ["", "gone", ""]
@@ -663,7 +668,7 @@ def test_refused_photos_are_asked_for_again_on_request(project: Path, host: Phot
 
 def test_an_unknown_reason_is_refused_with_the_list_of_reasons(project: Path, host: PhotoHost) -> None:
     run(project, host.at("/1", status(200)))
-    ended = run_stage("ingest", "--retry", "notfound", "data/listings.csv", "data/ingest.csv", cwd=project)
+    ended = run_stage("ingest", "--retry", "notfound", *PATHS, cwd=project)
 
     assert ended.returncode == 2
     assert re.fullmatch("ingest: --retry notfound: expected one of bad_url, .*, undecodable\n", ended.stderr)
@@ -674,7 +679,7 @@ def test_the_log_has_counts_speed_time_left_and_reasons(
 ) -> None:
     run(project, *(host.at(f"/{number}", status(404 if number < 3 else 200)) for number in range(9)))
     (project / ".cache/ingest.sqlite").unlink()
-    ended = run_stage("ingest", "data/listings.csv", "data/ingest.csv", cwd=project)
+    ended = run_stage("ingest", *PATHS, cwd=project)
 
     assert ended.returncode == 0
     assert re.search(r"^ingest: 3 of 3, +[0-9.]+ photo/s, 00:00 left, not_found=3$", ended.stderr, re.MULTILINE)
@@ -693,13 +698,13 @@ def test_after_a_kill_only_photos_in_flight_are_asked_for_again(
 
     urls = [host.at(f"/{number}", answer) for number in range(120)]
     write_listings(project, *urls)
-    command = [sys.executable, "-m", "stages.ingest", "data/listings.csv", "data/ingest.csv"]
+    command = [sys.executable, "-m", "stages.ingest", *PATHS]
     stage = subprocess.Popen(command, cwd=project, env=os.environ | {"PYTHONPATH": str(ROOT)})
     while host.asked.total() < 60:
         time.sleep(0.01)
     stage.kill()
     stage.wait()
-    ingest.main(project / "data/listings.csv", project / "data/ingest.csv")
+    ingest.main(*paths(project))
 
     assert len(contents(bucket)) == 120
     assert set(tables.read(project / "data/ingest.csv", tables.INGEST)["status"]) == {"done"}
@@ -738,10 +743,41 @@ def test_where_another_system_fills_the_bucket_nothing_is_fetched(
 ) -> None:
     edit_params("enabled: true", "enabled: false")
     write_listings(project, host.at("/1", status(200)))
-    ingest.main(project / "data/listings.csv", project / "data/ingest.csv")
+    ingest.main(*paths(project))
 
     assert tables.read(project / "data/ingest.csv", tables.INGEST).empty
     assert not host.asked
+
+
+@pytest.mark.usefixtures("any_share")
+def test_a_product_that_was_taken_down_is_rejected_and_never_asked_for(
+    project: Path, bucket: Bucket, host: PhotoHost
+) -> None:
+    urls = [host.at(f"/{number}", status(200)) for number in range(1, 5)]
+    put(bucket, "2.jpeg", PHOTO)  # also where the bucket has its photo already
+    takedowns_csv = project / "corrections/takedowns.csv"
+    takedowns_csv.write_text("product_id,date\n3,2026-01-31\n2,2026-02-01\n77,2026-02-01\n")
+
+    assert run(project, *urls) == ["", "taken_down", "taken_down", ""]
+    assert host.asked == {"/1": 1, "/4": 1}
+
+    takedowns_csv.write_text("product_id,date\n")
+
+    assert run(project, *urls) == [""] * 4
+    assert host.asked == {"/1": 1, "/3": 1, "/4": 1}
+
+
+def test_takedowns_do_not_count_as_refused(project: Path, host: PhotoHost, capsys: pytest.CaptureFixture[str]) -> None:
+    urls = [host.at(f"/{number}", status(200)) for number in range(1, 5)]
+    rows = "".join(f"{number},2026-01-31\n" for number in range(2, 5))
+    (project / "corrections/takedowns.csv").write_text(f"product_id,date\n{rows}")
+
+    assert run(project, *urls) == ["", *["taken_down"] * 3]
+    assert "ingest: 1 done, 3 rejected (3 taken_down)" in capsys.readouterr().out
+
+    (project / "corrections/takedowns.csv").write_text(f"product_id,date\n{rows}1,2026-02-01\n")
+
+    assert run(project, *urls) == ["taken_down"] * 4
 
 
 def test_no_proxy_and_no_password_come_from_the_environment(

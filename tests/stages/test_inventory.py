@@ -39,7 +39,7 @@ ODD_KEYS = [
 
 def run(project: Path, rows: list[tuple[str, int, int, str, str]]) -> pd.DataFrame:
     tables.write(project / "data/ingest.csv", tables.INGEST, tables.frame(tables.INGEST, rows))
-    inventory.main(project / "data/ingest.csv", project / "data/inventory.csv")
+    inventory.main(project / "data/ingest.csv", project / "corrections/takedowns.csv", project / "data/inventory.csv")
     return tables.read(project / "data/inventory.csv", tables.INVENTORY)
 
 
@@ -78,7 +78,7 @@ def test_objects_that_are_not_wanted_are_counted_and_ignored(
     table = run(in_project, ROWS)
 
     assert table["key"].tolist() == ["1.jpeg", "1-2.jpeg"]
-    assert "6 other objects are ignored" in capsys.readouterr().out
+    assert "0 of products taken down and 6 other objects are ignored" in capsys.readouterr().out
     assert len(list(list_objects(bucket))) == 8
 
 
@@ -92,6 +92,30 @@ def test_where_another_system_fills_the_bucket_all_photos_are_taken(
     table = run(in_project, [])
 
     assert table["key"].tolist() == ["9.jpeg", "9-1.jpeg", "10.jpeg"]
+
+
+@pytest.mark.parametrize("enabled", ["true", "false"])
+def test_objects_of_products_that_were_taken_down_are_left_out(
+    enabled: str,
+    bucket: Bucket,
+    in_project: Path,
+    edit_params: Callable[[str, str], None],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    edit_params("enabled: true", f"enabled: {enabled}")
+    for key in ("1.jpeg", "1-2.jpeg", "11.jpeg", "11-1.jpeg", "11-9.jpeg", "notes.txt"):
+        put(bucket, key, key.encode())
+    (in_project / "corrections/takedowns.csv").write_text("product_id,date\n11,2026-01-31\n999,2026-01-31\n")
+    # Of a stage ingest of before the takedown.
+    stale = [*ROWS, ("11.jpeg", 11, 0, "done", "")] if enabled == "true" else []
+
+    assert run(in_project, stale)["key"].tolist() == ["1.jpeg", "1-2.jpeg"]
+    assert "; 3 of products taken down and 1 other objects are ignored" in capsys.readouterr().out
+
+    (in_project / "corrections/takedowns.csv").write_text("product_id,date\n1,2026-01-31\n11,2026-01-31\n")
+
+    with pytest.raises(DataError, match=r"holds no photo .* but 5 of products in .*takedowns\.csv"):
+        run(in_project, stale)
 
 
 def test_a_missing_object_fails_the_stage_with_what_to_do(bucket: Bucket, in_project: Path) -> None:
@@ -176,7 +200,7 @@ def test_the_rows_are_the_same_however_many_are_held_at_once(count: int, monkeyp
 
     assert table["product_id"].tolist() == list(range(count))
     pd.testing.assert_frame_equal(table, expected)
-    assert (others, same_others) == (count, count)
+    assert others == same_others == (0, count)
 
 
 @pytest.mark.parametrize("key", ["thumbnails/{}.webp", "{}.jpeg"], ids=["foreign", "not wanted"])
@@ -185,7 +209,7 @@ def test_memory_does_not_grow_with_keys_that_are_not_wanted(key: str) -> None:
         objects = (StoredObject(key.format(number), f"{number:032x}", 1, "") for number in range(10, 10 + count))
         tracemalloc.start()
         try:
-            assert inventory.choose_objects(objects, {"1.jpeg"})[1] == count
+            assert inventory.choose_objects(objects, {"1.jpeg"})[1].others == count
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
@@ -205,7 +229,14 @@ def test_a_bucket_that_cannot_be_listed_fails_the_stage_in_one_line(
     variable: str, value: str, in_project: Path
 ) -> None:
     tables.write(in_project / "ingest.csv", tables.INGEST, tables.frame(tables.INGEST, ROWS))
-    ended = run_stage("inventory", "ingest.csv", "inventory.csv", cwd=in_project, environment={variable: value})
+    ended = run_stage(
+        "inventory",
+        "ingest.csv",
+        "corrections/takedowns.csv",
+        "inventory.csv",
+        cwd=in_project,
+        environment={variable: value},
+    )
     lines = [line for line in ended.stderr.splitlines() if line and "key/s" not in line]
 
     assert ended.returncode == 1

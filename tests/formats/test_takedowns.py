@@ -1,0 +1,99 @@
+"""corrections/takedowns.csv: what is read, what is refused and in which line, and what a takedown appends."""
+
+import datetime
+from pathlib import Path
+
+import pytest
+
+from imageset.errors import DataError
+from imageset.formats import takedowns
+from tests.project import ROOT
+
+HEADER = "product_id,date\n"
+DATE = datetime.date(2026, 2, 3)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "takedowns.csv"
+
+
+def test_the_shipped_file_names_no_product() -> None:
+    assert takedowns.read(ROOT / "corrections/takedowns.csv") == frozenset()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{HEADER}12,2026-01-31\n0,2026-01-30\n",
+        f"{HEADER}12,2026-01-31\n0,2026-01-30",
+        f"\ufeff{HEADER}12,2026-01-31\n\n0,2026-01-30\n",
+        f"{HEADER}12,2026-01-31\n0,2026-01-30\n".replace("\n", "\r\n"),
+        f'{HEADER}"12","2026-01-31"\n0,2026-01-30\n',
+    ],
+)
+def test_products_are_read_however_editors_leave_the_lines(text: str, path: Path) -> None:
+    path.write_bytes(text.encode())
+
+    assert takedowns.read(path) == {0, 12}
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "line 1: expected the header product_id,date"),
+        ("12,2026-01-31\n", "line 1: expected the header product_id,date"),
+        ("product_id,date,why\n", "line 1: expected the header product_id,date"),
+        (f"{HEADER}12\n", "line 2 has 1 values: .* such as 1234567,2026-01-31"),
+        (f"{HEADER}12,2026-01-31,please\n", "line 2 has 3 values"),
+        (f"{HEADER}1,2026-01-31\n1.5,2026-01-31\n", "line 3: product_id '1.5' is no product's id"),
+        (f"{HEADER}012,2026-01-31\n", "line 2: product_id '012' is no product's id"),
+        (f"{HEADER} 12,2026-01-31\n", "line 2: product_id ' 12' is no product's id"),
+        (f"{HEADER}\uff11,2026-01-31\n", "line 2: product_id '\uff11' is no product's id"),
+        (f"{HEADER}-1,2026-01-31\n", "line 2: product_id '-1' is no product's id"),
+        (f"{HEADER},2026-01-31\n", "line 2: product_id '' is no product's id"),
+        (f"{HEADER}{2**63},2026-01-31\n", "line 2: product_id '9223372036854775808' is no product's id"),
+        (f"{HEADER}12,31.1.2026\n", "line 2: date '31.1.2026' is not YYYY-MM-DD"),
+        (f"{HEADER}12,20260131\n", "line 2: date '20260131' is not YYYY-MM-DD"),
+        (f"{HEADER}12,2026-02-30\n", "line 2: date '2026-02-30' is not YYYY-MM-DD"),
+        (f"{HEADER}12,\n", "line 2: date '' is not YYYY-MM-DD"),
+        (f"{HEADER}12,2026-01-31\n\n12,2026-02-01\n", "line 4: product 12 is there twice: remove a line"),
+        (f'{HEADER}"12,2026-01-31\n', "line 2: unexpected end of data"),
+        (f"{HEADER}<<<<<<< HEAD\n", "line 2 has 1 values"),
+    ],
+)
+def test_a_wrong_line_is_refused_with_its_number(text: str, problem: str, path: Path) -> None:
+    path.write_bytes(text.encode())
+
+    with pytest.raises(DataError, match=rf"takedowns\.csv {problem}") as caught:
+        takedowns.read(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_missing_or_no_text_says_what_to_do(path: Path) -> None:
+    with pytest.raises(DataError, match=r"takedowns\.csv is missing: restore it with `git checkout -- "):
+        takedowns.read(path)
+
+    path.write_bytes(HEADER.encode("utf-16"))
+
+    with pytest.raises(DataError, match=r"takedowns\.csv is not UTF-8 .*: save it as UTF-8"):
+        takedowns.read(path)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("last", [True, False])
+def test_products_are_appended_once_in_the_line_ends_of_the_file(end: str, last: bool, path: Path) -> None:
+    path.write_bytes(f"product_id,date{end}7,2026-01-31{end if last else ''}".encode())
+
+    assert takedowns.add(path, [9, 7, 8, 9], DATE) == [9, 8]
+    assert path.read_bytes() == f"product_id,date{end}7,2026-01-31{end}9,2026-02-03{end}8,2026-02-03{end}".encode()
+    assert takedowns.add(path, [8, 9], DATE) == []
+    assert takedowns.read(path) == {7, 8, 9}
+
+
+def test_nothing_is_appended_to_a_file_with_a_wrong_line(path: Path) -> None:
+    path.write_text("product_id,date\nx,2026-01-31\n")
+
+    with pytest.raises(DataError, match="line 2: product_id 'x' is no product's id"):
+        takedowns.add(path, [9], DATE)
+    assert path.read_text() == "product_id,date\nx,2026-01-31\n"
