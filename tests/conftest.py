@@ -147,7 +147,7 @@ def project(sandbox: Servers, weights: Path, tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture
 def in_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working directory with the project's params.yaml and queries; stages' mains can run in it."""
+    """A working directory with the project's params.yaml, queries, releases and corrections; mains can run in it."""
     shutil.copy(ROOT / "params.yaml", tmp_path)
     shutil.copytree(ROOT / "queries", tmp_path / "queries")
     shutil.copytree(ROOT / "releases", tmp_path / "releases")

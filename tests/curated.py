@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 from scipy.fft import idctn
 
+from imageset.curation.corrections import RECOMMENDED
 from imageset.errors import DataError
 from imageset.formats import hdf5, tables
 from imageset.photos import pixels
@@ -30,12 +31,21 @@ SEARCH = (
     "data/groups.csv",
     "data/near_duplicates.csv",
 )
-INPUTS = ("data/groups.csv", "data/labels.csv", "data/classes.csv", "releases/label_map.csv")
+INPUTS = (
+    "data/groups.csv",
+    "data/labels.csv",
+    "data/classes.csv",
+    "corrections/labels.csv",
+    "corrections/exclusions.csv",
+    "releases/split.csv",
+    "releases/label_map.csv",
+)
 OUTPUTS = {
     "catalog": tables.CATALOG,
     "label_map": tables.LABEL_MAP,
     "label_changes": tables.LABEL_CHANGES,
     "catalog_rejects": tables.CATALOG_REJECTS,
+    "spent_corrections": tables.SPENT_CORRECTIONS,
 }
 FOUND = {"near_duplicates": tables.NEAR_DUPLICATES} | OUTPUTS
 PATTERNS = 18  # on a circle: those at most NEAR apart are near-duplicates, all others are not
@@ -56,6 +66,7 @@ class Found(NamedTuple):
     label_map: pd.DataFrame
     changes: pd.DataFrame
     rejects: pd.DataFrame
+    spent: pd.DataFrame
 
     @property
     def groups(self) -> dict[Key, int]:
@@ -163,7 +174,7 @@ def run(project: Path) -> Found:
 
     assert sorted([*found.groups, *found.reasons]) == rows(processed[["product_id", "position"]])
     assert by_photo(found.catalog, "row").items() <= by_photo(processed, "row").items()
-    assert set(found.rejects["reason"]) <= catalog.REASONS
+    assert set(found.rejects["reason"]) <= catalog.REASONS | set(RECOMMENDED)
     assert rows(found.catalog[["label", "catalog_id"]].drop_duplicates().sort_values("label")) == [
         (label, catalog_id) for label, catalog_id, _ in rows(found.label_map) if catalog_id in found.classes.values()
     ]

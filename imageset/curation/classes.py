@@ -1,4 +1,4 @@
-"""Labels in the database -> one class for each photo, or the reason why it has none, and what was changed; pure."""
+"""Labels and corrections -> one class for each photo, or the reason why it has none, and what was changed; pure."""
 
 from collections.abc import Mapping
 
@@ -8,6 +8,9 @@ import pandas as pd
 from imageset.curation.rare_classes import merge_rare, parents_of
 from imageset.runtime.sections import CatalogParams
 
+# How a photo is left out by the rules about labels, "" where it is not: a correction is stronger than these.
+BY_LABELS = ("", "no_label", "unknown_class", "label_conflict")
+
 
 def assign_classes(
     photos: pd.DataFrame, labels: pd.DataFrame, classes: pd.DataFrame, catalog: CatalogParams
@@ -16,20 +19,20 @@ def assign_classes(
 
     Args:
         photos: the rows of groups.csv: product_id, position, picture (a number for what the photo shows), reason ("" of
-            photos that are not left out).
+            photos that are not left out), with what people decided, as corrections.attach returns them.
         labels: the rows of labels.csv.
         classes: the rows of classes.csv.
         catalog: section `catalog` of params.yaml.
 
     Returns:
-        The photos with the columns of resolve_labels and leave_out_rare.
+        The photos with the columns of resolve_labels, apply_corrections and leave_out_rare.
 
     Raises:
         DataError: a class is its own ancestor, and rare classes are merged.
     """
     resolved = resolve_labels(photos, labels, classes, catalog.label_conflict == "latest")
     parents = parents_of(classes) if catalog.rare == "merge" else {}
-    return leave_out_rare(resolved, parents, catalog.min_photos)
+    return leave_out_rare(apply_corrections(resolved), parents, catalog.min_photos)
 
 
 def latest_labels(labels: pd.DataFrame) -> pd.DataFrame:
@@ -105,6 +108,33 @@ def resolve_pictures(table: pd.DataFrame, keeps_latest: bool) -> pd.DataFrame:
     return table
 
 
+def apply_corrections(resolved: pd.DataFrame) -> pd.DataFrame:
+    """Give corrected photos their class, and photos of the same picture that have no correction.
+
+    A photo that has no class of its own (no_label, unknown_class) takes no other photo's. Where the corrections of one
+    picture disagree, each counts for its own photos, and the lowest catalog_id for the others.
+
+    Args:
+        resolved: as resolve_labels returns it, with column corrected_to of corrections.attach.
+
+    Returns:
+        The photos with other values of catalog_id, reason and change (corrected where the rules about labels give
+        another class, or none).
+    """
+    reason, given = resolved["reason"], resolved["corrected_to"]
+    is_direct = given.notna() & reason.isin(BY_LABELS)
+    of_picture = given[is_direct].groupby(resolved["picture"][is_direct]).min()
+    follows = ~is_direct & reason.isin(["", "label_conflict"]) & resolved["picture"].isin(of_picture.index)
+    takes = is_direct | follows
+    class_ = given.where(is_direct, of_picture.reindex(resolved["picture"]).set_axis(resolved.index))
+    is_changed = takes & ((reason != "") | (class_ != resolved["catalog_id"]).fillna(True))
+    return resolved.assign(
+        catalog_id=resolved["catalog_id"].where(~takes, class_),
+        reason=reason.where(~takes, ""),
+        change=resolved["change"].where(~is_changed, "corrected"),
+    )
+
+
 def classes_as_text(catalog_ids: pd.Series) -> str:
     return " ".join(map(str, sorted(set(catalog_ids))))
 
@@ -124,7 +154,7 @@ def look_up(catalog_ids: pd.Series, values: Mapping[int, int]) -> pd.Series:
 
 
 def label_changes(photos: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of label_changes.csv: where labels disagree or a class is rare, and which class came out.
+    """Return the rows of label_changes.csv: where labels disagree, a person corrected one, or a class is rare.
 
     photos: as assign_classes returns them.
     """

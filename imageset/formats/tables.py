@@ -68,6 +68,9 @@ NEAR_DUPLICATES = Table(
     (*PHOTO_KEY, "other_product_id", "other_position"),
 )
 LABEL_CHANGES = Table({**PHOTO, "change": "string", "told": "string", "catalog_id": "Int64"}, (*PHOTO_KEY, "change"))
+SPENT_CORRECTIONS = Table(
+    {"file": "string", "line": "int64", "product_id": "int64", "position": "Int64", "why": "string"}, ("file", "line")
+)
 LABEL_MAP = Table({"label": "int64", "catalog_id": "int64", "name": "string"}, ("label",))
 SPLIT = Table({**PHOTO, "subset": "string"}, PHOTO_KEY)
 

@@ -1,5 +1,6 @@
 """The whole pipeline on the real servers: what reruns, same bytes, pulled by a fresh clone."""
 
+import json
 import os
 import re
 import shutil
@@ -15,9 +16,11 @@ import numpy as np
 import psutil
 import pytest
 
+from imageset.formats import tables
 from imageset.runtime import params
 from sandbox import draw
 from tests.documents import blocks, commands, read, section
+from tests.pipeline.test_graph import outputs
 from tests.project import KEPT, ROOT, Project, command_line, copy_project
 
 # For every row of the table in docs/settings.md a value to change to.
@@ -69,10 +72,41 @@ def test_a_changed_param_reruns_the_stages_that_the_page_says(unchanged: Project
     assert unchanged.stages_that_run() == documented()[key]
 
 
-def test_with_nothing_changed_nothing_runs_though_all_servers_are_down(unchanged: Project) -> None:
-    nowhere = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:9/none", "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
+NOWHERE = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:9/none", "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
 
-    assert unchanged.stages_that_run(**nowhere) == []
+
+def after(name: str) -> list[str]:
+    """Return a stage and all that read what it makes, directly or not, in the order of dvc.yaml."""
+    graph = params.parse(ROOT / "dvc.yaml")["stages"]
+    found = {name}
+    for _ in graph:
+        made = {path for stage in found for path in outputs(graph[stage])}
+        found |= {stage for stage, defined in graph.items() if made & set(defined["deps"])}
+    return [stage for stage in graph if stage in found]
+
+
+def test_corrections_rerun_catalog_and_what_follows_and_ask_no_server(unchanged: Project) -> None:
+    photos = tables.read(unchanged.folder / "data/catalog.csv", tables.CATALOG)
+    first, last = photos.iloc[0], photos.iloc[-1]
+    for name, value in (("labels", last.catalog_id), ("exclusions", "off_topic")):
+        with (unchanged.folder / f"corrections/{name}.csv").open("a") as file:
+            file.write(f"{(first if name == 'labels' else last).product_id},0,{value},,,\n")
+
+    assert sorted(unchanged.stages_that_run(**NOWHERE)) == sorted(after("catalog"))
+
+    corrected = tables.read(unchanged.folder / "data/catalog.csv", tables.CATALOG)
+    counts = json.loads((unchanged.folder / "reports/metrics.json").read_text())
+    compared = unchanged.succeed("python", "-m", "tools.compare", "HEAD")
+    assert corrected["catalog_id"].iloc[0] == last.catalog_id
+    assert len(corrected) == len(photos) - 1
+    assert counts["labels_changed"]["corrected"] == counts["photos"]["catalog"]["rejected"]["off_topic"] == 1
+    assert "labels_changed.corrected" in compared
+    assert "catalog.rejected.off_topic" in compared
+    assert "corrections/labels.csv" in compared
+
+
+def test_with_nothing_changed_nothing_runs_though_all_servers_are_down(unchanged: Project) -> None:
+    assert unchanged.stages_that_run(**NOWHERE) == []
 
 
 def test_a_second_build_from_scratch_with_one_worker_gives_the_same_bytes(unchanged: Project) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from imageset import errors
+from imageset.curation import corrections
 from imageset.runtime import params
 from imageset.web import refusals
 from stages import catalog, listings, preprocess
@@ -118,6 +119,11 @@ def test_what_is_no_dep_of_a_stage_makes_no_bytes(path: Path) -> None:
     assert imported & THAT_MAKE_BYTES == set()
     assert literals & REASONS == set()
     assert [name for name in constants if re.search("REJECT|REASON|PIXELS|SIDE|TO_DECODE|TO_MASK", name)] == []
+
+
+def test_no_exclusion_can_have_a_reason_that_a_stage_gives() -> None:
+    assert REASONS == corrections.REASONS_OF_STAGES
+    assert set(corrections.RECOMMENDED) & REASONS == set()
 
 
 def test_a_section_holds_what_params_yaml_says_and_nothing_of_its_own() -> None:

@@ -75,7 +75,7 @@ class Listings:
 
     def group_and_split(self) -> pd.DataFrame:
         """Run the stages and return group and subset of each photo, with its source and its kind."""
-        data, releases = self.data, self.releases
+        data, releases, corrections = self.data, self.releases, self.data.parent / "corrections"
         duplicates.main(
             data / "processed.csv",
             data / "thumbnails.h5",
@@ -87,11 +87,15 @@ class Listings:
             data / "groups.csv",
             data / "labels.csv",
             data / "classes.csv",
+            corrections / "labels.csv",
+            corrections / "exclusions.csv",
+            releases / "split.csv",
             releases / "label_map.csv",
             data / "catalog.csv",
             data / "label_map.csv",
             data / "label_changes.csv",
             data / "catalog_rejects.csv",
+            data / "spent_corrections.csv",
         )
         split.main(data / "catalog.csv", releases / "split.csv", data / "split.csv")
         both = tables.read(data / "catalog.csv", tables.CATALOG).merge(tables.read(data / "split.csv", tables.SPLIT))

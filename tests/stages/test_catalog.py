@@ -202,6 +202,109 @@ def test_the_class_of_a_picture_on_several_products_is_not_that_of_their_other_p
     assert len(set(run_split(in_project).values())) == 1
 
 
+def write_corrections(project: Path, labels: str = "", exclusions: str = "") -> None:
+    """Write rows of product_id,position,catalog_id or reason, each with its date perhaps."""
+    for name, column, content in (("labels", "catalog_id", labels), ("exclusions", "reason", exclusions)):
+        text = f"product_id,position,{column},date\n{content}"
+        (project / f"corrections/{name}.csv").write_text(text)
+
+
+@pytest.mark.usefixtures("no_rare_classes")
+def test_corrections_decide_and_the_spent_ones_are_listed(in_project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_photos(in_project, {(number, 0): photo(GARMENTS[number]) for number in range(1, 6)})
+    claimed = [(1, 11, FIRST), (2, 11, FIRST), (3, 12, FIRST), (4, 12, FIRST), (6, 12, FIRST)]
+    write_labels(in_project, claimed, {11: None, 12: None, 13: None})
+    write_corrections(in_project, "1,0,12,\n5,,11,\n3,,12,\n6,,11,\n", "4,0,off_topic,\n4,,off_topic,\n")
+    found = run(in_project)
+
+    assert found.classes == {(1, 0): 12, (2, 0): 11, (3, 0): 12, (5, 0): 11}
+    assert found.reasons == {(4, 0): "off_topic"}
+    assert rows(found.changes.fillna("")) == [(1, 0, "corrected", "11", 12), (5, 0, "corrected", "", 11)]
+    assert [(Path(row.file).name, row.line, row.why) for row in found.spent.itertuples()] == [
+        ("exclusions.csv", 3, "overruled"),
+        ("labels.csv", 4, "same_as_label"),
+        ("labels.csv", 5, "no_photo"),
+    ]
+    assert capsys.readouterr().out.endswith(
+        "; 6 corrections, 3 in use, 3 spent (1 overruled, 1 same_as_label, 1 no_photo)\n"
+    )
+
+
+@pytest.mark.usefixtures("no_rare_classes")
+def test_a_correction_holds_after_a_release_and_when_the_photo_leaves_and_comes_back(in_project: Path) -> None:
+    tables.write(
+        in_project / "releases/label_map.csv",
+        tables.LABEL_MAP,
+        tables.frame(tables.LABEL_MAP, [(0, 12, "bags"), (1, 11, "coats")]),
+    )
+    write_release(in_project, {(1, 0): "test", (2, 0): "train", (9, 0): "train"})
+    everything = {(1, 0): photo("bag"), (2, 0): photo("dress"), (3, 0): photo("hat")}
+    labels: list[LabelRow] = [(1, 11, FIRST), (2, 11, FIRST), (3, 12, FIRST)]
+    write_photos(in_project, everything)
+    write_labels(in_project, labels, {11: None, 12: None})
+    write_corrections(in_project, "1,0,12,\n", "2,,bad_mask,\n9,0,off_topic,\n")
+    before, subsets = run(in_project), run_split(in_project)
+
+    assert by_photo(before.catalog, "label") == {(1, 0): 0, (3, 0): 0}
+    assert subsets[1, 0] == "test"
+    assert before.spent["why"].tolist() == ["no_photo"]  # of a product that only the release knows
+
+    write_photos(in_project, {(3, 0): photo("hat")})
+    assert run(in_project).classes == {(3, 0): 12}
+
+    write_photos(in_project, everything)
+    write_labels(in_project, [*labels, (1, 11, LAST), (2, 12, LAST)], {11: None, 12: None})
+    after = run(in_project)
+
+    assert (after.classes, after.reasons) == (before.classes, before.reasons)
+    assert run_split(in_project) == subsets
+
+
+@pytest.mark.usefixtures("no_rare_classes")
+def test_a_row_of_an_unknown_product_is_an_error_and_spent_in_a_state_of_the_past(
+    in_project: Path, edit_params: Edit
+) -> None:
+    write_photos(in_project, {(1001, 0): photo("bag")})
+    write_labels(in_project, [(1001, 11, FIRST)], {11: None})
+    write_corrections(in_project, "1001,0,11,\n", "1020,0,off_topic,\n")
+
+    place = f"{in_project}/corrections/exclusions.csv line 2"
+    assert failure(in_project) == (
+        f"{place}: no product 1020 in data/labels.csv, data/groups.csv or releases/split.csv; did you mean 1001?"
+    )
+
+    edit_params("as_of: null", 'as_of: "2026-01-31T00:00:00Z"')
+
+    assert run(in_project).spent["why"].tolist() == ["not_in_dataset", "same_as_label"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "exclusions", "message"),
+    [
+        ("1,0,112,\n", "", "labels.csv line 2: no class 112 in data/classes.csv; did you mean 12, 'class 12'?"),
+        ("1,0,11,\n1,0,12,\n", "", "labels.csv line 3 contradicts line 2: 12 and 11 for photo 0 of product 1"),
+        ("", "1,0,rare_class,\n", "exclusions.csv line 2: reason 'rare_class' is one that a stage gives"),
+        ("", "1;0;off_topic;\n", "exclusions.csv line 2: product_id '1;0;off_topic;': expected a whole number"),
+    ],
+)
+def test_a_wrong_row_ends_the_stage_in_one_line_that_names_it(
+    in_project: Path, labels: str, exclusions: str, message: str
+) -> None:
+    write_photos(in_project, {(1, 0): photo("bag")})
+    write_labels(in_project, [(1, 11, FIRST)], {11: None, 12: None})
+    write_corrections(in_project, labels, exclusions)
+
+    assert f"corrections/{message}" in failure(in_project)
+
+
+def test_without_a_photo_the_reasons_of_exclusions_are_counted_too(in_project: Path) -> None:
+    write_photos(in_project, {(1, 0): photo("bag")})
+    write_labels(in_project, [(1, 11, FIRST)], {11: None})
+    write_corrections(in_project, "", "1,,off_topic,\n")
+
+    assert "no photo is left (1 off_topic)" in failure(in_project)
+
+
 def test_parents_in_a_circle_are_one_error_line_with_merge_and_harmless_with_drop(
     in_project: Path, edit_params: Edit
 ) -> None:
@@ -280,6 +383,7 @@ def test_a_second_run_and_another_order_of_labels_give_the_same_bytes(in_project
     bytes_of = []
     for rows_of in (labels, labels, sorted(labels, key=lambda row: row[1:])):
         write_labels(in_project, rows_of, {10: None, 11: 10, 12: 10, 13: 12})
+        write_corrections(in_project, "1,,13,\n2,,13,\n2,7,13,\n", "3,1,off_topic,\n4,9,off_topic,\n")
         run(in_project)
         bytes_of.append(written(in_project))
 

@@ -2,6 +2,7 @@ import csv
 import io
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +159,23 @@ def test_the_figures_are_those_of_the_dataset(reports: Path) -> None:
     }
     assert len(metrics["pixels"]["mean"]) == len(metrics["pixels"]["std"]) == 1
     assert len(metrics["content_digest"]) == 64
+
+
+def test_what_people_corrected_and_excluded_counts_in_the_figures_and_on_the_pages(data: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(data, tmp_path / "data"))
+    shutil.copy(data.parent / "params.yaml", tmp_path)
+    rejects = tables.frame(tables.CATALOG_REJECTS, [(901, 0, "off_topic", 77)])
+    tables.write(copy / "catalog_rejects.csv", tables.CATALOG_REJECTS, rejects)
+    changes = tables.frame(tables.LABEL_CHANGES, [(100, 0, "corrected", "7", 1000), (103, 0, "corrected", "78", 1001)])
+    tables.write(copy / "label_changes.csv", tables.LABEL_CHANGES, changes)
+    run(copy, tmp_path / "reports")
+    metrics = json.loads((tmp_path / "reports/metrics.json").read_text())
+
+    assert metrics["photos"]["catalog"] == {"in": 12, "out": 11, "rejected": {"off_topic": 1}}
+    assert metrics["labels_changed"] == {"corrected": 2}
+    assert "corrected 2" in (tmp_path / "reports/report.html").read_text()
+    assert "| catalog | 12 | 11 | off_topic 1 |" in (tmp_path / "reports/dataset_card.md").read_text()
+    assert "corrected 2" in (tmp_path / "reports/dataset_card.md").read_text()
 
 
 def test_classes_are_counted_by_subset_the_largest_first(reports: Path) -> None:

@@ -371,6 +371,20 @@ def test_metrics(repository: Path) -> None:
     ]
 
 
+def test_what_people_corrected_and_excluded_is_shown(repository: Path) -> None:
+    before = METRICS | {"labels_changed": {"corrected": 1}, "photos": {"catalog": {"rejected": {"rare_class": 3}}}}
+    write(repository, {"reports/metrics.json": json.dumps(before)})
+    commit(repository)
+    rejected = {"rare_class": 3, "off_topic": 2}
+    after = METRICS | {"labels_changed": {"corrected": 4}, "photos": {"catalog": {"rejected": rejected}}}
+    write(repository, {"reports/metrics.json": json.dumps(after)})
+
+    assert rows(section(compared("HEAD"), "Metrics")) == [
+        ("labels_changed.corrected", "1", "4", "+3"),
+        ("photos.catalog.rejected.off_topic", "—", "2", ""),
+    ]
+
+
 @pytest.mark.parametrize(
     ("title", "name"), [("Metrics", "reports/metrics.json"), ("Class balance", "reports/class_counts.csv")]
 )

@@ -1,0 +1,160 @@
+"""CSV files that people edit by hand: what is unambiguous is accepted, all else is an error with its line.
+
+Spreadsheets and editors change more than the cells. They write a byte-order mark, other line ends, semicolons or tabs
+between the cells, rows of empty cells, blanks around values, and 7.0 for 7. None of these changes what a row says.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from imageset.errors import DataError
+from imageset.runtime.params import suggestion
+
+DELIMITERS = ",;\t"
+# A float holds every integer up to here: 9007199254740993.0 may have been another number.
+LARGEST_EXACT_FLOAT = 2**53
+
+
+class Row(NamedTuple):
+    """A row that a person wrote: the file, the line on which it starts (from 1), and its cells by column."""
+
+    path: Path
+    line: int
+    cells: dict[str, str]
+
+    @property
+    def place(self) -> str:
+        """The row's place, as the start of a message: "corrections/labels.csv line 3"."""
+        return f"{self.path} line {self.line}"
+
+
+class Layout(NamedTuple):
+    """How a file is written: what is between the cells, the columns in their order, the end of a line."""
+
+    delimiter: str
+    columns: list[str]
+    line_end: str
+
+
+def read(path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> list[Row]:
+    """Return the rows of a CSV file that people edit; rows without any value are left out.
+
+    Columns may come in any order, in capitals too. Values are without the blanks around them. Optional columns that the
+    file lacks are "" in every row.
+
+    Args:
+        path: the file, UTF-8 with or without a byte-order mark.
+        required: the columns that the file has to have.
+        optional: the columns that it may have.
+
+    Returns:
+        The rows in the file's order. Their cells have all columns, the required ones first.
+
+    Raises:
+        DataError: the file is no such table. The message names file and line, what was expected, and the nearest name.
+    """
+    return read_with_layout(path, required, optional)[0]
+
+
+def read_with_layout(path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> tuple[list[Row], Layout]:
+    """Return the rows as `read` does, and how the file is written, for a program that adds rows to it."""
+    text = decode(path)
+    lines = text.splitlines()
+    first = next((number for number, line in enumerate(lines, 1) if line.strip(" \t,;")), None)
+    if first is None:
+        raise DataError(f"{path} is empty: expected the line {','.join([*required, *optional])}")
+    delimiter = max(DELIMITERS, key=lines[first - 1].count)
+    rows: list[Row] = []
+    columns: list[str] = []
+    for line, values in numbered_rows(path, text, delimiter):
+        if not any(values):
+            continue
+        if not columns:
+            columns = check_columns(path, line, values, required, optional)
+        else:
+            rows.append(Row(path, line, as_cells(path, line, values, columns, [*required, *optional])))
+    return rows, Layout(delimiter, columns, "\r\n" if "\r\n" in text else "\n")
+
+
+def decode(path: Path) -> str:
+    """Return the text of a file. Raises DataError for one that is missing or not UTF-8."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing: restore it with `git checkout -- {path}`") from None
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise DataError(f'{path} line {line} is not UTF-8: save the file as "CSV UTF-8"') from None
+    if "\0" in text:
+        line = text[: text.index("\0")].count("\n") + 1
+        raise DataError(f'{path} line {line} is no text: save the file as "CSV UTF-8"')
+    return text
+
+
+def numbered_rows(path: Path, text: str, delimiter: str) -> list[tuple[int, list[str]]]:
+    """Return the line on which each row starts, and its values without the blanks around them."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=True)
+    found: list[tuple[int, list[str]]] = []
+    line = 1
+    try:
+        for values in reader:
+            found.append((line, [value.strip() for value in values]))
+            line = reader.line_num + 1
+    except csv.Error as error:
+        hint = 'a quote (") is not closed, or there is text after it'
+        raise DataError(f"{path} line {line}: {hint}; write a quote within quotes twice ({error})") from None
+    return found
+
+
+def check_columns(
+    path: Path, line: int, names: list[str], required: Sequence[str], optional: Sequence[str]
+) -> list[str]:
+    """Return the columns of the header. Raises DataError unless each is known and there once."""
+    expected = [*required, *optional]
+    while names and not names[-1]:
+        names.pop()
+    columns = [name.casefold() for name in names]
+    for name, column in zip(names, columns, strict=True):
+        if column not in expected:
+            raise DataError(
+                f"{path} line {line}: no column is named {name!r}{suggestion(column, expected)}; "
+                f"the columns are {','.join(expected)}"
+            )
+        if columns.count(column) > 1:
+            raise DataError(f"{path} line {line}: column {column} is there more than once: remove one")
+    missing = [column for column in required if column not in columns]
+    if missing:
+        raise DataError(f"{path} line {line}: column {missing[0]} is missing; the columns are {','.join(expected)}")
+    return columns
+
+
+def as_cells(path: Path, line: int, values: list[str], columns: list[str], expected: list[str]) -> dict[str, str]:
+    """Return a row's values by column. Cells that are missing at its end are empty."""
+    if any(values[len(columns) :]):
+        raise DataError(
+            f"{path} line {line} has more cells than there are columns ({len(columns)}): "
+            'put quotes around a text with a comma, such as "red, not blue"'
+        )
+    given = dict(zip(columns, values, strict=False))
+    return {column: given.get(column, "") for column in expected}
+
+
+def whole_number(row: Row, column: str, example: int) -> int:
+    """Return the integer in a cell: "7", and "7.0" as spreadsheets write it.
+
+    Raises:
+        DataError: it is no 64-bit integer, or a spreadsheet may have rounded it.
+    """
+    text = row.cells[column]
+    found = re.fullmatch(r"(-?[0-9]{1,19})(\.0*)?", text)
+    if found and -(2**63) <= int(found[1]) < 2**63 and (not found[2] or abs(int(found[1])) <= LARGEST_EXACT_FLOAT):
+        return int(found[1])
+    is_rounded = (found and found[2]) or re.fullmatch(r"-?[0-9]+([.,][0-9]+)?[eE]\+?[0-9]+", text)
+    hint = "; a spreadsheet may have rounded it: format the column as text" if is_rounded else ""
+    raise DataError(f"{row.place}: {column} {text!r}: expected a whole number such as {example}{hint}")

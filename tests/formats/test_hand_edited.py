@@ -1,0 +1,150 @@
+"""Files as people, spreadsheets and editors leave them: what is unambiguous is read, the rest names its line."""
+
+from pathlib import Path
+
+import pytest
+
+from imageset.errors import DataError
+from imageset.formats import hand_edited
+
+REQUIRED, OPTIONAL = ("product_id", "position", "catalog_id"), ("note", "by", "date")
+HEADER = "product_id,position,catalog_id,note,by,date\n"
+ROW = {"product_id": "7", "position": "0", "catalog_id": "12", "note": "", "by": "", "date": ""}
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return Path("labels.csv")
+
+
+def read(path: Path, content: str | bytes) -> list[hand_edited.Row]:
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return hand_edited.read(path, REQUIRED, OPTIONAL)
+
+
+def refusal(path: Path, content: str | bytes) -> str:
+    with pytest.raises(DataError) as caught:
+        read(path, content)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        HEADER + "7,0,12,,,\n",
+        HEADER + "7,0,12,,,",
+        HEADER + "7,0,12\n",
+        HEADER + "7,0,12,,,,,\n",
+        HEADER + " 7 ,\t0,12 ,,,\n",
+        HEADER + "\n7,0,12,,,\n\n,,,,,\n   \n",
+        "\n" + HEADER + "7,0,12,,,\n",
+        (HEADER + "7,0,12,,,\n").replace("\n", "\r\n"),
+        (HEADER + "7,0,12,,,\n").replace("\n", "\r"),
+        (HEADER + "7,0,12,,,\n").replace(",", ";"),
+        (HEADER + "7,0,12,,,\n").replace(",", "\t"),
+        (HEADER + "7,0,12,,,\n").encode("utf-8-sig"),
+        '"product_id","position","catalog_id","note","by","date"\n"7","0","12","","",""\n',
+        'Product_ID, Position ,CATALOG_ID,note,by,date\n7,0, "12",,,\n',
+        "catalog_id,product_id,position\n12,7,0\n",
+    ],
+)
+def test_what_is_unambiguous_is_read(path: Path, content: str | bytes) -> None:
+    assert [row.cells for row in read(path, content)] == [ROW]
+
+
+def test_notes_keep_commas_quotes_and_line_ends_and_rows_their_line(path: Path) -> None:
+    rows = read(path, HEADER + '7,0,12,"red, not ""blue""\nsee\r\nphoto 2",é,\n\n8,,13,,,\n')
+
+    assert [row.cells["note"] for row in rows] == ['red, not "blue"\nsee\r\nphoto 2', ""]
+    assert [(row.line, row.place) for row in rows] == [(2, "labels.csv line 2"), (6, "labels.csv line 6")]
+    assert rows[0].cells["by"] == "é"
+
+
+def test_the_layout_is_what_a_program_needs_to_add_rows(path: Path) -> None:
+    path.write_bytes("\ufeffcatalog_id;product_id;position;note\r\n12;7;0;a\r\n".encode())
+
+    assert hand_edited.read_with_layout(path, REQUIRED, OPTIONAL)[1] == (
+        ";",
+        ["catalog_id", "product_id", "position", "note"],
+        "\r\n",
+    )
+
+
+def test_a_file_with_its_header_alone_has_no_rows(path: Path) -> None:
+    assert read(path, HEADER) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "labels.csv is empty: expected the line product_id,position,catalog_id,note,by,date"),
+        (",,\n\n", "labels.csv is empty: expected the line product_id,position,catalog_id,note,by,date"),
+        (
+            "product_id,postion,catalog_id\n",
+            "labels.csv line 1: no column is named 'postion'; did you mean 'position'?; the columns are "
+            "product_id,position,catalog_id,note,by,date",
+        ),
+        ("\nproduct_id,position,catalog_id,x\n", "labels.csv line 2: no column is named 'x'; the columns are"),
+        ("product_id,,position,catalog_id\n", "labels.csv line 1: no column is named ''"),
+        ("product_id,position\n7,0\n", "labels.csv line 1: column catalog_id is missing"),
+        ("product_id,position,catalog_id,note,Note\n", "labels.csv line 1: column note is there more than once"),
+        (
+            HEADER + "7,0,12,red, not blue,me,2026-01-01\n",
+            "labels.csv line 2 has more cells than there are columns (6): put quotes around a text with a comma",
+        ),
+        (HEADER + '7,0,12,"a\n8,0,12,,,\n', 'labels.csv line 2: a quote (") is not closed'),
+        (HEADER + '7,0,12,"a"b,,\n', 'labels.csv line 2: a quote (") is not closed, or there is text after it'),
+        (
+            (HEADER + "\n7,0,12,Größe,,\n").encode("cp1252"),
+            'labels.csv line 3 is not UTF-8: save the file as "CSV UTF-8"',
+        ),
+        ((HEADER + "7,0,12,a,,\n").encode("utf-16"), "labels.csv line 1 is not UTF-8"),
+        (HEADER + "7,0,12,\0,,\n", "labels.csv line 2 is no text"),
+    ],
+)
+def test_what_is_ambiguous_is_one_line_with_the_place(path: Path, content: str | bytes, message: str) -> None:
+    assert refusal(path, content).startswith(message)
+
+
+def test_a_file_that_is_missing_is_one_line_with_the_command_that_brings_it_back(path: Path) -> None:
+    with pytest.raises(DataError, match=r"^labels\.csv is missing: restore it with `git checkout -- labels\.csv`$"):
+        hand_edited.read(path, REQUIRED)
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("7", 7), ("7.0", 7), ("7.", 7), ("007", 7), ("-7", -7), (str(2**63 - 1), 2**63 - 1), (f"{2**53}.0", 2**53)],
+)
+def test_whole_numbers_are_read_as_spreadsheets_write_them(path: Path, text: str, number: int) -> None:
+    [row] = read(path, HEADER + f"{text},0,12,,,\n")
+
+    assert hand_edited.whole_number(row, "product_id", 1001) == number
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("", ""),
+        ("x7", ""),
+        ("1.5", ""),
+        ('"1,201"', ""),
+        ("+7", ""),
+        ("\u0667", ""),
+        ("1E+15", "; a spreadsheet may have rounded it"),
+        ('"1,23457E+15"', "; a spreadsheet may have rounded it"),
+        (f"{2**53 + 1}.0", "; a spreadsheet may have rounded it"),
+        (str(2**63), ""),
+    ],
+)
+def test_other_numbers_are_an_error_with_an_example(path: Path, text: str, hint: str) -> None:
+    [row] = read(path, HEADER + f"{text},0,12,,,\n")
+
+    with pytest.raises(DataError) as caught:
+        hand_edited.whole_number(row, "product_id", 1001)
+    given = text.strip('"')
+    expected = f"labels.csv line 2: product_id {given!r}: expected a whole number such as 1001{hint}"
+    assert str(caught.value).startswith(expected)
+    assert hint or str(caught.value) == expected
