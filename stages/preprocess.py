@@ -5,21 +5,25 @@ from contextlib import closing
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from imageset.errors import DataError
 from imageset.formats import hdf5, tables
-from imageset.photos import pixel_worker, pixels
+from imageset.formats.preview_file import TemporaryPreviews, open_temporary_previews
+from imageset.photos import fact_limits, pixel_worker, pixels
 from imageset.photos.batches import InventoryRow, PhotoRow, make_batches, run_batches, scan_inventory
+from imageset.photos.fact_limits import judge_facts
+from imageset.photos.facts import PhotoFacts
 from imageset.photos.mask_file import MaskRow, is_of_photo, scan_masks
 from imageset.photos.outcomes import ChangedObject, Outcomes, Rejected
 from imageset.photos.pixel_cache import PixelCache, identify_pixels
-from imageset.photos.preprocess import PreparedPhoto, count_image_bytes, get_image_shape
+from imageset.photos.preprocess import DecodedPhoto, PreparedPhoto, count_image_bytes, get_image_shape
 from imageset.photos.temporary_pixels import TemporaryPixels, open_temporary_pixels
 from imageset.photos.worker import Answer, PhotoRequest
 from imageset.runtime import files, params, progress, settings, stage
+from imageset.runtime.sections import PreprocessParams
 from imageset.storage.bucket import open_bucket
 from imageset.workers.pools import open_workers
 
@@ -30,6 +34,7 @@ REASONS = frozenset(
         "too_many_pixels",
         "truncated",
         "undecodable",
+        *fact_limits.REASONS,
         "mask_empty",
         "mask_full",
         "decoder_crash",
@@ -39,9 +44,21 @@ REASONS = frozenset(
 )
 
 PHOTOS_AT_ONCE = 64  # that a worker takes: handing a batch over costs as much as a photo
+PREVIEW_BYTES = 4000  # of a preview and its facts at most, nearly always
 THUMBNAIL_SHAPE = (pixels.THUMBNAIL_SIDE, pixels.THUMBNAIL_SIDE, 1)
 
 AddRow = Callable[[tuple[Any, ...]], None]
+
+
+class Collected(NamedTuple):
+    """Where results go as they come: tables, and temporary files."""
+
+    squares: TemporaryPixels
+    thumbnails: TemporaryPixels
+    previews: TemporaryPreviews
+    add_processed: AddRow
+    add_photo: AddRow
+    add_reject: AddRow
 
 
 def look_up(inventory_csv: Path, masks_h5: Path | None, cache: PixelCache) -> Iterator[PhotoRow]:
@@ -77,14 +94,11 @@ def pair_with_masks(inventory_csv: Path, masks_h5: Path | None) -> Iterator[tupl
 
 
 def collect(
-    answers: Iterator[tuple[PhotoRow, Answer]],
-    photos: int,
-    squares: TemporaryPixels,
-    thumbnails: TemporaryPixels,
-    add_processed: AddRow,
-    add_reject: AddRow,
+    answers: Iterator[tuple[PhotoRow, Answer]], photos: int, collected: Collected, preprocess: PreprocessParams
 ) -> tuple[Outcomes, int]:
-    """Take results as they come: rows go to their tables, pixels to temporary files.
+    """Take results as they come: rows go to their tables, pixels and previews to temporary files.
+
+    The limits on facts are applied here, to what workers made and to what the cache knew.
 
     Returns:
         What the photos became, and how many of them the bucket was asked for.
@@ -93,17 +107,34 @@ def collect(
     for row, answer in progress.bar(answers, "preprocess", photos):
         outcome, photo = answer.outcome, (row.product_id, row.position)
         asked += answer.asked
-        if isinstance(outcome, PreparedPhoto):
-            add_processed((*photo, outcomes.done, *outcome[2:]))
-            squares.append(outcome.pixels)
-            thumbnails.append(outcome.thumbnail)
-            outcomes.add_done(*photo)
-        elif isinstance(outcome, ChangedObject):
+        if isinstance(outcome, ChangedObject):
             outcomes.add_changed(outcome)
+            continue
+        if isinstance(outcome, DecodedPhoto):
+            collected.add_photo((*photo, *format_facts(outcome.facts)))
+            collected.previews.append(*photo, outcome.preview)
+            outcome = accept(outcome, preprocess)
+        if isinstance(outcome, PreparedPhoto):
+            collected.add_processed((*photo, outcomes.done, *outcome[2:]))
+            collected.squares.append(outcome.pixels)
+            collected.thumbnails.append(outcome.thumbnail)
+            outcomes.add_done(*photo)
         else:
-            add_reject((*photo, outcome.reason))
+            collected.add_reject((*photo, outcome.reason))
             outcomes.reasons[outcome.reason] += 1
     return outcomes, asked
+
+
+def accept(photo: DecodedPhoto, preprocess: PreprocessParams) -> PreparedPhoto | Rejected:
+    """Return a photo's pixels, or why it has none: first what the limits on facts say, then what its mask says."""
+    reason = judge_facts(photo.facts, preprocess)
+    return Rejected(reason) if reason else photo.prepared
+
+
+def format_facts(facts: PhotoFacts) -> tuple[Any, ...]:
+    """Return facts as the columns of the table PHOTOS, from width on."""
+    sharpness, ratio = f"{facts.sharpness:.4f}", f"{facts.aspect_ratio:.4f}"
+    return facts.width, facts.height, facts.format, sharpness, f"{facts.brightness:.2f}", f"{facts.contrast:.2f}", ratio
 
 
 def main(
@@ -113,8 +144,10 @@ def main(
     thumbnails_h5: Path,
     processed_csv: Path,
     rejects_csv: Path,
+    photos_csv: Path,
+    previews_h5: Path,
 ) -> None:
-    """Turn every object of the inventory into pixels (upright, without background, square).
+    """Turn every object of the inventory into pixels (upright, without background, square), and measure it.
 
     Args:
         inventory_csv: the objects of the bucket that the dataset is made of.
@@ -123,30 +156,37 @@ def main(
         thumbnails_h5: a thumbnail of every photo as it was, before background removal.
         processed_csv: the row of each photo in processed.h5, and its hashes.
         rejects_csv: photos without pixels, with a reason.
+        photos_csv: what was measured on every photo that can be decoded, rejected ones too.
+        previews_h5: a small picture in colour of each of these photos, for people to look at.
     """
     preprocess, background = params.load().preprocess, params.load().masks.background
     address, bucket, photos = settings.dask(), open_bucket(), tables.count(inventory_csv)
-    # Twice: first temporary files hold the pixels, then the outputs as well.
-    files.require_space(processed_h5, 2 * (count_image_bytes(preprocess) + pixels.THUMBNAIL_SIDE**2) * photos)
+    # Twice: first temporary files hold pixels and previews, then the outputs as well.
+    photo_bytes = count_image_bytes(preprocess) + pixels.THUMBNAIL_SIDE**2 + PREVIEW_BYTES
+    files.require_space(processed_h5, 2 * photo_bytes * photos)
     with (
         open_temporary_pixels(processed_h5.parent, get_image_shape(preprocess)) as squares,
         open_temporary_pixels(processed_h5.parent, THUMBNAIL_SHAPE) as thumbnails,
+        open_temporary_previews(previews_h5.parent) as previews,
         open_workers(address, settings.workers(), identify_pixels) as pool,
         closing(PixelCache(settings.pixel_cache(), bucket, preprocess)) as cache,
         tables.writing(processed_csv, tables.PROCESSED) as add_processed,
+        tables.writing(photos_csv, tables.PHOTOS) as add_photo,
         tables.writing(rejects_csv, tables.REJECTS) as add_reject,
     ):
         rows = look_up(inventory_csv, masks_h5 if background == "remove" else None, cache)
         batches = make_batches(rows, PHOTOS_AT_ONCE, count_image_bytes(preprocess))
         function = partial(pixel_worker.preprocess_batch, preprocess=preprocess)
         answers = run_batches(batches, pool, function, lambda request, made: cache.add(*request, made))
-        outcomes, asked = collect(answers, photos, squares, thumbnails, add_processed, add_reject)
+        collected = Collected(squares, thumbnails, previews, add_processed, add_photo, add_reject)
+        outcomes, asked = collect(answers, photos, collected, preprocess)
         assert outcomes.total == photos
         assert set(outcomes.reasons) <= REASONS
         outcomes.check(preprocess.max_rejected_share, str(rejects_csv))
         fill = np.array(preprocess.fill, np.uint8)
         squares.write(processed_h5, hdf5.PROCESSED, outcomes.product_ids, outcomes.positions, fill=fill)
         thumbnails.write(thumbnails_h5, hdf5.THUMBNAILS, outcomes.product_ids, outcomes.positions)
+        previews.write(previews_h5)
     print(
         f"preprocess: {photos} photos, {outcomes.done} done, {outcomes.reasons.total()} rejected "
         f"({outcomes.tally()}); the bucket was asked for {asked}{outcomes.suggest_retry('masks preprocess')}"

@@ -8,7 +8,7 @@ import io
 import numpy as np
 from PIL import Image, ImageOps
 
-from imageset.photos.preprocess import PreparedPhoto, preprocess_photo
+from imageset.photos.preprocess import DecodedPhoto, PreparedPhoto, preprocess_photo
 from imageset.runtime.sections import PreprocessParams
 
 KINDS = (
@@ -35,6 +35,11 @@ SMALL_IMAGES = PreprocessParams(
     min_foreground=0,
     max_foreground=1,
     max_pixels=50_000_000,
+    min_sharpness=None,
+    min_brightness=None,
+    max_brightness=None,
+    min_side=None,
+    max_aspect_ratio=None,
     max_rejected_share=0,
 )
 
@@ -91,5 +96,6 @@ def encode(image: Image.Image, quality: int = QUALITY) -> bytes:
 def prepared(body: bytes) -> PreparedPhoto:
     """Return a photo's thumbnail and hashes as the stage makes them. Raises AssertionError when it is no photo."""
     outcome = preprocess_photo(body, SMALL_IMAGES)
-    assert isinstance(outcome, PreparedPhoto)
-    return outcome
+    assert isinstance(outcome, DecodedPhoto)
+    assert isinstance(outcome.prepared, PreparedPhoto)
+    return outcome.prepared

@@ -12,7 +12,7 @@ from imageset.curation.crop_hashes import Hashes
 from imageset.formats.hdf5 import Indices, Pixels
 from imageset.photos import background, decode, networks, pixels
 from imageset.photos.engines import Network
-from imageset.photos.preprocess import PreparedPhoto, preprocess_photo
+from imageset.photos.preprocess import DecodedPhoto, PreparedPhoto, preprocess_photo
 from imageset.runtime import progress
 from imageset.runtime.params import load
 from sandbox import draw
@@ -61,9 +61,10 @@ def masked(body: bytes, weights: Path) -> PreparedPhoto | None:
     network = Network("u2netp", weights, networks.NETWORKS["u2netp"].side)
     factor = background.choose_reduction(*decode.read_sides(body, MAX_PIXELS))
     mask = background.predict_mask(decode.decode(body, MAX_PIXELS, factor), network)
-    made = preprocess_photo(body, load().preprocess, mask)
-    if not isinstance(made, PreparedPhoto):
+    photo = preprocess_photo(body, load().preprocess, mask)
+    if not isinstance(photo, DecodedPhoto) or not isinstance(photo.prepared, PreparedPhoto):
         return None
+    made = photo.prepared
     small = pixels.make_thumbnail(Image.fromarray(made.pixels[..., 0]))
     phash, phash_mirrored = pixels.hash_thumbnail(small)
     return made._replace(thumbnail=pixels.to_array(small), phash=phash, phash_mirrored=phash_mirrored)

@@ -38,12 +38,14 @@ PATHS = {
         "data/masks.csv",
     ),
     "preprocess": (
-        "data/inventory.csv",
-        "data/masks.h5",
-        "data/processed.h5",
-        "data/thumbnails.h5",
-        "data/processed.csv",
-        "data/rejects.csv",
+        *("--inventory", "data/inventory.csv"),
+        *("--masks", "data/masks.h5"),
+        *("--processed-h5", "data/processed.h5"),
+        *("--thumbnails", "data/thumbnails.h5"),
+        *("--processed-csv", "data/processed.csv"),
+        *("--rejects", "data/rejects.csv"),
+        *("--photos", "data/photos.csv"),
+        *("--previews", "data/previews.h5"),
     ),
 }
 

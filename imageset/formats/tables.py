@@ -60,6 +60,19 @@ PROCESSED = Table(
     {**PHOTO, "row": "int64", "sha256": "string", "phash": "string", "phash_mirrored": "string"}, PHOTO_KEY
 )
 REJECTS = Table({**PHOTO, "reason": "string"}, PHOTO_KEY)
+PHOTOS = Table(
+    {
+        **PHOTO,
+        "width": "int64",
+        "height": "int64",
+        "format": "string",
+        "sharpness": "string",
+        "brightness": "string",
+        "contrast": "string",
+        "aspect_ratio": "string",
+    },
+    PHOTO_KEY,
+)
 GROUPS = Table({**PHOTO, "row": "int64", "group": "int64", "picture": "int64", "reason": "string"}, PHOTO_KEY)
 CATALOG = Table({**PHOTO, "row": "int64", "catalog_id": "int64", "label": "int64", "group": "int64"}, PHOTO_KEY)
 CATALOG_REJECTS = Table({**PHOTO, "reason": "string", "catalog_id": "Int64"}, PHOTO_KEY)

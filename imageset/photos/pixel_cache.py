@@ -1,4 +1,8 @@
-"""Pixels that earlier runs made, keyed by the photo, its mask, the params, the code and the libraries."""
+"""Pixels, facts and previews that earlier runs made, keyed by the photo, its mask, the params, the code and the
+libraries.
+
+The limits on facts are no part of the key: stage preprocess applies them to what it finds here.
+"""
 
 import hashlib
 import json
@@ -7,20 +11,21 @@ from pathlib import Path
 
 import numpy as np
 
-from imageset.photos import decode, pixels, preprocess, scaled_decodes
+from imageset.photos import decode, fact_limits, facts, pixels, preprocess, previews, scaled_decodes
 from imageset.photos.cache import PhotoCache
+from imageset.photos.facts import PhotoFacts
 from imageset.photos.fingerprint import fingerprint
 from imageset.photos.outcomes import Rejected
-from imageset.photos.preprocess import PreparedPhoto
+from imageset.photos.preprocess import DecodedPhoto, PreparedPhoto
 from imageset.runtime.sections import PreprocessParams
 from imageset.storage.bucket import Bucket, StoredObject
 
 # What decides pixels, besides params and masks.
-PIXEL_CODE = (decode, pixels, preprocess, scaled_decodes)
+PIXEL_CODE = (decode, facts, pixels, preprocess, previews, scaled_decodes)
 PIXEL_LIBRARIES = ("ImageHash", "numpy", "pillow", "scipy")
 
 TABLE = "pixels"
-COLUMNS = "reason TEXT, sha256 TEXT, phash TEXT, phash_mirrored TEXT, pixels BLOB"
+COLUMNS = "reason TEXT, facts TEXT, preview BLOB, sha256 TEXT, phash TEXT, phash_mirrored TEXT, pixels BLOB"
 
 
 class PixelCache(PhotoCache):
@@ -37,31 +42,40 @@ class PixelCache(PhotoCache):
         Raises:
             ImagesetError: the file is no cache of this version, or cannot be opened.
         """
-        shaping = section.model_dump(exclude={"max_rejected_share"})
+        shaping = section.model_dump(exclude={"max_rejected_share", *fact_limits.PARAMS})
         super().__init__(path, TABLE, COLUMNS, bucket, json.dumps([identify_pixels(), shaping], sort_keys=True))
         self.side = section.image_side
 
-    def find(self, stored: StoredObject, mask: bytes | None) -> PreparedPhoto | Rejected | None:
+    def find(self, stored: StoredObject, mask: bytes | None) -> DecodedPhoto | Rejected | None:
         """Return what an earlier run made of this object with this mask, None if nothing is known."""
         values = self.look_up(self.make_key(stored, identify_mask(mask)))
         if values is None:
             return None
-        reason, sha256, phash, phash_mirrored, content = values
-        if reason is not None:
+        reason, measured, preview, sha256, phash, phash_mirrored, content = values
+        if measured is None:
             return Rejected(reason)
+        found = PhotoFacts(*json.loads(measured))
+        if reason is not None:
+            return DecodedPhoto(found, preview, Rejected(reason))
         small = pixels.THUMBNAIL_SIDE
         both = np.frombuffer(content, np.uint8)
         square = both[: -(small**2)].reshape(self.side, self.side, -1)
-        return PreparedPhoto(square, both[-(small**2) :].reshape(small, small, 1), sha256, phash, phash_mirrored)
+        thumbnail = both[-(small**2) :].reshape(small, small, 1)
+        return DecodedPhoto(found, preview, PreparedPhoto(square, thumbnail, sha256, phash, phash_mirrored))
 
-    def add(self, stored: StoredObject, mask: bytes | None, outcome: PreparedPhoto | Rejected) -> None:
+    def add(self, stored: StoredObject, mask: bytes | None, outcome: DecodedPhoto | Rejected) -> None:
         """Remember what an object became, but no decoder_* rejection, which another run or machine might not repeat."""
         key = self.make_key(stored, identify_mask(mask))
-        if isinstance(outcome, PreparedPhoto):
-            content = outcome.pixels.tobytes() + outcome.thumbnail.tobytes()
-            self.put(key, stored.etag, None, outcome.sha256, outcome.phash, outcome.phash_mirrored, content)
-        elif outcome.is_lasting:
-            self.put(key, stored.etag, outcome.reason, None, None, None, None)
+        if isinstance(outcome, Rejected):
+            if outcome.is_lasting:
+                self.put(key, stored.etag, outcome.reason, *[None] * 6)
+            return
+        made, seen = outcome.prepared, (json.dumps(outcome.facts), outcome.preview)
+        if isinstance(made, Rejected):
+            self.put(key, stored.etag, made.reason, *seen, *[None] * 4)
+        else:
+            content = made.pixels.tobytes() + made.thumbnail.tobytes()
+            self.put(key, stored.etag, None, *seen, made.sha256, made.phash, made.phash_mirrored, content)
 
 
 @cache

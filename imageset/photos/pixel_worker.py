@@ -21,7 +21,7 @@ def preprocess_batch(batch: Sequence[PhotoRequest], preprocess: PreprocessParams
         preprocess: the params.
 
     Returns:
-        A PreparedPhoto, Rejected or ChangedObject for each photo, in the batch's order.
+        A DecodedPhoto, Rejected or ChangedObject for each photo, in the batch's order.
 
     Raises:
         ImagesetError: the bucket cannot be reached or refuses, or a mask is damaged.

@@ -12,7 +12,8 @@ from PIL import Image
 
 from imageset.errors import Undecodable
 from imageset.formats.hdf5 import Pixels
-from imageset.photos import decode, pixels
+from imageset.photos import decode, facts, pixels, previews
+from imageset.photos.facts import PhotoFacts
 from imageset.photos.outcomes import Rejected
 from imageset.photos.scaled_decodes import ScaledDecodes
 from imageset.runtime.sections import PreprocessParams
@@ -29,6 +30,17 @@ class PreparedPhoto(NamedTuple):
     sha256: str
     phash: str
     phash_mirrored: str
+
+
+class DecodedPhoto(NamedTuple):
+    """A photo that can be decoded: its facts, its preview (a JPEG), and its pixels or why its mask rejects it.
+
+    Facts and preview depend on the photo's bytes alone.
+    """
+
+    facts: PhotoFacts
+    preview: bytes
+    prepared: PreparedPhoto | Rejected
 
 
 def get_image_mode(preprocess: PreprocessParams) -> decode.Mode:
@@ -48,8 +60,10 @@ def count_image_bytes(preprocess: PreprocessParams) -> int:
 
 def preprocess_photo(
     body: bytes, preprocess: PreprocessParams, mask: Image.Image | None = None
-) -> PreparedPhoto | Rejected:
+) -> DecodedPhoto | Rejected:
     """Turn one photo into pixels: decode, remove the background, make it square, make its thumbnail and hashes.
+
+    Measure it and make its preview, too.
 
     Decoding that hangs ends the process by SIGALRM, as `limits.deadline` does.
 
@@ -59,23 +73,27 @@ def preprocess_photo(
         mask: the photo's mask (mode L), stretched over it; None to keep the background.
 
     Returns:
-        The pixels, or the reason why there are none.
+        The photo as it was and its pixels, or the reason why it cannot be decoded.
     """
     choose_fit = partial(pixels.choose_fit_reduction, image_side=preprocess.image_side, how=preprocess.fit)
     try:
         decodes = ScaledDecodes(body, preprocess.max_pixels)
         whole = decodes.decode_reduced(pixels.choose_hash_reduction, "L")
         photo = decodes.decode_reduced(choose_fit, get_image_mode(preprocess))
+        colored = decodes.decode_reduced(previews.choose_preview_reduction, "RGB")
+        measured = facts.measure_photo(body, whole, decodes)
     except Undecodable as error:
         return Rejected(error.reason)
+    preview = previews.make_preview(colored)
     if mask is not None:
         if reason := check_mask(mask, preprocess):
-            return Rejected(reason)
+            return DecodedPhoto(measured, preview, Rejected(reason))
         photo = pixels.composite(photo, mask, preprocess.fill)
     square = pixels.to_array(pixels.fit(photo, preprocess.image_side, preprocess.fit, preprocess.fill))
     small = pixels.make_thumbnail(whole)
     sha256 = hashlib.sha256(body).hexdigest()
-    return PreparedPhoto(square, pixels.to_array(small), sha256, *pixels.hash_thumbnail(small))
+    prepared = PreparedPhoto(square, pixels.to_array(small), sha256, *pixels.hash_thumbnail(small))
+    return DecodedPhoto(measured, preview, prepared)
 
 
 def check_mask(mask: Image.Image, preprocess: PreprocessParams) -> str:

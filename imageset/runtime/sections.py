@@ -83,7 +83,19 @@ class PreprocessParams(Section):
     min_foreground: Share
     max_foreground: Share
     max_pixels: int = Field(ge=1)
+    min_sharpness: Share | None
+    min_brightness: float | None = Field(ge=0, le=255)
+    max_brightness: float | None = Field(ge=0, le=255)
+    min_side: int | None = Field(ge=1)
+    max_aspect_ratio: float | None = Field(ge=1)
     max_rejected_share: Share
+
+    @model_validator(mode="after")
+    def leaves_room_for_brightness(self) -> Self:
+        darkest, lightest = self.min_brightness, self.max_brightness
+        if darkest is not None and lightest is not None and darkest > lightest:
+            raise ValueError("min_brightness has to be max_brightness at the most")
+        return self
 
     @model_validator(mode="after")
     def leaves_room_for_foreground(self) -> Self:

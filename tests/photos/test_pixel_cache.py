@@ -10,10 +10,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from imageset.photos import background, decode, engines, masks, pixels, preprocess, scaled_decodes
+from imageset.photos import (
+    background,
+    decode,
+    engines,
+    fact_limits,
+    facts,
+    masks,
+    pixels,
+    preprocess,
+    previews,
+    scaled_decodes,
+)
+from imageset.photos.facts import PhotoFacts
 from imageset.photos.outcomes import Rejected
 from imageset.photos.pixel_cache import PixelCache, identify_pixels
-from imageset.photos.preprocess import PreparedPhoto
+from imageset.photos.preprocess import DecodedPhoto, PreparedPhoto
 from imageset.runtime.sections import PreprocessParams
 from imageset.storage.bucket import Bucket, StoredObject
 from tests.photos.test_cache import BUCKET, OBJECT, execute, flipped
@@ -26,6 +38,11 @@ CHOSEN: dict[str, Any] = {
     "min_foreground": 0.01,
     "max_foreground": 0.99,
     "max_pixels": 1_000_000,
+    "min_sharpness": None,
+    "min_brightness": None,
+    "max_brightness": None,
+    "min_side": None,
+    "max_aspect_ratio": None,
     "max_rejected_share": 0.2,
 }
 # Another value of each param that shapes pixels, and of the others.
@@ -38,19 +55,38 @@ OTHERS: dict[str, Any] = {
     "max_foreground": 0.98,
     "max_pixels": 999_999,
 }
-HARMLESS: dict[str, Any] = {"max_rejected_share": 0.3}
+HARMLESS: dict[str, Any] = {
+    "min_sharpness": 0.5,
+    "min_brightness": 100.0,
+    "max_brightness": 150.0,
+    "min_side": 10_000,
+    "max_aspect_ratio": 1.0,
+    "max_rejected_share": 0.3,
+}
 MASK = b"a mask, compressed"
 
 
-def made(side: int = 16, channels: int = 1, seed: int = 0) -> PreparedPhoto:
+FACTS = PhotoFacts(400, 533, "JPEG", 0.6183, 131.07, 57.5, 1.3325)
+PREVIEW = b"a small \x00 JPEG"
+
+
+def made(side: int = 16, channels: int = 1, seed: int = 0) -> DecodedPhoto:
     random = np.random.default_rng(seed)
     square, thumbnail = (random.integers(0, 256, shape, np.uint8) for shape in ((side, side, channels), (64, 64, 1)))
-    return PreparedPhoto(square, thumbnail, "b" * 64, "0123456789abcdef", "fedcba9876543210")
+    prepared = PreparedPhoto(square, thumbnail, "b" * 64, "0123456789abcdef", "fedcba9876543210")
+    return DecodedPhoto(FACTS, PREVIEW, prepared)
 
 
-def values_of(found: PreparedPhoto | Rejected | None) -> tuple[Any, ...]:
-    assert isinstance(found, PreparedPhoto)
-    return found.pixels.shape, found.pixels.tobytes(), found.thumbnail.shape, found.thumbnail.tobytes(), *found[2:]
+def pixels_of(found: DecodedPhoto | Rejected | None) -> PreparedPhoto:
+    assert isinstance(found, DecodedPhoto)
+    assert isinstance(found.prepared, PreparedPhoto)
+    return found.prepared
+
+
+def values_of(found: DecodedPhoto | Rejected | None) -> tuple[Any, ...]:
+    image, thumbnail, *hashes = pixels_of(found)
+    assert isinstance(found, DecodedPhoto)
+    return found.facts, found.preview, image.shape, image.tobytes(), thumbnail.shape, thumbnail.tobytes(), *hashes
 
 
 def open_cache(folder: Path, bucket: Bucket = BUCKET, **changes: Any) -> "closing[PixelCache]":
@@ -59,7 +95,7 @@ def open_cache(folder: Path, bucket: Bucket = BUCKET, **changes: Any) -> "closin
 
 def find(
     folder: Path, stored: StoredObject = OBJECT, mask: bytes | None = MASK, **options: Any
-) -> PreparedPhoto | Rejected | None:
+) -> DecodedPhoto | Rejected | None:
     """Return what another run knows of an object."""
     with open_cache(folder, **options) as cache:
         return cache.find(stored, mask)
@@ -69,7 +105,7 @@ def add(
     folder: Path,
     stored: StoredObject = OBJECT,
     mask: bytes | None = MASK,
-    what: PreparedPhoto | Rejected | None = None,
+    what: DecodedPhoto | Rejected | None = None,
     **options: Any,
 ) -> None:
     with open_cache(folder, **options) as cache:
@@ -96,14 +132,13 @@ def test_a_later_run_finds_what_was_added(mask: bytes | None, color: str, channe
     add(tmp_path, mask=mask, what=what, color=color, image_side=24)
     found = find(tmp_path, mask=mask, color=color, image_side=24)
 
-    assert isinstance(found, PreparedPhoto)
-    assert found.pixels.dtype == found.thumbnail.dtype == np.uint8
+    assert pixels_of(found).pixels.dtype == pixels_of(found).thumbnail.dtype == np.uint8
     assert values_of(found) == values_of(what)
     assert find(tmp_path, replace(OBJECT, etag="0" * 32), mask, color=color, image_side=24) is None
 
 
 def test_rejections_are_found_but_never_what_another_machine_might_decode(tmp_path: Path) -> None:
-    reasons = ("empty", "undecodable", "too_many_pixels", "mask_empty", "mask_full")
+    reasons = ("empty", "undecodable", "too_many_pixels")
     temporary = ("decoder_memory", "decoder_timeout", "decoder_crash")
     objects = {reason: replace(OBJECT, bytes=number) for number, reason in enumerate((*reasons, *temporary))}
     for reason, stored in objects.items():
@@ -112,6 +147,17 @@ def test_rejections_are_found_but_never_what_another_machine_might_decode(tmp_pa
     assert {reason: find(tmp_path, stored) for reason, stored in objects.items()} == {
         reason: None if reason in temporary else Rejected(reason) for reason in objects
     }
+
+
+@pytest.mark.parametrize("reason", ["mask_empty", "mask_full"])
+def test_facts_and_preview_of_what_its_mask_rejects_are_found(reason: str, tmp_path: Path) -> None:
+    what = DecodedPhoto(FACTS, PREVIEW, Rejected(reason))
+    add(tmp_path, what=what)
+    found = find(tmp_path)
+
+    assert found == what
+    assert isinstance(found, DecodedPhoto)
+    assert isinstance(found.facts, PhotoFacts)
 
 
 # What is part of the keys
@@ -152,8 +198,8 @@ def test_pixels_of_an_object_whose_etag_is_no_md5_are_of_one_bucket(tmp_path: Pa
 @pytest.mark.parametrize(
     ("module", "known"),
     [
-        *[(module, False) for module in (decode, pixels, preprocess, scaled_decodes)],
-        *[(module, True) for module in (background, engines, masks)],
+        *[(module, False) for module in (decode, facts, pixels, preprocess, previews, scaled_decodes)],
+        *[(module, True) for module in (background, engines, fact_limits, masks)],
     ],
 )
 def test_other_code_is_another_key(
@@ -191,7 +237,7 @@ def test_another_kind_of_processor_is_another_key(filled: Path, monkeypatch: pyt
 # Damage
 
 
-@pytest.mark.parametrize("column", ["pixels", "crc32", "sha256", "phash", "phash_mirrored"])
+@pytest.mark.parametrize("column", ["pixels", "crc32", "sha256", "phash", "phash_mirrored", "facts", "preview"])
 def test_damaged_pixels_are_unknown_and_replaced(column: str, filled: Path) -> None:
     path = filled / "pixels.sqlite"
     ((content,),) = execute(path, f"SELECT {column} FROM pixels")

@@ -12,7 +12,13 @@ from imageset.formats.hdf5 import Pixels
 from imageset.photos import background, decode
 from imageset.photos.engines import Network
 from imageset.photos.outcomes import Rejected
-from imageset.photos.preprocess import PreparedPhoto, count_image_bytes, get_image_shape, preprocess_photo
+from imageset.photos.preprocess import (
+    DecodedPhoto,
+    PreparedPhoto,
+    count_image_bytes,
+    get_image_shape,
+    preprocess_photo,
+)
 from imageset.runtime.sections import PreprocessParams
 from sandbox import draw
 from tests.conftest import jpeg, photo_bytes, plain_image
@@ -31,6 +37,11 @@ OTHERS: dict[str, Any] = {
     "min_foreground": 0.0,
     "max_foreground": 1.0,
     "max_pixels": 1_650_000,
+    "min_sharpness": 1.0,
+    "min_brightness": 255.0,
+    "max_brightness": 0.0,
+    "min_side": 10_000,
+    "max_aspect_ratio": 1.0,
     "max_rejected_share": 1.0,
 }
 
@@ -45,21 +56,33 @@ def section(**changes: Any) -> PreprocessParams:
         "min_foreground": 0.01,
         "max_foreground": 0.99,
         "max_pixels": 2_000_000,
+        "min_sharpness": None,
+        "min_brightness": None,
+        "max_brightness": None,
+        "min_side": None,
+        "max_aspect_ratio": None,
         "max_rejected_share": 0.2,
     }
     return PreprocessParams(**values | changes)
 
 
-def prepared(outcome: PreparedPhoto | Rejected) -> PreparedPhoto:
-    """Return what was made of a photo that is to have pixels."""
-    assert isinstance(outcome, PreparedPhoto)
+def decoded(outcome: DecodedPhoto | Rejected) -> DecodedPhoto:
+    """Return what was made of a photo that can be decoded."""
+    assert isinstance(outcome, DecodedPhoto)
     return outcome
 
 
-def source_of(outcome: PreparedPhoto | Rejected) -> tuple[bytes, str, str, str]:
-    """Return what is to depend on the photo alone: its thumbnail, sum and hashes."""
-    found = prepared(outcome)
-    return found.thumbnail.tobytes(), found.sha256, found.phash, found.phash_mirrored
+def prepared(outcome: DecodedPhoto | Rejected) -> PreparedPhoto:
+    """Return what was made of a photo that is to have pixels."""
+    made = decoded(outcome).prepared
+    assert isinstance(made, PreparedPhoto)
+    return made
+
+
+def source_of(outcome: DecodedPhoto | Rejected) -> tuple[Any, ...]:
+    """Return what is to depend on the photo alone: its thumbnail, sum and hashes, facts and preview."""
+    photo, found = decoded(outcome), prepared(outcome)
+    return found.thumbnail.tobytes(), found.sha256, found.phash, found.phash_mirrored, photo.facts, photo.preview
 
 
 def pixels_of(image: Image.Image, **changes: Any) -> Pixels:
@@ -187,9 +210,11 @@ def test_a_photo_on_its_side_is_turned_upright_before_the_mask_is_put_on_it() ->
 )
 def test_a_mask_that_found_too_little_or_too_much_rejects_the_photo(bounds: tuple[float, float], reason: str) -> None:
     bounded = section(min_foreground=bounds[0], max_foreground=bounds[1])
-    outcome = preprocess_photo(photo_bytes(), bounded, half_covered())
+    outcome = decoded(preprocess_photo(photo_bytes(), bounded, half_covered()))
+    unbounded = decoded(preprocess_photo(photo_bytes(), section(), half_covered()))
 
-    assert getattr(outcome, "reason", "") == reason
+    assert getattr(outcome.prepared, "reason", "") == reason
+    assert (outcome.facts, outcome.preview) == (unbounded.facts, unbounded.preview)
 
 
 def test_where_backgrounds_are_kept_no_photo_has_too_little_or_too_much() -> None:
@@ -239,7 +264,10 @@ def test_what_identifies_a_photo_depends_on_no_param_and_no_mask() -> None:
 
 @pytest.mark.parametrize(
     ("color", "expected"),
-    [("grayscale", [(2_000_000, 5, "L")]), ("rgb", [(2_000_000, 5, "L"), (2_000_000, 5, "RGB")])],
+    [
+        ("grayscale", [(2_000_000, 5, "L"), (2_000_000, 15, "RGB")]),
+        ("rgb", [(2_000_000, 5, "L"), (2_000_000, 5, "RGB"), (2_000_000, 15, "RGB")]),
+    ],
 )
 def test_a_photo_is_decoded_once_for_all_uses_of_one_size_and_mode(
     color: str, expected: list[Any], monkeypatch: pytest.MonkeyPatch

@@ -20,7 +20,7 @@ from imageset.curation.stratified_split import assign_subsets
 from imageset.dataset.augment import augment_photo
 from imageset.formats import hdf5, stable_hash, tables
 from imageset.photos import pixels
-from imageset.photos.preprocess import PreparedPhoto, preprocess_photo
+from imageset.photos.preprocess import DecodedPhoto, PreparedPhoto, preprocess_photo
 from imageset.runtime.sections import AugmentParams, Color, Fit, PreprocessParams, SplitParams
 from tests.photos.test_decode import saved
 from tests.project import ROOT
@@ -44,6 +44,8 @@ AUGMENT = AugmentParams(
 RANKS = [17797172410793473910, 8793645831276010059, 7070682991944218085]
 AUGMENTED = "ba5bf606f5e6fb0f"
 SQUARES = "be45320fe92a0687"
+FACTS = (500, 700, "PNG", 0.9534, 127.89, 19.69, 1.4)
+PREVIEW = "84585bd26ad83416"
 SPLIT = "16ea32b1c14296b0"
 VIEWS = "6e274870b56f5fc6"
 LIKENESS = [0.909611, 0.215257]
@@ -98,9 +100,11 @@ def test_photos_made_square_and_of_the_right_colours() -> None:
         for fit in fits
         for color in colors
     ]
-    made = [square.pixels for square in squares if isinstance(square, PreparedPhoto)]
+    photos = [square for square in squares if isinstance(square, DecodedPhoto)]
+    made = [each.prepared.pixels for each in photos if isinstance(each.prepared, PreparedPhoto)]
 
     assert len(made) == len(squares)
+    assert {(each.facts, sha256(each.preview)) for each in photos} == {(FACTS, PREVIEW)}
     assert sha256(b"".join(each.tobytes() for each in made)) == SQUARES
 
 
@@ -113,6 +117,11 @@ def preprocess_params(side: int, fit: Fit, color: Color) -> PreprocessParams:
         min_foreground=0.01,
         max_foreground=0.99,
         max_pixels=2_000_000,
+        min_sharpness=None,
+        min_brightness=None,
+        max_brightness=None,
+        min_side=None,
+        max_aspect_ratio=None,
         max_rejected_share=0.2,
     )
 

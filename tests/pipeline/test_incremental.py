@@ -24,14 +24,14 @@ from imageset.photos.mask_recipe import identify_masks
 from imageset.photos.pixel_cache import identify_pixels
 from imageset.storage.bucket import Bucket, list_objects
 from stages import inventory, masks, preprocess
-from tests.conftest import jpeg, photo_bytes, plain_image, put, run_stage
+from tests.conftest import as_given, jpeg, photo_bytes, plain_image, put, run_stage
 from tests.project import ROOT
 from tests.storage.test_bulk import Wire, wire
 
 __all__ = ["wire"]  # a fixture
 
 MASKS = ("masks.h5", "masks.csv")
-OUTPUTS = ("processed.h5", "thumbnails.h5", "processed.csv", "rejects.csv")
+OUTPUTS = ("processed.h5", "thumbnails.h5", "processed.csv", "rejects.csv", "photos.csv", "previews.h5")
 GARMENTS = {f"{number}.jpeg": photo_bytes(number) for number in range(1, 5)} | {"5.jpeg": b"<html>not found</html>"}
 # Two batches of preprocess, and a photo that is no photo.
 PLAIN = {
@@ -353,7 +353,7 @@ def test_a_run_after_a_killed_one_repeats_only_the_unfinished_part(
         ),
         project,
         "preprocess",
-        *paths(project),
+        *as_given("preprocess", list(map(str, paths(project)))),
     )
     wire.held_from = float("inf")
 

@@ -302,6 +302,8 @@ def test_an_env_file_in_a_parent_folder_is_read(project: Path) -> None:
         "thumbnails.h5",
         "processed.csv",
         "rejects.csv",
+        "photos.csv",
+        "previews.h5",
         cwd=project,
     )
 

@@ -37,7 +37,10 @@ from tests.stages.test_preprocess import Edit, fill
 
 INVENTORY, MASKS = Path("data/inventory.csv"), Path("data/masks.h5")
 OUTPUTS = (MASKS, Path("data/masks.csv"))
-PROCESSED = [Path("data", name) for name in ("processed.h5", "thumbnails.h5", "processed.csv", "rejects.csv")]
+PROCESSED = [
+    Path("data", name)
+    for name in ("processed.h5", "thumbnails.h5", "processed.csv", "rejects.csv", "photos.csv", "previews.h5")
+]
 INT8 = ROOT / "models/u2netp-int8.zip"
 
 

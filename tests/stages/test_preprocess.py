@@ -1,11 +1,13 @@
 """The stage, on a real bucket: every object of the inventory ends as a row of its own pixels or as a reject."""
 
 import hashlib
+import io
 import re
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import deflate
 import h5py
@@ -16,7 +18,8 @@ from PIL import Image
 
 from imageset.errors import DataError, ImagesetError, ParamsError, ServerError
 from imageset.formats import hdf5, tables
-from imageset.photos import pixel_worker
+from imageset.formats.preview_file import read_preview
+from imageset.photos import fact_limits, pixel_worker
 from imageset.photos.batches import scan_inventory
 from imageset.photos.mask_file import writing_masks
 from imageset.photos.outcomes import PhotoMask, Rejected
@@ -34,7 +37,7 @@ from tests.photos.test_preprocess import GREEN, HTML, RED, is_near
 from tests.stages.test_ingest import bomb, broken_png
 
 BLUE = (20, 20, 220)
-OUTPUTS = ("processed.h5", "thumbnails.h5", "processed.csv", "rejects.csv")
+OUTPUTS = ("processed.h5", "thumbnails.h5", "processed.csv", "rejects.csv", "photos.csv", "previews.h5")
 
 Edit = Callable[[str, str], None]
 
@@ -154,7 +157,7 @@ def test_where_backgrounds_are_kept_this_stage_itself_finds_every_reason_but_tho
     processed, rejects = run(project)
 
     assert rejects["reason"].tolist() == list(bodies)[:-1]
-    assert set(rejects["reason"]) == preprocess.REASONS - {"mask_empty", "mask_full"}
+    assert set(rejects["reason"]) == preprocess.REASONS - {"mask_empty", "mask_full", *fact_limits.REASONS}
     assert processed["product_id"].tolist() == [len(bodies)]
     assert "`dvc repro --force --single-item masks preprocess` tries these photos again" in capsys.readouterr().out
 
@@ -211,6 +214,13 @@ def test_other_pixels_leave_thumbnails_and_tables_unchanged(project: Path, bucke
     ("edits", "problem"),
     [
         ({"min_foreground: 0.01": "min_foreground: 0.995"}, "min_foreground has to be max_foreground at the most"),
+        (
+            {"min_brightness: null": "min_brightness: 201", "max_brightness: null": "max_brightness: 200"},
+            "min_brightness has to be max_brightness at the most",
+        ),
+        ({"min_sharpness: null": "min_sharpness: 1.5"}, r"preprocess\.min_sharpness = 1\.5"),
+        ({"max_aspect_ratio: null": "max_aspect_ratio: 0.5"}, r"preprocess\.max_aspect_ratio = 0\.5"),
+        ({"min_side: null": "min_side: 99.5"}, r"preprocess\.min_side = 99\.5"),
         ({"  side: null": "  side: 100"}, r"masks\.side = 100"),
         ({"  fill: [255": "  background: keep\n  fill: [255"}, r"preprocess\.background is masks\.background now"),
     ],
@@ -432,3 +442,98 @@ def test_kept_backgrounds_and_a_mask_of_everything_but_the_least_are_other_pixel
 
     assert md5s(removing)[0] != removed[0]
     assert md5s(removing)[1:] == removed[1:]
+
+
+# Facts, previews and limits
+
+
+LIMITS = ("min_sharpness", "min_brightness", "max_brightness", "min_side", "max_aspect_ratio")
+
+
+def read_photos(project: Path) -> list[tuple[Any, ...]]:
+    return list(tables.read(project / "data/photos.csv", tables.PHOTOS).itertuples(index=False, name=None))
+
+
+@pytest.mark.usefixtures("any_share")
+def test_facts_and_previews_are_of_every_photo_that_can_be_decoded(removing: Path, bucket: Bucket) -> None:
+    photos = {
+        "1.jpeg": jpeg(plain_image(BLUE, (300, 200))),
+        "2.jpeg": photo_bytes()[:1500],
+        "3.jpeg": saved(plain_image(RED, (40, 50)), "PNG"),
+        "4.jpeg": jpeg(plain_image(GREEN)),
+        "5.jpeg": HTML,
+        "6.jpeg": jpeg(plain_image(GREEN)),
+    }
+    fill(bucket, removing, photos)
+    masks = {(number, 0): half() for number in (1, 2, 6)} | {(3, 0): half(0.0), (4, 0): half(1.0)}
+    write_masks(removing, {(number, 0): masks.get((number, 0), Rejected("not_an_image")) for number in range(1, 7)})
+    _, rejects = run(removing)
+
+    assert rejects["reason"].tolist() == ["truncated", "mask_empty", "mask_full", "not_an_image"]
+    # Of one colour: no sharpness, no contrast. 43 and 80 are the luma of BLUE and RED.
+    assert [row[:-1] for row in read_photos(removing)][:2] == [
+        (1, 0, 300, 200, "JPEG", "0.0000", "43.00", "0.00"),
+        (3, 0, 40, 50, "PNG", "0.0000", "80.00", "0.00"),
+    ]
+    assert [row[0] for row in read_photos(removing)] == [1, 3, 4, 6]
+    assert [row[-1] for row in read_photos(removing)[:2]] == ["1.5000", "1.2500"]
+    with hdf5.open_file(removing / "data/previews.h5", hdf5.PREVIEWS) as file:
+        assert file["ids"][:].tolist() == [1, 3, 4, 6]
+        assert file["positions"][:].tolist() == [0] * 4
+        shown = [Image.open(io.BytesIO(read_preview(file, row))) for row in range(4)]
+    assert [(each.format, each.mode, each.size) for each in shown[:2]] == [
+        ("JPEG", "RGB", (96, 64)),
+        ("JPEG", "RGB", (40, 50)),
+    ]
+    assert all(
+        is_near(each.getpixel((9, 9)), color) for each, color in zip(shown, (BLUE, RED, GREEN, GREEN), strict=True)
+    )
+
+
+@pytest.mark.usefixtures("any_share")
+def test_another_limit_asks_for_nothing_and_leaves_the_others_as_they_were(
+    removing: Path, bucket: Bucket, asked: Callable[[], list[str]], edit_params: Edit
+) -> None:
+    sharp = photo_bytes()
+    photos = {
+        "1.jpeg": sharp,
+        "2.jpeg": jpeg(plain_image((9, 9, 9))),  # dark, and blurred as all of one colour
+        "3.jpeg": jpeg(plain_image((250, 250, 250))),
+        "4.jpeg": jpeg(plain_image((120, 120, 120))),
+        "5.jpeg": jpeg(plain_image((120, 120, 120), (300, 50))),
+        "6.jpeg": jpeg(plain_image((120, 120, 120), (30, 40))),
+        "7.jpeg": jpeg(plain_image((9, 9, 9), (41, 41))),
+    }
+    fill(bucket, removing, photos)
+    masks: dict[tuple[int, int], PhotoMask | Rejected] = {(number, 0): half() for number in range(1, 7)}
+    write_masks(removing, masks | {(7, 0): half(0.0)})
+    _, rejects = run(removing)
+
+    assert rejects["reason"].tolist() == ["mask_empty"]
+
+    before, facts = asked(), (removing / "data/photos.csv").read_bytes()
+    previews = (removing / "data/previews.h5").read_bytes()
+    for name, value in zip(LIMITS, (0.1, 50, 200.0, 31, 2), strict=True):
+        edit_params(f"\n  {name}: null", f"\n  {name}: {value}")
+    processed, rejects = run(removing)
+
+    assert list(rejects.itertuples(index=False, name=None)) == [
+        (2, 0, "too_dark"),
+        (3, 0, "too_light"),
+        (4, 0, "too_blurred"),
+        (5, 0, "extreme_aspect"),
+        (6, 0, "too_small"),
+        (7, 0, "too_dark"),
+    ]
+    assert processed["product_id"].tolist() == [1]
+    assert asked() == before
+    assert (removing / "data/photos.csv").read_bytes() == facts
+    assert (removing / "data/previews.h5").read_bytes() == previews
+
+
+def test_limits_that_reject_too_much_fail_the_stage(removing: Path, bucket: Bucket, edit_params: Edit) -> None:
+    fill(bucket, removing, {f"{number}.jpeg": jpeg(plain_image((9, 9, 9 * number))) for number in (1, 2)})
+    write_masks(removing, {(1, 0): half(), (2, 0): half()})
+    edit_params("\n  min_brightness: null", "\n  min_brightness: 100")
+
+    assert failure(removing).startswith("none of 2 photos is left (2 too_dark)")

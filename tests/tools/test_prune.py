@@ -12,10 +12,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from imageset.photos.facts import PhotoFacts
 from imageset.photos.mask_cache import MaskCache
 from imageset.photos.outcomes import PhotoMask
 from imageset.photos.pixel_cache import PixelCache
-from imageset.photos.preprocess import PreparedPhoto
+from imageset.photos.preprocess import DecodedPhoto, PreparedPhoto
 from imageset.runtime import command
 from imageset.runtime.sections import PreprocessParams
 from imageset.storage.bucket import Bucket, StoredObject
@@ -45,10 +46,11 @@ def of_age(days: int) -> StoredObject:
     return replace(OBJECT, bytes=days)
 
 
-def made(side: int = SMALL_IMAGES.image_side) -> PreparedPhoto:
+def made(side: int = SMALL_IMAGES.image_side) -> DecodedPhoto:
     random = np.random.default_rng(1)
     square, thumbnail = (random.integers(0, 256, shape, np.uint8) for shape in ((side, side, 1), (64, 64, 1)))
-    return PreparedPhoto(square, thumbnail, "b" * 64, "0123456789abcdef", "fedcba9876543210")
+    prepared = PreparedPhoto(square, thumbnail, "b" * 64, "0123456789abcdef", "fedcba9876543210")
+    return DecodedPhoto(PhotoFacts(400, 533, "JPEG", 0.6, 130.0, 57.5, 1.3325), b"a preview", prepared)
 
 
 def add(folder: Path, stored: StoredObject, large: bool = False) -> None:

@@ -24,7 +24,7 @@ from imageset.photos.engines import Network
 from imageset.photos.mask_cache import MaskCache
 from imageset.photos.outcomes import PhotoMask, Rejected
 from imageset.photos.pixel_cache import PixelCache
-from imageset.photos.preprocess import PreparedPhoto
+from imageset.photos.preprocess import DecodedPhoto
 from imageset.runtime import files
 from imageset.storage.bucket import Bucket, StoredObject, list_objects
 from imageset.workers import dask_cluster
@@ -39,7 +39,14 @@ from tests.project import ROOT
 
 PHOTOS = 24  # three batches of masks
 MASKS = ("data/masks.h5", "data/masks.csv")
-OUTPUTS = ("data/processed.h5", "data/thumbnails.h5", "data/processed.csv", "data/rejects.csv")
+OUTPUTS = (
+    "data/processed.h5",
+    "data/thumbnails.h5",
+    "data/processed.csv",
+    "data/rejects.csv",
+    "data/photos.csv",
+    "data/previews.h5",
+)
 
 Edit = Callable[[str, str], None]
 
@@ -243,7 +250,7 @@ def test_the_stages_on_a_cluster_that_loses_a_worker_make_the_same_bytes(
                 dask.workers[0].kill()
             masked.append(stored.key)
 
-        def note(cache: PixelCache, stored: StoredObject, mask: bytes | None, made: PreparedPhoto | Rejected) -> None:
+        def note(cache: PixelCache, stored: StoredObject, mask: bytes | None, made: DecodedPhoto | Rejected) -> None:
             squared.append(stored.key)
 
         monkeypatch.setattr(MaskCache, "add", lose_a_worker)
