@@ -30,6 +30,7 @@ CHANGES: dict[str, object] = {
     "masks.side": 256,
     "preprocess.image_side": 64,
     "preprocess.fill": [0, 0, 0],
+    "preprocess.min_sharpness": 0.01,
     "duplicates.distance": 4,
     "catalog.min_photos": 2,
     "split.test_share": 0.4,

@@ -185,6 +185,28 @@ def test_nothing_new_means_no_request_and_other_pixels_mean_no_mask(
     assert other != cold[1]
 
 
+def test_another_limit_on_facts_asks_the_bucket_for_nothing(
+    undisturbed: Undisturbed, project: Path, wire: Wire, edit_params: Edit
+) -> None:
+    shutil.copytree(undisturbed.cache, project / "cache")
+    before = wire.asked["GET"]
+    edit_params("max_rejected_share: 0.2\n\nduplicates:", "max_rejected_share: 1.0\n\nduplicates:")
+    edit_params("\n  min_side: null", "\n  min_side: 1")
+
+    assert run(project) == undisturbed.md5s
+
+    edit_params("\n  max_aspect_ratio: null", "\n  max_aspect_ratio: 2.5")
+    limited = run(project)
+
+    assert wire.asked["GET"] == before
+    assert limited[4:] == undisturbed.md5s[4:]
+    assert limited[0] != undisturbed.md5s[0]
+    rejects = tables.read(project / "data/rejects.csv", tables.REJECTS)
+    # Photo n is 40 x (40 + n) pixels.
+    assert rejects["product_id"].tolist() == [9, *range(61, len(PLAIN) + 1)]
+    assert set(rejects["reason"][1:]) == {"extreme_aspect"}
+
+
 def test_masks_are_the_same_bytes_cold_warm_imported_and_by_two_workers(
     project: Path,
     bucket: Bucket,
