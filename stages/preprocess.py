@@ -161,9 +161,9 @@ def main(
     """
     preprocess, background = params.load().preprocess, params.load().masks.background
     address, bucket, photos = settings.dask(), open_bucket(), tables.count(inventory_csv)
+    result_bytes = count_image_bytes(preprocess) + pixels.THUMBNAIL_SIDE**2 + PREVIEW_BYTES
     # Twice: first temporary files hold pixels and previews, then the outputs as well.
-    photo_bytes = count_image_bytes(preprocess) + pixels.THUMBNAIL_SIDE**2 + PREVIEW_BYTES
-    files.require_space(processed_h5, 2 * photo_bytes * photos)
+    files.require_space(processed_h5, 2 * result_bytes * photos)
     with (
         open_temporary_pixels(processed_h5.parent, get_image_shape(preprocess)) as squares,
         open_temporary_pixels(processed_h5.parent, THUMBNAIL_SHAPE) as thumbnails,
@@ -175,7 +175,7 @@ def main(
         tables.writing(rejects_csv, tables.REJECTS) as add_reject,
     ):
         rows = look_up(inventory_csv, masks_h5 if background == "remove" else None, cache)
-        batches = make_batches(rows, PHOTOS_AT_ONCE, count_image_bytes(preprocess))
+        batches = make_batches(rows, PHOTOS_AT_ONCE, result_bytes)
         function = partial(pixel_worker.preprocess_batch, preprocess=preprocess)
         answers = run_batches(batches, pool, function, lambda request, made: cache.add(*request, made))
         collected = Collected(squares, thumbnails, previews, add_processed, add_photo, add_reject)
