@@ -47,6 +47,29 @@ class ClassSums:
         self.features[present] += (places == np.arange(len(present))[:, None]).astype(np.float64) @ values
         self.products += values.T @ values
 
+    def include(self, other: "ClassSums") -> None:
+        """Add the rows of other sums."""
+        if not other.rows.any():
+            return
+        if not self.rows.any():
+            self.features, self.products = np.zeros(other.features.shape), np.zeros(other.products.shape)
+        self.rows += other.rows
+        self.photos += other.photos
+        self.features += other.features
+        self.products += other.products
+
+    def without(self, part: "ClassSums") -> "ClassSums":
+        """Return the sums over the rows that `part` lacks. All rows of `part` are in these sums, too.
+
+        The sums are exact, so these are to the last bit those of a pass over the other rows alone.
+        """
+        if not part.rows.any():
+            return self
+        rest = ClassSums(len(self.rows))
+        rest.rows, rest.photos = self.rows - part.rows, self.photos - part.photos
+        rest.features, rest.products = self.features - part.features, self.products - part.products
+        return rest
+
 
 class Classifier(NamedTuple):
     """Scores the classes that have training rows: features @ weights + bias."""
@@ -62,16 +85,27 @@ class Classifier(NamedTuple):
         return np.asarray(self.labels[np.argsort(-scores, axis=1, kind="stable")[:, :BEST]])
 
 
-def fit(sums: ClassSums) -> Classifier:
+def fit(sums: ClassSums, shrinkage: float = SHRINKAGE) -> Classifier:
     """Return the linear discriminant classifier of the rows that were added to `sums`.
 
     Hastie, Tibshirani and Friedman, The Elements of Statistical Learning, 4.3. LinearDiscriminantAnalysis of
-    scikit-learn with solver lsqr and shrinkage SHRINKAGE gives the same, but needs all rows in memory.
+    scikit-learn with solver lsqr and the same shrinkage gives the same, but needs all rows in memory.
+
+    Args:
+        sums: of at least one row.
+        shrinkage: of the covariance towards a sphere, 0 to 1.
     """
     labels = np.flatnonzero(sums.rows)
     rows = sums.rows[labels]
     means = sums.features[labels] / rows[:, None]
-    within = (sums.products - means.T @ sums.features[labels]) / rows.sum()
-    covariance = shrunk_covariance(within, shrinkage=SHRINKAGE) + ROUNDING * np.eye(len(within))
+    covariance = estimate_covariance(sums, shrinkage)
     weights = scipy.linalg.solve(covariance, means.T, assume_a="pos")
     return Classifier(labels, weights, np.log(rows / rows.sum()) - (means.T * weights).sum(axis=0) / 2)
+
+
+def estimate_covariance(sums: ClassSums, shrinkage: float) -> Floats:
+    """Return the covariance that all classes share, around the mean of each, shrunk: float64 (D, D)."""
+    labels = np.flatnonzero(sums.rows)
+    means = sums.features[labels] / sums.rows[labels][:, None]
+    within = (sums.products - means.T @ sums.features[labels]) / sums.rows.sum()
+    return np.asarray(shrunk_covariance(within, shrinkage=shrinkage) + ROUNDING * np.eye(len(within)))

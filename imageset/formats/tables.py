@@ -86,6 +86,20 @@ SPENT_CORRECTIONS = Table(
 )
 LABEL_MAP = Table({"label": "int64", "catalog_id": "int64", "name": "string"}, ("label",))
 SPLIT = Table({**PHOTO, "subset": "string"}, PHOTO_KEY)
+SUSPECTS = Table(
+    {
+        "kind": "string",
+        "rank": "int64",
+        "product_id": "Int64",
+        "position": "Int64",
+        "catalog_id": "Int64",
+        "score": "string",
+        "why": "string",
+        "suggestion": "Int64",
+    },
+    ("kind", "rank"),
+)
+MAP = Table({**PHOTO, "x": "string", "y": "string"}, PHOTO_KEY)
 
 
 def frame(table: Table, rows: Any) -> pd.DataFrame:

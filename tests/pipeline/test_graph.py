@@ -255,3 +255,11 @@ def test_no_stage_takes_params_whole(name: str) -> None:
 
 def test_the_dataset_is_an_artifact() -> None:
     assert GRAPH["artifacts"]["dataset"]["path"] in outputs(STAGES["build"])
+
+
+def test_no_stage_depends_on_what_audit_finds_but_report() -> None:
+    """A suspect stays in the dataset until a person decides: what leaves the data leaves it by a fact."""
+    found = outputs(STAGES["audit"])
+    users = [name for name, stage in STAGES.items() if set(found) & set(stage["deps"])]
+
+    assert set(users) <= {"report"}

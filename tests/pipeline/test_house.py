@@ -24,7 +24,7 @@ ORDER = (
     {"runtime"},
     {"workers", "formats", "storage"},
     {"photos", "curation", "dataset", "evaluation", "report", "reader"},
-    {"web"},
+    {"web", "audit"},
 )
 WINGS = set().union(*ORDER) - {"errors"}
 LONGEST_FUNCTION = 50  # lines, formatted, without decorators and docstring

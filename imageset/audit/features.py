@@ -1,0 +1,92 @@
+"""What the methods see of a photo: whole numbers from 0 to 255, so that sums of them are exact.
+
+Sums of exact products are the same whatever the order of the rows, the number of threads and the kind of processor.
+"""
+
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from imageset.evaluation import hog_features
+from imageset.evaluation.hog_features import CELLS, DIRECTIONS
+from imageset.formats import hdf5
+from imageset.runtime import progress
+
+WHOLE = 1 << 16  # steps of 1 of an embedding's values: their sums are exact
+LENGTH = 1600  # of the features of an embedding: the largest of them are near 255
+PHOTOS_AT_ONCE = 1024
+
+Features = NDArray[np.uint8]  # (V, N, D): V views of each of N photos
+
+
+def quantize_embeddings(embeddings: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return embeddings, float32 (N, D), as whole numbers: the square roots of their shares, LENGTH long together.
+
+    The values are means of numbers from 0 to 6, most of them near 0. The square root makes their variance nearly the
+    same whatever their size (Bartlett, 1936), and the Euclidean distance one of Hellinger. With one length for all, a
+    picture that moves the network little is no nearer to the middle of everything.
+    """
+    whole = np.rint(np.maximum(embeddings.astype(np.float64), 0) * WHOLE)
+    sums = np.maximum(whole.sum(axis=1, keepdims=True), 1)
+    return np.asarray(np.minimum(np.rint(LENGTH * np.sqrt(whole / sums)), 255), np.uint8)
+
+
+def widen_edges(edges: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return histograms of directions, uint8 (N, 768), and their means over 2 x 2 and 4 x 4 cells: uint8 (N, 1656).
+
+    Square roots, in whole steps: as for embeddings. The means forgive a garment that is not quite in its place.
+    """
+    cells = edges.reshape(len(edges), CELLS, CELLS, DIRECTIONS).astype(np.int64)
+    scales = []
+    for width in (1, 2, 4):
+        places = CELLS + 1 - width
+        shifts = [(down, across) for down in range(width) for across in range(width)]
+        total = sum(cells[:, down : down + places, across : across + places] for down, across in shifts)
+        scales.append(np.rint(np.sqrt(255 * np.asarray(total) / width**2)).reshape(len(edges), -1))
+    return np.hstack(scales).astype(np.uint8)
+
+
+def read_edges(thumbnails: h5py.Dataset, rows: NDArray[np.int64]) -> Features:
+    """Return the edges in some thumbnails, as they are and mirrored: uint8 (2, N, 1656).
+
+    A garment that is mirrored is the same garment, so each photo counts twice.
+
+    Args:
+        thumbnails: uint8 (M, 64, 64, 1).
+        rows: which of them, ascending.
+    """
+    found: list[list[NDArray[np.uint8]]] = [[], []]
+    with progress.bar(None, "audit: features", len(rows)) as bar:
+        for block in blocks_of(rows):
+            with hdf5.reading(thumbnails.file.filename):
+                pixels = read_ascending(thumbnails, block)[..., 0]
+            found[0].append(widen_edges(hog_features.edges(pixels)))
+            found[1].append(widen_edges(hog_features.edges(np.ascontiguousarray(pixels[:, :, ::-1]))))
+            bar.update(len(block))
+    return np.stack([np.concatenate(view) for view in found])
+
+
+def read_embeddings(embeddings: h5py.Dataset, rows: NDArray[np.int64]) -> Features:
+    """Return some embeddings as features: uint8 (1, N, D).
+
+    Args:
+        embeddings: float32 (M, D).
+        rows: which of them, ascending.
+    """
+    found = []
+    for block in blocks_of(rows):
+        with hdf5.reading(embeddings.file.filename):
+            found.append(quantize_embeddings(read_ascending(embeddings, block)))
+    return np.concatenate(found)[None]
+
+
+def blocks_of(rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    return [rows[start : start + PHOTOS_AT_ONCE] for start in range(0, len(rows), PHOTOS_AT_ONCE)]
+
+
+def read_ascending(dataset: h5py.Dataset, rows: NDArray[np.int64]) -> NDArray[Any]:
+    """Return some rows: all that are between the first and the last are read, as HDF5 is slow at picking."""
+    first = int(rows[0])
+    return np.asarray(dataset[first : int(rows[-1]) + 1][rows - first])

@@ -1,0 +1,56 @@
+"""Which photos are judged together by a model that learned from none of their groups. Pure."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imageset.audit.features import Features
+from imageset.evaluation.feature_blocks import FeatureBlock, Labels
+from imageset.evaluation.linear_discriminant import ClassSums
+from imageset.formats.stable_hash import rank
+
+FOLDS = 10
+ROWS_AT_ONCE = 8192
+
+Folds = NDArray[np.int64]
+
+
+def deal_folds(labels: Labels, groups: NDArray[np.int64], folds: int = FOLDS) -> Folds:
+    """Return the fold of each photo, 0 to folds - 1; photos of one group have one fold.
+
+    Stratified: the groups of each class are dealt one after the other, in the order of a hash. So a class of two groups
+    or more is in two folds, unless a group has photos of several classes: it is dealt with the class of its first
+    photo. A class whose photos are all in one fold has no model there, and nothing is said of their labels.
+
+    Args:
+        labels: the class of each photo, int64 (N,).
+        groups: the group of each photo, int64 (N,).
+        folds: how many.
+    """
+    names, first, places = np.unique(groups, return_index=True, return_inverse=True)
+    hashes = np.array([rank(int(name)) for name in names], np.uint64)
+    order = np.lexsort((names, hashes, labels[first]))
+    dealt = np.zeros(len(names), np.int64)
+    dealt[order] = np.arange(len(names)) % folds
+    return np.asarray(dealt[places])
+
+
+def sum_folds(features: Features, labels: Labels, folds: Folds, classes: int) -> tuple[ClassSums, list[ClassSums]]:
+    """Return the sums over all photos, and those of each fold, in one pass.
+
+    Args:
+        features: uint8 (V, N, D).
+        labels: the class of each photo, 0 to classes - 1, int64 (N,).
+        folds: from `deal_folds`, (N,).
+        classes: how many classes there are.
+    """
+    of_fold = [ClassSums(classes) for _ in range(FOLDS)]
+    for number, sums in enumerate(of_fold):
+        rows = np.flatnonzero(folds == number)
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            block = rows[start : start + ROWS_AT_ONCE]
+            for view, values in enumerate(features):
+                sums.add(FeatureBlock(values[block], labels[block], np.full(len(block), view == 0)))
+    total = ClassSums(classes)
+    for sums in of_fold:
+        total.include(sums)
+    return total, of_fold

@@ -1,0 +1,176 @@
+"""Which photos look as if they were of another class: confident learning on probabilities out of fold. Pure.
+
+Northcutt, Jiang and Chuang, Confident Learning: Estimating Uncertainty in Dataset Labels, 2021. The probabilities are
+those of a linear discriminant analysis with a shrunk covariance (imageset/evaluation/linear_discriminant.py) that
+learned from no photo of the photo's fold, at the temperature that fits best (Guo et al., On Calibration of Modern
+Neural Networks, 2017).
+
+Of a photo whose class has photos in its own fold alone, such as a class of one group, nothing is known but that class:
+it is never listed.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+
+from imageset.audit.features import Features
+from imageset.audit.folds import Folds
+from imageset.evaluation.feature_blocks import Labels
+from imageset.evaluation.linear_discriminant import Classifier, ClassSums, fit
+from imageset.runtime import progress
+
+SHRINKAGE = 0.7  # benchmarks/audit says what others give
+TEMPERATURES = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0)
+SAMPLE = 5000  # photos that choose the temperature
+ROWS_AT_ONCE = 2048
+CANDIDATES = 8  # likeliest classes of a photo that are kept
+LEAST_LISTED, MOST_LISTED = 0.05, 0.1  # of the photos, if so many look like another class
+DECIMALS = 6  # that decide: the last bits of floats differ between processors
+WHY = "another_class"
+
+Floats = NDArray[np.float64]
+
+
+class Judgements(NamedTuple):
+    """What models that did not learn from a photo say of it, a row each; classes are 0 to C - 1.
+
+    own: probability of the photo's class; surprise: its negative logarithm, which orders what `own` rounds to 0.
+    likeliest: int64 (N, up to CANDIDATES), the likeliest first; chances: their probabilities. judged: whether the
+    model knows the photo's class and another one; the rest of a row means nothing where it does not.
+    """
+
+    judged: NDArray[np.bool_]
+    own: Floats
+    surprise: Floats
+    likeliest: Labels
+    chances: Floats
+
+
+def learn(total: ClassSums, of_fold: Sequence[ClassSums], shrinkage: float = SHRINKAGE) -> list[Classifier | None]:
+    """Return the model of each fold, which learned from all others; None where they have no photo."""
+    models: list[Classifier | None] = []
+    for part in progress.bar(of_fold, "audit: models", len(of_fold), unit="model"):
+        rest = total.without(part)
+        models.append(fit(rest, shrinkage) if part.rows.any() and rest.rows.any() else None)
+    return models
+
+
+def judge(
+    features: Features, labels: Labels, folds: Folds, models: Sequence[Classifier | None], classes: int
+) -> Judgements:
+    """Return what the models say of each photo.
+
+    Args:
+        features: uint8 (V, N, D).
+        labels: the class of each photo, 0 to classes - 1, int64 (N,).
+        folds: the fold of each photo, (N,).
+        models: of each fold, from `learn`.
+        classes: how many classes there are.
+    """
+    temperature = choose_temperature(features, labels, folds, models, classes)
+    photos, kept = len(labels), min(CANDIDATES, classes)
+    found = Judgements(
+        np.zeros(photos, bool),
+        np.ones(photos),
+        np.zeros(photos),
+        np.zeros((photos, kept), np.int64),
+        np.zeros((photos, kept)),
+    )
+    with progress.bar(None, "audit: classes", photos) as bar:
+        for rows, scores in score(features, folds, models, classes, np.arange(photos)):
+            logarithms = scores / temperature
+            logarithms = np.round(logarithms - logsumexp(logarithms, axis=1, keepdims=True), DECIMALS)
+            own = logarithms[np.arange(len(rows)), labels[rows]]
+            found.judged[rows] = np.isfinite(own) & (np.isfinite(scores).sum(axis=1) > 1)
+            found.surprise[rows], found.own[rows] = -own, np.round(np.exp(own), DECIMALS)
+            best = np.argsort(-logarithms, axis=1, kind="stable")[:, :kept]
+            found.likeliest[rows] = best
+            found.chances[rows] = np.round(np.exp(np.take_along_axis(logarithms, best, axis=1)), DECIMALS)
+            bar.update(len(rows))
+    return found
+
+
+def choose_temperature(
+    features: Features, labels: Labels, folds: Folds, models: Sequence[Classifier | None], classes: int
+) -> float:
+    """Return by what to divide the scores, so that the photos' own classes are likeliest, judged on SAMPLE photos."""
+    sample = np.arange(0, len(labels), -(-len(labels) // SAMPLE))
+    losses = np.zeros(len(TEMPERATURES))
+    for rows, scores in score(features, folds, models, classes, sample):
+        own = scores[np.arange(len(rows)), labels[rows]]
+        known = np.isfinite(own)
+        for number, temperature in enumerate(TEMPERATURES):
+            logarithms = scores[known] / temperature
+            losses[number] += (logsumexp(logarithms, axis=1) - own[known] / temperature).sum()
+    return TEMPERATURES[int(np.argmin(np.round(losses, DECIMALS)))]
+
+
+def score(
+    features: Features, folds: Folds, models: Sequence[Classifier | None], classes: int, photos: NDArray[np.int64]
+) -> Iterator[tuple[NDArray[np.int64], Floats]]:
+    """Yield some photos' rows with their scores, (rows, classes): -inf for a class that the fold's model lacks."""
+    for number, model in enumerate(models):
+        rows = photos[folds[photos] == number]
+        if model is None:
+            continue
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            block = rows[start : start + ROWS_AT_ONCE]
+            means = features[:, block].astype(np.float64).sum(axis=0) / len(features)
+            scores = np.full((len(block), classes), -np.inf)
+            scores[:, model.labels] = np.round(means @ model.weights + model.bias, DECIMALS)
+            yield block, scores
+
+
+def find_label_suspects(photos: pd.DataFrame, labels: Labels, judgements: Judgements) -> pd.DataFrame:
+    """Return the photos that look as if they were of another class, the most suspect first.
+
+    Confident learning counts a photo as mislabelled when a class other than its own is the likeliest of those whose
+    probability reaches the mean that they have among their own photos. It says how many photos are listed, within
+    LEAST_LISTED and MOST_LISTED. Which ones and in which order, the probability of their own class says ("prune by
+    class" of all classes together, Northcutt et al., 2021, 3.2). None is listed whose own class is the likeliest.
+
+    Args:
+        photos: product_id, position and catalog_id of N photos.
+        labels: the class of each, 0 to C - 1, int64 (N,).
+        judgements: from `judge`.
+
+    Returns:
+        product_id, position, catalog_id, score (float64: 1 less the probability of the photo's class), why, suggestion:
+        the catalog_id of the likeliest other class.
+    """
+    others = other_classes(labels, judgements)
+    names = np.zeros(int(labels.max(initial=-1)) + 1, np.int64)
+    names[labels] = photos["catalog_id"]
+    rows = photos[["product_id", "position", "catalog_id"]].assign(
+        score=np.round(1 - judgements.own, DECIMALS), why=WHY, suggestion=names[others], surprise=judgements.surprise
+    )
+    order = ["surprise", "product_id", "position"]
+    unlikely = judgements.judged & (judgements.likeliest[:, 0] != labels)
+    listed = rows[unlikely].sort_values(order, ascending=[False, True, True], kind="stable")
+    least, most = (int(share * len(photos)) for share in (LEAST_LISTED, MOST_LISTED))
+    count = min(max(int(flag(labels, judgements).sum()), least), most)
+    return listed.head(count).drop(columns="surprise").reset_index(drop=True)
+
+
+def other_classes(labels: Labels, judgements: Judgements) -> Labels:
+    """Return the likeliest class of each photo that is not its own; its own where there is one class only."""
+    likeliest = judgements.likeliest
+    if likeliest.shape[1] < 2:
+        return labels
+    return np.where(likeliest[:, 0] == labels, likeliest[:, 1], likeliest[:, 0])
+
+
+def flag(labels: Labels, judgements: Judgements) -> NDArray[np.bool_]:
+    """Return which photos are off the diagonal of the confident joint (Northcutt et al., 2021, 3.1)."""
+    classes = int(max(labels.max(initial=-1), judgements.likeliest.max(initial=-1))) + 1
+    judged = judgements.judged
+    counts = np.bincount(labels[judged], minlength=classes)
+    sums = np.bincount(labels[judged], judgements.own[judged], minlength=classes)
+    thresholds = np.round(np.divide(sums, counts, out=np.full(classes, np.inf), where=counts > 0), DECIMALS)
+    reach = judgements.chances >= thresholds[judgements.likeliest]
+    first = np.take_along_axis(judgements.likeliest, reach.argmax(axis=1)[:, None], axis=1)[:, 0]
+    return np.asarray(judged & reach.any(axis=1) & (first != labels))

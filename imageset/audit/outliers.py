@@ -1,0 +1,77 @@
+"""Which photos look like no class at all: a price tag among shoes, a screenshot, a picture of one colour. Pure."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from imageset.audit.features import Features
+from imageset.audit.folds import Folds
+from imageset.evaluation.linear_discriminant import ClassSums, Floats
+
+UNIFORM = 4.0  # standard deviation of a thumbnail, of 255: a picture with less shows nothing
+UNUSUAL = 3.0  # robust standard deviations from the median
+NORMAL = 1.4826  # the standard deviation of a normal distribution, in median absolute deviations
+MOST_LISTED = 0.05  # of the photos
+ROWS_AT_ONCE = 2048
+DECIMALS = 6
+FAR, PLAIN = "far_from_all", "uniform"
+
+
+def measure_remoteness(features: Features, folds: Folds, total: ClassSums, of_fold: Sequence[ClassSums]) -> Floats:
+    """Return how far each photo is from the class that is nearest to it, 0 to 1: float64 (N,).
+
+    1 less the cosine of the angle to the nearest class mean (Mensink et al., Distance-Based Image Classification:
+    Generalizing to New Classes at Near-Zero Cost, 2013). Photos of the photo's fold are in no mean, so neither it nor
+    its group can draw a mean near. The nearest class is no further than the photo's own, so a photo that is far is far
+    from its class and from everything. 0 where there are no other photos.
+    """
+    found = np.zeros(features.shape[1])
+    for number, part in enumerate(of_fold):
+        rows = np.flatnonzero(folds == number)
+        rest = total.without(part)
+        if not len(rows) or not rest.rows.any():
+            continue
+        centres = rest.features[rest.rows > 0]
+        centres = centres / np.maximum(np.sqrt((centres**2).sum(axis=1, keepdims=True)), 1)
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            block = rows[start : start + ROWS_AT_ONCE]
+            values = features[0, block].astype(np.float64)
+            lengths = np.maximum(np.sqrt((values**2).sum(axis=1)), 1)
+            found[block] = 1 - np.round((values @ centres.T).max(axis=1) / lengths, DECIMALS)
+    return np.round(found, DECIMALS)
+
+
+def find_outliers(photos: pd.DataFrame, remoteness: Floats, contrasts: Floats) -> pd.DataFrame:
+    """Return the photos that look like no class, the most suspect first, at most MOST_LISTED of all.
+
+    Uniform pictures, and photos that are UNUSUAL robust standard deviations further from all classes than the median
+    photo (Iglewicz and Hoaglin, How to Detect and Handle Outliers, 1993).
+
+    Args:
+        photos: product_id, position and catalog_id of N photos.
+        remoteness: from `measure_remoteness`, (N,).
+        contrasts: the standard deviation of each thumbnail, 0 to 128, (N,).
+
+    Returns:
+        product_id, position, catalog_id, score (float64, 0 to 1: the remoteness, 1 for a uniform picture), why,
+        suggestion (none).
+    """
+    is_plain = np.round(contrasts, DECIMALS) < UNIFORM
+    middle = np.median(remoteness) if len(remoteness) else 0.0
+    spread = NORMAL * np.median(np.abs(remoteness - middle)) if len(remoteness) else 0.0
+    is_far = np.round(remoteness - middle - UNUSUAL * spread, DECIMALS) > 0
+    rows = photos[["product_id", "position", "catalog_id"]].assign(
+        score=np.where(is_plain, 1.0, remoteness), why=np.where(is_plain, PLAIN, FAR), suggestion=None
+    )
+    order = ["score", "product_id", "position"]
+    listed = rows[is_plain | is_far].sort_values(order, ascending=[False, True, True], kind="stable")
+    return listed.head(max(int(MOST_LISTED * len(photos)), int(is_plain.sum()))).reset_index(drop=True)
+
+
+def measure_contrasts(thumbnails: NDArray[np.uint8]) -> Floats:
+    """Return the standard deviation of each thumbnail, uint8 (N, 64, 64, 1): float64 (N,)."""
+    values = thumbnails.reshape(len(thumbnails), -1).astype(np.int64)
+    size = values.shape[1]
+    return np.asarray(np.sqrt(size * (values**2).sum(axis=1) - values.sum(axis=1) ** 2) / size)

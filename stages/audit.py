@@ -1,0 +1,93 @@
+"""Catalog and thumbnails -> data/suspects.csv and data/map.csv: what looks wrong, for people to look at."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from threadpoolctl import threadpool_limits
+
+from imageset.audit import features, folds, labels, outliers, photo_map, principal_axes
+from imageset.audit.features import Features
+from imageset.evaluation.linear_discriminant import ClassSums, Floats
+from imageset.formats import hdf5, tables
+from imageset.runtime import stage
+
+SCORE_DIGITS, PLACE_DIGITS = 4, 2
+
+
+class Photos(NamedTuple):
+    """The photos of the catalog, and what the methods see of them."""
+
+    catalog: pd.DataFrame
+    features: Features  # uint8 (V, N, D)
+    contrasts: Floats  # (N,)
+
+
+def read_photos(catalog_csv: Path, thumbnails_h5: Path) -> Photos:
+    """Read the photos of the catalog. Raises DataError when the thumbnails are of other photos."""
+    catalog = tables.read(catalog_csv, tables.CATALOG)
+    rows = catalog["row"].to_numpy()
+    with hdf5.open_file(thumbnails_h5, hdf5.THUMBNAILS) as file:
+        hdf5.require_photos(file, *(catalog[name].to_numpy() for name in ("row", "product_id", "position")))
+        contrasts = outliers.measure_contrasts(hdf5.mapped(file, "images")[rows])
+        return Photos(catalog, features.read_edges(file["images"], rows), contrasts)
+
+
+def find_suspects(photos: Photos) -> tuple[dict[str, pd.DataFrame], ClassSums]:
+    """Return the suspects of each kind, and the sums over all photos."""
+    catalog = photos.catalog
+    names, own = np.unique(catalog["catalog_id"].to_numpy(), return_inverse=True)
+    dealt = folds.deal_folds(own, catalog["group"].to_numpy())
+    total, of_fold = folds.sum_folds(photos.features, own, dealt, len(names))
+    # One thread: the number of threads that add up a product of floats changes its last bits. The sums are exact.
+    with threadpool_limits(limits=1):
+        judgements = labels.judge(photos.features, own, dealt, labels.learn(total, of_fold), len(names))
+        remoteness = outliers.measure_remoteness(photos.features, dealt, total, of_fold)
+    return {
+        "label": labels.find_label_suspects(catalog, own, judgements),
+        "outlier": outliers.find_outliers(catalog, remoteness, photos.contrasts),
+    }, total
+
+
+def rank_suspects(kinds: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return suspects.csv: the suspects of each kind in their order, ranked from 1."""
+    ranked = [
+        found.assign(kind=kind, rank=range(1, len(found) + 1), score=[f"{x:.{SCORE_DIGITS}f}" for x in found["score"]])
+        for kind, found in kinds.items()
+        if len(found)
+    ]
+    return tables.frame(tables.SUSPECTS, pd.concat(ranked).to_dict("records") if ranked else [])
+
+
+def draw_map(photos: Photos, total: ClassSums) -> pd.DataFrame:
+    """Return map.csv: the place of each photo."""
+    with threadpool_limits(limits=1):
+        components = principal_axes.project(photos.features, *principal_axes.find_axes(total))
+    count = min(photo_map.CANDIDATES, len(components) - 1)
+    nearest = principal_axes.find_nearest(components, count)
+    places = photo_map.draw_map(components, *nearest) + 0.0
+    across, down = (np.round(places, PLACE_DIGITS) + 0.0).T
+    texts = ([f"{value:.{PLACE_DIGITS}f}" for value in values] for values in (across, down))
+    return photos.catalog[["product_id", "position"]].assign(**dict(zip(("x", "y"), texts, strict=True)))
+
+
+def main(catalog_csv: Path, thumbnails_h5: Path, suspects_csv: Path, map_csv: Path) -> None:
+    """List the photos that look wrong, and draw a map of all. Nothing is rejected.
+
+    Args:
+        catalog_csv: the class of each photo.
+        thumbnails_h5: a thumbnail of every photo as it was, before background removal.
+        suspects_csv: what looks wrong, ranked within each kind, with a reason.
+        map_csv: two coordinates for each photo; photos that look alike are near each other.
+    """
+    photos = read_photos(catalog_csv, thumbnails_h5)
+    kinds, total = find_suspects(photos)
+    suspects, places = rank_suspects(kinds), draw_map(photos, total)
+    tables.write(suspects_csv, tables.SUSPECTS, suspects)
+    tables.write(map_csv, tables.MAP, places)
+    print(f"audit: {len(photos.catalog)} photos, suspects: {tables.tally(suspects['kind'])}")
+
+
+if __name__ == "__main__":
+    stage.run("audit", main)

@@ -1,0 +1,80 @@
+"""The map: photos that look alike are near each other, and the same photos get the same map."""
+
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA
+from threadpoolctl import threadpool_limits
+
+from imageset.audit import folds, photo_map, principal_axes
+from imageset.audit.features import Features
+from imageset.evaluation.linear_discriminant import Floats
+from tests.audit.photos import make_features
+
+
+def reduce(features: Features) -> principal_axes.Components:
+    own = np.zeros(features.shape[1], np.int64)
+    total, _ = folds.sum_folds(features, own, own, 1)
+    return principal_axes.project(features, *principal_axes.find_axes(total))
+
+
+def draw(features: Features) -> Floats:
+    components = reduce(features)
+    count = min(photo_map.CANDIDATES, len(components) - 1)
+    return photo_map.draw_map(components, *principal_axes.find_nearest(components, count))
+
+
+def test_photos_of_a_kind_are_near_each_other() -> None:
+    own = np.repeat(np.arange(5), 40)
+    places = draw(make_features(own))
+    distances = np.linalg.norm(places[:, None] - places, axis=2) + np.diag(np.full(200, np.inf))
+
+    assert (own[distances.argmin(axis=1)] == own).mean() > 0.98
+    assert np.abs(places.mean(axis=0)).max() < 1e-9
+
+
+def test_components_are_those_of_scikit_learn() -> None:
+    features = make_features(np.arange(150) % 3)
+    components = reduce(features)
+    theirs = PCA(30, svd_solver="full").fit_transform(features[0].astype(float))
+
+    assert components.dtype == np.int64
+    for ours, expected in zip(components.T[:30] / principal_axes.STEPS, theirs.T, strict=True):
+        assert min(np.abs(ours - expected).max(), np.abs(ours + expected).max()) < 0.2
+
+
+def test_the_nearest_are_those_of_a_search_of_all_pairs_and_ties_go_to_the_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    components = np.random.default_rng(0).integers(-3, 4, (60, 2))
+    squares = ((components[:, None] - components) ** 2).sum(axis=2) + np.diag(np.full(60, 1000))
+    expected = np.argsort(squares, axis=1, kind="stable")[:, :9]
+    for block in (1, 8 * 60 * 7, 1 << 20):
+        monkeypatch.setattr(principal_axes, "BLOCK_BYTES", block)
+        nearest, distances = principal_axes.find_nearest(components, 9)
+
+        assert nearest.tolist() == expected.tolist()
+        assert (distances**2) == pytest.approx(np.take_along_axis(squares, expected, axis=1))
+
+
+@pytest.mark.parametrize("photos", [1, 2, 3, 5])
+def test_few_photos_have_places(photos: int) -> None:
+    places = draw(make_features(np.zeros(photos, np.int64)))
+
+    assert places.shape == (photos, 2)
+    assert np.isfinite(places).all()
+
+
+def test_equal_photos_have_places() -> None:
+    places = draw(np.full((1, 30, 8), 9, np.uint8))
+
+    assert np.isfinite(places).all()
+
+
+def test_threads_change_no_bit() -> None:
+    features = make_features(np.arange(90) % 3)
+    maps = []
+    for threads in (1, 4):
+        with threadpool_limits(limits=threads):
+            maps.append(draw(features))
+
+    assert np.array_equal(*np.round(maps, 2))
