@@ -73,7 +73,7 @@ def draw_map(photos: Photos, total: ClassSums) -> pd.DataFrame:
 
 
 def main(catalog_csv: Path, thumbnails_h5: Path, suspects_csv: Path, map_csv: Path) -> None:
-    """List the photos that look wrong, and draw a map of all. Nothing is rejected.
+    """List the photos that look wrong, for people to look at, and draw a map of all; reject nothing.
 
     Args:
         catalog_csv: the class of each photo.
