@@ -1,0 +1,192 @@
+"""How many planted masks and photos are among the first suspects: python -m benchmarks.audit.planted_damage [PHOTOS]
+
+PHOTOS is a folder per class. All masks and facts are made by the pipeline's own code. Then the masks of 5 % of the
+photos, or the photos, are damaged, and the suspects that the pipeline would list are counted, for each of ten draws.
+"""
+
+import argparse
+import zlib
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from benchmarks.audit import damage
+from benchmarks.shared.measure import ROOT
+from benchmarks.shared.tables import circumstances, options, table
+from imageset.audit.mask_measures import (
+    OUTLINE_SIDE,
+    SHAPE_SIDE,
+    MaskMeasures,
+    decode_preview,
+    measure_outline,
+    shrink_mask,
+)
+from imageset.audit.mask_suspects import find_mask_suspects
+from imageset.audit.photo_suspects import find_photo_suspects
+from imageset.formats.hdf5 import Pixels
+from imageset.formats.stable_hash import rank
+from imageset.photos.engines import Network
+from imageset.photos.facts import PhotoFacts
+from imageset.photos.masks import MaskRecipe, describe_mask, mask_photos
+from imageset.photos.outcomes import PhotoMask
+from imageset.photos.preprocess import DecodedPhoto, preprocess_photo
+from imageset.runtime import progress
+from imageset.runtime.params import load
+
+DRAWS = 10
+PLANTED = 0.05  # of the photos, and of the ranks that count
+SIDE = 320
+FACTS = ("width", "height", "sharpness", "brightness", "contrast", "aspect_ratio")
+
+
+class Measured(NamedTuple):
+    """A photo: its mask, uint8 (SIDE, SIDE), its preview, its facts, and those it has with each damage."""
+
+    mask: Pixels
+    preview: Pixels
+    facts: PhotoFacts
+    damaged: dict[str, PhotoFacts]
+
+
+def parse() -> argparse.Namespace:
+    return options("audit.planted_damage", __doc__, DRAWS, 713).parse_args()
+
+
+def measure(body: bytes, network: Network) -> Measured:
+    """Return what the pipeline measures of a photo."""
+    recipe = MaskRecipe(network, load(ROOT / "params.yaml").preprocess.max_pixels)
+    (masked,) = mask_photos([body], recipe)
+    assert isinstance(masked, PhotoMask)
+    whole = decode(body)
+    damaged = {kind: decode(damage.damage_photo(body, kind)).facts for kind in damage.OF_PHOTOS}
+    mask = np.frombuffer(zlib.decompress(masked.compressed), np.uint8).reshape(SIDE, SIDE)
+    return Measured(
+        mask,
+        decode_preview(whole.preview),
+        whole.facts,
+        # Photos are made smaller before they are damaged.
+        {kind: facts._replace(width=whole.facts.width, height=whole.facts.height) for kind, facts in damaged.items()},
+    )
+
+
+def decode(body: bytes) -> DecodedPhoto:
+    """Return what stage preprocess makes of a photo, with its background."""
+    made = preprocess_photo(body, load(ROOT / "params.yaml").preprocess)
+    assert isinstance(made, DecodedPhoto)
+    return made
+
+
+def measure_masks(masks: list[Pixels], previews: list[Pixels]) -> MaskMeasures:
+    """Return what the audit measures on masks, as `mask_measures.read_measures` does."""
+    described = [describe_mask(Image.fromarray(mask), mask.size) for mask in masks]
+    return MaskMeasures(
+        np.stack([shrink_mask(mask, SHAPE_SIDE) for mask in masks]),
+        np.array([each.foreground_share for each in described]),
+        np.array([each.uncertainty for each in described]),
+        np.array(
+            [
+                measure_outline(shrink_mask(mask, OUTLINE_SIDE), preview)
+                for mask, preview in zip(masks, previews, strict=True)
+            ]
+        ),
+    )
+
+
+class Recall:
+    """How many of the planted photos of each kind were among the first suspects, over all draws."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, list[bool]] = {}
+
+    def add(self, planted: dict[int, str], suspects: pd.DataFrame, first: int) -> None:
+        """Count a draw."""
+        listed = set(suspects["product_id"][:first])
+        for photo, kind in planted.items():
+            self.found.setdefault(kind, []).append(photo in listed)
+
+    def print(self, head: str) -> None:
+        every = [found for of_kind in self.found.values() for found in of_kind]
+        rows = [(kind, str(len(found)), f"{np.mean(found):.2f}") for kind, found in self.found.items()]
+        table((head, "planted", "recall"), [*rows, ("all", str(len(every)), f"{np.mean(every):.2f}")])
+
+
+def draw(photos: int, kinds: list[str], seed: int) -> dict[int, str]:
+    """Return which photos are damaged, and how: of each kind about as many."""
+    chosen = np.random.default_rng(seed).choice(photos, round(photos * PLANTED), replace=False).tolist()
+    return {photo: kinds[number % len(kinds)] for number, photo in enumerate(chosen)}
+
+
+def replace(measures: MaskMeasures, rows: list[int], others: MaskMeasures) -> MaskMeasures:
+    """Return measures with some rows replaced by others."""
+    copies: list[Any] = [values.copy() for values in measures]
+    for values, changed in zip(copies, others, strict=True):
+        values[rows] = changed
+    return MaskMeasures(*copies)
+
+
+def plant_masks(photos: pd.DataFrame, measured: list[Measured], draws: int) -> None:
+    """Print the recall of damaged masks."""
+    previews = [each.preview for each in measured]
+    whole = measure_masks([each.mask for each in measured], previews)
+    recall, first = Recall(), round(len(photos) * PLANTED)
+    for seed in range(draws):
+        planted = draw(len(photos), list(damage.OF_MASKS), seed)
+        random = np.random.default_rng(seed)
+        masks = [damage.OF_MASKS[kind](measured[photo].mask, random) for photo, kind in planted.items()]
+        worse = measure_masks(masks, [previews[photo] for photo in planted])
+        recall.add(planted, find_mask_suspects(photos, replace(whole, list(planted), worse)), first)
+    recall.print("masks")
+    print_unplanted(find_mask_suspects(photos, whole))
+
+
+def plant_photos(photos: pd.DataFrame, measured: list[Measured], draws: int) -> None:
+    """Print the recall of damaged photos."""
+    recall, first = Recall(), round(len(photos) * PLANTED)
+
+    def find(planted: dict[int, str]) -> pd.DataFrame:
+        facts = [
+            each.damaged[planted[photo]] if photo in planted else each.facts for photo, each in enumerate(measured)
+        ]
+        return find_photo_suspects(photos.join(pd.DataFrame(facts)[list(FACTS)]))
+
+    for seed in range(draws):
+        planted = draw(len(photos), list(damage.OF_PHOTOS), seed)
+        recall.add(planted, find(planted), first)
+    recall.print("photos")
+    print_unplanted(find({}))
+
+
+def print_unplanted(suspects: pd.DataFrame) -> None:
+    """Print what is listed where nothing was planted."""
+    reasons = suspects["why"].value_counts().to_dict()
+    print(f"Nothing planted: {len(suspects)} listed, {reasons}\n", flush=True)
+
+
+def main() -> None:
+    chosen = parse()
+    paths = sorted(chosen.folder.glob("*/*.jp*g"), key=lambda path: rank(*path.name.encode()))[: chosen.photos]
+    circumstances(chosen, f"{len(paths)} photos of {chosen.folder}", "numpy", "pillow", "openvino")
+    network = Network("u2netp", ROOT / "models/u2netp-int8.zip", SIDE, "int8")
+    with ProcessPoolExecutor() as workers:
+        results = workers.map(partial(measure, network=network), [path.read_bytes() for path in paths], chunksize=4)
+        measured = list(progress.bar(results, "photos", len(paths)))
+    classes = sorted({path.parent.name for path in paths})
+    numbers = np.arange(len(paths))
+    photos = pd.DataFrame(
+        {
+            "product_id": numbers,
+            "position": 0,
+            "catalog_id": [classes.index(path.parent.name) for path in paths],
+            "group": numbers,
+        }
+    )
+    plant_masks(photos, measured, chosen.turns)
+    plant_photos(photos, measured, chosen.turns)
+
+
+if __name__ == "__main__":
+    main()

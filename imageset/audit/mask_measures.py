@@ -1,0 +1,130 @@
+"""What is measured on the masks of photos, to find those that look wrong."""
+
+import io
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import h5py
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image
+
+from imageset.audit.robust_scores import Floats
+from imageset.errors import DataError
+from imageset.formats import hdf5
+from imageset.formats.hdf5 import Pixels
+from imageset.formats.preview_file import read_preview
+from imageset.runtime import progress
+
+SHAPE_SIDE = 16  # of the masks that are compared
+OUTLINE_SIDE = 64  # of the mask and the photo that the outline is followed on
+FOREGROUND = 128
+WINDOW = 5  # pixels: colours on both sides of the outline are means within such a square
+FEWEST_OUTSIDE = 3  # pixels of a window: fewer are at the photo's edge, where nothing is beyond
+WEAK = 15  # of 255: root mean square of the colours' difference, below which an outline separates nothing
+
+Shapes = NDArray[np.uint8]  # (N, SHAPE_SIDE, SHAPE_SIDE)
+Rows = NDArray[np.int64]
+
+
+class MaskMeasures(NamedTuple):
+    """What is measured on N masks.
+
+    shapes: uint8 (N, SHAPE_SIDE, SHAPE_SIDE), from `shrink_mask`. foreground_share, uncertainty: float64 (N,), of
+    masks.csv. weak_outline: float64 (N,), from `measure_outline`.
+    """
+
+    shapes: Shapes
+    foreground_share: Floats
+    uncertainty: Floats
+    weak_outline: Floats
+
+
+def read_measures(masks_h5: Path, previews_h5: Path, photos: pd.DataFrame) -> MaskMeasures:
+    """Measure the masks of photos. One mask at a time is in memory.
+
+    Args:
+        masks_h5: the masks of the inventory's photos, not those of a dataset that keeps backgrounds.
+        previews_h5: the previews of all photos that can be decoded.
+        photos: product_id and position of N photos that have both.
+
+    Raises:
+        DataError: a file is missing or damaged, or has other photos.
+    """
+    shapes = np.zeros((len(photos), SHAPE_SIDE, SHAPE_SIDE), np.uint8)
+    weak_outline = np.zeros(len(photos))
+    with hdf5.open_file(masks_h5, hdf5.MASKS) as masks, hdf5.open_file(previews_h5, hdf5.PREVIEWS) as previews:
+        mask_rows, preview_rows = find_rows(masks, photos), find_rows(previews, photos)
+        with hdf5.reading(masks_h5):
+            shares, uncertainty = (masks[name][:][mask_rows] for name in ("foreground_share", "uncertainty"))
+        pairs = zip(mask_rows.tolist(), preview_rows.tolist(), strict=True)
+        bar = progress.bar(pairs, "audit: masks", len(photos))
+        for number, (mask_row, preview_row) in enumerate(bar):
+            with hdf5.reading(masks_h5):
+                mask = np.asarray(masks["masks"][mask_row], np.uint8)
+            shapes[number] = shrink_mask(mask, SHAPE_SIDE)
+            with hdf5.reading(previews_h5):
+                preview = decode_preview(read_preview(previews, preview_row))
+            weak_outline[number] = measure_outline(shrink_mask(mask, OUTLINE_SIDE), preview)
+    return MaskMeasures(shapes, shares, uncertainty, weak_outline)
+
+
+def find_rows(file: h5py.File, photos: pd.DataFrame) -> Rows:
+    """Return the rows that photos have in a file, int64 (N,). Raises DataError if it lacks one."""
+    with hdf5.reading(file.filename):
+        names = pd.MultiIndex.from_arrays([file["ids"][:], file["positions"][:].astype(np.int64)])
+    rows = names.get_indexer(pd.MultiIndex.from_frame(photos[["product_id", "position"]]))
+    if (rows < 0).any():
+        missing = photos[["product_id", "position"]].to_numpy()[rows < 0][0].tolist()
+        raise DataError(f"{file.filename} lacks product_id {missing[0]}, position {missing[1]}: run `dvc repro`")
+    return np.asarray(rows, np.int64)
+
+
+def decode_preview(preview: bytes) -> Pixels:
+    """Return a preview, a JPEG, stretched to a square: uint8 (OUTLINE_SIDE, OUTLINE_SIDE, 3)."""
+    with Image.open(io.BytesIO(preview)) as photo:
+        square = photo.convert("RGB").resize((OUTLINE_SIDE, OUTLINE_SIDE), Image.Resampling.BOX)
+    return np.asarray(square)
+
+
+def shrink_mask(mask: Pixels, side: int) -> Pixels:
+    """Return a mask, uint8 (S, S), as uint8 (side, side): each pixel the mean of those that it covers."""
+    return np.asarray(Image.fromarray(mask).resize((side, side), Image.Resampling.BOX))
+
+
+def measure_outline(mask: Pixels, photo: Pixels) -> float:
+    """Return the share of a mask's outline that separates nothing: the colours on both sides are alike.
+
+    A mask that lost a part of the garment ends in the middle of it. Colours along both sides of an outline measure a
+    segmentation without a reference: Erdem, Sankur and Tekalp, Performance Measures for Video Object Segmentation and
+    Tracking, 2004.
+
+    Args:
+        mask: uint8 (OUTLINE_SIDE, OUTLINE_SIDE), from `shrink_mask`.
+        photo: stretched over the mask, uint8 (OUTLINE_SIDE, OUTLINE_SIDE, 3).
+
+    Returns:
+        0 to 1: 1 for a mask without foreground, 0 for one without outline because it covers all.
+    """
+    inside = (mask >= FOREGROUND).astype(np.uint8)
+    if not inside.any():
+        return 1.0
+    counts = [window_sums(part) for part in (inside, 1 - inside)]
+    colours = [
+        window_sums(photo * part[..., np.newaxis]) / np.maximum(count, 1)[..., np.newaxis]
+        for part, count in zip((inside, 1 - inside), counts, strict=True)
+    ]
+    rim = inside - cv2.erode(inside, np.ones((3, 3), np.uint8), borderValue=1)
+    outline = (rim == 1) & (counts[1] >= FEWEST_OUTSIDE)
+    if not outline.any():
+        return 0.0
+    difference = ((colours[0] - colours[1]) ** 2).sum(axis=-1)
+    return int((difference[outline] < photo.shape[-1] * WEAK**2).sum()) / int(outline.sum())
+
+
+def window_sums(values: Pixels) -> NDArray[np.int32]:
+    """Return the sums within squares of WINDOW pixels around each pixel; what is beyond the edge is 0."""
+    sums = cv2.boxFilter(values, cv2.CV_32S, (WINDOW, WINDOW), normalize=False, borderType=cv2.BORDER_CONSTANT)
+    return np.asarray(sums, np.int32)
