@@ -1,4 +1,4 @@
-"""Catalog and thumbnails -> data/suspects.csv and data/map.csv: what looks wrong, for people to look at."""
+"""Catalog, photos and masks -> data/suspects.csv and data/map.csv: what looks wrong, for people to look at."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -7,8 +7,12 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from imageset.audit import features, folds, labels, outliers, photo_map, principal_axes
+from imageset.audit import features, folds, labels, mask_measures, outliers, photo_map, principal_axes
+from imageset.audit.class_suspects import find_class_suspects
 from imageset.audit.features import Features
+from imageset.audit.mask_suspects import find_mask_suspects
+from imageset.audit.photo_suspects import find_photo_suspects
+from imageset.errors import DataError
 from imageset.evaluation.linear_discriminant import ClassSums, Floats
 from imageset.formats import hdf5, tables
 from imageset.runtime import stage
@@ -34,8 +38,8 @@ def read_photos(catalog_csv: Path, thumbnails_h5: Path) -> Photos:
         return Photos(catalog, features.read_edges(file["images"], rows), contrasts)
 
 
-def find_suspects(photos: Photos) -> tuple[dict[str, pd.DataFrame], ClassSums]:
-    """Return the suspects of each kind, and the sums over all photos."""
+def find_suspects(photos: Photos, classes: pd.DataFrame) -> tuple[dict[str, pd.DataFrame], ClassSums]:
+    """Return the suspects of the kinds that classifiers find, and the sums over all photos."""
     catalog = photos.catalog
     names, own = np.unique(catalog["catalog_id"].to_numpy(), return_inverse=True)
     dealt = folds.deal_folds(own, catalog["group"].to_numpy())
@@ -44,10 +48,34 @@ def find_suspects(photos: Photos) -> tuple[dict[str, pd.DataFrame], ClassSums]:
     with threadpool_limits(limits=1):
         judgements = labels.judge(photos.features, own, dealt, labels.learn(total, of_fold), len(names))
         remoteness = outliers.measure_remoteness(photos.features, dealt, total, of_fold)
+    known = judgements.judged
+    answers = names[judgements.likeliest[known, 0]]
     return {
+        "class": find_class_suspects(classes, catalog["catalog_id"].to_numpy()[known], answers),
         "label": labels.find_label_suspects(catalog, own, judgements),
         "outlier": outliers.find_outliers(catalog, remoteness, photos.contrasts),
     }, total
+
+
+def find_in_masks(catalog: pd.DataFrame, masks_h5: Path, previews_h5: Path) -> pd.DataFrame:
+    """Return the photos whose masks look wrong; none where backgrounds are kept."""
+    measures = mask_measures.read_measures(masks_h5, previews_h5, catalog)
+    return catalog.iloc[:0] if measures is None else find_mask_suspects(catalog, measures)
+
+
+def find_in_facts(catalog: pd.DataFrame, photos_csv: Path) -> pd.DataFrame:
+    """Return the photos whose facts look wrong. Raises DataError when the table lacks a photo."""
+    facts = tables.read(photos_csv, tables.PHOTOS)
+    joined = catalog.merge(facts, on=["product_id", "position"], validate="one_to_one")
+    if len(joined) < len(catalog):
+        raise DataError(f"{photos_csv} has other photos than the tables: run `dvc repro`")
+    return find_photo_suspects(joined)
+
+
+def read_classes(catalog: pd.DataFrame, classes_csv: Path) -> pd.DataFrame:
+    """Return catalog_id, name and parent_id of the classes that photos have."""
+    classes = tables.read(classes_csv, tables.CLASSES)
+    return classes[classes["catalog_id"].isin(catalog["catalog_id"])]
 
 
 def rank_suspects(kinds: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -72,17 +100,32 @@ def draw_map(photos: Photos, total: ClassSums) -> pd.DataFrame:
     return photos.catalog[["product_id", "position"]].assign(**dict(zip(("x", "y"), texts, strict=True)))
 
 
-def main(catalog_csv: Path, thumbnails_h5: Path, suspects_csv: Path, map_csv: Path) -> None:
+def main(
+    catalog_csv: Path,
+    classes_csv: Path,
+    thumbnails_h5: Path,
+    masks_h5: Path,
+    previews_h5: Path,
+    photos_csv: Path,
+    suspects_csv: Path,
+    map_csv: Path,
+) -> None:
     """List the photos that look wrong, for people to look at, and draw a map of all; reject nothing.
 
     Args:
         catalog_csv: the class of each photo.
+        classes_csv: the names and parents of the classes.
         thumbnails_h5: a thumbnail of every photo as it was, before background removal.
+        masks_h5: the mask of every photo; without photos where backgrounds are kept.
+        previews_h5: a small picture of every photo in colour, which masks are held against.
+        photos_csv: the facts of every photo.
         suspects_csv: what looks wrong, ranked within each kind, with a reason.
         map_csv: two coordinates for each photo; photos that look alike are near each other.
     """
     photos = read_photos(catalog_csv, thumbnails_h5)
-    kinds, total = find_suspects(photos)
+    kinds, total = find_suspects(photos, read_classes(photos.catalog, classes_csv))
+    kinds["mask"] = find_in_masks(photos.catalog, masks_h5, previews_h5)
+    kinds["photo"] = find_in_facts(photos.catalog, photos_csv)
     suspects, places = rank_suspects(kinds), draw_map(photos, total)
     tables.write(suspects_csv, tables.SUSPECTS, suspects)
     tables.write(map_csv, tables.MAP, places)

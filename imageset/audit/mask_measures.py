@@ -42,20 +42,25 @@ class MaskMeasures(NamedTuple):
     weak_outline: Floats
 
 
-def read_measures(masks_h5: Path, previews_h5: Path, photos: pd.DataFrame) -> MaskMeasures:
+def read_measures(masks_h5: Path, previews_h5: Path, photos: pd.DataFrame) -> MaskMeasures | None:
     """Measure the masks of photos. One mask at a time is in memory.
 
     Args:
-        masks_h5: the masks of the inventory's photos, not those of a dataset that keeps backgrounds.
+        masks_h5: the masks of the inventory's photos.
         previews_h5: the previews of all photos that can be decoded.
         photos: product_id and position of N photos that have both.
 
+    Returns:
+        The measures in the order of `photos`. None where masks_h5 has no photos, as where backgrounds are kept.
+
     Raises:
-        DataError: a file is missing or damaged, or has other photos.
+        DataError: a file is missing or damaged, or lacks a photo.
     """
     shapes = np.zeros((len(photos), SHAPE_SIDE, SHAPE_SIDE), np.uint8)
     weak_outline = np.zeros(len(photos))
     with hdf5.open_file(masks_h5, hdf5.MASKS) as masks, hdf5.open_file(previews_h5, hdf5.PREVIEWS) as previews:
+        if not len(masks["ids"]):
+            return None
         mask_rows, preview_rows = find_rows(masks, photos), find_rows(previews, photos)
         with hdf5.reading(masks_h5):
             shares, uncertainty = (masks[name][:][mask_rows] for name in ("foreground_share", "uncertainty"))

@@ -49,6 +49,7 @@ def test_masks_and_previews_are_those_of_the_photos_that_are_asked_for(tmp_path:
     masks_h5, previews_h5 = write_files(tmp_path)
 
     measures = read_measures(masks_h5, previews_h5, named((9, 2), (5, 0)))
+    assert measures is not None
 
     rng = np.random.default_rng(1)
     first = trousers(rng)

@@ -1,36 +1,79 @@
 """Stage audit, from files to files: what looks wrong is listed, nothing is left out, and the map has every photo."""
 
+import io
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
-from imageset.audit import labels, outliers
+from imageset.audit import labels, mask_suspects, outliers
 from imageset.errors import DataError
 from imageset.formats import tables
+from imageset.formats.hdf5 import Pixels
+from imageset.formats.preview_file import open_temporary_previews
+from imageset.photos.mask_file import writing_masks
+from imageset.photos.masks import describe_mask
+from imageset.storage.bucket import StoredObject
 from stages import audit
+from tests.audit.drawn_masks import SIDE as MASK_SIDE
+from tests.audit.drawn_masks import half, photo_of, trousers
 from tests.conftest import run_stage
 from tests.curated import photo, write_photos
 from tests.project import ROOT
 
 GARMENTS = ("bag", "dress", "pants")
 OF_EACH = 16
-INPUTS = ("data/catalog.csv", "data/thumbnails.h5")
+INPUTS = (
+    "data/catalog.csv",
+    "data/classes.csv",
+    "data/thumbnails.h5",
+    "data/masks.h5",
+    "data/previews.h5",
+    "data/photos.csv",
+)
+FACTS = (600, 800, "JPEG", "0.6", "140.0", "50.0", "1.3333")  # of every photo, in the order of photos.csv
+BLURRED = (600, 800, "JPEG", "0.05", "140.0", "50.0", "1.3333")
 OUTPUTS = ("data/suspects.csv", "data/map.csv")
 Key = tuple[int, int]
 
 
 def write_project(project: Path, photos: dict[Key, tuple[Image.Image, int]]) -> None:
-    """Write thumbnails.h5, and catalog.csv with the class of each photo; a product is a group."""
+    """Write the inputs: the class of each photo is given, a product is a group. Masks and facts have no fault."""
     write_photos(project, {key: picture for key, (picture, _) in photos.items()})
     classes = sorted({catalog_id for _, catalog_id in photos.values()})
     rows = [
         (*key, row, photos[key][1], classes.index(photos[key][1]), key[0]) for row, key in enumerate(sorted(photos))
     ]
     tables.write(project / "data/catalog.csv", tables.CATALOG, tables.frame(tables.CATALOG, rows))
+    named = [(catalog_id, GARMENTS[catalog_id - 10], None) for catalog_id in classes]
+    tables.write(project / "data/classes.csv", tables.CLASSES, tables.frame(tables.CLASSES, named))
+    write_facts(project, dict.fromkeys(photos, FACTS))
+    rng = np.random.default_rng(1)
+    write_masks(project, {key: trousers(rng) for key in sorted(photos)})
+
+
+def write_facts(project: Path, facts: dict[Key, tuple[Any, ...]]) -> None:
+    rows = [(*key, *facts[key]) for key in sorted(facts)]
+    tables.write(project / "data/photos.csv", tables.PHOTOS, tables.frame(tables.PHOTOS, rows))
+
+
+def write_masks(project: Path, masks: dict[Key, Pixels]) -> None:
+    """Write masks.h5, and previews.h5 of photos of trousers, whatever the masks are."""
+    rng = np.random.default_rng(1)
+    with (
+        writing_masks(project / "data/masks.h5", len(masks), MASK_SIDE, "") as add,
+        open_temporary_previews(project) as previews,
+    ):
+        for key in sorted(masks):
+            add(*key, StoredObject(f"photos/{key}", "etag", 1, ""), describe_mask(Image.fromarray(masks[key]), 1))
+            file = io.BytesIO()
+            Image.fromarray(photo_of(trousers(rng), rng)).save(file, "JPEG", quality=90)
+            previews.append(*key, file.getvalue())
+        previews.write(project / "data/previews.h5")
 
 
 def drawn(of_each: int = OF_EACH) -> dict[Key, tuple[Image.Image, int]]:
@@ -124,3 +167,58 @@ def test_places_are_written_without_minus_zero(in_project: Path) -> None:
 
     assert not {"-0.00"} & {*places["x"], *places["y"]}
     assert all(np.isfinite(places[axis].astype(float)).all() for axis in ("x", "y"))
+
+
+def test_a_damaged_mask_a_blurred_photo_and_near_equal_names_are_listed(in_project: Path) -> None:
+    photos = drawn()
+    write_project(in_project, photos)
+    rng = np.random.default_rng(1)
+    masks = {key: trousers(rng) for key in sorted(photos)}
+    write_masks(in_project, masks | {(205, 0): half(masks[205, 0])})
+    write_facts(in_project, dict.fromkeys(photos, FACTS) | {(107, 0): BLURRED})
+    named = [(10, "Bags", 1), (11, "dress", 1), (12, "bag", 1), (13, "shop bags", 1)]
+    tables.write(in_project / "data/classes.csv", tables.CLASSES, tables.frame(tables.CLASSES, named))
+
+    suspects, _ = run(in_project)
+
+    of_kind = {kind: rows.drop(columns=["kind", "score"]) for kind, rows in suspects.groupby("kind")}
+    mask, *other_masks = of_kind["mask"].to_numpy().tolist()
+    assert mask[:4] == [1, 205, 0, 12]
+    assert mask[4] in mask_suspects.REASONS
+    assert other_masks == []
+    assert of_kind["photo"].to_numpy().tolist() == [[1, 107, 0, 11, "blurred", pd.NA]]
+    assert of_kind["class"].to_numpy().tolist() == [[1, pd.NA, pd.NA, 10, "similar_name", 12]]
+
+
+def test_where_backgrounds_are_kept_no_mask_is_suspect(in_project: Path) -> None:
+    write_project(in_project, drawn(4))
+    with writing_masks(in_project / "data/masks.h5", 0, 1, ""):
+        pass
+
+    suspects, places = run(in_project)
+
+    assert "mask" not in set(suspects["kind"])
+    assert len(places) == 12
+
+
+def test_facts_of_other_photos_are_refused(in_project: Path) -> None:
+    photos = drawn(2)
+    write_project(in_project, photos)
+    write_facts(in_project, dict.fromkeys(list(photos)[1:], FACTS))
+
+    with pytest.raises(DataError, match=r"photos\.csv has other photos than the tables: run `dvc repro`"):
+        run(in_project)
+
+
+def test_large_ids_are_written_exactly(in_project: Path) -> None:
+    """2**53 + 1 is no float."""
+    photos = {(2**53 + 1 + key[0], 0): value for key, value in drawn().items()}
+    write_project(in_project, photos)
+    write_facts(in_project, dict.fromkeys(photos, FACTS) | {(2**53 + 108, 0): BLURRED})
+    named = [(10, "Bags", None), (11, "dress", None), (12, "bag", None)]
+    tables.write(in_project / "data/classes.csv", tables.CLASSES, tables.frame(tables.CLASSES, named))
+
+    suspects, _ = run(in_project)
+
+    assert suspects[suspects["kind"] == "photo"]["product_id"].tolist() == [2**53 + 108]
+    assert (suspects["kind"] == "class").sum() == 1
