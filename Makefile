@@ -4,6 +4,7 @@ BIN := .venv/bin
 PHOTOS ?=
 RETRY ?=
 DAYS ?= 30
+ID ?=
 VERSION ?=
 # All tests run on every core. The tests that TESTS names run in one process, which starts sooner.
 PROCESSES ?= $(if $(TESTS),0,logical)
@@ -54,6 +55,9 @@ release: .venv/pipeline  ## Fix the subsets and labels of this dataset and push 
 prune: .venv/pipeline  ## Remove masks, pixels and photos from the caches that no run has used for DAYS days (30)
 	$(BIN)/python -m tools.prune --days $(DAYS)
 
+forget: .venv/pipeline  ## Remove a product's photos for good, after asking: ID=1234567
+	$(BIN)/python -m tools.forget $(ID)
+
 environment: .venv/pipeline .venv/train .venv/docs  ## Install everything in .venv
 
 constraints:  ## Renew the pins of what the requirements bring along
@@ -80,5 +84,5 @@ constraints:  ## Renew the pins of what the requirements bring along
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements-docs.txt
 	touch $@
 
-.PHONY: help demo test coverage platforms lint docs services stop refresh cluster release prune environment constraints
+.PHONY: help demo test coverage platforms lint docs services stop refresh cluster release prune forget environment constraints
 .DELETE_ON_ERROR:

@@ -159,7 +159,7 @@ def main(listings_csv: Path, takedowns_csv: Path, ingest_csv: Path, *, retry: tu
     reasons: dict[str, str] = {}
     if wanted:
         deciding_params = ingest.model_dump_json(include={"max_bytes", "max_pixels", "refused_robots_tags"})
-        with closing(RefusalCache(settings.cache_directory() / "ingest.sqlite", deciding_params)) as refusals:
+        with closing(RefusalCache(settings.refusal_cache(), deciding_params)) as refusals:
             refusals.forget(retry)
             reasons = ingest_photos(wanted, open_bucket(), ingest, refusals)
     refused = [reason for reason in reasons.values() if reason]

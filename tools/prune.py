@@ -4,9 +4,10 @@ import argparse
 import re
 from pathlib import Path
 
-from imageset.photos import cache, mask_cache, pixel_cache
+from imageset.photos import cache
 from imageset.runtime import command, settings
 from imageset.storage import object_cache
+from tools.photo_caches import earlier_cache, list_photo_caches
 
 
 def parse_days(text: str) -> int:
@@ -25,10 +26,10 @@ def main() -> None:
     )
     days = parser.parse_args().days
     settings.load()
-    prune_photos(settings.mask_cache(), mask_cache.TABLE, mask_cache.COLUMNS, days)
-    prune_photos(settings.pixel_cache(), pixel_cache.TABLE, pixel_cache.COLUMNS, days)
+    for path, table, columns in list_photo_caches():
+        prune_photos(path, table, columns, days)
     prune_objects(settings.object_cache(), days)
-    if (earlier := settings.cache_directory() / "photos.sqlite").exists():
+    if (earlier := earlier_cache()).exists():
         print(f"prune: {earlier} is an earlier version's and may be removed")
 
 

@@ -54,6 +54,7 @@ REASONS_OF_STAGES = frozenset(
         "repeated",
         "robots_tag",
         "shared_picture",
+        "taken_down",
         "too_blurred",
         "too_dark",
         "too_large",

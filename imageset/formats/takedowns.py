@@ -1,21 +1,15 @@
-"""corrections/takedowns.csv: the products whose photos are never fetched and never used again, and since when.
+"""corrections/takedowns.csv: the products whose photos are never fetched and never used again, and since when."""
 
-People edit the file and git merges it, so each message names the line. Lines may end in "\\r\\n", and a byte order mark
-may come first: editors leave both.
-"""
-
-import csv
 import datetime
-import io
 from collections.abc import Collection
 from pathlib import Path
 
 from imageset.errors import DataError
-from imageset.formats import tables
+from imageset.formats import hand_edited
 from imageset.runtime import files
 
-COLUMNS = ["product_id", "date"]
-EXAMPLE = "1234567,2026-01-31"
+COLUMNS = ("product_id", "date")
+EXAMPLE = 1234567
 
 
 def read(path: Path) -> frozenset[int]:
@@ -24,55 +18,29 @@ def read(path: Path) -> frozenset[int]:
     Raises:
         DataError: the file is missing, or a line is wrong: the message has its number.
     """
-    return frozenset(parse(path, read_text(path)))
+    return frozenset(check(hand_edited.read(path, COLUMNS)))
 
 
-def read_text(path: Path) -> str:
-    """Return the file's text without a byte order mark, its line ends as they are."""
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise DataError(f"{path} is missing: restore it with `git checkout -- {path}`") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 ({error.reason} at byte {error.start}): save it as UTF-8") from None
+def check(rows: Collection[hand_edited.Row]) -> list[int]:
+    """Return the id of each row. Raises DataError for a wrong or repeated one, and for what is no date."""
+    lines: dict[int, int] = {}
+    for row in rows:
+        product_id = hand_edited.whole_number(row, "product_id", EXAMPLE)
+        if product_id < 0:
+            raise DataError(f"{row.place}: product_id {product_id}: expected a whole number such as {EXAMPLE}")
+        if (before := lines.setdefault(product_id, row.line)) != row.line:
+            raise DataError(f"{row.place}: product {product_id} is on line {before} already: remove one of the two")
+        check_date(row)
+    return list(lines)
 
 
-def parse(path: Path, text: str) -> dict[int, str]:
-    """Return the date of each product's takedown, by id, in the order of the file. `path` is for messages."""
-    dates: dict[int, str] = {}
-    rows = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        if next(rows, []) != COLUMNS:
-            raise DataError(f"{path} line 1: expected the header {','.join(COLUMNS)}")
-        for row in rows:
-            if row:
-                product_id, date = parse_row(path, rows.line_num, row)
-                if product_id in dates:
-                    raise DataError(f"{path} line {rows.line_num}: product {product_id} is there twice: remove a line")
-                dates[product_id] = date
-    except csv.Error as error:
-        raise DataError(f"{path} line {rows.line_num}: {error}: expected a line such as {EXAMPLE}") from None
-    return dates
-
-
-def parse_row(path: Path, line: int, row: list[str]) -> tuple[int, str]:
-    """Return a row's product id and date. Raises DataError that names the line."""
-    where = f"{path} line {line}"
-    if len(row) != len(COLUMNS):
-        raise DataError(f"{where} has {len(row)} values: expected a product_id and a date, such as {EXAMPLE}")
-    product_id, date = row
-    try:
-        number = tables.whole_number(product_id)
-        if number < 0:
-            raise ValueError
-    except ValueError:
-        raise DataError(f"{where}: product_id {product_id!r} is no product's id: expected such as {EXAMPLE}") from None
+def check_date(row: hand_edited.Row) -> None:
+    date = row.cells["date"]
     try:
         if datetime.date.fromisoformat(date).isoformat() != date:
             raise ValueError
     except ValueError:
-        raise DataError(f"{where}: date {date!r} is not YYYY-MM-DD: expected such as {EXAMPLE}") from None
-    return number, date
+        raise DataError(f"{row.place}: date {date!r}: expected YYYY-MM-DD, such as 2026-01-31") from None
 
 
 def add(path: Path, product_ids: Collection[int], date: datetime.date) -> list[int]:
@@ -81,11 +49,11 @@ def add(path: Path, product_ids: Collection[int], date: datetime.date) -> list[i
     Raises:
         DataError: the file is missing, or a line is wrong.
     """
-    text = read_text(path)
-    known = parse(path, text)
+    rows, layout = hand_edited.read_with_layout(path, COLUMNS)
+    known = set(check(rows))
     added = [product_id for product_id in dict.fromkeys(product_ids) if product_id not in known]
     if added:
-        end = "\r\n" if text.partition("\n")[0].endswith("\r") else "\n"
-        lines = [f"{product_id},{date.isoformat()}" for product_id in added]
-        files.write_text(path, end.join([text.rstrip("\r\n"), *lines, ""]))
+        values = [{"product_id": str(product_id), "date": date.isoformat()} for product_id in added]
+        lines = [layout.delimiter.join(row[column] for column in layout.columns) for row in values]
+        files.write_text(path, layout.line_end.join([hand_edited.decode(path).rstrip("\r\n"), *lines, ""]))
     return added

@@ -17,7 +17,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from imageset.errors import ImagesetError
 from imageset.runtime import sqlite_cache
 from imageset.storage.bucket import Bucket, StoredObject, identify_object
 
@@ -162,16 +161,6 @@ def forget(path: Path, table: str, columns: str, etags: Collection[str]) -> int:
     Raises:
         ImagesetError: the file is no cache of this version, or cannot be opened, or another run reads it.
     """
-    database = sqlite_cache.connect(path, make_schema(table, columns))
-    with closing(database), sqlite_cache.sqlite_errors(path):
-        database.execute("PRAGMA secure_delete = ON")
-        wanted = json.dumps(sorted(etags))
-        removed = database.execute(
-            f"DELETE FROM {table} WHERE etag IN (SELECT value FROM json_each(?))", (wanted,)
-        ).rowcount
-        # Also after no row was removed: a run that was killed, or a row that was replaced, may have left bytes.
-        database.execute("VACUUM")
-        (busy, _, _) = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-    if busy:
-        raise ImagesetError(f"{path}: another run reads it, so removed photos are still in {path.name}-wal: run again")
-    return removed
+    with closing(sqlite_cache.connect(path, make_schema(table, columns))) as database:
+        delete = f"DELETE FROM {table} WHERE etag IN (SELECT value FROM json_each(?))"
+        return sqlite_cache.erase(path, database, delete, json.dumps(sorted(etags)))

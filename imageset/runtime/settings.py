@@ -123,6 +123,11 @@ def pixel_cache() -> Path:
     return cache_directory() / "pixels.sqlite"
 
 
+def refusal_cache() -> Path:
+    """Return the file that remembers why photos cannot be fetched."""
+    return cache_directory() / "ingest.sqlite"
+
+
 def object_cache() -> Path:
     """Return the folder that keeps objects of the bucket."""
     return cache_directory() / "objects"

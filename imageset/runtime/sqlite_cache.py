@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 from imageset.errors import ImagesetError
 
@@ -59,6 +60,34 @@ def transaction(database: sqlite3.Connection) -> Iterator[None]:
     except BaseException:
         database.rollback()
         raise
+
+
+def erase(path: Path, database: sqlite3.Connection, delete: str, *values: Any) -> int:
+    """Remove rows so that no byte of them can be read in the file any more.
+
+    The file is rewritten whole, which needs as much room on the disk as it has: rows that an earlier run removed or
+    replaced have left bytes too, and so has a run that was killed in this function.
+
+    Args:
+        path: the file.
+        database: its connection.
+        delete: a DELETE statement.
+        values: of its parameters.
+
+    Returns:
+        How many rows were removed.
+
+    Raises:
+        ImagesetError: the file is damaged, or another run reads it.
+    """
+    with sqlite_errors(path):
+        database.execute("PRAGMA secure_delete = ON")
+        removed = database.execute(delete, values).rowcount
+        database.execute("VACUUM")
+        (busy, _, _) = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    if busy:
+        raise ImagesetError(f"{path}: another run reads it, so removed rows are still in {path.name}-wal: run again")
+    return removed
 
 
 @contextmanager

@@ -16,12 +16,14 @@ import datetime
 import errno
 import fcntl
 import hashlib
+import mmap
 import os
 import secrets
 import sqlite3
 import sys
 import time
 import zlib
+from collections.abc import Iterable
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -36,6 +38,7 @@ LARGEST_PACK = 64 << 20
 LARGEST_QUEUE = 16 << 20
 MOST_BUFFERS = 1024  # that one call of writev takes, on Linux and macOS
 SECONDS_BETWEEN_NOTES = 10.0  # of the use of a pack
+SAMPLE_BYTES = 256  # of an object, by which it is found in a pack
 INDEX_PAGE_BYTES = 4096  # keys come in random order, so each of a batch changes another page
 
 ERRORS = (OSError, sqlite3.Error, ImagesetError)
@@ -89,7 +92,7 @@ class ObjectCache:
         """Return an object's bytes, proven by their checksum; None if they are not here."""
         if not self.max_bytes:
             return None
-        key = self.make_key(stored)
+        key = make_key(self.bucket, stored)
         try:
             database = self.connect()
             row = database.execute("SELECT pack, place, crc32 FROM objects WHERE key = ?", (key,)).fetchone()
@@ -112,7 +115,7 @@ class ObjectCache:
         """
         if len(body) > self.pack_bytes or not self.max_bytes:
             return
-        self.queue.append((self.make_key(stored), body))
+        self.queue.append((make_key(self.bucket, stored), body))
         self.queued_bytes += len(body)
         if self.queued_bytes > LARGEST_QUEUE:
             self.flush()
@@ -198,10 +201,6 @@ class ObjectCache:
             os.close(self.pack.descriptor)
             self.pack = None
 
-    def make_key(self, stored: StoredObject) -> bytes:
-        identity = repr(identify_object(self.bucket, stored))  # half the time of JSON
-        return hashlib.blake2b(identity.encode(), digest_size=16).digest()
-
     def connect(self) -> sqlite3.Connection:
         """Return the open index. Of an index that is new, packs that are there have lost theirs, and are removed."""
         if self.database is None:
@@ -238,6 +237,12 @@ class ObjectCache:
         if self.database is not None:
             self.database.close()
             self.database = None
+
+
+def make_key(bucket: Bucket, stored: StoredObject) -> bytes:
+    """Return the key of an object in the index."""
+    identity = repr(identify_object(bucket, stored))  # half the time of JSON
+    return hashlib.blake2b(identity.encode(), digest_size=16).digest()
 
 
 def locate(folder: Path, number: int) -> Path:
@@ -323,3 +328,54 @@ def prune(folder: Path, days: int) -> Pruned:
         old = database.execute("SELECT number, bytes FROM packs WHERE used < ?", (before,)).fetchall()
         objects = sum(remove_pack(folder, database, number) for number, _ in old)
     return Pruned(objects, sum(size for _, size in old))
+
+
+def forget(folder: Path, bucket: Bucket, objects: Iterable[StoredObject], samples: Iterable[bytes]) -> Pruned:
+    """Remove every pack that holds one of these objects, whole: its other objects are read from the bucket again.
+
+    The index names the packs of most. But a run that was killed, or another run that kept the same object, leaves bytes
+    in a pack that the index does not name, so all packs are searched as well.
+
+    Args:
+        folder: of the cache.
+        bucket: where the objects are, or were; nothing is read from it.
+        objects: as they were listed.
+        samples: from `take_sample`, of objects whose bytes are known. Those in the index need none.
+
+    Returns:
+        How many objects the index had of the packs that were removed, and the bytes of these.
+
+    Raises:
+        ImagesetError: the index is damaged, or cannot be opened.
+        OSError: a pack cannot be read or removed.
+    """
+    index = folder / INDEX
+    wanted = set(samples)
+    holding: set[int] = set()
+    with closing(open_index(index)) as database, sqlite_cache.sqlite_errors(index):
+        for stored in objects:
+            key = make_key(bucket, stored)
+            for number, place in database.execute("SELECT pack, place FROM objects WHERE key = ?", (key,)):
+                holding.add(number)
+                wanted.add(take_sample(read_part(locate(folder, number), place, stored.bytes) or b""))
+        wanted.discard(b"")
+        holding |= {int(path.stem, 16) for path in folder.glob("*.pack") if holds_any(path, wanted)}
+        size = sum(locate(folder, number).stat().st_size for number in holding if locate(folder, number).exists())
+        with sqlite_cache.transaction(database):
+            removed = sum(remove_pack(folder, database, number) for number in holding)
+    return Pruned(removed, size)
+
+
+def take_sample(body: bytes) -> bytes:
+    """Return bytes from the middle of an object, which no other photo has there: headers are alike."""
+    middle = len(body) // 2
+    return body[max(0, middle - SAMPLE_BYTES // 2) : middle + SAMPLE_BYTES // 2]
+
+
+def holds_any(path: Path, samples: Iterable[bytes]) -> bool:
+    """Return whether a file contains one of the samples, without reading it into memory."""
+    with path.open("rb") as file:
+        if os.fstat(file.fileno()).st_size == 0:
+            return False
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return any(content.find(sample) >= 0 for sample in samples)

@@ -3,6 +3,7 @@
 The cache is a SQLite file that may be removed at any time: the next run asks again.
 """
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -68,6 +69,19 @@ class RefusalCache:
         """Forget all refusals for these reasons, so that the photos are asked for again."""
         with sqlite_cache.sqlite_errors(self.path):
             self.database.executemany("DELETE FROM refused WHERE reason = ?", [(reason,) for reason in reasons])
+
+    def forget_photos(self, keys: Iterable[str]) -> int:
+        """Remove all that is known of photos, URLs included, whatever params decided. Return how many rows there were.
+
+        No byte of them can be read in the file any more.
+        """
+        delete = "DELETE FROM refused WHERE key IN (SELECT value FROM json_each(?))"
+        return sqlite_cache.erase(self.path, self.database, delete, json.dumps(sorted(keys)))
+
+    def remembered_keys(self) -> set[str]:
+        """Return the key of every photo of which a refusal is remembered."""
+        with sqlite_cache.sqlite_errors(self.path):
+            return {key for (key,) in self.database.execute("SELECT DISTINCT key FROM refused")}
 
     def close(self) -> None:
         self.database.close()

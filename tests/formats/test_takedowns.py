@@ -41,42 +41,36 @@ def test_products_are_read_however_editors_leave_the_lines(text: str, path: Path
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("", "line 1: expected the header product_id,date"),
-        ("12,2026-01-31\n", "line 1: expected the header product_id,date"),
-        ("product_id,date,why\n", "line 1: expected the header product_id,date"),
-        (f"{HEADER}12\n", "line 2 has 1 values: .* such as 1234567,2026-01-31"),
-        (f"{HEADER}12,2026-01-31,please\n", "line 2 has 3 values"),
-        (f"{HEADER}1,2026-01-31\n1.5,2026-01-31\n", "line 3: product_id '1.5' is no product's id"),
-        (f"{HEADER}012,2026-01-31\n", "line 2: product_id '012' is no product's id"),
-        (f"{HEADER} 12,2026-01-31\n", "line 2: product_id ' 12' is no product's id"),
-        (f"{HEADER}\uff11,2026-01-31\n", "line 2: product_id '\uff11' is no product's id"),
-        (f"{HEADER}-1,2026-01-31\n", "line 2: product_id '-1' is no product's id"),
-        (f"{HEADER},2026-01-31\n", "line 2: product_id '' is no product's id"),
-        (f"{HEADER}{2**63},2026-01-31\n", "line 2: product_id '9223372036854775808' is no product's id"),
-        (f"{HEADER}12,31.1.2026\n", "line 2: date '31.1.2026' is not YYYY-MM-DD"),
-        (f"{HEADER}12,20260131\n", "line 2: date '20260131' is not YYYY-MM-DD"),
-        (f"{HEADER}12,2026-02-30\n", "line 2: date '2026-02-30' is not YYYY-MM-DD"),
-        (f"{HEADER}12,\n", "line 2: date '' is not YYYY-MM-DD"),
-        (f"{HEADER}12,2026-01-31\n\n12,2026-02-01\n", "line 4: product 12 is there twice: remove a line"),
-        (f'{HEADER}"12,2026-01-31\n', "line 2: unexpected end of data"),
-        (f"{HEADER}<<<<<<< HEAD\n", "line 2 has 1 values"),
+        ("", " is empty: expected the line product_id,date"),
+        ("12,2026-01-31\n", " line 1: no column is named '12'"),
+        ("product_id,date,why\n", " line 1: no column is named 'why'"),
+        (f"{HEADER}12\n", " line 2: date '': expected YYYY-MM-DD, such as 2026-01-31"),
+        (f"{HEADER}12,2026-01-31,please\n", " line 2 has more cells than there are columns"),
+        (
+            f"{HEADER}1,2026-01-31\n1.5,2026-01-31\n",
+            " line 3: product_id '1.5': expected a whole number such as 1234567",
+        ),
+        (f"{HEADER}1E+18,2026-01-31\n", " line 2: product_id '1E.18': .*a spreadsheet may have rounded it"),
+        (f"{HEADER}-1,2026-01-31\n", " line 2: product_id -1: expected a whole number such as 1234567"),
+        (f"{HEADER},2026-01-31\n", " line 2: product_id '': expected a whole number"),
+        (f"{HEADER}{2**63},2026-01-31\n", " line 2: product_id '9223372036854775808': expected a whole number"),
+        (f"{HEADER}12,31.1.2026\n", " line 2: date '31.1.2026': expected YYYY-MM-DD"),
+        (f"{HEADER}12,20260131\n", " line 2: date '20260131': expected YYYY-MM-DD"),
+        (f"{HEADER}12,2026-02-30\n", " line 2: date '2026-02-30': expected YYYY-MM-DD"),
+        (f"{HEADER}12,2026-01-31\n\n12,2026-02-01\n", " line 4: product 12 is on line 2 already: remove one"),
+        (f"{HEADER}<<<<<<< HEAD\n", " line 2: product_id '<<<<<<< HEAD'"),
     ],
 )
 def test_a_wrong_line_is_refused_with_its_number(text: str, problem: str, path: Path) -> None:
     path.write_bytes(text.encode())
 
-    with pytest.raises(DataError, match=rf"takedowns\.csv {problem}") as caught:
+    with pytest.raises(DataError, match=rf"takedowns\.csv{problem}") as caught:
         takedowns.read(path)
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_that_is_missing_or_no_text_says_what_to_do(path: Path) -> None:
+def test_a_file_that_is_missing_says_what_to_do(path: Path) -> None:
     with pytest.raises(DataError, match=r"takedowns\.csv is missing: restore it with `git checkout -- "):
-        takedowns.read(path)
-
-    path.write_bytes(HEADER.encode("utf-16"))
-
-    with pytest.raises(DataError, match=r"takedowns\.csv is not UTF-8 .*: save it as UTF-8"):
         takedowns.read(path)
 
 
@@ -91,9 +85,17 @@ def test_products_are_appended_once_in_the_line_ends_of_the_file(end: str, last:
     assert takedowns.read(path) == {7, 8, 9}
 
 
+def test_products_are_appended_as_a_spreadsheet_has_left_the_file(path: Path) -> None:
+    path.write_bytes("\ufeffDate;Product_ID\r\n2026-01-31;7\r\n".encode())
+
+    assert takedowns.add(path, [9], DATE) == [9]
+    assert takedowns.read(path) == {7, 9}
+    assert path.read_bytes().endswith(b"\r\n2026-01-31;7\r\n2026-02-03;9\r\n")
+
+
 def test_nothing_is_appended_to_a_file_with_a_wrong_line(path: Path) -> None:
     path.write_text("product_id,date\nx,2026-01-31\n")
 
-    with pytest.raises(DataError, match="line 2: product_id 'x' is no product's id"):
+    with pytest.raises(DataError, match="line 2: product_id 'x': expected a whole number"):
         takedowns.add(path, [9], DATE)
     assert path.read_text() == "product_id,date\nx,2026-01-31\n"

@@ -14,7 +14,7 @@ from imageset import errors
 from imageset.curation import corrections
 from imageset.runtime import params
 from imageset.web import refusals
-from stages import catalog, listings, preprocess
+from stages import catalog, ingest, listings, preprocess
 from tests.pipeline.test_graph import imported_files
 from tests.project import ROOT
 
@@ -29,7 +29,8 @@ ORDER = (
 WINGS = set().union(*ORDER) - {"errors"}
 LONGEST_FUNCTION = 50  # lines, formatted, without decorators and docstring
 NO_DEPS = ("errors.py", "runtime", "workers")  # of no stage: see NO_DEPS in tests/pipeline/test_graph.py
-REASONS = refusals.REASONS | catalog.REASONS | listings.REASONS | preprocess.REASONS  # they stand in tables
+# They stand in tables.
+REASONS = refusals.REASONS | {ingest.TAKEN_DOWN} | catalog.REASONS | listings.REASONS | preprocess.REASONS
 THAT_MAKE_BYTES = {"cv2", "h5py", "numpy", "pandas", "PIL", "scipy", "torch"}
 
 modules = sorted(path for path in (ROOT / "imageset").rglob("*.py") if path.name != "__init__.py")

@@ -22,7 +22,16 @@ def handlers() -> Iterator[None]:
         signal.signal(number, handler)
 
 
-PROGRAMS = ("tools.compare", "tools.export", "tools.prune", "tools.release", "tools.verify", "sandbox", "stages.split")
+PROGRAMS = (
+    "tools.compare",
+    "tools.export",
+    "tools.forget",
+    "tools.prune",
+    "tools.release",
+    "tools.verify",
+    "sandbox",
+    "stages.split",
+)
 
 
 @pytest.mark.parametrize(

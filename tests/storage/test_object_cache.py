@@ -447,3 +447,66 @@ def test_prune_removes_what_no_run_has_used_for_some_days(folder: Path) -> None:
     assert removed == (4, 4 * PHOTO_BYTES)
     assert find(folder, *map(photo, ages)) == [True, True, False, False]
     assert pack_sizes(folder) == [2 * PHOTO_BYTES] * 2
+
+
+# Takedowns
+
+
+def forget(folder: Path, *bodies: bytes, samples: tuple[bytes, ...] = ()) -> object_cache.Pruned:
+    return object_cache.forget(folder, BUCKET, map(listed, bodies), map(object_cache.take_sample, samples))
+
+
+def packs_with(folder: Path, body: bytes) -> int:
+    return sum(body in path.read_bytes() for path in folder.glob("*.pack"))
+
+
+def test_a_takedown_removes_the_pack_of_an_object_whole(folder: Path) -> None:
+    keep(folder, photo(1), photo(2))
+    keep(folder, photo(3))
+
+    assert forget(folder, photo(1), b"unknown") == (2, 2 * PHOTO_BYTES)
+    assert find(folder, photo(1), photo(2), photo(3)) == [False, False, True]
+    assert packs_with(folder, photo(1)) == packs_with(folder, photo(2)) == 0
+    assert forget(folder, photo(1)) == (0, 0)
+
+
+def test_a_takedown_finds_bytes_that_the_index_does_not_name(folder: Path) -> None:
+    """As a run leaves them that was killed, or one that kept the same object as another."""
+    keep(folder, photo(1), photo(2))
+    keep(folder, photo(1))
+    keep(folder, photo(3))
+    assert packs_with(folder, photo(1)) == 2
+
+    forget(folder, photo(1))  # the index names one pack; its bytes are found in the other
+
+    assert packs_with(folder, photo(1)) == 0
+
+    keep(folder, photo(4))
+    execute(folder, "DELETE FROM objects")
+    forget(folder, photo(4), samples=(photo(4),))
+
+    assert packs_with(folder, photo(4)) == 0
+    assert packs_with(folder, photo(3)) == 1
+
+
+def test_a_process_that_uses_a_pack_goes_on_after_a_takedown(folder: Path) -> None:
+    with closing(ObjectCache(folder, MB, BUCKET)) as cache:
+        cache.add(listed(photo(1)), photo(1))
+        cache.flush()
+        forget(folder, photo(1))
+
+        assert cache.find(listed(photo(1))) is None
+
+        cache.add(listed(photo(2)), photo(2))
+        cache.flush()
+
+        assert cache.find(listed(photo(2))) == photo(2)
+    assert packs_with(folder, photo(1)) == 0
+
+
+def test_an_empty_pack_is_no_trouble_for_a_takedown(folder: Path) -> None:
+    keep(folder, photo(1))
+    (folder / f"{5:016x}.pack").touch()
+
+    assert forget(folder, photo(2), samples=(photo(2), b"")) == (0, 0)
+    assert find(folder, photo(1)) == [True]

@@ -72,3 +72,16 @@ def test_two_runs_may_write_at_once(path: Path) -> None:
             (one if number % 2 else other).remember(f"{number}.jpeg", "http://a/", "gone")
 
         assert len(one.reasons()) == len(other.reasons()) == 20
+
+
+def test_what_is_known_of_a_photo_is_removed_without_a_trace_whatever_params_decided(path: Path) -> None:
+    for params in (PARAMS, "20 bytes"):
+        with closing(RefusalCache(path, params)) as refusals:
+            refusals.remember("1.jpeg", f"http://a/secret-{params}", "too_large")
+            refusals.remember("1-2.jpeg", "http://a/secret-2", "gone")
+            refusals.remember("11.jpeg", "http://a/11", "gone")
+    with closing(RefusalCache(path, PARAMS)) as refusals:
+        assert refusals.remembered_keys() == {"1.jpeg", "1-2.jpeg", "11.jpeg"}
+        assert refusals.forget_photos(["1.jpeg", "1-2.jpeg", "5.jpeg"]) == 3
+        assert refusals.reasons() == {("11.jpeg", "http://a/11"): "gone"}
+    assert not any(b"secret" in file.read_bytes() for file in path.parent.iterdir())

@@ -1,0 +1,507 @@
+"""tools.forget on a released project with real servers: nothing of a product is left, killed or not, and what remains
+is named with commands that work."""
+
+import datetime
+import fcntl
+import re
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import h5py
+import numpy as np
+import pytest
+import yaml
+
+from imageset.formats import tables
+from imageset.photos.facts import PhotoFacts
+from imageset.photos.mask_cache import MaskCache
+from imageset.photos.outcomes import PhotoMask
+from imageset.photos.pixel_cache import PixelCache
+from imageset.photos.preprocess import DecodedPhoto, PreparedPhoto
+from imageset.storage.bucket import Bucket, StoredObject, list_objects, open_bucket
+from imageset.storage.object_cache import ObjectCache
+from imageset.web.refusals import RefusalCache
+from tests.conftest import photo_bytes
+from tests.planted import SMALL_IMAGES
+from tests.project import PHOTOS, Project, copy_project
+from tests.storage.test_bulk import Wire
+from tests.tools.test_release import AUTHOR, commands
+from tools.forget import remaining
+
+COMMAND = (sys.executable, "-m", "tools.forget")
+TAG = "dataset@v1.0.0"
+
+
+class Released(NamedTuple):
+    """A project with a released version, one of its products, and bytes of it that are to be found nowhere."""
+
+    project: Project
+    product_id: int
+    traces: dict[str, bytes]  # what -> bytes
+
+
+def use_bucket(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return open_bucket()
+
+
+def new_bucket(bucket: Bucket, versioned: bool) -> str:
+    name = f"forget-{secrets.token_hex(4)}"
+    bucket.client.create_bucket(Bucket=name)
+    if versioned:
+        bucket.client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    return name
+
+
+@pytest.fixture(scope="module")
+def module_patch() -> Iterator[pytest.MonkeyPatch]:
+    with pytest.MonkeyPatch.context() as patch:
+        yield patch
+
+
+def middle(content: bytes) -> bytes:
+    return content[len(content) // 2 - 60 : len(content) // 2 + 60]
+
+
+@pytest.fixture(scope="module")
+def released(project: Project, tmp_path_factory: pytest.TempPathFactory, module_patch: pytest.MonkeyPatch) -> Released:
+    """A project with buckets and caches of its own, whose pipeline has run and is released as v1.0.0."""
+    folder = tmp_path_factory.mktemp("forget")
+    bucket = use_bucket(project.environment, module_patch)
+    store, remote = new_bucket(bucket, True), new_bucket(bucket, False)
+    environment = project.environment | AUTHOR | {"IMAGE_STORE": f"s3://{store}/shop", "IMAGESET_WORKERS": "1"}
+    made = copy_project(folder / "project", environment)
+    made.succeed("git", "init", "--quiet", "--bare", str(folder / "origin.git"))
+    made.succeed("git", "remote", "add", "origin", str(folder / "origin.git"))
+    made.succeed("dvc", "remote", "modify", "storage", "url", f"s3://{remote}")
+    made.succeed("dvc", "repro")
+    made.commit("a run")
+    output = made.succeed(sys.executable, "-m", "tools.release", "v1.0.0")
+    made.succeed("bash", "-c", commands(output)[0])
+    return found(made, use_bucket(environment, module_patch))
+
+
+def found(project: Project, bucket: Bucket) -> Released:
+    """Choose a product of the dataset, give it more versions and rows of older params, and take its traces."""
+    with h5py.File(project.folder / "data/dataset.h5") as file:
+        product_id = int(file["train_ids"][0])
+    with h5py.File(project.folder / "data/processed.h5") as file:
+        pixels = file["images"][list(file["ids"][:]).index(product_id)].tobytes()
+    with h5py.File(project.folder / "data/previews.h5") as file:
+        place = list(file["ids"][:]).index(product_id)
+        preview = file["previews"][file["ends"][place - 1] if place else 0 : file["ends"][place]].tobytes()
+    key = f"{product_id}.jpeg"
+    (stored,) = [one for one in list_objects(bucket) if one.key == key]
+    first = bucket.client.get_object(Bucket=bucket.name, Key=bucket.prefix + key)["Body"].read()
+    second, extra = photo_bytes(77, "hat"), photo_bytes(78, "hat")
+    bucket.client.put_object(Bucket=bucket.name, Key=bucket.prefix + key, Body=second)
+    bucket.client.delete_object(Bucket=bucket.name, Key=bucket.prefix + key)
+    bucket.client.put_object(Bucket=bucket.name, Key=bucket.prefix + key, Body=first)
+    bucket.client.put_object(Bucket=bucket.name, Key=f"{bucket.prefix}{product_id}-5.jpeg", Body=extra)
+    fill_caches(project.folder / ".cache", bucket, stored, extra)
+    traces = {
+        "the photo": first,
+        "its second version": second,
+        "another position": extra,
+        "pixels": pixels,
+        "its preview": preview,
+    }
+    return Released(project, product_id, {what: middle(content) for what, content in traces.items()})
+
+
+def fill_caches(folder: Path, bucket: Bucket, stored: StoredObject, extra: bytes) -> None:
+    """Add what runs with other params, and a run that ended badly, have left."""
+    mask, side = middle(extra), SMALL_IMAGES.image_side
+    square, thumbnail = (np.resize(np.frombuffer(extra, np.uint8), (each, each, 1)) for each in (side, 64))
+    with closing(MaskCache(folder / "masks.sqlite", bucket, "a recipe of the past", 10**6)) as masks:
+        masks.add(stored, PhotoMask(mask, 1000, 0.5, 0.0, 1, 0.1))
+    with closing(PixelCache(folder / "pixels.sqlite", bucket, SMALL_IMAGES)) as pixels:
+        facts = PhotoFacts(120, 160, "JPEG", 0.6, 130.0, 57.5, 1.3325)
+        prepared = PreparedPhoto(square, thumbnail, "a" * 64, "0" * 16, "1" * 16)
+        pixels.add(stored, mask, DecodedPhoto(facts, b"a preview", prepared))
+    with closing(RefusalCache(folder / "ingest.sqlite", "params")) as refusals:
+        refusals.remember(stored.key, "http://host/secret-of-a-seller.jpeg", "gone")
+    with closing(ObjectCache(folder / "objects", 10**9, bucket)) as cache:
+        cache.add(replace(stored, etag="lost"), extra)  # no listing names this object any more
+        cache.flush()
+
+
+def traces(released: Released, folder: Path) -> set[tuple[str, str]]:
+    """Return which traces are in which files under a folder."""
+    return {
+        (what, str(path.relative_to(folder)))
+        for path in folder.rglob("*")
+        if path.is_file() and not path.is_symlink()
+        for content in [path.read_bytes()]
+        for what, trace in (released.traces | {"a URL": b"secret-of-a-seller"}).items()
+        if trace in content
+    }
+
+
+@pytest.fixture(scope="module")
+def copy_of(released: Released) -> Callable[[Path], Released]:
+    """Copy the released project, with a bucket of its own that keeps versions."""
+
+    def copy(folder: Path, versioned: bool = True) -> Released:
+        shutil.copytree(released.project.folder, folder, symlinks=True)
+        bucket = open_bucket()
+        name = new_bucket(bucket, versioned)
+        pages = bucket.client.get_paginator("list_object_versions").paginate(Bucket=bucket.name)
+        versions = [entry for page in pages for entry in page["Versions"]]
+        for entry in sorted(versions, key=lambda entry: entry["IsLatest"]):
+            where = {"Bucket": bucket.name, "Key": entry["Key"], "VersionId": entry["VersionId"]}
+            body = bucket.client.get_object(**where)["Body"].read()
+            bucket.client.put_object(Bucket=name, Key=entry["Key"], Body=body)
+        environment = released.project.environment | {"IMAGE_STORE": f"s3://{name}/shop"}
+        return released._replace(project=Project(folder, environment))
+
+    return copy
+
+
+@pytest.fixture
+def copied(copy_of: Callable[[Path], Released], tmp_path: Path) -> Released:
+    return copy_of(tmp_path / "project")
+
+
+@pytest.fixture(scope="module")
+def forgotten(copy_of: Callable[[Path], Released], tmp_path_factory: pytest.TempPathFactory) -> tuple[Released, str]:
+    """A copy whose product was taken down, and what the command printed."""
+    copy = copy_of(tmp_path_factory.mktemp("forgotten") / "project")
+    return copy, copy.project.succeed(*COMMAND, str(copy.product_id), "--yes")
+
+
+def keys_in_bucket(released: Released) -> list[str]:
+    """Return the keys of all versions and delete markers in a project's bucket, without the prefix."""
+    client, name = open_bucket().client, released.project.environment["IMAGE_STORE"].split("/")[2]
+    answer = client.list_object_versions(Bucket=name)
+    return [entry["Key"].partition("/")[2] for kind in ("Versions", "DeleteMarkers") for entry in answer.get(kind, [])]
+
+
+def is_of(key: str, product_id: int) -> bool:
+    return key.startswith((f"{product_id}.", f"{product_id}-"))
+
+
+def read_ids(path: Path) -> set[int]:
+    with h5py.File(path) as file:
+        return {int(one) for name in ("train_ids", "test_ids") for one in file[name]}
+
+
+# What is removed
+
+
+def test_the_traces_are_where_photos_are_kept(released: Released) -> None:
+    """Else it would prove nothing that they are nowhere afterwards."""
+    places: dict[str, set[str]] = {}
+    for what, name in traces(released, released.project.folder):
+        if "tests" not in name:
+            places.setdefault(what, set()).add(re.sub("[0-9a-f]{8,}|md5/..", "*", name))
+
+    assert places == {
+        "the photo": {".cache/objects/*.pack"},
+        "another position": {".cache/masks.sqlite", ".cache/pixels.sqlite", ".cache/objects/*.pack"},
+        "pixels": {".cache/pixels.sqlite", ".dvc/cache/files/*/*", "data/dataset.h5", "data/processed.h5"},
+        "its preview": {".cache/pixels.sqlite", ".dvc/cache/files/*/*", "data/previews.h5"},
+        "a URL": {".cache/ingest.sqlite"},
+    }
+    assert len([key for key in keys_in_bucket(released) if is_of(key, released.product_id)]) == 5
+
+
+def test_no_byte_of_the_product_is_left(forgotten: tuple[Released, str]) -> None:
+    copy, said = forgotten
+    keys = keys_in_bucket(copy)
+
+    assert [place for place in traces(copy, copy.project.folder) if "tests" not in place[1]] == []
+    assert [key for key in keys if is_of(key, copy.product_id)] == []
+    assert len(keys) == sum(PHOTOS.values()) - 1
+    assert read_takedowns(copy) == f"product_id,date\n{copy.product_id},{datetime.date.today().isoformat()}\n"
+    assert "2 photos, 4 versions and delete markers, from s3://forget-" in said
+    assert "removed 2 rows from .cache/masks.sqlite" in said
+    assert "removed 2 rows from .cache/pixels.sqlite" in said
+    assert "removed 1 rows from .cache/ingest.sqlite" in said
+
+
+def read_takedowns(released: Released) -> str:
+    return (released.project.folder / "corrections/takedowns.csv").read_text()
+
+
+def test_the_database_s_tables_and_the_weights_are_kept(forgotten: tuple[Released, str]) -> None:
+    folder = forgotten[0].project.folder
+
+    for name in (
+        "data/listings.csv",
+        "data/labels.csv",
+        "data/classes.csv",
+        "models/background.onnx",
+        "data/ingest.csv",
+    ):
+        assert (folder / name).exists()
+
+
+def test_a_second_run_has_nothing_left_to_do(forgotten: tuple[Released, str]) -> None:
+    copy, _ = forgotten
+    before = read_takedowns(copy)
+    said = copy.project.succeed(*COMMAND, str(copy.product_id), "--yes")
+
+    assert "0 photos, 0 versions and delete markers" in said
+    assert "warning" not in said
+    assert "removed 0 files here and 0 in DVC's cache" in said
+    assert read_takedowns(copy) == before
+
+
+def test_a_bucket_without_versions_is_emptied_of_the_product(copy_of: Callable[..., Released], tmp_path: Path) -> None:
+    copy = copy_of(tmp_path / "project", versioned=False)
+    copy.project.succeed(*COMMAND, str(copy.product_id), "--yes")
+
+    assert len(keys_in_bucket(copy)) == sum(PHOTOS.values()) - 1
+    assert [key for key in keys_in_bucket(copy) if is_of(key, copy.product_id)] == []
+
+
+KILLED = """
+import itertools, os, runpy, signal, sys
+
+number, counted = int(sys.argv.pop(1)), itertools.count(1)
+
+def hear(event, arguments):
+    if event in ("os.remove", "os.rename", "sqlite3.connect"):
+        name = str(arguments[0])
+        counts = event != "os.remove" or any(part in name for part in ("/files/md5/", "data/", ".pack"))
+    else:
+        counts = event == "http.client.send" and bytes(arguments[1]).startswith(b"DELETE")
+    if counts and next(counted) == number:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(hear)
+runpy.run_module("tools.forget", run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("event", [1, 3, 5, 8, 10, 13, 20, 40])
+def test_a_second_run_finishes_what_a_killed_one_left(event: int, copied: Released) -> None:
+    project = copied.project
+    killed = project.run(sys.executable, "-c", KILLED, str(event), str(copied.product_id), "--yes")
+
+    assert killed.returncode == -signal.SIGKILL, killed.stdout + killed.stderr
+
+    project.succeed(*COMMAND, str(copied.product_id), "--yes")
+
+    assert [place for place in traces(copied, project.folder) if "tests" not in place[1]] == []
+    assert [key for key in keys_in_bucket(copied) if is_of(key, copied.product_id)] == []
+    assert read_takedowns(copied).count("\n") == 2
+    assert not (project.folder / "data/report.html").exists()
+
+
+# Asking, and what is refused
+
+
+def state(released: Released) -> dict[str, bytes]:
+    """Return all files but those of git, DVC's locks and Python."""
+    folder = released.project.folder
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and not re.search(r"/\.git/|/\.dvc/tmp|\.lock$|\.pyc$|-shm$|-wal$|\.setup$", str(path))
+    }
+
+
+@pytest.mark.parametrize("answer", ["n\n", "\n", "no\n", ""])
+def test_nothing_is_removed_without_a_yes(answer: str, released: Released) -> None:
+    before, objects = state(released), keys_in_bucket(released)
+    command = [*COMMAND, str(released.product_id)]
+    done = subprocess.run(
+        command,
+        cwd=released.project.folder,
+        env=released.project.environment,
+        input=answer,
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == 1
+    assert "Remove all this? It cannot be undone. [y/N] forget: nothing was removed" in done.stdout
+    assert state(released) == before
+    assert keys_in_bucket(released) == objects
+
+
+def test_with_a_yes_it_is_removed(copied: Released) -> None:
+    command = [*COMMAND, str(copied.product_id)]
+    environment = copied.project.environment
+    done = subprocess.run(
+        command, cwd=copied.project.folder, env=environment, input="y\n", capture_output=True, text=True
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert [place for place in traces(copied, copied.project.folder) if "tests" not in place[1]] == []
+
+
+def test_a_product_that_nobody_knows_is_taken_down_with_a_warning(copied: Released) -> None:
+    before = state(copied)
+    said = copied.project.succeed(*COMMAND, "999", "--yes")
+    changed = {name for name, content in state(copied).items() if before[name] != content}
+
+    assert "warning: nothing here knows product 999: is the id right?" in said
+    assert "\n999," in read_takedowns(copied)
+    assert changed == {"corrections/takedowns.csv"} | {name for name in changed if name.endswith(".sqlite")}
+    assert len(keys_in_bucket(copied)) == sum(PHOTOS.values()) + 3
+    assert "No released version holds it." in said
+
+
+class Guard(Wire):
+    """A proxy in front of the bucket that refuses to list versions."""
+
+    def pass_on(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(1 << 16):
+                if re.match(rb"GET [^ ]*[?&]versions", data):
+                    source.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                    return
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+
+def test_a_bucket_that_does_not_show_versions_is_an_error_after_all_else_is_done(copied: Released) -> None:
+    with Guard(copied.project.environment["AWS_ENDPOINT_URL"]) as guard:
+        threading.Thread(target=guard.serve_forever, args=(0.01,), daemon=True).start()
+        done = copied.project.run(*COMMAND, str(copied.product_id), "--yes", AWS_ENDPOINT_URL=guard.url)
+        guard.shutdown()
+
+    assert done.returncode == 1
+    assert re.search(r"\nforget: s3://.* does not let these credentials list versions, .* s3:ListBucketV", done.stderr)
+    assert re.search("removed [12][0-9] files here", done.stdout)
+
+    copied.project.succeed(*COMMAND, str(copied.product_id), "--yes")
+
+    assert [key for key in keys_in_bucket(copied) if is_of(key, copied.product_id)] == []
+
+
+def break_takedowns(released: Released) -> None:
+    (released.project.folder / "corrections/takedowns.csv").write_text("product_id,date\n12,yesterday\n")
+
+
+def break_cache(released: Released) -> None:
+    (released.project.folder / ".cache/masks.sqlite").write_bytes(b"<html>not found</html>" * 2000)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "arguments", "problem"),
+    [
+        (
+            break_takedowns,
+            (),
+            r"forget: corrections/takedowns\.csv line 2: date 'yesterday': .*",
+        ),
+        (break_cache, (), r"forget: .*masks\.sqlite: .*; it may be removed: it is a cache"),
+        (None, ("12", "--no-such-option"), r".*unrecognized arguments: --no-such-option"),
+        (None, ("12x",), r".*'12x' is no product's id, such as 1234567"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_line(
+    spoil: Callable[[Released], None] | None, arguments: tuple[str, ...], problem: str, copied: Released
+) -> None:
+    if spoil:
+        spoil(copied)
+    done = copied.project.run(*COMMAND, *arguments or [str(copied.product_id)], "--yes")
+    lines = [line for line in done.stderr.splitlines() if line and " of " not in line and "usage" not in line]
+
+    assert done.returncode == (2 if arguments else 1)
+    assert re.fullmatch(problem, lines[-1])
+    assert len(keys_in_bucket(copied)) == sum(PHOTOS.values()) + 3
+
+
+def test_while_a_stage_runs_nothing_is_removed(copied: Released) -> None:
+    with (copied.project.folder / ".cache/masks.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = copied.project.run(*COMMAND, str(copied.product_id), "--yes")
+
+    assert done.returncode == 1
+    assert "forget: another run is active" in done.stderr
+    assert read_takedowns(copied) == "product_id,date\n"
+
+
+# What remains
+
+
+@pytest.fixture
+def again(forgotten: tuple[Released, str], tmp_path: Path) -> Project:
+    """A copy of the project that has forgotten, with a DVC remote and an origin of its own."""
+    shutil.copytree(forgotten[0].project.folder, tmp_path / "project", symlinks=True)
+    project = Project(tmp_path / "project", forgotten[0].project.environment)
+    project.succeed(
+        "git",
+        "clone",
+        "--quiet",
+        "--bare",
+        project.succeed("git", "remote", "get-url", "origin").strip(),
+        str(tmp_path / "origin.git"),
+    )
+    project.succeed("git", "remote", "set-url", "origin", str(tmp_path / "origin.git"))
+    return project
+
+
+def objects_in_remote(project: Project) -> set[str]:
+    """Return the md5 of all files in the project's DVC remote."""
+    client, name = open_bucket().client, project.succeed("dvc", "config", "remote.storage.url").strip().split("/")[2]
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=name, Prefix="files/md5/")
+    return {entry["Key"][-33:].replace("/", "") for page in pages for entry in page.get("Contents", [])}
+
+
+def sums_at(project: Project, revision: str) -> dict[str, str]:
+    lock = yaml.safe_load(project.succeed("git", "show", f"{revision}:dvc.lock"))
+    return {out["path"]: out["md5"] for stage in lock["stages"].values() for out in stage["outs"]}
+
+
+def test_the_printed_commands_remake_and_delete_what_holds_the_product(
+    released: Released, forgotten: tuple[Released, str], again: Project, tmp_path: Path
+) -> None:
+    copy, said = forgotten
+    before = sums_at(again, TAG)
+    [holding] = [line for line in said.splitlines() if " holds it" in line]
+    blocks = re.findall(r"(?:^    .+\n)+", said, re.MULTILINE)
+    make_again, remake, delete, collect = blocks[-4:]
+
+    assert holding == f"{TAG} holds it."
+    assert {before["data/dataset.h5"], before["data/masks.h5"]} <= objects_in_remote(again)
+
+    again.succeed("bash", "-ec", make_again)
+
+    assert copy.product_id not in read_ids(again.folder / "data/dataset.h5")
+    ingested = tables.read(again.folder / "data/ingest.csv", tables.INGEST).set_index("product_id")
+    assert ingested.loc[copy.product_id, "reason"] == "taken_down"
+
+    *steps, release = remake.splitlines()
+    again.succeed("bash", "-ec", "\n".join(steps))
+    output = again.succeed("bash", "-ec", release.replace("<a higher version>", "v1.0.1"))
+    again.succeed("bash", "-ec", commands(output)[0])
+    again.succeed("git", "switch", "--quiet", "main")
+    again.succeed("dvc", "checkout", "--quiet")
+    again.succeed("bash", "-ec", delete)
+    again.succeed("bash", "-ec", collect)
+    left = objects_in_remote(again)
+    new = sums_at(again, "dataset@v1.0.1")
+
+    assert again.succeed("git", "tag", "--list") == "dataset@v1.0.1\n"
+    assert TAG not in again.succeed("git", "ls-remote", "origin")
+    assert {before[name] for name in ("data/dataset.h5", "data/masks.h5", "data/processed.h5")} & left == set()
+    assert new["data/dataset.h5"] in left
+    again.succeed("dvc", "get", ".", "data/dataset.h5", "--rev", "dataset@v1.0.1", "--out", str(tmp_path / "new.h5"))
+    assert copy.product_id not in read_ids(tmp_path / "new.h5")
+    absent = (sys.executable, "-m", "tools.verify", "data/dataset.h5", "--absent", str(copy.product_id), "--reference")
+    assert "absent_by_pixels        passed" in again.succeed(
+        *absent, str(released.project.folder / "data/processed.h5")
+    )
+    assert f"products {copy.product_id}\n" in again.succeed(*COMMAND, str(copy.product_id), "--yes")
+
+
+def test_what_cannot_be_reached_is_named(forgotten: tuple[Released, str]) -> None:
+    assert forgotten[1].endswith(remaining.UNREACHABLE)
+    assert "clones and forks" in remaining.UNREACHABLE

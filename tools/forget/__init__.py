@@ -1,0 +1,1 @@
+"""Take a product down. Start with __main__.py."""

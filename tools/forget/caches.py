@@ -1,0 +1,114 @@
+"""What the caches of this machine hold of a product."""
+
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+
+from imageset.errors import DataError
+from imageset.formats import hdf5, tables
+from imageset.photos import cache, mask_file
+from imageset.photos.earlier_masks import EarlierMasks
+from imageset.photos.mask_cache import MaskCache
+from imageset.runtime import progress, settings
+from imageset.storage import object_cache
+from imageset.storage.bucket import Bucket, StoredObject
+from imageset.storage.object_keys import parse_key
+from imageset.web.refusals import RefusalCache
+from tools.photo_caches import earlier_cache, list_photo_caches
+
+MASKS, INVENTORY = Path("data/masks.h5"), Path("data/inventory.csv")
+
+
+def read_inventory(paths: Iterable[Path], product_ids: frozenset[int]) -> list[StoredObject]:
+    """Return the products' objects in inventories, those that the bucket may have lost included.
+
+    Args:
+        paths: inventory.csv, of this run or of earlier ones. One that is missing or damaged is passed over.
+        product_ids: the products.
+    """
+    found: set[tuple[str, str, int, str]] = set()
+    for path in paths:
+        try:
+            for key, product_id, _, etag, size, version_id in tables.scan(path, tables.INVENTORY):
+                if product_id in product_ids:
+                    found.add((key, etag, size, version_id))
+        except (DataError, FileNotFoundError):
+            continue
+    return [StoredObject(*values) for values in sorted(found)]
+
+
+def forget(
+    bucket: Bucket, product_ids: frozenset[int], objects: list[StoredObject], samples: Iterable[bytes]
+) -> list[str]:
+    """Remove what the caches hold of products, and return a line for each cache that there is.
+
+    Args:
+        bucket: where the objects are, or were; nothing is read from it.
+        product_ids: the products.
+        objects: all objects of these products that are known, whatever their version.
+        samples: of the bytes of those that can be read.
+
+    Raises:
+        ImagesetError: a cache is damaged or of another version, or another run reads it.
+        OSError: a file cannot be removed.
+    """
+    said = []
+    etags = {stored.etag for stored in objects if stored.etag}
+    for path, table, columns in list_photo_caches():
+        if path.exists():
+            said.append(f"removed {cache.forget(path, table, columns, etags)} rows from {path}")
+    if (refused := settings.refusal_cache()).exists():
+        with closing(RefusalCache(refused, "")) as refusals:
+            keys = [key for key in refusals.remembered_keys() if (parse_key(key) or (None,))[0] in product_ids]
+            said.append(f"removed {refusals.forget_photos(keys)} rows from {refused}")
+    folder = settings.object_cache()
+    if folder.exists():
+        removed = object_cache.forget(folder, bucket, objects, samples)
+        said.append(f"removed packs of {removed.bytes / 1e6:,.1f} MB from {folder}")
+    if (earlier := earlier_cache()).exists():
+        remove_database(earlier)
+        said.append(f"removed {earlier}, of version 0.1.0: its rows name no photo")
+    return said
+
+
+def keep_other_masks(bucket: Bucket, product_ids: frozenset[int], max_pixels: int) -> None:
+    """Put the masks of all other photos of data/masks.h5 into the cache, before the file is removed.
+
+    It may hold masks that another machine made, and that no run of this machine has used yet.
+
+    Args:
+        bucket: where the photos are; nothing is read from it.
+        product_ids: whose masks are not kept.
+        max_pixels: of photos that are accepted (preprocess.max_pixels).
+
+    Raises:
+        ImagesetError: the cache is damaged or of another version.
+    """
+    if not (MASKS.exists() and INVENTORY.exists()):
+        return
+    try:
+        with hdf5.open_file(MASKS, hdf5.MASKS) as file:
+            recipe = mask_file.read_recipe(file)
+            if not recipe:  # backgrounds were kept
+                return
+            earlier = EarlierMasks(file)
+            photos = tables.count(INVENTORY) - 1
+            with (
+                closing(MaskCache(settings.mask_cache(), bucket, recipe, max_pixels)) as known,
+                progress.bar(None, "forget: masks of other photos", photos, unit="photo") as bar,
+            ):
+                for key, product_id, _, *identity in tables.scan(INVENTORY, tables.INVENTORY):
+                    stored = StoredObject(key, *identity)
+                    if product_id not in product_ids and known.find(stored) is None:
+                        found = earlier.find(stored)
+                        if found is not None:
+                            known.add(stored, found)
+                    bar.update()
+    except DataError:  # a damaged file is removed as well; what it lacks is made again
+        return
+
+
+def remove_database(path: Path) -> None:
+    """Remove a SQLite file and what SQLite keeps beside it."""
+    for suffix in ("-wal", "-shm", ".setup", ""):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)

@@ -1,0 +1,126 @@
+"""The objects of a product in the bucket: all positions, all versions."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from botocore.exceptions import ClientError
+
+from imageset.errors import ObjectChanged, ServerError
+from imageset.storage import object_cache
+from imageset.storage.bucket import Bucket, StoredObject, bucket_errors, get_object, http_status
+from imageset.storage.object_keys import parse_key
+
+NO_VERSIONS = (405, 501)  # what servers answer that have none
+
+
+class Version(NamedTuple):
+    """A version of an object, or a delete marker, which has no bytes.
+
+    version_id: "" where the server knows no versions, "null" of an object from before the bucket kept them.
+    """
+
+    stored: StoredObject
+    version_id: str
+    is_marker: bool
+
+
+class Listed(NamedTuple):
+    """The versions of the objects of some products; whether the server let us list versions."""
+
+    versions: list[Version]
+    knows_versions: bool
+
+
+def list_product(bucket: Bucket, product_ids: Iterable[int]) -> Listed:
+    """Return every version of every object of some products.
+
+    Where the server refuses to list versions, the current objects.
+
+    Raises:
+        SettingsError: there are no credentials.
+        ServerError: the bucket cannot be reached, or refuses to list objects.
+    """
+    wanted = sorted(set(product_ids))
+    # 12.jpeg and 12-1.jpeg, but not the objects of products 120 to 129.
+    prefixes = [f"{product_id}{end}" for product_id in wanted for end in (".jpeg", "-")]
+    with bucket_errors(bucket):
+        try:
+            found = [version for prefix in prefixes for version in list_versions(bucket, prefix)]
+            knows_versions = True
+        except ClientError as error:
+            if http_status(error) not in (403, *NO_VERSIONS):
+                raise
+            found = [version for prefix in prefixes for version in list_current(bucket, prefix)]
+            knows_versions = http_status(error) in NO_VERSIONS
+    return Listed([version for version in found if is_of(version, wanted)], knows_versions)
+
+
+def is_of(version: Version, product_ids: list[int]) -> bool:
+    photo = parse_key(version.stored.key)
+    return photo is not None and photo[0] in product_ids
+
+
+def list_versions(bucket: Bucket, prefix: str) -> Iterator[Version]:
+    pages = bucket.client.get_paginator("list_object_versions").paginate(
+        Bucket=bucket.name, Prefix=bucket.prefix + prefix
+    )
+    for page in pages:
+        for kind in ("Versions", "DeleteMarkers"):
+            for entry in page.get(kind, []):
+                yield Version(describe(bucket, entry), entry.get("VersionId", ""), kind == "DeleteMarkers")
+
+
+def list_current(bucket: Bucket, prefix: str) -> Iterator[Version]:
+    pages = bucket.client.get_paginator("list_objects_v2").paginate(Bucket=bucket.name, Prefix=bucket.prefix + prefix)
+    for page in pages:
+        for entry in page.get("Contents", []):
+            yield Version(describe(bucket, entry), "", False)
+
+
+def describe(bucket: Bucket, entry: dict[str, Any]) -> StoredObject:
+    """Return an entry of a listing as the caches know it."""
+    version = entry.get("VersionId", "")
+    return StoredObject(
+        entry["Key"].removeprefix(bucket.prefix),
+        entry.get("ETag", "").strip('"'),
+        entry.get("Size", 0),
+        "" if version == "null" else version,
+    )
+
+
+def read_samples(bucket: Bucket, listed: Listed) -> set[bytes]:
+    """Return a sample of the bytes of each version that has any, to find them in the cache of objects."""
+    samples = set()
+    for version in listed.versions:
+        if not version.is_marker:
+            try:
+                pinned = replace(version.stored, version_id=version.version_id)
+                samples.add(object_cache.take_sample(get_object(bucket, pinned)))
+            except (ObjectChanged, ServerError):  # removed since it was listed, or damaged: that does not keep it
+                continue
+    return samples
+
+
+def remove(bucket: Bucket, product_ids: Iterable[int], listed: Listed) -> None:
+    """Remove what was listed, and list again to see that nothing is left.
+
+    Raises:
+        SettingsError: there are no credentials.
+        ServerError: the server refuses, or something is left.
+    """
+    with bucket_errors(bucket):
+        for version in listed.versions:
+            pinned = {"VersionId": version.version_id} if version.version_id else {}
+            bucket.client.delete_object(Bucket=bucket.name, Key=bucket.prefix + version.stored.key, **pinned)
+    left = list_product(bucket, product_ids)
+    if left.versions:
+        raise ServerError(
+            f"{bucket} still holds {len(left.versions)} versions of the product's photos, such as "
+            f"{left.versions[0].stored.key}: run again"
+        )
+    if not left.knows_versions:
+        raise ServerError(
+            f"{bucket} does not let these credentials list versions, so earlier versions of the photos may be left: "
+            "run again with credentials that have s3:ListBucketVersions and s3:DeleteObjectVersion"
+        )

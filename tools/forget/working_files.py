@@ -1,0 +1,204 @@
+"""What data/, reports/ and DVC's cache on this machine hold of a product.
+
+Tables and HDF5 files name the products of their rows, so they are searched. Pages and pictures do not: they are taken
+to show the product where what they are made of holds it.
+"""
+
+import csv
+import functools
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+import yaml
+
+from imageset.formats import hdf5
+from imageset.runtime import dvc, progress
+
+# What the marketplace says of all its products, taken down or not. They hold ids and URLs, and no photo.
+OF_THE_MARKETPLACE = ("data/listings.csv", "data/listings_rejects.csv", "data/labels.csv", "data/ingest.csv")
+ID_COLUMNS = ("product_id", "other_product_id")
+PAGES = (".html", ".png")
+
+
+class Made(NamedTuple):
+    """What a stage read and wrote: path -> md5, None where no run has recorded it."""
+
+    dependencies: dict[str, str | None]
+    outputs: dict[str, str | None]
+
+
+def holds(path: Path, name: str, product_ids: frozenset[int]) -> bool | None:
+    """Return whether a file has a row of one of the products; None where a file does not say so.
+
+    Args:
+        path: the file, which may be in DVC's cache.
+        name: its path as dvc.yaml names it.
+        product_ids: the products.
+    """
+    try:
+        if name.endswith(".csv"):
+            return holds_row(path, product_ids)
+        if name.endswith(".h5"):
+            with h5py.File(path, "r") as file:
+                ids = [file[key] for key in file if key == "ids" or key.endswith("_ids")]
+                return any(np.isin(column[:], sorted(product_ids)).any() for column in ids) if ids else None
+    except (*hdf5.HDF5_ERRORS, csv.Error):  # damaged: it may hold anything
+        return None
+    return None
+
+
+def holds_row(path: Path, product_ids: frozenset[int]) -> bool:
+    wanted = {str(product_id) for product_id in product_ids}
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = csv.reader(file)
+        places = [place for place, name in enumerate(next(rows, [])) if name in ID_COLUMNS]
+        return bool(places) and any(row[place] in wanted for row in rows for place in places if place < len(row))
+
+
+def parse_stages(text: str) -> list[Made]:
+    """Return what each stage of a dvc.lock, or an entry of DVC's run cache, read and wrote; [] where it is neither."""
+    try:
+        content = yaml.load(text, yaml.CSafeLoader if hasattr(yaml, "CSafeLoader") else yaml.SafeLoader)
+        stages = content["stages"].values() if "stages" in content else [content]
+        return [Made(read_sums(stage.get("deps", [])), read_sums(stage.get("outs", []))) for stage in stages]
+    except (yaml.YAMLError, AttributeError, KeyError, TypeError):
+        return []
+
+
+def read_sums(entries: list[dict[str, Any]]) -> dict[str, str | None]:
+    return {entry["path"]: entry.get("md5") for entry in entries}
+
+
+def parse_graph(text: str) -> list[Made]:
+    """Return what each stage of dvc.yaml reads and writes."""
+    return [
+        Made(
+            dict.fromkeys(stage.get("deps", [])),
+            dict.fromkeys(
+                path if isinstance(path, str) else next(iter(path))
+                for kind in ("outs", "metrics", "plots")
+                for path in stage.get(kind, [])
+            ),
+        )
+        for stage in yaml.safe_load(text)["stages"].values()
+    ]
+
+
+def find_outputs(product_ids: frozenset[int]) -> list[Path]:
+    """Return the outputs in this folder that hold one of the products, and what killed stages have left.
+
+    Pages come first: once the tables are removed, nothing tells any more what a page shows.
+    """
+    stages = parse_graph(Path("dvc.yaml").read_text(encoding="utf-8"))
+    names = {name for stage in stages for name in stage.outputs}
+    found = {
+        name: holds(Path(name), name, product_ids)
+        for name in sorted(names - set(OF_THE_MARKETPLACE))
+        if Path(name).is_file()
+    }
+    held = [name for name, answer in found.items() if answer]
+    unknown = [
+        name
+        for stage in stages
+        for name in stage.outputs
+        if name in found and found[name] is None and may_show(name, stage, held, names)
+    ]
+    folders = sorted({Path(name).parent for name in names})
+    left = [path for folder in folders for path in sorted(folder.glob(".*.tmp"))]
+    return [*map(Path, unknown), *map(Path, held), *left]
+
+
+def may_show(name: str, stage: Made, held: list[str], names: set[str]) -> bool:
+    """Return whether an output that names no products may show one that the files in `held` hold.
+
+    Of reports/, only pictures: the rest is figures. A page in data/ of which a table is missing may show anything, but
+    a clone without data keeps the pictures of reports/, which are in git as well.
+    """
+    is_in_git = name.startswith("reports/")
+    if set(held) & set(stage.dependencies):
+        return not is_in_git or name.endswith(PAGES)
+    missing = any(path in names and not Path(path).exists() for path in stage.dependencies)
+    return missing and name.endswith(PAGES) and not is_in_git
+
+
+def cache_folder() -> Path | None:
+    """Return the folder of DVC's cache of files on this machine, None where there is none."""
+    named = dvc.capture(sys.executable, "-m", "dvc", "cache", "dir").strip()
+    return Path(named) if named and Path(named).is_dir() else None
+
+
+def locate(cache: Path, md5: str) -> Path:
+    return cache / "files" / "md5" / md5[:2] / md5[2:]
+
+
+def find_runs(cache: Path) -> Iterator[tuple[Path, list[Made]]]:
+    """Yield the entries of DVC's run cache: the file, and what the run read and wrote."""
+    for path in sorted((cache / "runs").glob("*/*/*")):
+        if path.is_file():
+            yield path, parse_stages(dvc.read_text(path))
+
+
+@functools.cache
+def recorded_stages() -> list[Made]:
+    """Return the stages of every dvc.lock that this repository knows, in any branch, tag, stash or abandoned commit."""
+    found = parse_stages(dvc.read_text(Path("dvc.lock")))
+    blobs = set()
+    for commit in dvc.capture("git", "rev-list", "--all", "--reflog", "--", "dvc.lock").split():
+        blob = dvc.capture("git", "rev-parse", "--verify", "--quiet", f"{commit}:./dvc.lock").strip()
+        if blob and blob not in blobs:
+            blobs.add(blob)
+            found += parse_stages(dvc.capture("git", "cat-file", "blob", blob))
+    return found
+
+
+def find_inventories(cache: Path | None) -> list[Path]:
+    """Return this run's inventory, and all earlier ones that DVC's cache has."""
+    sums = {md5 for stage in recorded_stages() if (md5 := stage.outputs.get("data/inventory.csv"))}
+    cached = [locate(cache, md5) for md5 in sorted(sums)] if cache else []
+    return [path for path in (Path("data/inventory.csv"), *cached) if path.is_file()]
+
+
+def find_cached(cache: Path, product_ids: frozenset[int]) -> list[Path]:
+    """Return the files in DVC's cache that hold one of the products, and entries of its run cache that name these.
+
+    Searched is what any run has recorded: in a dvc.lock that git knows, or in the run cache. The order is one in which
+    a killed removal can be finished: pages first, then the files that tell what pages show.
+    """
+    runs = list(find_runs(cache))
+    stages = recorded_stages() + [stage for _, run in runs for stage in run]
+    names = {md5: name for stage in stages for name, md5 in stage.outputs.items() if md5}
+    known = {md5: path for md5 in sorted(names) if (path := locate(cache, md5)).is_file()}
+    found: dict[str, bool | None] = {}
+    with progress.bar(None, "forget: DVC's cache", len(known), unit="file") as bar:
+        for md5, path in known.items():
+            found[md5] = names[md5] not in OF_THE_MARKETPLACE and holds(path, names[md5], product_ids)
+            bar.update()
+    held = {md5 for md5, answer in found.items() if answer}
+    unknown = {
+        md5
+        for stage in stages
+        for name, md5 in stage.outputs.items()
+        if md5 in found and found[md5] is None
+        if held & set(stage.dependencies.values()) or (name.endswith(PAGES) and lacks_input(stage, names, known))
+    }
+    entries = [path for path, run in runs if any((held | unknown) & set(all_sums(stage)) for stage in run)]
+    return [*entries, *(known[md5] for md5 in sorted(unknown)), *(known[md5] for md5 in sorted(held))]
+
+
+def all_sums(stage: Made) -> list[str | None]:
+    return [*stage.dependencies.values(), *stage.outputs.values()]
+
+
+def lacks_input(stage: Made, names: dict[str, str], known: dict[str, Path]) -> bool:
+    """Return whether the cache lacks an output that a stage was made of, so that nothing tells what its page shows."""
+    return any(md5 in names and md5 not in known for md5 in stage.dependencies.values() if md5)
+
+
+def remove(paths: Iterable[Path]) -> None:
+    """Remove files, or links to them."""
+    for path in paths:
+        path.unlink(missing_ok=True)
