@@ -122,8 +122,9 @@ def check(rows: Iterable[hand_edited.Row], read_value: Callable[[hand_edited.Row
             continue
         before = first.setdefault((decision.product_id, decision.position), decision)
         if before.value != decision.value:
+            other = f"line {before.line}" if before.file == decision.file else before.place
             faults.append(
-                f"{decision.place} contradicts line {before.line}: {decision.value} and {before.value} for "
+                f"{decision.place} contradicts {other}: {decision.value} and {before.value} for "
                 f"{describe(decision)}; remove one of the two"
             )
         decisions.append(decision)
@@ -134,7 +135,7 @@ def check(rows: Iterable[hand_edited.Row], read_value: Callable[[hand_edited.Row
 def raise_first(faults: list[str]) -> None:
     """Raise DataError with the first fault and the number of the others; return where there is none."""
     if faults:
-        raise DataError(faults[0] + (f" (and {len(faults) - 1} more rows are wrong)" if len(faults) > 1 else ""))
+        raise DataError(faults[0] + (f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""))
 
 
 def describe(decision: Decision) -> str:
@@ -207,8 +208,13 @@ def read_reason(row: hand_edited.Row) -> str:
 def nearest(number: int, known: Iterable[int]) -> int | None:
     """Return the known number whose digits are most like another's, None where none is like it."""
     text = str(number)
-    # Of like length alone: to compare with each of a million ids would take many seconds.
-    candidates = (str(other) for other in known if abs(len(str(other)) - len(text)) <= 1)
+    half = len(text) // 2
+    # A slip of one digit leaves one half as it is. To compare with each of a million ids would take many seconds.
+    candidates = (
+        other
+        for other in map(str, known)
+        if abs(len(other) - len(text)) <= 1 and (other[:half] == text[:half] or other.endswith(text[-half:]))
+    )
     close = get_close_matches(text, candidates, n=1)
     return int(close[0]) if close else None
 

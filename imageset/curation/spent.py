@@ -118,19 +118,24 @@ def find_confirmed(
         photos: as corrections.attach returns them.
         of_labels: labels, classes and keeps_latest, as resolve_labels takes them.
     """
-    rows, classes, keeps_latest = of_labels
-    moments: defaultdict[str, list[int]] = defaultdict(list)
-    for row in unchanged:
-        if labels[row].moment:
-            moments[labels[row].moment].append(row)
-    confirmed = set()
-    pictures = photos.loc[[photo for its_photos in unchanged.values() for photo in its_photos], "picture"]
-    in_question = photos[photos["picture"].isin(pictures)]
-    of_them = rows[rows["product_id"].isin(in_question["product_id"])]
-    for moment, written in moments.items():
-        own = photos.loc[[photo for row in written for photo in unchanged[row]], "picture"]
-        together = in_question[in_question["picture"].isin(own)]
-        then = resolve_labels(together, of_them[of_them["date"] <= moment], classes, keeps_latest)
-        class_then = then["catalog_id"].where(then["reason"] == "")
-        confirmed |= {row for row in written if (class_then[unchanged[row]] == labels[row].value).fillna(False).all()}
-    return confirmed
+    claimed, classes, keeps_latest = of_labels
+    dated = [(row, labels[row].moment, photo) for row in unchanged if labels[row].moment for photo in unchanged[row]]
+    asked = pd.DataFrame(dated, columns=["number", "moment", "photo"])
+    asked["picture"] = photos.loc[asked["photo"], "picture"].to_numpy()
+    # Each moment has photos, products and pictures of its own, so that one call resolves all moments.
+    then = asked[["moment", "picture"]].drop_duplicates()
+    then = then.merge(photos[["product_id", "position", "picture", "reason"]].assign(photo=photos.index), on="picture")
+    then["at"] = then.groupby(["moment", "product_id"]).ngroup()
+    of_products = then[["moment", "product_id", "at"]].drop_duplicates().merge(claimed, on="product_id")
+    known_then = of_products[of_products["date"] <= of_products["moment"]]
+    resolved = resolve_labels(
+        then.assign(product_id=then["at"], picture=then.groupby(["moment", "picture"]).ngroup()),
+        known_then.assign(product_id=known_then["at"]),
+        classes,
+        keeps_latest,
+    )
+    class_then = resolved["catalog_id"].where(resolved["reason"] == "")
+    answers = asked.merge(then.assign(class_then=class_then)[["moment", "photo", "class_then"]], on=["moment", "photo"])
+    wanted = pd.array([labels[row].value for row in answers["number"]], dtype="Int64")
+    is_same = (answers["class_then"] == wanted).fillna(False)
+    return set(asked["number"]) - set(answers.loc[~is_same, "number"])

@@ -1,5 +1,7 @@
 """What people wrote about photos: which rows are refused, which row counts, and what becomes of labels."""
 
+import shutil
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from imageset.errors import DataError
 from imageset.formats import hand_edited
 from imageset.runtime.sections import CatalogParams
 from tests.curation.test_classes import FIRST, LARGE, LAST, UNHURRIED, labels, named
+from tests.project import ROOT
 
 BETWEEN, AFTER = "2026-01-15", "2026-02-15T12:00:00Z"
 CLASSES = named(11, 12, 13)
@@ -314,8 +317,35 @@ def test_a_contradiction_names_both_lines_and_the_number_of_other_faults() -> No
 
     assert str(caught.value) == (
         "corrections/labels.csv line 4 contradicts line 2: 13 and 12 for photo 0 of product 1; remove one of the two "
-        "(and 2 more rows are wrong)"
+        "(and 2 more)"
     )
+
+
+def test_two_branches_that_add_rows_merge_without_a_conflict(tmp_path: Path) -> None:
+    def git(*arguments: str) -> None:
+        author = ("-c", "user.name=test", "-c", "user.email=test@localhost")
+        subprocess.run(["git", *author, *arguments], cwd=tmp_path, check=True, capture_output=True)
+
+    def add(text: str) -> None:
+        with path.open("a") as file:
+            file.write(text)
+        git("commit", "--all", "--quiet", "--message", text)
+
+    path = Path(shutil.copytree(ROOT / "corrections", tmp_path / "corrections")) / "labels.csv"
+    header = "product_id,position,catalog_id,note,by,date\n"
+    path.write_text(header)
+    shutil.copy(ROOT / ".gitattributes", tmp_path)
+    git("init", "--quiet", "--initial-branch=main")
+    git("add", "--all")
+    git("commit", "--quiet", "--message", "all")
+    git("switch", "--quiet", "--create", "other")
+    add("1,0,12,,,\n2,0,12,,,\n")
+    git("switch", "--quiet", "main")
+    add("3,0,12,,,\n2,0,12,,,\n")
+    git("merge", "--quiet", "--no-edit", "other")
+
+    rows = path.read_text().removeprefix(header).splitlines()
+    assert sorted(set(rows)) == ["1,0,12,,,", "2,0,12,,,", "3,0,12,,,"]
 
 
 def test_an_unknown_product_is_an_error_with_the_nearest_one() -> None:
