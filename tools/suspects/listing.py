@@ -1,0 +1,73 @@
+"""data/suspects.csv -> rows for a person to edit."""
+
+import csv
+import io
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from imageset.curation import corrections
+from imageset.formats import tables
+from tools.suspects.files import COLUMNS, Corrections, read_table
+
+# What an exclusion most often means, for each kind of suspect. It counts only where a person writes `exclude`.
+REASONS = {"label": "", "mask": "bad_mask", "outlier": "off_topic", "photo": "bad_photo"}
+
+
+def choose(suspects: pd.DataFrame, kind: str, top: int, decided: Corrections | None) -> tuple[pd.DataFrame, int]:
+    """Return the rows of a kind with the lowest ranks, and how many were passed over because people decided on them.
+
+    Args:
+        suspects: the rows of suspects.csv.
+        kind: one of KINDS.
+        top: the most rows to return.
+        decided: what people decided so far. None: pass over nothing.
+    """
+    rows = suspects[suspects["kind"] == kind].sort_values("rank").reset_index(drop=True)
+    if decided is None:
+        return rows.head(top), 0
+    is_decided = (corrections.deciding(rows, decided.labels) >= 0) | (
+        corrections.deciding(rows, decided.exclusions) >= 0
+    )
+    chosen = rows[~is_decided].head(top)
+    return chosen, int(is_decided[: chosen.index[-1]].sum()) if len(chosen) else int(is_decided.sum())
+
+
+def to_edit(
+    chosen: pd.DataFrame, names: Mapping[int | None, str], urls: dict[tuple[int, int], str], accept: bool, by: str
+) -> str:
+    """Return the rows as CSV with COLUMNS.
+
+    Args:
+        chosen: rows of suspects.csv.
+        names: the classes' names.
+        urls: where the photos of listings are.
+        accept: whether to fill in `relabel` where the audit suggests another class.
+        by: the handle to fill in.
+    """
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in chosen.itertuples():
+        own, other = (None if pd.isna(class_) else int(class_) for class_ in (row.catalog_id, row.suggestion))
+        action = "relabel" if accept and row.kind == "label" and other is not None else ""
+        found = (row.kind, row.rank, row.score, row.why, row.product_id, row.position)
+        classes = [cell for class_ in (own, other) for cell in (class_, as_text(names.get(class_, "")))]
+        written = (action, other, REASONS[row.kind], "", by, "")
+        writer.writerow((*found, *classes, *written, as_text(urls.get((row.product_id, row.position), ""))))
+    return out.getvalue()
+
+
+def as_text(cell: str) -> str:
+    """Return a text of the marketplace so that no spreadsheet takes it for a formula."""
+    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+
+
+def read_urls(chosen: pd.DataFrame) -> dict[tuple[int, int], str]:
+    """Return where the chosen photos are, of those that the listings name. The listings may be missing."""
+    if not Path("data/listings.csv").exists():
+        return {}
+    listings = read_table("listings.csv", tables.LISTINGS)
+    listings = listings[listings["product_id"].isin(chosen["product_id"])]
+    return {(row.product_id, row.position): row.image_url for row in listings.itertuples()}
