@@ -28,8 +28,19 @@ class PhotoMask(NamedTuple):
     uncertainty: float
 
 
+class PhotoEmbedding(NamedTuple):
+    """A photo's embedding.
+
+    values: float32 (1280,), little-endian, as bytes.
+    photo_pixels: width times height of the photo.
+    """
+
+    values: bytes
+    photo_pixels: int
+
+
 class Rejected(NamedTuple):
-    """Why a photo has no mask, or no pixels."""
+    """Why a photo has no mask, no embedding or no pixels."""
 
     reason: str
 
