@@ -10,8 +10,9 @@ from typing import Any
 from imageset.errors import DataError, ParamsError
 from imageset.formats import tables
 from imageset.photos import mask_worker, networks
-from imageset.photos.batches import PhotoRow, make_batches, run_batches, scan_inventory
-from imageset.photos.earlier_masks import open_earlier
+from imageset.photos.batches import PhotoRow, load_networks, look_up, make_batches, run_batches
+from imageset.photos.earlier_file import import_earlier
+from imageset.photos.earlier_masks import EARLIER_MASKS
 from imageset.photos.engines import Network
 from imageset.photos.hardware import list_gpus, name_engine
 from imageset.photos.mask_cache import MaskCache
@@ -19,12 +20,11 @@ from imageset.photos.mask_file import AddMask, writing_masks
 from imageset.photos.mask_recipe import describe_recipe, identify_masks
 from imageset.photos.masks import MaskRecipe
 from imageset.photos.outcomes import ChangedObject, Outcomes, PhotoMask
-from imageset.photos.worker import Answer, PhotoRequest
+from imageset.photos.worker import Answer
 from imageset.runtime import files, params, progress, settings, stage
 from imageset.runtime.sections import MasksParams
 from imageset.storage.bucket import open_bucket
 from imageset.workers.carried_file import carry_file
-from imageset.workers.ordered_map import WorkerPool, ordered_map
 from imageset.workers.pools import open_workers
 
 PHOTOS_AT_ONCE = 8  # that a worker takes: the network's time is what counts
@@ -64,46 +64,6 @@ def choose_network(masks: MasksParams, name: str, sha256: str, background_onnx: 
             )
         weights = u2netp_int8_zip
     return Network(name, weights, masks.side or spec.side, masks.precision, masks.device)
-
-
-def import_earlier(inventory_csv: Path, cache: MaskCache, masks_h5: Path, recipe: str) -> int:
-    """Take the masks that an earlier masks.h5 of the same recipe has into the cache.
-
-    The file is looked for only when the cache lacks a mask: asking DVC takes a second.
-
-    Returns:
-        Of how many photos no mask is known.
-    """
-    if all(cache.find(stored) for _, _, stored in scan_inventory(inventory_csv)):
-        return 0
-    unknown = imported = 0
-    with open_earlier(masks_h5, recipe) as earlier:
-        for _, _, stored in scan_inventory(inventory_csv):
-            if cache.find(stored) is None:
-                found = earlier.find(stored) if earlier else None
-                if found is None:
-                    unknown += 1
-                else:
-                    cache.add(stored, found)
-                    imported += 1
-    cache.commit()
-    if imported:
-        print(f"masks: {imported} are taken from the {masks_h5} that dvc.lock names", flush=True)
-    return unknown
-
-
-def look_up(inventory_csv: Path, cache: MaskCache) -> Iterator[PhotoRow]:
-    """Yield the inventory's photos and what is known of each."""
-    for product_id, position, stored in scan_inventory(inventory_csv):
-        yield PhotoRow(product_id, position, PhotoRequest(stored), cache.find(stored))
-
-
-def load_networks(pool: WorkerPool, network: Network, batches: int) -> None:
-    """Have the workers load the network, so that the time left, which the bar shows, is that of photos alone."""
-    print(f"masks: loading {network.name}", flush=True)
-    function = partial(mask_worker.load_network, network=network)
-    for _ in ordered_map(pool, function, [[None]] * min(pool.slots, batches)):
-        pass
 
 
 def collect(
@@ -173,7 +133,7 @@ def main(inventory_csv: Path, background_onnx: Path, u2netp_int8_zip: Path, mask
     identify = partial(identify_masks, network.precision, network.device)
     processes = len(list_gpus()) if network.device == "cuda" else settings.workers()
     with closing(MaskCache(settings.mask_cache(), bucket, recipe, max_pixels)) as cache:
-        unknown = import_earlier(inventory_csv, cache, masks_h5, recipe)
+        unknown = import_earlier(EARLIER_MASKS, inventory_csv, cache, masks_h5, recipe)
         with (
             open_workers(address, processes, identify) as pool,
             writing_masks(masks_h5, photos, network.side, recipe) as add_mask,
@@ -181,8 +141,9 @@ def main(inventory_csv: Path, background_onnx: Path, u2netp_int8_zip: Path, mask
         ):
             at_once = PHOTOS_FOR_A_GPU if network.device == "cuda" else PHOTOS_AT_ONCE
             if unknown:
-                load_networks(pool, network, math.ceil(unknown / at_once))
-            batches = make_batches(look_up(inventory_csv, cache), at_once, network.side**2)
+                print(f"masks: loading {network.name}", flush=True)
+                load_networks(pool, partial(mask_worker.load_network, network=network), math.ceil(unknown / at_once))
+            batches = make_batches(look_up(inventory_csv, cache.find), at_once, network.side**2)
             answers = run_batches(batches, pool, function, lambda request, made: cache.add(request.stored, made))
             outcomes, asked = collect(answers, photos, unknown, engine, add_mask, add_row)
             outcomes.check(max_rejected_share, str(masks_csv))

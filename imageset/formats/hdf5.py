@@ -4,6 +4,8 @@ processed.h5   images uint8 (N, S, S, C), ids int64 (N,), positions int16 (N,): 
 thumbnails.h5  the same for the photos before preprocessing, gray: images uint8 (N, 64, 64, 1), whatever the params.
 masks.h5       masks uint8 (N, S, S): every photo of the inventory, in its order; chunks of one mask, gzip. A photo
                without a mask has no chunk, and a reason. imageset/photos/mask_file.py has the other columns.
+embeddings.h5  embeddings float32 (N, 1280): every photo of the inventory, in its order; zeros, and a reason, where
+               there is none. ids, positions, objects, reasons as in masks.h5; photo_pixels int64 (N,).
 previews.h5    previews uint8 (B,): JPEG files one after another; ends int64 (N,): where each ends; ids int64 (N,),
                positions int16 (N,): every photo that can be decoded, in the order of photos.csv.
 dataset.h5     <subset>_images uint8 (N, S, S, C), _labels int64, _ids int64, _positions int16 (N,), train_copies int16
@@ -32,6 +34,7 @@ from imageset.errors import DamagedFile, DataError
 PROCESSED = "imageset-processed"
 THUMBNAILS = "imageset-thumbnails"
 MASKS = "imageset-masks"
+EMBEDDINGS = "imageset-embeddings"
 PREVIEWS = "imageset-previews"
 DATASET = "imageset-dataset"
 FORMAT_VERSION = 1

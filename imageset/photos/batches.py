@@ -3,7 +3,7 @@
 A photo that an earlier run has done is in a batch as well, but no worker gets it.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import tee
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,6 +40,29 @@ def scan_inventory(path: Path) -> Iterator[InventoryRow]:
     """Yield the photos of the table INVENTORY, in its order. Raises DataError."""
     for key, product_id, position, etag, size, version_id in tables.scan(path, tables.INVENTORY):
         yield product_id, position, StoredObject(key, etag, size, version_id)
+
+
+def look_up(inventory_csv: Path, find: Callable[[StoredObject], Any]) -> Iterator[PhotoRow]:
+    """Yield the inventory's photos and what is known of each.
+
+    Args:
+        inventory_csv: the photos.
+        find: from an object to what is known of it, None if nothing is.
+    """
+    for product_id, position, stored in scan_inventory(inventory_csv):
+        yield PhotoRow(product_id, position, PhotoRequest(stored), find(stored))
+
+
+def load_networks(pool: WorkerPool, load: Callable[[Sequence[None]], Sequence[None]], batches: int) -> None:
+    """Have the workers load a network, so that the time left, which the bar shows, is that of photos alone.
+
+    Args:
+        pool: the workers.
+        load: loads the network in a worker.
+        batches: how many there will be: no more workers than that are needed.
+    """
+    for _ in ordered_map(pool, load, [[None]] * min(pool.slots, batches)):
+        pass
 
 
 def make_batches(rows: Iterable[PhotoRow], most_requests: int, result_bytes: int) -> Iterator[PhotoBatch]:

@@ -21,7 +21,7 @@ PROTOCOL = 1001
 MOST_BYTES = 1 << 30  # of a file: it is read whole
 MOST_DIMENSIONS = 8
 
-NUMBERS = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
+NUMBERS: dict[str, np.dtype[Any]] = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
 
 # What pickle, and the few functions that it may call, raise on a file that is no checkpoint.
 PICKLE_ERRORS = (
@@ -43,7 +43,7 @@ class Storage(NamedTuple):
 
     key: str
     numbers: str
-    count: int
+    total: int
 
 
 class StridedTensor(NamedTuple):
@@ -149,13 +149,14 @@ def read_storages(file: BinaryIO, keys: Any, expected: set[Storage]) -> dict[str
     by_key = {storage.key: storage for storage in expected}
     if len(by_key) != len(expected) or not isinstance(keys, list) or sorted(by_key) != sorted(keys):
         raise pickle.UnpicklingError("its tensors refer to other numbers than it has")
-    storages = {}
+    storages: dict[str, NDArray[Any]] = {}
     for key in keys:
-        storage, dtype = by_key[key], NUMBERS[by_key[key].numbers]
-        if int.from_bytes(file.read(8), "little") != storage.count:
-            raise pickle.UnpicklingError(f"storage {key[:20]} does not have {storage.count} numbers")
-        body = file.read(storage.count * dtype.itemsize)
-        if len(body) != storage.count * dtype.itemsize:
+        storage = by_key[key]
+        dtype: np.dtype[Any] = NUMBERS[storage.numbers]
+        if file.read(8) != storage.total.to_bytes(8, "little"):
+            raise pickle.UnpicklingError(f"storage {key[:20]} does not have {storage.total} numbers")
+        body = file.read(storage.total * dtype.itemsize)
+        if len(body) != storage.total * dtype.itemsize:
             raise pickle.UnpicklingError("it ends too early")
         storages[key] = np.frombuffer(body, dtype)
     if file.read(1):

@@ -79,9 +79,7 @@ def make_square(image: Image.Image) -> Image.Image:
     scale = SIDE / max(image.size)
     width, height = (max(1, round(side * scale)) for side in image.size)
     square = Image.new("RGB", (SIDE, SIDE), BORDER)
-    square.paste(
-        image.resize((width, height), Image.Resampling.BICUBIC), ((SIDE - width) // 2, (SIDE - height) // 2)
-    )
+    square.paste(image.resize((width, height), Image.Resampling.BICUBIC), ((SIDE - width) // 2, (SIDE - height) // 2))
     return square
 
 

@@ -4,31 +4,21 @@ A mask is one chunk in HDF5's gzip format, so that any HDF5 reader opens it and 
 it, and it goes into the file as it is: the same bytes, whichever zlib HDF5 was built with.
 """
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import h5py
-import numpy as np
-from numpy.typing import NDArray
 
 from imageset.formats import hdf5
+from imageset.photos import photo_file
 from imageset.photos.outcomes import PhotoMask, Rejected
 from imageset.runtime import files
-from imageset.storage.bucket import StoredObject, has_md5
+from imageset.storage.bucket import StoredObject
 
-ROWS_AT_ONCE = 10_000  # are held in memory, their masks not
-IDENTITY_BYTES = 16
-
-# All columns but the masks. reasons: "" where there is a mask.
-COLUMNS = {
-    "ids": "int64",
-    "positions": "int16",
-    "objects": f"V{IDENTITY_BYTES}",
-    "reasons": "S16",
+# All columns but the masks and those that photo_file.py has.
+MEASURED = {
     "photo_pixels": "int64",
     "foreground_share": "float64",
     "border_share": "float64",
@@ -44,22 +34,9 @@ class MaskRow(NamedTuple):
 
     product_id: int
     position: int
-    name: bytes  # of the object that was masked, by `name_object`
+    name: bytes  # of the object that was masked, by `photo_file.name_object`
     mask: bytes | None
     reason: str
-
-
-def name_object(stored: StoredObject) -> bytes:
-    """Return 16 bytes that name an object: by content where the etag is an md5, else by key and version as well."""
-    identity: list[Any] = [stored.etag, stored.bytes]
-    if not has_md5(stored):
-        identity += [stored.key, stored.version_id]
-    return hashlib.blake2b(json.dumps(identity).encode(), digest_size=IDENTITY_BYTES).digest()
-
-
-def is_of_photo(row: MaskRow, product_id: int, position: int, stored: StoredObject) -> bool:
-    """Return whether a row was made of this photo, out of this object."""
-    return (row.product_id, row.position, row.name) == (product_id, position, name_object(stored))
 
 
 @contextmanager
@@ -72,50 +49,21 @@ def writing_masks(path: Path, photos: int, side: int, recipe: str) -> Iterator[A
         side: of the masks, in pixels.
         recipe: from `mask_recipe.describe_recipe`; "" for no photos.
     """
-    waiting: list[tuple[Any, ...]] = []
-    written = 0
-
-    def add(product_id: int, position: int, stored: StoredObject, outcome: PhotoMask | Rejected) -> None:
-        if isinstance(outcome, PhotoMask):
-            masks.id.write_direct_chunk((written + len(waiting), 0, 0), outcome.compressed)
-            measured = (b"", *outcome[1:])
-        else:
-            measured = (outcome.reason.encode(), 0, 0.0, 0.0, 0, 0.0)
-        waiting.append((product_id, position, np.void(name_object(stored)), *measured))
-        if len(waiting) == ROWS_AT_ONCE:
-            flush()
-
-    def flush() -> None:
-        nonlocal written
-        rows = np.array(waiting, list(COLUMNS.items()))
-        for name in COLUMNS:
-            columns[name][written : written + len(rows)] = rows[name]
-        written += len(rows)
-        waiting.clear()
-
     with files.atomic(path) as temporary, hdf5.create(temporary, hdf5.MASKS) as file:
         masks = hdf5.add_images(file, "masks", (photos, side, side), "gzip")
-        columns = {
-            name: file.create_dataset(name, shape=(photos,), dtype=dtype, track_times=False)
-            for name, dtype in COLUMNS.items()
-        }
+        writer = photo_file.RowWriter(file, photos, MEASURED)
+
+        def add(product_id: int, position: int, stored: StoredObject, outcome: PhotoMask | Rejected) -> None:
+            if isinstance(outcome, PhotoMask):
+                masks.id.write_direct_chunk((writer.added, 0, 0), outcome.compressed)
+                writer.add(product_id, position, stored, "", *outcome[1:])
+            else:
+                writer.add(product_id, position, stored, outcome.reason, 0, 0.0, 0.0, 0, 0.0)
+
         yield add
-        flush()
-        assert written == photos
+        writer.flush()
+        assert writer.written == photos
         hdf5.finish(file, recipe=recipe)
-
-
-def read_recipe(file: h5py.File) -> str:
-    """Return the recipe of an open masks.h5."""
-    with hdf5.reading(file.filename):
-        return str(file.attrs["recipe"])
-
-
-def read_columns(file: h5py.File, *names: str) -> Iterator[tuple[int, list[NDArray[Any]]]]:
-    """Yield columns of an open masks.h5, ROWS_AT_ONCE rows at a time, with the number of the first of them."""
-    with hdf5.reading(file.filename):
-        for start in range(0, len(file["ids"]), ROWS_AT_ONCE):
-            yield start, [file[name][start : start + ROWS_AT_ONCE] for name in names]
 
 
 def read_mask(file: h5py.File, row: int) -> bytes:
@@ -131,7 +79,7 @@ def scan_masks(path: Path) -> Iterator[MaskRow]:
         DataError: the file is missing or of another format; DamagedFile: it is damaged.
     """
     with hdf5.open_file(path, hdf5.MASKS) as file:
-        for start, (ids, positions, objects, reasons) in read_columns(file, "ids", "positions", "objects", "reasons"):
+        for start, (ids, positions, objects, reasons) in photo_file.read_columns(file, *photo_file.COLUMNS):
             photos = zip(ids.tolist(), positions.tolist(), objects, reasons.tolist(), strict=True)
             for row, (product_id, position, name, reason) in enumerate(photos, start):
                 mask = None if reason else read_mask(file, row)

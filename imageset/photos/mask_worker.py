@@ -1,11 +1,12 @@
 """What a worker process does with a batch of photos for stage masks: get all of them, then make their masks."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from imageset.photos import background
 from imageset.photos.engines import Network
 from imageset.photos.masks import MaskRecipe, mask_photos
-from imageset.photos.worker import Answer, PhotoRequest, get_bodies
+from imageset.photos.worker import Answer, PhotoRequest, answer_batch
 
 
 def load_network(items: Sequence[None], network: Network) -> Sequence[None]:
@@ -27,6 +28,4 @@ def mask_batch(batch: Sequence[PhotoRequest], recipe: MaskRecipe) -> list[Answer
     Raises:
         ImagesetError: the bucket cannot be reached or refuses.
     """
-    fetched = list(get_bodies(batch))
-    outcomes = iter(mask_photos([body for body, _ in fetched if isinstance(body, bytes)], recipe))
-    return [Answer(next(outcomes) if isinstance(body, bytes) else body, asked) for body, asked in fetched]
+    return answer_batch(batch, partial(mask_photos, recipe=recipe))

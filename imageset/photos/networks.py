@@ -1,4 +1,5 @@
-"""The background-removal networks that may be used: rembg's names, their checksums and licences.
+"""The background-removal networks that may be used: rembg's names, their checksums and licences. And the one network
+that makes embeddings.
 
 Left out of rembg's list are the sessions that send photos to a server (atlascloud, withoutbg), need more than a photo
 (sam, *_custom), predict kinds of clothes in place of one mask (u2net_cloth_seg), or convert their weights themselves
@@ -51,6 +52,10 @@ NETWORKS = {
 
 # The name and the sha256 of the weights that models/u2netp-int8.zip was made of.
 QUANTIZED = ("u2netp", "309c8469258dda742793dce0ebea8e6dd393174f89934733ecc8b14c76f4ddd8")
+
+# The network that makes embeddings, and the sha256 of its weights. They are no params: another network has another
+# size and other classes, so the audit would have to be measured anew. Licence: Apache-2.0.
+EMBEDDING = ("efficientnet-lite0", "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db")
 
 
 def find_spec(name: str) -> NetworkSpec:

@@ -1,6 +1,6 @@
 """Get a batch of photos from the bucket at once, in a worker process."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -49,6 +49,24 @@ def get_bodies(batch: Sequence[PhotoRequest]) -> Iterator[tuple[bytes | ChangedO
     fetched = bulk.get_all(*open_connections(), [request.stored for request in batch])
     for request, (body, asked) in zip(batch, fetched, strict=True):
         yield ChangedObject(request.stored.key) if isinstance(body, ObjectChanged) else body, asked
+
+
+def answer_batch(batch: Sequence[PhotoRequest], make: Callable[[list[bytes]], Sequence[Any]]) -> list[Answer]:
+    """Get a batch of photos and make something of those that are as they were listed.
+
+    Args:
+        batch: the objects to get.
+        make: from the bytes of photos to an outcome for each.
+
+    Returns:
+        An outcome or ChangedObject for each photo, in the batch's order.
+
+    Raises:
+        ImagesetError: the bucket cannot be reached or refuses.
+    """
+    fetched = list(get_bodies(batch))
+    outcomes = iter(make([body for body, _ in fetched if isinstance(body, bytes)]))
+    return [Answer(next(outcomes) if isinstance(body, bytes) else body, asked) for body, asked in fetched]
 
 
 @lru_cache(maxsize=1)

@@ -55,8 +55,7 @@ class EarlierOutput(NamedTuple):
 def find_earlier_output(path: Path) -> EarlierOutput | None:
     """Return the output that dvc.lock names, of the last run or a colleague's.
 
-    DVC removes the outputs of a stage before it runs; its cache keeps them. dvc.lock of the working tree counts, else
-    that of HEAD. Where the cache has that of HEAD alone, that counts.
+    dvc.lock of the working tree counts, else that of HEAD. Where the cache has that of HEAD alone, that counts.
 
     Args:
         path: the output, as dvc.yaml names it.
@@ -65,11 +64,25 @@ def find_earlier_output(path: Path) -> EarlierOutput | None:
         The output in the cache, which is not to be changed and may be damaged; None if no dvc.lock names it, or this
         is no DVC project.
     """
+    named = find_earlier_outputs(path)
+    return next((output for output in named if output.path.is_file()), named[0] if named else None)
+
+
+def find_earlier_outputs(path: Path) -> list[EarlierOutput]:
+    """Return the outputs that dvc.lock of the working tree and that of HEAD name, in this order; equal ones once.
+
+    DVC removes the outputs of a stage before it runs; its cache keeps them. Asking DVC where that is takes a second.
+
+    Args:
+        path: the output, as dvc.yaml names it.
+
+    Returns:
+        The outputs in the cache, which are not to be changed, and may be missing or damaged.
+    """
     locks = (read_text(Path("dvc.lock")), capture("git", "show", "HEAD:./dvc.lock"))
     sums = dict.fromkeys(found for lock in locks if (found := find_md5(lock, path.as_posix())))
     folder = capture(sys.executable, "-m", "dvc", "cache", "dir").strip() if sums else ""
-    named = [EarlierOutput(md5, Path(folder) / "files" / "md5" / md5[:2] / md5[2:]) for md5 in sums if folder]
-    return next((output for output in named if output.path.is_file()), named[0] if named else None)
+    return [EarlierOutput(md5, Path(folder) / "files" / "md5" / md5[:2] / md5[2:]) for md5 in sums if folder]
 
 
 def find_md5(lock: str, output: str) -> str:

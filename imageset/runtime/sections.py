@@ -73,6 +73,12 @@ class MasksParams(Section):
         return self
 
 
+class EmbedParams(Section):
+    """Section `embed`: whether photos get embeddings."""
+
+    enabled: bool
+
+
 class PreprocessParams(Section):
     """Section `preprocess`: how a photo and its mask become pixels."""
 
@@ -192,6 +198,7 @@ class Params(Section):
     ingest: IngestParams
     model: ModelParams
     masks: MasksParams
+    embed: EmbedParams
     preprocess: PreprocessParams
     duplicates: DuplicatesParams
     catalog: CatalogParams

@@ -118,6 +118,11 @@ def mask_cache() -> Path:
     return cache_directory() / "masks.sqlite"
 
 
+def embedding_cache() -> Path:
+    """Return the file that caches embeddings."""
+    return cache_directory() / "embeddings.sqlite"
+
+
 def pixel_cache() -> Path:
     """Return the file that caches pixels."""
     return cache_directory() / "pixels.sqlite"
@@ -151,4 +156,10 @@ def dask() -> str:
 def model_file() -> Path | None:
     """Return the user's own file of background-removal weights, IMAGESET_MODEL_FILE, if it is set."""
     value = os.environ.get("IMAGESET_MODEL_FILE", "").strip()
+    return Path(value) if value else None
+
+
+def embedding_file() -> Path | None:
+    """Return the user's own file of the weights of the embedding network, IMAGESET_EMBEDDING_FILE, if it is set."""
+    value = os.environ.get("IMAGESET_EMBEDDING_FILE", "").strip()
     return Path(value) if value else None

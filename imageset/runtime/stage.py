@@ -12,7 +12,7 @@ from typing import Any
 from imageset.runtime import command, files, lifetime, params, settings
 
 LOCKS = Path(".cache")  # of this project, wherever the cache is: the lock guards the outputs here
-SUFFIXES = ("_csv", "_h5", "_json", "_onnx", "_png", "_html", "_sql")  # of paths, as main names them
+SUFFIXES = ("_csv", "_h5", "_json", "_onnx", "_png", "_pth", "_html", "_sql")  # of paths, as main names them
 MAX_POSITIONAL_PATHS = 6  # nobody who reads dvc.yaml can tell more of them apart
 
 

@@ -14,10 +14,11 @@ import h5py
 import pytest
 
 from imageset.formats import hdf5
-from imageset.photos import mask_file
-from imageset.photos.earlier_masks import EarlierMasks, open_earlier
-from imageset.photos.mask_file import name_object
+from imageset.photos import photo_file
+from imageset.photos.earlier_file import EarlierFile, open_earlier
+from imageset.photos.earlier_masks import EARLIER_MASKS
 from imageset.photos.outcomes import PhotoMask, Rejected
+from imageset.photos.photo_file import name_object
 from imageset.runtime import dvc, files
 from imageset.storage.bucket import StoredObject
 from tests.photos.test_cache import OBJECT
@@ -40,9 +41,9 @@ def lock(monkeypatch: pytest.MonkeyPatch) -> Lock:
 
 
 @contextmanager
-def opened(path: Path, recipe: str = RECIPE) -> Iterator[EarlierMasks]:
+def opened(path: Path, recipe: str = RECIPE) -> Iterator[EarlierFile[PhotoMask]]:
     """Open a file that is to be used."""
-    with open_earlier(path, recipe) as earlier:
+    with open_earlier(EARLIER_MASKS, path, recipe) as earlier:
         assert earlier is not None
         yield earlier
 
@@ -52,7 +53,7 @@ def refusal(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """Return what is said of a file that is not used."""
 
     def refuse(path: Path, recipe: str = RECIPE) -> str:
-        with open_earlier(path, recipe) as earlier:
+        with open_earlier(EARLIER_MASKS, path, recipe) as earlier:
             assert earlier is None
         said = capsys.readouterr().out
         beginning = f"masks: the {path} that dvc.lock names "
@@ -103,7 +104,7 @@ def test_objects_whose_names_begin_alike_are_told_apart(tmp_path: Path, monkeypa
     def identify(stored: StoredObject) -> bytes:
         return b"the same" * (stored.bytes < 5) + name_object(stored)[: 16 - 8 * (stored.bytes < 5)]
 
-    monkeypatch.setattr(mask_file, "name_object", identify)
+    monkeypatch.setattr(photo_file, "name_object", identify)
     rows = [(number, 0, replace(OBJECT, bytes=number), make_mask(number)) for number in (3, 7, 1, 0, 9, 4)]
     path = write(tmp_path / "masks.h5", rows)
     with opened(path) as earlier:
@@ -243,7 +244,7 @@ def test_the_file_is_closed_afterwards(written: Path) -> None:
         pass
 
     assert not earlier.file
-    with open_earlier(written, json.dumps(BASE)):
+    with open_earlier(EARLIER_MASKS, written, json.dumps(BASE)):
         pass
     with h5py.File(written, "r+"):
         pass

