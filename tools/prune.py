@@ -1,4 +1,4 @@
-"""`python -m tools.prune [--days 30]`: shrink the caches of masks, of pixels and of the bucket's objects."""
+"""`python -m tools.prune [--days 30]`: shrink the caches of masks, embeddings, pixels and the bucket's objects."""
 
 import argparse
 import re
@@ -18,8 +18,8 @@ def parse_days(text: str) -> int:
 
 
 def main() -> None:
-    """Remove masks, pixels and photos of the bucket that no run has used for some time. A run that needs them again
-    makes or reads them again."""
+    """Remove masks, embeddings, pixels and photos of the bucket that no run has used for some time. A run that needs
+    them again makes or reads them again."""
     parser = argparse.ArgumentParser("python -m tools.prune", description=main.__doc__)
     parser.add_argument(
         "--days", type=parse_days, default=30, help="keep what a run has used in the last DAYS days (30)"
@@ -34,7 +34,7 @@ def main() -> None:
 
 
 def prune_photos(path: Path, table: str, columns: str, days: int) -> None:
-    """Remove old masks, or old pixels, and say of how many photos."""
+    """Remove old masks, embeddings or pixels, and say of how many photos."""
     if not path.exists():
         print(f"prune: nothing to remove, {path} does not exist")
         return

@@ -149,7 +149,8 @@ def set_up(photos: Sequence[bytes], count: int) -> Iterator[Workload]:
         if not here.weights.exists():
             here.weights = home / "background.onnx"
             here.make_project([])
-            measure([sys.executable, "-m", "stages.model", str(here.weights)], here.project, {})
+            paths = [str(here.weights), str(home / "efficientnet-lite0.pth")]
+            measure([sys.executable, "-m", "stages.model", *paths], here.project, {})
         here.rows = asyncio.run(fill(distinct(photos, count)))
         print(f"{count} photos are in the bucket", file=sys.stderr, flush=True)
         yield here

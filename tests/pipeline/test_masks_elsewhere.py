@@ -28,6 +28,7 @@ def no_engine(tmp_path: Path) -> dict[str, str]:
         "PYTHONPATH": str(tmp_path / "no engine"),
         "IMAGESET_CACHE": str(tmp_path / "empty cache"),
         "IMAGESET_MODEL_FILE": str(tmp_path / "no weights"),
+        "IMAGESET_EMBEDDING_FILE": str(tmp_path / "no weights"),
     }
 
 
@@ -69,10 +70,10 @@ def test_another_fill_needs_neither_weights_nor_an_engine_nor_what_was_cached(
 ) -> None:
     clone = project.clone(tmp_path / "clone")
     clone.succeed("dvc", "pull")
-    weights = clone.folder / "models/background.onnx"
-    cached = clone.folder / ".dvc/cache/files/md5" / (md5 := clone.md5("models/background.onnx"))[:2] / md5[2:]
-    assert cached.exists()
-    for path in (weights, cached):
+    weights = [clone.folder / "models/background.onnx", clone.folder / "models/efficientnet-lite0.pth"]
+    for path in weights:
+        cached = clone.folder / ".dvc/cache/files/md5" / (md5 := clone.md5(str(path)))[:2] / md5[2:]
+        cached.unlink()
         path.unlink()
     before = clone.md5(), clone.md5("data/masks.h5")
     clone.set_param("preprocess.fill", [9, 99, 200])
@@ -82,8 +83,8 @@ def test_another_fill_needs_neither_weights_nor_an_engine_nor_what_was_cached(
     assert ran == ["preprocess", "build", "validate", "baseline", "report"]
     assert clone.md5("data/masks.h5") == before[1]
     assert clone.md5() != before[0]
-    assert not weights.exists()
-    assert not (tmp_path / "empty cache/masks.sqlite").exists()
+    assert not any(path.exists() for path in weights)
+    assert not list((tmp_path / "empty cache").glob("[me]*.sqlite"))
 
     # And the engine that fails does fail.
     clone.succeed("dvc", "pull", "model")
@@ -146,6 +147,41 @@ def test_a_machine_whose_dvc_lacks_the_masks_makes_all(fewer: Project, project: 
     assert clone.md5("data/masks.h5") == project.md5("data/masks.h5")
 
 
+def test_embeddings_that_another_machine_made_need_no_engine(
+    project: Project, tmp_path: Path, no_engine: dict[str, str]
+) -> None:
+    """Another max_pixels runs the stage, and DVC has removed its output."""
+    clone = project.clone(tmp_path / "clone")
+    clone.succeed("dvc", "pull")
+    before = clone.md5("data/embeddings.h5")
+    clone.set_param("preprocess.max_pixels", 10_000_000)
+    said = clone.succeed("dvc", "repro", "--no-run-cache", "embed", **no_engine)
+
+    assert f"embed: {ALL} are taken from the data/embeddings.h5 that dvc.lock names" in said
+    assert f"embed: {ALL} photos, {ALL} embeddings, {ALL} known before, 0 rejected" in said
+    assert clone.md5("data/embeddings.h5") == before
+
+
+def test_where_neither_network_is_used_no_weights_are_fetched_and_back_again_they_are_found(
+    project: Project, tmp_path: Path, no_engine: dict[str, str]
+) -> None:
+    clone = project.clone(tmp_path / "clone")
+    clone.succeed("dvc", "pull")
+    before = [clone.md5(path) for path in ("models/background.onnx", "models/efficientnet-lite0.pth")]
+    clone.set_param("embed.enabled", "false")
+    said = clone.succeed("dvc", "repro", "--no-run-cache", "embed", **no_engine)
+
+    assert "model: u2netp from DVC's cache" in said
+    assert "embed: none, as embed.enabled is false" in said
+    assert (clone.folder / "models/efficientnet-lite0.pth").read_bytes() == b""
+
+    clone.set_param("embed.enabled", "true")
+    said = clone.succeed("dvc", "repro", "--no-run-cache", "model", **no_engine)
+
+    assert "model: efficientnet-lite0 from DVC's cache" in said  # as dvc.lock of HEAD names it
+    assert [clone.md5(path) for path in ("models/background.onnx", "models/efficientnet-lite0.pth")] == before
+
+
 def test_where_backgrounds_are_kept_there_are_no_masks_and_no_weights(
     project: Project, tmp_path: Path, no_engine: dict[str, str]
 ) -> None:
@@ -164,7 +200,7 @@ def test_where_backgrounds_are_kept_there_are_no_masks_and_no_weights(
         "baseline",
         "report",
     ]
-    assert "model: nothing to fetch, as masks.background is keep" in said
+    assert "model: no background removal, as masks.background is keep" in said
     assert "masks: none, as masks.background is keep" in said
     assert (clone.folder / "models/background.onnx").read_bytes() == b""
     assert (clone.folder / "data/masks.csv").read_text().count("\n") == 1

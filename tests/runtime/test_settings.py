@@ -16,6 +16,7 @@ NAMES = (
     "IMAGESET_CACHE",
     "IMAGESET_CONNECTIONS_PER_HOST",
     "IMAGESET_DASK",
+    "IMAGESET_EMBEDDING_FILE",
     "IMAGESET_MODEL_FILE",
     "IMAGESET_OBJECTS_MB",
     "IMAGESET_WORKERS",
@@ -194,18 +195,23 @@ def test_workers_are_as_many_as_cores_unless_set(monkeypatch: pytest.MonkeyPatch
 def test_cache_and_model_file_have_defaults_and_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.cache_directory() == Path(".cache")
     assert settings.mask_cache() == Path(".cache/masks.sqlite")
+    assert settings.embedding_cache() == Path(".cache/embeddings.sqlite")
     assert settings.pixel_cache() == Path(".cache/pixels.sqlite")
     assert settings.object_cache() == Path(".cache/objects")
     assert settings.model_file() is None
+    assert settings.embedding_file() is None
 
     monkeypatch.setenv("IMAGESET_CACHE", "/tmp/elsewhere")
     monkeypatch.setenv("IMAGESET_MODEL_FILE", "/tmp/mine.onnx")
+    monkeypatch.setenv("IMAGESET_EMBEDDING_FILE", " /tmp/mine.pth ")
 
     assert settings.cache_directory() == Path("/tmp/elsewhere")
     assert settings.mask_cache() == Path("/tmp/elsewhere/masks.sqlite")
+    assert settings.embedding_cache() == Path("/tmp/elsewhere/embeddings.sqlite")
     assert settings.pixel_cache() == Path("/tmp/elsewhere/pixels.sqlite")
     assert settings.object_cache() == Path("/tmp/elsewhere/objects")
     assert settings.model_file() == Path("/tmp/mine.onnx")
+    assert settings.embedding_file() == Path("/tmp/mine.pth")
 
 
 def test_the_copies_of_dvc_exp_run_share_the_cache_of_their_project(

@@ -235,14 +235,13 @@ def test_where_it_is_off_the_output_is_empty_at_once(
     in_project: Path, edit_params: Edit, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Neither a bucket, nor an inventory, nor weights are there to be asked."""
-    edit_params("embed:                        # stages embed and model", "embed:")
-    edit_params("audit uses the edges of the thumbnails, which tell less.\n  enabled: true", "\n  enabled: false")
+    edit_params("  enabled: true\n\npreprocess:", "  enabled: false\n\npreprocess:")
     monkeypatch.delenv("IMAGE_STORE", raising=False)
     written = run()
 
     assert (written.photos, written.embeddings.shape, written.recipe) == ([], (0, 1280), "")
     assert capsys.readouterr().out == "embed: none, as embed.enabled is false\n"
-    assert sorted(path.name for path in in_project.iterdir()) == ["data", "params.yaml", "queries", "releases"]
+    assert not list(in_project.rglob("*.sqlite"))
 
 
 # What is known before

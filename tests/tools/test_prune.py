@@ -12,9 +12,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from imageset.photos.embedding_cache import EmbeddingCache
 from imageset.photos.facts import PhotoFacts
 from imageset.photos.mask_cache import MaskCache
-from imageset.photos.outcomes import PhotoMask
+from imageset.photos.outcomes import PhotoEmbedding, PhotoMask
 from imageset.photos.pixel_cache import PixelCache
 from imageset.photos.preprocess import DecodedPhoto, PreparedPhoto
 from imageset.runtime import command
@@ -27,6 +28,7 @@ from tools import prune as tool
 
 AGES = (0, 29, 30, 31)  # days since the last use of each object in the caches
 LONG_AGO = 2000
+TABLES = ("masks", "embeddings", "pixels")
 CLIENT = SimpleNamespace(meta=SimpleNamespace(endpoint_url="http://127.0.0.1:1"))
 BUCKET = Bucket(None, CLIENT, "photos", "shop/")
 OBJECT = StoredObject("1.jpeg", "d41d8cd98f00b204e9800998ecf8427e", 1000, "version 1")
@@ -36,6 +38,10 @@ LARGE: PreprocessParams = SMALL_IMAGES.model_copy(update={"image_side": 256})
 
 def open_masks(folder: Path) -> "closing[MaskCache]":
     return closing(MaskCache(folder / "masks.sqlite", BUCKET, "a recipe", 10**6))
+
+
+def open_embeddings(folder: Path) -> "closing[EmbeddingCache]":
+    return closing(EmbeddingCache(folder / "embeddings.sqlite", BUCKET, "a recipe", 10**6))
 
 
 def open_pixels(folder: Path, preprocess: PreprocessParams = SMALL_IMAGES) -> "closing[PixelCache]":
@@ -54,25 +60,28 @@ def made(side: int = SMALL_IMAGES.image_side) -> DecodedPhoto:
 
 
 def add(folder: Path, stored: StoredObject, large: bool = False) -> None:
-    """Add an object's mask and pixels, some 64 kB each where they are to be large."""
+    """Add an object's mask, embedding and pixels, some 64 kB each where they are to be large."""
     mask = os.urandom(1 << 16) if large else MASK
     with open_masks(folder) as cache:
         cache.add(stored, PhotoMask(mask, 1000, 0.5, 0.0, 1, 0.1))
+    with open_embeddings(folder) as embeddings:
+        embeddings.add(stored, PhotoEmbedding(mask, 1000))
     with open_pixels(folder, LARGE if large else SMALL_IMAGES) as pixels:
         pixels.add(stored, mask, made(256) if large else made())
 
 
-def knows(folder: Path, stored: StoredObject) -> tuple[bool, bool]:
-    """Tell whether mask and pixels of an object are known, by a run that uses them."""
-    with open_masks(folder) as masks, open_pixels(folder) as pixels:
-        return masks.find(stored) is not None, pixels.find(stored, MASK) is not None
+def knows(folder: Path, stored: StoredObject) -> tuple[bool, bool, bool]:
+    """Tell whether mask, embedding and pixels of an object are known, by a run that uses them."""
+    with open_masks(folder) as masks, open_embeddings(folder) as embeddings, open_pixels(folder) as pixels:
+        found = masks.find(stored), embeddings.find(stored), pixels.find(stored, MASK)
+        return found[0] is not None, found[1] is not None, found[2] is not None
 
 
 def kept_ages(folder: Path) -> list[int]:
-    """Return the ages of the objects whose mask and pixels are in the caches."""
+    """Return the ages of the objects whose mask, embedding and pixels are in the caches."""
     known = {days: knows(folder, of_age(days)) for days in AGES}
-    assert set(known.values()) <= {(True, True), (False, False)}
-    return [days for days in AGES if known[days] == (True, True)]
+    assert set(known.values()) <= {(True,) * 3, (False,) * 3}
+    return [days for days in AGES if all(known[days])]
 
 
 @pytest.fixture
@@ -89,7 +98,7 @@ def filled(folder: Path) -> Path:
     for days in (*AGES, LONG_AGO):
         add(folder, of_age(days), large=days == LONG_AGO)
         used = (datetime.date.today() - datetime.timedelta(days)).isoformat()
-        for table in ("masks", "pixels"):
+        for table in TABLES:
             with closing(sqlite3.connect(folder / f"{table}.sqlite")) as database, database:
                 database.execute(f"UPDATE {table} SET used = ? WHERE rowid = (SELECT max(rowid) FROM {table})", (used,))
     return folder
@@ -102,7 +111,7 @@ def prune(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
 
 
 def sizes(folder: Path) -> dict[str, int]:
-    return {table: (folder / f"{table}.sqlite").stat().st_size for table in ("masks", "pixels")}
+    return {table: (folder / f"{table}.sqlite").stat().st_size for table in TABLES}
 
 
 @pytest.mark.parametrize(
@@ -124,13 +133,13 @@ def test_what_was_used_within_the_days_is_kept_and_the_rest_removed(
     assert capsys.readouterr().out == "".join(
         f"prune: removed the {table} of {removed} photos; {filled / table}.sqlite shrank from "
         f"{before[table] / 1e6:.1f} to {after[table] / 1e6:.1f} MB\n"
-        for table in ("masks", "pixels")
+        for table in TABLES
     )
     assert kept_ages(filled) == expected
 
 
 def test_what_is_used_again_is_kept(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert knows(filled, of_age(31)) == (True, True)
+    assert knows(filled, of_age(31)) == (True, True, True)
 
     prune(monkeypatch)
 
@@ -141,12 +150,14 @@ def test_other_runs_continue_while_the_caches_are_pruned(filled: Path, monkeypat
     before = sizes(filled)
     with (
         open_masks(filled) as masks,
+        open_embeddings(filled) as embeddings,
         open_pixels(filled) as pixels,
         closing(sqlite3.connect(filled / "masks.sqlite")) as reader,
     ):
         rows = reader.execute("SELECT key FROM masks")
         rows.fetchone()
         masks.add(of_age(7), PhotoMask(MASK, 1000, 0.5, 0.0, 1, 0.1))
+        embeddings.add(of_age(7), PhotoEmbedding(MASK, 1000))
         pixels.add(of_age(7), MASK, made())
         prune(monkeypatch)
 
@@ -154,10 +165,11 @@ def test_other_runs_continue_while_the_caches_are_pruned(filled: Path, monkeypat
         assert (masks.find(of_age(31)), pixels.find(of_age(31), MASK)) == (None, None)
 
         masks.add(of_age(31), PhotoMask(MASK, 1000, 0.5, 0.0, 1, 0.1))
+        embeddings.add(of_age(31), PhotoEmbedding(MASK, 1000))
         pixels.add(of_age(31), MASK, made())
 
     assert kept_ages(filled) == [0, 29, 30, 31]
-    assert knows(filled, of_age(7)) == (True, True)
+    assert knows(filled, of_age(7)) == (True, True, True)
     assert all(size < before[table] for table, size in sizes(filled).items())
 
 
@@ -170,7 +182,7 @@ def test_photos_of_the_bucket_that_no_run_has_used_are_removed_as_well(
     keep(objects, photo(3))
     prune(monkeypatch)
 
-    assert capsys.readouterr().out.splitlines()[2:] == [
+    assert capsys.readouterr().out.splitlines()[3:] == [
         f"prune: removed 2 photos of the bucket, 0.0 MB, from {objects}"
     ]
     assert find(objects, photo(1), photo(2), photo(3)) == [False, False, True]
@@ -183,7 +195,7 @@ def test_without_caches_there_is_nothing_to_do(
     prune(monkeypatch)
 
     assert capsys.readouterr().out == "".join(
-        f"prune: nothing to remove, {folder / table}.sqlite does not exist\n" for table in ("masks", "pixels")
+        f"prune: nothing to remove, {folder / table}.sqlite does not exist\n" for table in TABLES
     )
     assert not folder.exists()
 
@@ -197,7 +209,7 @@ def test_a_cache_alone_is_pruned(
     said = capsys.readouterr().out.splitlines()
 
     assert said[0] == f"prune: nothing to remove, {filled / 'masks.sqlite'} does not exist"
-    assert said[1].startswith("prune: removed the pixels of 2 photos; ")
+    assert said[2].startswith("prune: removed the pixels of 2 photos; ")
     assert not (filled / "masks.sqlite").exists()
 
 
@@ -210,13 +222,13 @@ def test_the_cache_of_an_earlier_version_is_named_and_left(
         old.write_bytes(b"of an earlier version")
     prune(monkeypatch)
 
-    assert capsys.readouterr().out.splitlines()[2:] == (
+    assert capsys.readouterr().out.splitlines()[3:] == (
         [f"prune: {old} is an earlier version's and may be removed"] if there else []
     )
     assert old.exists() == there
 
 
-@pytest.mark.parametrize("table", ["masks", "pixels"])
+@pytest.mark.parametrize("table", TABLES)
 def test_a_file_that_is_no_cache_is_refused_in_one_line(
     table: str, filled: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

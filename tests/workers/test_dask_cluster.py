@@ -20,9 +20,10 @@ from PIL import Image
 from imageset.errors import DataError, ImagesetError, ServerError
 from imageset.formats import tables
 from imageset.photos import background
+from imageset.photos.embedding_cache import EmbeddingCache
 from imageset.photos.engines import Network
 from imageset.photos.mask_cache import MaskCache
-from imageset.photos.outcomes import PhotoMask, Rejected
+from imageset.photos.outcomes import PhotoEmbedding, PhotoMask, Rejected
 from imageset.photos.pixel_cache import PixelCache
 from imageset.photos.preprocess import DecodedPhoto
 from imageset.runtime import files
@@ -32,13 +33,14 @@ from imageset.workers.carried_file import carry_file
 from imageset.workers.ordered_map import Lost, ordered_map
 from sandbox import draw
 from sandbox.cluster import Cluster, running
-from stages import inventory, masks, preprocess
+from stages import embed, inventory, masks, preprocess
 from tests.conftest import photo_bytes, put
 from tests.photos.test_engines import write_quantized
 from tests.project import ROOT
 
 PHOTOS = 24  # three batches of masks
 MASKS = ("data/masks.h5", "data/masks.csv")
+EMBEDDINGS = "data/embeddings.h5"
 OUTPUTS = (
     "data/processed.h5",
     "data/thumbnails.h5",
@@ -223,25 +225,33 @@ def project(in_project: Path, bucket: Bucket, edit_params: Edit) -> Path:
     return in_project
 
 
-def run_stages(project: Path, weights: Path) -> list[str]:
-    """Run both stages and return the md5 of their outputs."""
+@pytest.fixture
+def both_weights(weights: Path, embedding_weights: Path) -> tuple[Path, Path]:
+    return weights, embedding_weights
+
+
+def run_stages(project: Path, both_weights: tuple[Path, Path]) -> list[str]:
+    """Run the stages that read photos and return the md5 of their outputs."""
+    weights, embedding_weights = both_weights
     inventory_csv, masks_h5 = project / "data/inventory.csv", project / "data/masks.h5"
     int8 = ROOT / "models/u2netp-int8.zip"
     masks.main(inventory_csv, weights, int8, masks_h5, project / "data/masks.csv")
+    embed.main(inventory_csv, embedding_weights, project / EMBEDDINGS)
     preprocess.main(inventory_csv, masks_h5, *(project / output for output in OUTPUTS))
-    return [hashlib.md5((project / output).read_bytes()).hexdigest() for output in (*MASKS, *OUTPUTS)]
+    return [hashlib.md5((project / output).read_bytes()).hexdigest() for output in (*MASKS, EMBEDDINGS, *OUTPUTS)]
 
 
 def test_the_stages_on_a_cluster_that_loses_a_worker_make_the_same_bytes(
     project: Path,
-    weights: Path,
+    both_weights: tuple[Path, Path],
     tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("IMAGESET_CACHE", "local")
-    expected = run_stages(project, weights)
+    expected = run_stages(project, both_weights)
     settings = {"PYTHONPATH": str(ROOT), "IMAGE_STORE": os.environ["IMAGE_STORE"]}
     masked: list[str] = []
+    embedded: list[str] = []
     squared: list[str] = []
     with running(tmp_path_factory.mktemp("dask"), 2, 0, settings) as dask:
 
@@ -253,19 +263,26 @@ def test_the_stages_on_a_cluster_that_loses_a_worker_make_the_same_bytes(
         def note(cache: PixelCache, stored: StoredObject, mask: bytes | None, made: DecodedPhoto | Rejected) -> None:
             squared.append(stored.key)
 
+        def note_embedding(cache: EmbeddingCache, stored: StoredObject, made: PhotoEmbedding | Rejected) -> None:
+            embedded.append(stored.key)
+
         monkeypatch.setattr(MaskCache, "add", lose_a_worker)
+        monkeypatch.setattr(EmbeddingCache, "add", note_embedding)
         monkeypatch.setattr(PixelCache, "add", note)
         monkeypatch.setenv("IMAGESET_CACHE", "remote")
         monkeypatch.setenv("IMAGESET_DASK", dask.address)
-        made = run_stages(project, weights)
+        made = run_stages(project, both_weights)
         ended = dask.workers[0].wait(10)
 
-    assert (ended, len(masked), len(squared)) == (-signal.SIGKILL, PHOTOS, PHOTOS)
+    assert (ended, len(masked), len(embedded), len(squared)) == (-signal.SIGKILL, PHOTOS, PHOTOS, PHOTOS)
     assert made == expected
 
 
 def test_a_worker_with_other_code_for_masks_is_refused_before_it_gets_a_photo(
-    project: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+    project: Path,
+    both_weights: tuple[Path, Path],
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Its package of the module that prepares photos for the network differs."""
     there = tmp_path_factory.mktemp("checkout")
@@ -276,6 +293,6 @@ def test_a_worker_with_other_code_for_masks_is_refused_before_it_gets_a_photo(
     with running(tmp_path_factory.mktemp("dask"), 1, 0, settings) as dask:
         monkeypatch.setenv("IMAGESET_DASK", dask.address)
         with pytest.raises(ImagesetError, match=r"Dask worker on .*: its code or libraries differ.*background\.py"):
-            run_stages(project, weights)
+            run_stages(project, both_weights)
 
     assert not (project / MASKS[0]).exists()
