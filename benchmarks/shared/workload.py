@@ -98,6 +98,18 @@ class Workload:
         self.run("masks", cache)
         return self.run("preprocess", cache)
 
+    def fetch_embedding_weights(self) -> Path:
+        """Return the file of the weights of the embedding network: the project's own, or one that is fetched."""
+        weights = ROOT / "models/efficientnet-lite0.pth"
+        if weights.exists() and weights.stat().st_size:
+            return weights
+        weights = self.home / "efficientnet-lite0.pth"
+        if not weights.exists():
+            self.make_project([], masks={"background": "keep"})
+            command = [sys.executable, "-m", "stages.model", str(self.home / "none.onnx"), str(weights)]
+            measure(command, self.project, {})
+        return weights
+
     def make_masks(self, photos: int) -> Path:
         """Have stage masks make the masks of the first photos, and return a masks.h5 of all, in which they repeat."""
         self.mask(self.rows[:photos])
@@ -148,9 +160,9 @@ def set_up(photos: Sequence[bytes], count: int) -> Iterator[Workload]:
         here = Workload(home, ROOT / "models/background.onnx", [])
         if not here.weights.exists():
             here.weights = home / "background.onnx"
-            here.make_project([])
-            paths = [str(here.weights), str(home / "efficientnet-lite0.pth")]
-            measure([sys.executable, "-m", "stages.model", *paths], here.project, {})
+            here.make_project([], embed={"enabled": False})
+            command = [sys.executable, "-m", "stages.model", str(here.weights), str(home / "none.pth")]
+            measure(command, here.project, {})
         here.rows = asyncio.run(fill(distinct(photos, count)))
         print(f"{count} photos are in the bucket", file=sys.stderr, flush=True)
         yield here

@@ -10,7 +10,7 @@ TABLE = "embeddings"
 COLUMNS = "reason TEXT, embedding BLOB, photo_pixels INTEGER"
 
 
-class EmbeddingCache(OutcomeCache):
+class EmbeddingCache(OutcomeCache[PhotoEmbedding]):
     """The embeddings of one bucket's photos under one recipe."""
 
     def __init__(self, path: Path, bucket: Bucket, recipe: str, max_pixels: int) -> None:

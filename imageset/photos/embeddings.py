@@ -83,6 +83,12 @@ def make_square(image: Image.Image) -> Image.Image:
     return square
 
 
+def normalize(square: Image.Image) -> Tensor:
+    """Return an image (mode RGB, 224 x 224) as the network takes it, float32 (1, 3, 224, 224). All values are exact."""
+    pixels = (np.asarray(square, np.float32) - MEAN) / SCALE
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])
+
+
 def compute_embedding(square: Image.Image, request: Any) -> Tensor:
     """Run the network on an image (mode RGB, 224 x 224).
 
@@ -93,10 +99,9 @@ def compute_embedding(square: Image.Image, request: Any) -> Tensor:
     Returns:
         float32 (1280,).
     """
-    pixels = (np.asarray(square, np.float32) - MEAN) / SCALE
-    request_input = np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])
+    image = normalize(square)
     with limits.deadline(SECONDS_TO_EMBED):
-        request.infer([request_input])
+        request.infer([image])
     return np.array(request.get_output_tensor(0).data, np.float32).reshape(-1)
 
 

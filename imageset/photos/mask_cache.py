@@ -13,7 +13,7 @@ COLUMNS = (
 )
 
 
-class MaskCache(OutcomeCache):
+class MaskCache(OutcomeCache[PhotoMask]):
     """The masks of one bucket's photos under one recipe."""
 
     def __init__(self, path: Path, bucket: Bucket, recipe: str, max_pixels: int) -> None:

@@ -1,14 +1,17 @@
 """What the caches of masks and of embeddings have in common: a result that max_pixels may still reject, or a reason."""
 
 from pathlib import Path
-from typing import Any
+from typing import Generic, TypeVar
 
 from imageset.photos.cache import PhotoCache
 from imageset.photos.outcomes import PhotoEmbedding, PhotoMask, Rejected
 from imageset.storage.bucket import Bucket, StoredObject
 
 
-class OutcomeCache(PhotoCache):
+Result = TypeVar("Result", PhotoMask, PhotoEmbedding)
+
+
+class OutcomeCache(PhotoCache, Generic[Result]):
     """What the photos of one bucket became under one recipe: results of one type, and rejections."""
 
     def __init__(
@@ -16,7 +19,7 @@ class OutcomeCache(PhotoCache):
         path: Path,
         table: str,
         columns: str,
-        result: type[PhotoMask] | type[PhotoEmbedding],
+        result: type[Result],
         bucket: Bucket,
         recipe: str,
         max_pixels: int,
@@ -39,8 +42,8 @@ class OutcomeCache(PhotoCache):
         self.result = result
         self.max_pixels = max_pixels
 
-    def find(self, stored: StoredObject) -> Any:
-        """Return what an earlier run made of this object, a result or Rejected; None if nothing is known.
+    def find(self, stored: StoredObject) -> Result | Rejected | None:
+        """Return what an earlier run made of this object, None if nothing is known.
 
         A photo with more than max_pixels gets the rejection that it would get without being decoded.
         """
@@ -51,7 +54,7 @@ class OutcomeCache(PhotoCache):
             return Rejected(values[0])
         return None
 
-    def add(self, stored: StoredObject, outcome: PhotoMask | PhotoEmbedding | Rejected) -> None:
+    def add(self, stored: StoredObject, outcome: Result | Rejected) -> None:
         """Remember what an object became, where every run and machine would make the same of it."""
         if not isinstance(outcome, Rejected):
             self.put(self.make_key(stored), stored.etag, None, *outcome)

@@ -33,8 +33,10 @@ def convolve(image: torch.Tensor, layer: Layer, tensors: Tensors) -> torch.Tenso
     padded = functional.pad(image, (left, right, above, below))
     weights = torch.tensor(tensors[f"{layer.name}.weight"])
     found = functional.conv2d(padded, weights, stride=layer.stride, groups=layer.inputs if layer.depthwise else 1)
-    norm = [torch.tensor(tensors[f"{layer.norm}.{part}"]) for part in ("running_mean", "running_var", "weight", "bias")]
-    normed = functional.batch_norm(found, *norm, eps=1e-3)
+    mean, variance, gamma, beta = (
+        torch.tensor(tensors[f"{layer.norm}.{part}"]) for part in ("running_mean", "running_var", "weight", "bias")
+    )
+    normed = functional.batch_norm(found, mean, variance, gamma, beta, eps=1e-3)
     return functional.relu6(normed) if layer.relu6 else normed
 
 
