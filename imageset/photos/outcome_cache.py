@@ -7,7 +7,6 @@ from imageset.photos.cache import PhotoCache
 from imageset.photos.outcomes import PhotoEmbedding, PhotoMask, Rejected
 from imageset.storage.bucket import Bucket, StoredObject
 
-
 Result = TypeVar("Result", PhotoMask, PhotoEmbedding)
 
 
@@ -39,7 +38,7 @@ class OutcomeCache(PhotoCache, Generic[Result]):
             ImagesetError: the file is no cache of this version, or cannot be opened.
         """
         super().__init__(path, table, columns, bucket, recipe)
-        self.result = result
+        self.result: type[Result] = result
         self.max_pixels = max_pixels
 
     def find(self, stored: StoredObject) -> Result | Rejected | None:

@@ -292,7 +292,9 @@ def test_where_backgrounds_are_kept_the_outputs_are_empty_at_once(
     assert len(table) == 0
     assert list(scan_masks(MASKS)) == []
     assert capsys.readouterr().out == "masks: none, as masks.background is keep\n"
-    assert sorted(path.name for path in in_project.iterdir()) == ["data", "params.yaml", "queries", "releases"]
+    assert sorted(path.name for path in in_project.iterdir()) == [
+        *("corrections", "data", "params.yaml", "queries", "releases")
+    ]
 
 
 def test_the_empty_outputs_are_the_same_bytes_whatever_the_other_params_are(
