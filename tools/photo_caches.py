@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from imageset.photos import mask_cache, pixel_cache
+from imageset.photos import embedding_cache, mask_cache, pixel_cache
 from imageset.runtime import settings
 
 
@@ -19,6 +19,7 @@ def list_photo_caches() -> list[PhotoCacheFile]:
     """Return all caches of photos, whether their files exist or not."""
     return [
         PhotoCacheFile(settings.mask_cache(), mask_cache.TABLE, mask_cache.COLUMNS),
+        PhotoCacheFile(settings.embedding_cache(), embedding_cache.TABLE, embedding_cache.COLUMNS),
         PhotoCacheFile(settings.pixel_cache(), pixel_cache.TABLE, pixel_cache.COLUMNS),
     ]
 

@@ -101,6 +101,8 @@ def found(project: Project, bucket: Bucket) -> Released:
     with h5py.File(project.folder / "data/previews.h5") as file:
         place = list(file["ids"][:]).index(product_id)
         preview = file["previews"][file["ends"][place - 1] if place else 0 : file["ends"][place]].tobytes()
+    with h5py.File(project.folder / "data/embeddings.h5") as file:
+        embedding = file["embeddings"][list(file["ids"][:]).index(product_id)].tobytes()
     key = f"{product_id}.jpeg"
     (stored,) = [one for one in list_objects(bucket) if one.key == key]
     first = bucket.client.get_object(Bucket=bucket.name, Key=bucket.prefix + key)["Body"].read()
@@ -116,6 +118,7 @@ def found(project: Project, bucket: Bucket) -> Released:
         "another position": extra,
         "pixels": pixels,
         "its preview": preview,
+        "its embedding": embedding,
     }
     return Released(project, product_id, {what: middle(content) for what, content in traces.items()})
 
@@ -212,6 +215,7 @@ def test_the_traces_are_where_photos_are_kept(released: Released) -> None:
         "another position": {".cache/masks.sqlite", ".cache/pixels.sqlite", ".cache/objects/*.pack"},
         "pixels": {".cache/pixels.sqlite", ".dvc/cache/files/*/*", "data/dataset.h5", "data/processed.h5"},
         "its preview": {".cache/pixels.sqlite", ".dvc/cache/files/*/*", "data/previews.h5"},
+        "its embedding": {".cache/embeddings.sqlite", ".dvc/cache/files/*/*", "data/embeddings.h5"},
         "a URL": {".cache/ingest.sqlite"},
     }
     assert len([key for key in keys_in_bucket(released) if is_of(key, released.product_id)]) == 5
@@ -227,6 +231,7 @@ def test_no_byte_of_the_product_is_left(forgotten: tuple[Released, str]) -> None
     assert read_takedowns(copy) == f"product_id,date\n{copy.product_id},{datetime.date.today().isoformat()}\n"
     assert "2 photos, 4 versions and delete markers, from s3://forget-" in said
     assert "removed 2 rows from .cache/masks.sqlite" in said
+    assert "removed 1 rows from .cache/embeddings.sqlite" in said
     assert "removed 2 rows from .cache/pixels.sqlite" in said
     assert "removed 1 rows from .cache/ingest.sqlite" in said
 

@@ -152,7 +152,7 @@ def forget(bucket: Bucket, product_ids: frozenset[int], found: Found) -> None:
     """
     takedowns.add(TAKEDOWNS, sorted(product_ids), datetime.date.today())
     print(f"forget: {TAKEDOWNS} names the products", flush=True)
-    caches.keep_other_masks(bucket, product_ids, params.load().preprocess.max_pixels)
+    caches.keep_other_results(bucket, product_ids, params.load().preprocess.max_pixels)
     samples = objects.read_samples(bucket, found.listed)
     for line in caches.forget(bucket, product_ids, found.known, samples):
         print(f"forget: {line}", flush=True)

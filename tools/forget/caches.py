@@ -1,14 +1,20 @@
 """What the caches of this machine hold of a product."""
 
-from collections.abc import Iterable
-from contextlib import closing
+from collections.abc import Callable, Iterable
+from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from imageset.errors import DataError
 from imageset.formats import hdf5, tables
-from imageset.photos import cache, mask_file
-from imageset.photos.earlier_masks import EarlierMasks
+from imageset.photos import cache, photo_file
+from imageset.photos.earlier_embeddings import EARLIER_EMBEDDINGS
+from imageset.photos.earlier_file import EarlierFile, FileKind
+from imageset.photos.earlier_masks import EARLIER_MASKS
+from imageset.photos.embedding_cache import EmbeddingCache
 from imageset.photos.mask_cache import MaskCache
+from imageset.photos.outcome_cache import OutcomeCache
 from imageset.runtime import progress, settings
 from imageset.storage import object_cache
 from imageset.storage.bucket import Bucket, StoredObject
@@ -16,7 +22,7 @@ from imageset.storage.object_keys import parse_key
 from imageset.web.refusals import RefusalCache
 from tools.photo_caches import earlier_cache, list_photo_caches
 
-MASKS, INVENTORY = Path("data/masks.h5"), Path("data/inventory.csv")
+MASKS, EMBEDDINGS, INVENTORY = Path("data/masks.h5"), Path("data/embeddings.h5"), Path("data/inventory.csv")
 
 
 def read_inventory(paths: Iterable[Path], product_ids: frozenset[int]) -> list[StoredObject]:
@@ -71,41 +77,50 @@ def forget(
     return said
 
 
-def keep_other_masks(bucket: Bucket, product_ids: frozenset[int], max_pixels: int) -> None:
-    """Put the masks of all other photos of data/masks.h5 into the cache, before the file is removed.
+def keep_other_results(bucket: Bucket, product_ids: frozenset[int], max_pixels: int) -> None:
+    """Put the masks and embeddings of all other photos into the caches, before their files are removed.
 
-    It may hold masks that another machine made, and that no run of this machine has used yet.
+    The files may hold what another machine made, and what no run of this machine has used yet.
 
     Args:
         bucket: where the photos are; nothing is read from it.
-        product_ids: whose masks are not kept.
+        product_ids: whose results are not kept.
         max_pixels: of photos that are accepted (preprocess.max_pixels).
 
     Raises:
-        ImagesetError: the cache is damaged or of another version.
+        ImagesetError: a cache is damaged or of another version.
     """
-    if not (MASKS.exists() and INVENTORY.exists()):
-        return
-    try:
-        with hdf5.open_file(MASKS, hdf5.MASKS) as file:
-            recipe = mask_file.read_recipe(file)
-            if not recipe:  # backgrounds were kept
-                return
-            earlier = EarlierMasks(file)
-            photos = tables.count(INVENTORY) - 1
-            with (
-                closing(MaskCache(settings.mask_cache(), bucket, recipe, max_pixels)) as known,
-                progress.bar(None, "forget: masks of other photos", photos, unit="photo") as bar,
-            ):
-                for key, product_id, _, *identity in tables.scan(INVENTORY, tables.INVENTORY):
-                    stored = StoredObject(key, *identity)
-                    if product_id not in product_ids and known.find(stored) is None:
-                        found = earlier.find(stored)
-                        if found is not None:
-                            known.add(stored, found)
-                    bar.update()
-    except DataError:  # a damaged file is removed as well; what it lacks is made again
-        return
+    for path, kind, open_cache in (
+        (MASKS, EARLIER_MASKS, partial(MaskCache, settings.mask_cache(), bucket)),
+        (EMBEDDINGS, EARLIER_EMBEDDINGS, partial(EmbeddingCache, settings.embedding_cache(), bucket)),
+    ):
+        if path.exists() and INVENTORY.exists():
+            # A damaged file is removed as well; what it lacks is made again.
+            with suppress(DataError):
+                keep_others(path, kind, partial(open_cache, max_pixels=max_pixels), product_ids)
+
+
+def keep_others(
+    path: Path, kind: FileKind[Any], open_cache: Callable[[str], OutcomeCache[Any]], product_ids: frozenset[int]
+) -> None:
+    """Put what a file has of other products into the cache of its recipe. Raises DataError."""
+    with hdf5.open_file(path, kind.format) as file:
+        recipe = photo_file.read_recipe(file)
+        if not recipe:  # it holds nothing on purpose
+            return
+        earlier = EarlierFile(kind, file)
+        photos = tables.count(INVENTORY) - 1
+        with (
+            closing(open_cache(recipe)) as known,
+            progress.bar(None, f"forget: {kind.results} of other photos", photos, unit="photo") as bar,
+        ):
+            for key, product_id, _, *identity in tables.scan(INVENTORY, tables.INVENTORY):
+                stored = StoredObject(key, *identity)
+                if product_id not in product_ids and known.find(stored) is None:
+                    found = earlier.find(stored)
+                    if found is not None:
+                        known.add(stored, found)
+                bar.update()
 
 
 def remove_database(path: Path) -> None:
