@@ -28,14 +28,21 @@ class Photos(NamedTuple):
     contrasts: Floats  # (N,)
 
 
-def read_photos(catalog_csv: Path, thumbnails_h5: Path) -> Photos:
-    """Read the photos of the catalog. Raises DataError when the thumbnails are of other photos."""
+def read_photos(catalog_csv: Path, embeddings_h5: Path, thumbnails_h5: Path) -> Photos:
+    """Read the photos of the catalog: their embeddings where there are some, else the edges in their thumbnails.
+
+    Raises DataError when a file is of other photos.
+    """
     catalog = tables.read(catalog_csv, tables.CATALOG)
     rows = catalog["row"].to_numpy()
     with hdf5.open_file(thumbnails_h5, hdf5.THUMBNAILS) as file:
         hdf5.require_photos(file, *(catalog[name].to_numpy() for name in ("row", "product_id", "position")))
         contrasts = outliers.measure_contrasts(hdf5.mapped(file, "images")[rows])
-        return Photos(catalog, features.read_edges(file["images"], rows), contrasts)
+        with hdf5.open_file(embeddings_h5, hdf5.EMBEDDINGS) as embedded:
+            embeddings = features.find_embeddings(embedded, catalog)
+            if embeddings is not None:
+                return Photos(catalog, features.read_embeddings(embedded["embeddings"], embeddings), contrasts)
+        return Photos(catalog, features.read_thumbnails(file["images"], rows), contrasts)
 
 
 def find_suspects(photos: Photos, classes: pd.DataFrame) -> tuple[dict[str, pd.DataFrame], ClassSums]:
@@ -103,6 +110,7 @@ def draw_map(photos: Photos, total: ClassSums) -> pd.DataFrame:
 def main(
     catalog_csv: Path,
     classes_csv: Path,
+    embeddings_h5: Path,
     thumbnails_h5: Path,
     masks_h5: Path,
     previews_h5: Path,
@@ -115,6 +123,7 @@ def main(
     Args:
         catalog_csv: the class of each photo.
         classes_csv: the names and parents of the classes.
+        embeddings_h5: what a network sees in every photo; without photos where embed.enabled is false.
         thumbnails_h5: a thumbnail of every photo as it was, before background removal.
         masks_h5: the mask of every photo; without photos where backgrounds are kept.
         previews_h5: a small picture of every photo in colour, which masks are held against.
@@ -122,7 +131,7 @@ def main(
         suspects_csv: what looks wrong, ranked within each kind, with a reason.
         map_csv: two coordinates for each photo; photos that look alike are near each other.
     """
-    photos = read_photos(catalog_csv, thumbnails_h5)
+    photos = read_photos(catalog_csv, embeddings_h5, thumbnails_h5)
     kinds, total = find_suspects(photos, read_classes(photos.catalog, classes_csv))
     kinds["mask"] = find_in_masks(photos.catalog, masks_h5, previews_h5)
     kinds["photo"] = find_in_facts(photos.catalog, photos_csv)

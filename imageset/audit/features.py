@@ -7,8 +7,10 @@ from typing import Any
 
 import h5py
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from imageset.errors import DataError
 from imageset.evaluation import hog_features
 from imageset.evaluation.hog_features import CELLS, DIRECTIONS
 from imageset.formats import hdf5
@@ -48,24 +50,52 @@ def widen_edges(edges: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.hstack(scales).astype(np.uint8)
 
 
-def read_edges(thumbnails: h5py.Dataset, rows: NDArray[np.int64]) -> Features:
-    """Return the edges in some thumbnails, as they are and mirrored: uint8 (2, N, 1656).
+def describe_thumbnails(thumbnails: NDArray[np.uint8]) -> Features:
+    """Return the edges in thumbnails, uint8 (N, 64, 64, 1), as they are and mirrored: uint8 (2, N, 1656).
 
     A garment that is mirrored is the same garment, so each photo counts twice.
+    """
+    grays = thumbnails[..., 0]
+    views = (grays, np.ascontiguousarray(grays[:, :, ::-1]))
+    return np.stack([widen_edges(hog_features.edges(view)) for view in views])
+
+
+def read_thumbnails(thumbnails: h5py.Dataset, rows: NDArray[np.int64]) -> Features:
+    """Return some thumbnails as features, as `describe_thumbnails` does.
 
     Args:
         thumbnails: uint8 (M, 64, 64, 1).
         rows: which of them, ascending.
     """
-    found: list[list[NDArray[np.uint8]]] = [[], []]
+    found = []
     with progress.bar(None, "audit: features", len(rows)) as bar:
         for block in blocks_of(rows):
             with hdf5.reading(thumbnails.file.filename):
-                pixels = read_ascending(thumbnails, block)[..., 0]
-            found[0].append(widen_edges(hog_features.edges(pixels)))
-            found[1].append(widen_edges(hog_features.edges(np.ascontiguousarray(pixels[:, :, ::-1]))))
+                pixels = read_ascending(thumbnails, block)
+            found.append(describe_thumbnails(pixels))
             bar.update(len(block))
-    return np.stack([np.concatenate(view) for view in found])
+    return np.concatenate(found, axis=1)
+
+
+def find_embeddings(file: h5py.File, photos: pd.DataFrame) -> NDArray[np.int64] | None:
+    """Return the row of each photo in an open embeddings.h5, int64 (N,); None when it has no photos at all.
+
+    Args:
+        file: opened with `hdf5.open_file(path, hdf5.EMBEDDINGS)`.
+        photos: product_id and position.
+
+    Raises:
+        DataError: it has photos, but not all of these.
+    """
+    with hdf5.reading(file.filename):
+        ids, positions = file["ids"][:], file["positions"][:]
+    if not len(ids):
+        return None
+    known = pd.MultiIndex.from_arrays([ids, positions.astype(np.int64)])
+    rows = known.get_indexer(pd.MultiIndex.from_frame(photos[["product_id", "position"]]))
+    if (rows < 0).any():
+        raise DataError(f"{file.filename} has other photos than the tables: run `dvc repro`")
+    return np.asarray(rows, np.int64)
 
 
 def read_embeddings(embeddings: h5py.Dataset, rows: NDArray[np.int64]) -> Features:

@@ -85,7 +85,7 @@ class Classifier(NamedTuple):
         return np.asarray(self.labels[np.argsort(-scores, axis=1, kind="stable")[:, :BEST]])
 
 
-def fit(sums: ClassSums, shrinkage: float = SHRINKAGE) -> Classifier:
+def fit(sums: ClassSums, shrinkage: float = SHRINKAGE, borrowed: float = 0) -> Classifier:
     """Return the linear discriminant classifier of the rows that were added to `sums`.
 
     Hastie, Tibshirani and Friedman, The Elements of Statistical Learning, 4.3. LinearDiscriminantAnalysis of
@@ -94,10 +94,12 @@ def fit(sums: ClassSums, shrinkage: float = SHRINKAGE) -> Classifier:
     Args:
         sums: of at least one row.
         shrinkage: of the covariance towards a sphere, 0 to 1.
+        borrowed: so many rows like the mean of all count for each class, which steadies the means of small classes.
     """
     labels = np.flatnonzero(sums.rows)
     rows = sums.rows[labels]
-    means = sums.features[labels] / rows[:, None]
+    middle = sums.features.sum(axis=0) / rows.sum()
+    means = (sums.features[labels] + borrowed * middle) / (rows + borrowed)[:, None]
     covariance = estimate_covariance(sums, shrinkage)
     weights = scipy.linalg.solve(covariance, means.T, assume_a="pos")
     return Classifier(labels, weights, np.log(rows / rows.sum()) - (means.T * weights).sum(axis=0) / 2)

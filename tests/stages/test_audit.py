@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from imageset.audit import labels, mask_suspects, outliers
@@ -15,8 +16,11 @@ from imageset.errors import DataError
 from imageset.formats import tables
 from imageset.formats.hdf5 import Pixels
 from imageset.formats.preview_file import open_temporary_previews
+from imageset.photos.efficientnet import SIZE
+from imageset.photos.embedding_file import writing_embeddings
 from imageset.photos.mask_file import writing_masks
 from imageset.photos.masks import describe_mask
+from imageset.photos.outcomes import PhotoEmbedding, Rejected
 from imageset.storage.bucket import StoredObject
 from stages import audit
 from tests.audit.drawn_masks import SIDE as MASK_SIDE
@@ -30,6 +34,7 @@ OF_EACH = 16
 INPUTS = (
     "data/catalog.csv",
     "data/classes.csv",
+    "data/embeddings.h5",
     "data/thumbnails.h5",
     "data/masks.h5",
     "data/previews.h5",
@@ -39,6 +44,7 @@ FACTS = (600, 800, "JPEG", "0.6", "140.0", "50.0", "1.3333")  # of every photo, 
 BLURRED = (600, 800, "JPEG", "0.05", "140.0", "50.0", "1.3333")
 OUTPUTS = ("data/suspects.csv", "data/map.csv")
 Key = tuple[int, int]
+Embedding = NDArray[np.float32]
 
 
 def write_project(project: Path, photos: dict[Key, tuple[Image.Image, int]]) -> None:
@@ -51,9 +57,27 @@ def write_project(project: Path, photos: dict[Key, tuple[Image.Image, int]]) -> 
     tables.write(project / "data/catalog.csv", tables.CATALOG, tables.frame(tables.CATALOG, rows))
     named = [(catalog_id, GARMENTS[catalog_id - 10], None) for catalog_id in classes]
     tables.write(project / "data/classes.csv", tables.CLASSES, tables.frame(tables.CLASSES, named))
+    write_embeddings(project, {})
     write_facts(project, dict.fromkeys(photos, FACTS))
     rng = np.random.default_rng(1)
     write_masks(project, {key: trousers(rng) for key in sorted(photos)})
+
+
+def write_embeddings(project: Path, embeddings: dict[Key, Embedding | None]) -> None:
+    """Write embeddings.h5: None for a photo that cannot be decoded."""
+    with writing_embeddings(project / "data/embeddings.h5", len(embeddings), "made") as add:
+        for key, values in sorted(embeddings.items()):
+            outcome = Rejected("truncated") if values is None else PhotoEmbedding(values.astype("<f4").tobytes(), 1)
+            add(*key, StoredObject(f"photos/{key}", "etag", 1, ""), outcome)
+
+
+def embed(classes: dict[Key, int], seed: int = 0) -> dict[Key, Embedding | None]:
+    """Return embeddings that are near each other for photos of one class."""
+    centres = np.random.default_rng(seed).gamma(0.5, 0.4, (max(classes.values()) + 1, SIZE))
+    return {
+        key: np.minimum(centres[label] * np.random.default_rng(key).uniform(0.3, 1.7, SIZE), 6).astype(np.float32)
+        for key, label in classes.items()
+    }
 
 
 def write_facts(project: Path, facts: dict[Key, tuple[Any, ...]]) -> None:
@@ -104,6 +128,41 @@ def test_a_wrong_label_and_a_blank_picture_are_listed(in_project: Path, capsys: 
     assert outlier["score"] == "1.0000"
     assert list(zip(places["product_id"], places["position"], strict=True)) == sorted(photos)
     assert capsys.readouterr().out.startswith(f"audit: {len(photos)} photos, suspects: ")
+
+
+def test_with_embeddings_they_alone_say_what_a_photo_shows(in_project: Path) -> None:
+    """All thumbnails are equal. embeddings.h5 has photos that the catalog lacks, before and between."""
+    bag = photo("bag", 1)
+    true = {(number, 0): number % 3 for number in range(10, 70)}
+    given = {**true, (20, 0): (true[20, 0] + 1) % 3}
+    write_project(in_project, {key: (bag, 10 + label) for key, label in given.items()})
+    embeddings = embed({**true, (70, 1): 3})
+    write_embeddings(in_project, {**embeddings, (1, 0): None, (20, 1): embeddings[70, 1], (70, 1): None})
+    suspects, places = run(in_project)
+    label = suspects[suspects["kind"] == "label"]
+
+    assert label["product_id"].tolist() == [20]
+    assert label["suggestion"].tolist() == [10 + true[20, 0]]
+    assert len(places) == 60
+
+
+def test_an_embedding_like_no_other_is_an_outlier(in_project: Path) -> None:
+    labels_of = {(number, 0): number % 2 for number in range(40)}
+    write_project(in_project, {key: (photo("bag", 1), 10 + label) for key, label in labels_of.items()})
+    write_embeddings(in_project, {**embed(labels_of), **embed({(7, 0): 0}, seed=5)})
+    suspects, _ = run(in_project)
+    outlier = suspects[suspects["kind"] == "outlier"].iloc[0]
+
+    assert (outlier["product_id"], outlier["why"]) == (7, outliers.FAR)
+    assert pd.isna(outlier["suggestion"])
+
+
+def test_embeddings_that_lack_a_photo_are_refused(in_project: Path) -> None:
+    write_project(in_project, drawn(2))
+    write_embeddings(in_project, embed(dict.fromkeys(list(drawn(2))[1:], 0)))
+
+    with pytest.raises(DataError, match=r"embeddings\.h5 has other photos than the tables"):
+        run(in_project)
 
 
 def test_ranks_begin_at_1_in_each_kind_and_scores_fall(in_project: Path) -> None:

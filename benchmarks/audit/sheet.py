@@ -1,0 +1,34 @@
+"""A sheet of the first suspects of a kind, to look at."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image, ImageOps
+
+from imageset.formats import hdf5, tables
+from imageset.formats.preview_file import read_preview
+from imageset.report import plots
+
+COLUMNS, SIDE = 6, 96
+
+
+def draw_suspects(data: Path, kind: str, count: int) -> bytes:
+    """Return a PNG of the first suspects of a kind: rank, score, class, suggestion and reason above each."""
+    suspects = tables.read(data / "suspects.csv", tables.SUSPECTS)
+    chosen = suspects[(suspects["kind"] == kind) & suspects["product_id"].notna()].head(count)
+    if chosen.empty:
+        raise SystemExit(f"{data / 'suspects.csv'} has no photo of kind {kind}")
+    photos = tables.read(data / "photos.csv", tables.PHOTOS)
+    rows = pd.Series(np.arange(len(photos)), index=pd.MultiIndex.from_frame(photos[["product_id", "position"]]))
+    classes = tables.read(data / "classes.csv", tables.CLASSES).set_index("catalog_id")["name"]
+    pictures, captions = [], []
+    with hdf5.open_file(data / "previews.h5", hdf5.PREVIEWS) as file:
+        for suspect in chosen.itertuples(index=False):
+            preview = read_preview(file, int(rows[suspect.product_id, suspect.position]))
+            picture = Image.open(io.BytesIO(preview)).convert("RGB")
+            pictures.append(np.asarray(ImageOps.pad(picture, (SIDE, SIDE), color=(255, 255, 255))))
+            suggested = "" if pd.isna(suspect.suggestion) else f" -> {classes[suspect.suggestion]}"
+            captions.append(f"{suspect.rank}: {suspect.score}\n{classes[suspect.catalog_id]}{suggested}\n{suspect.why}")
+    return plots.sheet(pictures, captions, COLUMNS)
