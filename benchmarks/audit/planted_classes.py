@@ -6,6 +6,7 @@ the edges in thumbnails, out of fold.
 """
 
 import argparse
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from typing import NamedTuple
@@ -105,15 +106,18 @@ def main() -> None:
     }
     rows = []
     for kind, plant in kinds.items():
-        first = others = 0
+        missed: Counter[str] = Counter()
+        others = 0
         turns = [(changed, seed) for changed in range(len(names)) for seed in range(chosen.turns)]
         for changed, seed in progress.bar(turns, kind, len(turns), unit="class"):
             planted = plant(own, changed, np.random.default_rng([seed, changed]))
             found = find(features, planted.labels, [*names, "planted"])
-            first += found[:1] == [planted.expected]
+            missed[names[changed]] += found[:1] != [planted.expected]
             others += len([row for row in found if row != planted.expected])
-        rows.append((kind, str(len(turns)), str(first), str(others)))
-    table(("a class", "planted", "found, first", "other rows"), rows)
+        photos = {name: int((own == number).sum()) for number, name in enumerate(names)}
+        worst = ", ".join(f"{name} {count} ({photos[name]} photos)" for name, count in missed.most_common() if count)
+        rows.append((kind, str(len(turns)), str(len(turns) - missed.total()), worst or "none", str(others)))
+    table(("a class", "planted", "found, first", "missed", "other rows"), rows)
 
 
 if __name__ == "__main__":
