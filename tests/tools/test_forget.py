@@ -3,11 +3,13 @@ is named with commands that work."""
 
 import datetime
 import fcntl
+import hashlib
 import re
 import secrets
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -28,15 +30,16 @@ from imageset.photos.mask_cache import MaskCache
 from imageset.photos.outcomes import PhotoMask
 from imageset.photos.pixel_cache import PixelCache
 from imageset.photos.preprocess import DecodedPhoto, PreparedPhoto
-from imageset.storage.bucket import Bucket, StoredObject, list_objects, open_bucket
+from imageset.storage.bucket import Bucket, StoredObject, get_object, list_objects, open_bucket
 from imageset.storage.object_cache import ObjectCache
 from imageset.web.refusals import RefusalCache
 from tests.conftest import photo_bytes
 from tests.planted import SMALL_IMAGES
-from tests.project import PHOTOS, Project, copy_project
+from tests.project import PHOTOS, Project
 from tests.storage.test_bulk import Wire
 from tests.tools.test_release import AUTHOR, commands
-from tools.forget import remaining
+from tools.forget import __main__ as tool
+from tools.forget import remaining, working_files
 
 COMMAND = (sys.executable, "-m", "tools.forget")
 TAG = "dataset@v1.0.0"
@@ -81,15 +84,37 @@ def released(project: Project, tmp_path_factory: pytest.TempPathFactory, module_
     bucket = use_bucket(project.environment, module_patch)
     store, remote = new_bucket(bucket, True), new_bucket(bucket, False)
     environment = project.environment | AUTHOR | {"IMAGE_STORE": f"s3://{store}/shop", "IMAGESET_WORKERS": "1"}
-    made = copy_project(folder / "project", environment)
-    made.succeed("git", "init", "--quiet", "--bare", str(folder / "origin.git"))
-    made.succeed("git", "remote", "add", "origin", str(folder / "origin.git"))
-    made.succeed("dvc", "remote", "modify", "storage", "url", f"s3://{remote}")
-    made.succeed("dvc", "repro")
-    made.commit("a run")
-    output = made.succeed(sys.executable, "-m", "tools.release", "v1.0.0")
-    made.succeed("bash", "-c", commands(output)[0])
-    return found(made, use_bucket(environment, module_patch))
+    shutil.copytree(project.folder, folder / "project", symlinks=True)
+    copied = Project(folder / "project", environment)
+    for stored in list_objects(bucket):
+        bucket.client.put_object(Bucket=store, Key=f"shop/{stored.key}", Body=get_object(bucket, stored))
+    copied.succeed("git", "init", "--quiet", "--bare", str(folder / "origin.git"))
+    copied.succeed("git", "remote", "add", "origin", str(folder / "origin.git"))
+    copied.succeed("dvc", "remote", "modify", "storage", "url", f"s3://{remote}")
+    copied.commit("a remote")
+    record_earlier_data(copied)
+    output = copied.succeed(sys.executable, "-m", "tools.release", "v1.0.0")
+    copied.succeed("bash", "-c", commands(output)[0])
+    return found(copied, use_bucket(environment, module_patch))
+
+
+def record_earlier_data(project: Project) -> None:
+    """Commit another processed.h5 and go back to this one; leave a third in DVC's cache that no commit names."""
+    lock = (project.folder / "dvc.lock").read_text()
+    for number in (1, 2):
+        other = project.folder / "other.h5"
+        shutil.copy(project.folder / "data/processed.h5", other)
+        with h5py.File(other, "r+") as file:
+            file.attrs["number"] = number
+        md5 = hashlib.md5(other.read_bytes()).hexdigest()
+        place = project.folder / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
+        place.parent.mkdir(exist_ok=True)
+        other.rename(place)
+        if number == 1:
+            (project.folder / "dvc.lock").write_text(lock.replace(project.md5("data/processed.h5"), md5))
+            project.commit("other params")
+    (project.folder / "dvc.lock").write_text(lock)
+    project.commit("back")
 
 
 def found(project: Project, bucket: Bucket) -> Released:
@@ -112,6 +137,8 @@ def found(project: Project, bucket: Bucket) -> Released:
     bucket.client.put_object(Bucket=bucket.name, Key=bucket.prefix + key, Body=first)
     bucket.client.put_object(Bucket=bucket.name, Key=f"{bucket.prefix}{product_id}-5.jpeg", Body=extra)
     fill_caches(project.folder / ".cache", bucket, stored, extra)
+    (project.folder / ".cache/photos.sqlite").write_bytes(extra)
+    (project.folder / "data/.processed.h5.tmp").write_bytes(extra)
     traces = {
         "the photo": first,
         "its second version": second,
@@ -212,7 +239,13 @@ def test_the_traces_are_where_photos_are_kept(released: Released) -> None:
 
     assert places == {
         "the photo": {".cache/objects/*.pack"},
-        "another position": {".cache/masks.sqlite", ".cache/pixels.sqlite", ".cache/objects/*.pack"},
+        "another position": {
+            ".cache/masks.sqlite",
+            ".cache/pixels.sqlite",
+            ".cache/objects/*.pack",
+            ".cache/photos.sqlite",
+            "data/.processed.h5.tmp",
+        },
         "pixels": {".cache/pixels.sqlite", ".dvc/cache/files/*/*", "data/dataset.h5", "data/processed.h5"},
         "its preview": {".cache/pixels.sqlite", ".dvc/cache/files/*/*", "data/previews.h5"},
         "its embedding": {".cache/embeddings.sqlite", ".dvc/cache/files/*/*", "data/embeddings.h5"},
@@ -264,6 +297,26 @@ def test_a_second_run_has_nothing_left_to_do(forgotten: tuple[Released, str]) ->
     assert read_takedowns(copy) == before
 
 
+def test_every_hdf5_output_says_which_products_it_holds(released: Released) -> None:
+    """Else a takedown would not find the product in it."""
+    folder = released.project.folder / "data"
+    files = sorted(folder.glob("*.h5"))
+    ids = frozenset([released.product_id])
+
+    assert len(files) >= 5
+    assert [path.name for path in files if working_files.holds(path, path.name, ids) is None] == []
+
+
+def test_masks_of_other_photos_are_kept_that_only_masks_h5_has(copied: Released) -> None:
+    """As where another machine made them."""
+    (copied.project.folder / ".cache/masks.sqlite").unlink()
+    copied.project.succeed(*COMMAND, str(copied.product_id), "--yes")
+    with closing(sqlite3.connect(copied.project.folder / ".cache/masks.sqlite")) as database:
+        rows = database.execute("SELECT count(*) FROM masks WHERE reason IS NULL").fetchone()
+
+    assert rows == (sum(PHOTOS.values()) - 1,)
+
+
 def test_a_bucket_without_versions_is_emptied_of_the_product(copy_of: Callable[..., Released], tmp_path: Path) -> None:
     copy = copy_of(tmp_path / "project", versioned=False)
     copy.project.succeed(*COMMAND, str(copy.product_id), "--yes")
@@ -275,26 +328,38 @@ def test_a_bucket_without_versions_is_emptied_of_the_product(copy_of: Callable[.
 KILLED = """
 import itertools, os, runpy, signal, sys
 
-number, counted = int(sys.argv.pop(1)), itertools.count(1)
+what, number, counted = sys.argv.pop(1), int(sys.argv.pop(1)), itertools.count(1)
 
 def hear(event, arguments):
-    if event in ("os.remove", "os.rename", "sqlite3.connect"):
-        name = str(arguments[0])
-        counts = event != "os.remove" or any(part in name for part in ("/files/md5/", "data/", ".pack"))
-    else:
-        counts = event == "http.client.send" and bytes(arguments[1]).startswith(b"DELETE")
-    if counts and next(counted) == number:
-        os.kill(os.getpid(), signal.SIGKILL)
+    if event in ("os.remove", "os.rename", "sqlite3.connect", "http.client.send"):
+        done = f"{event} {bytes(arguments[1])[:6] if event == 'http.client.send' else arguments[0]}"
+        if what in done and next(counted) == number:
+            os.kill(os.getpid(), signal.SIGKILL)
 
 sys.addaudithook(hear)
 runpy.run_module("tools.forget", run_name="__main__")
 """
 
 
-@pytest.mark.parametrize("event", [1, 3, 5, 8, 10, 13, 20, 40])
-def test_a_second_run_finishes_what_a_killed_one_left(event: int, copied: Released) -> None:
+@pytest.mark.parametrize(
+    ("event", "number"),
+    [
+        ("os.rename corrections/", 1),
+        ("sqlite3.connect .cache/pixels.sqlite", 1),
+        ("sqlite3.connect .cache/ingest.sqlite", 1),
+        (".pack", 1),
+        ("http.client.send b'DELETE'", 1),
+        ("http.client.send b'DELETE'", 3),
+        ("/files/md5/", 1),
+        ("/files/md5/", 12),
+        ("os.remove data/", 1),
+        ("os.remove data/", 9),
+    ],
+)
+def test_a_second_run_finishes_what_a_killed_one_left(event: str, number: int, copied: Released) -> None:
+    """Killed just before it replaces a file, opens a cache, removes a pack, an object or a file."""
     project = copied.project
-    killed = project.run(sys.executable, "-c", KILLED, str(event), str(copied.product_id), "--yes")
+    killed = project.run(sys.executable, "-c", KILLED, event, str(number), str(copied.product_id), "--yes")
 
     assert killed.returncode == -signal.SIGKILL, killed.stdout + killed.stderr
 
@@ -510,3 +575,75 @@ def test_the_printed_commands_remake_and_delete_what_holds_the_product(
 def test_what_cannot_be_reached_is_named(forgotten: tuple[Released, str]) -> None:
     assert forgotten[1].endswith(remaining.UNREACHABLE)
     assert "clones and forks" in remaining.UNREACHABLE
+
+
+def in_git(folder: Path, *command: str) -> None:
+    author = ("-c", "user.name=test", "-c", "user.email=test@localhost")
+    subprocess.run(["git", *author, *command], cwd=folder, check=True, capture_output=True)
+
+
+def test_versions_are_asked_for_the_product_by_what_git_has_where_their_data_is_out_of_reach(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    in_git(tmp_path, "init", "--quiet")
+    for name in ("releases", "corrections"):
+        (tmp_path / name).mkdir()
+
+    def tag(version: str, products: list[int], taken_down: list[int] | None) -> None:
+        knows = taken_down is not None
+        (tmp_path / "dvc.yaml").write_text(f"deps: [{remaining.TAKEDOWNS if knows else 'data/listings.csv'}]\n")
+        rows = [(product, 0, "test") for product in products]
+        tables.write(tmp_path / "releases/split.csv", tables.SPLIT, tables.frame(tables.SPLIT, rows))
+        if knows:
+            lines = "".join(f"{product},2026-01-31\n" for product in taken_down or [])
+            (tmp_path / remaining.TAKEDOWNS).write_text(f"product_id,date\n{lines}")
+        in_git(tmp_path, "add", "--all")
+        in_git(tmp_path, "commit", "--quiet", "--allow-empty", "-m", version)
+        in_git(tmp_path, "tag", "-a", f"dataset@{version}", "-m", version)
+
+    tag("v0.9.0", [5, 6], None)
+    tag("v0.10.0", [6, 7], [])
+    tag("v1.0.0", [5, 6], [])
+    tag("v1.1.0", [5, 6], [5])
+    in_git(tmp_path, "tag", "unrelated")
+
+    assert remaining.find_releases(frozenset([5]), None) == [
+        ("dataset@v0.9.0", None, False),
+        ("dataset@v0.10.0", False, True),
+        ("dataset@v1.0.0", None, True),
+        ("dataset@v1.1.0", False, True),
+    ]
+    said = remaining.describe_releases(remaining.find_releases(frozenset([5]), None), "main", False)
+
+    assert "dataset@v0.9.0 may hold it.\n  It cannot be remade: its code knows no takedowns." in said
+    assert "dataset@v1.0.0 may hold it.\n  Remake it without the product" in said
+    assert "git push" not in said
+
+
+def test_photos_of_other_products_that_look_alike_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    stored = [(f"{product}.jpeg", product, 0, etag, 9, "") for product, etag in ((1, "a"), (2, "b"), (3, "a"))]
+    tables.write(tool.INVENTORY, tables.INVENTORY, tables.frame(tables.INVENTORY, stored))
+    pairs = [(1, 0, 2, 0, "0.97"), (3, 0, 4, 1, "0.99")]
+    tables.write(tool.NEAR_DUPLICATES, tables.NEAR_DUPLICATES, tables.frame(tables.NEAR_DUPLICATES, pairs))
+
+    assert tool.find_alike(frozenset([1])) == [
+        "2 (position 0) looks like 1, likeness 0.97",
+        "3 (position 0) has the bytes of 1",
+    ]
+    assert tool.find_alike(frozenset([4])) == ["3 (position 0) looks like 4, likeness 0.99"]
+
+    tool.INVENTORY.write_text("damaged")
+    tool.NEAR_DUPLICATES.unlink()
+
+    assert tool.find_alike(frozenset([1])) == []
+
+
+def test_rows_of_corrections_that_name_the_product_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "corrections").mkdir()
+    (tmp_path / "corrections/labels.csv").write_text("product_id,position,catalog_id,note\n5,,7,\n6,,7,see the photo\n")
+    (tmp_path / "corrections/exclusions.csv").write_text("wrong,header\n")
+
+    assert list(tool.find_corrections(frozenset([6]))) == ["corrections/labels.csv line 3"]

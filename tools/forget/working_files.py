@@ -15,13 +15,14 @@ import h5py
 import numpy as np
 import yaml
 
-from imageset.formats import hdf5
+from imageset.formats import hdf5, tables
 from imageset.runtime import dvc, progress
 
 # What the marketplace says of all its products, taken down or not. They hold ids and URLs, and no photo.
 OF_THE_MARKETPLACE = ("data/listings.csv", "data/listings_rejects.csv", "data/labels.csv", "data/ingest.csv")
 ID_COLUMNS = ("product_id", "other_product_id")
 PAGES = (".html", ".png")
+HDF5_SIGNATURE = b"\x89HDF"
 
 
 class Made(NamedTuple):
@@ -165,17 +166,19 @@ def find_inventories(cache: Path | None) -> list[Path]:
 def find_cached(cache: Path, product_ids: frozenset[int]) -> list[Path]:
     """Return the files in DVC's cache that hold one of the products, and entries of its run cache that name these.
 
-    Searched is what any run has recorded: in a dvc.lock that git knows, or in the run cache. The order is one in which
-    a killed removal can be finished: pages first, then the files that tell what pages show.
+    All tables and HDF5 files are searched. Of pages, those that a run has recorded: in a dvc.lock that git knows, or in
+    the run cache. The order is one in which a killed removal can be finished: pages first, then the files that tell
+    what pages show.
     """
     runs = list(find_runs(cache))
     stages = recorded_stages() + [stage for _, run in runs for stage in run]
     names = {md5: name for stage in stages for name, md5 in stage.outputs.items() if md5}
-    known = {md5: path for md5 in sorted(names) if (path := locate(cache, md5)).is_file()}
+    known = {path.parent.name + path.name: path for path in sorted((cache / "files/md5").glob("??/*"))}
     found: dict[str, bool | None] = {}
     with progress.bar(None, "forget: DVC's cache", len(known), unit="file") as bar:
         for md5, path in known.items():
-            found[md5] = names[md5] not in OF_THE_MARKETPLACE and holds(path, names[md5], product_ids)
+            name = names.get(md5) or guess_name(path)
+            found[md5] = name not in OF_THE_MARKETPLACE and holds(path, name, product_ids)
             bar.update()
     held = {md5 for md5, answer in found.items() if answer}
     unknown = {
@@ -187,6 +190,22 @@ def find_cached(cache: Path, product_ids: frozenset[int]) -> list[Path]:
     }
     entries = [path for path, run in runs if any((held | unknown) & set(all_sums(stage)) for stage in run)]
     return [*entries, *(known[md5] for md5 in sorted(unknown)), *(known[md5] for md5 in sorted(held))]
+
+
+def guess_name(path: Path) -> str:
+    """Return a name for a file that no run has recorded, by what it holds; "" for what is none of ours.
+
+    Git forgets a dvc.lock that was never committed. DVC's cache keeps its files.
+    """
+    with path.open("rb") as file:
+        first = file.readline(1000)
+    if first.startswith(HDF5_SIGNATURE):
+        return "unrecorded.h5"
+    columns = first.decode("utf-8", "replace").rstrip("\r\n").split(",")
+    of_the_marketplace = (tables.LISTINGS, tables.LISTING_REJECTS, tables.LABELS, tables.INGEST)
+    if any(columns == list(table.columns) for table in of_the_marketplace):
+        return OF_THE_MARKETPLACE[0]
+    return "unrecorded.csv" if set(ID_COLUMNS) & set(columns) else ""
 
 
 def all_sums(stage: Made) -> list[str | None]:
