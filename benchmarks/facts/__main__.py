@@ -22,6 +22,7 @@ from benchmarks.shared.tables import circumstances, options, origin, spread, tab
 from benchmarks.shared.workload import read_photos
 from imageset.photos import decode, facts, preprocess, previews
 from imageset.photos.facts import PhotoFacts
+from imageset.photos.gray_and_color import decode_gray_and_color
 from imageset.photos.pixels import choose_hash_reduction
 from imageset.photos.scaled_decodes import ScaledDecodes
 from imageset.runtime import params
@@ -61,9 +62,18 @@ def encode(image: Image.Image) -> bytes:
     return file.getvalue()
 
 
+def decode_gray(body: bytes) -> Image.Image:
+    return ScaledDecodes(body, MAX_PIXELS).decode_reduced(choose_hash_reduction, "L")
+
+
+def decode_both(body: bytes, decodes: ScaledDecodes | None = None) -> tuple[Image.Image, Image.Image]:
+    decodes = decodes or ScaledDecodes(body, MAX_PIXELS)
+    return decode_gray_and_color(body, decodes, choose_hash_reduction, previews.choose_preview_reduction)
+
+
 def reduced(body: bytes) -> Image.Image:
     """Return a photo as it is measured."""
-    return facts.reduce_to_measure(ScaledDecodes(body, MAX_PIXELS).decode_reduced(choose_hash_reduction, "L"))
+    return facts.reduce_to_measure(decode_gray(body))
 
 
 def blurred(photo: Image.Image, radius: float) -> Image.Image:
@@ -141,19 +151,16 @@ def print_limits(found: Sequence[PhotoFacts], copies: Sequence[Sequence[float]])
 
 
 def print_costs(bodies: Sequence[bytes], turns: int) -> None:
-    """Print the processor time of a photo: of all that preprocess does with it, and of facts and preview alone."""
+    """Print the processor time of a photo: of all that preprocess does with it, and of its parts."""
     section = params.load(ROOT / "params.yaml").preprocess
     opened = [ScaledDecodes(body, MAX_PIXELS) for body in bodies]
-    grays = [each.decode_reduced(choose_hash_reduction, "L") for each in opened]
-
-    def show(number: int) -> None:
-        colored = ScaledDecodes(bodies[number], MAX_PIXELS)
-        previews.make_preview(colored.decode_reduced(previews.choose_preview_reduction, "RGB"))
-
+    decoded = [decode_both(body, decodes) for body, decodes in zip(bodies, opened, strict=True)]
     steps: dict[str, Callable[[int], object]] = {
         "all of a photo, its background kept": lambda number: preprocess.preprocess_photo(bodies[number], section),
-        "its facts": lambda number: facts.measure_photo(bodies[number], grays[number], opened[number]),
-        "its preview, the decode included": show,
+        "its decode to gray": lambda number: decode_gray(bodies[number]),
+        "its decode to gray and colour": lambda number: decode_both(bodies[number]),
+        "its facts": lambda number: facts.measure_photo(bodies[number], decoded[number][0], opened[number]),
+        "its preview": lambda number: previews.make_preview(decoded[number][1]),
     }
     times: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(turns):
@@ -194,8 +201,9 @@ def main() -> None:
     found, shown = [], []
     for body in bodies:
         decodes = ScaledDecodes(body, MAX_PIXELS)
-        found.append(facts.measure_photo(body, decodes.decode_reduced(choose_hash_reduction, "L"), decodes))
-        shown.append(previews.make_preview(decodes.decode_reduced(previews.choose_preview_reduction, "RGB")))
+        gray, color = decode_both(body, decodes)
+        found.append(facts.measure_photo(body, gray, decodes))
+        shown.append(previews.make_preview(color))
     print_limits(found, compare_measures(bodies))
     print(f"A preview has {statistics.mean(map(len, shown)):.0f} bytes, {max(map(len, shown))} at most.\n")
     print_costs(bodies[::2], chosen.turns)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from imageset.photos import decode, fact_limits, facts, pixels, preprocess, previews, scaled_decodes
+from imageset.photos import decode, fact_limits, facts, gray_and_color, pixels, preprocess, previews, scaled_decodes
 from imageset.photos.cache import PhotoCache
 from imageset.photos.facts import PhotoFacts
 from imageset.photos.fingerprint import fingerprint
@@ -21,7 +21,7 @@ from imageset.runtime.sections import PreprocessParams
 from imageset.storage.bucket import Bucket, StoredObject
 
 # What decides pixels, besides params and masks.
-PIXEL_CODE = (decode, facts, pixels, preprocess, previews, scaled_decodes)
+PIXEL_CODE = (decode, facts, gray_and_color, pixels, preprocess, previews, scaled_decodes)
 PIXEL_LIBRARIES = ("ImageHash", "numpy", "pillow", "scipy")
 
 TABLE = "pixels"

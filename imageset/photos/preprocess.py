@@ -14,6 +14,7 @@ from imageset.errors import Undecodable
 from imageset.formats.hdf5 import Pixels
 from imageset.photos import decode, facts, pixels, previews
 from imageset.photos.facts import PhotoFacts
+from imageset.photos.gray_and_color import decode_gray_and_color
 from imageset.photos.outcomes import Rejected
 from imageset.photos.scaled_decodes import ScaledDecodes
 from imageset.runtime.sections import PreprocessParams
@@ -78,9 +79,10 @@ def preprocess_photo(
     choose_fit = partial(pixels.choose_fit_reduction, image_side=preprocess.image_side, how=preprocess.fit)
     try:
         decodes = ScaledDecodes(body, preprocess.max_pixels)
-        whole = decodes.decode_reduced(pixels.choose_hash_reduction, "L")
+        whole, colored = decode_gray_and_color(
+            body, decodes, pixels.choose_hash_reduction, previews.choose_preview_reduction
+        )
         photo = decodes.decode_reduced(choose_fit, get_image_mode(preprocess))
-        colored = decodes.decode_reduced(previews.choose_preview_reduction, "RGB")
         measured = facts.measure_photo(body, whole, decodes)
     except Undecodable as error:
         return Rejected(error.reason)

@@ -12,7 +12,7 @@ SUBSAMPLING = 2
 
 
 def choose_preview_reduction(width: int, height: int) -> int:
-    """Return by what to divide a photo's sides before its preview is made."""
+    """Return by what a photo's sides may be divided before its preview is made."""
     return max(1, max(width, height) // PREVIEW_SIDE)
 
 
@@ -20,9 +20,9 @@ def make_preview(photo: Image.Image) -> bytes:
     """Return the whole photo as a JPEG of at most PREVIEW_SIDE x PREVIEW_SIDE pixels, without metadata.
 
     Args:
-        photo: mode RGB, upright. A smaller one keeps its size.
+        photo: mode RGB or YCbCr, upright. A smaller one keeps its size.
     """
-    small = photo.copy()
+    small = photo.reduce(choose_preview_reduction(*photo.size))
     small.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE), Image.Resampling.HAMMING, reducing_gap=None)
     small.info = {}  # Pillow would write the photo's own colour profile and comment
     file = io.BytesIO()

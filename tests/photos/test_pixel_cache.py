@@ -16,6 +16,7 @@ from imageset.photos import (
     engines,
     fact_limits,
     facts,
+    gray_and_color,
     masks,
     pixels,
     preprocess,
@@ -198,7 +199,7 @@ def test_pixels_of_an_object_whose_etag_is_no_md5_are_of_one_bucket(tmp_path: Pa
 @pytest.mark.parametrize(
     ("module", "known"),
     [
-        *[(module, False) for module in (decode, facts, pixels, preprocess, previews, scaled_decodes)],
+        *[(module, False) for module in (decode, facts, gray_and_color, pixels, preprocess, previews, scaled_decodes)],
         *[(module, True) for module in (background, engines, fact_limits, masks)],
     ],
 )

@@ -265,8 +265,8 @@ def test_what_identifies_a_photo_depends_on_no_param_and_no_mask() -> None:
 @pytest.mark.parametrize(
     ("color", "expected"),
     [
-        ("grayscale", [(2_000_000, 5, "L"), (2_000_000, 15, "RGB")]),
-        ("rgb", [(2_000_000, 5, "L"), (2_000_000, 5, "RGB"), (2_000_000, 15, "RGB")]),
+        ("grayscale", [(2_000_000, 5, "YCbCr")]),
+        ("rgb", [(2_000_000, 5, "YCbCr"), (2_000_000, 5, "RGB")]),
     ],
 )
 def test_a_photo_is_decoded_once_for_all_uses_of_one_size_and_mode(
