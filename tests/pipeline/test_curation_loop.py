@@ -1,5 +1,7 @@
 """The loop of docs/curation.md on real servers: labels go wrong, the audit finds them, corrections bring them back."""
 
+import csv
+import io
 import json
 import os
 import sys
@@ -10,20 +12,26 @@ import pytest
 from imageset.formats import tables
 from imageset.storage.bucket import Bucket
 from sandbox import marketplace
-from sandbox.servers import Servers
 from tests.conftest import execute, photo_bytes
+from tests.documents import commands, section
 from tests.project import Project, copy_project
 
 CLASSES = ("bag", "dress", "hat", "pants", "shoes")
 PHOTOS_OF_A_CLASS = 24
 FLIPS = 10
 LATER = "2026-12-01T00:00:00Z"
+AUTHOR = {f"GIT_{role}_{what}": "test@localhost" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 NOWHERE = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:9/none", "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
 
 
 @pytest.fixture
 def project(
-    bucket: Bucket, database: str, photo_folder: tuple[Path, str], sandbox: Servers, weights: Path, tmp_path: Path
+    bucket: Bucket,
+    database: str,
+    photo_folder: tuple[Path, str],
+    weights: Path,
+    embedding_weights: Path,
+    tmp_path: Path,
 ) -> Project:
     """A project on a marketplace of drawn photos whose labels are right; its pipeline has run, with small images."""
     source = tmp_path / "source"
@@ -34,12 +42,14 @@ def project(
     listings, classes = marketplace.copy_folders(source, photo_folder[0])
     marketplace.fill_database(database, photo_folder[1], listings, classes)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = os.environ | {"PATH": path, "IMAGESET_WORKERS": "2", "IMAGESET_MODEL_FILE": str(weights)}
+    environment = os.environ | {"PATH": path, "IMAGESET_WORKERS": "1"}
+    environment |= {"IMAGESET_MODEL_FILE": str(weights), "IMAGESET_EMBEDDING_FILE": str(embedding_weights)}
     project = copy_project(tmp_path / "project", environment)
     project.set_param("masks.background", "keep")  # masks take longest, and no class depends on them
     project.set_param("preprocess.image_side", 32)
     project.set_param("augment.copies", 1)
     project.set_param("split.test_share", 0.4)
+    project.set_param("report.sample_photos", 4)
     project.succeed("dvc", "repro", "baseline")
     project.commit("a run")
     return project
@@ -60,27 +70,44 @@ def test_planted_flips_are_found_corrected_and_gone(project: Project, database: 
     right, clean = labels(project), accuracy(project)
     flipped = plant_flips(database, right)
     project.succeed("dvc", "repro", "--force", "--single-item", "labels")
-    project.succeed("dvc", "repro", "baseline", "audit")
+    run, write_rows, apply, *rest = commands(section("docs/curation.md", "The loop"))
+    project.succeed("bash", "-c", run)
+    project.commit("before the decisions")
     wrong, dirty = labels(project), accuracy(project)
     assert wrong == right | flipped
 
-    tool = (sys.executable, "-m", "tools.suspects")
-    project.succeed(*tool, "--kind", "label", "--top", "12", "--accept", "--out", "suspects.csv")
-    project.succeed(*tool, "--apply", "suspects.csv")
-    project.succeed("dvc", "repro", "baseline", **NOWHERE)
+    project.succeed("bash", "-c", write_rows)
+    [path] = project.folder.glob("suspects*.csv")
+    path.write_text(take_suggestions(path.read_text()))
+    for command in (apply, *rest):
+        said = project.succeed("bash", "-c", command, **NOWHERE, **AUTHOR)
+        assert "labels_changed.corrected" in said or "tools.compare" not in command
+    assert project.succeed("git", "status", "--porcelain") == ""
     now, again = labels(project), accuracy(project)
     counts = tables.read(project.folder / "data/label_changes.csv", tables.LABEL_CHANGES)["change"].tolist()
     taken = len((project.folder / "corrections/labels.csv").read_text().splitlines()) - 1
 
-    # 9 of 10 are back, and 2 of 11 suggestions were wrong: that is why a person looks at them.
-    assert sum(now[product_id] == right[product_id] for product_id in flipped) >= 8
-    assert sum(now[product_id] != right[product_id] for product_id in right.keys() - flipped.keys()) <= 3
+    # 8 of 10 are back, and no suggestion was wrong. Without embeddings 9 were back, and 2 of 11 suggestions were wrong:
+    # that is why a person looks at them.
+    assert sum(now[product_id] == right[product_id] for product_id in flipped) >= 7
+    assert sum(now[product_id] != right[product_id] for product_id in right.keys() - flipped.keys()) <= 2
     assert counts.count("corrected") == taken
     assert tables.read(project.folder / "data/spent_corrections.csv", tables.SPENT_CORRECTIONS).empty
-    # Of the 48 test photos: 0.80 before, 0.76 with the flips, 0.81 after.
+    # Of about 48 test photos: 0.80 before, 0.76 with the flips, 0.80 after.
     assert dirty < clean
     assert again >= clean - 0.05
     assert again > dirty
+
+
+def take_suggestions(text: str) -> str:
+    """Return rows to edit, with the action of a person who takes every suggestion."""
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert {row["action"] for row in rows} == {""}
+    out = io.StringIO()
+    writer = csv.DictWriter(out, rows[0])
+    writer.writeheader()
+    writer.writerows(row | {"action": "relabel" if row["suggestion"] else ""} for row in rows)
+    return out.getvalue()
 
 
 def plant_flips(database: str, right: dict[int, int]) -> dict[int, int]:
