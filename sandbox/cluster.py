@@ -50,7 +50,8 @@ def running(home: Path, workers: int, port: int, environment: dict[str, str] | N
     scheduler += ["--scheduler-file", str(found)]
     with ExitStack() as stack:
         log = home / "scheduler.log"
-        wait_until_ready(found.exists, stack.enter_context(run_child(scheduler, log, signal.SIGTERM, environment)), log)
+        process = stack.enter_context(run_child(scheduler, log, signal.SIGTERM, environment))
+        wait_until_ready(partial(is_written, found), process, log)
         address = json.loads(found.read_text())["address"]
         # Without a nanny: a worker's processes end with their parent, which then would be the nanny.
         worker = [*dask, "worker", address, "--host", HOST, "--nthreads", "1", "--no-nanny", "--no-dashboard"]
@@ -60,6 +61,14 @@ def running(home: Path, workers: int, port: int, environment: dict[str, str] | N
         for process, log in zip(processes, logs, strict=True):
             wait_until_ready(partial(is_registered, log), process, log)
         yield Cluster(address, processes)
+
+
+def is_written(file: Path) -> bool:
+    """Return whether the scheduler's file is there as a whole: the scheduler does not write it atomically."""
+    try:
+        return "address" in json.loads(file.read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return False
 
 
 def is_registered(log: Path) -> bool:
