@@ -1,7 +1,8 @@
 """How many planted errors stage audit finds, what it takes, and what it finds: python -m benchmarks.audit WHAT
 
-labels: labels flipped at random, beside cleanlab; outliers: planted pictures that are no garments; growth: seconds and
-memory; sheet KIND: a picture of the first suspects of a kind in a project's data folder.
+labels: labels flipped at random, beside cleanlab; outliers: planted pictures that are no garments; damage: masks that
+lost a part of the garment, blurred, dark and flat photos; classes: a class split into two, a class of random photos;
+growth: seconds and memory; sheet KIND: a picture of the first suspects of a kind in a project's data folder.
 """
 
 import argparse
@@ -9,6 +10,8 @@ from pathlib import Path
 
 from benchmarks.audit import growth, quality
 from benchmarks.audit.photos import read_photos
+from benchmarks.audit.planted_classes import report_classes
+from benchmarks.audit.planted_damage import report_damage
 from benchmarks.audit.sheet import draw_suspects
 from benchmarks.shared.environments import install
 from benchmarks.shared.measure import ROOT
@@ -22,7 +25,10 @@ KINDS = ("label", "outlier", "mask", "photo")
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m benchmarks.audit", description=(__doc__ or "").partition("\n")[0])
     commands = parser.add_subparsers(dest="what", required=True)
-    for name in ("labels", "outliers"):
+    damage = commands.add_parser("damage")
+    damage.add_argument("--photos", type=Path, default=REAL_PHOTOS, help="a folder for each class")
+    damage.add_argument("--draws", type=int, default=10, help="of the photos that are damaged (10)")
+    for name in ("labels", "outliers", "classes"):
         quality_parser = commands.add_parser(name)
         quality_parser.add_argument("--photos", type=Path, default=REAL_PHOTOS, help="a folder for each class")
         quality_parser.add_argument("--weights", type=Path, default=WEIGHTS, help="of the network of stage embed")
@@ -61,12 +67,17 @@ def main() -> None:
     if chosen.what == "growth":
         growth.report(chosen.photos, chosen.classes)
         return
+    if chosen.what == "damage":
+        report_damage(chosen.photos, chosen.draws)
+        return
     photos = read_photos(chosen.photos, chosen.weights)
     print(
         f"{len(photos.classes)} photos in {len(photos.names)} classes and {len(set(photos.groups.tolist()))} groups\n"
     )
     if chosen.what == "labels":
         quality.report_labels(photos, chosen.share, chosen.seeds, find_cleanlab(chosen))
+    elif chosen.what == "classes":
+        report_classes(photos, chosen.seeds)
     else:
         quality.report_outliers(photos, chosen.seeds, chosen.weights)
 

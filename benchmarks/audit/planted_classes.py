@@ -1,63 +1,30 @@
-"""How many planted classes are found: python -m benchmarks.audit.planted_classes [PHOTOS]
+"""How many planted classes are found: one that is split into two, one of random photos."""
 
-PHOTOS is a folder per class. Of each class, in turn: half of its photos get a class of their own; or its photos get
-classes of other photos, and as many photos of any class get it. Answers come from the models that stage audit makes of
-the edges in thumbnails, out of fold.
-"""
-
-import argparse
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
-from benchmarks.shared.measure import ROOT
-from benchmarks.shared.tables import circumstances, options, table
+from benchmarks.audit.photos import Photos
+from benchmarks.shared.tables import table
 from imageset.audit import folds, labels
 from imageset.audit.class_suspects import find_class_suspects
-from imageset.evaluation import hog_features
-from imageset.formats.hdf5 import Pixels
-from imageset.formats.stable_hash import rank
-from imageset.photos.preprocess import DecodedPhoto, PreparedPhoto, preprocess_photo
+from imageset.audit.features import Features
 from imageset.runtime import progress
-from imageset.runtime.params import load
-
-SEEDS = 3
 
 Labels = NDArray[np.int64]
-Features = NDArray[np.uint8]  # (2, N, D), as they are and mirrored
+Row = tuple[int, str, int | None]  # class, reason, other class
 
 
 class Planted(NamedTuple):
-    """Labels with one class changed, and the first row that is expected: class, reason, other class."""
+    """Labels with one class changed, and the first row that is expected."""
 
     labels: Labels
-    expected: tuple[int, str, int | None]
-
-
-def parse() -> argparse.Namespace:
-    return options("audit.planted_classes", __doc__, SEEDS, 713).parse_args()
-
-
-def make_thumbnail(body: bytes) -> Pixels:
-    """Return the thumbnail that stage preprocess makes of a photo."""
-    made = preprocess_photo(body, load(ROOT / "params.yaml").preprocess)
-    assert isinstance(made, DecodedPhoto)
-    assert isinstance(made.prepared, PreparedPhoto)
-    return made.prepared.thumbnail
-
-
-def answer(features: Features, own: Labels) -> Labels:
-    """Return the class that each photo is given by a model that did not learn from it; each photo is its own group."""
-    names, places = np.unique(own, return_inverse=True)
-    dealt = folds.deal_folds(places, np.arange(len(own)))
-    total, of_fold = folds.sum_folds(features, places, dealt, len(names))
-    judgements = labels.judge(features, places, dealt, labels.learn(total, of_fold), len(names))
-    return np.asarray(names[judgements.likeliest[:, 0]])
+    expected: Row
 
 
 def split(own: Labels, changed: int, random: np.random.Generator) -> Planted:
@@ -75,50 +42,49 @@ def scatter(own: Labels, changed: int, random: np.random.Generator) -> Planted:
     return Planted(mixed, (changed, "not_told_from_chance", None))
 
 
-def find(features: Features, own: Labels, names: list[str]) -> list[tuple[int, str, int | None]]:
-    """Return the class suspects in their order: class, reason, other class."""
-    classes = pd.DataFrame(
-        {
-            "catalog_id": range(len(names)),
-            "name": names,
-            "parent_id": pd.array([None] * len(names), "Int64"),
-        }
-    )
-    suspects = find_class_suspects(classes, own, answer(features, own))
+KINDS: dict[str, Callable[[Labels, int, np.random.Generator], Planted]] = {
+    "split into two": split,
+    "of random photos": scatter,
+}
+
+
+def find(features: Features, own: Labels, photos: Photos) -> list[Row]:
+    """Return the class suspects in their order, as the stage finds them."""
+    names = [*photos.names, "planted"]
+    dealt = folds.deal_folds(own, photos.groups)
+    with threadpool_limits(limits=1):
+        models = labels.learn(*folds.sum_folds(features, own, dealt, len(names)))
+        judged = labels.judge(features, own, dealt, models, len(names))
+    parents = pd.array([None] * len(names), "Int64")
+    classes = pd.DataFrame({"catalog_id": range(len(names)), "name": names, "parent_id": parents})
+    suspects = find_class_suspects(classes, own[judged.judged], judged.likeliest[judged.judged, 0])
     others = [None if pd.isna(other) else int(other) for other in suspects["suggestion"]]
     return list(zip(suspects["catalog_id"].tolist(), suspects["why"].tolist(), others, strict=True))
 
 
-def main() -> None:
-    chosen = parse()
-    paths = sorted(chosen.folder.glob("*/*.jp*g"), key=lambda path: rank(*path.name.encode()))[: chosen.photos]
-    circumstances(chosen, f"{len(paths)} photos of {chosen.folder}", "numpy", "scikit-learn")
-    with ProcessPoolExecutor() as workers:
-        thumbnails = np.stack(list(workers.map(make_thumbnail, [path.read_bytes() for path in paths], chunksize=16)))
-    views = [thumbnails, np.ascontiguousarray(thumbnails[:, :, ::-1])]
-    features = np.stack([hog_features.features(view) for view in views])
-    names = sorted({path.parent.name for path in paths})
-    own = np.array([names.index(path.parent.name) for path in paths])
-    print(f"Nothing planted: {len(find(features, own, names))} listed\n")
-    kinds: dict[str, Callable[[Labels, int, np.random.Generator], Planted]] = {
-        "split into two": split,
-        "of random photos": scatter,
-    }
+def report_classes(photos: Photos, seeds: list[int]) -> None:
+    """Plant both kinds of wrong classes, one class after the other, and print how many are the first suspect."""
     rows = []
-    for kind, plant in kinds.items():
-        missed: Counter[str] = Counter()
-        others = 0
-        turns = [(changed, seed) for changed in range(len(names)) for seed in range(chosen.turns)]
-        for changed, seed in progress.bar(turns, kind, len(turns), unit="class"):
-            planted = plant(own, changed, np.random.default_rng([seed, changed]))
-            found = find(features, planted.labels, [*names, "planted"])
-            missed[names[changed]] += found[:1] != [planted.expected]
-            others += len([row for row in found if row != planted.expected])
-        photos = {name: int((own == number).sum()) for number, name in enumerate(names)}
-        worst = ", ".join(f"{name} {count} ({photos[name]} photos)" for name, count in missed.most_common() if count)
-        rows.append((kind, str(len(turns)), str(len(turns) - missed.total()), worst or "none", str(others)))
-    table(("a class", "planted", "found, first", "missed", "other rows"), rows)
+    for name, features in photos.features.items():
+        rows.append(("nothing", name, "", "", "", str(len(find(features, photos.classes, photos)))))
+        for kind in KINDS:
+            rows.append((kind, name, *count_found(kind, features, photos, seeds)))
+    table(("a class", "seen by", "planted", "found, first", "missed", "other rows"), rows)
 
 
-if __name__ == "__main__":
-    main()
+def count_found(kind: str, features: Features, photos: Photos, seeds: list[int]) -> tuple[str, str, str, str]:
+    """Return how many classes were planted and found, the names of the others, and how many other rows there were."""
+    missed: Counter[str] = Counter()
+    others = 0
+    turns = [(changed, seed) for changed in range(len(photos.names)) for seed in seeds]
+    for changed, seed in progress.bar(turns, kind, len(turns), unit="class"):
+        planted = KINDS[kind](photos.classes, changed, np.random.default_rng([seed, changed]))
+        found = find(features, planted.labels, photos)
+        missed[photos.names[changed]] += found[:1] != [planted.expected]
+        others += len([row for row in found if row != planted.expected])
+    worst = [
+        f"{name} {count} ({(photos.classes == photos.names.index(name)).sum()} photos)"
+        for name, count in missed.most_common()
+        if count
+    ]
+    return str(len(turns)), str(len(turns) - missed.total()), ", ".join(worst), str(others)

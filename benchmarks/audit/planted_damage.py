@@ -1,13 +1,13 @@
-"""How many planted masks and photos are among the first suspects: python -m benchmarks.audit.planted_damage [PHOTOS]
+"""How many damaged masks and photos are listed.
 
-PHOTOS is a folder per class. All masks and facts are made by the pipeline's own code. Then the masks of 5 % of the
-photos, or the photos, are damaged, and the suspects that the pipeline would list are counted, for each of ten draws.
+All masks and facts are made by the pipeline's own code. Then the masks of 5 % of the photos, or the photos, are
+damaged, and those among the first suspects are counted, for each of some draws.
 """
 
-import argparse
 import zlib
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,15 +16,8 @@ from PIL import Image
 
 from benchmarks.audit import damage
 from benchmarks.shared.measure import ROOT
-from benchmarks.shared.tables import circumstances, options, table
-from imageset.audit.mask_measures import (
-    OUTLINE_SIDE,
-    SHAPE_SIDE,
-    MaskMeasures,
-    decode_preview,
-    measure_outline,
-    shrink_mask,
-)
+from benchmarks.shared.tables import table
+from imageset.audit.mask_measures import MaskMeasures, decode_preview, measure_mask
 from imageset.audit.mask_suspects import find_mask_suspects
 from imageset.audit.photo_suspects import find_photo_suspects
 from imageset.formats.hdf5 import Pixels
@@ -37,7 +30,6 @@ from imageset.photos.preprocess import DecodedPhoto, preprocess_photo
 from imageset.runtime import progress
 from imageset.runtime.params import load
 
-DRAWS = 10
 PLANTED = 0.05  # of the photos, and of the ranks that count
 SIDE = 320
 FACTS = ("width", "height", "sharpness", "brightness", "contrast", "aspect_ratio")
@@ -50,10 +42,6 @@ class Measured(NamedTuple):
     preview: Pixels
     facts: PhotoFacts
     damaged: dict[str, PhotoFacts]
-
-
-def parse() -> argparse.Namespace:
-    return options("audit.planted_damage", __doc__, DRAWS, 713).parse_args()
 
 
 def measure(body: bytes, network: Network) -> Measured:
@@ -83,16 +71,12 @@ def decode(body: bytes) -> DecodedPhoto:
 def measure_masks(masks: list[Pixels], previews: list[Pixels]) -> MaskMeasures:
     """Return what the audit measures on masks, as `mask_measures.read_measures` does."""
     described = [describe_mask(Image.fromarray(mask), mask.size) for mask in masks]
+    shapes, weak_outline = zip(*map(measure_mask, masks, previews), strict=True)
     return MaskMeasures(
-        np.stack([shrink_mask(mask, SHAPE_SIDE) for mask in masks]),
+        np.stack(shapes),
         np.array([each.foreground_share for each in described]),
         np.array([each.uncertainty for each in described]),
-        np.array(
-            [
-                measure_outline(shrink_mask(mask, OUTLINE_SIDE), preview)
-                for mask, preview in zip(masks, previews, strict=True)
-            ]
-        ),
+        np.array(weak_outline),
     )
 
 
@@ -166,27 +150,15 @@ def print_unplanted(suspects: pd.DataFrame) -> None:
     print(f"Nothing planted: {len(suspects)} listed, {reasons}\n", flush=True)
 
 
-def main() -> None:
-    chosen = parse()
-    paths = sorted(chosen.folder.glob("*/*.jp*g"), key=lambda path: rank(*path.name.encode()))[: chosen.photos]
-    circumstances(chosen, f"{len(paths)} photos of {chosen.folder}", "numpy", "pillow", "openvino")
+def report_damage(folder: Path, draws: int) -> None:
+    """Damage masks and photos of a folder that has a folder for each class, and print how many are listed."""
+    paths = sorted(folder.glob("*/*.jp*g"), key=lambda path: rank(*path.name.encode()))
     network = Network("u2netp", ROOT / "models/u2netp-int8.zip", SIDE, "int8")
     with ProcessPoolExecutor() as workers:
         results = workers.map(partial(measure, network=network), [path.read_bytes() for path in paths], chunksize=4)
         measured = list(progress.bar(results, "photos", len(paths)))
-    classes = sorted({path.parent.name for path in paths})
     numbers = np.arange(len(paths))
-    photos = pd.DataFrame(
-        {
-            "product_id": numbers,
-            "position": 0,
-            "catalog_id": [classes.index(path.parent.name) for path in paths],
-            "group": numbers,
-        }
-    )
-    plant_masks(photos, measured, chosen.turns)
-    plant_photos(photos, measured, chosen.turns)
-
-
-if __name__ == "__main__":
-    main()
+    _, classes = np.unique([path.parent.name for path in paths], return_inverse=True)
+    photos = pd.DataFrame({"product_id": numbers, "position": 0, "catalog_id": classes, "group": numbers})
+    plant_masks(photos, measured, draws)
+    plant_photos(photos, measured, draws)

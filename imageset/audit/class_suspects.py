@@ -191,5 +191,8 @@ def keys_of(words: Sequence[str]) -> Iterator[tuple[str, object]]:
 
 
 def compare_words(word: str, other: str) -> float:
-    """Return the likeness of two words, 0 to 1, rounded."""
+    """Return the likeness of two words, 0 to 1, rounded; 0 where their lengths alone exclude LIKENESS."""
+    shorter, longer = sorted((len(word), len(other)))
+    if 2 * shorter < LIKENESS * (shorter + longer):
+        return 0.0
     return round(SequenceMatcher(None, word, other, autojunk=False).ratio(), DECIMALS)

@@ -32,8 +32,8 @@ Rows = NDArray[np.int64]
 class MaskMeasures(NamedTuple):
     """What is measured on N masks.
 
-    shapes: uint8 (N, SHAPE_SIDE, SHAPE_SIDE), from `shrink_mask`. foreground_share, uncertainty: float64 (N,), of
-    masks.csv. weak_outline: float64 (N,), from `measure_outline`.
+    shapes: uint8 (N, SHAPE_SIDE, SHAPE_SIDE). foreground_share, uncertainty: float64 (N,), as masks.h5 has them.
+    weak_outline: float64 (N,), 0 to 1, from `measure_outline`.
     """
 
     shapes: Shapes
@@ -59,20 +59,21 @@ def read_measures(masks_h5: Path, previews_h5: Path, photos: pd.DataFrame) -> Ma
     shapes = np.zeros((len(photos), SHAPE_SIDE, SHAPE_SIDE), np.uint8)
     weak_outline = np.zeros(len(photos))
     with hdf5.open_file(masks_h5, hdf5.MASKS) as masks, hdf5.open_file(previews_h5, hdf5.PREVIEWS) as previews:
-        if not len(masks["ids"]):
-            return None
+        with hdf5.reading(masks_h5):
+            if not len(masks["ids"]):
+                return None
         mask_rows, preview_rows = find_rows(masks, photos), find_rows(previews, photos)
         with hdf5.reading(masks_h5):
             shares, uncertainty = (masks[name][:][mask_rows] for name in ("foreground_share", "uncertainty"))
+            images = masks["masks"]
         pairs = zip(mask_rows.tolist(), preview_rows.tolist(), strict=True)
         bar = progress.bar(pairs, "audit: masks", len(photos))
         for number, (mask_row, preview_row) in enumerate(bar):
             with hdf5.reading(masks_h5):
-                mask = np.asarray(masks["masks"][mask_row], np.uint8)
-            shapes[number] = shrink_mask(mask, SHAPE_SIDE)
+                mask = np.asarray(images[mask_row], np.uint8)
             with hdf5.reading(previews_h5):
                 preview = decode_preview(read_preview(previews, preview_row))
-            weak_outline[number] = measure_outline(shrink_mask(mask, OUTLINE_SIDE), preview)
+            shapes[number], weak_outline[number] = measure_mask(mask, preview)
     return MaskMeasures(shapes, shares, uncertainty, weak_outline)
 
 
@@ -92,6 +93,17 @@ def decode_preview(preview: bytes) -> Pixels:
     with Image.open(io.BytesIO(preview)) as photo:
         square = photo.convert("RGB").resize((OUTLINE_SIDE, OUTLINE_SIDE), Image.Resampling.BOX)
     return np.asarray(square)
+
+
+def measure_mask(mask: Pixels, preview: Pixels) -> tuple[Pixels, float]:
+    """Return the shape of a mask, uint8 (S, S), and how much of its outline is weak, as MaskMeasures has them.
+
+    Args:
+        mask: of any side.
+        preview: of its photo, from `decode_preview`.
+    """
+    small = shrink_mask(mask, OUTLINE_SIDE)
+    return shrink_mask(small, SHAPE_SIDE), measure_outline(small, preview)
 
 
 def shrink_mask(mask: Pixels, side: int) -> Pixels:

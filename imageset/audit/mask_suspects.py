@@ -51,8 +51,8 @@ def compare_shapes(shapes: Shapes, classes: Labels, groups: Labels) -> Floats:
     order = np.lexsort((groups, classes))
     for rows in np.split(order, np.flatnonzero(np.diff(classes[order])) + 1):
         _, starts, numbers, sizes = np.unique(groups[rows], return_index=True, return_inverse=True, return_counts=True)
-        sums = np.add.reduceat(flat[rows], starts, axis=0, dtype=np.int64)
-        total = sums.sum(axis=0) + prior
+        sums = np.add.reduceat(flat[rows], starts, axis=0, dtype=np.int32)  # exact below 8 million photos of a group
+        total = sums.sum(axis=0, dtype=np.int64) + prior
         for start in range(0, len(rows), ROWS_AT_ONCE):
             own, group = rows[start : start + ROWS_AT_ONCE], numbers[start : start + ROWS_AT_ONCE]
             others, photos = total - sums[group], len(rows) - sizes[group][:, np.newaxis] + CENTRE_PRIOR

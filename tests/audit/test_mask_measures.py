@@ -53,7 +53,7 @@ def test_masks_and_previews_are_those_of_the_photos_that_are_asked_for(tmp_path:
 
     rng = np.random.default_rng(1)
     first = trousers(rng)
-    assert (measures.shapes[1] == shrink_mask(first, 16)).all()
+    assert (measures.shapes[1] == shrink_mask(shrink_mask(first, OUTLINE_SIDE), 16)).all()
     assert measures.foreground_share[1] == round(float(first.mean()) / 255, 4)
     assert 0 < measures.uncertainty[1] < 0.2
     assert measures.weak_outline.max() < 0.05

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from imageset.audit import mask_suspects
-from imageset.audit.mask_measures import OUTLINE_SIDE, SHAPE_SIDE, MaskMeasures, measure_outline, shrink_mask
+from imageset.audit.mask_measures import MaskMeasures, measure_mask
 from imageset.audit.mask_suspects import compare_shapes, find_mask_suspects
 from imageset.audit.robust_scores import CENTRE_PRIOR
 from imageset.formats.hdf5 import Pixels
@@ -17,16 +17,12 @@ from tests.audit.drawn_masks import SIDE, half, photo_of, shirt, shrink_photo, t
 
 def measure(masks: list[Pixels], photos: list[Pixels]) -> MaskMeasures:
     values = np.stack(masks).astype(np.float64)
+    shapes, weak_outline = zip(*map(measure_mask, masks, map(shrink_photo, photos)), strict=True)
     return MaskMeasures(
-        np.stack([shrink_mask(mask, SHAPE_SIDE) for mask in masks]),
+        np.stack(shapes),
         values.mean(axis=(1, 2)) / 255,
         1 - np.abs(values * 2 - 255).mean(axis=(1, 2)) / 255,
-        np.array(
-            [
-                measure_outline(shrink_mask(mask, OUTLINE_SIDE), shrink_photo(photo))
-                for mask, photo in zip(masks, photos, strict=True)
-            ]
-        ),
+        np.array(weak_outline),
     )
 
 
