@@ -741,7 +741,7 @@ def test_exactly_the_share_allowed_passes(project: Path, host: PhotoHost) -> Non
 def test_where_another_system_fills_the_bucket_nothing_is_fetched(
     project: Path, host: PhotoHost, edit_params: Edit
 ) -> None:
-    edit_params("enabled: true", "enabled: false")
+    edit_params("  enabled: true\n  # Refuse", "  enabled: false\n  # Refuse")  # that of ingest
     write_listings(project, host.at("/1", status(200)))
     ingest.main(*paths(project))
 

@@ -37,6 +37,11 @@ ODD_KEYS = [
 ]
 
 
+def ingest_enabled(value: str) -> tuple[str, str]:
+    """Return what to replace in params.yaml, and with what; stage embed can be enabled too."""
+    return "  enabled: true\n  # Refuse", f"  enabled: {value}\n  # Refuse"
+
+
 def run(project: Path, rows: list[tuple[str, int, int, str, str]]) -> pd.DataFrame:
     tables.write(project / "data/ingest.csv", tables.INGEST, tables.frame(tables.INGEST, rows))
     inventory.main(project / "data/ingest.csv", project / "corrections/takedowns.csv", project / "data/inventory.csv")
@@ -85,7 +90,7 @@ def test_objects_that_are_not_wanted_are_counted_and_ignored(
 def test_where_another_system_fills_the_bucket_all_photos_are_taken(
     bucket: Bucket, in_project: Path, edit_params: Callable[[str, str], None]
 ) -> None:
-    edit_params("enabled: true", "enabled: false")
+    edit_params(*ingest_enabled("false"))
     for key in ("10.jpeg", "9.jpeg", "9-1.jpeg", "notes.txt"):
         put(bucket, key, key.encode())
 
@@ -102,7 +107,7 @@ def test_objects_of_products_that_were_taken_down_are_left_out(
     edit_params: Callable[[str, str], None],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    edit_params("enabled: true", f"enabled: {enabled}")
+    edit_params(*ingest_enabled(enabled))
     for key in ("1.jpeg", "1-2.jpeg", "11.jpeg", "11-1.jpeg", "11-9.jpeg", "notes.txt"):
         put(bucket, key, key.encode())
     (in_project / "corrections/takedowns.csv").write_text("product_id,date\n11,2026-01-31\n999,2026-01-31\n")
@@ -130,7 +135,7 @@ def test_a_missing_object_fails_the_stage_with_what_to_do(bucket: Bucket, in_pro
 def test_a_prefix_without_a_photo_is_an_error(
     bucket: Bucket, in_project: Path, edit_params: Callable[[str, str], None]
 ) -> None:
-    edit_params("enabled: true", "enabled: false")
+    edit_params(*ingest_enabled("false"))
     put(bucket, "notes.txt", b"")
 
     with pytest.raises(DataError, match=r"holds no photo named <product_id>\.jpeg"):
@@ -156,7 +161,7 @@ def test_odd_keys_are_counted_and_ignored(
     edit_params: Callable[[str, str], None],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    edit_params("enabled: true", f"enabled: {enabled}")
+    edit_params(*ingest_enabled(enabled))
     for key in ["1.jpeg", "1-2.jpeg", *ODD_KEYS]:
         put(bucket, key, key.encode())
     before = list(list_objects(bucket))
@@ -174,7 +179,7 @@ def test_where_the_bucket_keeps_versions_the_latest_is_pinned(
     bucket.client.create_bucket(Bucket=name)
     bucket.client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
     monkeypatch.setenv("IMAGE_STORE", f"s3://{name}/photos")
-    edit_params("enabled: true", "enabled: false")
+    edit_params(*ingest_enabled("false"))
     versioned = open_bucket()
     for key, body in (("1.jpeg", b"older"), ("1.jpeg", b"pinned"), ("2.jpeg", b"deleted"), ("3.jpeg", b"pinned")):
         put(versioned, key, body)
