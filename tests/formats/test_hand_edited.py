@@ -1,8 +1,14 @@
 """Files as people, spreadsheets and editors leave them: what is unambiguous is read, the rest names its line."""
 
+import csv
+import io
+import tempfile
 from pathlib import Path
+from typing import Literal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from imageset.errors import DataError
 from imageset.formats import hand_edited
@@ -148,3 +154,33 @@ def test_other_numbers_are_an_error_with_an_example(path: Path, text: str, hint:
     expected = f"labels.csv line 2: product_id {given!r}: expected a whole number such as 1001{hint}"
     assert str(caught.value).startswith(expected)
     assert hint or str(caught.value) == expected
+
+
+texts = st.text(st.characters(codec="utf-8", exclude_characters="\0", exclude_categories=["Cs"]), max_size=8).map(
+    str.strip
+)
+
+
+@given(
+    st.lists(st.tuples(texts, texts, texts), max_size=4),
+    st.sampled_from(",;\t"),
+    st.sampled_from(["\n", "\r\n", "\r"]),
+    st.sampled_from(["", "\ufeff"]),
+    st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+)
+def test_what_a_program_writes_is_read_as_it_was(
+    values: list[tuple[str, str, str]], delimiter: str, line_end: str, mark: str, quoting: Literal[0, 1]
+) -> None:
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, delimiter=delimiter, lineterminator=line_end, quoting=quoting)
+    writer.writerow(("position", "note", "product_id"))
+    writer.writerows((position, note, f"p{product_id}") for position, note, product_id in values)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "labels.csv"
+        path.write_bytes((mark + out.getvalue()).encode())
+        rows = hand_edited.read(path, ("product_id", "position"), ("note",))
+
+    assert [(row.cells["position"], row.cells["note"], row.cells["product_id"]) for row in rows] == [
+        (position, note, f"p{product_id}") for position, note, product_id in values
+    ]
+    assert [row.line for row in rows] == sorted({row.line for row in rows})
