@@ -52,7 +52,7 @@ cluster: .venv/pipeline  ## Run a Dask cluster on this machine until Ctrl-C; IMA
 release: .venv/pipeline  ## Fix the subsets and labels of this dataset and push it: VERSION=v1.2.0
 	$(BIN)/python -m tools.release $(VERSION)
 
-prune: .venv/pipeline  ## Remove masks, pixels and photos from the caches that no run has used for DAYS days (30)
+prune: .venv/pipeline  ## Remove masks, embeddings, pixels and photos from the caches that no run has used for DAYS days (30)
 	$(BIN)/python -m tools.prune --days $(DAYS)
 
 forget: .venv/pipeline  ## Remove a product's photos for good, after asking: ID=1234567

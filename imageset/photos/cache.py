@@ -1,7 +1,8 @@
 """What earlier runs made of photos, keyed by all that decides it. SQLite files that may be lost at any time.
 
-A file serves all branches, params and runs, several runs at once among them. Masks and pixels have a file each, as
-masks cost a hundred times as much and depend on less. mask_cache.py and pixel_cache.py say what a row is.
+A file serves all branches, params and runs, several runs at once among them. Masks, embeddings and pixels have a file
+each, as masks cost a hundred times as much as pixels, and each depends on other code. mask_cache.py, embedding_cache.py
+and pixel_cache.py say what a row is.
 
 Each row names the etag of its object. A key cannot be computed for params of the past, so a takedown (`forget`) finds
 the rows of an object by its etag.

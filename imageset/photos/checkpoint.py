@@ -153,7 +153,7 @@ def read_storages(file: BinaryIO, keys: Any, expected: set[Storage]) -> dict[str
     for key in keys:
         storage = by_key[key]
         dtype: np.dtype[Any] = NUMBERS[storage.numbers]
-        if file.read(8) != storage.total.to_bytes(8, "little"):
+        if storage.total * dtype.itemsize > MOST_BYTES or file.read(8) != storage.total.to_bytes(8, "little"):
             raise pickle.UnpicklingError(f"storage {key[:20]} does not have {storage.total} numbers")
         body = file.read(storage.total * dtype.itemsize)
         if len(body) != storage.total * dtype.itemsize:

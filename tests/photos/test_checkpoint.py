@@ -186,6 +186,8 @@ def test_what_is_written_by_hand_is_read(tmp_path: Path) -> None:
         (rebuild(b"K\x07"), "a tensor is made of something else than numbers"),
         (rebuild(pickle_storage("LongStorage", "1", 6)), "it ends too early"),
         (rebuild(pickle_storage("FloatStorage", "1", 7)), "storage 1 does not have 7 numbers"),
+        (rebuild(pickle_storage("FloatStorage", "1", 1 << 40)), "storage 1 does not have 1099511627776 numbers"),
+        (rebuild(pickle_storage("FloatStorage", "1", 1 << 200)), f"storage 1 does not have {1 << 200} numbers"),
         (rebuild(pickle_storage("FloatStorage", "2", 6)), "its tensors refer to other numbers than it has"),
         (rebuild(pickle_storage("FloatStorage", "1", -6)), "a tensor refers to something else than numbers"),
         (rebuild(SIX.replace(b"storage", b"module_")), "a tensor refers to something else than numbers"),
@@ -207,10 +209,9 @@ def test_a_tensor_that_its_numbers_do_not_hold_is_refused(tensor: bytes, said: s
 )
 def test_no_pickle_sets_an_attribute(setting: bytes, tmp_path: Path) -> None:
     refusal(write(tmp_path / "bad.pth", rebuild(SIX, setting=setting)))
-    # Of the function itself, before it is called.
-    path = write(tmp_path / "worse.pth", b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n" + setting + b".")
-
-    refusal(path)
+    # Of what is named itself, before it is called.
+    for named in (b"ctorch._utils\n_rebuild_tensor_v2\n", b"ccollections\nOrderedDict\n", b"ctorch\nFloatStorage\n"):
+        refusal(write(tmp_path / "worse.pth", b"\x80\x02" + named + setting + b"."))
     assert read_checkpoint(write(tmp_path / "good.pth", rebuild(SIX)))["x"].shape == (2, 3)
 
 

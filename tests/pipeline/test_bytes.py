@@ -19,8 +19,11 @@ from imageset.curation.near_duplicates import measure_likeness
 from imageset.curation.stratified_split import assign_subsets
 from imageset.dataset.augment import augment_photo
 from imageset.formats import hdf5, stable_hash, tables
-from imageset.photos import pixels
+from imageset.photos import embeddings, pixels
+from imageset.photos.embeddings import EmbeddingRecipe
+from imageset.photos.outcomes import PhotoEmbedding
 from imageset.photos.preprocess import DecodedPhoto, PreparedPhoto, preprocess_photo
+from imageset.photos.scaled_decodes import ScaledDecodes
 from imageset.runtime.sections import AugmentParams, Color, Fit, PreprocessParams, SplitParams
 from tests.photos.test_decode import saved
 from tests.project import ROOT
@@ -44,6 +47,10 @@ AUGMENT = AugmentParams(
 RANKS = [17797172410793473910, 8793645831276010059, 7070682991944218085]
 AUGMENTED = "ba5bf606f5e6fb0f"
 SQUARES = "be45320fe92a0687"
+SQUARE_INPUTS = "0e47ec40ab20444b"
+EMBEDDING_PLACES = [100, 169, 634, 663, 1244, 1248]
+EMBEDDING = [2.69332, 2.20226, 2.36443, 2.54844, 4.58944, 2.44207]
+EMBEDDING_LENGTH = 15.20749
 FACTS = (500, 700, "PNG", 0.9534, 127.89, 19.69, 1.4)
 PREVIEW = "84585bd26ad83416"
 SPLIT = "16ea32b1c14296b0"
@@ -128,6 +135,31 @@ def preprocess_params(side: int, fit: Fit, color: Color) -> PreprocessParams:
 
 def test_perceptual_hashes() -> None:
     assert pixels.hash_thumbnail(pixels.make_thumbnail(Image.fromarray(pattern(200, 3)).convert("L"))) == HASHES
+
+
+def test_the_input_of_the_embedding_network() -> None:
+    """From a photo's bytes to the network's numbers, all of which are exact."""
+    photos = [
+        saved(Image.fromarray(pattern(700, 3)).crop((0, 0, width, height)), "PNG")
+        for width, height in ((700, 500), (90, 300))
+    ]
+    squares = []
+    for photo in photos:
+        decodes = ScaledDecodes(photo, 2_000_000)
+        squares.append(embeddings.make_square(decodes.decode_reduced(embeddings.choose_reduction, "RGB")))
+
+    assert sha256(b"".join(embeddings.normalize(square).tobytes() for square in squares)) == SQUARE_INPUTS
+
+
+def test_an_embedding(embedding_weights: Path) -> None:
+    """Not to the last bit, which processors without AVX2 may round in another way."""
+    photo = saved(Image.fromarray(pattern(700, 3)), "PNG")
+    [made] = embeddings.embed_photos([photo], EmbeddingRecipe(embedding_weights, 2_000_000))
+    assert isinstance(made, PhotoEmbedding)
+    found = np.frombuffer(made.values, "<f4").astype(np.float64)
+
+    assert np.abs(found[EMBEDDING_PLACES] - EMBEDDING).max() < 1e-4
+    assert abs(float(np.sqrt(found @ found)) - EMBEDDING_LENGTH) < 1e-3
 
 
 def test_the_second_look_at_near_duplicates() -> None:

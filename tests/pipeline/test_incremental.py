@@ -23,7 +23,7 @@ from imageset.photos import background, pixels
 from imageset.photos.mask_recipe import identify_masks
 from imageset.photos.pixel_cache import identify_pixels
 from imageset.storage.bucket import Bucket, list_objects
-from stages import inventory, masks, preprocess
+from stages import embed, inventory, masks, preprocess
 from tests.conftest import as_given, jpeg, photo_bytes, plain_image, put, run_stage
 from tests.project import ROOT
 from tests.storage.test_bulk import Wire, wire
@@ -410,6 +410,40 @@ def test_masks_after_a_killed_run_repeat_only_the_unfinished_part(
     shutil.rmtree(project / "cache")
 
     assert mask(project, weights) == resumed
+
+
+def test_embeddings_after_a_killed_run_repeat_only_the_unfinished_part(
+    project: Path, bucket: Bucket, wire: Wire, embedding_weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done, more = embed.PHOTOS_AT_ONCE, 3
+    arguments = [project / "data/inventory.csv", embedding_weights, project / "data/embeddings.h5"]
+    fill(bucket, project, {f"{number}.jpeg": photo_bytes(number) for number in range(done + more)})
+    wire.held_from = done + 1
+    kill_when(
+        lambda: (
+            cached(project, "embeddings", "SELECT count(*) FROM embeddings") == [(done,)]
+            and wire.asked["GET"] == done + more
+        ),
+        project,
+        "embed",
+        *arguments,
+    )
+    wire.held_from = float("inf")
+
+    assert not arguments[-1].exists()
+
+    embed.main(*arguments)
+    resumed = md5s(project, ("embeddings.h5",))
+
+    assert f"{done + more} embeddings, {done} known before, 0 rejected (none); the bucket was asked for {more}" in (
+        capsys.readouterr().out
+    )
+    assert wire.asked["GET"] == done + more + more
+
+    shutil.rmtree(project / "cache")
+    embed.main(*arguments)
+
+    assert md5s(project, ("embeddings.h5",)) == resumed
 
 
 def test_two_runs_at_once_with_one_cache_both_succeed_with_the_same_bytes(
