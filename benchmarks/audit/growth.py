@@ -4,7 +4,7 @@ import math
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -69,20 +69,16 @@ def run(photos: int, classes: int) -> Run:
 
 def report(sizes: Sequence[int], classes: int) -> None:
     """Print seconds and memory for each size, and the exponent by which time grows from one to the next."""
-    rows = []
+    names = ("photos", "wall s", "processor s", "resident MB", "anonymous MB", "exponent")
+    table(names, measure_sizes(sizes, classes))
+
+
+def measure_sizes(sizes: Sequence[int], classes: int) -> Iterator[tuple[str, ...]]:
+    """Yield the row of each size as soon as it is known."""
     earlier: tuple[int, float] | None = None
     for photos in sizes:
         found = run(photos, min(classes, photos))
-        grown = math.log(found.wall / earlier[1]) / math.log(photos / earlier[0]) if earlier else None
-        rows.append(
-            (
-                f"{photos:,}",
-                f"{found.wall:.0f}",
-                f"{found.cpu:.0f}",
-                f"{found.main.rss / 1e6:.0f}",
-                f"{found.main.anonymous / 1e6:.0f}",
-                f"{grown:.2f}" if grown else "",
-            )
-        )
-        earlier = photos, found.wall
-    table(("photos", "wall s", "processor s", "resident MB", "anonymous MB", "exponent"), rows)
+        grown = math.log(found.cpu / earlier[1]) / math.log(photos / earlier[0]) if earlier else None
+        numbers = (found.wall, found.cpu, found.main.rss / 1e6, found.main.anonymous / 1e6)
+        yield f"{photos:,}", *(f"{number:.0f}" for number in numbers), f"{grown:.2f}" if grown else ""
+        earlier = photos, found.cpu

@@ -31,7 +31,7 @@ ROWS_AT_ONCE = 2048
 CANDIDATES = 8  # likeliest classes of a photo that are kept
 LEAST_LISTED, MOST_LISTED = 0.05, 0.1  # of the photos, if so many look like another class
 DECIMALS = 6  # that decide: the last bits of floats differ between processors
-WHY = "another_class"
+REASONS = ("another_class",)
 
 Floats = NDArray[np.float64]
 
@@ -154,7 +154,10 @@ def find_label_suspects(photos: pd.DataFrame, labels: Labels, judgements: Judgem
     names = np.zeros(int(labels.max(initial=-1)) + 1, np.int64)
     names[labels] = photos["catalog_id"]
     rows = photos[["product_id", "position", "catalog_id"]].assign(
-        score=np.round(1 - judgements.own, DECIMALS), why=WHY, suggestion=names[others], surprise=judgements.surprise
+        score=np.round(1 - judgements.own, DECIMALS),
+        why=REASONS[0],
+        suggestion=names[others],
+        surprise=judgements.surprise,
     )
     order = ["surprise", "product_id", "position"]
     unlikely = judgements.judged & (judgements.likeliest[:, 0] != labels)

@@ -16,7 +16,7 @@ NORMAL = 1.4826  # the standard deviation of a normal distribution, in median ab
 MOST_LISTED = 0.05  # of the photos
 ROWS_AT_ONCE = 2048
 DECIMALS = 6
-FAR, PLAIN = "far_from_all", "uniform"
+REASONS = FAR, PLAIN = "far_from_all", "uniform"
 
 
 def measure_remoteness(features: Features, folds: Folds, total: ClassSums, of_fold: Sequence[ClassSums]) -> Floats:

@@ -32,7 +32,7 @@ def test_flipped_labels_are_found_and_their_own_class_is_suggested() -> None:
     assert sorted(found["product_id"] - 100) == places.tolist()
     assert (found["suggestion"] - 10 == true[found["product_id"] - 100]).all()
     assert (found["catalog_id"] - 10 == own[found["product_id"] - 100]).all()
-    assert set(found["why"]) == {labels.WHY}
+    assert set(found["why"]) == set(labels.REASONS)
     assert found["score"].between(0.5, 1).all()
     assert found["score"].is_monotonic_decreasing
 

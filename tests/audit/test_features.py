@@ -1,0 +1,77 @@
+"""What the methods see: whole numbers, the same whatever the blocks."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+
+from imageset.audit import features
+from imageset.errors import DataError
+from imageset.formats import hdf5
+
+
+def test_embeddings_become_unit_roots_in_whole_numbers() -> None:
+    embeddings = np.random.default_rng(0).gamma(0.3, 0.6, (50, 1280)).astype(np.float32)
+    found = features.quantize_embeddings(embeddings)
+    expected = np.sqrt(embeddings / embeddings.sum(axis=1, keepdims=True)) * features.LENGTH
+
+    assert found.dtype == np.uint8
+    assert np.abs(found - np.minimum(expected, 255)).max() < 0.6
+    assert np.linalg.norm(found.astype(float), axis=1) == pytest.approx(features.LENGTH, rel=0.01)
+
+
+def test_an_embedding_of_nothing_is_zeros_and_one_of_one_value_is_bounded() -> None:
+    embeddings = np.zeros((2, 1280), np.float32)
+    embeddings[1, 3] = 5.0
+    found = features.quantize_embeddings(embeddings)
+
+    assert not found[0].any()
+    assert found[1].max() == 255
+
+
+def test_edges_are_seen_at_three_scales() -> None:
+    edges = np.zeros((1, 768), np.uint8)
+    edges.reshape(8, 8, 12)[0, 0, 5] = 255
+    found = features.widen_edges(edges)
+    fine, middle, coarse = np.split(found[0], [768, 768 + 7 * 7 * 12])
+
+    assert found.shape == (1, 1656)
+    assert (fine[fine > 0].tolist(), middle[middle > 0].tolist()) == ([255], [128])
+    assert coarse[coarse > 0].tolist() == [64]
+
+
+def test_the_second_view_is_the_mirrored_photo() -> None:
+    thumbnails = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 1), np.uint8)
+    mirrored = np.ascontiguousarray(thumbnails[:, :, ::-1])
+
+    assert np.array_equal(features.describe_thumbnails(thumbnails)[1], features.describe_thumbnails(mirrored)[0])
+
+
+@pytest.mark.parametrize("block", [1, 3, 1000])
+def test_blocks_change_nothing(block: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    rows = np.array([0, 3, 4, 9])
+    with h5py.File(tmp_path / "file.h5", "w") as file:
+        file["images"] = random.integers(0, 256, (10, 64, 64, 1), np.uint8)
+        file["embeddings"] = random.gamma(0.3, 0.6, (10, 1280)).astype(np.float32)
+        monkeypatch.setattr(features, "PHOTOS_AT_ONCE", block)
+        edges = features.read_thumbnails(file["images"], rows)
+        embedded = features.read_embeddings(file["embeddings"], rows)
+
+        assert np.array_equal(edges, features.describe_thumbnails(file["images"][:][rows]))
+        assert np.array_equal(embedded[0], features.quantize_embeddings(file["embeddings"][:][rows]))
+
+
+def test_photos_are_found_among_those_of_the_inventory(tmp_path: Path) -> None:
+    photos = pd.DataFrame({"product_id": [2, 2**53 + 1], "position": [1, 0]})
+    with h5py.File(tmp_path / "file.h5", "w") as file:
+        hdf5.add(file, "ids", np.array([1, 2, 2, 2**53, 2**53 + 1], np.int64))
+        hdf5.add(file, "positions", np.array([0, 0, 1, 0, 0], np.int16))
+        found = features.find_embeddings(file, photos)
+
+        assert found is not None
+        assert found.tolist() == [2, 4]
+        with pytest.raises(DataError, match="has other photos than the tables"):
+            features.find_embeddings(file, photos.assign(position=[2, 0]))
