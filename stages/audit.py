@@ -34,10 +34,12 @@ def read_photos(catalog_csv: Path, embeddings_h5: Path, thumbnails_h5: Path) -> 
     Raises DataError when a file is of other photos.
     """
     catalog = tables.read(catalog_csv, tables.CATALOG)
+    if catalog.empty:
+        raise DataError(f"{catalog_csv} has no photo: run `dvc repro catalog`")
     rows = catalog["row"].to_numpy()
     with hdf5.open_file(thumbnails_h5, hdf5.THUMBNAILS) as file:
         hdf5.require_photos(file, *(catalog[name].to_numpy() for name in ("row", "product_id", "position")))
-        contrasts = outliers.measure_contrasts(hdf5.mapped(file, "images")[rows])
+        contrasts = features.read_contrasts(file["images"], rows)
         with hdf5.open_file(embeddings_h5, hdf5.EMBEDDINGS) as embedded:
             embeddings = features.find_embeddings(embedded, catalog)
             if embeddings is not None:

@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 from benchmarks.audit.off_topic import KINDS
 from benchmarks.audit.photos import CACHE, Photos, read_off_topic
 from benchmarks.shared.tables import table
+from imageset.audit import features as features_of
 from imageset.audit import folds, labels, outliers
 from imageset.audit.features import Features
 
@@ -132,7 +133,7 @@ def outlier_recall(photos: Photos, name: str, seed: int, weights: Path) -> dict[
     total, of_fold = folds.sum_folds(features, given, dealt, len(photos.names))
     with threadpool_limits(limits=1):
         remoteness = outliers.measure_remoteness(features, dealt, total, of_fold)
-    contrasts = outliers.measure_contrasts(np.concatenate([photos.thumbnails, thumbnails]))
+    contrasts = features_of.measure_contrasts(np.concatenate([photos.thumbnails, thumbnails]))
     catalog = pd.DataFrame({"product_id": np.arange(len(given)), "position": 0, "catalog_id": given})
     listed = outliers.find_outliers(catalog, remoteness, contrasts)
     first = set(listed["product_id"].head(int(AMONG * len(given))))

@@ -3,6 +3,7 @@
 Sums of exact products are the same whatever the order of the rows, the number of threads and the kind of processor.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import h5py
@@ -12,12 +13,13 @@ from numpy.typing import NDArray
 
 from imageset.errors import DataError
 from imageset.evaluation import hog_features
-from imageset.evaluation.hog_features import CELLS, DIRECTIONS
+from imageset.evaluation.hog_features import CELLS, DIRECTIONS, SIDE
 from imageset.formats import hdf5
 from imageset.runtime import progress
 
 WHOLE = 1 << 16  # steps of 1 of an embedding's values: their sums are exact
 LENGTH = 1600  # of the features of an embedding: the largest of them are near 255
+MOVED = 2  # pixels of a thumbnail
 PHOTOS_AT_ONCE = 1024
 
 Features = NDArray[np.uint8]  # (V, N, D): V views of each of N photos
@@ -51,30 +53,43 @@ def widen_edges(edges: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def describe_thumbnails(thumbnails: NDArray[np.uint8]) -> Features:
-    """Return the edges in thumbnails, uint8 (N, 64, 64, 1), as they are and mirrored: uint8 (2, N, 1656).
+    """Return the edges in thumbnails, uint8 (N, 64, 64, 1), as four views: uint8 (4, N, 1656).
 
-    A garment that is mirrored is the same garment, so each photo counts twice.
+    A garment that is mirrored, or MOVED by some pixels, is the same garment. So each photo counts four times: moved to
+    the lower right and to the upper left, and both mirrored.
     """
-    grays = thumbnails[..., 0]
-    views = (grays, np.ascontiguousarray(grays[:, :, ::-1]))
-    return np.stack([widen_edges(hog_features.edges(view)) for view in views])
+    padded = np.pad(thumbnails[..., 0], ((0, 0), (MOVED, MOVED), (MOVED, MOVED)), mode="edge")
+    views = []
+    for start in (0, 2 * MOVED):
+        moved = padded[:, start : start + SIDE, start : start + SIDE]
+        views += [widen_edges(hog_features.edges(np.ascontiguousarray(view))) for view in (moved, moved[:, :, ::-1])]
+    return np.stack(views)
 
 
 def read_thumbnails(thumbnails: h5py.Dataset, rows: NDArray[np.int64]) -> Features:
-    """Return some thumbnails as features, as `describe_thumbnails` does.
+    """Return some thumbnails as features, uint8 (4, N, 1656), as `describe_thumbnails` does.
 
     Args:
         thumbnails: uint8 (M, 64, 64, 1).
         rows: which of them, ascending.
     """
+    return read_features(thumbnails, rows, describe_thumbnails)
+
+
+def measure_contrasts(thumbnails: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return the standard deviation of each thumbnail, uint8 (N, 64, 64, 1): float64 (N,)."""
+    values = thumbnails.reshape(len(thumbnails), -1).astype(np.int64)
+    size = values.shape[1]
+    return np.asarray(np.sqrt(size * (values**2).sum(axis=1) - values.sum(axis=1) ** 2) / size)
+
+
+def read_contrasts(thumbnails: h5py.Dataset, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the standard deviations of some thumbnails, ascending rows, as `measure_contrasts` does."""
     found = []
-    with progress.bar(None, "audit: features", len(rows)) as bar:
-        for block in blocks_of(rows):
-            with hdf5.reading(thumbnails.file.filename):
-                pixels = read_ascending(thumbnails, block)
-            found.append(describe_thumbnails(pixels))
-            bar.update(len(block))
-    return np.concatenate(found, axis=1)
+    for block in blocks_of(rows):
+        with hdf5.reading(thumbnails.file.filename):
+            found.append(measure_contrasts(read_between(thumbnails, block)))
+    return np.concatenate(found)
 
 
 def find_embeddings(file: h5py.File, photos: pd.DataFrame) -> NDArray[np.int64] | None:
@@ -99,24 +114,38 @@ def find_embeddings(file: h5py.File, photos: pd.DataFrame) -> NDArray[np.int64] 
 
 
 def read_embeddings(embeddings: h5py.Dataset, rows: NDArray[np.int64]) -> Features:
-    """Return some embeddings as features: uint8 (1, N, D).
+    """Return some embeddings as features, uint8 (1, N, D), as `quantize_embeddings` does.
 
     Args:
         embeddings: float32 (M, D).
         rows: which of them, ascending.
     """
-    found = []
-    for block in blocks_of(rows):
-        with hdf5.reading(embeddings.file.filename):
-            found.append(quantize_embeddings(read_ascending(embeddings, block)))
-    return np.concatenate(found)[None]
+    return read_features(embeddings, rows, lambda values: quantize_embeddings(values)[None])
+
+
+def read_features(
+    dataset: h5py.Dataset, rows: NDArray[np.int64], describe: Callable[[NDArray[Any]], Features]
+) -> Features:
+    """Return the features of some rows, at least one: only the features of all are in memory, and once."""
+    found: Features | None = None
+    with progress.bar(None, "audit: features", len(rows)) as bar:
+        for start, block in zip(range(0, len(rows), PHOTOS_AT_ONCE), blocks_of(rows), strict=True):
+            with hdf5.reading(dataset.file.filename):
+                values = read_between(dataset, block)
+            described = describe(values)
+            if found is None:
+                found = np.empty((len(described), len(rows), described.shape[2]), np.uint8)
+            found[:, start : start + len(block)] = described
+            bar.update(len(block))
+    assert found is not None
+    return found
 
 
 def blocks_of(rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     return [rows[start : start + PHOTOS_AT_ONCE] for start in range(0, len(rows), PHOTOS_AT_ONCE)]
 
 
-def read_ascending(dataset: h5py.Dataset, rows: NDArray[np.int64]) -> NDArray[Any]:
-    """Return some rows: all that are between the first and the last are read, as HDF5 is slow at picking."""
-    first = int(rows[0])
-    return np.asarray(dataset[first : int(rows[-1]) + 1][rows - first])
+def read_between(dataset: h5py.Dataset, rows: NDArray[np.int64]) -> NDArray[Any]:
+    """Return some rows. All between the first and the last are read, as HDF5 is slow at picking."""
+    first = int(rows.min())
+    return np.asarray(dataset[first : int(rows.max()) + 1][rows - first])

@@ -40,8 +40,8 @@ class Judgements(NamedTuple):
     """What models that did not learn from a photo say of it, a row each; classes are 0 to C - 1.
 
     own: probability of the photo's class; surprise: its negative logarithm, which orders what `own` rounds to 0.
-    likeliest: int64 (N, K), the likeliest first; chances: their probabilities. judged: whether the
-    model knows the photo's class and another one; the rest of a row means nothing where it does not.
+    likeliest: int64 (N, K), the likeliest first; chances: their probabilities. judged: whether the model knows the
+    photo's class and another one, and the photo shows anything; the rest of a row means nothing where not.
     """
 
     judged: NDArray[np.bool_]
@@ -93,7 +93,8 @@ def judge(
             logarithms = scores / temperature
             logarithms = np.round(logarithms - logsumexp(logarithms, axis=1, keepdims=True), DECIMALS)
             own = logarithms[np.arange(len(rows)), labels[rows]]
-            found.judged[rows] = np.isfinite(own) & (np.isfinite(scores).sum(axis=1) > 1)
+            shows_something = features[0, rows].any(axis=1)
+            found.judged[rows] = np.isfinite(own) & (np.isfinite(scores).sum(axis=1) > 1) & shows_something
             found.surprise[rows], found.own[rows] = -own, np.round(np.exp(own), DECIMALS)
             best = np.argsort(-logarithms, axis=1, kind="stable")[:, :kept]
             found.likeliest[rows] = best
@@ -106,7 +107,7 @@ def choose_temperature(
     features: Features, labels: Labels, folds: Folds, models: Sequence[Classifier | None], classes: int
 ) -> float:
     """Return by what to divide the scores, so that the photos' own classes are likeliest, judged on SAMPLE photos."""
-    sample = np.arange(0, len(labels), -(-len(labels) // SAMPLE))
+    sample = np.arange(0, len(labels), max(1, -(-len(labels) // SAMPLE)))
     losses = np.zeros(len(TEMPERATURES))
     for rows, scores in score(features, folds, models, classes, sample):
         own = scores[np.arange(len(rows)), labels[rows]]

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from imageset.audit.features import Features
 from imageset.audit.folds import Folds
@@ -68,10 +67,3 @@ def find_outliers(photos: pd.DataFrame, remoteness: Floats, contrasts: Floats) -
     order = ["score", "product_id", "position"]
     listed = rows[is_plain | is_far].sort_values(order, ascending=[False, True, True], kind="stable")
     return listed.head(max(int(MOST_LISTED * len(photos)), int(is_plain.sum()))).reset_index(drop=True)
-
-
-def measure_contrasts(thumbnails: NDArray[np.uint8]) -> Floats:
-    """Return the standard deviation of each thumbnail, uint8 (N, 64, 64, 1): float64 (N,)."""
-    values = thumbnails.reshape(len(thumbnails), -1).astype(np.int64)
-    size = values.shape[1]
-    return np.asarray(np.sqrt(size * (values**2).sum(axis=1) - values.sum(axis=1) ** 2) / size)

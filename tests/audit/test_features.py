@@ -9,6 +9,7 @@ import pytest
 
 from imageset.audit import features
 from imageset.errors import DataError
+from imageset.evaluation.hog_features import edges
 from imageset.formats import hdf5
 
 
@@ -32,9 +33,9 @@ def test_an_embedding_of_nothing_is_zeros_and_one_of_one_value_is_bounded() -> N
 
 
 def test_edges_are_seen_at_three_scales() -> None:
-    edges = np.zeros((1, 768), np.uint8)
-    edges.reshape(8, 8, 12)[0, 0, 5] = 255
-    found = features.widen_edges(edges)
+    histograms = np.zeros((1, 768), np.uint8)
+    histograms.reshape(8, 8, 12)[0, 0, 5] = 255
+    found = features.widen_edges(histograms)
     fine, middle, coarse = np.split(found[0], [768, 768 + 7 * 7 * 12])
 
     assert found.shape == (1, 1656)
@@ -42,11 +43,17 @@ def test_edges_are_seen_at_three_scales() -> None:
     assert coarse[coarse > 0].tolist() == [64]
 
 
-def test_the_second_view_is_the_mirrored_photo() -> None:
-    thumbnails = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 1), np.uint8)
-    mirrored = np.ascontiguousarray(thumbnails[:, :, ::-1])
+def test_the_views_are_the_photo_moved_both_ways_and_both_mirrored() -> None:
+    there, back = np.full((2, 3, 64, 64, 1), 9, np.uint8)
+    there[:, 8:50, 8:50] = np.random.default_rng(0).integers(0, 256, (3, 42, 42, 1), np.uint8)
+    back[:, 12:54, 12:54] = there[:, 8:50, 8:50]  # by 4 pixels, as the two views of a photo are apart
+    views = features.describe_thumbnails(there)
+    middle = np.roll(there, features.MOVED, axis=(1, 2))[..., 0]
 
-    assert np.array_equal(features.describe_thumbnails(thumbnails)[1], features.describe_thumbnails(mirrored)[0])
+    assert views.shape == (4, 3, 1656)
+    assert np.array_equal(views[:2], features.describe_thumbnails(back)[2:])
+    for view, pixels in zip(views[:2], (middle, middle[:, :, ::-1]), strict=True):
+        assert np.array_equal(view, features.widen_edges(edges(np.ascontiguousarray(pixels))))
 
 
 @pytest.mark.parametrize("block", [1, 3, 1000])
@@ -57,10 +64,13 @@ def test_blocks_change_nothing(block: int, tmp_path: Path, monkeypatch: pytest.M
         file["images"] = random.integers(0, 256, (10, 64, 64, 1), np.uint8)
         file["embeddings"] = random.gamma(0.3, 0.6, (10, 1280)).astype(np.float32)
         monkeypatch.setattr(features, "PHOTOS_AT_ONCE", block)
-        edges = features.read_thumbnails(file["images"], rows)
+        described = features.read_thumbnails(file["images"], rows)
         embedded = features.read_embeddings(file["embeddings"], rows)
 
-        assert np.array_equal(edges, features.describe_thumbnails(file["images"][:][rows]))
+        contrasts = features.read_contrasts(file["images"], rows)
+
+        assert np.array_equal(contrasts, features.measure_contrasts(file["images"][:][rows]))
+        assert np.array_equal(described, features.describe_thumbnails(file["images"][:][rows]))
         assert np.array_equal(embedded[0], features.quantize_embeddings(file["embeddings"][:][rows]))
 
 
@@ -75,3 +85,11 @@ def test_photos_are_found_among_those_of_the_inventory(tmp_path: Path) -> None:
         assert found.tolist() == [2, 4]
         with pytest.raises(DataError, match="has other photos than the tables"):
             features.find_embeddings(file, photos.assign(position=[2, 0]))
+
+
+def test_contrasts_are_standard_deviations() -> None:
+    thumbnails = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 1), np.uint8)
+    thumbnails[1] = 77
+
+    assert features.measure_contrasts(thumbnails) == pytest.approx(thumbnails.reshape(3, -1).std(axis=1))
+    assert features.measure_contrasts(thumbnails)[1] == 0

@@ -62,14 +62,6 @@ def test_few_photos_are_no_outliers(photos: int) -> None:
     assert find(make_features(own), own, np.arange(photos), {}).empty
 
 
-def test_contrasts_are_standard_deviations() -> None:
-    thumbnails = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 1), np.uint8)
-    thumbnails[1] = 77
-
-    assert outliers.measure_contrasts(thumbnails) == pytest.approx(thumbnails.reshape(3, -1).std(axis=1))
-    assert outliers.measure_contrasts(thumbnails)[1] == 0
-
-
 def test_a_photo_without_edges_has_features_that_can_be_measured() -> None:
     own = np.repeat(np.arange(2), 20)
     features = make_features(own)

@@ -124,6 +124,7 @@ def test_a_wrong_label_and_a_blank_picture_are_listed(in_project: Path, capsys: 
     label, outlier = of_kind["label"].set_index("product_id").loc[105], of_kind["outlier"].loc[1]
 
     assert (label["catalog_id"], label["suggestion"], label["why"]) == (12, 11, labels.REASONS[0])
+    assert 300 not in set(of_kind["label"]["product_id"])  # a blank picture says nothing of its class
     assert (outlier["product_id"], outlier["position"], outlier["why"]) == (300, 1, outliers.PLAIN)
     assert outlier["score"] == "1.0000"
     assert list(zip(places["product_id"], places["position"], strict=True)) == sorted(photos)
