@@ -1,9 +1,9 @@
 """A map of the photos: two coordinates each, so that photos that look alike are near each other. Pure.
 
 PaCMAP (Wang, Huang, Rudin and Shaposhnik, Understanding How Dimension Reduction Tools Work, 2021), from principal
-components, which are whole numbers. t-SNE and UMAP take exponentials and powers. Their last bits differ between
-processors, and hundreds of steps make other maps of that. The forces here take sums, products, quotients and square
-roots alone, one after the other, which IEEE 754 defines to the last bit.
+components, which are whole numbers. Its forces take sums, products, quotients and square roots alone, one after the
+other. IEEE 754 defines these to the last bit, so the map does not depend on a processor's or a library's exponentials,
+as those of t-SNE and UMAP do. A photo has 35 pairs, however many photos there are.
 """
 
 from typing import NamedTuple
