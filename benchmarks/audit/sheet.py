@@ -30,5 +30,5 @@ def draw_suspects(data: Path, kind: str, count: int) -> bytes:
             picture = Image.open(io.BytesIO(preview)).convert("RGB")
             pictures.append(np.asarray(ImageOps.pad(picture, (SIDE, SIDE), color=(255, 255, 255))))
             suggested = "" if pd.isna(suspect.suggestion) else f" -> {classes[suspect.suggestion]}"
-            captions.append(f"{suspect.rank}: {suspect.score}\n{classes[suspect.catalog_id]}{suggested}\n{suspect.why}")
+            captions.append(f"{suspect.rank}: {suspect.score} {suspect.why}\n{classes[suspect.catalog_id]}{suggested}")
     return plots.sheet(pictures, captions, COLUMNS)
