@@ -198,6 +198,7 @@ def test_where_backgrounds_are_kept_there_are_no_masks_and_no_weights(
         "build",
         "validate",
         "baseline",
+        "audit",
         "report",
     ]
     assert "model: no background removal, as masks.background is keep" in said
