@@ -49,7 +49,7 @@ class Absence:
             result = absence.absent_by_pixels(contents, found, shape, self.reference, self.product_ids)
         self.note = result.note
         if result.check is not None:
-            self.compared = True
+            self.compared = result.is_complete
             yield result.check
 
 
@@ -62,7 +62,7 @@ def print_checks(path: Path, absent: frozenset[int] = frozenset(), reference: Pa
         reference: a dataset or processed file that holds them; None for data/processed.h5, if it does.
 
     Returns:
-        Whether all passed, and pixels were compared where a reference is given.
+        Whether all passed, and pixels of all products were compared where a reference is given.
 
     Raises:
         DataError: a file cannot be read, or is not of this format version.

@@ -1,7 +1,7 @@
 """Corrections that change nothing any more, and why; pure.
 
 A row whose class the labels said already when it was written is not spent: a person found the label right. Such a row
-holds the label against later ones.
+holds the label against later ones. Nor is a row spent without which another row would give its photos another class.
 """
 
 from collections import defaultdict
@@ -90,6 +90,9 @@ def why_without_effect(
     followed = set(zip(followers["picture"], followers["catalog_id"], strict=True))
     is_out = assigned["exclusion_row"] >= 0, assigned["reason"].isin(["shared_picture", "bridges_release"])
     columns = assigned.assign(corrected=is_corrected, excluded=is_out[0], left_out=is_out[1])
+    given = assigned[(assigned["label_row"] >= 0) & ~(is_out[0] | is_out[1])].groupby("picture")["corrected_to"]
+    contested = set(given.nunique().loc[lambda count: count > 1].index)
+    of_product = {decision.product_id: decision.value for decision in labels if decision.position is None}
     of_rows: defaultdict[int, list[Any]] = defaultdict(list)
     for photo in columns[assigned["label_row"] >= 0].itertuples():
         of_rows[photo.label_row].append(photo)
@@ -98,7 +101,10 @@ def why_without_effect(
         inside = [photo for photo in its_photos if not photo.excluded and not photo.left_out]
         if not inside:
             whys[row] = "excluded" if any(photo.excluded for photo in its_photos) else "left_out"
-        elif not any(photo.corrected or (photo.picture, photo.corrected_to) in followed for photo in inside):
+        elif of_product.get(labels[row].product_id, labels[row].value) == labels[row].value and not any(
+            photo.corrected or photo.picture in contested or (photo.picture, photo.corrected_to) in followed
+            for photo in inside
+        ):
             unchanged[row] = [photo.Index for photo in inside]
     confirmed = find_confirmed(labels, unchanged, photos, of_labels)
     return whys | dict.fromkeys(unchanged.keys() - confirmed, "same_as_label")

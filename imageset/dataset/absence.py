@@ -33,10 +33,15 @@ class ReferenceRows(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """The result of comparing pixels, None where they cannot be compared; and a note on that, a part of a sentence."""
+    """The result of comparing pixels.
+
+    check: None where they cannot be compared. note: on that, a part of a sentence. is_complete: whether the reference
+    had the pixels of every product.
+    """
 
     check: Check | None
     note: str
+    is_complete: bool = False
 
 
 def reference_rows(file: h5py.File) -> Iterator[ReferenceRows]:
@@ -79,7 +84,8 @@ def absent_by_pixels(
     if other_shape != shape:
         return Comparison(None, f"not compared: images are {describe(shape)}, those of {name} {describe(other_shape)}")
     products = [part.take(is_of(part.ids, product_ids)) for part in parts]
-    if not any(len(part.ids) for part in products):
+    held = {product_id for part in products for product_id in part.ids.tolist()}
+    if not held:
         return Comparison(None, f"not compared: {name} does not hold the product either")
     rows = contents.rows
     same, compared = count_same(rows, found.hashes, parts, product_ids)
@@ -91,7 +97,9 @@ def absent_by_pixels(
     wrong = np.array([row for row in plain.tolist() if found.hashes[row].tobytes() in wanted], np.int64)
     advice = "another product with the same picture: take it down as well"
     check = check_result("absent_by_pixels", len(plain), wrong, rows.describe, advice)
-    return Comparison(check, f"compared: {note}")
+    lacking = ", ".join(map(str, sorted(product_ids - held)))
+    but = f", but not those of product {lacking}, which it does not hold" if lacking else ""
+    return Comparison(check, f"compared: {note}{but}", not lacking)
 
 
 def count_same(

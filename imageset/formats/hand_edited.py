@@ -7,11 +7,12 @@ between the cells, rows of empty cells, blanks around values, and 7.0 for 7. Non
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from imageset.errors import DataError
+from imageset.runtime import files
 from imageset.runtime.params import suggestion
 
 DELIMITERS = ",;\t"
@@ -78,6 +79,30 @@ def read_with_layout(path: Path, required: Sequence[str], optional: Sequence[str
         else:
             rows.append(Row(path, line, as_cells(path, line, values, columns, [*required, *optional])))
     return rows, Layout(delimiter, columns, "\r\n" if "\r\n" in text else "\n")
+
+
+def append(path: Path, layout: Layout, rows: Iterable[Mapping[str, str]]) -> None:
+    """Add rows at the end of a file as it is written, atomically. All else in it stays as it is.
+
+    Args:
+        path: the file.
+        layout: how it is written, from `read_with_layout`.
+        rows: cells by column. Columns that a row lacks are empty.
+    """
+    new = [format_row([row.get(column, "") for column in layout.columns], layout.delimiter) for row in rows]
+    content = path.read_bytes()
+    end = "" if content.endswith((b"\n", b"\r")) else layout.line_end
+    files.write_bytes(path, content + (end + "".join(line + layout.line_end for line in new)).encode())
+
+
+def format_row(cells: Iterable[object], delimiter: str = ",") -> str:
+    """Return a row as `read` takes it, without a line end.
+
+    Before Python 3.12 the csv module leaves a carriage return without quotes where lines end with "\\n".
+    """
+    text = io.StringIO(newline="")
+    csv.writer(text, delimiter=delimiter, lineterminator="\r\n").writerow(cells)
+    return text.getvalue().removesuffix("\r\n")
 
 
 def decode(path: Path) -> str:

@@ -251,6 +251,24 @@ def test_a_row_that_said_what_labels_said_when_it_was_written_is_not_spent(
     assert found.spent == ({("labels", 2): "same_as_label"} if is_spent else {})
 
 
+@pytest.mark.parametrize(
+    ("rows", "relabel"),
+    [
+        ([(1, 0, 7, ""), (2, 0, 7, "")], [(1, 0, 12), (2, 0, 11)]),  # its photo would follow the other of the picture
+        ([(1, 0, 7, ""), (1, 1, 8, "")], [(1, 0, 12), (1, None, 11)]),  # its photo would take the product's class
+    ],
+)
+def test_a_row_that_holds_the_class_against_another_row_is_not_spent(
+    rows: list[PhotoRow], relabel: list[Written]
+) -> None:
+    claimed = labels((1, 12, ""), (2, 12, ""))
+    found, without = (Result(rows, claimed, relabelled(*decided)) for decided in (relabel, relabel[1:]))
+
+    assert [class_ for class_, _, _ in found.photos] == [12, 11]
+    assert [class_ for class_, _, _ in without.photos] == [11, 11]
+    assert found.spent == {}
+
+
 def test_of_a_picture_the_labels_of_all_its_products_say_whether_a_person_found_it_right() -> None:
     rows = [(1, 0, 7, ""), (2, 0, 7, "")]
     claimed = labels((1, 11, FIRST), (2, 12, LAST))

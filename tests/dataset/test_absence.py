@@ -57,7 +57,7 @@ def verify(folder: Path, *arguments: object) -> tuple[int, str]:
 def test_a_file_without_the_product_passes_by_id_and_by_pixels(before: Path, after: Path) -> None:
     by_default = verify(after, "--absent", GONE)
     named = verify(after, "--absent", GONE, "--reference", before / "data/processed.h5")
-    a_dataset = verify(after, "--absent", GONE, 999, "--reference", before / "data/dataset.h5")
+    a_dataset = verify(after, "--absent", GONE, "--reference", before / "data/dataset.h5")
 
     for code, said in (by_default, named, a_dataset):
         assert code == 0, said
@@ -68,6 +68,16 @@ def test_a_file_without_the_product_passes_by_id_and_by_pixels(before: Path, aft
         "pixels were compared: 9 of 9 photos that are in data/processed.h5 too have the same pixels there"
         in (by_default[1])
     )
+
+
+def test_a_product_that_the_reference_lacks_is_said_not_to_be_compared(before: Path, after: Path) -> None:
+    for path, code in ((before / "data/processed.h5", 1), (None, 0)):
+        reference = ("--reference", path) if path else ()
+        found, said = verify(after, "--absent", GONE, 999, *reference)
+
+        assert "absent_by_pixels        passed  9 examined" in said
+        assert "have the same pixels there, but not those of product 999, which it does not hold" in said
+        assert found == code
 
 
 def test_a_file_with_the_product_fails_by_id_and_by_pixels(before: Path) -> None:

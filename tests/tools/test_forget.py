@@ -4,17 +4,16 @@ is named with commands that work."""
 import datetime
 import fcntl
 import hashlib
+import io
 import re
 import secrets
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -36,7 +35,7 @@ from imageset.web.refusals import RefusalCache
 from tests.conftest import photo_bytes
 from tests.planted import SMALL_IMAGES
 from tests.project import PHOTOS, Project
-from tests.storage.test_bulk import Wire
+from tests.tools.test_forget_files import guard_of
 from tests.tools.test_release import AUTHOR, commands
 from tools.forget import __main__ as tool
 from tools.forget import remaining, working_files
@@ -317,10 +316,19 @@ def test_masks_of_other_photos_are_kept_that_only_masks_h5_has(copied: Released)
     assert rows == (sum(PHOTOS.values()) - 1,)
 
 
+def answer_with(answer: str, released: Released) -> subprocess.CompletedProcess[str]:
+    """Run the command without --yes, with an answer on its standard input."""
+    where, environment = released.project.folder, released.project.environment
+    command = [*COMMAND, str(released.product_id)]
+    return subprocess.run(command, cwd=where, env=environment, input=answer, capture_output=True, text=True)
+
+
 def test_a_bucket_without_versions_is_emptied_of_the_product(copy_of: Callable[..., Released], tmp_path: Path) -> None:
     copy = copy_of(tmp_path / "project", versioned=False)
-    copy.project.succeed(*COMMAND, str(copy.product_id), "--yes")
+    done = answer_with("y\n", copy)
 
+    assert done.returncode == 0, done.stderr
+    assert [place for place in traces(copy, copy.project.folder) if "tests" not in place[1]] == []
     assert len(keys_in_bucket(copy)) == sum(PHOTOS.values()) - 1
     assert [key for key in keys_in_bucket(copy) if is_of(key, copy.product_id)] == []
 
@@ -341,27 +349,30 @@ runpy.run_module("tools.forget", run_name="__main__")
 """
 
 
-@pytest.mark.parametrize(
-    ("event", "number"),
-    [
-        ("os.rename corrections/", 1),
-        ("sqlite3.connect .cache/pixels.sqlite", 1),
-        ("sqlite3.connect .cache/ingest.sqlite", 1),
-        (".pack", 1),
-        ("http.client.send b'DELETE'", 1),
-        ("http.client.send b'DELETE'", 3),
-        ("/files/md5/", 1),
-        ("/files/md5/", 12),
-        ("os.remove data/", 1),
-        ("os.remove data/", 9),
-    ],
+KILLS = (  # in the order of the command
+    ("os.rename corrections/", 1),
+    ("sqlite3.connect .cache/pixels.sqlite", 1),
+    ("sqlite3.connect .cache/ingest.sqlite", 1),
+    (".pack", 1),
+    ("http.client.send b'DELETE'", 1),
+    ("http.client.send b'DELETE'", 3),
+    ("/files/md5/", 1),
+    ("/files/md5/", 12),
+    ("os.remove data/", 1),
+    ("os.remove data/", 9),
 )
-def test_a_second_run_finishes_what_a_killed_one_left(event: str, number: int, copied: Released) -> None:
-    """Killed just before it replaces a file, opens a cache, removes a pack, an object or a file."""
-    project = copied.project
-    killed = project.run(sys.executable, "-c", KILLED, event, str(number), str(copied.product_id), "--yes")
 
-    assert killed.returncode == -signal.SIGKILL, killed.stdout + killed.stderr
+
+def test_a_run_finishes_what_killed_ones_left(copied: Released) -> None:
+    """Killed just before it replaces a file, opens a cache, removes a pack, an object or a file.
+
+    Each run goes on where the one before was killed, so what that had forgotten too early stays forgotten.
+    """
+    project = copied.project
+    for event, number in KILLS:
+        killed = project.run(sys.executable, "-c", KILLED, event, str(number), str(copied.product_id), "--yes")
+
+        assert killed.returncode == -signal.SIGKILL, f"{event} {number}: {killed.stdout}{killed.stderr}"
 
     project.succeed(*COMMAND, str(copied.product_id), "--yes")
 
@@ -384,34 +395,22 @@ def state(released: Released) -> dict[str, bytes]:
     }
 
 
-@pytest.mark.parametrize("answer", ["n\n", "\n", "no\n", ""])
+@pytest.mark.parametrize(("answer", "goes_on"), [("y\n", True), (" YES\n", True), ("n\n", False), ("\n", False)])
+def test_only_a_yes_is_a_yes(answer: str, goes_on: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(answer))
+
+    assert tool.confirm() is goes_on
+
+
+@pytest.mark.parametrize("answer", ["no\n", ""])
 def test_nothing_is_removed_without_a_yes(answer: str, released: Released) -> None:
     before, objects = state(released), keys_in_bucket(released)
-    command = [*COMMAND, str(released.product_id)]
-    done = subprocess.run(
-        command,
-        cwd=released.project.folder,
-        env=released.project.environment,
-        input=answer,
-        capture_output=True,
-        text=True,
-    )
+    done = answer_with(answer, released)
 
     assert done.returncode == 1
     assert "Remove all this? It cannot be undone. [y/N] forget: nothing was removed" in done.stdout
     assert state(released) == before
     assert keys_in_bucket(released) == objects
-
-
-def test_with_a_yes_it_is_removed(copied: Released) -> None:
-    command = [*COMMAND, str(copied.product_id)]
-    environment = copied.project.environment
-    done = subprocess.run(
-        command, cwd=copied.project.folder, env=environment, input="y\n", capture_output=True, text=True
-    )
-
-    assert done.returncode == 0, done.stderr
-    assert [place for place in traces(copied, copied.project.folder) if "tests" not in place[1]] == []
 
 
 def test_a_product_that_nobody_knows_is_taken_down_with_a_warning(copied: Released) -> None:
@@ -426,24 +425,9 @@ def test_a_product_that_nobody_knows_is_taken_down_with_a_warning(copied: Releas
     assert "No released version holds it." in said
 
 
-class Guard(Wire):
-    """A proxy in front of the bucket that refuses to list versions."""
-
-    def pass_on(self, source: socket.socket, target: socket.socket) -> None:
-        with suppress(OSError):
-            while data := source.recv(1 << 16):
-                if re.match(rb"GET [^ ]*[?&]versions", data):
-                    source.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-                    return
-                target.sendall(data)
-            target.shutdown(socket.SHUT_WR)
-
-
 def test_a_bucket_that_does_not_show_versions_is_an_error_after_all_else_is_done(copied: Released) -> None:
-    with Guard(copied.project.environment["AWS_ENDPOINT_URL"]) as guard:
-        threading.Thread(target=guard.serve_forever, args=(0.01,), daemon=True).start()
+    with guard_of(copied.project.environment["AWS_ENDPOINT_URL"], rb"GET [^ ]*[?&]versions") as guard:
         done = copied.project.run(*COMMAND, str(copied.product_id), "--yes", AWS_ENDPOINT_URL=guard.url)
-        guard.shutdown()
 
     assert done.returncode == 1
     assert re.search(r"\nforget: s3://.* does not let these credentials list versions, .* s3:ListBucketV", done.stderr)

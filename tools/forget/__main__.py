@@ -148,7 +148,8 @@ def forget(bucket: Bucket, product_ids: frozenset[int], found: Found) -> None:
     which the bucket and the inventory name. Then the bucket, then the files, with the inventory.
 
     Raises:
-        ImagesetError: a cache is damaged; ServerError: the bucket refuses. All else is removed then.
+        ImagesetError: a cache is damaged, or a run reads it. Nothing after it in this order is removed then.
+        ServerError: the bucket refuses. All else is removed then.
     """
     takedowns.add(TAKEDOWNS, sorted(product_ids), datetime.date.today())
     print(f"forget: {TAKEDOWNS} names the products", flush=True)

@@ -105,14 +105,22 @@ def read_samples(bucket: Bucket, listed: Listed) -> set[bytes]:
 def remove(bucket: Bucket, product_ids: Iterable[int], listed: Listed) -> None:
     """Remove what was listed, and list again to see that nothing is left.
 
+    A version that the server refuses to remove, such as one that is locked, does not keep the others.
+
     Raises:
         SettingsError: there are no credentials.
         ServerError: the server refuses, or something is left.
     """
+    refused: list[ClientError] = []
     with bucket_errors(bucket):
         for version in listed.versions:
             pinned = {"VersionId": version.version_id} if version.version_id else {}
-            bucket.client.delete_object(Bucket=bucket.name, Key=bucket.prefix + version.stored.key, **pinned)
+            try:
+                bucket.client.delete_object(Bucket=bucket.name, Key=bucket.prefix + version.stored.key, **pinned)
+            except ClientError as error:
+                refused.append(error)
+        if refused:
+            raise refused[0]
     left = list_product(bucket, product_ids)
     if left.versions:
         raise ServerError(

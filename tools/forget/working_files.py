@@ -1,11 +1,10 @@
 """What data/, reports/ and DVC's cache on this machine hold of a product.
 
-Tables and HDF5 files name the products of their rows, so they are searched. Pages and pictures do not: they are taken
-to show the product where what they are made of holds it.
+Tables and HDF5 files name the products of their rows, so they are searched; one that is damaged is taken to hold the
+product. Pages and pictures name none: they are taken to show the product where what they are made of holds it.
 """
 
 import csv
-import functools
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -22,7 +21,10 @@ from imageset.runtime import dvc, progress
 OF_THE_MARKETPLACE = ("data/listings.csv", "data/listings_rejects.csv", "data/labels.csv", "data/ingest.csv")
 ID_COLUMNS = ("product_id", "other_product_id")
 PAGES = (".html", ".png")
+TABLES = (".csv", ".h5")  # they say which products they hold, unless they are damaged
 HDF5_SIGNATURE = b"\x89HDF"
+TITLE_OF_REPORT = b"<title>imageset: "  # as stages/templates/report.html begins
+UNRECORDED_PAGE = "unrecorded.html"
 
 
 class Made(NamedTuple):
@@ -101,16 +103,21 @@ def find_outputs(product_ids: frozenset[int]) -> list[Path]:
         for name in sorted(names - set(OF_THE_MARKETPLACE))
         if Path(name).is_file()
     }
-    held = [name for name, answer in found.items() if answer]
+    held = [name for name, answer in found.items() if may_hold(name, answer)]
     unknown = [
         name
         for stage in stages
         for name in stage.outputs
-        if name in found and found[name] is None and may_show(name, stage, held, names)
+        if name in found and name not in held and found[name] is None and may_show(name, stage, held, names)
     ]
     folders = sorted({Path(name).parent for name in names})
     left = [path for folder in folders for path in sorted(folder.glob(".*.tmp"))]
     return [*map(Path, unknown), *map(Path, held), *left]
+
+
+def may_hold(name: str, answer: bool | None) -> bool:
+    """Return whether to take a file for one that holds a product: what is damaged may, and is of no use."""
+    return bool(answer) or (answer is None and name.endswith(TABLES))
 
 
 def may_show(name: str, stage: Made, held: list[str], names: set[str]) -> bool:
@@ -143,12 +150,13 @@ def find_runs(cache: Path) -> Iterator[tuple[Path, list[Made]]]:
             yield path, parse_stages(dvc.read_text(path))
 
 
-@functools.cache
 def recorded_stages() -> list[Made]:
     """Return the stages of every dvc.lock that this repository knows, in any branch, tag, stash or abandoned commit."""
     found = parse_stages(dvc.read_text(Path("dvc.lock")))
     blobs = set()
-    for commit in dvc.capture("git", "rev-list", "--all", "--reflog", "--", "dvc.lock").split():
+    # --full-history: else git passes over a branch of which a merge kept nothing.
+    commits = dvc.capture("git", "rev-list", "--all", "--reflog", "--full-history", "--", "dvc.lock")
+    for commit in commits.split():
         blob = dvc.capture("git", "rev-parse", "--verify", "--quiet", f"{commit}:./dvc.lock").strip()
         if blob and blob not in blobs:
             blobs.add(blob)
@@ -157,55 +165,75 @@ def recorded_stages() -> list[Made]:
 
 
 def find_inventories(cache: Path | None) -> list[Path]:
-    """Return this run's inventory, and all earlier ones that DVC's cache has."""
-    sums = {md5 for stage in recorded_stages() if (md5 := stage.outputs.get("data/inventory.csv"))}
-    cached = [locate(cache, md5) for md5 in sorted(sums)] if cache else []
+    """Return this run's inventory, and all others that DVC's cache has, whether a run has recorded them or not."""
+    columns = list(tables.INVENTORY.columns)
+    cached = [path for path in list_cached(cache) if read_columns(path) == columns] if cache else []
     return [path for path in (Path("data/inventory.csv"), *cached) if path.is_file()]
+
+
+def list_cached(cache: Path) -> list[Path]:
+    """Return the files of DVC's cache, those included that a killed DVC has left unfinished."""
+    return sorted(path for path in (cache / "files/md5").glob("??/*") if path.is_file())
 
 
 def find_cached(cache: Path, product_ids: frozenset[int]) -> list[Path]:
     """Return the files in DVC's cache that hold one of the products, and entries of its run cache that name these.
 
-    All tables and HDF5 files are searched. Of pages, those that a run has recorded: in a dvc.lock that git knows, or in
-    the run cache. The order is one in which a killed removal can be finished: pages first, then the files that tell
-    what pages show.
+    All tables and HDF5 files are searched. Pages that a run has recorded, in a dvc.lock that git knows or in the run
+    cache, are judged by what they were made of. Other pages may show anything, and so may what DVC has left unfinished
+    or is damaged. The order is one in which a killed removal can be finished: pages first, then the entries that tell
+    what they were made of, then the files that tell what pages show.
     """
     runs = list(find_runs(cache))
     stages = recorded_stages() + [stage for _, run in runs for stage in run]
     names = {md5: name for stage in stages for name, md5 in stage.outputs.items() if md5}
-    known = {path.parent.name + path.name: path for path in sorted((cache / "files/md5").glob("??/*"))}
-    found: dict[str, bool | None] = {}
+    known = {path.parent.name + path.name: path for path in list_cached(cache)}
+    held, pages, others = set(), set(), set()
     with progress.bar(None, "forget: DVC's cache", len(known), unit="file") as bar:
         for md5, path in known.items():
             name = names.get(md5) or guess_name(path)
-            found[md5] = name not in OF_THE_MARKETPLACE and holds(path, name, product_ids)
+            answer = name not in OF_THE_MARKETPLACE and holds(path, name, product_ids)
+            if path.name.endswith(".tmp") or (may_hold(name, answer) if md5 in names else answer):
+                held.add(md5)
+            elif name == UNRECORDED_PAGE:
+                pages.add(md5)
+            elif answer is None:
+                others.add(md5)
             bar.update()
-    held = {md5 for md5, answer in found.items() if answer}
-    unknown = {
+    pages |= {
         md5
         for stage in stages
         for name, md5 in stage.outputs.items()
-        if md5 in found and found[md5] is None
+        if md5 in others
         if held & set(stage.dependencies.values()) or (name.endswith(PAGES) and lacks_input(stage, names, known))
     }
-    entries = [path for path, run in runs if any((held | unknown) & set(all_sums(stage)) for stage in run)]
-    return [*entries, *(known[md5] for md5 in sorted(unknown)), *(known[md5] for md5 in sorted(held))]
+    entries = [path for path, run in runs if any((held | pages) & set(all_sums(stage)) for stage in run)]
+    return [*(known[md5] for md5 in sorted(pages)), *entries, *(known[md5] for md5 in sorted(held))]
 
 
 def guess_name(path: Path) -> str:
     """Return a name for a file that no run has recorded, by what it holds; "" for what is none of ours.
 
-    Git forgets a dvc.lock that was never committed. DVC's cache keeps its files.
+    Git forgets a dvc.lock that was never committed, and stage report has no entries in the run cache. DVC's cache keeps
+    their files.
     """
     with path.open("rb") as file:
-        first = file.readline(1000)
+        first = file.read(1000)
     if first.startswith(HDF5_SIGNATURE):
         return "unrecorded.h5"
-    columns = first.decode("utf-8", "replace").rstrip("\r\n").split(",")
+    if TITLE_OF_REPORT in first:
+        return UNRECORDED_PAGE
+    columns = read_columns(path)
     of_the_marketplace = (tables.LISTINGS, tables.LISTING_REJECTS, tables.LABELS, tables.INGEST)
     if any(columns == list(table.columns) for table in of_the_marketplace):
         return OF_THE_MARKETPLACE[0]
     return "unrecorded.csv" if set(ID_COLUMNS) & set(columns) else ""
+
+
+def read_columns(path: Path) -> list[str]:
+    """Return the columns of a table; of any other file, something else."""
+    with path.open("rb") as file:
+        return file.readline(1000).decode("utf-8", "replace").rstrip("\r\n").split(",")
 
 
 def all_sums(stage: Made) -> list[str | None]:

@@ -1,7 +1,5 @@
 """Edited rows -> rows of corrections/, all of them or none."""
 
-import csv
-import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +9,6 @@ import pandas as pd
 from imageset.curation import corrections
 from imageset.errors import DataError
 from imageset.formats import hand_edited
-from imageset.runtime import files
 from imageset.runtime.params import suggestion
 from tools.suspects.files import ACTIONS, COLUMNS, EXCLUSIONS, LABELS, REQUIRED, Corrections
 
@@ -131,12 +128,7 @@ def append(path: Path, layout: hand_edited.Layout, rows: list[hand_edited.Row]) 
         missing = [column for column, cell in row.cells.items() if cell and column not in layout.columns]
         if missing:
             raise DataError(f"{path} has no column {missing[0]}, which {row.place} fills: add it to the file's header")
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, delimiter=layout.delimiter, lineterminator=layout.line_end)
-    writer.writerows([[row.cells.get(column, "") for column in layout.columns] for row in rows])
-    content = path.read_bytes()
-    end = b"" if content.endswith((b"\n", b"\r")) else layout.line_end.encode()
-    files.write_bytes(path, content + end + text.getvalue().encode())
+    hand_edited.append(path, layout, [row.cells for row in rows])
 
 
 def write(added: Added, layouts: dict[Path, hand_edited.Layout]) -> None:

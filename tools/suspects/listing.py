@@ -1,14 +1,12 @@
 """data/suspects.csv -> rows for a person to edit."""
 
-import csv
-import io
 from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
 from imageset.curation import corrections
-from imageset.formats import tables
+from imageset.formats import hand_edited, tables
 from tools.suspects.files import COLUMNS, Corrections, read_table
 
 # What an exclusion most often means, for each kind of suspect. It counts only where a person writes `exclude`.
@@ -46,17 +44,16 @@ def to_edit(
         accept: whether to fill in `relabel` where the audit suggests another class.
         by: the handle to fill in.
     """
-    out = io.StringIO(newline="")
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    lines = [hand_edited.format_row(COLUMNS)]
     for row in chosen.itertuples():
         own, other = (None if pd.isna(class_) else int(class_) for class_ in (row.catalog_id, row.suggestion))
         action = "relabel" if accept and row.kind == "label" and other is not None else ""
         found = (row.kind, row.rank, row.score, row.why, row.product_id, row.position)
         classes = [cell for class_ in (own, other) for cell in (class_, as_text(names.get(class_, "")))]
         written = (action, other, REASONS[row.kind], "", by, "")
-        writer.writerow((*found, *classes, *written, as_text(urls.get((row.product_id, row.position), ""))))
-    return out.getvalue()
+        url = as_text(urls.get((row.product_id, row.position), ""))
+        lines.append(hand_edited.format_row((*found, *classes, *written, url)))
+    return "".join(f"{line}\n" for line in lines)
 
 
 def as_text(cell: str) -> str:
