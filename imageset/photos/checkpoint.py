@@ -5,8 +5,11 @@ ordered dictionary, torch's function that makes a tensor, and the two kinds of n
 before 1.6, which most published weights of that time have: five pickles, then the numbers of each storage.
 """
 
+import io
 import pickle
+import pickletools
 from collections import OrderedDict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, NoReturn
 
@@ -18,7 +21,10 @@ from imageset.errors import DataError
 
 MAGIC = 0x1950A86A20F9469CFC6C
 PROTOCOL = 1001
-MOST_BYTES = 1 << 30  # of a file: it is read whole
+MOST_BYTES = 1 << 30  # of a file, and of all tensors together: they are in memory
+# Of the five pickles together; those of EfficientNet-Lite0 have 47 kB. An object may take 70 times as much memory as
+# its bytes in a pickle.
+MOST_PICKLED = 1 << 20
 MOST_DIMENSIONS = 8
 
 NUMBERS: dict[str, np.dtype[Any]] = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
@@ -119,15 +125,38 @@ def read_checkpoint(path: Path) -> dict[str, NDArray[Any]]:
             refuse(path, "it is in the zip format of torch 1.6 and later, which is not read here")
         file.seek(0)
         try:
-            magic, protocol, _, tensors, keys = (AllowListUnpickler(file).load() for _ in range(5))
+            magic, protocol, _, tensors, keys = unpickle(file, 5)
             if (magic, protocol) != (MAGIC, PROTOCOL):
                 raise pickle.UnpicklingError("it does not begin as torch's files do")
             if type(tensors) is not OrderedDict or not all(map(is_named_tensor, tensors.items())):
                 raise pickle.UnpicklingError("it holds something else than named tensors")
             storages = read_storages(file, keys, {tensor.storage for tensor in tensors.values()})
-            return {name: take(tensor, storages) for name, tensor in tensors.items()}
+            return take_all(tensors, storages)
         except PICKLE_ERRORS as error:
             refuse(path, str(error) or type(error).__name__)
+
+
+def unpickle(file: BinaryIO, count: int) -> list[Any]:
+    """Return the objects that a file begins with, and leave it behind them. Raises what PICKLE_ERRORS has."""
+    pickled = io.BytesIO(file.read(MOST_PICKLED))
+    found = []
+    for _ in range(count):
+        start = pickled.tell()
+        check_places(pickled)
+        pickled.seek(start)
+        found.append(AllowListUnpickler(pickled).load())
+    file.seek(pickled.tell())
+    return found
+
+
+def check_places(pickled: io.BytesIO) -> None:
+    """Read a pickle without making its objects. Raises UnpicklingError when it puts one into too high a place.
+
+    Python makes room for all places below. So five bytes could take 64 GB.
+    """
+    for opcode, argument, _ in pickletools.genops(pickled):
+        if opcode.name in ("PUT", "LONG_BINPUT") and int(argument or 0) > MOST_PICKLED:
+            raise pickle.UnpicklingError(f"it has fewer objects than the {argument} that it numbers")
 
 
 def refuse(path: Path, problem: str) -> NoReturn:
@@ -162,6 +191,18 @@ def read_storages(file: BinaryIO, keys: Any, expected: set[Storage]) -> dict[str
     if file.read(1):
         raise pickle.UnpicklingError("it goes on behind its last number")
     return storages
+
+
+def take_all(tensors: Mapping[str, StridedTensor], storages: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Return the numbers of all tensors. Raises UnpicklingError when they are too many: tensors may share numbers."""
+    taken: dict[str, NDArray[Any]] = {}
+    left = MOST_BYTES
+    for name, tensor in tensors.items():
+        taken[name] = take(tensor, storages)
+        left -= taken[name].nbytes
+        if left < 0:
+            raise pickle.UnpicklingError(f"its tensors have more than {MOST_BYTES >> 30} GiB together")
+    return taken
 
 
 def take(tensor: StridedTensor, storages: dict[str, NDArray[Any]]) -> NDArray[Any]:

@@ -74,6 +74,50 @@ def test_the_zip_format_is_named(tmp_path: Path) -> None:
     assert refusal(tmp_path / "new.pth") == "it is in the zip format of torch 1.6 and later, which is not read here"
 
 
+# What would take all memory
+
+
+@pytest.mark.parametrize("put", [b"r\xff\xff\xff\xff", b"p4294967295\n"])
+def test_a_pickle_that_numbers_objects_it_does_not_have_is_refused(put: bytes, tmp_path: Path) -> None:
+    """Python would make room for twice 2**32 objects: 64 GiB."""
+    bomb = b"\x80\x02N" + put + b"."
+    for content in (bomb, legacy(bomb), legacy(rebuild(SIX), bomb, numbers=NUMBERS)):
+        (tmp_path / "bad.pth").write_bytes(content)
+
+        assert refusal(tmp_path / "bad.pth") == "it has fewer objects than the 4294967295 that it numbers"
+
+
+@pytest.mark.parametrize("opcode", [b"\x8e", b"\x96", b"\x8d", b"\x95"])
+def test_a_pickle_that_names_more_bytes_than_it_has_is_refused(opcode: bytes, tmp_path: Path) -> None:
+    """Bytes, an array of bytes, a text, a frame: of 1 TiB."""
+    (tmp_path / "bad.pth").write_bytes(b"\x80\x05" + opcode + (1 << 40).to_bytes(8, "little") + b"x.")
+
+    refusal(tmp_path / "bad.pth")
+
+
+def test_pickles_that_are_too_long_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a dictionary in a byte each, a file of 1 GiB would make 64 GiB."""
+    (tmp_path / "bad.pth").write_bytes(legacy(b"\x80\x02(" + b"}" * checkpoint.MOST_PICKLED + b"t.", KEYS))
+    refusal(tmp_path / "bad.pth")
+
+    path = write(tmp_path / "good.pth", rebuild(SIX))
+    pickled = path.stat().st_size - len(NUMBERS)
+    monkeypatch.setattr(checkpoint, "MOST_PICKLED", pickled)
+    assert read_checkpoint(path)["x"].shape == (2, 3)
+    monkeypatch.setattr(checkpoint, "MOST_PICKLED", pickled - 1)
+    refusal(path)
+
+
+def test_tensors_that_share_numbers_are_bounded_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = torch.arange(1 << 16, dtype=torch.float32).reshape(256, 256)
+    path = save(tmp_path / "bad.pth", OrderedDict((f"x{number}", numbers.t()) for number in range(20)))
+    monkeypatch.setattr(checkpoint, "MOST_BYTES", 20 * numbers.nbytes)
+    assert len(read_checkpoint(path)) == 20
+    monkeypatch.setattr(checkpoint, "MOST_BYTES", 20 * numbers.nbytes - 1)
+
+    assert refusal(path) == "its tensors have more than 0 GiB together"
+
+
 # What must not be unpickled
 
 
