@@ -24,7 +24,8 @@ def measure_remoteness(features: Features, folds: Folds, total: ClassSums, of_fo
     1 less the cosine of the angle to the nearest class mean (Mensink et al., Distance-Based Image Classification:
     Generalizing to New Classes at Near-Zero Cost, 2013). Photos of the photo's fold are in no mean, so neither it nor
     its group can draw a mean near. The nearest class is no further than the photo's own, so a photo that is far is far
-    from its class and from everything. 0 where there are no other photos.
+    from its class and from everything. 0 where there are no other photos, and for a photo without features: it has no
+    embedding, so nothing is known of it.
     """
     found = np.zeros(features.shape[1])
     for number, part in enumerate(of_fold):
@@ -38,7 +39,8 @@ def measure_remoteness(features: Features, folds: Folds, total: ClassSums, of_fo
             block = rows[start : start + ROWS_AT_ONCE]
             values = features[0, block].astype(np.float64)
             lengths = np.maximum(np.sqrt((values**2).sum(axis=1)), 1)
-            found[block] = 1 - np.round((values @ centres.T).max(axis=1) / lengths, DECIMALS)
+            remote = 1 - np.round((values @ centres.T).max(axis=1) / lengths, DECIMALS)
+            found[block] = np.where(values.any(axis=1), remote, 0.0)
     return np.round(found, DECIMALS)
 
 

@@ -158,6 +158,17 @@ def test_an_embedding_like_no_other_is_an_outlier(in_project: Path) -> None:
     assert pd.isna(outlier["suggestion"])
 
 
+def test_a_photo_without_an_embedding_is_no_suspect_and_has_a_place(in_project: Path) -> None:
+    """Stage embed may have lost it to a crash that stage preprocess did not have."""
+    labels_of = {(number, 0): number % 2 for number in range(40)}
+    write_project(in_project, {key: (photo("bag", 1), 10 + label) for key, label in labels_of.items()})
+    write_embeddings(in_project, {**embed(labels_of), (7, 0): None})
+    suspects, places = run(in_project)
+
+    assert 7 not in set(suspects[suspects["kind"].isin(["label", "outlier"])]["product_id"].dropna())
+    assert 7 in set(places["product_id"])
+
+
 def test_embeddings_that_lack_a_photo_are_refused(in_project: Path) -> None:
     write_project(in_project, drawn(2))
     write_embeddings(in_project, embed(dict.fromkeys(list(drawn(2))[1:], 0)))
