@@ -103,13 +103,19 @@ def find_embeddings(file: h5py.File, photos: pd.DataFrame) -> NDArray[np.int64] 
         DataError: it has photos, but not all of these.
     """
     with hdf5.reading(file.filename):
-        ids, positions = file["ids"][:], file["positions"][:]
-    if not len(ids):
-        return None
-    known = pd.MultiIndex.from_arrays([ids, positions.astype(np.int64)])
-    rows = known.get_indexer(pd.MultiIndex.from_frame(photos[["product_id", "position"]]))
+        if not len(file["ids"]):
+            return None
+    return find_rows(file, photos)
+
+
+def find_rows(file: h5py.File, photos: pd.DataFrame) -> NDArray[np.int64]:
+    """Return the rows that photos have in a file, int64 (N,). Raises DataError if it lacks one."""
+    with hdf5.reading(file.filename):
+        names = pd.MultiIndex.from_arrays([file["ids"][:], file["positions"][:].astype(np.int64)])
+    rows = names.get_indexer(pd.MultiIndex.from_frame(photos[["product_id", "position"]]))
     if (rows < 0).any():
-        raise DataError(f"{file.filename} has other photos than the tables: run `dvc repro`")
+        missing = photos[["product_id", "position"]].to_numpy()[rows < 0][0].tolist()
+        raise DataError(f"{file.filename} lacks product_id {missing[0]}, position {missing[1]}: run `dvc repro`")
     return np.asarray(rows, np.int64)
 
 

@@ -5,14 +5,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import cv2
-import h5py
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
+from imageset.audit.features import find_rows
 from imageset.audit.robust_scores import Floats
-from imageset.errors import DataError
 from imageset.formats import hdf5
 from imageset.formats.hdf5 import Pixels
 from imageset.formats.preview_file import read_preview
@@ -26,7 +25,6 @@ FEWEST_OUTSIDE = 3  # pixels of a window: fewer are at the photo's edge, where n
 WEAK = 15  # of 255: root mean square of the colours' difference, below which an outline separates nothing
 
 Shapes = NDArray[np.uint8]  # (N, SHAPE_SIDE, SHAPE_SIDE)
-Rows = NDArray[np.int64]
 
 
 class MaskMeasures(NamedTuple):
@@ -75,17 +73,6 @@ def read_measures(masks_h5: Path, previews_h5: Path, photos: pd.DataFrame) -> Ma
                 preview = decode_preview(read_preview(previews, preview_row))
             shapes[number], weak_outline[number] = measure_mask(mask, preview)
     return MaskMeasures(shapes, shares, uncertainty, weak_outline)
-
-
-def find_rows(file: h5py.File, photos: pd.DataFrame) -> Rows:
-    """Return the rows that photos have in a file, int64 (N,). Raises DataError if it lacks one."""
-    with hdf5.reading(file.filename):
-        names = pd.MultiIndex.from_arrays([file["ids"][:], file["positions"][:].astype(np.int64)])
-    rows = names.get_indexer(pd.MultiIndex.from_frame(photos[["product_id", "position"]]))
-    if (rows < 0).any():
-        missing = photos[["product_id", "position"]].to_numpy()[rows < 0][0].tolist()
-        raise DataError(f"{file.filename} lacks product_id {missing[0]}, position {missing[1]}: run `dvc repro`")
-    return np.asarray(rows, np.int64)
 
 
 def decode_preview(preview: bytes) -> Pixels:

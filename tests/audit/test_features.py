@@ -83,7 +83,7 @@ def test_photos_are_found_among_those_of_the_inventory(tmp_path: Path) -> None:
 
         assert found is not None
         assert found.tolist() == [2, 4]
-        with pytest.raises(DataError, match="has other photos than the tables"):
+        with pytest.raises(DataError, match="lacks product_id 2, position 2: run `dvc repro`"):
             features.find_embeddings(file, photos.assign(position=[2, 0]))
 
 

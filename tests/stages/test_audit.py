@@ -173,7 +173,7 @@ def test_embeddings_that_lack_a_photo_are_refused(in_project: Path) -> None:
     write_project(in_project, drawn(2))
     write_embeddings(in_project, embed(dict.fromkeys(list(drawn(2))[1:], 0)))
 
-    with pytest.raises(DataError, match=r"embeddings\.h5 has other photos than the tables"):
+    with pytest.raises(DataError, match=r"embeddings\.h5 lacks product_id 0, position 0: run `dvc repro`"):
         run(in_project)
 
 
