@@ -4,6 +4,7 @@ Components are rounded to whole numbers. So distances are exact, and the last bi
 nothing that comes after.
 """
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -19,8 +20,11 @@ STEPS = 4  # of a component, to one step of a feature
 DECIMALS = 6
 BLOCK_BYTES = 64 << 20
 ROWS_AT_ONCE = 4096
+MOST_COMPARED = 20_000  # photos whose pairs are all compared
+NEAR_CELLS = 64  # more find more of the nearest photos, and take longer
 
 Components = NDArray[np.int64]  # (N, P)
+Rows = NDArray[np.int64]
 
 
 def find_axes(total: ClassSums) -> tuple[Floats, Floats]:
@@ -53,7 +57,8 @@ def project(features: Features, mean: Floats, axes: Floats) -> Components:
 def find_nearest(components: Components, count: int) -> tuple[NDArray[np.int64], Floats]:
     """Return the nearest other photos of each photo, and their distances: (N, count), the nearest first.
 
-    All pairs are compared, so time grows with the square of the photos. Of equal distances the first photo is nearest.
+    Up to MOST_COMPARED photos, all pairs are compared. Of more photos, those of near cells are (see `pair_cells`). Of
+    equal distances the first photo is nearest.
 
     Args:
         components: from `project`.
@@ -62,28 +67,69 @@ def find_nearest(components: Components, count: int) -> tuple[NDArray[np.int64],
     values = components.astype(np.float64)
     nearest = np.zeros((len(values), count), np.int64)
     distances = np.zeros((len(values), count))
+    everyone = np.arange(len(values))
+    pairs = pair_cells(values, count) if len(values) > MOST_COMPARED else [(everyone, everyone)]
     with progress.bar(None, "audit: neighbours", len(values)) as bar:
-        for rows, squares in compare(values):
-            furthest = np.partition(squares, count - 1, axis=1)[:, count - 1]
-            places, others = np.nonzero(squares <= furthest[:, None])
-            found = squares[places, others]
-            order = np.lexsort((others, found, places))
-            first = np.searchsorted(places, np.arange(len(squares)))
-            chosen = order[first[:, None] + np.arange(count)]
-            nearest[rows], distances[rows] = others[chosen], np.sqrt(found[chosen])
-            bar.update(len(squares))
+        for cell, candidates in pairs:
+            for rows, squares in compare(values, cell, candidates):
+                furthest = np.partition(squares, count - 1, axis=1)[:, count - 1]
+                places, others = np.nonzero(squares <= furthest[:, None])
+                found = squares[places, others]
+                order = np.lexsort((others, found, places))
+                first = np.searchsorted(places, np.arange(len(squares)))
+                chosen = order[first[:, None] + np.arange(count)]
+                nearest[rows], distances[rows] = candidates[others[chosen]], np.sqrt(found[chosen])
+                bar.update(len(rows))
     return nearest, distances
 
 
-def compare(values: Floats) -> Iterator[tuple[slice, Floats]]:
-    """Yield squared distances, (rows, N), a block of rows at a time; inf from a photo to itself."""
-    lengths = (values**2).sum(axis=1)
-    step = max(1, BLOCK_BYTES // (8 * len(values)))
+def pair_cells(values: Floats, count: int) -> Iterator[tuple[Rows, Rows]]:
+    """Yield the photos of each cell, and those that may be near them: of the NEAR_CELLS nearest cells, ascending.
+
+    A cell is what is nearest to one of sqrt(N) photos (Sivic and Zisserman, Video Google, 2003: an inverted file). So
+    time grows with N**1.5 and not with N**2. Distances are whole numbers, so cells are the same on every processor.
+
+    Args:
+        values: components, (N, P).
+        count: a photo gets at least so many others.
+    """
+    cells = math.isqrt(len(values))
+    centres = values[np.arange(cells) * len(values) // cells]
+    own = np.concatenate([squares.argmin(axis=1) for squares in measure_blocks(values, centres)])
+    members = np.split(np.argsort(own, kind="stable"), np.cumsum(np.bincount(own, minlength=cells))[:-1])
+    sizes = np.array([len(rows) for rows in members])
+    of_cells = (squares for block in measure_blocks(centres, centres) for squares in block)
+    for rows, squares in zip(members, of_cells, strict=True):
+        near = np.argsort(squares, kind="stable")
+        enough = int(np.searchsorted(np.cumsum(sizes[near]), count + 1)) + 1
+        if len(rows):
+            yield rows, np.sort(np.concatenate([members[cell] for cell in near[: max(NEAR_CELLS, enough)]]))
+
+
+def compare(values: Floats, rows: Rows, others: Rows) -> Iterator[tuple[Rows, Floats]]:
+    """Yield some of the rows with their squared distances to all others; inf from a photo to itself.
+
+    Args:
+        values: components, (N, P).
+        rows: ascending; all of them are among the others.
+        others: ascending.
+    """
+    start = 0
+    for squares in measure_blocks(values[rows], values[others]):
+        block = rows[start : start + len(squares)]
+        squares[np.arange(len(block)), np.searchsorted(others, block)] = np.inf
+        yield block, squares
+        start += len(block)
+
+
+def measure_blocks(values: Floats, others: Floats) -> Iterator[Floats]:
+    """Yield squared distances, from a block of rows at a time to all other rows. They are whole numbers, so exact."""
+    lengths = (others**2).sum(axis=1)
+    step = max(1, BLOCK_BYTES // (8 * len(others)))
     for start in range(0, len(values), step):
-        rows = slice(start, min(start + step, len(values)))
-        squares = values[rows] @ values.T
+        block = values[start : start + step]
+        squares = block @ others.T
         squares *= -2
         squares += lengths
-        squares += lengths[rows, None]
-        squares[np.arange(rows.stop - start), np.arange(start, rows.stop)] = np.inf
-        yield rows, squares
+        squares += (block**2).sum(axis=1)[:, None]
+        yield squares

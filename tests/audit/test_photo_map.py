@@ -1,5 +1,7 @@
 """The map: photos that look alike are near each other, and the same photos get the same map."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from sklearn.decomposition import PCA
@@ -54,6 +56,50 @@ def test_the_nearest_are_those_of_a_search_of_all_pairs_and_ties_go_to_the_first
 
         assert nearest.tolist() == expected.tolist()
         assert (distances**2) == pytest.approx(np.take_along_axis(squares, expected, axis=1))
+
+
+def test_of_many_photos_most_of_the_nearest_are_found_without_comparing_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    components = reduce(make_features(np.arange(2000) % 40, spread=10))
+    nearest, _ = principal_axes.find_nearest(components, 20)
+    compared = []
+    measure_blocks = principal_axes.measure_blocks
+
+    def count_pairs(values: Floats, others: Floats) -> Iterator[Floats]:
+        compared.append(len(values) * len(others))
+        return measure_blocks(values, others)
+
+    monkeypatch.setattr(principal_axes, "measure_blocks", count_pairs)
+    monkeypatch.setattr(principal_axes, "MOST_COMPARED", 1999)
+    monkeypatch.setattr(principal_axes, "NEAR_CELLS", 8)
+    found, distances = principal_axes.find_nearest(components, 20)
+    overlap = np.mean([len(np.intersect1d(*rows)) / 20 for rows in zip(nearest, found, strict=True)])
+
+    assert sum(compared) < 2000**2 / 2
+    assert overlap > 0.8
+    own = np.arange(2000)[:, None]
+    assert (found != own).all()
+    assert np.array_equal(np.rint(distances**2), ((components[found] - components[own]) ** 2).sum(axis=2))
+    assert (np.diff(distances) >= 0).all()
+
+
+@pytest.mark.parametrize("near", [1, 12])
+def test_cells_find_what_all_pairs_do_where_they_are_all_near(near: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """149 others are wanted of 150 photos, so all cells are searched, also where one would be enough."""
+    components = np.random.default_rng(0).integers(-3, 4, (150, 2))
+    expected = principal_axes.find_nearest(components, 149)
+    monkeypatch.setattr(principal_axes, "MOST_COMPARED", 0)
+    monkeypatch.setattr(principal_axes, "NEAR_CELLS", near)
+
+    assert all(map(np.array_equal, principal_axes.find_nearest(components, 149), expected))
+
+
+def test_many_equal_photos_have_enough_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
+    components = np.zeros((50, 3), np.int64)
+    monkeypatch.setattr(principal_axes, "MOST_COMPARED", 0)
+    nearest, distances = principal_axes.find_nearest(components, 5)
+
+    assert nearest[[0, 1, 9]].tolist() == [[1, 2, 3, 4, 5], [0, 2, 3, 4, 5], [0, 1, 2, 3, 4]]
+    assert not distances.any()
 
 
 @pytest.mark.parametrize("photos", [1, 2, 3, 5])
