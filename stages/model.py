@@ -25,12 +25,16 @@ SECONDS_FOR_A_SOURCE = 300
 
 
 class Weights(NamedTuple):
-    """Weights to fetch: the network's name, the sha256 of their file, where it goes, the setting that names yours."""
+    """Weights to fetch: the network's name, the sha256 of their file, where it goes, the setting that names yours.
+
+    otherwise: what else a person can do when no source has them.
+    """
 
     name: str
     sha256: str
     destination: Path
     setting: str
+    otherwise: str = ""
 
     @property
     def file(self) -> str:
@@ -150,7 +154,7 @@ def fetch(weights: Weights, sources: Mapping[str, Source]) -> str:
             return source
     raise ImagesetError(
         f"no source has {weights.file} with sha256 {weights.sha256} ({'; '.join(failures)}): download "
-        f"it and name it in {weights.setting}"
+        f"it and name it in {weights.setting}{weights.otherwise}"
     )
 
 
@@ -170,7 +174,10 @@ def fetch_background(name: str, sha256: str, destination: Path) -> str:
 
 def fetch_embedding(destination: Path) -> str:
     """Write the weights of the embedding network, and return the source's name; see `fetch`."""
-    return fetch(Weights(*networks.EMBEDDING, destination, "IMAGESET_EMBEDDING_FILE"), EMBEDDING_SOURCES)
+    return fetch(
+        Weights(*networks.EMBEDDING, destination, "IMAGESET_EMBEDDING_FILE", ", or set embed.enabled: false"),
+        EMBEDDING_SOURCES,
+    )
 
 
 def main(background_onnx: Path, efficientnet_lite0_pth: Path) -> None:

@@ -29,7 +29,7 @@ def decode_gray_and_color(
         body: the photo's bytes, untrusted.
         decodes: of the same photo. Later uses of the gray photo find it there.
         choose_gray: from width and height to the number that divides the sides of the gray photo.
-        choose_color: the same of the photo in colour. It may come divided by less, as choose_gray says.
+        choose_color: the same of the photo in colour. A JPEG in colour is divided as choose_gray says, in both.
 
     Returns:
         The photo in mode L, and in mode YCbCr or RGB.

