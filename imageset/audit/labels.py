@@ -20,7 +20,7 @@ from scipy.special import logsumexp
 from imageset.audit.features import Features
 from imageset.audit.folds import Folds
 from imageset.evaluation.feature_blocks import Labels
-from imageset.evaluation.linear_discriminant import Classifier, ClassSums, fit
+from imageset.evaluation.linear_discriminant import Classifier, ClassSums, Floats, fit
 from imageset.runtime import progress
 
 SHRINKAGE = 0.7  # benchmarks/audit says what others give
@@ -32,8 +32,6 @@ CANDIDATES = 8  # likeliest classes of a photo that are kept
 LEAST_LISTED, MOST_LISTED = 0.05, 0.1  # of the photos, if so many look like another class
 DECIMALS = 6  # that decide: the last bits of floats differ between processors
 REASONS = ("another_class",)
-
-Floats = NDArray[np.float64]
 
 
 class Judgements(NamedTuple):

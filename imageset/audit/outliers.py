@@ -7,11 +7,11 @@ import pandas as pd
 
 from imageset.audit.features import Features
 from imageset.audit.folds import Folds
+from imageset.audit.robust_scores import NORMAL, describe
 from imageset.evaluation.linear_discriminant import ClassSums, Floats
 
 UNIFORM = 4.0  # standard deviation of a thumbnail, of 255: a picture with less shows nothing
 UNUSUAL = 3.0  # robust standard deviations from the median
-NORMAL = 1.4826  # the standard deviation of a normal distribution, in median absolute deviations
 MOST_LISTED = 0.05  # of the photos
 ROWS_AT_ONCE = 2048
 DECIMALS = 6
@@ -60,9 +60,8 @@ def find_outliers(photos: pd.DataFrame, remoteness: Floats, contrasts: Floats) -
         suggestion (none).
     """
     is_plain = np.round(contrasts, DECIMALS) < UNIFORM
-    middle = np.median(remoteness) if len(remoteness) else 0.0
-    spread = NORMAL * np.median(np.abs(remoteness - middle)) if len(remoteness) else 0.0
-    is_far = np.round(remoteness - middle - UNUSUAL * spread, DECIMALS) > 0
+    middle, deviation = describe(remoteness)
+    is_far = np.round(remoteness - middle - UNUSUAL * NORMAL * deviation, DECIMALS) > 0
     rows = photos[["product_id", "position", "catalog_id"]].assign(
         score=np.where(is_plain, 1.0, remoteness), why=np.where(is_plain, PLAIN, FAR), suggestion=None
     )
