@@ -39,7 +39,7 @@ def scatter(own: Labels, changed: int, random: np.random.Generator) -> Planted:
     photos = own == changed
     mixed = np.where(photos, random.choice(own[~photos], len(own)), own)
     mixed[random.choice(len(own), photos.sum(), replace=False)] = changed
-    return Planted(mixed, (changed, "not_told_from_chance", None))
+    return Planted(mixed, (changed, "no_better_than_chance", None))
 
 
 KINDS: dict[str, Callable[[Labels, int, np.random.Generator], Planted]] = {

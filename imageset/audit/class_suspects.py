@@ -14,11 +14,11 @@ from scipy.special import ndtri
 
 from imageset.audit.robust_scores import Labels
 
-REASONS = ("not_told_from_chance", "same_class", "similar_name")
+REASONS = ("no_better_than_chance", "same_class", "similar_name")
 
 CONFIDENCE = 0.95
 NORMAL_QUANTILE = float(ndtri((1 + CONFIDENCE) / 2))
-MOST_TOLD = 0.5  # Youden's J of two classes: those that are told apart better are surely two
+MOST_DISTINCT = 0.5  # Youden's J of two classes: those that differ by more are surely two
 MOST_KNOWN = 0.3  # Youden's J of a class among all others: reached by chance where a class has fewer than nine photos
 FEWEST = 5  # photos of a class that have to be answered with either class of a pair
 LETTERS = 6  # words with fewer differ by one letter and mean something else: skirt and shirt
@@ -65,9 +65,9 @@ def find_same_classes(labels: Labels, answers: Labels) -> list[ClassSuspect]:
 
     Of the photos of two classes that are answered with either, the share of the first class answered with the first,
     less that of the second: Youden's J, 1 for classes that are told apart, 0 where the answer does not depend on the
-    class, whichever class is larger. A pair is listed when J is surely below MOST_TOLD, so small classes that happened
-    to be confused are not, and when at least half of the photos of each class, and FEWEST, are answered with either: a
-    class of any photos whatever is like no other. The score is 1 less the upper limit of J, at most 1.
+    class, whichever class is larger. A pair is listed when J is surely below MOST_DISTINCT, so small classes that
+    happened to be confused are not, and when at least half of the photos of each class, and FEWEST, are answered with
+    either: a class of any photos whatever is like no other. The score is 1 less the upper limit of J, at most 1.
 
     Args:
         labels: the catalog_id of each photo, int64 (N,).
@@ -85,7 +85,7 @@ def find_same_classes(labels: Labels, answers: Labels) -> list[ClassSuspect]:
         wrong, kept = counts.get((second, first), 0), counts.get((second, second), 0)
         _, upper = bound_difference(right, right + missed, wrong, wrong + kept)
         within = [(right + missed, photos.get(first, 0)), (wrong + kept, photos.get(second, 0))]
-        if upper < MOST_TOLD and all(count >= max(FEWEST, own / 2) for count, own in within):
+        if upper < MOST_DISTINCT and all(count >= max(FEWEST, own / 2) for count, own in within):
             suspects.append(ClassSuspect(first, rate(upper), "same_class", second))
     return suspects
 
@@ -106,7 +106,7 @@ def find_unknown_classes(labels: Labels, answers: Labels) -> list[ClassSuspect]:
     ):
         lower, upper = bound_difference(right, own, all_given - right, len(labels) - own)
         if lower <= 0 and upper < MOST_KNOWN:
-            suspects.append(ClassSuspect(label, rate(upper), "not_told_from_chance", None))
+            suspects.append(ClassSuspect(label, rate(upper), "no_better_than_chance", None))
     return suspects
 
 

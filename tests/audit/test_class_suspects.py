@@ -67,7 +67,7 @@ def test_a_class_that_the_answers_find_no_better_than_chance_is_found_and_is_in_
     answers = np.where(labels == 40, rng.choice([10, 20, 30, 40], len(labels), p=[0.35, 0.3, 0.35, 0.0]), labels)
     answers[::12] = 40
 
-    assert rows(find_class_suspects(CLASSES, labels, answers)) == [(40, "not_told_from_chance", None)]
+    assert rows(find_class_suspects(CLASSES, labels, answers)) == [(40, "no_better_than_chance", None)]
 
 
 def test_a_class_of_a_few_photos_that_no_answer_finds_is_no_suspect() -> None:
@@ -161,4 +161,4 @@ def test_a_name_without_letters_or_digits_is_like_no_other() -> None:
 
 
 def test_every_reason_is_of_the_closed_list() -> None:
-    assert set(class_suspects.REASONS) == {"same_class", "not_told_from_chance", "similar_name"}
+    assert set(class_suspects.REASONS) == {"same_class", "no_better_than_chance", "similar_name"}
