@@ -122,6 +122,6 @@ def test_lines_name_the_file_that_differs() -> None:
     ]
     assert identify_masks("float32", "cpu")[-1] == "openvino float32"
     assert pixels == [
-        *("decode.py", "pixels.py", "preprocess.py", "scaled_decodes.py"),
-        *("ImageHash", "numpy", "pillow", "scipy", machine),
+        *("decode.py", "facts.py", "gray_and_color.py", "pixels.py", "preprocess.py", "previews.py"),
+        *("scaled_decodes.py", "ImageHash", "numpy", "pillow", "scipy", machine),
     ]

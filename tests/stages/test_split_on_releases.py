@@ -117,7 +117,8 @@ def test_the_last_line_of_each_stage_counts_the_rows_of_its_tables(
     assert len(found.near) == 2
     assert capsys.readouterr().out == (
         "duplicates: 3 photos, 2 groups, 2 near-duplicates, left out: 1 bridges_release\n"
-        "catalog: 3 photos, 2 in 1 classes and 2 groups, labels changed: none; 1 rejected (1 bridges_release)\n"
+        "catalog: 3 photos, 2 in 1 classes and 2 groups, labels changed: none; 1 rejected (1 bridges_release); "
+        "0 corrections, 0 in use, 0 spent (none)\n"
     )
 
 

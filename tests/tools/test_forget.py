@@ -83,7 +83,8 @@ def released(project: Project, tmp_path_factory: pytest.TempPathFactory, module_
     bucket = use_bucket(project.environment, module_patch)
     store, remote = new_bucket(bucket, True), new_bucket(bucket, False)
     environment = project.environment | AUTHOR | {"IMAGE_STORE": f"s3://{store}/shop", "IMAGESET_WORKERS": "1"}
-    shutil.copytree(project.folder, folder / "project", symlinks=True)
+    # Without exports of other tests: tools.forget says that it does not reach these.
+    shutil.copytree(project.folder, folder / "project", symlinks=True, ignore=shutil.ignore_patterns("exports"))
     copied = Project(folder / "project", environment)
     for stored in list_objects(bucket):
         bucket.client.put_object(Bucket=store, Key=f"shop/{stored.key}", Body=get_object(bucket, stored))
