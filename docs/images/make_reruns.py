@@ -1,4 +1,4 @@
-"""Draw docs/images/reruns.svg: which stages run after four changes, and what of the photos they make again.
+"""Draw docs/images/reruns.svg: which stages run after five changes, and what of the photos they make again.
 
 python docs/images/make_reruns.py docs/images/reruns.svg
 """
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.sax.saxutils import escape
 
-WIDTH, MARGIN = 1000, 24  # in pixels; the picture may be scaled
+WIDTH, MARGIN = 1160, 24  # in pixels; the picture may be scaled
 LABEL_WIDTH, HEAD, ROW, GAP = 250, 62, 78, 8
 FOOT = 58
 GROUND, FRAME, INK, DIM = "#ffffff", "#d0d7de", "#1f2328", "#57606a"  # its own ground: legible on light and dark pages
@@ -34,8 +34,10 @@ COLUMNS = (
     ("listings to", "inventory"),
     ("model", ""),
     ("masks", ""),
+    ("embed", ""),
     ("preprocess", ""),
     ("duplicates", "to split"),
+    ("audit", ""),
     ("build to", "report"),
 )
 NOT_RUN, RUN = ("none", "not run"), ("run", "runs")
@@ -44,22 +46,33 @@ CHANGES = (
     Change(
         "preprocess.fill",
         "or color, fit, image_side",
-        (NOT_RUN, NOT_RUN, ("none", "not run:|masks stay"), ("all", "all pixels"), NOT_RUN, RUN),
+        (NOT_RUN, NOT_RUN, ("none", "not run:|masks stay"), NOT_RUN, ("all", "all pixels"), NOT_RUN, NOT_RUN, RUN),
     ),
     Change(
         "masks.side",
         "or precision, device",
-        (NOT_RUN, NOT_RUN, ("all", "all masks"), ("all", "all pixels"), IF_REJECTED, RUN),
+        (NOT_RUN, NOT_RUN, ("all", "all masks"), NOT_RUN, ("all", "all pixels"), IF_REJECTED, RUN, RUN),
     ),
     Change(
         "new listings",
         "make refresh",
-        (RUN, NOT_RUN, ("new", "masks of|new photos"), ("new", "pixels of|new photos"), RUN, RUN),
+        (
+            *(RUN, NOT_RUN, ("new", "masks of|new photos"), ("new", "embeddings|of new ones")),
+            *(("new", "pixels of|new photos"), RUN, RUN, RUN),
+        ),
     ),
     Change(
         "masks.background: keep",
         "from remove",
-        (NOT_RUN, ("empty", "no weights"), ("empty", "no masks"), ("all", "all pixels"), IF_REJECTED, RUN),
+        (
+            *(NOT_RUN, ("empty", "no weights|of masks"), ("empty", "no masks"), NOT_RUN),
+            *(("all", "all pixels"), IF_REJECTED, RUN, RUN),
+        ),
+    ),
+    Change(
+        "a correction",
+        "or an exclusion",
+        (NOT_RUN, NOT_RUN, NOT_RUN, NOT_RUN, NOT_RUN, ("run", "catalog|and split"), RUN, RUN),
     ),
 )
 KEY = (
