@@ -19,6 +19,7 @@ from sandbox.ports import HOST
 
 PHOTO_BUCKET = "imageset-photos"
 DVC_BUCKET = "imageset-dvc"
+PROBE = "sandbox-ready"  # an object of DVC_BUCKET, there for a moment at the start
 
 
 @contextmanager
@@ -48,6 +49,11 @@ def s3_server(data: Path, ports: dict[str, int], environment: dict[str, str]) ->
 
 
 def is_s3_ready(environment: dict[str, str]) -> bool:
+    """Return whether the server has both buckets and stores objects.
+
+    A server that was started again lists its buckets before it finds their objects. When it can store one, it can read
+    the others as well.
+    """
     client = boto3.client(
         "s3",
         endpoint_url=environment["AWS_ENDPOINT_URL"],
@@ -58,6 +64,10 @@ def is_s3_ready(environment: dict[str, str]) -> bool:
     )
     try:
         buckets = {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}
+        if not {PHOTO_BUCKET, DVC_BUCKET} <= buckets:
+            return False
+        client.put_object(Bucket=DVC_BUCKET, Key=PROBE, Body=b"ready")
+        client.delete_object(Bucket=DVC_BUCKET, Key=PROBE)
     except (BotoCoreError, ClientError):
         return False
-    return {PHOTO_BUCKET, DVC_BUCKET} <= buckets
+    return True

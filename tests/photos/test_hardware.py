@@ -188,8 +188,22 @@ def claim_elsewhere(visible: str) -> tuple["subprocess.Popen[str]", str]:
     return process, process.stdout.readline().strip()
 
 
-@pytest.mark.usefixtures("claims")
-def test_gpus_are_claimed_one_a_process_and_free_again_when_it_ends() -> None:
+def test_gpus_are_claimed_one_a_process_and_free_again_when_it_ends(tmp_path: Path) -> None:
+    """In a process of its own: it kills one that it started."""
+    done = subprocess.run(
+        [sys.executable, "-c", "from tests.photos import test_hardware; test_hardware.claim_and_free()"],
+        cwd=ROOT,
+        env=os.environ | {"CUDA_VISIBLE_DEVICES": "0,1", "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def claim_and_free() -> None:
+    """Assert that three processes claim two GPUs, and that this one gets that of a process that was killed."""
     processes = []
     for expected in ("0", "1", "0"):
         process, place = claim_elsewhere("0,1")
