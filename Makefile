@@ -18,10 +18,10 @@ demo: .venv/pipeline  ## Run the whole pipeline on a sandbox marketplace; PHOTOS
 	$(BIN)/python -m sandbox demo $(if $(PHOTOS),--photos "$(PHOTOS)")
 
 test: .venv/pipeline .venv/train .venv/docs  ## Run all tests, on real servers and every core; TESTS=<path> runs some
-	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist worksteal $(TESTS)
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 coverage: .venv/pipeline .venv/train .venv/docs  ## Run all tests and measure coverage; coverage.md lists the lines that no test runs
-	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist worksteal --cov --cov-report=markdown:coverage.md $(TESTS)
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder --cov --cov-report=markdown:coverage.md $(TESTS)
 
 platforms: .venv/uv  ## Print the table of docs/platforms.md: the Pythons and systems with wheels for all pins
 	$(BIN)/python -m tools.platforms

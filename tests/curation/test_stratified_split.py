@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from imageset.curation.released_subsets import SUBSETS
@@ -14,7 +14,9 @@ from imageset.formats import tables
 from imageset.runtime.sections import SplitParams
 
 NOTHING = tables.frame(tables.SPLIT, [])
-UNHURRIED = settings(deadline=None)  # other processes share the cores
+UNHURRIED = settings(
+    deadline=None, suppress_health_check=[HealthCheck.filter_too_much]
+)  # other processes share the cores
 
 
 def section(test: float = 0.2, validation: float = 0.0, seed: int = 1) -> SplitParams:
