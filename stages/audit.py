@@ -103,8 +103,8 @@ def draw_map(photos: Photos, total: ClassSums) -> pd.DataFrame:
         components = principal_axes.project(photos.features, *principal_axes.find_axes(total))
     count = min(photo_map.CANDIDATES, len(components) - 1)
     nearest = principal_axes.find_nearest(components, count)
-    places = photo_map.draw_map(components, *nearest) + 0.0
-    across, down = (np.round(places, PLACE_DIGITS) + 0.0).T
+    places = photo_map.draw_map(components, *nearest)
+    across, down = (np.round(places, PLACE_DIGITS) + 0.0).T  # 0.0 in place of -0.0
     texts = ([f"{value:.{PLACE_DIGITS}f}" for value in values] for values in (across, down))
     return photos.catalog[["product_id", "position"]].assign(**dict(zip(("x", "y"), texts, strict=True)))
 

@@ -1,7 +1,6 @@
 """Describe every photo by an embedding, as it was before background removal: data/embeddings.h5."""
 
 import math
-from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -9,48 +8,20 @@ from pathlib import Path
 from imageset.errors import DataError
 from imageset.formats import tables
 from imageset.photos import embedding_worker, networks
-from imageset.photos.batches import PhotoRow, load_networks, look_up, make_batches, run_batches
+from imageset.photos.batches import collect_results, load_networks, look_up, make_batches, run_batches
 from imageset.photos.earlier_embeddings import EARLIER_EMBEDDINGS
 from imageset.photos.earlier_file import import_earlier
 from imageset.photos.embedding_cache import EmbeddingCache
-from imageset.photos.embedding_file import BYTES_PER_PHOTO, AddEmbedding, writing_embeddings
+from imageset.photos.embedding_file import BYTES_PER_PHOTO, writing_embeddings
 from imageset.photos.embedding_recipe import describe_recipe, identify_embeddings
 from imageset.photos.embeddings import EmbeddingRecipe
-from imageset.photos.outcomes import ChangedObject, Outcomes, PhotoEmbedding
-from imageset.photos.worker import Answer
-from imageset.runtime import files, params, progress, settings, stage
+from imageset.runtime import files, params, settings, stage
 from imageset.storage.bucket import open_bucket
 from imageset.workers.carried_file import carry_file
 from imageset.workers.ordered_map import WorkerPool
 from imageset.workers.pools import open_workers
 
 PHOTOS_AT_ONCE = 16  # that a worker takes, 0.2 s of its work
-
-
-def collect(
-    answers: Iterator[tuple[PhotoRow, Answer]], photos: int, unknown: int, add_embedding: AddEmbedding
-) -> tuple[Outcomes, int]:
-    """Write each photo's embedding, or the reason why it has none, and return what the photos became.
-
-    Returns:
-        The outcomes, and how many photos the bucket was asked for.
-    """
-    outcomes, asked = Outcomes(), 0
-    # Where some are unknown, those alone move the bar: the time left is theirs.
-    with progress.bar(None, "embed", photos, done=photos - unknown if unknown else 0) as bar:
-        for row, answer in answers:
-            outcome = answer.outcome
-            asked += answer.asked
-            bar.update(row.known is None or not unknown)
-            if isinstance(outcome, ChangedObject):
-                outcomes.add_changed(outcome)
-                continue
-            add_embedding(row.product_id, row.position, row.request.stored, outcome)
-            if isinstance(outcome, PhotoEmbedding):
-                outcomes.add_done(row.product_id, row.position)
-            else:
-                outcomes.reasons[outcome.reason] += 1
-    return outcomes, asked
 
 
 def load_weights(pool: WorkerPool, weights: Path, unknown: int, address: str) -> Path:
@@ -106,7 +77,13 @@ def main(inventory_csv: Path, efficientnet_lite0_pth: Path, embeddings_h5: Path)
             batches = make_batches(look_up(inventory_csv, cache.find), PHOTOS_AT_ONCE, BYTES_PER_PHOTO)
             function = partial(embedding_worker.embed_batch, recipe=EmbeddingRecipe(weights, max_pixels))
             answers = run_batches(batches, pool, function, lambda request, made: cache.add(request.stored, made))
-            outcomes, asked = collect(answers, photos, unknown, add_embedding)
+            outcomes, asked = collect_results(
+                answers,
+                "embed",
+                photos,
+                unknown,
+                lambda row, made: add_embedding(row.product_id, row.position, row.request.stored, made),
+            )
             outcomes.check(max_rejected_share, str(embeddings_h5))
     print(
         f"embed: {photos} photos, {outcomes.done} embeddings, {photos - unknown} known before, "

@@ -1,7 +1,7 @@
 """Find the garment in every photo: its mask goes to data/masks.h5, what the mask looks like to data/masks.csv."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 from imageset.errors import DataError, ParamsError
 from imageset.formats import tables
 from imageset.photos import mask_worker, networks
-from imageset.photos.batches import PhotoRow, load_networks, look_up, make_batches, run_batches
+from imageset.photos.batches import PhotoRow, collect_results, load_networks, look_up, make_batches, run_batches
 from imageset.photos.earlier_file import import_earlier
 from imageset.photos.earlier_masks import EARLIER_MASKS
 from imageset.photos.engines import Network
@@ -19,9 +19,8 @@ from imageset.photos.mask_cache import MaskCache
 from imageset.photos.mask_file import AddMask, writing_masks
 from imageset.photos.mask_recipe import describe_recipe, identify_masks
 from imageset.photos.masks import MaskRecipe
-from imageset.photos.outcomes import ChangedObject, Outcomes, PhotoMask
-from imageset.photos.worker import Answer
-from imageset.runtime import files, params, progress, settings, stage
+from imageset.photos.outcomes import PhotoMask, Rejected
+from imageset.runtime import files, params, settings, stage
 from imageset.runtime.sections import MasksParams
 from imageset.storage.bucket import open_bucket
 from imageset.workers.carried_file import carry_file
@@ -66,38 +65,15 @@ def choose_network(masks: MasksParams, name: str, sha256: str, background_onnx: 
     return Network(name, weights, masks.side or spec.side, masks.precision, masks.device)
 
 
-def collect(
-    answers: Iterator[tuple[PhotoRow, Answer]],
-    photos: int,
-    unknown: int,
-    engine: str,
-    add_mask: AddMask,
-    add_row: AddRow,
-) -> tuple[Outcomes, int]:
-    """Write each photo's mask, or the reason why it has none, and return what the photos became.
-
-    Returns:
-        The outcomes, and how many photos the bucket was asked for.
-    """
-    outcomes, asked = Outcomes(), 0
-    # Where some are unknown, those alone move the bar: the time left is theirs.
-    with progress.bar(None, "masks", photos, done=photos - unknown if unknown else 0) as bar:
-        for row, answer in answers:
-            outcome, photo = answer.outcome, (row.product_id, row.position)
-            asked += answer.asked
-            bar.update(row.known is None or not unknown)
-            if isinstance(outcome, ChangedObject):
-                outcomes.add_changed(outcome)
-                continue
-            add_mask(*photo, row.request.stored, outcome)
-            if isinstance(outcome, PhotoMask):
-                outcomes.add_done(*photo)
-                shares = f"{outcome.foreground_share:.4f}", f"{outcome.border_share:.4f}"
-                add_row((*photo, *shares, outcome.pieces, f"{outcome.uncertainty:.4f}", engine, ""))
-            else:
-                outcomes.reasons[outcome.reason] += 1
-                add_row((*photo, "", "", None, "", "", outcome.reason))
-    return outcomes, asked
+def write_photo(row: PhotoRow, outcome: PhotoMask | Rejected, engine: str, add_mask: AddMask, add_row: AddRow) -> None:
+    """Write a photo's mask and what it looks like, or the reason why it has none."""
+    photo = row.product_id, row.position
+    add_mask(*photo, row.request.stored, outcome)
+    if isinstance(outcome, PhotoMask):
+        shares = f"{outcome.foreground_share:.4f}", f"{outcome.border_share:.4f}"
+        add_row((*photo, *shares, outcome.pieces, f"{outcome.uncertainty:.4f}", engine, ""))
+    else:
+        add_row((*photo, "", "", None, "", "", outcome.reason))
 
 
 def write_nothing(masks_h5: Path, masks_csv: Path) -> None:
@@ -145,7 +121,8 @@ def main(inventory_csv: Path, background_onnx: Path, u2netp_int8_zip: Path, mask
                 load_networks(pool, partial(mask_worker.load_network, network=network), math.ceil(unknown / at_once))
             batches = make_batches(look_up(inventory_csv, cache.find), at_once, network.side**2)
             answers = run_batches(batches, pool, function, lambda request, made: cache.add(request.stored, made))
-            outcomes, asked = collect(answers, photos, unknown, engine, add_mask, add_row)
+            write = partial(write_photo, engine=engine, add_mask=add_mask, add_row=add_row)
+            outcomes, asked = collect_results(answers, "masks", photos, unknown, write)
             outcomes.check(max_rejected_share, str(masks_csv))
     print(
         f"masks: {photos} photos, {outcomes.done} masks, {photos - unknown} known before, {outcomes.reasons.total()} "

@@ -25,8 +25,9 @@ SECONDS_FOR_A_SOURCE = 300
 
 
 class Weights(NamedTuple):
-    """Weights to fetch: the network's name, the sha256 of their file, where it goes, the setting that names yours.
+    """Weights to fetch: the network's name, the sha256 of their file, and where it goes.
 
+    setting: the name of the setting that names the user's own file. own: that file, None where it is not set.
     otherwise: what else a person can do when no source has them.
     """
 
@@ -34,6 +35,7 @@ class Weights(NamedTuple):
     sha256: str
     destination: Path
     setting: str
+    own: Path | None
     otherwise: str = ""
 
     @property
@@ -47,14 +49,11 @@ Source = Callable[[Weights, Path], Path]  # from weights and an empty folder to 
 
 def get_from_user(weights: Weights, folder: Path) -> Path:
     """Return the file that a setting names."""
-    path = {"IMAGESET_MODEL_FILE": settings.model_file, "IMAGESET_EMBEDDING_FILE": settings.embedding_file}[
-        weights.setting
-    ]()
-    if path is None:
+    if weights.own is None:
         raise SourceFailed(f"{weights.setting} is not set")
-    if not path.is_file():
-        raise SourceFailed(f"{weights.setting} names {path}, which is not a file")
-    return path
+    if not weights.own.is_file():
+        raise SourceFailed(f"{weights.setting} names {weights.own}, which is not a file")
+    return weights.own
 
 
 def get_from_dvc(weights: Weights, folder: Path) -> Path:
@@ -169,15 +168,14 @@ def is_known(name: str, path: Path) -> bool:
 
 def fetch_background(name: str, sha256: str, destination: Path) -> str:
     """Write the weights of a background-removal network, and return the source's name; see `fetch`."""
-    return fetch(Weights(name, sha256, destination, "IMAGESET_MODEL_FILE"), SOURCES)
+    return fetch(Weights(name, sha256, destination, "IMAGESET_MODEL_FILE", settings.model_file()), SOURCES)
 
 
 def fetch_embedding(destination: Path) -> str:
     """Write the weights of the embedding network, and return the source's name; see `fetch`."""
-    return fetch(
-        Weights(*networks.EMBEDDING, destination, "IMAGESET_EMBEDDING_FILE", ", or set embed.enabled: false"),
-        EMBEDDING_SOURCES,
-    )
+    own, otherwise = settings.embedding_file(), ", or set embed.enabled: false"
+    weights = Weights(*networks.EMBEDDING, destination, "IMAGESET_EMBEDDING_FILE", own, otherwise)
+    return fetch(weights, EMBEDDING_SOURCES)
 
 
 def main(background_onnx: Path, efficientnet_lite0_pth: Path) -> None:

@@ -1,10 +1,9 @@
 """How unusual is a value among those of its class? Robust z-scores. Pure."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Labels = NDArray[np.int64]
+from imageset.evaluation.feature_blocks import Labels
+from imageset.evaluation.linear_discriminant import Floats
 
 NORMAL = 1.4826  # the standard deviation of a normal distribution, as a multiple of its median absolute deviation
 # The whole set counts in a class as much as so many of its photos: where its centre is, and how wide its spread, which

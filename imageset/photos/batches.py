@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from imageset.formats import tables
-from imageset.photos.outcomes import ChangedObject, Rejected
+from imageset.photos.outcomes import ChangedObject, Outcomes, Rejected
 from imageset.photos.worker import Answer, PhotoRequest
+from imageset.runtime import progress
 from imageset.storage.bucket import StoredObject
 from imageset.workers.ordered_map import Lost, WorkerPool, ordered_map
 
@@ -121,3 +122,38 @@ def run_batches(
             if not isinstance(answer.outcome, ChangedObject):
                 remember(row.request, answer.outcome)
             yield row, answer
+
+
+def collect_results(
+    answers: Iterator[tuple[PhotoRow, Answer]],
+    stage: str,
+    photos: int,
+    unknown: int,
+    write: Callable[[PhotoRow, Any], None],
+) -> tuple[Outcomes, int]:
+    """Write each photo's result, or the reason why it has none, and return what the photos became.
+
+    Args:
+        answers: from `run_batches`.
+        stage: what the bar is called.
+        photos: how many there are.
+        unknown: of how many no result was known. Where some are, those alone move the bar: the time left is theirs.
+        write: is called with each photo and its result or rejection, not with objects that changed.
+
+    Returns:
+        The outcomes, and how many photos the bucket was asked for.
+    """
+    outcomes, asked = Outcomes(), 0
+    with progress.bar(None, stage, photos, done=photos - unknown if unknown else 0) as bar:
+        for row, answer in answers:
+            asked += answer.asked
+            bar.update(row.known is None or not unknown)
+            if isinstance(answer.outcome, ChangedObject):
+                outcomes.add_changed(answer.outcome)
+                continue
+            write(row, answer.outcome)
+            if isinstance(answer.outcome, Rejected):
+                outcomes.reasons[answer.outcome.reason] += 1
+            else:
+                outcomes.add_done(row.product_id, row.position)
+    return outcomes, asked
