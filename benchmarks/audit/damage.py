@@ -29,7 +29,7 @@ def keep_half_of_line(mask: Pixels, random: Random) -> Pixels:
 
 
 def cut(mask: Pixels, angle: float) -> Pixels:
-    """Keep the half of the garment whose pixels are least far in a direction, given by an angle."""
+    """Keep half of the garment's pixels: the least far ones in a direction, given by an angle."""
     rows, columns = np.indices(mask.shape)
     distance = np.cos(angle) * columns + np.sin(angle) * rows
     kept: Pixels = np.where(distance <= np.median(distance[mask >= FOREGROUND]), mask, 0).astype(np.uint8)
@@ -79,7 +79,7 @@ OF_MASKS: dict[str, Callable[[Pixels, Random], Pixels]] = {
 
 
 def blur(photo: Image.Image, radius: float) -> Image.Image:
-    """Blur a photo by a Gaussian whose standard deviation is `radius` pixels where the longer side has 256."""
+    """Blur a photo by a Gaussian of `radius` pixels (standard deviation) where the longer side has 256."""
     return photo.filter(ImageFilter.GaussianBlur(radius * max(photo.size) / REFERENCE_SIDE))
 
 

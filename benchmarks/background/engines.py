@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,9 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.shared.measure import ROOT
+from benchmarks.shared.together import time_together
 from imageset.photos import decode, engines
-from imageset.runtime import lifetime
 
 SIDE = 320
 MAX_PIXELS = 50_000_000
@@ -50,53 +48,16 @@ def infer(
     environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", "U2NET_HOME": str(weights.parent)}
     if setup.isa:
         environment["ONEDNN_MAX_CPU_ISA"] = setup.isa
-    with ExitStack() as stack:
-        children = []
-        for number in range(processes):
-            command = [
-                *prefix,
-                sys.executable,
-                "-m",
-                "benchmarks.background.engines",
-                setup.engine,
-                str(setup.threads),
-                str(setup.batch),
-                str(weights),
-                str(output) if number == 0 else os.devnull,
-                *map(str, photos[number::processes]),
-            ]
-            child = stack.enter_context(
-                subprocess.Popen(
-                    command,
-                    cwd=ROOT,
-                    env=environment,
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    text=True,
-                    stderr=subprocess.DEVNULL if prefix else None,  # an emulator warns of each thing it leaves out
-                    preexec_fn=lifetime.die_with_parent,
-                )
-            )
-            stack.callback(child.kill)
-            children.append(child)
-        for child in children:
-            hear(child)
-        for child in children:
-            child.stdin.write("\n")  # type: ignore[union-attr]  # it is a pipe
-            child.stdin.flush()  # type: ignore[union-attr]
-        begins, ends = zip(*map(hear, children), strict=True)
-        for child in children:
-            child.wait()
-    return len(photos) / (max(ends) - min(begins)), np.load(output)
-
-
-def hear(child: subprocess.Popen[str]) -> Any:
-    """Return the next line that a child prints. Ends the benchmark if the child has ended."""
-    assert child.stdout is not None
-    line = child.stdout.readline()
-    if not line:
-        raise SystemExit(f"an engine failed: {child.args!r}")
-    return json.loads(line)
+    commands = [
+        [
+            *(*prefix, sys.executable, "-m", "benchmarks.background.engines"),
+            *(setup.engine, str(setup.threads), str(setup.batch), str(weights)),
+            *(str(output) if number == 0 else os.devnull, *map(str, photos[number::processes])),
+        ]
+        for number in range(processes)
+    ]
+    stderr = subprocess.DEVNULL if prefix else None  # an emulator warns of each thing it leaves out
+    return len(photos) / time_together(commands, environment, stderr), np.load(output)
 
 
 def levels(outputs: Tensor) -> NDArray[np.uint8]:

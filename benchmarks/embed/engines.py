@@ -6,23 +6,20 @@ it prints when it began and ended, in seconds of CLOCK_MONOTONIC. The embeddings
 
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.background.engines import MAX_PIXELS, hear
-from benchmarks.shared.measure import ROOT
+from benchmarks.background.engines import MAX_PIXELS
+from benchmarks.shared.together import time_together
 from imageset.photos import decode, efficientnet, embeddings, engines
 from imageset.photos.checkpoint import read_checkpoint
 from imageset.photos.efficientnet import FoldedLayer
-from imageset.runtime import lifetime
 
 Tensor = NDArray[np.float32]
 Infer = Callable[[Tensor], Tensor]  # from one input (1, 3, 224, 224) to an embedding (1280,)
@@ -50,33 +47,14 @@ def infer(setup: Setup, weights: Path, photos: Sequence[Path], processes: int = 
     """
     output = photos[0].with_name("embeddings.npy")
     environment = {**os.environ, **({"ONEDNN_MAX_CPU_ISA": setup.isa} if setup.isa else {})}
-    with ExitStack() as stack:
-        children = []
-        for number in range(processes):
-            kept = str(output) if number == 0 else os.devnull
-            command = [sys.executable, "-m", "benchmarks.embed.engines", setup.engine, str(setup.threads)]
-            child = stack.enter_context(
-                subprocess.Popen(
-                    [*command, str(weights), kept, *map(str, photos[number::processes])],
-                    cwd=ROOT,
-                    env=environment,
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    text=True,
-                    preexec_fn=lifetime.die_with_parent,
-                )
-            )
-            stack.callback(child.kill)
-            children.append(child)
-        for child in children:
-            hear(child)
-        for child in children:
-            child.stdin.write("\n")  # type: ignore[union-attr]  # it is a pipe
-            child.stdin.flush()  # type: ignore[union-attr]
-        begins, ends = zip(*map(hear, children), strict=True)
-        for child in children:
-            child.wait()
-    return len(photos) / (max(ends) - min(begins)), np.load(output)
+    commands = [
+        [
+            *(sys.executable, "-m", "benchmarks.embed.engines", setup.engine, str(setup.threads), str(weights)),
+            *(str(output) if number == 0 else os.devnull, *map(str, photos[number::processes])),
+        ]
+        for number in range(processes)
+    ]
+    return len(photos) / time_together(commands, environment), np.load(output)
 
 
 def prepare(photo: Path) -> Tensor:

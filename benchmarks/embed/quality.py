@@ -94,7 +94,7 @@ def embed(path: Path, variant: Variant, weights: Path) -> Tensor:
 
 
 def count_agreement(vectors: Tensor, classes: Sequence[str], neighbours: int) -> float:
-    """Return the share of photos whose class is that of most of their nearest others, by cosine."""
+    """Return the share of photos that have the class of most of their nearest others, by cosine."""
     likeness = vectors @ vectors.T
     np.fill_diagonal(likeness, -2)
     nearest = np.argsort(-likeness, axis=1, kind="stable")[:, :neighbours]

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
-from imageset.audit.robust_scores import Labels
+from imageset.evaluation.feature_blocks import Labels
 
 REASONS = ("no_better_than_chance", "same_class", "similar_name")
 

@@ -138,7 +138,8 @@ def find_label_suspects(photos: pd.DataFrame, labels: Labels, judgements: Judgem
     Confident learning counts a photo as mislabelled when a class other than its own is the likeliest of those whose
     probability reaches the mean that they have among their own photos. It says how many photos are listed, within
     LEAST_LISTED and MOST_LISTED. Which ones and in which order, the probability of their own class says ("prune by
-    class" of all classes together, Northcutt et al., 2021, 3.2). None is listed whose own class is the likeliest.
+    class" of all classes together, Northcutt et al., 2021, 3.2). A photo is not
+    listed if its own class is the likeliest.
 
     Args:
         photos: product_id, position and catalog_id of N photos.

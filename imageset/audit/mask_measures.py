@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from imageset.audit.features import find_rows
-from imageset.audit.robust_scores import Floats
+from imageset.evaluation.linear_discriminant import Floats
 from imageset.formats import hdf5
 from imageset.formats.hdf5 import Pixels
 from imageset.formats.preview_file import read_preview

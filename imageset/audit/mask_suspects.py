@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 
 from imageset.audit.mask_measures import MaskMeasures, Shapes
-from imageset.audit.robust_scores import CENTRE_PRIOR, Floats, Labels, standardize
+from imageset.audit.robust_scores import CENTRE_PRIOR, standardize
 from imageset.audit.suspects import most_suspect
+from imageset.evaluation.feature_blocks import Labels
+from imageset.evaluation.linear_discriminant import Floats
 
 # The smallest deviations that count, of logarithms and of shares.
 LIKENESS_DEVIATION, OUTLINE_DEVIATION, UNCERTAINTY_DEVIATION, SHARE_DEVIATION = 0.05, 0.05, 0.1, 0.1

@@ -3,8 +3,10 @@
 import numpy as np
 import pandas as pd
 
-from imageset.audit.robust_scores import Floats, Labels, standardize
+from imageset.audit.robust_scores import standardize
 from imageset.audit.suspects import most_suspect
+from imageset.evaluation.feature_blocks import Labels
+from imageset.evaluation.linear_discriminant import Floats
 
 REASONS = ("blurred", "bright", "dark", "elongated", "low_contrast", "small")
 

@@ -14,7 +14,7 @@ from imageset.audit.class_suspects import (
     find_similar_names,
     find_unknown_classes,
 )
-from imageset.audit.robust_scores import Labels
+from imageset.evaluation.feature_blocks import Labels
 
 CLASSES = pd.DataFrame(
     {

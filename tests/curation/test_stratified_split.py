@@ -44,7 +44,7 @@ SHARES = [(0.2, 0.0), (0.0, 0.0), (0.5, 0.0), (0.95, 0.0), (0.2, 0.2), (0.0, 0.3
 
 
 def choose(shares: list[tuple[float, float]]) -> st.SearchStrategy[SplitParams]:
-    return st.builds(lambda pair, seed: section(*pair, seed), st.sampled_from(shares), st.integers(0, 5))
+    return st.builds(lambda pair, seed: section(pair[0], pair[1], seed), st.sampled_from(shares), st.integers(0, 5))
 
 
 choices = choose(SHARES)

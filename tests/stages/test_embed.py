@@ -4,7 +4,6 @@ import hashlib
 import re
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,7 +28,7 @@ from tests.conftest import photo_bytes, put, run_stage
 from tests.falling_decoder import little_room
 from tests.photos.test_decode import saved
 from tests.photos.test_preprocess import HTML
-from tests.stages.test_ingest import bomb, broken_png
+from tests.stages.asked import BROKEN, GOOD, log_requests
 from tests.stages.test_preprocess import Edit, fill
 
 INVENTORY, WEIGHTS, EMBEDDINGS = (
@@ -85,34 +84,10 @@ def md5() -> str:
     return hashlib.md5(EMBEDDINGS.read_bytes()).hexdigest()
 
 
-@dataclass
-class Asked:
-    """A worker of this stage that says in a file for which photos the bucket is asked."""
-
-    log: Path
-
-    def __call__(self, batch: Sequence[PhotoRequest], recipe: EmbeddingRecipe) -> list[Answer]:
-        with self.log.open("a") as file:
-            file.writelines(f"{request.stored.key}\n" for request in batch)
-        return embedding_worker.embed_batch(batch, recipe)
-
-
 @pytest.fixture
 def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
     """Return for which photos the workers ask the bucket."""
-    log = tmp_path / "asked.txt"
-    log.touch()
-    monkeypatch.setattr(embedding_worker, "embed_batch", Asked(log))
-    return lambda: log.read_text().splitlines()
-
-
-GOOD = {
-    "2.jpeg": photo_bytes(1),
-    "10.jpeg": photo_bytes(2, "dress"),
-    "10-3.jpeg": photo_bytes(3, "bag", "PNG"),
-    "12.jpeg": photo_bytes(4, "pants"),
-}
-BROKEN = {"1.jpeg": HTML, "3.jpeg": bomb(), "10-1.jpeg": photo_bytes()[:1500], "11.jpeg": b"", "13.jpeg": broken_png()}
+    return log_requests(monkeypatch, tmp_path, embedding_worker, "embed_batch")
 
 
 @pytest.mark.usefixtures("any_share")
