@@ -25,6 +25,7 @@ ORDER = (
     {"workers", "formats", "storage"},
     {"photos", "curation", "dataset", "evaluation", "report", "reader"},
     {"web", "audit"},
+    {"page"},
 )
 WINGS = set().union(*ORDER) - {"errors"}
 LONGEST_FUNCTION = 50  # lines, formatted, without decorators and docstring
