@@ -5,15 +5,18 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from imageset.errors import DataError
 from imageset.evaluation.feature_blocks import Labels, read_blocks
-from imageset.evaluation.linear_discriminant import Classifier, ClassSums, fit
+from imageset.evaluation.linear_discriminant import Answers, Classifier, ClassSums, fit
 from imageset.evaluation.scores import figures
-from imageset.formats import hdf5
+from imageset.formats import hdf5, tables
 from imageset.report import confusion_plot
 from imageset.runtime import files, stage
+
+PROBABILITY_DIGITS = 4
 
 
 def learn(file: h5py.File, classes: int) -> ClassSums:
@@ -26,15 +29,32 @@ def learn(file: h5py.File, classes: int) -> ClassSums:
     return sums
 
 
-def answer(file: h5py.File, classes: int, classifier: Classifier) -> tuple[Labels, Labels]:
-    """Return the labels of the test photos, (N,), and the best answers to each, (N, up to BEST)."""
-    answers = [(block.labels, classifier.best(block.features)) for block in read_blocks(file, "test", classes)]
-    if not answers:
-        return np.zeros(0, np.int64), np.zeros((0, 1), np.int64)
-    return np.concatenate([labels for labels, _ in answers]), np.concatenate([best for _, best in answers])
+def answer(file: h5py.File, classes: int, classifier: Classifier) -> tuple[Labels, Answers]:
+    """Return the labels of the test photos, (N,), and the answers to each."""
+    found = [(block.labels, classifier.answer(block.features)) for block in read_blocks(file, "test", classes)]
+    if not found:
+        return np.zeros(0, np.int64), Answers(np.zeros((0, 1), np.int64), np.zeros(0))
+    labels, answers = zip(*found, strict=True)
+    return np.concatenate(labels), Answers(*map(np.concatenate, zip(*answers, strict=True)))
 
 
-def main(dataset_h5: Path, validation_json: Path, baseline_json: Path, confusion_png: Path) -> None:
+def list_predictions(file: h5py.File, labels: Labels, answers: Answers) -> pd.DataFrame:
+    """Return predictions.csv: the label of each test photo, the answer, and its probability."""
+    with hdf5.reading(file.filename):
+        photos = hdf5.read_rows(file, "test")
+        columns = {
+            "product_id": photos.ids,
+            "position": photos.positions.astype(np.int64),
+            "label": labels,
+            "answer": answers.best[:, 0],
+            "probability": [f"{value:.{PROBABILITY_DIGITS}f}" for value in answers.probabilities],
+        }
+        return pd.DataFrame(columns)
+
+
+def main(
+    dataset_h5: Path, validation_json: Path, baseline_json: Path, confusion_png: Path, predictions_csv: Path
+) -> None:
     """Train a simple classifier on a valid dataset; say what a change of params did to what can be learned from it.
 
     Args:
@@ -42,6 +62,7 @@ def main(dataset_h5: Path, validation_json: Path, baseline_json: Path, confusion
         validation_json: whether the dataset passed its checks.
         baseline_json: the scores of the simple classifier.
         confusion_png: the picture of which classes it confuses.
+        predictions_csv: the label of each test photo, the answer, and the probability of the answer.
     """
     if not json.loads(validation_json.read_text(encoding="utf-8"))["passed"]:
         raise DataError(f"{validation_json} says that {dataset_h5} is wrong: its figures would be, too")
@@ -50,10 +71,12 @@ def main(dataset_h5: Path, validation_json: Path, baseline_json: Path, confusion
         with hdf5.reading(dataset_h5):
             names = file["class_names"].asstr()[:].tolist()
         sums = learn(file, len(names))
-        actual, best = answer(file, len(names), fit(sums))
-    found = figures(sums, actual, best)
+        actual, answers = answer(file, len(names), fit(sums))
+        predictions = list_predictions(file, actual, answers)
+    found = figures(sums, actual, answers.best)
     files.write_text(baseline_json, json.dumps(found, indent=2) + "\n")
-    files.write_bytes(confusion_png, confusion_plot.draw(names, actual, best[:, 0]))
+    files.write_bytes(confusion_png, confusion_plot.draw(names, actual, answers.best[:, 0]))
+    tables.write(predictions_csv, tables.PREDICTIONS, predictions)
     print(
         f"baseline: accuracy {found['accuracy']} where the commonest class alone has {found['floor']['accuracy']}, "
         f"{found['photos']['test']} test photos"

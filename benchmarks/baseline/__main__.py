@@ -60,6 +60,8 @@ def make_dataset(path: Path, sources: Pixels, photos: int, copies: int, classes:
             for row, pixels in enumerate(rows(sources, labels, of_each)):
                 images[row] = pixels
             hdf5.add(file, f"{subset}_labels", np.repeat(labels, of_each))
+        hdf5.add(file, "test_ids", np.arange(held_out))
+        hdf5.add(file, "test_positions", np.zeros(held_out, np.int16))
         hdf5.add(file, "train_copies", np.tile(np.arange(copies, dtype=np.int16), photos - held_out))
         hdf5.add_text(file, "class_names", [f"class {label}" for label in range(classes)])
         hdf5.finish(file)
@@ -83,7 +85,7 @@ def line(name: str, path: Path, run: Run, folder: Path) -> tuple[str, ...]:
 
 def middle_line(name: str, path: Path, folder: Path, turns: int) -> tuple[str, ...]:
     """Run the stage `turns` times and return the line of the median run."""
-    outputs = ["baseline.json", f"{path.stem}.png"]
+    outputs = ["baseline.json", f"{path.stem}.png", f"{path.stem}.csv"]
     command = [sys.executable, "-m", "stages.baseline", str(path), "validation.json", *outputs]
     runs = sorted((measure(command, folder, {}) for _ in range(turns)), key=lambda run: run.wall)
     return line(name, path, runs[turns // 2], folder)

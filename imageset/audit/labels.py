@@ -20,7 +20,14 @@ from scipy.special import logsumexp
 from imageset.audit.features import Features
 from imageset.audit.folds import Folds
 from imageset.evaluation.feature_blocks import Labels
-from imageset.evaluation.linear_discriminant import Classifier, ClassSums, Floats, fit
+from imageset.evaluation.linear_discriminant import (
+    DECIMALS,
+    Classifier,
+    ClassSums,
+    Floats,
+    fit,
+    log_probabilities,
+)
 from imageset.runtime import progress
 
 SHRINKAGE = 0.7  # benchmarks/audit says what others give
@@ -30,7 +37,6 @@ SAMPLE = 5000  # photos that choose the temperature
 ROWS_AT_ONCE = 2048
 CANDIDATES = 8  # likeliest classes of a photo that are kept
 LEAST_LISTED, MOST_LISTED = 0.05, 0.1  # of the photos, if so many look like another class
-DECIMALS = 6  # that decide: the last bits of floats differ between processors
 REASONS = ("another_class",)
 
 
@@ -88,8 +94,7 @@ def judge(
     )
     with progress.bar(None, "audit: classes", photos) as bar:
         for rows, scores in score(features, folds, models, classes, np.arange(photos)):
-            logarithms = scores / temperature
-            logarithms = np.round(logarithms - logsumexp(logarithms, axis=1, keepdims=True), DECIMALS)
+            logarithms = log_probabilities(scores / temperature)
             own = logarithms[np.arange(len(rows)), labels[rows]]
             shows_something = features[0, rows].any(axis=1)
             found.judged[rows] = np.isfinite(own) & (np.isfinite(scores).sum(axis=1) > 1) & shows_something

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
+from scipy.special import logsumexp
 from sklearn.covariance import shrunk_covariance
 
 from imageset.evaluation.feature_blocks import FeatureBlock, Labels
@@ -17,6 +18,7 @@ Floats = NDArray[np.float64]
 SHRINKAGE = 0.3  # of the covariance towards a sphere; the best of 0.03 to 0.8 in cross-validation on 571 photos
 ROUNDING = 1 / 12  # variance that rounding to integers adds: a feature that never varies does not divide by 0
 BEST = 5
+DECIMALS = 6  # that decide: the last bits of floats differ between processors
 
 
 class ClassSums:
@@ -71,6 +73,17 @@ class ClassSums:
         return rest
 
 
+class Answers(NamedTuple):
+    """What a classifier says of N rows.
+
+    best: the likeliest labels, the likeliest first, int64 (N, up to BEST). probabilities: of the first, 0 to 1,
+    float64 (N,); see `log_probabilities`.
+    """
+
+    best: Labels
+    probabilities: Floats
+
+
 class Classifier(NamedTuple):
     """Scores the classes that have training rows: features @ weights + bias."""
 
@@ -78,11 +91,25 @@ class Classifier(NamedTuple):
     weights: Floats
     bias: Floats
 
-    def best(self, values: NDArray[np.uint8]) -> Labels:
-        """Return the likeliest labels of each row, the likeliest first: int64 (N, up to BEST)."""
+    def answer(self, values: NDArray[np.uint8]) -> Answers:
+        """Return the likeliest labels of each row, uint8 (N, D), and the probability of the first."""
         # Rounded, so that scores that differ only in the last bits rank by label.
-        scores = np.round(values.astype(np.float64) @ self.weights + self.bias, 6)
-        return np.asarray(self.labels[np.argsort(-scores, axis=1, kind="stable")[:, :BEST]])
+        scores = np.round(values.astype(np.float64) @ self.weights + self.bias, DECIMALS)
+        best = np.asarray(self.labels[np.argsort(-scores, axis=1, kind="stable")[:, :BEST]])
+        return Answers(best, np.exp(log_probabilities(scores).max(axis=1)))
+
+
+def log_probabilities(scores: Floats) -> Floats:
+    """Return the logarithm of the probability of each class, rounded: float64 (N, C).
+
+    They are what the rows' classes would have if the model were true: normal classes that share a covariance. It is
+    not, so they are too near to 0 and 1, unless the scores are divided by a temperature that fits.
+
+    Args:
+        scores: logarithms of the joint density of row and class, up to a constant of each row, (N, C); -inf for a
+            class that the model lacks.
+    """
+    return np.asarray(np.round(scores - logsumexp(scores, axis=1, keepdims=True), DECIMALS))
 
 
 def fit(sums: ClassSums, shrinkage: float = SHRINKAGE, borrowed: float = 0) -> Classifier:

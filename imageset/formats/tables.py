@@ -86,6 +86,7 @@ SPENT_CORRECTIONS = Table(
 )
 LABEL_MAP = Table({"label": "int64", "catalog_id": "int64", "name": "string"}, ("label",))
 SPLIT = Table({**PHOTO, "subset": "string"}, PHOTO_KEY)
+PREDICTIONS = Table({**PHOTO, "label": "int64", "answer": "int64", "probability": "string"}, PHOTO_KEY)
 SUSPECTS = Table(
     {
         "kind": "string",

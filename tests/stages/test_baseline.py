@@ -20,7 +20,7 @@ from imageset.evaluation.hog_features import CELLS, DIRECTIONS, features
 from imageset.evaluation.linear_discriminant import SHRINKAGE, Classifier, ClassSums
 from imageset.evaluation.linear_discriminant import fit as fit_classifier
 from imageset.evaluation.scores import scores
-from imageset.formats import hdf5
+from imageset.formats import hdf5, tables
 from imageset.formats.hdf5 import Pixels
 from imageset.report import confusion_plot
 from stages import baseline
@@ -31,6 +31,7 @@ Labels = NDArray[np.int64]
 SIDE = 32
 COPIES = 2
 NAMES = ("Blusen, Größe L", "<script>coats</script>", "$1 & up")
+OUTPUTS = ("baseline.json", "confusion.png", "predictions.csv")
 SCORES = ("accuracy", "macro_f1", "top5_accuracy")
 
 
@@ -57,6 +58,8 @@ def write(path: Path, subsets: dict[str, tuple[Pixels, Labels]], names: Sequence
         for subset, (images, labels) in subsets.items():
             hdf5.add(file, f"{subset}_images", images)
             hdf5.add(file, f"{subset}_labels", labels.astype(np.int64))
+        hdf5.add(file, "test_ids", 1000 - np.arange(len(subsets["test"][1])) // 2)
+        hdf5.add(file, "test_positions", (np.arange(len(subsets["test"][1])) % 2).astype(np.int16))
         hdf5.add(file, "train_copies", (np.arange(len(subsets["train"][1])) % copies).astype(np.int16))
         hdf5.add_text(file, "class_names", list(names))
         hdf5.finish(file)
@@ -90,7 +93,7 @@ def valid(folder: Path, passed: bool = True) -> Path:
 def run(dataset: Path) -> dict[str, Any]:
     """Run the stage's main and return the figures."""
     folder = dataset.parent
-    baseline.main(dataset, valid(folder), folder / "baseline.json", folder / "confusion.png")
+    baseline.main(dataset, valid(folder), *(folder / name for name in OUTPUTS))
     with Image.open(folder / "confusion.png") as image:
         image.load()
     return dict(json.loads((folder / "baseline.json").read_text()))
@@ -182,8 +185,12 @@ def test_the_classifier_is_scikit_learns_discriminant_analysis() -> None:
     found = values @ classifier.weights + classifier.bias
 
     assert found - found[:, :1] == pytest.approx(expected - expected[:, :1], rel=1e-3, abs=1e-2)
-    assert np.array_equal(classifier.best(values)[:, 0], theirs.predict(values))
-    assert 0.5 < (classifier.best(values)[:, 0] == labels).mean() < 1
+    answers = classifier.answer(values)
+
+    assert np.array_equal(answers.best[:, 0], theirs.predict(values))
+    assert answers.probabilities == pytest.approx(theirs.predict_proba(values).max(axis=1), abs=1e-2)
+    assert answers.probabilities.min() < 0.6
+    assert 0.5 < (answers.best[:, 0] == labels).mean() < 1
 
 
 def test_sums_are_the_same_to_the_last_bit_whatever_the_blocks() -> None:
@@ -204,14 +211,16 @@ def test_scores_that_are_equal_rank_by_label() -> None:
     rows = np.concatenate([np.hstack([left, right]), np.hstack([right, left])])
     classifier = fit_classifier(summed(rows, np.repeat([0, 1], 30), 2))
     middle = random.integers(0, 256, (200, 40), np.uint8)
+    answers = classifier.answer(np.hstack([middle, middle]))
 
-    assert classifier.best(np.hstack([middle, middle])).tolist() == [[0, 1]] * 200
+    assert answers.best.tolist() == [[0, 1]] * 200
+    assert answers.probabilities == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("block_bytes", [1, 100_000])
 def test_blocks_change_no_byte(block_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = make(tmp_path / "dataset.h5", noise)
-    outputs = [tmp_path / "baseline.json", tmp_path / "confusion.png"]
+    outputs = [tmp_path / name for name in OUTPUTS]
     run(dataset)
     before = [path.read_bytes() for path in outputs]
     monkeypatch.setattr(hdf5, "BLOCK_BYTES", block_bytes)
@@ -256,15 +265,14 @@ def test_threads_and_hash_seeds_change_no_byte(tmp_path: Path) -> None:
             "baseline",
             dataset,
             valid(folder),
-            "baseline.json",
-            "confusion.png",
+            *OUTPUTS,
             cwd=folder,
             environment={"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads, "PYTHONHASHSEED": seed},
         )
 
         assert done.returncode == 0, done.stderr
         assert done.stdout.startswith("baseline: accuracy 0.")
-        found.add(((folder / "baseline.json").read_bytes(), (folder / "confusion.png").read_bytes()))
+        found.add(tuple((folder / name).read_bytes() for name in OUTPUTS))
 
     assert len(found) == 1
 
@@ -322,6 +330,26 @@ def test_classes_without_photos_of_a_subset_are_counted(tmp_path: Path) -> None:
     assert 0.6 < found["macro_f1"] <= 0.75
 
 
+def test_every_test_photo_has_a_prediction(tmp_path: Path) -> None:
+    """Sorted by product and position, whatever the order of the rows."""
+    dataset = make(tmp_path / "dataset.h5", noise, train=[20] * 3, test=[4] * 3)
+    found = run(dataset)
+    predictions = tables.read(tmp_path / "predictions.csv", tables.PREDICTIONS)
+    with h5py.File(dataset) as file:
+        rows = zip(file["test_ids"][:], file["test_positions"][:], file["test_labels"][:], strict=True)
+
+        assert predictions[["product_id", "position", "label"]].to_numpy().tolist() == sorted(map(list, rows))
+    assert found["accuracy"] == round((predictions["label"] == predictions["answer"]).mean(), 4)
+    assert predictions["probability"].str.fullmatch(r"[01]\.\d{4}").all()
+    assert (predictions["probability"].astype(float) >= 0.3333).all()
+
+
+def test_without_test_photos_the_table_of_predictions_is_empty(tmp_path: Path) -> None:
+    run(make(tmp_path / "dataset.h5", test=[0, 0, 0]))
+
+    assert tables.read(tmp_path / "predictions.csv", tables.PREDICTIONS).empty
+
+
 def test_the_validation_subset_is_left_alone(tmp_path: Path) -> None:
     dataset = make(tmp_path / "dataset.h5")
     before = run(dataset)
@@ -352,10 +380,7 @@ def test_one_class_is_always_right_and_it_is_said(tmp_path: Path) -> None:
 def test_a_dataset_that_is_not_valid_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"validation\.json says that .*dataset\.h5 is wrong"):
         baseline.main(
-            make(tmp_path / "dataset.h5"),
-            valid(tmp_path, passed=False),
-            tmp_path / "baseline.json",
-            tmp_path / "confusion.png",
+            make(tmp_path / "dataset.h5"), valid(tmp_path, passed=False), *(tmp_path / name for name in OUTPUTS)
         )
 
 
@@ -380,7 +405,7 @@ def test_a_label_of_no_class_is_refused(label: int, tmp_path: Path) -> None:
         run(dataset)
 
 
-@pytest.mark.parametrize("name", ["train_copies", "test_labels", "class_names"])
+@pytest.mark.parametrize("name", ["train_copies", "test_labels", "test_ids", "class_names"])
 def test_a_file_that_lacks_an_array_is_refused(name: str, tmp_path: Path) -> None:
     dataset = make(tmp_path / "dataset.h5")
     with h5py.File(dataset, "r+") as file:

@@ -82,7 +82,8 @@ def make_inputs(folder: Path, copies: int = 5) -> Path:
         data / "verdict.json",
         data / "validation.json",
     )
-    baseline.main(data / "dataset.h5", data / "verdict.json", data / "baseline.json", data / "confusion.png")
+    outputs = (data / name for name in ("baseline.json", "confusion.png", "predictions.csv"))
+    baseline.main(data / "dataset.h5", data / "verdict.json", *outputs)
     photos = photo_table(8)
     with hdf5.create(data / "thumbnails.h5", hdf5.THUMBNAILS) as file:
         hdf5.add(file, "images", np.full((len(photos), 64, 64, 1), 90, np.uint8))

@@ -128,6 +128,7 @@ def test_of_files_that_no_run_has_recorded_only_those_of_imageset_are_ours(cache
     ours = {
         keep(cache, write_hdf5([12], hdf5.EMBEDDINGS)),
         keep(cache, b"product_id,position,subset\n12,0,train\n"),
+        keep(cache, b"product_id,position,label,answer,probability\n12,0,1,2,0.9000\n"),
     }
     keep(cache, write_hdf5([12], "another-project"))
     keep(cache, b"product_id,price\n12,3\n")
