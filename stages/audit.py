@@ -1,4 +1,4 @@
-"""Catalog, photos and masks -> data/suspects.csv and data/map.csv: what looks wrong, for people to look at."""
+"""Catalog, photos and masks -> suspects, a map and components: what looks wrong, for people to look at."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -12,10 +12,11 @@ from imageset.audit.class_suspects import find_class_suspects
 from imageset.audit.features import Features
 from imageset.audit.mask_suspects import find_mask_suspects
 from imageset.audit.photo_suspects import find_photo_suspects
+from imageset.audit.principal_axes import Components
 from imageset.errors import DataError
 from imageset.evaluation.linear_discriminant import ClassSums, Floats
 from imageset.formats import hdf5, tables
-from imageset.runtime import stage
+from imageset.runtime import files, stage
 
 SCORE_DIGITS, PLACE_DIGITS = 4, 2
 
@@ -97,16 +98,29 @@ def rank_suspects(kinds: dict[str, pd.DataFrame]) -> pd.DataFrame:
     return tables.frame(tables.SUSPECTS, pd.concat(ranked).to_dict("records") if ranked else [])
 
 
-def draw_map(photos: Photos, total: ClassSums) -> pd.DataFrame:
-    """Return map.csv: the place of each photo."""
+def find_components(photos: Photos, total: ClassSums) -> Components:
+    """Return the principal components of each photo."""
     with threadpool_limits(limits=1):
-        components = principal_axes.project(photos.features, *principal_axes.find_axes(total))
+        return principal_axes.project(photos.features, *principal_axes.find_axes(total))
+
+
+def draw_map(catalog: pd.DataFrame, components: Components) -> pd.DataFrame:
+    """Return map.csv: the place of each photo."""
     count = min(photo_map.CANDIDATES, len(components) - 1)
     nearest = principal_axes.find_nearest(components, count)
     places = photo_map.draw_map(components, *nearest)
     across, down = (np.round(places, PLACE_DIGITS) + 0.0).T  # 0.0 in place of -0.0
     texts = ([f"{value:.{PLACE_DIGITS}f}" for value in values] for values in (across, down))
-    return photos.catalog[["product_id", "position"]].assign(**dict(zip(("x", "y"), texts, strict=True)))
+    return catalog[["product_id", "position"]].assign(**dict(zip(("x", "y"), texts, strict=True)))
+
+
+def write_components(components_h5: Path, catalog: pd.DataFrame, components: Components) -> None:
+    """Write components.h5. No feature is so long that a component would leave int16 (see principal_axes.py)."""
+    with files.atomic(components_h5) as temporary, hdf5.create(temporary, hdf5.COMPONENTS) as file:
+        hdf5.add(file, "components", components.astype(np.int16))
+        hdf5.add(file, "ids", catalog["product_id"].to_numpy(np.int64))
+        hdf5.add(file, "positions", catalog["position"].to_numpy(np.int16))
+        hdf5.finish(file)
 
 
 def main(
@@ -119,6 +133,7 @@ def main(
     photos_csv: Path,
     suspects_csv: Path,
     map_csv: Path,
+    components_h5: Path,
 ) -> None:
     """List the photos that look wrong, for people to look at, and draw a map of all; reject nothing.
 
@@ -132,14 +147,17 @@ def main(
         photos_csv: the facts of every photo.
         suspects_csv: what looks wrong, ranked within each kind, with a reason.
         map_csv: two coordinates for each photo; photos that look alike are near each other.
+        components_h5: 50 numbers for each photo, from which the map was drawn; they say which photos look alike.
     """
     photos = read_photos(catalog_csv, embeddings_h5, thumbnails_h5)
     kinds, total = find_suspects(photos, read_classes(photos.catalog, classes_csv))
     kinds["mask"] = find_in_masks(photos.catalog, masks_h5, previews_h5)
     kinds["photo"] = find_in_facts(photos.catalog, photos_csv)
-    suspects, places = rank_suspects(kinds), draw_map(photos, total)
+    components = find_components(photos, total)
+    suspects, places = rank_suspects(kinds), draw_map(photos.catalog, components)
     tables.write(suspects_csv, tables.SUSPECTS, suspects)
     tables.write(map_csv, tables.MAP, places)
+    write_components(components_h5, photos.catalog, components)
     print(f"audit: {len(photos.catalog)} photos, suspects: {tables.tally(suspects['kind'])}")
 
 

@@ -1,7 +1,8 @@
 """Features as a few whole numbers: principal components, and the nearest photos by them. Pure.
 
 Components are rounded to whole numbers. So distances are exact, and the last bits of a processor's floats decide
-nothing that comes after.
+nothing that comes after. They fit into int16: the features of an embedding are 1,600 long, those of a thumbnail at most
+5,600, so a photo is at most 7,900 from the mean, which is 31,600 steps.
 """
 
 import math

@@ -8,6 +8,8 @@ embeddings.h5  embeddings float32 (N, 1280): every photo of the inventory, in it
                there is none. ids, positions, objects, reasons as in masks.h5; photo_pixels int64 (N,).
 previews.h5    previews uint8 (B,): JPEG files one after another; ends int64 (N,): where each ends; ids int64 (N,),
                positions int16 (N,): every photo that can be decoded, in the order of photos.csv.
+components.h5  components int16 (N, P): principal components of every photo of the catalog, in its order, P up to 50;
+               ids int64 (N,), positions int16 (N,). Their distances say which photos look alike.
 dataset.h5     <subset>_images uint8 (N, S, S, C), _labels int64, _ids int64, _positions int16 (N,), train_copies int16
                (0: the photo itself), label_map bytes (K,) b"<label>,<catalog_id>", class_names UTF-8 (K,).
 
@@ -36,6 +38,7 @@ THUMBNAILS = "imageset-thumbnails"
 MASKS = "imageset-masks"
 EMBEDDINGS = "imageset-embeddings"
 PREVIEWS = "imageset-previews"
+COMPONENTS = "imageset-components"
 DATASET = "imageset-dataset"
 FORMAT_VERSION = 1
 

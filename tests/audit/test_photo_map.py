@@ -8,7 +8,7 @@ from sklearn.decomposition import PCA
 from threadpoolctl import threadpool_limits
 
 from imageset.audit import folds, photo_map, principal_axes
-from imageset.audit.features import Features
+from imageset.audit.features import Features, describe_thumbnails, quantize_embeddings
 from imageset.evaluation.linear_discriminant import Floats
 from tests.audit.photos import make_features
 
@@ -124,3 +124,12 @@ def test_threads_change_no_bit() -> None:
             maps.append(draw(features))
 
     assert np.array_equal(*np.round(maps, 2))
+
+
+def test_the_largest_components_fit_into_int16() -> None:
+    """Of photos as unlike each other as can be."""
+    embeddings = np.repeat(np.eye(2, dtype=np.float32), 640, axis=1)
+    stripes = np.zeros((2, 64, 64, 1), np.uint8)
+    stripes[0, :, ::4], stripes[1, ::4] = 255, 255
+    for values in (quantize_embeddings(embeddings)[None], describe_thumbnails(stripes)):
+        assert 2500 < np.abs(reduce(values)).max() <= np.iinfo(np.int16).max

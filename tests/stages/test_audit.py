@@ -13,7 +13,7 @@ from PIL import Image
 
 from imageset.audit import labels, mask_suspects, outliers
 from imageset.errors import DataError
-from imageset.formats import tables
+from imageset.formats import hdf5, tables
 from imageset.formats.hdf5 import Pixels
 from imageset.formats.preview_file import open_temporary_previews
 from imageset.photos.efficientnet import SIZE
@@ -42,7 +42,7 @@ INPUTS = (
 )
 FACTS = (600, 800, "JPEG", "0.6", "140.0", "50.0", "1.3333")  # of every photo, in the order of photos.csv
 BLURRED = (600, 800, "JPEG", "0.05", "140.0", "50.0", "1.3333")
-OUTPUTS = ("data/suspects.csv", "data/map.csv")
+OUTPUTS = ("data/suspects.csv", "data/map.csv", "data/components.h5")
 Key = tuple[int, int]
 Embedding = NDArray[np.float32]
 
@@ -230,6 +230,23 @@ def test_thumbnails_of_other_photos_are_refused(in_project: Path) -> None:
 
     with pytest.raises(DataError, match=r"thumbnails\.h5 has other photos than the tables"):
         run(in_project)
+
+
+def test_photos_that_look_alike_have_components_that_are_near(in_project: Path) -> None:
+    labels_of = {(number, number % 2): number % 3 for number in range(5, 65)}
+    write_project(in_project, {key: (photo("bag", 1), 10 + label) for key, label in labels_of.items()})
+    write_embeddings(in_project, embed(labels_of))
+    run(in_project)
+    with hdf5.open_file(in_project / OUTPUTS[2], hdf5.COMPONENTS) as file:
+        components = file["components"][:].astype(np.int64)
+        found = list(zip(file["ids"][:].tolist(), file["positions"][:].tolist(), strict=True))
+        assert file["components"].dtype == np.int16
+    distances = ((components[:, None] - components) ** 2).sum(axis=2) + np.diag([np.iinfo(np.int64).max] * 60) // 2
+    own = np.array([labels_of[key] for key in found])
+
+    assert found == sorted(labels_of)
+    assert components.shape == (60, 50)
+    assert (own[distances.argmin(axis=1)] == own).all()
 
 
 def test_places_are_written_without_minus_zero(in_project: Path) -> None:
