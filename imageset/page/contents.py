@@ -1,0 +1,197 @@
+"""Everything that the page says, as one JSON value. Pure.
+
+`imageset/page/photo_list.py` finds the photos, `sample.py` chooses among too many, `verdict.py` judges.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from imageset.curation.corrections import RECOMMENDED
+from imageset.formats import hdf5
+from imageset.page.inputs import PageInputs
+from imageset.page.photo_list import FACTS, KEY, MASK_MEASURES
+from imageset.page.public_url import public_url
+from imageset.report.figures import class_table, photo_flow
+
+KINDS = ("label", "mask", "outlier", "photo")
+# A person who excludes a suspect of a kind nearly always does it for this reason.
+DEFAULT_REASONS = {"label": "", "mask": "bad_mask", "outlier": "off_topic", "photo": "bad_photo"}
+EXACT_IN_JAVASCRIPT = 2**53 - 1
+
+
+class Places(NamedTuple):
+    """Where the page has each class (by catalog_id), each photo (by product_id and position), and each subset."""
+
+    classes: pd.Index
+    photos: pd.MultiIndex
+    subsets: list[str]
+
+    def of_classes(self, catalog_ids: pd.Series) -> list[int]:
+        """Return the places of classes, -1 for a missing or unknown one."""
+        return places_among(self.classes, catalog_ids)
+
+    def of_photos(self, rows: pd.DataFrame) -> NDArray[np.int64]:
+        """Return the places of photos, -1 for one that the page does not have."""
+        names = rows[KEY].astype("int64")
+        return np.asarray(self.photos.get_indexer(pd.MultiIndex.from_frame(names)), np.int64)
+
+
+def make_contents(data: PageInputs, photos: pd.DataFrame) -> dict[str, Any]:
+    """Return what the tables say, as the page reads it; pictures, verdict and provenance are not in it.
+
+    Args:
+        data: the tables.
+        photos: the rows of `list_photos` that the page shows.
+    """
+    classes, subsets = class_columns(data)
+    places = Places(
+        pd.Index(classes.pop("known"), dtype="int64"), pd.MultiIndex.from_frame(photos[KEY].astype("int64")), subsets
+    )
+    rejects = photos.loc[photos["reason"] != "", ["stage", "reason"]].drop_duplicates().sort_values(["stage", "reason"])
+    return {
+        "subsets": subsets,
+        "classes": classes,
+        "kinds": list(KINDS),
+        "recommended_reasons": list(RECOMMENDED),
+        "default_reasons": DEFAULT_REASONS,
+        "rejects": rejects.to_dict("records"),
+        "photos": photo_columns(photos, places, rejects, data.stages.label_map),
+        "label_rows": label_rows(data.labels, photos),
+        "suspects": suspect_columns(data.suspects, places),
+        "class_suspects": class_suspects(data.suspects, places),
+        "pairs": pair_columns(data.stages.near_duplicates, places),
+        "changes": change_columns(data.stages.label_changes, places),
+        "flow": [{"stage": stage, **counts} for stage, counts in photo_flow(data.stages).items()],
+        "checks": [{"name": name, **pick(check, "examined", "passed")} for name, check in data.checks.items()],
+        "baseline": data.baseline,
+    }
+
+
+def class_columns(data: PageInputs) -> tuple[dict[str, Any], list[str]]:
+    """Return the classes a column each, by catalog_id: those of classes.csv and of the label map; and the subsets."""
+    label_map = data.stages.label_map
+    names = dict(zip(data.classes["catalog_id"].tolist(), data.classes["name"].tolist(), strict=True))
+    names |= dict(zip(label_map["catalog_id"].tolist(), label_map["name"].tolist(), strict=True))
+    labels = dict(zip(label_map["catalog_id"].tolist(), label_map["label"].tolist(), strict=True))
+    counts = class_table(data.stages).set_index("catalog_id")
+    subsets = [subset for subset in hdf5.SUBSETS if subset in counts]
+    known = sorted(names)
+    return {
+        "known": known,
+        "catalog_id": [whole(catalog_id) for catalog_id in known],
+        "label": [labels.get(catalog_id, -1) for catalog_id in known],
+        "name": [names[catalog_id].strip() or str(catalog_id) for catalog_id in known],
+        "photos": {subset: counts[subset].reindex(known, fill_value=0).tolist() for subset in subsets},
+    }, subsets
+
+
+def photo_columns(
+    photos: pd.DataFrame, places: Places, rejects: pd.DataFrame, label_map: pd.DataFrame
+) -> dict[str, list[Any]]:
+    """Return the photos a column each."""
+    reject_places = pd.MultiIndex.from_frame(rejects) if len(rejects) else pd.MultiIndex.from_arrays([[], []])
+    answers = photos["answer"].map(label_map.set_index("label")["catalog_id"])
+    return {
+        "product_id": photos["product_id"].astype(str).tolist(),
+        "position": photos["position"].tolist(),
+        "class": places.of_classes(photos["catalog_id"]),
+        "subset": places_among(pd.Index(places.subsets), photos["subset"].replace("", None)),
+        "reject": reject_places.get_indexer(pd.MultiIndex.from_frame(photos[["stage", "reason"]])).tolist(),
+        "group": pd.factorize(photos["group"])[0].tolist(),
+        "answer": places.of_classes(answers),
+        **{name: photos[name].tolist() for name in ("group_size", "key", "format", "decided")},
+        "url": [public_url(url) for url in photos["image_url"]],
+        **{
+            name: numbers(photos[name])
+            for name in (*FACTS, *MASK_MEASURES, "probability", "x", "y")
+            if name != "format"
+        },
+    }
+
+
+def places_among(known: pd.Index, values: pd.Series) -> list[int]:
+    """Return the places of values in an index, -1 for missing and unknown ones."""
+    found = np.full(len(values), -1, np.int64)
+    present = values.notna().to_numpy()
+    found[present] = known.get_indexer(values[present].astype(known.dtype))
+    return found.tolist()
+
+
+def numbers(values: pd.Series) -> list[int | float | None]:
+    """Return numbers, None for missing ones."""
+    return [None if pd.isna(value) else value for value in values.tolist()]
+
+
+def whole(number: int) -> int | str:
+    """Return a number as JavaScript can read it: as text where its own numbers would round it."""
+    return number if abs(number) <= EXACT_IN_JAVASCRIPT else str(number)
+
+
+def pick(row: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: row[name] for name in names}
+
+
+def label_rows(labels: pd.DataFrame, photos: pd.DataFrame) -> dict[str, list[list[Any]]]:
+    """Return the label rows, catalog_id and date, of each product of the page, the earliest first."""
+    rows: dict[str, list[list[Any]]] = {}
+    shown = labels[labels["product_id"].isin(photos["product_id"])].sort_values(["product_id", "date", "catalog_id"])
+    for product_id, catalog_id, date in zip(shown["product_id"], shown["catalog_id"], shown["date"], strict=True):
+        rows.setdefault(str(product_id), []).append([None if pd.isna(catalog_id) else whole(int(catalog_id)), date])
+    return rows
+
+
+def suspect_columns(suspects: pd.DataFrame, places: Places) -> dict[str, list[Any]]:
+    """Return the suspect photos of the page a column each."""
+    rows = suspects[suspects["kind"].isin(KINDS)]
+    found = places.of_photos(rows)
+    rows = rows[found >= 0]
+    return {
+        "kind": [KINDS.index(kind) for kind in rows["kind"]],
+        "photo": found[found >= 0].tolist(),
+        "rank": rows["rank"].tolist(),
+        "score": rows["score"].astype(float).tolist(),
+        "why": rows["why"].tolist(),
+        "suggestion": places.of_classes(rows["suggestion"]),
+    }
+
+
+def class_suspects(suspects: pd.DataFrame, places: Places) -> list[dict[str, Any]]:
+    """Return the suspect classes, the most suspect first."""
+    rows = suspects[suspects["kind"] == "class"].sort_values("rank")
+    found = zip(
+        places.of_classes(rows["catalog_id"]),
+        places.of_classes(rows["suggestion"]),
+        rows["why"],
+        rows["score"].astype(float),
+        strict=True,
+    )
+    return [{"class": one, "other": other, "why": why, "score": score} for one, other, why, score in found]
+
+
+def pair_columns(pairs: pd.DataFrame, places: Places) -> dict[str, list[Any]]:
+    """Return the near-duplicates a column each, the least alike first, where the page has both photos."""
+    ordered = pairs.assign(likeness=pairs["likeness"].astype(float)).sort_values(["likeness", *KEY], kind="stable")
+    first = places.of_photos(ordered)
+    others = ordered[["other_product_id", "other_position"]].set_axis(KEY, axis="columns")
+    second = places.of_photos(others)
+    both = (first >= 0) & (second >= 0)
+    return {
+        "photo": first[both].tolist(),
+        "other": second[both].tolist(),
+        "likeness": ordered["likeness"][both].tolist(),
+    }
+
+
+def change_columns(changes: pd.DataFrame, places: Places) -> dict[str, list[Any]]:
+    """Return the changes of labels a column each."""
+    found = places.of_photos(changes)
+    rows = changes[found >= 0]
+    return {
+        "photo": found[found >= 0].tolist(),
+        "change": rows["change"].tolist(),
+        "told": rows["told"].tolist(),
+        "class": places.of_classes(rows["catalog_id"]),
+    }

@@ -1,0 +1,27 @@
+"""What the page is made of: the tables of the stages, and what people decided."""
+
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from imageset.curation.corrections import Decision
+from imageset.report.figures import StageTables
+
+
+class PageInputs(NamedTuple):
+    """Tables as imageset/formats/tables.py has them, two JSON files, and the checked rows of corrections/."""
+
+    stages: StageTables
+    classes: pd.DataFrame
+    labels: pd.DataFrame
+    groups: pd.DataFrame
+    photos: pd.DataFrame
+    masks: pd.DataFrame
+    suspects: pd.DataFrame
+    map: pd.DataFrame
+    predictions: pd.DataFrame
+    label_decisions: list[Decision]
+    exclusions: list[Decision]
+    taken_down: frozenset[int]  # products that the page must not name
+    checks: dict[str, dict[str, Any]]  # data/validation.json: what each check examined, and whether it passed
+    baseline: dict[str, Any]  # reports/baseline.json

@@ -1,0 +1,114 @@
+"""Every photo that a table names, a row each: what became of it, and what is known of it. Pure."""
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from imageset.curation import corrections
+from imageset.page.inputs import PageInputs
+from imageset.storage.object_keys import INT64_MAX, POSITION_MAX
+
+KEY = ["product_id", "position"]
+FACTS = ["width", "height", "format", "sharpness", "brightness", "contrast", "aspect_ratio"]
+MASK_MEASURES = ["foreground_share", "border_share", "pieces", "uncertainty"]
+UNDECIDED, CLASS_DECIDED, EXCLUDED = 0, 1, 2
+
+
+def list_photos(data: PageInputs) -> pd.DataFrame:
+    """Return every photo that a table names, by product_id and position; none of a product that was taken down.
+
+    Without a table of ingest the bucket decides which photos there are, not the listings.
+
+    Returns:
+        product_id, position, catalog_id (Int64: the class that it has, or would have), subset, stage and reason of its
+        reject (both "" for a photo of the dataset), group (Int64), group_size (int64), image_url as the seller wrote
+        it, key, decided, the FACTS, the MASK_MEASURES, answer (Int64, a label), probability, x, y. Numbers with
+        fractions are float64, NaN where none is known.
+    """
+    stages = data.stages
+    refused_rows = listing_rejects(stages.listing_rejects, stages.listings)
+    rejects = list_rejects(data, refused_rows)
+    listed = [stages.listings] if len(stages.ingest) else []
+    named = pd.concat([frame[KEY] for frame in (*listed, rejects, stages.inventory)]).drop_duplicates()
+    photos = named[~named["product_id"].isin(data.taken_down)].sort_values(KEY, ignore_index=True)
+    for table in (
+        stages.catalog[[*KEY, "catalog_id"]],
+        stages.split,
+        rejects,
+        group_sizes(data.groups),
+        pd.concat([stages.listings, refused_rows])[[*KEY, "image_url"]],
+        pd.concat([stages.inventory[[*KEY, "key"]], stages.ingest[[*KEY, "key"]]]).drop_duplicates(KEY),
+        data.photos,
+        data.masks[[*KEY, *MASK_MEASURES]],
+        data.predictions[[*KEY, "answer", "probability"]],
+        data.map,
+    ):
+        photos = photos.merge(table, on=KEY, how="left", validate="one_to_one")
+    own, given = photos["catalog_id"].astype("Int64"), photos.pop("rejected_class").astype("Int64")
+    photos["catalog_id"] = own.fillna(given).fillna(latest_classes(photos, data.labels))
+    return with_types(photos.assign(decided=find_decided(photos, data)))
+
+
+def list_rejects(data: PageInputs, refused_rows: pd.DataFrame) -> pd.DataFrame:
+    """Return product_id, position, stage, reason and rejected_class (of the catalog) of every photo left out.
+
+    The stages are those of `photo_flow`: what duplicates leaves out, catalog rejects.
+    """
+    stages = data.stages
+    frames = {
+        "listings": refused_rows if len(stages.ingest) else refused_rows[:0],
+        "ingest": stages.ingest[stages.ingest["status"] == "rejected"],
+        "preprocess": stages.rejects,
+        "catalog": stages.catalog_rejects.rename(columns={"catalog_id": "rejected_class"}),
+    }
+    columns = [*KEY, "stage", "reason", "rejected_class"]
+    rows = [frame.assign(stage=stage).reindex(columns=columns) for stage, frame in frames.items()]
+    return pd.concat([frame.astype({"rejected_class": "Int64"}) for frame in rows], ignore_index=True)
+
+
+def listing_rejects(rejects: pd.DataFrame, listings: pd.DataFrame) -> pd.DataFrame:
+    """Return the rejected rows of listings that name a photo: the first of each photo that no other row provides.
+
+    A row without a valid product_id or position names none. It is in the counts of stage listings only.
+    """
+    named = whole_numbers(rejects["product_id"], INT64_MAX) & whole_numbers(rejects["position"], POSITION_MAX)
+    rows = rejects[named].astype({"product_id": "int64", "position": "int64"}).drop_duplicates(KEY)
+    taken = pd.MultiIndex.from_frame(rows[KEY]).isin(pd.MultiIndex.from_frame(listings[KEY]))
+    return rows[~taken]
+
+
+def whole_numbers(texts: pd.Series, most: int) -> pd.Series:
+    """Return which texts spell a whole number from 0 to `most`, as stage listings accepts it."""
+    spelt = texts.str.fullmatch("0|[1-9][0-9]{0,18}")
+    return spelt & (texts.where(spelt, "0").astype("uint64") <= most)
+
+
+def group_sizes(groups: pd.DataFrame) -> pd.DataFrame:
+    """Return product_id, position, group, and group_size: how many photos of the group duplicates kept."""
+    kept = groups.loc[groups["reason"] == "", [*KEY, "group"]]
+    return kept.assign(group_size=kept.groupby("group")["group"].transform("size"))
+
+
+def find_decided(photos: pd.DataFrame, data: PageInputs) -> NDArray[np.int64]:
+    """Return for each photo whether a person excluded it, or gave or confirmed its class."""
+    labelled = corrections.deciding(photos, data.label_decisions) >= 0
+    excluded = corrections.deciding(photos, data.exclusions) >= 0
+    return np.select([excluded, labelled], [EXCLUDED, CLASS_DECIDED], UNDECIDED)
+
+
+def latest_classes(photos: pd.DataFrame, labels: pd.DataFrame) -> pd.Series:
+    """Return the class in the latest label row of each photo's product, missing where there is none."""
+    rows = labels.dropna(subset=["product_id", "catalog_id"]).sort_values(["date", "catalog_id"], kind="stable")
+    latest = rows.drop_duplicates("product_id", keep="last").set_index("product_id")["catalog_id"]
+    return photos["product_id"].map(latest).astype("Int64")
+
+
+def with_types(photos: pd.DataFrame) -> pd.DataFrame:
+    """Return the photos with "" for missing texts, and numbers in place of the tables' texts."""
+    texts = ["subset", "stage", "reason", "image_url", "key", "format"]
+    whole = ["group", "width", "height", "pieces", "answer"]
+    fractions = [*FACTS[3:], "foreground_share", "border_share", "uncertainty", "probability", "x", "y"]
+    changed = {name: photos[name].fillna("").astype(object) for name in texts}
+    changed |= {name: photos[name].astype("Int64") for name in whole}
+    changed |= {name: pd.to_numeric(photos[name].replace("", None)).astype("float64") for name in fractions}
+    return photos.assign(**changed, group_size=photos["group_size"].fillna(0).astype("int64"))

@@ -1,0 +1,126 @@
+"""What the page gets to read: one JSON value."""
+
+import json
+
+import pytest
+
+from imageset.errors import DataError
+from imageset.formats import tables
+from imageset.page.contents import make_contents
+from imageset.page.photo_list import list_photos
+from tests.page.tables import HUGE, KEPT, frame, make_inputs, make_stages
+
+
+def test_the_photos_are_columns_of_one_length_that_name_classes_subsets_and_rejects_by_place() -> None:
+    data = make_inputs()
+    contents = make_contents(data, list_photos(data))
+    photos = contents["photos"]
+
+    assert {len(column) for column in photos.values()} == {9}
+    assert contents["subsets"] == ["train", "test"]
+    assert photos["product_id"] == ["100", "100", "101", "102", "103", "900", "901", "903", str(HUGE)]
+    assert photos["class"] == [0, 0, 0, 1, 1, 0, 2, -1, 1]
+    assert photos["subset"] == [0, 0, 1, 0, 1, -1, -1, -1, -1]
+    assert [contents["rejects"][place]["reason"] for place in photos["reject"][5:]] == [
+        "mask_empty",
+        "rare_class",
+        "bad_url",
+        "not_found",
+    ]
+    assert photos["reject"][:5] == [-1] * 5
+    assert photos["group"] == [0, 0, 1, 2, 2, -1, 3, -1, -1]
+    assert photos["answer"] == [-1, -1, 0 + 1, -1, 1, -1, -1, -1, -1]
+    assert photos["probability"][2:5] == [0.75, None, 0.5]
+    assert photos["url"][0] == "https://h.example/100.jpg"
+
+
+def test_the_classes_are_all_that_a_photo_may_be_given() -> None:
+    data = make_inputs()
+
+    assert make_contents(data, list_photos(data))["classes"] == {
+        "catalog_id": [7, 8, 9],
+        "label": [0, 1, -1],
+        "name": ["dress", "hat", "<script>"],
+        "photos": {"train": [2, 1, 0], "test": [1, 1, 0]},
+    }
+
+
+def test_suspects_pairs_and_changes_name_photos_by_place() -> None:
+    data = make_inputs()
+    contents = make_contents(data, list_photos(data))
+
+    assert contents["suspects"] == {
+        "kind": [0, 0, 1],
+        "photo": [2, 1, 2],
+        "rank": [1, 2, 1],
+        "score": [0.99, 0.9, 5.0],
+        "why": ["another_class", "another_class", "unsure"],
+        "suggestion": [1, 1, -1],
+    }
+    assert contents["class_suspects"] == [{"class": 0, "other": 1, "why": "same_class", "score": 0.9}]
+    assert contents["pairs"] == {"photo": [1, 0], "other": [2, 4], "likeness": [0.82, 0.91]}
+    assert contents["changes"] == {
+        "photo": [0, 6],
+        "change": ["several_labels", "corrected"],
+        "told": ["7 8", "8"],
+        "class": [0, -1],
+    }
+    assert contents["label_rows"]["100"] == [[8, "2026-01-01T00:00:00+00:00"], [7, "2026-01-02T00:00:00+00:00"]]
+
+
+def test_what_concerns_photos_that_the_page_does_not_show_is_left_out() -> None:
+    data = make_inputs()
+    contents = make_contents(data, list_photos(data)[:1])
+
+    assert contents["suspects"]["photo"] == contents["pairs"]["photo"] == []
+    assert contents["changes"]["photo"] == [0]
+    assert list(contents["label_rows"]) == ["100"]
+
+
+def test_all_of_it_is_json_without_a_number_that_a_browser_would_round() -> None:
+    classes = frame(tables.CLASSES, (7, " ", None), (8, "hat", None), (2**53, "far", None))
+    data = make_inputs(classes=classes)
+    contents = json.loads(json.dumps(make_contents(data, list_photos(data)), allow_nan=False))
+
+    assert contents["classes"]["catalog_id"] == [7, 8, str(2**53)]
+    assert contents["classes"]["name"] == ["dress", "hat", "far"]
+    assert contents["flow"][0] == {
+        "stage": "listings",
+        "in": 12,
+        "out": 8,
+        "rejected": {"bad_id": 2, "bad_url": 1, "repeated": 1},
+    }
+    assert contents["checks"] == [{"name": "mean_and_std", "examined": 7, "passed": True}]
+
+
+def test_a_photo_that_is_lost_between_two_stages_is_an_error() -> None:
+    stages = make_stages()
+    data = make_inputs(inventory=stages.inventory[1:])
+
+    with pytest.raises(DataError, match="preprocess"):
+        make_contents(data, list_photos(data))
+
+
+def test_a_dataset_of_one_class_without_predictions_suspects_and_rejects_has_a_page() -> None:
+    stages = make_stages()
+    kept = frame(tables.CATALOG, *((*photo, row, 7, 0, photo[0]) for row, photo in enumerate(KEPT)))
+    data = make_inputs(
+        listings=stages.listings[:5],
+        listing_rejects=frame(tables.LISTING_REJECTS),
+        ingest=stages.ingest[:5],
+        inventory=stages.inventory[:5],
+        rejects=frame(tables.REJECTS),
+        catalog=kept,
+        catalog_rejects=frame(tables.CATALOG_REJECTS),
+        label_changes=frame(tables.LABEL_CHANGES),
+        near_duplicates=frame(tables.NEAR_DUPLICATES),
+        label_map=frame(tables.LABEL_MAP, (0, 7, "dress")),
+        split=stages.split.assign(subset="train"),
+        suspects=frame(tables.SUSPECTS),
+        predictions=frame(tables.PREDICTIONS),
+    )
+    contents = make_contents(data, list_photos(data))
+
+    assert contents["rejects"] == []
+    assert contents["photos"]["reject"] == contents["photos"]["answer"] == [-1] * 5
+    assert contents["classes"]["photos"] == {"train": [5, 0, 0], "test": [0, 0, 0]}
