@@ -1,0 +1,140 @@
+// Which photos a query chooses, and in which order. A query is the part of the address after "photos?".
+
+import { baselineWasRight, classLabel, inWords, page, pairsOf, photoCount, photoLabel, photos, suspicionOf, suspicionsOf, suspectsOf } from "./data.js";
+import { markOf } from "./marks.js";
+
+/** The groups of values that a filter offers: {id, label, options: [[value, text]]}. The class has a picker instead. */
+export const FILTERS = [
+    { id: "subset", label: "Subset", options: () => page.subsets.map((subset) => [subset, subset]) },
+    { id: "kind", label: "Suspect", options: () => [["any", "of any kind"], ["none", "of no kind"], ...page.kinds.map((kind) => [kind, `of kind ${kind}`])] },
+    { id: "why", label: "Why suspect", options: () => [...new Set(page.suspects.why)].sort().map((why) => [why, inWords(why)]) },
+    { id: "reject", label: "Rejected", options: () => [["none", "no, in the dataset"], ["any", "yes, for any reason"], ...rejectOptions()] },
+    { id: "group", label: "Group", options: () => [["several", "of several photos"], ["1", "of 1 photo"], ["2", "of 2 photos"], ["3", "of 3 photos"], ["4+", "of 4 photos or more"]] },
+    { id: "pair", label: "Near-duplicate", options: () => [["any", "yes"], ["none", "no"]] },
+    { id: "baseline", label: "Baseline", options: () => [["right", "right"], ["wrong", "wrong"], ["none", "not asked"]] },
+    { id: "decided", label: "Decided", options: () => [["0", "by nobody"], ["1", "class by a person"], ["2", "excluded by a person"]] },
+    { id: "mark", label: "Marked", options: () => [["any", "yes"], ["none", "no"], ["exclude", "exclude"], ["relabel", "relabel"], ["right", "right as it is"]] },
+];
+
+/** All names that a query of photos may have. */
+export const QUERY_NAMES = [...FILTERS.map(({ id }) => id), "class", "answer", "search", "photos", "sort", "order"];
+
+function rejectOptions() {
+    return page.rejects.map(({ stage, reason }) => [reason, `${inWords(reason)} (${stage})`]);
+}
+
+const byPosition = (table) => (index) => table[index];
+
+function rankIn(kind) {
+    const ranks = new Map(suspectsOf(kind).map(({ photo, rank }) => [photo, rank]));
+    return (index) => ranks.get(index) ?? null;
+}
+
+/** The orders: id, name, and a function that makes the value of a photo. Photos without the value come last. */
+export const SORTS = [
+    ["product", "product id", () => (index) => index],
+    ["class", "class name", () => (index) => (photos.class[index] < 0 ? null : classLabel(photos.class[index]))],
+    ["width", "width", () => byPosition(photos.width)],
+    ["height", "height", () => byPosition(photos.height)],
+    ["sharpness", "sharpness", () => byPosition(photos.sharpness)],
+    ["brightness", "brightness", () => byPosition(photos.brightness)],
+    ["contrast", "contrast", () => byPosition(photos.contrast)],
+    ["aspect_ratio", "aspect ratio", () => byPosition(photos.aspect_ratio)],
+    ["foreground_share", "foreground share", () => byPosition(photos.foreground_share)],
+    ["border_share", "border share of the mask", () => byPosition(photos.border_share)],
+    ["uncertainty", "uncertainty of the mask", () => byPosition(photos.uncertainty)],
+    ["pieces", "pieces of the mask", () => byPosition(photos.pieces)],
+    ["probability", "probability of the baseline's answer", () => byPosition(photos.probability)],
+    ["group_size", "size of its group", () => byPosition(photos.group_size)],
+    ...page.kinds.map((kind) => [`rank_${kind}`, `rank as suspect ${kind}`, () => rankIn(kind)]),
+];
+
+const GROUP_TESTS = {
+    several: (size) => size > 1,
+    "4+": (size) => size >= 4,
+};
+
+const TESTS = {
+    subset: (value) => (index) => page.subsets[photos.subset[index]] === value,
+    kind: (value) => (index) => (value === "any" || value === "none" ? (suspicionsOf(index).length > 0) === (value === "any") : suspicionOf(index, value) !== null),
+    why: (value) => (index) => suspicionsOf(index).some(({ why }) => why === value),
+    reject: (value) => (index) => matchesReject(photos.reject[index], value),
+    group: (value) => (index) => (GROUP_TESTS[value] ? GROUP_TESTS[value](photos.group_size[index]) : photos.group_size[index] === Number(value)),
+    pair: (value) => (index) => (pairsOf(index).length > 0) === (value !== "none"),
+    baseline: (value) => (index) => ({ right: true, wrong: false, none: null })[value] === baselineWasRight(index),
+    decided: (value) => (index) => photos.decided[index] === Number(value),
+    mark: (value) => (index) => matchesMark(markOf(index), value),
+    class: (value) => isAmong(value, photos.class),
+    answer: (value) => isAmong(value, photos.answer),
+    photos: (value) => {
+        const wanted = new Set(value.split(",").map(Number));
+        return (index) => wanted.has(index);
+    },
+    search: (value) => matchesSearch(value),
+};
+
+function matchesReject(reject, value) {
+    if (value === "any" || value === "none") {
+        return (reject >= 0) === (value === "any");
+    }
+    return reject >= 0 && (page.rejects[reject].reason === value || page.rejects[reject].stage === value);
+}
+
+function matchesMark(mark, value) {
+    return value === "any" || value === "none" ? (mark !== null) === (value === "any") : mark?.action === value;
+}
+
+function isAmong(value, column) {
+    const wanted = new Set(value.split(",").map((text) => (text === "none" ? -1 : Number(text))));
+    return (index) => wanted.has(column[index] ?? -1);
+}
+
+// Each word has to be in the product id or in the name of the class.
+function matchesSearch(text) {
+    const words = text.toLocaleLowerCase().split(/\s+/).filter(Boolean);
+    const names = page.classes.name.map((_, index) => classLabel(index).toLocaleLowerCase());
+    return (index) => words.every((word) => photos.product_id[index].includes(word) || (names[photos.class[index]] ?? "").includes(word));
+}
+
+/** The photos that a query chooses, in its order. */
+export function choosePhotos(query) {
+    const tests = Object.keys(TESTS).filter((name) => query.get(name)).map((name) => TESTS[name](query.get(name)));
+    const chosen = [];
+    for (let index = 0; index < photoCount; index += 1) {
+        if (tests.every((test) => test(index))) {
+            chosen.push(index);
+        }
+    }
+    return sortPhotos(chosen, query.get("sort") ?? "", query.get("order") ?? "");
+}
+
+function sortPhotos(chosen, sort, order) {
+    const found = SORTS.find(([id]) => id === sort) ?? SORTS[0];
+    const valueOf = found[2]();
+    const keyed = chosen.map((index) => [valueOf(index), index]);
+    const sign = order === "down" ? -1 : 1;
+    keyed.sort(([one, first], [other, second]) => {
+        if (one === null || one === undefined || other === null || other === undefined) {
+            return Number(one === null || one === undefined) - Number(other === null || other === undefined) || first - second;
+        }
+        const difference = typeof one === "string" ? one.localeCompare(other) : one - other;
+        return sign * difference || first - second;
+    });
+    return keyed.map(([, index]) => index);
+}
+
+/** What a sort shows of a photo, as the text under its tile. */
+export function sortCaption(sort) {
+    const found = SORTS.find(([id]) => id === sort);
+    if (!found || sort === "class") {
+        return (index) => classLabel(photos.class[index]);
+    }
+    if (sort === "product") {
+        return (index) => photoLabel(index);
+    }
+    const valueOf = found[2]();
+    return (index) => {
+        const value = valueOf(index);
+        return value === null || value === undefined ? "—" : String(Number(value.toPrecision(4)));
+    };
+}

@@ -1,0 +1,135 @@
+// The view of all marks: look at them again, change them, save them as a file for tools.suspects --apply.
+
+import { classLabel, page, photoLabel, photos } from "./data.js";
+import { openDetail } from "./detail.js";
+import { announce, button, copyButton, counted, debounce, element, icon, number, uniqueId } from "./dom.js";
+import { allMarks, clearMarkKeys, correctionsCsv, describeMark, isSaved, loadCorrections, markCount, noteSaved, onMarks, remarks, setNote, setRemarks } from "./marks.js";
+import { tile } from "./pictures.js";
+
+const ROWS_A_PAGE = 100;
+
+/** The view `marks`. */
+export const markedView = { id: "marks", title: "Marks", count: markCount, open: openMarked };
+
+function openMarked(host) {
+    const saving = element("div", { class: "saving" });
+    const table = element("div", { class: "marks-table" });
+    const state = { first: 0 };
+    host.append(saving, table);
+    drawSaving(saving);
+    drawMarks(table, state);
+    const stop = onMarks((changed) => {
+        updateSaving(saving);
+        if (changed === null || changed.size) {
+            drawMarks(table, state);
+        }
+    });
+    return stop;
+}
+
+/** The name of the file with the corrections. */
+export function correctionsName() {
+    return `corrections-${page.digest.slice(0, 8)}.csv`;
+}
+
+function drawSaving(place) {
+    const save = button("Save corrections", saveCorrections, { iconName: "save", class: "button primary", id: "save" });
+    const loader = element("input", { type: "file", accept: ".csv,text/csv", class: "off-screen", id: uniqueId("load"), on: { change: () => loadFile(loader) } });
+    const load = element("label", { class: "button quiet", for: loader.id }, "Load a saved file");
+    const commands = [`python -m tools.suspects --apply ~/Downloads/${correctionsName()}`, "dvc repro", "python -m tools.compare HEAD"].join("\n");
+    place.replaceChildren(
+        element("div", { class: "fields" },
+            remarkField("by", "By (optional)", "A handle. Git keeps it for good, in every clone."),
+            remarkField("note", "Note (optional)", "It goes to every mark without a note of its own."),
+        ),
+        element("div", { class: "field-row" }, save, loader, load, element("span", { class: "saved-state", role: "status" })),
+        element("details", { class: "commands", open: true }, element("summary", {}, "Then run, in the folder of the project"),
+            element("div", { class: "command" }, element("pre", { tabindex: 0 }, element("code", {}, commands)), copyButton(commands, "Copy the commands")),
+            element("p", { class: "hint" }, "The first command checks all rows and adds them to corrections/. The browser may have saved the file elsewhere, or with another number in its name."),
+        ),
+    );
+    updateSaving(place);
+}
+
+function updateSaving(place) {
+    const count = markCount();
+    place.querySelector("#save").disabled = count === 0;
+    place.querySelector(".saved-state").textContent = count === 0 ? "There is nothing to save." : isSaved() ? `Saved: ${counted(count, "mark")}.` : `${counted(count, "mark")}, not saved yet.`;
+}
+
+function remarkField(name, label, hint) {
+    const id = uniqueId("remark");
+    const input = element("input", { id, type: "text", autocomplete: "off", maxlength: name === "by" ? 60 : 300, value: remarks()[name], "aria-describedby": `${id}-hint` });
+    input.addEventListener("input", debounce(() => setRemarks({ [name]: input.value.trim() }), 250));
+    return element("div", { class: "field" }, element("label", { for: id }, label), input, element("span", { class: "hint", id: `${id}-hint` }, hint));
+}
+
+function saveCorrections() {
+    const url = URL.createObjectURL(new Blob([correctionsCsv()], { type: "text/csv" }));
+    const link = element("a", { href: url, download: correctionsName() });
+    document.body.append(link);
+    link.click();
+    link.remove();
+    setTimeout(() => URL.revokeObjectURL(url), 60000);
+    noteSaved();
+    announce(`${correctionsName()} is saved: ${counted(markCount(), "row")}.`);
+}
+
+async function loadFile(loader) {
+    const [file] = loader.files;
+    if (file) {
+        const { set, refused } = loadCorrections(await file.text());
+        const first = refused[0];
+        const problem = first ? ` ${number(refused.length)} not: ${first.line ? `line ${first.line}` : photoLabel(first.photo)}: ${first.why}.` : "";
+        announce(`${counted(set, "photo")} marked from ${file.name}.${problem}`);
+        loader.value = "";
+    }
+}
+
+function drawMarks(place, state) {
+    const marks = allMarks();
+    state.first = Math.max(0, Math.min(state.first, Math.floor((marks.length - 1) / ROWS_A_PAGE) * ROWS_A_PAGE));
+    if (!marks.length) {
+        place.replaceChildren(element("p", { class: "empty" }, "No photo is marked. Open a photo, or press x, r or y on it. The key ? lists all keys."));
+        return;
+    }
+    const shown = marks.slice(state.first, state.first + ROWS_A_PAGE);
+    const turn = (by) => {
+        state.first += by;
+        drawMarks(place, state);
+    };
+    const siblings = marks.map(({ photo }) => photo).filter((photo) => photo >= 0);
+    const head = ["Photo", "Product", "Class", "Mark", "Found as", "Note", ""].map((name) => element("th", { scope: "col" }, name));
+    const pager = marks.length > ROWS_A_PAGE ? element("div", { class: "pager" },
+        button("", () => turn(-ROWS_A_PAGE), { iconName: "previous", quiet: true, "aria-label": "Previous page", disabled: state.first === 0 }),
+        `${number(state.first + 1)} to ${number(state.first + shown.length)} of ${number(marks.length)}`,
+        button("", () => turn(ROWS_A_PAGE), { iconName: "next", quiet: true, "aria-label": "Next page", disabled: state.first + ROWS_A_PAGE >= marks.length }),
+    ) : null;
+    place.replaceChildren(
+        element("div", { class: "wide" }, element("table", { class: "rows" }, element("thead", {}, element("tr", {}, head)), element("tbody", {}, shown.map((mark) => markRow(mark, siblings))))),
+        ...(pager ? [pager] : []),
+        element("p", {}, button("Remove all marks", () => {
+            const count = clearMarkKeys(marks.map(({ key }) => key));
+            announce(`${counted(count, "mark")} removed. Undo brings them back.`);
+        }, { quiet: true })),
+    );
+}
+
+function markRow(mark, siblings) {
+    const { key, photo } = mark;
+    const name = photo >= 0 ? photoLabel(photo) : key;
+    const open = photo >= 0 ? element("button", {
+        type: "button", class: "tile-button", "aria-label": `Open product ${name}`, on: { click: () => openDetail(photo, siblings, { kind: mark.kind ?? null }) },
+    }, tile(photo, 48)) : "not in this page";
+    const note = element("input", { type: "text", value: mark.note ?? "", maxlength: 300, "aria-label": `Note to product ${name}`, on: { change: () => setNote(key, note.value.trim()) } });
+    const text = element("span", { class: `mark-text ${mark.action}` }, icon(mark.action), element("bdi", {}, describeMark(mark)));
+    const remove = button("Remove", () => {
+        clearMarkKeys([key]);
+        announce(`The mark of ${name} is removed.`);
+    }, { quiet: true, "aria-label": `Remove the mark of product ${name}` });
+    return element("tr", {},
+        element("td", {}, open), element("th", { scope: "row" }, element("bdi", {}, name)),
+        element("td", {}, element("bdi", {}, photo >= 0 ? classLabel(photos.class[photo]) : "")),
+        element("td", {}, text), element("td", {}, mark.kind ? `${mark.kind} ${number(mark.rank)}` : ""), element("td", {}, note), element("td", {}, remove),
+    );
+}

@@ -1,0 +1,402 @@
+// What a person decided about photos: marks. They survive a reload, and become rows for tools.suspects --apply.
+
+import { catalogName, classOfCatalogId, inWords, page, photoCount, photoOf, photos, suspicionOf } from "./data.js";
+
+const STORAGE_KEY = `imageset-marks-${page.digest}`;
+const CSV_COLUMNS = ["product_id", "position", "action", "catalog_id", "reason", "note", "by", "date", "class", "kind", "rank"];
+const ACTIONS = ["exclude", "relabel", "right"];
+const LARGEST_POSITION = 2 ** 15 - 1;
+const REASON_PATTERN = /^[a-z][a-z0-9_]{0,39}$/;
+
+const markListeners = new Set();
+const undoSteps = [];
+const redoSteps = [];
+let storageFails = false;
+let knownProducts = null;
+// marks: by product_id/position, so that a page of the same dataset with another sample finds them.
+let markState = readStored() ?? { marks: {}, by: "", note: "", saved: "" };
+
+function readStored() {
+    try {
+        const text = localStorage.getItem(STORAGE_KEY);
+        return text ? { marks: {}, by: "", note: "", saved: "", ...JSON.parse(text) } : null;
+    } catch (error) {
+        storageFails = !(error instanceof SyntaxError);
+        return null;
+    }
+}
+
+// Another tab may have written meanwhile. So a change is made to what is stored now, and to that photo alone.
+function changeStored(change) {
+    if (!storageFails) {
+        markState = readStored() ?? markState;
+    }
+    change(markState);
+    try {
+        localStorage.setItem(STORAGE_KEY, JSON.stringify(markState));
+        storageFails = false;
+    } catch {
+        storageFails = true;
+    }
+}
+
+addEventListener("storage", (event) => {
+    if (event.key === STORAGE_KEY || event.key === null) {
+        markState = readStored() ?? { marks: {}, by: "", note: "", saved: "" };
+        tellListeners(null);
+    }
+});
+
+addEventListener("beforeunload", (event) => {
+    if (storageFails && !isSaved()) {
+        event.preventDefault();
+    }
+});
+
+/** Whether the browser keeps marks: not in private windows, and not for pages from the disk in some browsers. */
+export function marksAreKept() {
+    return !storageFails;
+}
+
+function markKeyOf(index) {
+    return `${photos.product_id[index]}/${photos.position[index]}`;
+}
+
+/**
+ * Say why a mark is not possible: what tools.suspects --apply would refuse. "" if it is possible.
+ * `toClass` is the class of a relabel.
+ */
+export function whyNotMark(index, action, toClass = -1) {
+    const decided = photos.decided[index];
+    if (!/^-?[0-9]{1,19}$/.test(photos.product_id[index]) || !isKnownProduct(photos.product_id[index])) {
+        return "no table knows this product, so no correction can name it";
+    }
+    if (photos.position[index] < 0 || photos.position[index] > LARGEST_POSITION) {
+        return "the photo's position is no number that a correction can name";
+    }
+    if (decided === 2) {
+        return "a person excluded it already; to change that, edit its row in corrections/exclusions.csv";
+    }
+    if (action === "right" && (photos.class[index] < 0 || photos.reject[index] >= 0)) {
+        return "it has no class in the dataset that could be right";
+    }
+    if (action === "relabel" && toClass < 0) {
+        return "there is no suggestion: choose a class (c)";
+    }
+    if (action === "relabel" && decided === 1 && toClass !== photos.class[index]) {
+        return "a person gave it its class already; to change that, edit its row in corrections/labels.csv";
+    }
+    return "";
+}
+
+// The products of labels.csv and groups.csv, as --apply knows them.
+function isKnownProduct(productId) {
+    if (knownProducts === null) {
+        knownProducts = new Set(Object.keys(page.label_rows));
+        for (let index = 0; index < photoCount; index += 1) {
+            if (photos.group_size[index] > 0) {
+                knownProducts.add(photos.product_id[index]);
+            }
+        }
+    }
+    return knownProducts.has(productId);
+}
+
+/** Say why a word cannot be a reason of an exclusion. "" if it can. */
+export function whyNotReason(reason) {
+    if (!REASON_PATTERN.test(reason)) {
+        return "Write one word of small letters a to z, digits and _, at most 40 characters.";
+    }
+    return (page.stage_reasons ?? []).includes(reason) ? "A stage gives this reason. Take another word." : "";
+}
+
+/**
+ * Mark photos, as one step of undo: {action: "exclude" | "relabel" | "right", toClass, reason, note, kind}, or a
+ * function that returns this for a photo. Returns {set: how many, refused: [{photo, why}]}.
+ */
+export function setMark(indices, mark) {
+    const changes = [];
+    const refused = [];
+    const date = utcNow();
+    for (const index of indices) {
+        const wanted = plainAction(index, typeof mark === "function" ? mark(index) : mark);
+        const why = whyNotMark(index, wanted.action, wanted.toClass ?? -1);
+        if (why) {
+            refused.push({ photo: index, why });
+        } else {
+            changes.push([markKeyOf(index), markState.marks[markKeyOf(index)], makeMark(index, wanted, date)]);
+        }
+    }
+    takeStep(changes);
+    return { set: changes.length, refused };
+}
+
+function utcNow() {
+    return new Date().toISOString().replace(/\.\d+Z$/, "+00:00");
+}
+
+// A photo that is given the class that it has is right as it is.
+function plainAction(index, mark) {
+    const isSame = mark.action === "relabel" && mark.toClass === photos.class[index];
+    return isSame && !whyNotMark(index, "right") ? { ...mark, action: "right" } : mark;
+}
+
+function makeMark(index, { action, toClass, reason, note, kind }, date) {
+    const made = { action, date };
+    if (action === "relabel") {
+        made.catalog_id = page.classes.catalog_id[toClass];
+    }
+    if (action === "exclude") {
+        made.reason = reason;
+    }
+    if (note) {
+        made.note = note;
+    }
+    if (photos.class[index] >= 0) {
+        made.class = page.classes.catalog_id[photos.class[index]];
+    }
+    if (kind) {
+        made.kind = kind;
+        made.rank = suspicionOf(index, kind)?.rank ?? "";
+    }
+    return made;
+}
+
+/** Remove the marks of photos, as one step of undo. Returns how many there were. */
+export function clearMark(indices) {
+    const keys = indices.map(markKeyOf).filter((key) => markState.marks[key]);
+    return clearMarkKeys(keys);
+}
+
+/** Remove marks by their keys (as allMarks has them): also those of photos that the page does not have. */
+export function clearMarkKeys(keys) {
+    takeStep(keys.map((key) => [key, markState.marks[key], undefined]));
+    return keys.length;
+}
+
+/** Write a note to the mark of a photo, as one step of undo. */
+export function setNote(key, note) {
+    const before = markState.marks[key];
+    if (before && (before.note ?? "") !== note) {
+        takeStep([[key, before, { ...before, note }]]);
+    }
+}
+
+function takeStep(changes) {
+    if (changes.length) {
+        undoSteps.push(changes);
+        redoSteps.length = 0;
+        applyChanges(changes.map(([key, , after]) => [key, after]));
+    }
+}
+
+function applyChanges(changes) {
+    changeStored(({ marks }) => {
+        for (const [key, mark] of changes) {
+            if (mark) {
+                marks[key] = mark;
+            } else {
+                delete marks[key];
+            }
+        }
+    });
+    tellListeners(new Set(changes.map(([key]) => photoOfKey(key))));
+}
+
+/** Undo the last step. Returns how many marks it changed: 0 if there is nothing to undo. */
+export function undo() {
+    const step = undoSteps.pop();
+    if (!step) {
+        return 0;
+    }
+    redoSteps.push(step);
+    applyChanges(step.map(([key, before]) => [key, before]));
+    return step.length;
+}
+
+/** Do the last undone step again. Returns how many marks it changed. */
+export function redo() {
+    const step = redoSteps.pop();
+    if (!step) {
+        return 0;
+    }
+    undoSteps.push(step);
+    applyChanges(step.map(([key, , after]) => [key, after]));
+    return step.length;
+}
+
+/** How many steps undo and redo have. */
+export function stepCounts() {
+    return { undo: undoSteps.length, redo: redoSteps.length };
+}
+
+/** The mark of a photo, or null: {action, toClass, reason, note, kind, rank, date}. */
+export function markOf(index) {
+    const mark = markState.marks[markKeyOf(index)];
+    return mark ? withClass(mark) : null;
+}
+
+function withClass(mark) {
+    return { ...mark, toClass: mark.catalog_id === undefined ? -1 : classOfCatalogId(mark.catalog_id) };
+}
+
+/** All marks, by product and position: {key, photo (-1 if the page does not have it), action, toClass, reason, ...}. */
+export function allMarks() {
+    const keys = Object.keys(markState.marks).sort(compareKeys);
+    return keys.map((key) => ({ key, photo: photoOfKey(key), ...withClass(markState.marks[key]) }));
+}
+
+/** How many photos are marked. */
+export function markCount() {
+    return Object.keys(markState.marks).length;
+}
+
+function photoOfKey(key) {
+    const place = key.lastIndexOf("/");
+    return photoOf(key.slice(0, place), Number(key.slice(place + 1)));
+}
+
+function compareKeys(one, other) {
+    return one.localeCompare(other, "en", { numeric: true });
+}
+
+/** A mark in words: "relabel to dress". */
+export function describeMark({ action, catalog_id: catalogId, reason }) {
+    if (action === "relabel") {
+        return `relabel to ${catalogName(catalogId)}`;
+    }
+    return action === "exclude" ? `exclude, ${inWords(reason)}` : "right as it is";
+}
+
+/** Call a listener after every change, with the set of the photos that changed, or null for all. Returns a stop. */
+export function onMarks(listener) {
+    markListeners.add(listener);
+    return () => markListeners.delete(listener);
+}
+
+function tellListeners(changed) {
+    markListeners.forEach((listener) => listener(changed));
+}
+
+/** Who decides, and the note of marks without their own: {by, note}. */
+export function remarks() {
+    return { by: markState.by, note: markState.note };
+}
+
+/** Keep {by} or {note} for the file. They are no step of undo. */
+export function setRemarks(changed) {
+    changeStored((stored) => Object.assign(stored, changed));
+    tellListeners(new Set());
+}
+
+/** The marks as rows for `python -m tools.suspects --apply`. */
+export function correctionsCsv() {
+    const rows = allMarks().map((mark) => {
+        const place = mark.key.lastIndexOf("/");
+        const written = { note: markState.note, by: markState.by, ...mark };
+        const cells = { ...written, product_id: mark.key.slice(0, place), position: mark.key.slice(place + 1) };
+        cells.note = asText(mark.note || markState.note);
+        cells.by = asText(markState.by);
+        return CSV_COLUMNS.map((column) => csvCell(cells[column] ?? ""));
+    });
+    return [CSV_COLUMNS, ...rows].map((cells) => `${cells.join(",")}\n`).join("");
+}
+
+// A spreadsheet takes these for a formula. Line ends would be right in CSV, and hard to read in a diff.
+function asText(text) {
+    const line = text.replace(/[\s\0]+/g, " ").trim();
+    return /^[=+\-@]/.test(line) ? `'${line}` : line;
+}
+
+function csvCell(value) {
+    const text = String(value);
+    return /[",;\t\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+/** Whether the last saved file has all marks as they are now, and no other. */
+export function isSaved() {
+    return markCount() === 0 ? markState.saved === "" || markState.saved === signature() : markState.saved === signature();
+}
+
+/** Remember that the marks were saved as they are. */
+export function noteSaved() {
+    changeStored((stored) => {
+        stored.saved = signature();
+    });
+    tellListeners(new Set());
+}
+
+// A short sum of the file (FNV-1a): enough to see that something changed.
+function signature() {
+    let sum = 2166136261;
+    for (const character of correctionsCsv()) {
+        sum = Math.imul(sum ^ character.codePointAt(0), 16777619) >>> 0;
+    }
+    return sum.toString(16);
+}
+
+/** Mark the photos of a saved file, as one step of undo. Returns {set, refused: [{line, why}]}. */
+export function loadCorrections(text) {
+    const [header = [], ...rows] = parseCsv(text);
+    const columns = header.map((name) => name.trim().toLowerCase());
+    if (!["product_id", "position", "action"].every((column) => columns.includes(column))) {
+        return { set: 0, refused: [{ line: 1, why: "the first line has no columns product_id, position and action" }] };
+    }
+    const marks = new Map();
+    const refused = [];
+    rows.forEach((cells, number) => {
+        const row = Object.fromEntries(columns.map((column, place) => [column, (cells[place] ?? "").trim()]));
+        const action = row.action.toLowerCase();
+        const wanted = { action, reason: row.reason, note: row.note, kind: page.kinds.includes(row.kind) ? row.kind : "" };
+        wanted.toClass = row.catalog_id ? classOfCatalogId(Number(row.catalog_id)) : -1;
+        const found = photosOfRow(row);
+        const why = action ? whyNotRow(found, wanted) : "";
+        if (why) {
+            refused.push({ line: number + 2, why });
+        } else if (action) {
+            found.forEach((index) => marks.set(index, wanted));
+        }
+    });
+    const result = setMark([...marks.keys()], (index) => marks.get(index));
+    return { set: result.set, refused: [...refused, ...result.refused] };
+}
+
+function photosOfRow({ product_id: productId, position }) {
+    if (position) {
+        return [photoOf(productId, Number(position))].filter((index) => index >= 0);
+    }
+    return [...photos.product_id.keys()].filter((index) => photos.product_id[index] === productId);
+}
+
+function whyNotRow(found, { action, reason, toClass }) {
+    if (!ACTIONS.includes(action)) {
+        return `action ${action} is not one of ${ACTIONS.join(", ")}`;
+    }
+    if (!found.length) {
+        return "the page does not have this photo";
+    }
+    if (action === "relabel" && toClass < 0) {
+        return "the page does not have this class";
+    }
+    return action === "exclude" ? whyNotReason(reason) : "";
+}
+
+/** Parse CSV: quotes, and commas, semicolons or tabs between the cells, as spreadsheets write it. */
+export function parseCsv(text) {
+    const plain = text.replace(/^\ufeff/, "");
+    const firstLine = plain.split(/\r?\n/, 1)[0];
+    const delimiter = [",", ";", "\t"].sort((one, other) => firstLine.split(other).length - firstLine.split(one).length)[0];
+    const rows = [[]];
+    const cell = new RegExp(`(?:"((?:[^"]|"")*)"|([^${delimiter}\r\n]*))(${delimiter}|\r?\n|$)`, "y");
+    while (cell.lastIndex < plain.length) {
+        const found = cell.exec(plain);
+        if (!found) {
+            break;
+        }
+        rows.at(-1).push(found[1] === undefined ? found[2] : found[1].replaceAll('""', '"'));
+        if (found[3] !== delimiter) {
+            rows.push([]);
+        }
+    }
+    return rows.filter((cells) => cells.some((each) => each.trim()));
+}

@@ -1,0 +1,181 @@
+// The view of all photos: filters, search, order, a grid, marks of many at once.
+
+import { classLabel, page, photoCount } from "./data.js";
+import { button, counted, debounce, element, number, uniqueId } from "./dom.js";
+import { choosePhotos, FILTERS, QUERY_NAMES, sortCaption, SORTS } from "./filters.js";
+import { keepTileSide, photoGrid, TILE_SIDES, tileSide } from "./grid.js";
+import { chooseClass, chooseReason, clearPhotos, confirmPhotos, pickClass } from "./keys.js";
+import { go, replaceRoute, routeTo } from "./router.js";
+
+const CAPTIONS = [["", "nothing"], ["class", "class"], ["product", "product id"], ["sort", "what it is sorted by"]];
+let captionChoice = "";
+
+/** The view `photos`. */
+export const photosView = { id: "photos", title: "Photos", count: () => photoCount, open: openPhotos };
+
+function openPhotos(host, query) {
+    const state = { query: new URLSearchParams(query), kind: query.get("kind") ?? "" };
+    const change = (name, value, isTyped = false) => {
+        const wanted = new URLSearchParams(state.query);
+        if (value) {
+            wanted.set(name, value);
+        } else {
+            wanted.delete(name);
+        }
+        (isTyped ? replaceRoute : go)(routeTo("photos", wanted));
+    };
+    const controls = drawControls(change, () => state.query);
+    const result = element("p", { class: "result", role: "status" });
+    const selectionBar = element("div", { class: "selection-bar", role: "group", "aria-label": "Selected photos" });
+    host.append(controls.element, element("div", { class: "result-row" }, result, selectionBar));
+    let grid = null; // the grid tells its selection while it is made
+    grid = photoGrid(host, { label: "Photos", onSelect: (selected) => drawSelection(selectionBar, grid, selected, state) });
+    const empty = element("p", { class: "empty", hidden: true }, "No photo fits. ", button("Clear filters", () => go("photos")));
+    host.append(empty);
+    const update = (wanted) => {
+        state.query = new URLSearchParams(wanted);
+        const chosen = choosePhotos(state.query);
+        grid.kind = page.kinds.includes(state.query.get("kind")) ? state.query.get("kind") : null;
+        grid.caption = captionFor(state.query);
+        result.textContent = chosen.length === photoCount ? counted(photoCount, "photo") : `${number(chosen.length)} of ${counted(photoCount, "photo")}`;
+        empty.hidden = chosen.length > 0;
+        controls.update(state.query);
+        grid.show(chosen);
+        drawSelection(selectionBar, grid, grid.selection(), state);
+    };
+    controls.onLook(() => {
+        grid.caption = captionFor(state.query);
+        grid.setSide(tileSide());
+    });
+    update(query);
+    return { close: () => grid.close(), update };
+}
+
+function captionFor(query) {
+    if (!captionChoice) {
+        return null;
+    }
+    return sortCaption(captionChoice === "sort" ? (query.get("sort") ?? "product") : captionChoice);
+}
+
+function drawControls(change, currentQuery) {
+    const updates = [];
+    const search = searchField(change, updates);
+    const selects = FILTERS.filter(({ id }) => id !== "pair" || page.pairs.photo.length).map((filter) =>
+        selectField(filter.label, [["", "any"], ...filter.options()], (value) => change(filter.id, value), (query) => query.get(filter.id) ?? "", updates),
+    );
+    const classes = [classField("Class", "class", change, updates), classField("Baseline's answer", "answer", change, updates)];
+    const clear = button("Clear filters", () => go("photos"), { quiet: true });
+    updates.push((query) => {
+        clear.disabled = !QUERY_NAMES.some((name) => query.get(name));
+    });
+    const selection = element("p", { class: "chosen-photos" });
+    updates.push((query) => {
+        const chosen = query.get("photos");
+        selection.replaceChildren(...(chosen ? [`Only ${counted(chosen.split(",").length, "photo")} that another view chose. `, button("All photos", () => change("photos", ""), { quiet: true })] : []));
+    });
+    const sorts = sortFields(change, updates, currentQuery);
+    let tellLook = () => {};
+    const look = lookFields(() => tellLook());
+    const filters = element("details", { class: "filters", open: innerWidth > 700 }, element("summary", {}, "Filters"), element("div", { class: "fields" }, classes[0], selects, classes[1], clear));
+    return {
+        element: element("div", { class: "controls" }, element("div", { class: "fields" }, search, sorts, look), filters, selection),
+        update: (query) => updates.forEach((each) => each(query)),
+        onLook: (listener) => {
+            tellLook = listener;
+        },
+    };
+}
+
+function field(label, input, id) {
+    return element("div", { class: "field" }, element("label", { for: id }, label), input);
+}
+
+function searchField(change, updates) {
+    const id = uniqueId("search");
+    const input = element("input", { id, type: "search", placeholder: "product id or class name", autocomplete: "off", spellcheck: "false", dir: "auto" });
+    input.addEventListener("input", debounce(() => change("search", input.value.trim(), true), 150));
+    updates.push((query) => {
+        if (document.activeElement !== input) {
+            input.value = query.get("search") ?? "";
+        }
+    });
+    return field("Search", input, id);
+}
+
+function selectField(label, options, onChange, read, updates) {
+    const id = uniqueId("filter");
+    const select = element("select", { id, on: { change: () => onChange(select.value) } }, options.map(([value, text]) => element("option", { value }, text)));
+    updates.push((query) => {
+        select.value = read(query);
+        select.classList.toggle("active", select.value !== "" && options[0][0] === "");
+    });
+    return field(label, select, id);
+}
+
+function classField(label, name, change, updates) {
+    const id = uniqueId("class");
+    const text = element("bdi", {}, "any");
+    const choose = async () => {
+        const chosen = await pickClass(`${label}: which one?`);
+        if (chosen !== undefined) {
+            change(name, String(chosen));
+        }
+    };
+    const opener = element("button", { id, type: "button", class: "button picker-button", "aria-haspopup": "dialog", on: { click: choose } }, text);
+    const clear = button("", () => change(name, ""), { iconName: "close", quiet: true, "aria-label": `${label}: any`, title: `${label}: any` });
+    updates.push((query) => {
+        const value = query.get(name);
+        text.textContent = value ? value.split(",").map((each) => classLabel(each === "none" ? -1 : Number(each))).join(", ") : "any";
+        opener.setAttribute("aria-label", `${label}: ${text.textContent}`);
+        opener.classList.toggle("active", Boolean(value));
+        clear.hidden = !value;
+    });
+    return element("div", { class: "field" }, element("span", { class: "label", "aria-hidden": "true" }, label), element("div", { class: "field-row" }, opener, clear));
+}
+
+function sortFields(change, updates, currentQuery) {
+    const sort = selectField("Sort by", SORTS.map(([id, name]) => [id, name]), (value) => change("sort", value === "product" ? "" : value), (query) => query.get("sort") ?? "product", updates);
+    const flip = () => change("order", currentQuery().get("order") === "down" ? "" : "down");
+    const order = button("", flip, { class: "button order" });
+    updates.push((query) => {
+        order.textContent = query.get("order") === "down" ? "Descending" : "Ascending";
+    });
+    return [sort, element("div", { class: "field" }, element("span", { class: "label", "aria-hidden": "true" }, "Order"), order)];
+}
+
+function lookFields(tell) {
+    const updates = [];
+    const size = selectField("Tiles", TILE_SIDES.map((side) => [String(side), `${side} px`]), (value) => {
+        keepTileSide(Number(value));
+        tell();
+    }, () => String(tileSide()), updates);
+    const caption = selectField("Under them", CAPTIONS, (value) => {
+        captionChoice = value;
+        tell();
+    }, () => captionChoice, updates);
+    updates.forEach((each) => each());
+    return [size, caption];
+}
+
+function drawSelection(bar, grid, selected, state) {
+    if (!grid) {
+        return;
+    }
+    const kind = page.kinds.includes(state.query.get("kind")) ? state.query.get("kind") : undefined;
+    const options = { kind };
+    const all = button("Select all shown", () => grid.selectAll(), { quiet: true, disabled: grid.indices.length === 0 });
+    if (!selected.length) {
+        bar.replaceChildren(all);
+        return;
+    }
+    bar.replaceChildren(
+        element("span", { role: "status" }, `${number(selected.length)} selected`),
+        button("Exclude…", () => chooseReason(selected, options)),
+        button("Relabel…", () => chooseClass(selected, options)),
+        button("Right as they are", () => confirmPhotos(selected, options)),
+        button("Remove marks", () => clearPhotos(selected), { quiet: true }),
+        ...(selected.length < grid.indices.length ? [all] : []),
+        button("Select none", () => grid.selectNone(), { quiet: true }),
+    );
+}
