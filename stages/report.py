@@ -11,6 +11,7 @@ import pandas as pd
 from imageset.formats import hdf5, tables
 from imageset.report import plots, sheets
 from imageset.report.figures import StageTables, class_table, metrics
+from imageset.report.identity import identify
 from imageset.runtime import files, params, stage
 
 
@@ -137,6 +138,7 @@ def main(
     values["baseline"] = json.loads(baseline_json.read_text(encoding="utf-8"))
     pictures["near_duplicates"] = sheets.draw_look_alikes(data.near_duplicates, thumbnails_h5)
     pictures["confusion"] = confusion_png.read_bytes()
+    files.write_text(reports / "identity.json", json.dumps(identify(data.split, data.label_map), indent=2) + "\n")
     files.write_text(reports / "class_counts.csv", classes.to_csv(index=False, lineterminator="\n"))
     write(reports, report_html, templates, values, pictures)
     print(f"report: {values['metrics']['rows']} rows, {len(classes)} classes; see {report_html}")

@@ -15,6 +15,7 @@ from PIL import Image
 from imageset.errors import DataError
 from imageset.formats import hdf5, tables
 from imageset.report import figures, plots, sheets
+from imageset.report.identity import identify
 from stages import baseline, report, validate
 from tests.project import ROOT
 from tests.stages.test_build import build_in, photo_table
@@ -38,6 +39,7 @@ WRITTEN = [
     "class_counts.csv",
     "class_counts.png",
     "dataset_card.md",
+    "identity.json",
     "metrics.json",
     "near_duplicates.png",
     "samples.png",
@@ -160,6 +162,19 @@ def test_the_figures_are_those_of_the_dataset(reports: Path) -> None:
     }
     assert len(metrics["pixels"]["mean"]) == len(metrics["pixels"]["std"]) == 1
     assert len(metrics["content_digest"]) == 64
+
+
+def test_the_identity_is_of_the_photos_of_each_subset_and_of_the_classes(data: Path, reports: Path) -> None:
+    split, label_map = (tables.read(data / f"{name}.csv", TABLES[name]) for name in ("split", "label_map"))
+    written = json.loads((reports / "identity.json").read_text())
+    moved = split.assign(subset=split["subset"].mask(split.index == split.index[split["subset"] == "test"][0], "train"))
+
+    assert written == identify(split, label_map) == identify(split[::-1], label_map[::-1])
+    assert {name: found["photos"] for name, found in written.items() if name != "classes"} == {"train": 8, "test": 3}
+    assert written["classes"]["count"] == 3
+    assert identify(moved, label_map)["classes"] == written["classes"]
+    assert all(identify(moved, label_map)[subset] != written[subset] for subset in ("train", "test"))
+    assert identify(split, label_map[:2])["classes"] != written["classes"]
 
 
 def test_what_people_corrected_and_excluded_counts_in_the_figures_and_on_the_pages(data: Path, tmp_path: Path) -> None:

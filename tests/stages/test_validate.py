@@ -85,6 +85,7 @@ def failed(data: Path) -> set[str]:
         "passed": not found,
         "checks": len(verdicts),
         "failed": len(found),
+        "leaks": sum(verdicts[name]["violations"] for name in found if name.endswith("_in_one_subset")),
     }
     assert all(set(verdict) == {"passed", "examined", "violations", "examples"} for verdict in verdicts.values())
     assert all(

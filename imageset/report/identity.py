@@ -1,0 +1,41 @@
+"""Which photos and classes the scores of a dataset are of: two datasets with the same digests have the same tests."""
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+
+from imageset.formats import hdf5
+
+DIGITS = 16  # of SHA-256, in hexadecimal
+
+
+def identify(split: pd.DataFrame, label_map: pd.DataFrame) -> dict[str, Any]:
+    """Return what reports/identity.json says.
+
+    Args:
+        split: product_id, position and subset of each photo.
+        label_map: the catalog_id of each class.
+
+    Returns:
+        For each subset the number of its photos and a digest of their product_ids and positions; for `classes` the
+        number of classes and a digest of their catalog_ids. Order does not count.
+
+    >>> split = pd.DataFrame({"product_id": [7, 8], "position": [0, 0], "subset": ["train", "test"]})
+    >>> identify(split, pd.DataFrame({"catalog_id": [1201]}))["classes"]
+    {'count': 1, 'digest': '9ccade5f12d851af'}
+    """
+    found: dict[str, Any] = {}
+    for subset in hdf5.SUBSETS:
+        photos = split[split["subset"] == subset]
+        keys = sorted(zip(photos["product_id"].tolist(), photos["position"].tolist(), strict=True))
+        if keys or subset != "validation":
+            found[subset] = {"photos": len(keys), "digest": digest(f"{key[0]},{key[1]}" for key in keys)}
+    catalog_ids = sorted(label_map["catalog_id"].tolist())
+    return found | {"classes": {"count": len(catalog_ids), "digest": digest(map(str, catalog_ids))}}
+
+
+def digest(lines: Iterable[str]) -> str:
+    """Return the first digits of the SHA-256 of lines."""
+    return hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()[:DIGITS]
