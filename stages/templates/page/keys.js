@@ -30,6 +30,13 @@ export const KEY_HELP = [
         ["Escape", "select nothing"],
         ["Enter", "open the photo"],
     ]],
+    ["On a card", [
+        ["j, Down; k, Up", "next card, previous card"],
+        ["Page Up, Page Down", "ten cards back, ten cards on"],
+        ["Home, End", "first card, last card"],
+        ["Left, Right", "the other photo of a pair; elsewhere the previous or next card"],
+        ["Enter", "open the photo"],
+    ]],
     ["In a photo's dialog", [
         ["Left, Right", "previous photo, next photo"],
         ["Escape", "close it"],
@@ -43,7 +50,7 @@ export function isTyping(event) {
 
 /**
  * Do what a key says to photos. Options: kind (of suspect, so that reason and rank follow it), suggestion (a class;
- * without it, each photo's own). Returns true if the key was one of these.
+ * without it, each photo's own), reason (of an exclusion). Returns true if the key was one of these.
  */
 export function markKeys(event, indices, options = {}) {
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || isTyping(event)) {
@@ -69,9 +76,9 @@ export function markKeys(event, indices, options = {}) {
     return true;
 }
 
-/** Exclude photos with the usual reason of the kind; without one, ask for it. */
-export function excludePhotos(indices, { kind } = {}) {
-    const reason = kind ? page.default_reasons[kind] : "";
+/** Exclude photos with the reason given, or the usual one of the kind; without one, ask for it. */
+export function excludePhotos(indices, { kind, reason: given } = {}) {
+    const reason = given ?? (kind ? page.default_reasons[kind] : "");
     return reason ? sayMarks(indices, setMark(indices, { action: "exclude", reason, kind })) : chooseReason(indices, { kind });
 }
 

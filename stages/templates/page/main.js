@@ -1,10 +1,15 @@
 // The page starts here: its views, the tabs, the address, the theme, the marks in the header.
 
+import { changesView } from "./changes.js";
 import { page } from "./data.js";
 import { counted, element, number } from "./dom.js";
 import { isTyping, openHelp, redoMark, undoMark } from "./keys.js";
+import { labelsView } from "./labels.js";
 import { markedView } from "./marked.js";
 import { isSaved, markCount, marksAreKept, onMarks, stepCounts } from "./marks.js";
+import { masksView } from "./masks.js";
+import { odditiesView } from "./oddities.js";
+import { pairsView } from "./pairs.js";
 import { photosView } from "./photos.js";
 import { currentRoute, go, onRoute } from "./router.js";
 
@@ -14,6 +19,11 @@ import { currentRoute, go, onRoute } from "./router.js";
  */
 const views = [
     photosView,
+    labelsView,
+    masksView,
+    odditiesView,
+    pairsView,
+    changesView,
     markedView,
 ];
 
@@ -41,6 +51,9 @@ function openRoute({ view: id, query }) {
     document.title = `${view.title} · imageset ${page.digest.slice(0, 8)}`;
     if (!isFirst) {
         scrollTo(0, 0);
+    }
+    // A view of cards takes the focus itself, so that its keys act at once.
+    if (!isFirst && !host.contains(document.activeElement)) {
         heading.focus({ preventScroll: true });
     }
 }

@@ -1,0 +1,106 @@
+// Mask suspects: the photo, what its mask leaves out, the mask and the result side by side.
+
+import { largePicture, roomySides } from "./beside.js";
+import { classLabel, photoLabel, photos, suspectsOf } from "./data.js";
+import { element } from "./dom.js";
+import { pictureUrl } from "./pictures.js";
+import { openReview } from "./review.js";
+import { factLine } from "./usual.js";
+
+const WHY_MASK = {
+    small_foreground: "much smaller than the masks of its class",
+    large_foreground: "much larger than the masks of its class",
+    unlike_class: "unlike the masks of its class",
+    weak_outline: "the outline separates nothing: it may end within the garment",
+    unsure: "the network was undecided: the mask is smoke",
+};
+const UNUSUAL_FACT = { small_foreground: "foreground_share", large_foreground: "foreground_share", unsure: "uncertainty" };
+const MASK_FACTS = ["foreground_share", "uncertainty", "border_share", "pieces"];
+const LEFT_OUT_COLOUR = "#d6006e";
+const SHOWN_OF_LEFT_OUT = 0.35;
+
+function maskItems() {
+    return suspectsOf("mask").map(({ photo, rank, score, why }) => ({
+        photo, photos: [photo], rank, score, why, suggestion: -1, kind: "mask",
+        title: `${photoLabel(photo)}, ${classLabel(photos.class[photo])}: ${WHY_MASK[why] ?? why}`,
+        caption: why.replaceAll("_", " "),
+    }));
+}
+
+/** A figure of the photo in which everything that the mask leaves out is tinted; null without both pictures. */
+export function tintedPicture(index, side) {
+    const sources = ["original", "mask"].map((which) => pictureUrl(index, which));
+    if (sources.includes("")) {
+        return null;
+    }
+    const canvas = element("canvas", { class: "picture", role: "img", width: 0, height: 0,
+        "aria-label": `Product ${photoLabel(index)}; what the mask leaves out is tinted` });
+    canvas.style.width = canvas.style.height = `${side}px`;
+    Promise.all(sources.map(loadImage)).then(([original, mask]) => drawTinted(canvas, original, mask), () => canvas.remove());
+    return element("figure", { class: "beside-figure" }, canvas, element("figcaption", {}, "What the mask leaves out, tinted"));
+}
+
+async function loadImage(source) {
+    const image = new Image();
+    image.src = source;
+    await image.decode();
+    return image;
+}
+
+// Blending alone makes this, so no pixel is read: original x mask + tint x (1 - mask).
+function drawTinted(canvas, original, mask) {
+    const [width, height] = [original.naturalWidth, original.naturalHeight];
+    Object.assign(canvas, { width, height });
+    const context = canvas.getContext("2d");
+    const outside = new OffscreenCanvas(width, height).getContext("2d");
+    outside.drawImage(mask, 0, 0, width, height);
+    outside.globalCompositeOperation = "difference";
+    outside.fillStyle = "#fff";
+    outside.fillRect(0, 0, width, height);
+    outside.globalCompositeOperation = "multiply";
+    outside.fillStyle = LEFT_OUT_COLOUR;
+    outside.fillRect(0, 0, width, height);
+    context.drawImage(mask, 0, 0, width, height);
+    context.globalAlpha = SHOWN_OF_LEFT_OUT;
+    context.fillStyle = "#fff";
+    context.fillRect(0, 0, width, height);
+    context.globalAlpha = 1;
+    context.globalCompositeOperation = "multiply";
+    context.drawImage(original, 0, 0);
+    context.globalCompositeOperation = "lighter";
+    context.globalAlpha = 1 - SHOWN_OF_LEFT_OUT;
+    context.drawImage(outside.canvas, 0, 0);
+}
+
+function fillMaskCard(card, { photo, why }) {
+    card.append(
+        element("div", { class: "beside-row" },
+            largePicture(photo, "original", "As it was"),
+            tintedPicture(photo, roomySides().photo),
+            largePicture(photo, "mask", "Mask: white is kept"),
+            largePicture(photo, "result", "As it is in the dataset")),
+        element("div", { class: "usual-lines" }, MASK_FACTS.map((fact) => factLine(photo, fact, UNUSUAL_FACT[why] === fact))));
+}
+
+function noMasks() {
+    const isKept = !photos.foreground_share.some((value) => value !== null);
+    return isKept
+        ? "There are no masks: with masks.background at keep, the background stays, and no mask can be wrong."
+        : "No mask looks wrong. Stage audit found no mask suspect.";
+}
+
+/** The view of mask suspects. */
+export const masksView = {
+    id: "masks",
+    title: "Masks",
+    count: () => suspectsOf("mask").length,
+    open: (host, query) => openReview(host, query, {
+        view: "masks",
+        items: maskItems(),
+        fill: fillMaskCard,
+        whyWords: WHY_MASK,
+        listLabel: "Masks that look wrong, the most suspect first",
+        intro: "Masks that may have lost a part of the garment, or kept something else. Exclude leaves the photo out as bad_mask. A whole garment that is small in its photo is right as it is.",
+        empty: noMasks(),
+    }),
+};

@@ -1,0 +1,121 @@
+// Near-duplicates: pairs that show the same picture, with the doubtful ones first.
+
+import { latestRowClass, tileButtons } from "./beside.js";
+import { changesOf, classLabel, membersOf, page, photoLabel, photos, rejectOf, inWords } from "./data.js";
+import { counted, element } from "./dom.js";
+import { picture } from "./pictures.js";
+import { openReview } from "./review.js";
+import { go, routeTo } from "./router.js";
+
+const WHY_PAIR = {
+    classes_differ: "the two have different classes",
+    rows_differ: "their rows of labels name different classes",
+    left_out: "one of the two is left out",
+    alike: "nothing disagrees",
+};
+const PAIR_ORDER = Object.keys(WHY_PAIR);
+const REASON_OF_COPIES = "copy";
+const GROUP_SHOWN = 12;
+
+function whyPair(photo, other) {
+    if (photos.class[photo] !== photos.class[other] && photos.class[photo] >= 0 && photos.class[other] >= 0) {
+        return "classes_differ";
+    }
+    const disagree = [photo, other].some((index) => changesOf(index).some(({ change }) => change === "same_photo"));
+    if (disagree || latestRowClass(photo) !== latestRowClass(other)) {
+        return "rows_differ";
+    }
+    return rejectOf(photo) || rejectOf(other) ? "left_out" : "alike";
+}
+
+// A pair whose classes disagree is either two garments or a wrong label; then the least alike come first.
+function pairItems() {
+    const { photo, other, likeness } = page.pairs;
+    const pairs = photo.map((first, row) => ({ first, second: other[row], likeness: likeness[row], why: whyPair(first, other[row]) }));
+    pairs.sort((one, two) => PAIR_ORDER.indexOf(one.why) - PAIR_ORDER.indexOf(two.why) || one.likeness - two.likeness);
+    return pairs.map(({ first, second, likeness: alike, why }, row) => ({
+        photo: first, photos: [first, second], rank: row + 1, kind: "", why, suggestion: -1, likeness: alike,
+        title: `${photoLabel(first)} and ${photoLabel(second)}: likeness ${alike.toFixed(2)}`,
+        caption: `${alike.toFixed(2)} ${classLabel(photos.class[first])}${why === "alike" ? "" : " !"}`,
+    }));
+}
+
+function otherClass({ photos: [first, second] }, photo) {
+    const own = photos.class[photo];
+    const known = [first, second].flatMap((index) => [photos.class[index], latestRowClass(index)]);
+    return known.find((classIndex) => classIndex >= 0 && classIndex !== own) ?? -1;
+}
+
+function pairSide(queue, photo, side, names) {
+    const reject = rejectOf(photo);
+    const row = latestRowClass(photo);
+    const facts = [
+        ["Product", photoLabel(photo)],
+        ["Class", classLabel(photos.class[photo])],
+        ["Its latest row of labels says", row >= 0 ? classLabel(row) : "nothing"],
+        ["Subset", photos.subset[photo] >= 0 ? page.subsets[photos.subset[photo]] : "none"],
+        ["Left out", reject ? inWords(reject.reason) : "no"],
+    ];
+    const choose = element("button", { type: "button", class: "button pair-choose", "aria-pressed": "false",
+        on: { click: () => queue.chooseSide(side) } }, `Keys mark the ${names[side]} one`);
+    return element("section", { class: "pair-side", "aria-label": `The ${names[side]} photo`,
+        on: { click: () => queue.chooseSide(side) } },
+    picture(photo, "original", 320),
+    choose,
+    element("dl", {}, facts.map(([name, value]) => [element("dt", {}, name), element("dd", {}, element("bdi", {}, value))])));
+}
+
+function showSide(content, chosen) {
+    content.querySelectorAll(".pair-side").forEach((section, side) => {
+        section.toggleAttribute("data-chosen", side === chosen);
+        section.querySelector(".pair-choose").setAttribute("aria-pressed", String(side === chosen));
+    });
+}
+
+function fillPairCard(card, item, queue) {
+    const [first, second] = item.photos;
+    const members = membersOf(photos.group[first]);
+    card.append(element("div", {},
+        element("p", { class: "pair-lead" }, `Likeness ${item.likeness.toFixed(3)}; ${WHY_PAIR[item.why]}.`),
+        element("div", { class: "pair" }, item.photos.map((photo, side) => pairSide(queue, photo, side, ["left", "right"]))),
+        members.length > 2 ? groupSection(first, members) : null,
+        element("ul", { class: "pair-words" }, pairWords(first, second).map((text) => element("li", {}, text)))));
+    showSide(card, 0);
+}
+
+function groupSection(photo, members) {
+    const all = element("button", { type: "button", class: "button quiet", on: { click: () => go(routeTo("photos", { photos: members.join(",") })) } },
+        `Show all ${counted(members.length, "photo")} of the group in Photos`);
+    return element("section", {}, element("h4", {}, `In one group with ${counted(photos.group_size[photo] - 2, "other photo")}`),
+        tileButtons(members.slice(0, GROUP_SHOWN), 64), element("p", {}, all));
+}
+
+function pairWords(first, second) {
+    const isOut = [first, second].some((index) => photos.subset[index] < 0);
+    return [
+        isOut ? null : "Both are in one group, so in one subset. A copy does no harm to the test score: going on without a mark is fine.",
+        `Exclude leaves out one photo, as ${REASON_OF_COPIES}. The other stays.`,
+        "A class goes to both: one picture has one class. Only a photo with a correction of its own keeps that.",
+        "If they show two garments: no mark parts them. Raise duplicates.likeness in params.yaml, and give each its class here.",
+    ].filter(Boolean);
+}
+
+/** The view of near-duplicates. */
+export const pairsView = {
+    id: "pairs",
+    title: "Near-duplicates",
+    count: () => page.pairs.photo.length,
+    open: (host, query) => openReview(host, query, {
+        view: "pairs",
+        items: pairItems(),
+        fill: fillPairCard,
+        targets: ({ photos: both }) => both,
+        onSide: showSide,
+        suggestion: otherClass,
+        reason: REASON_OF_COPIES,
+        whyWords: WHY_PAIR,
+        listLabel: "Pairs that show the same picture, doubtful ones first",
+        intro: "Pairs found to show the same picture. Pairs that disagree come first, then the least alike. Left and right choose the photo that the keys mark.",
+        empty: "No two photos were found to show the same picture with other bytes. Equal photos are in one group without a comparison.",
+    }),
+};
