@@ -15,15 +15,16 @@ from imageset.formats import hdf5
 from imageset.page.assemble import encode_json
 from imageset.page.details import SCRIPT_BYTES, make_details, order_details
 from imageset.page.picture_files import PictureFiles, PicturePaths, open_pictures, require_previews
-from imageset.page.sheets import Layout, draw_sheets, lay_out, shrink
+from imageset.page.sheets import GAP, Layout, draw_sheets, lay_out
 from imageset.page.training_rows import augmented_rows, labels_with_photos, mean_pictures, row_pictures
 from imageset.runtime import progress
 
 PAGE_BYTES = 15_000_000
-# The side of a tile in pixels, by how many photos at most have such tiles.
-TILE_SIDES = ((1000, 96), (4000, 64))
-LEAST_TILE_SIDE = 48
-ROW_SIDE = 96  # of means and augmented rows
+# The side of a tile in pixels, by how many photos at most have such tiles. Previews are 96 pixels: without the gap
+# around it, the largest tile is as sharp.
+TILE_SIDES = ((1000, 96 + GAP), (5000, 64), (12_000, 48))
+LEAST_TILE_SIDE = 32
+ROW_SIDE = 96 + GAP  # of means and augmented rows
 
 Contents = Mapping[str, Any]
 Scripts = dict[str, tuple[str, str]]  # type and text of elements, by id, for `assemble`
@@ -100,8 +101,7 @@ def tile_side(photos: int) -> int:
 
 def draw_scripts(name: str, pictures: Iterable[Image.Image], layout: Layout) -> Scripts:
     """Return the elements with the sheets of pictures of a kind."""
-    sheets = draw_sheets((shrink(picture, layout.side) for picture in pictures), layout)
-    return {f"{name}-{number}": ("text/plain", sheet) for number, sheet in enumerate(sheets)}
+    return {f"{name}-{number}": ("text/plain", sheet) for number, sheet in enumerate(draw_sheets(pictures, layout))}
 
 
 def places_of(chosen: list[int], photos: int) -> list[int]:

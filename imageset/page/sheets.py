@@ -1,7 +1,8 @@
 """Many small pictures in few large ones, so that the page shows thousands without thousands of images.
 
 A sheet is a WebP image of equal squares, row by row. The page finds a picture by its place among all of its kind. A
-picture that is smaller than its square is in the middle of it, and what is around is transparent.
+picture is in the middle of its square, and what is around it is transparent: at least a pixel, or a browser that
+enlarges a square would mix the edge of the next picture into it.
 """
 
 import base64
@@ -16,6 +17,7 @@ MOST_ROWS = 20
 QUALITY = 60
 METHOD = 4  # of libwebp, 0 to 6: slower methods take up to ten times as long, to save 5 %
 CLEAR = (0, 0, 0, 0)
+GAP = 2  # pixels of the side of a square that no picture covers
 
 
 @dataclass(frozen=True)
@@ -44,12 +46,13 @@ def draw_sheets(pictures: Iterable[Image.Image], layout: Layout) -> Iterator[str
     """Yield the sheets, WebP in base64. One of them is decoded at a time.
 
     Args:
-        pictures: as many as the layout counts, each RGB or gray, no larger than its square.
+        pictures: as many as the layout counts, each RGB or gray. Larger ones are shrunk.
         layout: from `lay_out`.
     """
     side, columns, rows = layout.side, layout.columns, layout.rows
     sheet = Image.new("RGBA", (columns * side, rows * side), CLEAR)
-    for number, picture in enumerate(pictures, 1):
+    for number, original in enumerate(pictures, 1):
+        picture = shrink(original, side - GAP)
         row, column = divmod((number - 1) % (columns * rows), columns)
         left, top = column * side + (side - picture.width) // 2, row * side + (side - picture.height) // 2
         sheet.paste(picture, (left, top))

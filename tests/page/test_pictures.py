@@ -41,12 +41,12 @@ def test_every_photo_that_can_be_decoded_has_a_tile_in_the_middle_of_its_square(
     sheet = decode(scripts["tiles-0"][1])
 
     assert page["photos"]["tile"] == [0, 1, -1, 2, 3]
-    assert page["sheets"]["tiles"] == {"side": 96, "columns": 4, "rows": 1, "count": 4}
-    assert sheet.size == (4 * 96, 96)
+    assert page["sheets"]["tiles"] == {"side": 98, "columns": 4, "rows": 1, "count": 4}
+    assert sheet.size == (4 * 98, 98)
     for place, photo in enumerate((0, 1, 3, 4)):
-        square = sheet.crop((place * 96, 0, place * 96 + 96, 96))
+        square = sheet.crop((place * 98, 0, place * 98 + 98, 98))
         width, height = SIZES[photo]
-        left, top = (96 - width) // 2, (96 - height) // 2
+        left, top = (98 - width) // 2, (98 - height) // 2
         assert is_colour(square, 48, 48, COLOURS[photo])
         assert square.getchannel("A").getbbox() == (left, top, left + width, top + height)
 
@@ -74,7 +74,7 @@ def test_each_class_has_the_mean_of_its_training_photos_without_copies(made: tup
 
     assert page["classes"]["mean"] == [1, -1, 0]
     assert is_colour(sheet, 48, 48, (210,) * 3)
-    assert is_colour(sheet, 96 + 48, 48, (30,) * 3)
+    assert is_colour(sheet, 98 + 48, 48, (30,) * 3)
 
 
 def test_the_mean_is_that_of_all_photos_of_a_class(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_the_mean_is_that_of_all_photos_of_a_class(tmp_path: Path) -> None:
 def test_augmented_rows_begin_with_the_photo_itself(made: tuple[dict[str, Any], Scripts]) -> None:
     page, scripts = made
     sheet = decode(scripts["augmented-0"][1])
-    grays = {place: pixel(sheet, 96 * place + 48, 48)[0] for place in range(6)}
+    grays = {place: pixel(sheet, 98 * place + 48, 48)[0] for place in range(6)}
 
     assert page["augmented"] == [{"photo": 4, "tiles": [0, 1, 2]}, {"photo": 0, "tiles": [3, 4, 5]}]
     assert [round(grays[place], -1) for place in range(6)] == [210, 220, 230, 30, 40, 50]
@@ -189,17 +189,27 @@ def test_where_backgrounds_are_kept_there_are_no_masks(tmp_path: Path) -> None:
 
 def test_a_full_sheet_is_followed_by_another_without_what_it_showed() -> None:
     layout = lay_out(401, 16)
-    photos = [Image.new("RGB", (16, 16), GREEN)] * 400 + [Image.new("RGB", (16, 8), GREEN)]
+    photos = [Image.new("RGB", (90, 90), GREEN)] * 400 + [Image.new("RGB", (14, 8), GREEN)]
 
     first, second = map(decode, draw_sheets(photos, layout))
 
     assert asdict(layout) == {"side": 16, "columns": 20, "rows": 20, "count": 401}
     assert first.size == second.size == (320, 320)
-    assert first.getchannel("A").getextrema() == (255, 255)
-    assert second.getchannel("A").getbbox() == (0, 4, 16, 12)
+    assert first.getchannel("A").getbbox() == (1, 1, 319, 319)
+    assert second.getchannel("A").getbbox() == (1, 4, 15, 12)
 
 
-@pytest.mark.parametrize(("photos", "side"), [(1, 96), (1000, 96), (1001, 64), (4000, 64), (4001, 48), (100_000, 48)])
+def test_no_picture_touches_the_next_one() -> None:
+    """A browser that enlarges a square would mix the edge of the next picture into it."""
+    sheet = decode(next(draw_sheets([Image.new("RGB", (90, 90), GREEN)] * 9, lay_out(9, 16))))
+    covered = np.asarray(sheet.getchannel("A"))[8] > 0
+
+    assert covered.tolist() == [place % 16 not in (0, 15) for place in range(9 * 16)]
+
+
+@pytest.mark.parametrize(
+    ("photos", "side"), [(1, 98), (1000, 98), (1001, 64), (5000, 64), (5001, 48), (12_000, 48), (12_001, 32)]
+)
 def test_more_photos_have_smaller_tiles(photos: int, side: int) -> None:
     assert pictures.tile_side(photos) == side
 
