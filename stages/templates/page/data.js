@@ -46,15 +46,18 @@ function makeClassLabels() {
     return name.map((text, index) => (times.get(text) > 1 || !text ? `${text} (${ids[index]})` : text));
 }
 
-const classOfId = new Map(page.classes.catalog_id.map((id, index) => [id, index]));
+const classOfId = new Map(page.classes.catalog_id.map((id, index) => [String(id), index])); // large ids are texts
 
 /** The index of a class by its catalog_id, -1 if the page does not know it. */
 export function classOfCatalogId(catalogId) {
-    return classOfId.get(catalogId) ?? -1;
+    return classOfId.get(String(catalogId)) ?? -1;
 }
 
 /** The name of a class by its catalog_id, also of one that no photo of the page has. */
 export function catalogName(catalogId) {
+    if (catalogId === null) {
+        return "no class";
+    }
     const index = classOfCatalogId(catalogId);
     return index >= 0 ? classLabel(index) : (page.names?.[catalogId] ?? `class ${catalogId}`);
 }
@@ -121,7 +124,7 @@ export function suspicionOf(index, kind) {
 
 const membersByGroup = new Map();
 photos.group.forEach((group, index) => {
-    if (photos.group_size[index] > 0) {
+    if (group >= 0) {
         addTo(membersByGroup, group, index);
     }
 });

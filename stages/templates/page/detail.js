@@ -28,7 +28,9 @@ export function openDetail(index, siblings = [index], { kind = null, onClose = n
     const previous = button("", () => step(-1), { iconName: "previous", quiet: true, "aria-label": "Previous photo", title: "Previous photo (Left)" });
     const next = button("", () => step(1), { iconName: "next", quiet: true, "aria-label": "Next photo", title: "Next photo (Right)" });
     opened.heading.after(place, previous, next);
+    opened.heading.tabIndex = -1;
     const show = (wanted) => {
+        const isFocusLost = opened.body.contains(document.activeElement);
         shown = wanted;
         const at = siblings.indexOf(shown);
         opened.heading.replaceChildren("Product ", element("bdi", {}, photoLabel(shown)), copyButton(photos.product_id[shown], "Copy the product id"));
@@ -37,11 +39,14 @@ export function openDetail(index, siblings = [index], { kind = null, onClose = n
         next.disabled = at < 0 || at >= siblings.length - 1;
         opened.body.replaceChildren(...detailContent(shown, kind, show).filter(Boolean));
         opened.body.scrollTop = 0;
+        if (isFocusLost) {
+            opened.heading.focus();
+        }
     };
-    const stop = onMarks(() => opened.body.querySelector(".mark-bar")?.replaceWith(markBar(shown, kind)));
+    const stop = onMarks(() => refreshBar(opened, shown, kind));
     opened.dialog.addEventListener("keydown", (event) => {
         const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-        if (by && !isTyping(event) && !event.target.closest(".tiles-inline")) {
+        if (by && !isTyping(event) ) {
             event.preventDefault();
             step(by);
         } else {
@@ -53,6 +58,18 @@ export function openDetail(index, siblings = [index], { kind = null, onClose = n
         onClose?.(shown);
     });
     show(index);
+    opened.heading.focus();
+}
+
+// The new bar has new buttons: the focus goes to the one that replaces the old, or to the heading.
+function refreshBar({ body, heading }, index, kind) {
+    const bar = body.querySelector(".mark-bar");
+    const key = bar.contains(document.activeElement) ? document.activeElement.getAttribute("aria-keyshortcuts") : null;
+    const made = markBar(index, kind);
+    bar.replaceWith(made);
+    if (key !== null) {
+        (made.querySelector(`[aria-keyshortcuts="${key}"]:not(:disabled)`) ?? heading).focus();
+    }
 }
 
 // Marks take the reason and the rank of the kind of suspect that the person works on, if the photo is one.
@@ -110,7 +127,7 @@ export function markBar(index, kind = null) {
     add("relabel", "c", "Another class", () => chooseClass([index], options), photos.class[index] >= 0 ? photos.class[index] : 0);
     add("right", "y", "Right as it is", () => confirmPhotos([index], options));
     if (mark?.action === "exclude") {
-        bar.append(button("Another reason", () => chooseReason([index], options), { quiet: true }));
+        bar.append(button("Another reason", () => chooseReason([index], options), { quiet: true, "aria-keyshortcuts": "Shift+X" }));
     }
     if (mark) {
         bar.append(button("Remove the mark", () => clearPhotos([index]), { quiet: true, "aria-keyshortcuts": "e" }));
@@ -154,7 +171,7 @@ function labelHistory(index) {
         return null;
     }
     const items = rows.map(([catalogId, date]) => element("li", {}, element("bdi", {}, catalogName(catalogId)), element("span", { class: "hint" }, ` ${date ? date.slice(0, 10) : "without a date"}`)));
-    const told = ({ told: text }) => text.split(" ").filter(Boolean).map((id) => catalogName(Number(id))).join(", ");
+    const told = ({ told: text }) => text.split(" ").filter(Boolean).map((id) => catalogName(id)).join(", ");
     const decided = changes.map((change) => element("li", {}, element("span", { class: "badge" }, inWords(change.change)), " the labels say ", element("bdi", {}, told(change) || "nothing"), "; the class is ", element("bdi", {}, classLabel(change.class))));
     return element("section", {}, element("h3", {}, "Labels of the product"), element("ul", { class: "plain" }, items, decided));
 }
@@ -172,7 +189,7 @@ function relatedTiles(title, hint, indices, show, index) {
     const likeness = new Map(pairsOf(index).map((pair) => [pair.photo, pair.likeness]));
     const made = indices.slice(0, 24).map((other) => element("button", {
         type: "button", class: "tile-button", "aria-label": describePhoto(other), title: describePhoto(other), on: { click: () => show(other) },
-    }, tile(other, 72), element("span", { class: "tile-caption", dir: "auto" }, classLabel(photos.class[other])),
+    }, tile(other, 72), element("span", { class: photos.class[other] === photos.class[index] ? "tile-caption" : "tile-caption differs", dir: "auto" }, classLabel(photos.class[other])),
         likeness.has(other) ? element("span", { class: "tile-caption" }, `likeness ${number(likeness.get(other))}`) : null));
     return element("section", {}, element("h3", {}, title, hint ? element("span", { class: "hint" }, ` ${hint}`) : null), element("div", { class: "tile-row" }, made));
 }
@@ -219,6 +236,5 @@ function sourceTable(index) {
         ["Position", number(photos.position[index])],
         ["URL", url ? link : null],
         ["Key in the bucket", photos.key[index] ? element("code", {}, photos.key[index]) : null],
-        ["Group", photos.group_size[index] > 0 ? `${photos.group[index]} (${number(photos.group_size[index])})` : null],
     ]);
 }

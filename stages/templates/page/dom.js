@@ -16,8 +16,7 @@ const ICONS = {
     next: "M6 3l5 5-5 5",
     first: "M12 3L7 8l5 5M4 3v10",
     last: "M4 3l5 5-5 5M12 3v10",
-    up: "M8 13V3M4 7l4-4 4 4",
-    down: "M8 3v10M4 9l4 4 4-4",
+    down: "M4 6l4 4 4-4",
     save: "M8 2v8M4.5 7L8 10.5 11.5 7M2.5 13.5h11",
 };
 

@@ -3,6 +3,8 @@
 import { baselineWasRight, classLabel, inWords, page, pairsOf, photoCount, photoLabel, photos, suspicionOf, suspicionsOf, suspectsOf } from "./data.js";
 import { markOf } from "./marks.js";
 
+let namePlaces = null;
+
 /** The groups of values that a filter offers: {id, label, options: [[value, text]]}. The class has a picker instead. */
 export const FILTERS = [
     { id: "subset", label: "Subset", options: () => page.subsets.map((subset) => [subset, subset]) },
@@ -20,7 +22,7 @@ export const FILTERS = [
 export const QUERY_NAMES = [...FILTERS.map(({ id }) => id), "class", "answer", "search", "photos", "sort", "order"];
 
 function rejectOptions() {
-    return page.rejects.map(({ stage, reason }) => [reason, `${inWords(reason)} (${stage})`]);
+    return page.rejects.map(({ stage, reason }) => [`${stage}:${reason}`, `${stage}: ${inWords(reason)}`]);
 }
 
 const byPosition = (table) => (index) => table[index];
@@ -30,10 +32,20 @@ function rankIn(kind) {
     return (index) => ranks.get(index) ?? null;
 }
 
+// Names are compared once, not for each of ten thousand photos.
+function placeOfName(index) {
+    if (namePlaces === null) {
+        const { compare } = new Intl.Collator(undefined, { numeric: true });
+        const order = page.classes.name.map((_, place) => place).sort((one, other) => compare(classLabel(one), classLabel(other)));
+        namePlaces = new Map(order.map((place, rank) => [place, rank]));
+    }
+    return namePlaces.get(photos.class[index]) ?? null;
+}
+
 /** The orders: id, name, and a function that makes the value of a photo. Photos without the value come last. */
 export const SORTS = [
     ["product", "product id", () => (index) => index],
-    ["class", "class name", () => (index) => (photos.class[index] < 0 ? null : classLabel(photos.class[index]))],
+    ["class", "class name", () => placeOfName],
     ["width", "width", () => byPosition(photos.width)],
     ["height", "height", () => byPosition(photos.height)],
     ["sharpness", "sharpness", () => byPosition(photos.sharpness)],
@@ -55,7 +67,7 @@ const GROUP_TESTS = {
 };
 
 const TESTS = {
-    subset: (value) => (index) => page.subsets[photos.subset[index]] === value,
+    subset: (value) => (index) => (page.subsets[photos.subset[index]] ?? "none") === value,
     kind: (value) => (index) => (value === "any" || value === "none" ? (suspicionsOf(index).length > 0) === (value === "any") : suspicionOf(index, value) !== null),
     why: (value) => (index) => suspicionsOf(index).some(({ why }) => why === value),
     reject: (value) => (index) => matchesReject(photos.reject[index], value),
@@ -77,7 +89,8 @@ function matchesReject(reject, value) {
     if (value === "any" || value === "none") {
         return (reject >= 0) === (value === "any");
     }
-    return reject >= 0 && (page.rejects[reject].reason === value || page.rejects[reject].stage === value);
+    const { stage, reason } = page.rejects[reject] ?? {};
+    return reject >= 0 && [reason, stage, `${stage}:${reason}`].includes(value);
 }
 
 function matchesMark(mark, value) {
@@ -117,8 +130,7 @@ function sortPhotos(chosen, sort, order) {
         if (one === null || one === undefined || other === null || other === undefined) {
             return Number(one === null || one === undefined) - Number(other === null || other === undefined) || first - second;
         }
-        const difference = typeof one === "string" ? one.localeCompare(other) : one - other;
-        return sign * difference || first - second;
+        return sign * (one - other) || first - second;
     });
     return keyed.map(([, index]) => index);
 }

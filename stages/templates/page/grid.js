@@ -65,8 +65,8 @@ class PhotoGrid {
             class: "tiles", role: "listbox", "aria-label": label, "aria-multiselectable": "true",
             on: { keydown: (event) => this.onKey(event), click: (event) => this.onClick(event), focusin: (event) => this.onFocus(event) },
         });
-        this.pager = element("div", { class: "pager" });
-        this.element = element("div", { class: "photo-grid" }, this.list, this.pager);
+        this.pagers = [element("div", { class: "pager" }), element("div", { class: "pager" })]; // above and below
+        this.element = element("div", { class: "photo-grid" }, this.pagers[0], this.list, this.pagers[1]);
         this.stop = onMarks((changed) => this.refreshMarks(changed));
     }
 
@@ -114,16 +114,20 @@ class PhotoGrid {
 
     draw() {
         const shown = this.indices.slice(this.first, this.first + this.pageSize);
+        const hadFocus = this.list.contains(document.activeElement);
         this.list.style.setProperty("--tile", `${this.side}px`);
         this.list.replaceChildren(...shown.map((index, place) => this.drawTile(index, this.first + place)));
         this.list.hidden = shown.length === 0;
-        this.drawPager();
+        this.pagers.forEach((pager) => this.drawPager(pager));
+        if (hadFocus) {
+            this.optionAt(this.active)?.focus();
+        }
     }
 
     drawTile(index, place) {
         const made = element("div", {
             class: "tile-option", role: "option", tabindex: place === this.active ? 0 : -1, dataset: { place },
-        }, tile(index, this.side));
+        }, tile(index, this.side), element("span", { class: "tile-select", "aria-hidden": "true" }, icon("right")));
         if (this.caption) {
             made.append(element("span", { class: "tile-caption", dir: "auto", "aria-hidden": "true" }, this.caption(index)));
         }
@@ -155,18 +159,15 @@ class PhotoGrid {
         }
     }
 
-    drawPager() {
+    drawPager(pager) {
         const total = this.indices.length;
-        if (total === 0) {
-            this.pager.replaceChildren();
-            return;
-        }
+        pager.hidden = this.pageCount === 1;
         const last = Math.min(total, this.first + this.pageSize);
         const text = `${number(this.first + 1)} to ${number(last)} of ${number(total)}`;
         const turn = (name, iconName, page, title) => button("", () => this.turnTo(page), {
             iconName, quiet: true, "aria-label": name, title, disabled: page < 0 || page >= this.pageCount || page === this.page,
         });
-        this.pager.replaceChildren(
+        pager.replaceChildren(
             turn("First page", "first", 0, "First page (Ctrl + Home)"),
             turn("Previous page", "previous", this.page - 1, "Previous page (Page Up)"),
             element("span", { class: "pager-text" }, text),
@@ -176,14 +177,15 @@ class PhotoGrid {
     }
 
     turnTo(page) {
-        const wasInPager = this.pager.contains(document.activeElement) ? document.activeElement.getAttribute("aria-label") : null;
+        const pager = this.pagers.find((each) => each.contains(document.activeElement));
+        const name = pager ? document.activeElement.getAttribute("aria-label") : "";
         this.page = Math.max(0, Math.min(page, this.pageCount - 1));
         this.active = this.first;
         this.draw();
-        announce(this.pager.querySelector(".pager-text")?.textContent ?? "");
-        const again = wasInPager && this.pager.querySelector(`[aria-label="${wasInPager}"]`);
-        if (again) {
-            (again.disabled ? this.pager.querySelector("button:not(:disabled)") : again)?.focus();
+        announce(this.pagers[0].querySelector(".pager-text").textContent);
+        if (pager) {
+            const again = pager.querySelector(`[aria-label="${name}"]`);
+            (again.disabled ? pager.querySelector("button:not(:disabled)") : again)?.focus();
         }
     }
 
@@ -236,7 +238,7 @@ class PhotoGrid {
         const place = Number(made.dataset.place);
         if (event.shiftKey && this.anchor !== null) {
             this.selectRange(this.anchor, place);
-        } else if (event.ctrlKey || event.metaKey || event.shiftKey) {
+        } else if (event.ctrlKey || event.metaKey || event.shiftKey || event.target.closest(".tile-select")) {
             this.anchor = place;
             this.toggle(place);
         } else {

@@ -63,7 +63,7 @@ function drawTabs() {
     const focused = nav.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
     nav.replaceChildren(...views.map((view) => {
         const count = view.count?.();
-        return element("a", { href: `#${view.id}`, "aria-current": opened.view === view ? "page" : null },
+        return element("a", { href: `#${view.id}`, dataset: { view: view.id }, "aria-current": opened.view === view ? "page" : null },
             view.title, count === undefined ? null : element("span", { class: "count" }, number(count)));
     }));
     if (focused) {
@@ -81,8 +81,7 @@ function drawMarkBar() {
     document.getElementById("redo").disabled = stepCounts().redo === 0;
     const warning = document.getElementById("storage-warning");
     warning.hidden = marksAreKept();
-    const tab = views.indexOf(markedView);
-    document.querySelectorAll("#tabs a .count")[views.slice(0, tab).filter((view) => view.count).length].textContent = number(count);
+    document.querySelector(`#tabs [data-view="${markedView.id}"] .count`).textContent = number(count);
 }
 
 function setTheme(theme) {

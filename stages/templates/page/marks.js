@@ -11,10 +11,20 @@ const REASON_PATTERN = /^[a-z][a-z0-9_]{0,39}$/;
 const markListeners = new Set();
 const undoSteps = [];
 const redoSteps = [];
-let storageFails = false;
+let storageFails = !canStore();
 let knownProducts = null;
 // marks: by product_id/position, so that a page of the same dataset with another sample finds them.
 let markState = readStored() ?? { marks: {}, by: "", note: "", saved: "" };
+
+function canStore() {
+    try {
+        localStorage.setItem("imageset-probe", "1");
+        localStorage.removeItem("imageset-probe");
+        return true;
+    } catch {
+        return false;
+    }
+}
 
 function readStored() {
     try {
@@ -50,6 +60,7 @@ addEventListener("storage", (event) => {
 addEventListener("beforeunload", (event) => {
     if (storageFails && !isSaved()) {
         event.preventDefault();
+        event.returnValue = "unsaved"; // what browsers of 2024 ask for
     }
 });
 
@@ -111,20 +122,20 @@ export function whyNotReason(reason) {
 }
 
 /**
- * Mark photos, as one step of undo: {action: "exclude" | "relabel" | "right", toClass, reason, note, kind}, or a
+ * Mark photos, as one step of undo: {action: "exclude" | "relabel" | "right", toClass, reason, note, kind, date}, or a
  * function that returns this for a photo. Returns {set: how many, refused: [{photo, why}]}.
  */
 export function setMark(indices, mark) {
     const changes = [];
     const refused = [];
-    const date = utcNow();
+    const date = utcNow(); // of marks that a file does not date
     for (const index of indices) {
         const wanted = plainAction(index, typeof mark === "function" ? mark(index) : mark);
         const why = whyNotMark(index, wanted.action, wanted.toClass ?? -1);
         if (why) {
             refused.push({ photo: index, why });
         } else {
-            changes.push([markKeyOf(index), markState.marks[markKeyOf(index)], makeMark(index, wanted, date)]);
+            changes.push([markKeyOf(index), markState.marks[markKeyOf(index)], makeMark(index, wanted, wanted.date || date)]);
         }
     }
     takeStep(changes);
@@ -242,8 +253,9 @@ function withClass(mark) {
 
 /** All marks, by product and position: {key, photo (-1 if the page does not have it), action, toClass, reason, ...}. */
 export function allMarks() {
-    const keys = Object.keys(markState.marks).sort(compareKeys);
-    return keys.map((key) => ({ key, photo: photoOfKey(key), ...withClass(markState.marks[key]) }));
+    const marks = Object.entries(markState.marks).map(([key, mark]) => ({ key, photo: photoOfKey(key), ...withClass(mark) }));
+    // Photos are in the order of product_id and position. Those that the page does not have come last.
+    return marks.sort((one, other) => (one.photo < 0 || other.photo < 0 ? other.photo - one.photo : one.photo - other.photo));
 }
 
 /** How many photos are marked. */
@@ -254,10 +266,6 @@ export function markCount() {
 function photoOfKey(key) {
     const place = key.lastIndexOf("/");
     return photoOf(key.slice(0, place), Number(key.slice(place + 1)));
-}
-
-function compareKeys(one, other) {
-    return one.localeCompare(other, "en", { numeric: true });
 }
 
 /** A mark in words: "relabel to dress". */
@@ -315,7 +323,7 @@ function csvCell(value) {
 
 /** Whether the last saved file has all marks as they are now, and no other. */
 export function isSaved() {
-    return markCount() === 0 ? markState.saved === "" || markState.saved === signature() : markState.saved === signature();
+    return markState.saved === "" ? markCount() === 0 : markState.saved === signature();
 }
 
 /** Remember that the marks were saved as they are. */
@@ -326,13 +334,21 @@ export function noteSaved() {
     tellListeners(new Set());
 }
 
-// A short sum of the file (FNV-1a): enough to see that something changed.
+// A short sum (FNV-1a of each mark, in any order): enough to see that something changed.
 function signature() {
-    let sum = 2166136261;
-    for (const character of correctionsCsv()) {
-        sum = Math.imul(sum ^ character.codePointAt(0), 16777619) >>> 0;
+    let sum = sumOf(`${markState.by}\n${markState.note}`);
+    for (const [key, { action, catalog_id: catalogId, reason, note }] of Object.entries(markState.marks)) {
+        sum = (sum + sumOf(`${key} ${action} ${catalogId} ${reason} ${note}`)) >>> 0;
     }
     return sum.toString(16);
+}
+
+function sumOf(text) {
+    let sum = 2166136261;
+    for (let place = 0; place < text.length; place += 1) {
+        sum = Math.imul(sum ^ text.charCodeAt(place), 16777619) >>> 0;
+    }
+    return sum;
 }
 
 /** Mark the photos of a saved file, as one step of undo. Returns {set, refused: [{line, why}]}. */
@@ -347,8 +363,8 @@ export function loadCorrections(text) {
     rows.forEach((cells, number) => {
         const row = Object.fromEntries(columns.map((column, place) => [column, (cells[place] ?? "").trim()]));
         const action = row.action.toLowerCase();
-        const wanted = { action, reason: row.reason, note: row.note, kind: page.kinds.includes(row.kind) ? row.kind : "" };
-        wanted.toClass = row.catalog_id ? classOfCatalogId(Number(row.catalog_id)) : -1;
+        const wanted = { action, reason: row.reason, note: row.note, date: row.date, kind: page.kinds.includes(row.kind) ? row.kind : "" };
+        wanted.toClass = row.catalog_id ? classOfCatalogId(row.catalog_id.replace(/\.0*$/, "")) : -1;
         const found = photosOfRow(row);
         const why = action ? whyNotRow(found, wanted) : "";
         if (why) {

@@ -1,7 +1,7 @@
 // The view of all photos: filters, search, order, a grid, marks of many at once.
 
 import { classLabel, page, photoCount } from "./data.js";
-import { button, counted, debounce, element, number, uniqueId } from "./dom.js";
+import { button, counted, debounce, element, icon, number, uniqueId } from "./dom.js";
 import { choosePhotos, FILTERS, QUERY_NAMES, sortCaption, SORTS } from "./filters.js";
 import { keepTileSide, photoGrid, TILE_SIDES, tileSide } from "./grid.js";
 import { chooseClass, chooseReason, clearPhotos, confirmPhotos, pickClass } from "./keys.js";
@@ -122,7 +122,7 @@ function classField(label, name, change, updates) {
             change(name, String(chosen));
         }
     };
-    const opener = element("button", { id, type: "button", class: "button picker-button", "aria-haspopup": "dialog", on: { click: choose } }, text);
+    const opener = element("button", { id, type: "button", class: "button picker-button", "aria-haspopup": "dialog", on: { click: choose } }, text, icon("down"));
     const clear = button("", () => change(name, ""), { iconName: "close", quiet: true, "aria-label": `${label}: any`, title: `${label}: any` });
     updates.push((query) => {
         const value = query.get(name);
