@@ -14,6 +14,7 @@ from imageset.evaluation.linear_discriminant import Answers, Classifier, ClassSu
 from imageset.evaluation.scores import figures
 from imageset.formats import hdf5, tables
 from imageset.report import confusion_plot
+from imageset.report.lettering import class_captions
 from imageset.runtime import files, stage
 
 PROBABILITY_DIGITS = 4
@@ -69,7 +70,7 @@ def main(
     # One thread: the number of threads that add up a product of floats changes its last bits.
     with hdf5.open_file(dataset_h5, hdf5.DATASET) as file, threadpool_limits(limits=1):
         with hdf5.reading(dataset_h5):
-            names = file["class_names"].asstr()[:].tolist()
+            names = class_captions(file)
         sums = learn(file, len(names))
         actual, answers = answer(file, len(names), fit(sums))
         predictions = list_predictions(file, actual, answers)

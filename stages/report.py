@@ -9,9 +9,10 @@ import jinja2
 import pandas as pd
 
 from imageset.formats import hdf5, tables
-from imageset.report import plots, sheets
-from imageset.report.figures import StageTables, class_table, metrics
+from imageset.report import sheets
+from imageset.report.figures import StageTables, class_table, metrics, photo_flow
 from imageset.report.identity import identify
+from imageset.report.markdown import escape_cell
 from imageset.runtime import files, params, stage
 
 
@@ -24,6 +25,7 @@ def render(template: Path, **values: Any) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters["cell"] = escape_cell
     return environment.from_string(template.read_text(encoding="utf-8")).render(**values)
 
 
@@ -35,18 +37,18 @@ def describe(
     dataset_h5: Path, data: StageTables, classes: pd.DataFrame, sample_photos: int
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Return what the templates show of the dataset, and its pictures, PNG by name."""
-    subsets = [subset for subset in hdf5.SUBSETS if subset in classes]
-    counts = {subset: classes[subset].tolist() for subset in subsets}
+    flow = photo_flow(data)
     with hdf5.open_file(dataset_h5, hdf5.DATASET) as file:
         values = {
-            "metrics": metrics(data, classes, file),
+            "metrics": metrics(data, flow, classes, file),
+            "flow": flow,
             "classes": classes.to_dict("records"),
-            "subsets": subsets,
+            "subsets": [subset for subset in hdf5.SUBSETS if subset in classes],
             "image_shape": list(file["train_images"].shape[1:]),
+            "content_digest": str(file.attrs["content_digest"]),
             "sections": json.loads(file.attrs["params"]),
         }
         pictures = {
-            "class_counts": plots.class_counts(classes["name"].tolist(), counts),
             "samples": sheets.draw_samples(file, sample_photos),
             "augmented": sheets.draw_augmented(file),
         }
@@ -139,7 +141,8 @@ def main(
     pictures["near_duplicates"] = sheets.draw_look_alikes(data.near_duplicates, thumbnails_h5)
     pictures["confusion"] = confusion_png.read_bytes()
     files.write_text(reports / "identity.json", json.dumps(identify(data.split, data.label_map), indent=2) + "\n")
-    files.write_text(reports / "class_counts.csv", classes.to_csv(index=False, lineterminator="\n"))
+    named = classes.assign(name=hdf5.unique_names(classes["name"].tolist(), classes["catalog_id"].tolist()))
+    files.write_text(reports / "class_counts.csv", named.to_csv(index=False, lineterminator="\n"))
     write(reports, report_html, templates, values, pictures)
     print(f"report: {values['metrics']['rows']} rows, {len(classes)} classes; see {report_html}")
 

@@ -64,6 +64,7 @@ def make_dataset(path: Path, sources: Pixels, photos: int, copies: int, classes:
         hdf5.add(file, "test_positions", np.zeros(held_out, np.int16))
         hdf5.add(file, "train_copies", np.tile(np.arange(copies, dtype=np.int16), photos - held_out))
         hdf5.add_text(file, "class_names", [f"class {label}" for label in range(classes)])
+        hdf5.add_text(file, "label_map", [f"{label},{label}" for label in range(classes)])
         hdf5.finish(file)
 
 

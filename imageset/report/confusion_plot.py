@@ -63,7 +63,8 @@ def short(name: str) -> str:
 def draw(names: Sequence[str], actual: Labels, predicted: Labels) -> bytes:
     """Return the confusion matrix of the largest classes beside the most frequent errors of all classes, as PNG.
 
-    names: of all classes, by label. actual, predicted: int64 (N,), labels of the test photos; N may be 0.
+    names: of all classes, by label; lettering.py has names that can be drawn. actual, predicted: int64 (N,), labels of
+    the test photos; N may be 0.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

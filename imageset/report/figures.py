@@ -9,6 +9,8 @@ import pandas as pd
 from imageset.errors import DataError
 from imageset.formats import hdf5
 
+DIGEST_DIGITS = 12  # of the content digest: whether two are equal shows, and a table of them stays narrow
+
 
 class StageTables(NamedTuple):
     """The tables of the stages."""
@@ -73,46 +75,47 @@ def class_table(data: StageTables) -> pd.DataFrame:
     return named.sort_values(["photos", "catalog_id"], ascending=[False, True]).reset_index(drop=True)
 
 
-def metrics(data: StageTables, classes: pd.DataFrame, file: h5py.File) -> dict[str, Any]:
-    """Return the figures of reports/metrics.json.
+def metrics(
+    data: StageTables, flow: dict[str, dict[str, Any]], classes: pd.DataFrame, file: h5py.File
+) -> dict[str, Any]:
+    """Return the figures of reports/metrics.json: what a person wants to see change, or stay, in `dvc metrics diff`.
 
     Args:
         data: the tables of the stages.
+        flow: what `photo_flow` returns.
         classes: what `class_table` returns.
         file: the dataset.
     """
     products = data.catalog.groupby("group")["product_id"].nunique()
+    came = flow["listings"]["in"] if len(data.ingest) else flow["preprocess"]["in"]
     return {
-        "photos": photo_flow(data),
+        "photos": {"listed": came, "used": flow["split"]["out"]},
+        "rejected": {name: stage["rejected"] for name, stage in flow.items() if stage["rejected"]},
         "rows": {subset: len(file[f"{subset}_images"]) for subset in hdf5.subsets(file)},
         "classes": {
             "count": len(classes),
             "largest": int(classes["photos"].max()),
             "smallest": int(classes["photos"].min()),
-            "median": float(classes["photos"].median()),
             "without_test_photos": int((classes["test"] == 0).sum()),
         },
-        "test_share": round(float(classes["test"].sum() / classes["photos"].sum()), 6),
+        "test_share": round(float(classes["test"].sum() / classes["photos"].sum()), 4),
         "groups": {
-            "count": len(products),
             "of_several_products": int((products > 1).sum()),
             "pairs_found_to_look_alike": len(data.near_duplicates),
         },
         "labels_changed": count(data.label_changes["change"]),
         "copies": copy_counts(file),
         "pixels": {name: [round(value, 4) for value in file.attrs[name].tolist()] for name in ("mean", "std")},
-        "content_digest": str(file.attrs["content_digest"]),
+        "content_digest": str(file.attrs["content_digest"])[:DIGEST_DIGITS],
     }
 
 
 def copy_counts(file: h5py.File) -> dict[str, Any]:
-    """Return how uneven the training rows of the classes are, and which of it augment.balance made up for."""
+    """Return the most copies of a photo, and how uneven the rows of the classes are after augment.balance."""
     copies, labels = file["train_copies"][:], file["train_labels"][:]
     rows, photos = (pd.Series(some).value_counts().sort_index() for some in (labels, labels[copies == 0]))
     return {
         "most": int(copies.max()) + 1,
         "classes_with_more": int((rows > photos * (rows / photos).min()).sum()),
-        "rows_of_largest_class": int(rows.max()),
-        "rows_of_median_class": float(rows.median()),
-        "rows_of_smallest_class": int(rows.min()),
+        "largest_to_smallest_class": round(float(rows.max() / rows.min()), 2),
     }

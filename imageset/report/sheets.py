@@ -9,6 +9,7 @@ import pandas as pd
 
 from imageset.formats import hdf5
 from imageset.report import plots
+from imageset.report.lettering import class_captions
 
 COLUMNS = 10
 AUGMENTED_PHOTOS = 8
@@ -17,13 +18,23 @@ PAIRS = 20
 
 
 def draw_samples(file: h5py.File, wanted: int) -> bytes:
-    """Return samples.png: training photos, each with the name, label and catalog_id of its class above it."""
-    plain = np.flatnonzero(file["train_copies"][:] == 0)
-    rows = plain[sample_rows(file["train_labels"][:][plain], wanted)]
-    images, labels = hdf5.pick(file["train_images"], rows), file["train_labels"][:][rows]
-    names, pairs = file["class_names"].asstr()[:], file["label_map"][:]
-    captions = [f"{names[label]}\nlabel {label}, catalog {pairs[label].decode().partition(',')[2]}" for label in labels]
-    return plots.sheet(list(images), captions, COLUMNS)
+    """Return samples.png: photos of each subset, with the name, label and catalog_id of its class above each.
+
+    wanted: photos in all; each subset gets the same number of them.
+    """
+    names, catalog_ids = class_captions(file), hdf5.catalog_ids(file)
+    subsets = hdf5.subsets(file)
+    parts = []
+    for subset in subsets:
+        rows = hdf5.read_rows(file, subset)
+        plain = np.flatnonzero(rows.copies == 0)
+        sample = plain[sample_rows(rows.labels[plain], wanted // len(subsets))]
+        captions = [
+            f"{names[label]}\nlabel {label}, catalog {catalog_ids[label]}" for label in rows.labels[sample].tolist()
+        ]
+        images = list(hdf5.pick(file[f"{subset}_images"], sample)) if len(sample) else []
+        parts.append(plots.Part(f"{subset}: {len(sample)} of {len(plain):,} photos", images, captions))
+    return plots.sheet_of_parts(parts, COLUMNS)
 
 
 def sample_rows(labels: np.ndarray[Any, Any], wanted: int) -> list[int]:

@@ -101,9 +101,9 @@ def test_corrections_rerun_catalog_and_what_follows_and_ask_no_server(unchanged:
     compared = unchanged.succeed("python", "-m", "tools.compare", "HEAD")
     assert corrected["catalog_id"].iloc[0] == last.catalog_id
     assert len(corrected) == len(photos) - 1
-    assert counts["labels_changed"]["corrected"] == counts["photos"]["catalog"]["rejected"]["off_topic"] == 1
+    assert counts["labels_changed"]["corrected"] == counts["rejected"]["catalog"]["off_topic"] == 1
     assert "labels_changed.corrected" in compared
-    assert "catalog.rejected.off_topic" in compared
+    assert "rejected.catalog.off_topic" in compared
     assert "corrections/labels.csv" in compared
 
 

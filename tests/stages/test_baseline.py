@@ -62,6 +62,7 @@ def write(path: Path, subsets: dict[str, tuple[Pixels, Labels]], names: Sequence
         hdf5.add(file, "test_positions", (np.arange(len(subsets["test"][1])) % 2).astype(np.int16))
         hdf5.add(file, "train_copies", (np.arange(len(subsets["train"][1])) % copies).astype(np.int16))
         hdf5.add_text(file, "class_names", list(names))
+        hdf5.add_text(file, "label_map", [f"{label},{1000 + label}" for label in range(len(names))])
         hdf5.finish(file)
     return path
 
@@ -455,6 +456,20 @@ def test_the_matrix_is_of_the_largest_classes_and_each_row_of_all_answers() -> N
     assert confusion_plot.largest_classes(actual) == [2, 5, 7]
     assert confusion_plot.matrix(actual, predicted, [2, 5]).tolist() == [[0.5, 0.25, 0.25], [0, 0.5, 0.5]]
     assert confusion_plot.confused_pairs(actual, predicted) == [(5, 7, 1, 2), (2, 5, 1, 4), (2, 9, 1, 4)]
+
+
+def test_a_class_whose_name_cannot_be_drawn_has_its_catalog_id_on_the_plot(tmp_path: Path) -> None:
+    """A letter without a glyph would be a warning of matplotlib, and so an error here."""
+    pictures = []
+    for names in (["ワンピース", "เสื้อ", "👗"], ["catalog 1000", "catalog 1001", "catalog 1002"]):
+        dataset = make(tmp_path / "dataset.h5", noise)
+        with h5py.File(dataset, "r+") as file:
+            del file["class_names"]
+            hdf5.add_text(file, "class_names", names)
+        run(dataset)
+        pictures.append((tmp_path / "confusion.png").read_bytes())
+
+    assert pictures[0] == pictures[1]
 
 
 @pytest.mark.parametrize("classes", [2, 12, 700])

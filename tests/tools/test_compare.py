@@ -12,9 +12,9 @@ import pytest
 from markdown_it import MarkdownIt
 
 from imageset.errors import DataError
+from imageset.report.markdown import escape
 from tests.project import ROOT
 from tools.compare.command import compare
-from tools.compare.markdown import escape
 from tools.compare.snapshot import open_snapshot
 
 PARAMS = """\
@@ -372,16 +372,16 @@ def test_metrics(repository: Path) -> None:
 
 
 def test_what_people_corrected_and_excluded_is_shown(repository: Path) -> None:
-    before = METRICS | {"labels_changed": {"corrected": 1}, "photos": {"catalog": {"rejected": {"rare_class": 3}}}}
+    before = METRICS | {"labels_changed": {"corrected": 1}, "rejected": {"catalog": {"rare_class": 3}}}
     write(repository, {"reports/metrics.json": json.dumps(before)})
     commit(repository)
     rejected = {"rare_class": 3, "off_topic": 2}
-    after = METRICS | {"labels_changed": {"corrected": 4}, "photos": {"catalog": {"rejected": rejected}}}
+    after = METRICS | {"labels_changed": {"corrected": 4}, "rejected": {"catalog": rejected}}
     write(repository, {"reports/metrics.json": json.dumps(after)})
 
     assert rows(section(compared("HEAD"), "Metrics")) == [
         ("labels_changed.corrected", "1", "4", "+3"),
-        ("photos.catalog.rejected.off_topic", "—", "2", ""),
+        ("rejected.catalog.off_topic", "—", "2", ""),
     ]
 
 

@@ -2,7 +2,8 @@
 
 import pandas as pd
 
-from tools.compare.markdown import escape, format_difference, format_table
+from imageset.report.markdown import escape
+from tools.compare.markdown import format_difference, format_table
 
 MOST_CLASSES = 10
 

@@ -8,8 +8,8 @@ import argparse
 import sys
 
 from imageset.errors import DataError
+from imageset.report.markdown import escape
 from tools.compare.class_balance import format_class_balance
-from tools.compare.markdown import escape
 from tools.compare.sections import format_metrics, format_params, format_report, format_stages
 from tools.compare.snapshot import CLASS_COUNTS, METRICS, Snapshot, open_snapshot
 

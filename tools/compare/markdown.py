@@ -7,36 +7,15 @@ from typing import Any
 
 import yaml
 
+from imageset.report.markdown import escape_cell
 from tools.compare.reruns import ABSENT
-
-# What GitHub shows other than as text: emphasis, code, HTML, links, images, @mentions, #12, GH-12, :emoji:, $formulas$.
-MARKUP = re.compile(r"[\\`*~<@$]|&\w|#\d|(?<!\w)_|_(?!\w)|\]\(|:[\w+-]|://|www\.|\bGH-\d", re.IGNORECASE)
 
 
 def format_table(header: Sequence[str], rows: Iterable[Sequence[str]], numbers: int = 0) -> str:
     """Return a Markdown table. Its last `numbers` columns are aligned right."""
     rule = ["---"] * (len(header) - numbers) + ["---:"] * numbers
-    lines = [header, rule, *([escape(cell).replace("|", r"\|") for cell in row] for row in rows)]
+    lines = [header, rule, *(map(escape_cell, row) for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def escape(text: str) -> str:
-    """Return text on one line, as code if any of it could act as markup.
-
-    A backslash would not do: GitHub links names after an @ and numbers after a # in what the Markdown says, escaped or
-    not. It leaves code alone.
-
-    >>> escape("shoes (1201)")
-    'shoes (1201)'
-    >>> escape("![photo](http://photos.example/1.png)")
-    '`![photo](http://photos.example/1.png)`'
-    """
-    line = " ".join(text.split())
-    if not MARKUP.search(line):
-        return line
-    fence = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
-    blank = " " if line.startswith("`") or line.endswith("`") else ""
-    return f"{fence}{blank}{line}{blank}{fence}"
 
 
 def format_value(value: Any) -> str:

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from tools.compare.markdown import escape, format_difference, format_table, format_value
+from imageset.report.markdown import escape
+from tools.compare.markdown import format_difference, format_table, format_value
 from tools.compare.reruns import Rerun, find_changes, find_own_reasons, find_reruns
 from tools.compare.snapshot import Snapshot
 from tools.dvc_files import Stage

@@ -1,0 +1,61 @@
+"""How pictures name classes: by their names where the font has the letters, else by catalog_id. Never by boxes.
+
+The font is DejaVu Sans, which matplotlib brings: Latin, Greek, Cyrillic and many symbols. A name that is written from
+right to left, or whose letters combine, cannot be drawn either: neither matplotlib nor Pillow orders or joins letters.
+"""
+
+import unicodedata
+from functools import cache
+from pathlib import Path
+
+import h5py
+
+from imageset.formats import hdf5
+
+RIGHT_TO_LEFT = ("R", "AL", "AN")
+
+
+def font_file() -> Path:
+    """Return the font of all pictures."""
+    import matplotlib
+
+    return Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"
+
+
+@cache
+def known_letters() -> frozenset[int]:
+    """Return the code points that the font has a glyph for."""
+    from matplotlib.ft2font import FT2Font
+
+    return frozenset(FT2Font(str(font_file())).get_charmap())
+
+
+def is_drawable(text: str) -> bool:
+    """Return whether pictures can show a text.
+
+    >>> is_drawable("Größe 38"), is_drawable("кроссовки"), is_drawable("ワンピース"), is_drawable("שמלה")
+    (True, True, False, False)
+    """
+    return all(
+        ord(letter) in known_letters()
+        and unicodedata.category(letter)[0] != "M"
+        and unicodedata.bidirectional(letter) not in RIGHT_TO_LEFT
+        for letter in text
+    )
+
+
+def caption(name: str, catalog_id: int) -> str:
+    """Return a class's name on one line, or its catalog_id where a picture cannot show the name.
+
+    >>> caption("T-Shirts", 1210), caption("Tシャツ", 1210), caption(" ", 1210)
+    ('T-Shirts', 'catalog 1210', 'catalog 1210')
+    """
+    line = unicodedata.normalize("NFC", " ".join(name.split()))
+    return line if line and is_drawable(line) else f"catalog {catalog_id}"
+
+
+def class_captions(file: h5py.File) -> list[str]:
+    """Return what pictures call the classes of a dataset file, by label; equal names get their catalog_id."""
+    catalog_ids = hdf5.catalog_ids(file)
+    names = hdf5.unique_names(file["class_names"].asstr()[:].tolist(), catalog_ids)
+    return [caption(*pair) for pair in zip(names, catalog_ids, strict=True)]
