@@ -40,6 +40,9 @@ services: .venv/pipeline  ## Start the sandbox's servers in the background, and 
 stop: .venv/pipeline  ## Stop the servers that `make services` started
 	$(BIN)/python -m sandbox stop
 
+report: .venv/pipeline  ## Open data/report.html, the page to decide and work with, in the browser
+	@$(BIN)/python -m tools.open_page
+
 refresh: .venv/pipeline  ## Read database, web and bucket again, then rerun what changed; RETRY=<reason> repeats refused downloads
 	$(BIN)/dvc repro --force --single-item listings labels
 	$(if $(RETRY),$(BIN)/python -m stages.ingest $(addprefix --retry ,$(RETRY)) data/listings.csv corrections/takedowns.csv data/ingest.csv)
@@ -84,5 +87,5 @@ constraints:  ## Renew the pins of what the requirements bring along
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements-docs.txt
 	touch $@
 
-.PHONY: help demo test coverage platforms lint docs services stop refresh cluster release prune forget environment constraints
+.PHONY: help demo test coverage platforms lint docs services stop report refresh cluster release prune forget environment constraints
 .DELETE_ON_ERROR:
