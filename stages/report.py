@@ -1,6 +1,5 @@
-"""Write what people look at: reports/ (in git) and data/report.html."""
+"""Write reports/, which is in git: the figures and the pictures of a dataset."""
 
-import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ from imageset.runtime import files, params, stage
 def render(template: Path, **values: Any) -> str:
     """Return a template filled in."""
     environment = jinja2.Environment(
-        autoescape=template.suffix == ".html",
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -27,10 +25,6 @@ def render(template: Path, **values: Any) -> str:
     )
     environment.filters["cell"] = escape_cell
     return environment.from_string(template.read_text(encoding="utf-8")).render(**values)
-
-
-def data_url(png: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
 
 
 def describe(
@@ -55,25 +49,19 @@ def describe(
     return values, pictures
 
 
-def write(
-    reports: Path, report_html: Path, templates: Path, values: dict[str, Any], pictures: dict[str, bytes]
-) -> None:
-    """Write figures, pictures and pages.
+def write(reports: Path, templates: Path, values: dict[str, Any], pictures: dict[str, bytes]) -> None:
+    """Write figures, pictures and the dataset card.
 
     Args:
-        reports: the folder for all but the page.
-        report_html: the page.
-        templates: the folder of dataset_card.md and report.html.
-        values: what the templates show.
-        pictures: PNG, by name. The confusion matrix is only for the page: stage baseline wrote it.
+        reports: the folder for all of them.
+        templates: the folder of dataset_card.md.
+        values: what the template shows.
+        pictures: PNG, by name.
     """
     for name, png in pictures.items():
-        if name != "confusion":
-            files.write_bytes(reports / f"{name}.png", png)
+        files.write_bytes(reports / f"{name}.png", png)
     files.write_text(reports / "metrics.json", json.dumps(values["metrics"], indent=2) + "\n")
     files.write_text(reports / "dataset_card.md", render(templates / "dataset_card.md", **values))
-    urls = {name: data_url(png) for name, png in pictures.items()}
-    files.write_text(report_html, render(templates / "report.html", **values, pictures=urls))
 
 
 def main(
@@ -90,14 +78,11 @@ def main(
     split_csv: Path,
     thumbnails_h5: Path,
     dataset_h5: Path,
-    validation_json: Path,
     baseline_json: Path,
-    confusion_png: Path,
     templates: Path,
     reports: Path,
-    report_html: Path,
 ) -> None:
-    """Write the figures, the pictures and the page that people look at.
+    """Write the figures and the pictures that git keeps, and the dataset card.
 
     Args:
         listings_csv: every photo of every listing.
@@ -113,12 +98,9 @@ def main(
         split_csv: the subset of each photo.
         thumbnails_h5: a thumbnail of every photo as it was, before background removal.
         dataset_h5: the dataset.
-        validation_json: what each check of the dataset looked at, and whether it passed.
         baseline_json: the scores of the simple classifier.
-        confusion_png: the picture of what it takes for what.
-        templates: the folder of the templates for the report and the dataset card.
+        templates: the folder of the dataset card's template.
         reports: the folder for figures, pictures and the dataset card.
-        report_html: the page that people look at.
     """
     data = StageTables(
         tables.read(listings_csv, tables.LISTINGS),
@@ -134,17 +116,14 @@ def main(
         tables.read(split_csv, tables.SPLIT),
     )
     classes = class_table(data)
-    report = params.load().report
-    values, pictures = describe(dataset_h5, data, classes, report.sample_photos)
-    values["checks"] = json.loads(validation_json.read_text(encoding="utf-8"))["checks"]
+    values, pictures = describe(dataset_h5, data, classes, params.load().report.sample_photos)
     values["baseline"] = json.loads(baseline_json.read_text(encoding="utf-8"))
     pictures["near_duplicates"] = sheets.draw_look_alikes(data.near_duplicates, thumbnails_h5)
-    pictures["confusion"] = confusion_png.read_bytes()
     files.write_text(reports / "identity.json", json.dumps(identify(data.split, data.label_map), indent=2) + "\n")
     named = classes.assign(name=hdf5.unique_names(classes["name"].tolist(), classes["catalog_id"].tolist()))
     files.write_text(reports / "class_counts.csv", named.to_csv(index=False, lineterminator="\n"))
-    write(reports, report_html, templates, values, pictures)
-    print(f"report: {values['metrics']['rows']} rows, {len(classes)} classes; see {report_html}")
+    write(reports, templates, values, pictures)
+    print(f"report: {values['metrics']['rows']} rows, {len(classes)} classes; see {reports}/dataset_card.md")
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ COLUMNS = (
     ("preprocess", ""),
     ("duplicates", "to split"),
     ("audit", ""),
-    ("build to", "report"),
+    ("build to", "page"),
 )
 NOT_RUN, RUN = ("none", "not run"), ("run", "runs")
 IF_REJECTED = ("perhaps", "if other|photos are|rejected")

@@ -1,16 +1,44 @@
-"""The components of the photos' features as bytes, so that the page finds the nearest photos by itself. Pure."""
+"""The components of the photos' features as bytes, so that the page finds the nearest photos by itself."""
 
+import base64
+from typing import Any
+
+import h5py
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
+
+from imageset.formats import hdf5
+from imageset.page.photo_list import KEY
 
 MOST = 127  # of an int8
 
 
-def shrink_components(components: NDArray[np.int64]) -> tuple[NDArray[np.int8], float]:
-    """Return components, int64 (N, D), as int8 of one scale, and that scale: what 1 is worth.
+def shrink_components(components: NDArray[np.int16]) -> tuple[NDArray[np.int8], float]:
+    """Return components, int16 (N, P), as int8 of one scale, and that scale: what 1 is worth.
 
     One scale for all, so that distances keep their order but for rounding.
     """
-    largest = int(np.abs(components).max(initial=0))
+    largest = int(np.abs(components.astype(np.int64)).max(initial=0))
     scale = max(largest, 1) / MOST
     return np.rint(components / scale).astype(np.int8), scale
+
+
+def encode_components(file: h5py.File, photos: pd.DataFrame) -> tuple[dict[str, Any], str]:
+    """Return the components of those photos that have some: how they are laid out, and their bytes in base64.
+
+    Args:
+        file: components.h5, opened with `hdf5.open_file(path, hdf5.COMPONENTS)`.
+        photos: product_id and position of each photo of the page.
+
+    Returns:
+        dimensions, scale and photos (which photos they are), and the bytes, one photo after another.
+    """
+    with hdf5.reading(file.filename):
+        names = pd.MultiIndex.from_arrays([file["ids"][:], file["positions"][:].astype(np.int64)])
+        rows = names.get_indexer(pd.MultiIndex.from_frame(photos[KEY].astype("int64")))
+        known = np.flatnonzero(rows >= 0)
+        components = file["components"][:][rows[known]]
+    small, scale = shrink_components(components)
+    layout = {"dimensions": components.shape[1], "scale": scale, "photos": known.tolist()}
+    return layout, base64.b64encode(small.tobytes()).decode("ascii")

@@ -83,6 +83,7 @@ SHIPPED: dict[str, dict[str, Any]] = {
     },
     "report": {
         "sample_photos": 60,
+        "page_photos": 10000,
     },
 }
 

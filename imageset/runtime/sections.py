@@ -186,9 +186,10 @@ class BuildParams(Section):
 
 
 class ReportParams(Section):
-    """Section `report`: what the report shows."""
+    """Section `report`: what the report and the page show."""
 
     sample_photos: int = Field(ge=1, le=1000)
+    page_photos: int = Field(ge=1, le=100_000)
 
 
 class Params(Section):

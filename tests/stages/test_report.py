@@ -1,7 +1,6 @@
 import csv
 import io
 import json
-import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -101,12 +100,9 @@ def run(data: Path, reports: Path) -> None:
             *(data / f"{name}.csv" for name in TABLES),
             data / "thumbnails.h5",
             data / "dataset.h5",
-            data / "validation.json",
             data / "baseline.json",
-            data / "confusion.png",
             ROOT / "stages/templates",
             reports,
-            reports / "report.html",
         ]
         report.main(*paths)
 
@@ -131,7 +127,7 @@ def size_of(path: Path) -> tuple[int, int]:
 
 
 def test_all_that_the_graph_names_is_written(reports: Path) -> None:
-    assert sorted(path.name for path in reports.iterdir()) == sorted([*WRITTEN, "report.html"])
+    assert sorted(path.name for path in reports.iterdir()) == sorted(WRITTEN)
 
 
 def test_every_photo_that_came_is_accounted_for(data: Path, reports: Path) -> None:
@@ -179,7 +175,7 @@ def test_the_identity_is_of_the_photos_of_each_subset_and_of_the_classes(data: P
     assert identify(split, label_map[:2])["classes"] != written["classes"]
 
 
-def test_what_people_corrected_and_excluded_counts_in_the_figures_and_on_the_pages(data: Path, tmp_path: Path) -> None:
+def test_what_people_corrected_and_excluded_counts_in_the_figures_and_on_the_card(data: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(data, tmp_path / "data"))
     shutil.copy(data.parent / "params.yaml", tmp_path)
     rejects = tables.frame(tables.CATALOG_REJECTS, [(901, 0, "off_topic", 77)])
@@ -191,7 +187,6 @@ def test_what_people_corrected_and_excluded_counts_in_the_figures_and_on_the_pag
 
     assert metrics["rejected"]["catalog"] == {"off_topic": 1}
     assert metrics["labels_changed"] == {"corrected": 2}
-    assert "corrected 2" in (tmp_path / "reports/report.html").read_text()
     assert "| catalog | 12 | 11 | off_topic 1 |" in (tmp_path / "reports/dataset_card.md").read_text()
     assert "corrected 2" in (tmp_path / "reports/dataset_card.md").read_text()
 
@@ -209,21 +204,6 @@ def test_classes_are_counted_by_subset_the_largest_first(reports: Path) -> None:
 def test_the_sheets_have_a_cell_for_every_photo_and_copy(reports: Path) -> None:
     assert size_of(reports / "samples.png") == (10 * CELL_WIDTH + GAP, 2 * (HEADING + CELL_HEIGHT) + GAP)
     assert size_of(reports / "augmented.png") == (5 * CELL_WIDTH + GAP, 8 * CELL_HEIGHT + GAP)
-
-
-def test_no_class_name_is_read_as_html(reports: Path) -> None:
-    page = (reports / "report.html").read_text()
-
-    assert "<script" not in page
-    assert "&lt;script&gt;coats&lt;/script&gt;" in page
-    assert "$1 &amp; up" in page
-
-
-def test_the_page_needs_nothing_from_elsewhere(reports: Path) -> None:
-    page = (reports / "report.html").read_text()
-
-    assert re.findall(r'(?:src|href)="(.{22})', page) == ["data:image/png;base64,"] * 4
-    assert "http" not in page
 
 
 def test_the_card_tells_the_same_figures(reports: Path) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from imageset.errors import ServerError
 from imageset.formats import hdf5, tables
+from imageset.page.assemble import assemble
 from imageset.storage.bucket import Bucket, list_objects, open_bucket
 from tests.conftest import put
 from tests.project import ROOT
@@ -23,7 +24,8 @@ from tests.storage.test_bulk import Wire
 from tools.forget import caches, objects, working_files
 
 IDS = frozenset([12])
-REPORT = (ROOT / "stages/templates/report.html").read_bytes()
+TEMPLATES = ROOT / "stages/templates/page"
+REPORT = assemble(TEMPLATES, {"photos": {"product_id": ["120", "7"]}}, {}).encode()
 
 
 @pytest.fixture
@@ -73,7 +75,7 @@ def lock(dependencies: dict[str, Path], outputs: dict[str, Path]) -> str:
 
 
 def test_a_report_that_no_run_has_recorded_is_taken_to_show_the_product(cache: Path) -> None:
-    """Stage report has no entries in the run cache, and git forgets a dvc.lock that was not committed."""
+    """Git forgets a dvc.lock that was not committed, and the run cache may be cleared."""
     page = keep(cache, REPORT)
     keep(cache, b"<!DOCTYPE html>\n<title>of another project</title>")
 
@@ -90,6 +92,24 @@ def test_a_recorded_report_is_kept_where_what_it_was_made_of_does_not_hold_the_p
     Path("dvc.lock").write_text(lock({"data/dataset.h5": holding}, {"data/report.html": page}))
 
     assert working_files.find_cached(cache, IDS) == [page, holding]
+
+
+def test_a_page_that_names_the_product_holds_it_whatever_it_was_made_of(cache: Path) -> None:
+    """Such as a photo whose bytes never came: only tables of the marketplace name it, and those stay."""
+    named = assemble(TEMPLATES, {"photos": {"product_id": ["7", "12"]}}, {}).encode()
+    page, without, other = keep(cache, named), keep(cache, write_hdf5([120])), keep(cache, REPORT)
+    Path("dvc.lock").write_text(lock({"data/dataset.h5": without}, {"data/report.html": page, "data/x.html": other}))
+
+    assert working_files.find_cached(cache, IDS) == [page]
+
+    Path("dvc.yaml").write_text("stages: {page: {deps: [data/ingest.csv], outs: [data/report.html]}}")
+    Path("data").mkdir()
+    Path("data/ingest.csv").write_text("key,product_id,position,status,reason\n12.jpeg,12,0,rejected,not_found\n")
+    Path("data/report.html").write_bytes(named)
+    assert working_files.find_outputs(IDS) == [Path("data/report.html")]
+
+    Path("data/report.html").write_bytes(REPORT)
+    assert working_files.find_outputs(IDS) == []
 
 
 def test_a_branch_of_which_a_merge_kept_nothing_is_searched(cache: Path) -> None:

@@ -1,7 +1,8 @@
 """What data/, reports/ and DVC's cache on this machine hold of a product.
 
 Tables and HDF5 files name the products of their rows, so they are searched; one that is damaged is taken to hold the
-product. Pages and pictures name none: they are taken to show the product where what they are made of holds it.
+product. So is a page, which names the products of its photos. Its pictures may show others, and pictures name none:
+they are taken to show the product where what they are made of holds it.
 """
 
 import csv
@@ -24,7 +25,7 @@ PAGES = (".html", ".png")
 TABLES = (".csv", ".h5")  # they say which products they hold, unless they are damaged
 HDF5_SIGNATURE = b"\x89HDF"
 FORMATS = "imageset-"  # hdf5.DATASET and the others begin so
-TITLE_OF_REPORT = b"<title>imageset: "  # as stages/templates/report.html begins
+TITLE_OF_PAGE = b"<title>imageset"  # as stages/templates/page/page.html begins
 UNRECORDED_PAGE = "unrecorded.html"
 
 
@@ -50,6 +51,8 @@ def holds(path: Path, name: str, product_ids: frozenset[int]) -> bool | None:
             with h5py.File(path, "r") as file:
                 ids = [file[key] for key in file if key == "ids" or key.endswith("_ids")]
                 return any(np.isin(column[:], sorted(product_ids)).any() for column in ids) if ids else None
+        if name.endswith(".html"):  # true or unknown: a sample names few of the photos of which it shows means
+            return names_product(path, product_ids) or None
     except (*hdf5.HDF5_ERRORS, csv.Error):  # damaged: it may hold anything
         return None
     return None
@@ -61,6 +64,13 @@ def holds_row(path: Path, product_ids: frozenset[int]) -> bool:
         rows = csv.reader(file)
         places = [place for place, name in enumerate(next(rows, [])) if name in ID_COLUMNS]
         return bool(places) and any(row[place] in wanted for row in rows for place in places if place < len(row))
+
+
+def names_product(path: Path, product_ids: frozenset[int]) -> bool:
+    """Return whether a page has a photo of one of the products: it has their ids as one list of JSON texts."""
+    _, _, rest = path.read_bytes().partition(b'"product_id":[')
+    named = rest[: rest.find(b"]")]
+    return any(f'"{product_id}"'.encode() in named for product_id in product_ids)
 
 
 def parse_stages(text: str) -> list[Made]:
@@ -215,14 +225,14 @@ def find_cached(cache: Path, product_ids: frozenset[int]) -> list[Path]:
 def guess_name(path: Path) -> str:
     """Return a name for a file that no run has recorded, by what it holds; "" for what is none of ours.
 
-    Git forgets a dvc.lock that was never committed, and stage report has no entries in the run cache. DVC's cache keeps
-    their files. Other projects may share that cache: only what has a format of imageset's is taken for ours.
+    Git forgets a dvc.lock that was never committed, and DVC's run cache may be cleared. DVC's cache keeps their files.
+    Other projects may share that cache: only what has a format of imageset's is taken for ours.
     """
     with path.open("rb") as file:
         first = file.read(1000)
     if first.startswith(HDF5_SIGNATURE):
         return "unrecorded.h5" if is_of_imageset(path) else ""
-    if TITLE_OF_REPORT in first:
+    if TITLE_OF_PAGE in first:
         return UNRECORDED_PAGE
     columns = read_columns(path)
     of_the_marketplace = (tables.LISTINGS, tables.LISTING_REJECTS, tables.LABELS, tables.INGEST)

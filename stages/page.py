@@ -1,0 +1,148 @@
+"""Tables, pictures and decisions -> data/report.html: the page that people decide and work with."""
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from imageset.curation.corrections import (
+    EXCLUSION_COLUMNS,
+    LABEL_COLUMNS,
+    REMARKS,
+    Decision,
+    check_exclusions,
+    check_labels,
+)
+from imageset.formats import hand_edited, hdf5, tables, takedowns
+from imageset.page.assemble import assemble
+from imageset.page.components import encode_components
+from imageset.page.contents import make_contents
+from imageset.page.inputs import PageInputs
+from imageset.page.photo_list import list_photos
+from imageset.page.picture_files import PicturePaths
+from imageset.page.pictures import PAGE_BYTES, add_pictures
+from imageset.page.sample import choose_photos
+from imageset.page.shipped_params import changed_params
+from imageset.page.verdict import judge
+from imageset.report.figures import StageTables
+from imageset.runtime import files, params, stage
+
+TABLES = {  # of data/, in the order of StageTables
+    "listings": tables.LISTINGS,
+    "listings_rejects": tables.LISTING_REJECTS,
+    "ingest": tables.INGEST,
+    "inventory": tables.INVENTORY,
+    "rejects": tables.REJECTS,
+    "catalog": tables.CATALOG,
+    "catalog_rejects": tables.CATALOG_REJECTS,
+    "label_changes": tables.LABEL_CHANGES,
+    "near_duplicates": tables.NEAR_DUPLICATES,
+    "label_map": tables.LABEL_MAP,
+    "split": tables.SPLIT,
+}
+MORE_TABLES = {  # of data/, by the names that PageInputs has
+    "classes": tables.CLASSES,
+    "labels": tables.LABELS,
+    "groups": tables.GROUPS,
+    "photos": tables.PHOTOS,
+    "masks": tables.MASKS,
+    "suspects": tables.SUSPECTS,
+    "map": tables.MAP,
+    "predictions": tables.PREDICTIONS,
+}
+PICTURES = ("previews.h5", "masks.h5", "processed.h5", "dataset.h5")  # in the order of PicturePaths
+
+
+def read_decisions(decided: Path, classes: pd.DataFrame) -> tuple[list[Decision], list[Decision]]:
+    """Return the checked rows of labels.csv and exclusions.csv. Raises DataError as stage catalog does."""
+    labels = hand_edited.read(decided / "labels.csv", LABEL_COLUMNS, REMARKS)
+    exclusions = hand_edited.read(decided / "exclusions.csv", EXCLUSION_COLUMNS, REMARKS)
+    return check_labels(labels, classes), check_exclusions(exclusions)
+
+
+def describe_dataset(dataset_h5: Path) -> tuple[str, dict[str, int], dict[str, Any]]:
+    """Return the digest of the dataset, the rows of each subset, and the params that it was built with."""
+    with hdf5.open_file(dataset_h5, hdf5.DATASET) as file, hdf5.reading(dataset_h5):
+        rows = {subset: len(file[f"{subset}_images"]) for subset in hdf5.subsets(file)}
+        return str(file.attrs["content_digest"]), rows, json.loads(file.attrs["params"])
+
+
+def describe_source(as_of: str | None, labels: pd.DataFrame) -> dict[str, str | None]:
+    """Return of which time the rows of the marketplace are: source.as_of, and the date of the newest label."""
+    newest = str(labels["date"].max()) if len(labels) else None
+    return {"as_of": as_of, "newest_row": newest}
+
+
+def read_version(pyproject_toml: Path) -> str:
+    return str(tomllib.loads(pyproject_toml.read_text(encoding="utf-8"))["project"]["version"])
+
+
+def describe(inputs: PageInputs, data: Path, version: str) -> tuple[dict[str, Any], str]:
+    """Return all that the page says, without pictures, and the components of its photos in base64."""
+    values = params.load().model_dump(mode="json")
+    digest, rows, built_with = describe_dataset(data / "dataset.h5")
+    photos = list_photos(inputs)
+    chosen, sampled = choose_photos(photos, inputs, values["report"]["page_photos"])
+    shown = photos[chosen].reset_index(drop=True)
+    with hdf5.open_file(data / "components.h5", hdf5.COMPONENTS) as file:
+        layout, encoded = encode_components(file, shown)
+    return {
+        "digest": digest,
+        "version": version,
+        "sampled": sampled,
+        "source": describe_source(values["source"]["as_of"], inputs.labels),
+        "params": changed_params(values),
+        "verdict": judge(inputs, rows),
+        **make_contents(inputs, shown),
+        "augment": {"copies": built_with["augment"]["copies"]},
+        "components": layout,
+    }, encoded
+
+
+def read_inputs(data: Path, decided: Path, baseline_json: Path) -> PageInputs:
+    """Read the tables, and what people decided. Raises DataError where one of them is wrong."""
+    of_stages = StageTables(*(tables.read(data / f"{name}.csv", table) for name, table in TABLES.items()))
+    more = {name: tables.read(data / f"{name}.csv", table) for name, table in MORE_TABLES.items()}
+    labels, exclusions = read_decisions(decided, more["classes"])
+    return PageInputs(
+        stages=of_stages,
+        label_decisions=labels,
+        exclusions=exclusions,
+        taken_down=takedowns.read(decided / "takedowns.csv"),
+        checks=json.loads((data / "validation.json").read_text(encoding="utf-8"))["checks"],
+        baseline=json.loads(baseline_json.read_text(encoding="utf-8")),
+        **more,
+    )
+
+
+def main(
+    data: Path, corrections: Path, baseline_json: Path, page: Path, pyproject_toml: Path, report_html: Path
+) -> None:
+    """Write the page that people decide and work with.
+
+    Args:
+        data: the folder of what the stages wrote: nearly all tables and pictures.
+        corrections: the folder of what people decided.
+        baseline_json: the scores of the simple classifier.
+        page: the folder of the page's HTML, CSS and JavaScript.
+        pyproject_toml: names the version.
+        report_html: the page.
+    """
+    inputs = read_inputs(data, corrections, baseline_json)
+    said, components = describe(inputs, data, read_version(pyproject_toml))
+    scripts = {"components": ("text/plain", components)}
+    room = PAGE_BYTES - len(assemble(page, said, scripts).encode())
+    shown, drawn = add_pictures(said, PicturePaths(*(data / name for name in PICTURES)), room)
+    text = assemble(page, shown, scripts | drawn)
+    files.write_text(report_html, text)
+    photos = len(shown["photos"]["product_id"])
+    print(
+        f"page: {photos} photos, fit to train on: {shown['verdict']['fit']}, {len(text.encode()) / 1e6:.1f} MB; "
+        f"see {report_html}"
+    )
+
+
+if __name__ == "__main__":
+    stage.run("page", main)
