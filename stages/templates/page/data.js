@@ -11,9 +11,6 @@ export const photos = page.photos;
 /** How many photos the page has. */
 export const photoCount = photos.product_id.length;
 
-/** What the kinds of suspects are called. */
-export const KIND_NAMES = { label: "label", mask: "mask", outlier: "outlier", photo: "photo" };
-
 /** What a method of the audit saw, in words. */
 export const WHY_WORDS = {
     another_class: "models find another class likelier",

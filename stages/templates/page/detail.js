@@ -7,58 +7,84 @@ import { chooseClass, chooseReason, clearPhotos, confirmPhotos, excludePhotos, i
 import { describeMark, markOf, onMarks, whyNotMark } from "./marks.js";
 import { nearest } from "./nearest.js";
 import { picture, tile } from "./pictures.js";
+import { explainReject } from "./reasons.js";
 
 const NEIGHBOURS = 8;
 
 /**
  * Open the dialog of a photo. Left and right go through its siblings. Options: kind (of suspect, for marks), onClose
- * (called with the photo that was shown last, to focus it).
+ * (called with the sibling that was shown last, to focus it).
  */
 export function openDetail(index, siblings = [index], { kind = null, onClose = null } = {}) {
-    let shown = index;
-    const opened = openDialog("", { className: "detail", returnFocus: () => null });
-    const place = element("span", { class: "detail-place" });
-    const step = (by) => {
-        const at = siblings.indexOf(shown);
-        const next = siblings[(at < 0 ? 0 : at) + by];
-        if (next !== undefined) {
-            show(next);
-        }
-    };
-    const previous = button("", () => step(-1), { iconName: "previous", quiet: true, "aria-label": "Previous photo", title: "Previous photo (Left)" });
-    const next = button("", () => step(1), { iconName: "next", quiet: true, "aria-label": "Next photo", title: "Next photo (Right)" });
-    opened.heading.after(place, previous, next);
-    opened.heading.tabIndex = -1;
-    const show = (wanted) => {
-        const isFocusLost = opened.body.contains(document.activeElement);
-        shown = wanted;
-        const at = siblings.indexOf(shown);
-        opened.heading.replaceChildren("Product ", element("bdi", {}, photoLabel(shown)), copyButton(photos.product_id[shown], "Copy the product id"));
-        place.textContent = at >= 0 && siblings.length > 1 ? `${number(at + 1)} of ${number(siblings.length)}` : "";
-        previous.disabled = at <= 0;
-        next.disabled = at < 0 || at >= siblings.length - 1;
-        opened.body.replaceChildren(...detailContent(shown, kind, show).filter(Boolean));
-        opened.body.scrollTop = 0;
-        if (isFocusLost) {
-            opened.heading.focus();
-        }
-    };
-    const stop = onMarks(() => refreshBar(opened, shown, kind));
-    opened.dialog.addEventListener("keydown", (event) => {
-        const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-        if (by && !isTyping(event) ) {
+    new PhotoDialog(siblings, kind, onClose).goTo(index);
+}
+
+class PhotoDialog {
+    constructor(siblings, kind, onClose) {
+        this.siblings = siblings;
+        this.kind = kind;
+        this.place = 0; // among the siblings
+        this.shown = -1; // the sibling of that place, or a photo that was opened from its dialog
+        this.opened = openDialog("", { className: "detail" });
+        this.opened.heading.tabIndex = -1;
+        this.text = element("span", { class: "detail-place" });
+        this.back = button("", () => this.step(0), { quiet: true });
+        this.previous = button("", () => this.step(-1), { iconName: "previous", quiet: true, "aria-label": "Previous photo", title: "Previous photo (Left)" });
+        this.next = button("", () => this.step(1), { iconName: "next", quiet: true, "aria-label": "Next photo", title: "Next photo (Right)" });
+        this.opened.heading.after(this.back, this.text, this.previous, this.next);
+        this.opened.dialog.addEventListener("keydown", (event) => this.onKey(event));
+        const stop = onMarks(() => refreshBar(this.opened, this.shown, kind));
+        this.opened.closed.then(() => {
+            stop();
+            onClose?.(this.siblings[this.place]);
+        });
+    }
+
+    get isAside() {
+        return this.shown !== this.siblings[this.place];
+    }
+
+    onKey(event) {
+        const by = { ArrowLeft: this.isAside ? 0 : -1, ArrowRight: 1 }[event.key];
+        if (by !== undefined && !isTyping(event)) {
             event.preventDefault();
-            step(by);
+            this.step(by);
         } else {
-            markKeys(event, [shown], { kind: kindFor(shown, kind) });
+            markKeys(event, [this.shown], { kind: kindFor(this.shown, this.kind) });
         }
-    });
-    opened.closed.then(() => {
-        stop();
-        onClose?.(shown);
-    });
-    show(index);
-    opened.heading.focus();
+    }
+
+    step(by) {
+        const index = this.siblings[this.place + by];
+        if (index !== undefined) {
+            this.goTo(index);
+        }
+    }
+
+    /** Show a sibling. */
+    goTo(index) {
+        this.place = Math.max(0, this.siblings.indexOf(index));
+        this.show(index);
+    }
+
+    // Show any photo. The place among the siblings stays, so that one comes back to it.
+    show(index) {
+        const { heading, body } = this.opened;
+        const isFocusLost = this.shown < 0 || body.contains(document.activeElement);
+        const total = this.siblings.length;
+        this.shown = index;
+        heading.replaceChildren("Product ", element("bdi", {}, photoLabel(index)), copyButton(photos.product_id[index], "Copy the product id"));
+        this.text.textContent = total > 1 ? `${number(this.place + 1)} of ${number(total)}` : "";
+        this.back.hidden = !this.isAside;
+        this.back.textContent = `Back to ${photoLabel(this.siblings[this.place])}`;
+        this.previous.disabled = this.place <= 0;
+        this.next.disabled = this.place >= total - 1;
+        body.replaceChildren(...detailContent(index, this.kind, (other) => this.show(other)).filter(Boolean));
+        body.scrollTop = 0;
+        if (isFocusLost || document.activeElement === document.body) {
+            heading.focus();
+        }
+    }
 }
 
 // The new bar has new buttons: the focus goes to the one that replaces the old, or to the heading.
@@ -95,13 +121,13 @@ function detailContent(index, kind, show) {
 }
 
 function statusOf(index) {
-    const reject = rejectOf(index);
+    const reject = explainReject(index);
     const classText = element("strong", {}, element("bdi", {}, classLabel(photos.class[index])));
     const subset = photos.subset[index] >= 0 ? page.subsets[photos.subset[index]] : "";
     const decided = ["", "A person gave or confirmed the class.", "A person excluded it."][photos.decided[index]];
     const lines = [element("p", { class: "status" }, classText, subset ? element("span", { class: "badge" }, subset) : null)];
     if (reject) {
-        lines.push(element("p", { class: "reject" }, "Not in the dataset: stage ", element("code", {}, reject.stage), ` rejected it, ${inWords(reject.reason)}.`));
+        lines.push(element("p", { class: "reject" }, "Not in the dataset. Stage ", element("code", {}, reject.stage), ` left it out: ${reject.text} (`, element("code", {}, rejectOf(index).reason), ")."));
     }
     return element("div", {}, lines, decided ? element("p", {}, decided) : null);
 }
@@ -205,15 +231,19 @@ function fixed(value, digits) {
     return value === null || value === undefined ? null : value.toFixed(digits);
 }
 
+function withRange(text, range) {
+    return text === null ? null : [text, " ", element("span", { class: "hint" }, range)];
+}
+
 function factTable(index) {
     const { width, height, format, sharpness, brightness, contrast, aspect_ratio: aspect } = photos;
     return factRows("The photo as it was", [
         ["Size", width[index] === null ? null : `${number(width[index])} × ${number(height[index])} px`],
         ["Format", format[index]],
-        ["Aspect ratio", fixed(aspect[index], 2)],
-        ["Sharpness", fixed(sharpness[index], 3)],
-        ["Brightness", brightness[index] === null ? null : `${fixed(brightness[index], 0)} of 255`],
-        ["Contrast", fixed(contrast[index], 1)],
+        ["Aspect ratio", withRange(fixed(aspect[index], 2), "longer side by shorter")],
+        ["Sharpness", withRange(fixed(sharpness[index], 2), "of 1; blurred photos have little")],
+        ["Brightness", withRange(fixed(brightness[index], 0), "of 255")],
+        ["Contrast", withRange(fixed(contrast[index], 0), "of 127")],
     ]);
 }
 
@@ -221,9 +251,9 @@ function maskTable(index) {
     const { foreground_share: foreground, border_share: border, pieces, uncertainty } = photos;
     return factRows("Its mask", [
         ["Foreground", foreground[index] === null ? null : `${share(foreground[index])} of the photo`],
-        ["On the border", border[index] === null ? null : `${share(border[index])} of the border`],
+        ["On the border", border[index] === null ? null : `${share(border[index])} of the photo's edge`],
         ["Pieces", pieces[index] === null ? null : number(pieces[index])],
-        ["Uncertainty", fixed(uncertainty[index], 3)],
+        ["Uncertainty", withRange(fixed(uncertainty[index], 3), "of 1; 0 is sure")],
     ]);
 }
 

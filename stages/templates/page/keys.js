@@ -254,6 +254,7 @@ function classOption(index, isLikely, id, choose) {
 /** Open the list of all keys. */
 export function openHelp() {
     const { body } = openDialog("Keys", { className: "help" });
+    body.tabIndex = 0; // it has nothing to focus, and may have to be scrolled
     for (const [title, keys] of KEY_HELP) {
         const rows = keys.map(([key, what]) => element("tr", {}, element("th", { scope: "row" }, element("kbd", {}, key)), element("td", {}, what)));
         body.append(element("table", {}, element("caption", {}, title), element("tbody", {}, rows)));

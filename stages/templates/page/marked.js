@@ -115,11 +115,17 @@ function drawMarks(place, state) {
     );
 }
 
+// A mark that changed in the dialog drew the table anew, so the button that opened it is gone.
+function focusRow(photo) {
+    document.querySelector(`.marks-table [data-photo="${photo}"]`)?.focus();
+}
+
 function markRow(mark, siblings) {
     const { key, photo } = mark;
     const name = photo >= 0 ? photoLabel(photo) : key;
     const open = photo >= 0 ? element("button", {
-        type: "button", class: "tile-button", "aria-label": `Open product ${name}`, on: { click: () => openDetail(photo, siblings, { kind: mark.kind ?? null }) },
+        type: "button", class: "tile-button", "aria-label": `Open product ${name}`, dataset: { photo },
+        on: { click: () => openDetail(photo, siblings, { kind: mark.kind ?? null, onClose: focusRow }) },
     }, tile(photo, 48)) : "not in this page";
     const note = element("input", { type: "text", value: mark.note ?? "", maxlength: 300, "aria-label": `Note to product ${name}`, on: { change: () => setNote(key, note.value.trim()) } });
     const text = element("span", { class: `mark-text ${mark.action}` }, icon(mark.action), element("bdi", {}, describeMark(mark)));

@@ -1,6 +1,7 @@
 // What a person decided about photos: marks. They survive a reload, and become rows for tools.suspects --apply.
 
 import { catalogName, classOfCatalogId, inWords, page, photoCount, photoOf, photos, suspicionOf } from "./data.js";
+import { REASON_WORDS } from "./reasons.js";
 
 const STORAGE_KEY = `imageset-marks-${page.digest}`;
 const CSV_COLUMNS = ["product_id", "position", "action", "catalog_id", "reason", "note", "by", "date", "class", "kind", "rank"];
@@ -118,7 +119,7 @@ export function whyNotReason(reason) {
     if (!REASON_PATTERN.test(reason)) {
         return "Write one word of small letters a to z, digits and _, at most 40 characters.";
     }
-    return (page.stage_reasons ?? []).includes(reason) ? "A stage gives this reason. Take another word." : "";
+    return Object.hasOwn(REASON_WORDS, reason) ? "A stage gives this reason. Take another word." : "";
 }
 
 /**

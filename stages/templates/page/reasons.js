@@ -1,0 +1,60 @@
+// Why a photo is not in the dataset, in words.
+
+import { inWords, photos, rejectOf } from "./data.js";
+
+/** The reasons that stages give. No person may give one of them: it would say that a stage had left the photo out. */
+export const REASON_WORDS = {
+    bad_id: "the product_id is no whole number",
+    bad_position: "the position is no whole number from 0 to 32,767",
+    bad_url: "the URL is no web address",
+    beyond_limit: "its listing is not among those that source.limit lets in",
+    beyond_position: "the listing has more photos than source.photos_per_listing",
+    bridges_release: "it looks like released photos of two subsets, and would join them",
+    decoder_crash: "decoding crashed, twice",
+    decoder_memory: "decoding needed more than 2 GB",
+    decoder_timeout: "decoding took over 30 s, twice",
+    empty: "the file is empty",
+    encoded: "the host sent it compressed although that was not asked for",
+    extreme_aspect: "one side is much longer than the other, beyond preprocess.max_aspect_ratio",
+    forbidden: "the host forbids it (401, 403 or 451)",
+    gone: "the host says that it is gone (410)",
+    label_conflict: "the labels name several classes, and catalog.label_conflict is drop",
+    mask_empty: "the mask has nothing, or too little, of the photo",
+    mask_full: "the mask has the whole photo, or too much of it",
+    no_id: "the row has no product_id",
+    no_label: "no row of labels names a class of its product",
+    no_url: "the row has no URL",
+    not_an_image: "the file is no JPEG, PNG, WebP or GIF",
+    not_found: "the host does not have it (404)",
+    private_address: "the host has a private address",
+    rare_class: "its class has too few photos",
+    refused: "the host refused it",
+    repeated: "another row names the same photo",
+    robots_tag: "the host does not allow this use (X-Robots-Tag)",
+    shared_picture: "many products show it: a size chart, a logo, a placeholder",
+    taken_down: "somebody asked for its removal: corrections/takedowns.csv",
+    too_blurred: "it is blurred, beyond preprocess.min_sharpness",
+    too_dark: "it is dark, beyond preprocess.min_brightness",
+    too_large: "the file has more bytes than ingest.max_bytes",
+    too_light: "it is bright, beyond preprocess.max_brightness",
+    too_many_pixels: "it has more pixels than max_pixels allows",
+    too_many_redirects: "the host redirects too often",
+    too_small: "it has fewer pixels than preprocess.min_side",
+    truncated: "a part of the file is missing",
+    undecodable: "the file cannot be decoded",
+    unknown_class: "the class of its product is not in data/classes.csv",
+    unreachable: "the host never answered",
+};
+
+/** Say why a photo is not in the dataset: {stage, text}; null for one that is. */
+export function explainReject(index) {
+    const reject = rejectOf(index);
+    if (!reject) {
+        return null;
+    }
+    const { stage, reason } = reject;
+    if (Object.hasOwn(REASON_WORDS, reason)) {
+        return { stage, text: REASON_WORDS[reason] };
+    }
+    return { stage, text: photos.decided[index] === 2 ? `a person excluded it, ${inWords(reason)}` : inWords(reason) };
+}
