@@ -4,10 +4,11 @@ import re
 
 # What GitHub shows other than as text: emphasis, code, HTML, links, images, @mentions, #12, GH-12, :emoji:, $formulas$.
 MARKUP = re.compile(r"[\\`*~<@$]|&\w|#\d|(?<!\w)_|_(?!\w)|\]\(|:[\w+-]|://|www\.|\bGH-\d", re.IGNORECASE)
+LONGEST = 200  # characters that are shown
 
 
 def escape(text: str) -> str:
-    """Return text on one line, as code if any of it could act as markup.
+    """Return text on one line, cut where it is long, as code if any of it could act as markup.
 
     A backslash would not do: GitHub links names after an @ and numbers after a # in what the Markdown says, escaped or
     not. It leaves code alone.
@@ -17,7 +18,7 @@ def escape(text: str) -> str:
     >>> escape("![photo](http://photos.example/1.png)")
     '`![photo](http://photos.example/1.png)`'
     """
-    line = " ".join(text.split())
+    line = " ".join(text[:LONGEST].split()) + ("…" if len(text) > LONGEST else "")
     if not MARKUP.search(line):
         return line
     fence = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))

@@ -2,35 +2,30 @@
 
 import pandas as pd
 
-from imageset.report.markdown import escape
-from tools.compare.markdown import format_difference, format_table
-
-MOST_CLASSES = 10
+from tools.compare.markdown import MOST_NAMES, format_difference, format_names, format_table
 
 
 def format_class_balance(base: pd.DataFrame, head: pd.DataFrame) -> str:
     """Return the section. Both tables are as `parse_class_counts` returns them."""
     if base.equals(head):
         return "Unchanged."
+    names = head["name"].combine_first(base["name"])
     photos = pd.DataFrame({"base": base["photos"], "head": head["photos"]}).fillna(0).astype(int)
     shares = (photos / photos.sum()).fillna(0)
+    new, lost = (
+        names[(photos[there] > 0) & (photos[missing] == 0)].tolist()
+        for there, missing in (("head", "base"), ("base", "head"))
+    )
     distance = (shares["head"] - shares["base"]).abs().sum() / 2
     return "\n\n".join(
         [
             f"{len(base)} classes in base, {len(head)} in head.\n"
-            f"Appeared: {format_names_missing_in(base, head)}. Vanished: {format_names_missing_in(head, base)}.\n"
+            f"New: {format_names(new)}. Gone, or without photos: {format_names(lost)}.\n"
             f"Total variation distance between the class shares: {distance:.4f} (0: the same, 1: no class in common).",
             format_subsets(base, head),
-            format_largest_changes(head["name"].combine_first(base["name"]), photos, shares),
+            format_largest_changes(names, photos, shares),
         ]
     )
-
-
-def format_names_missing_in(classes: pd.DataFrame, others: pd.DataFrame) -> str:
-    """Return the names of the first ten of the other classes that are missing in classes."""
-    names = others.loc[others.index.difference(classes.index), "name"]
-    more = f" and {len(names) - MOST_CLASSES} more" if len(names) > MOST_CLASSES else ""
-    return (", ".join(map(escape, names[:MOST_CLASSES])) or "none") + more
 
 
 def format_subsets(base: pd.DataFrame, head: pd.DataFrame) -> str:
@@ -60,7 +55,7 @@ def format_largest_changes(names: pd.Series, photos: pd.DataFrame, shares: pd.Da
             format_difference(*photos.loc[key].tolist()),
             *(f"{share:.2%}" for share in shares.loc[key]),
         )
-        for key in changed.index[:MOST_CLASSES]
+        for key in changed.index[:MOST_NAMES]
     ]
     header = ["class", "base", "head", "delta", "base share", "head share"]
     return f"The {len(rows)} largest of {len(changed)} changes of a class:\n\n{format_table(header, rows, numbers=5)}"

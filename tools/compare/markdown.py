@@ -7,8 +7,13 @@ from typing import Any
 
 import yaml
 
-from imageset.report.markdown import escape_cell
+from imageset.report.markdown import escape, escape_cell
 from tools.compare.reruns import ABSENT
+
+MOST_NAMES = 10
+MOST_CHARACTERS = 65_536
+CLOSE = "\n\n</details>"
+CUT = "\n\nThe rest is cut: a comment on GitHub has at most 65,536 characters.\n"
 
 
 def format_table(header: Sequence[str], rows: Iterable[Sequence[str]], numbers: int = 0) -> str:
@@ -16,6 +21,33 @@ def format_table(header: Sequence[str], rows: Iterable[Sequence[str]], numbers: 
     rule = ["---"] * (len(header) - numbers) + ["---:"] * numbers
     lines = [header, rule, *(map(escape_cell, row) for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def format_names(names: Sequence[str]) -> str:
+    """Return the first ten names, and how many more there are.
+
+    >>> format_names(["hat", "<b>"]), format_names([])
+    ('hat, `<b>`', 'none')
+    """
+    more = f" and {len(names) - MOST_NAMES:,} more" if len(names) > MOST_NAMES else ""
+    return (", ".join(map(escape, names[:MOST_NAMES])) or "none") + more
+
+
+def fold(title: str, text: str) -> str:
+    """Return text that shows when a reader opens it."""
+    return f"<details><summary>{escape(title)}</summary>\n\n{text}\n\n</details>"
+
+
+def cut(text: str) -> str:
+    """Return a text of at most MOST_CHARACTERS, which is what GitHub takes as a comment; it ends at a line's end.
+
+    Where it is cut, what was open of tables and folded parts is closed.
+    """
+    if len(text) <= MOST_CHARACTERS:
+        return text
+    kept = text[: MOST_CHARACTERS - len(CUT) - len(CLOSE)].rpartition("\n")[0]
+    is_folded = kept.rfind("<details>") > kept.rfind("</details>")
+    return kept + (CLOSE if is_folded else "") + CUT
 
 
 def format_value(value: Any) -> str:

@@ -26,9 +26,7 @@ def format_stages(base: Snapshot, base_lock: dict[str, Stage], head: Snapshot) -
     rows += [(name, "removed", "", "") for name in base_lock if name not in head.stages]
     parts = [format_table(["stage", "reruns", "why", "outputs"], rows) if rows else "None."]
     if any(rerun.changed_outputs is None for rerun in reruns.values()):
-        parts.append(
-            "Stages with no run recorded have not run yet: run `dvc repro`. The reports below are from before that."
-        )
+        parts.append("Stages with no run recorded have not run yet: run `dvc repro`.")
     outdated = [
         name for name, stage in base.stages.items() if name in base_lock and find_own_reasons(stage, base_lock[name])
     ]
@@ -59,9 +57,11 @@ def format_metrics(base: dict[str, Any], head: dict[str, Any]) -> str:
     return format_table(["metric", "base", "head", "delta"], rows, numbers=3) if rows else "Unchanged."
 
 
-def format_report(
-    path: str, base: Snapshot, head: Snapshot, reports: tuple[Any, Any], section: Callable[[Any, Any], str]
-) -> str:
-    """Return the section about a report of base and of head, or say where the report is missing."""
-    missing = [snapshot.title for snapshot, report in zip((base, head), reports, strict=True) if report is None]
-    return f"{path} is missing in {' and in '.join(map(escape, missing))}." if missing else section(*reports)
+def format_report(path: str, base: Snapshot, head: Snapshot, section: Callable[[Any, Any], str]) -> str:
+    """Return the section about a report of base and of head, or why it is not known."""
+    before, after = base.reports[path], head.reports[path]
+    if after.problem:
+        return f"Not known: {after.problem}."
+    if before.content is None:
+        return f"Not known: {before.problem}."
+    return section(before.content, after.content)

@@ -12,11 +12,22 @@ import pandas as pd
 import yaml
 
 from imageset.errors import DataError, ImagesetError
-from tools.dvc_files import ReadFile, Stage, flatten, parse_dvc_lock, parse_dvc_yaml
+from imageset.report.markdown import escape
+from tools.compare.reruns import find_current_runs
+from tools.dvc_files import ReadFile, Stage, compute_md5, flatten, parse_dvc_lock, parse_dvc_yaml
 
 METRICS = "reports/metrics.json"
 BASELINE = "reports/baseline.json"
 CLASS_COUNTS = "reports/class_counts.csv"
+IDENTITY = "reports/identity.json"
+VALIDATION = "reports/validation.json"
+
+
+class Report(NamedTuple):
+    """A file of reports/, parsed, or why what it says is not known."""
+
+    content: Any
+    problem: str  # Markdown; "" where the content is that of a run that is up to date
 
 
 class Snapshot(NamedTuple):
@@ -26,8 +37,13 @@ class Snapshot(NamedTuple):
     params: dict[str, Any]  # leaves by dotted key
     stages: dict[str, Stage]
     lock: dict[str, Stage] | None
-    metrics: dict[str, Any] | None  # leaves by dotted key, those of the baseline too
-    classes: pd.DataFrame | None  # indexed by catalog_id: name, a column for each subset, photos
+    current: dict[str, Stage]  # the runs of dvc.lock that are up to date
+    reports: dict[str, Report]  # by path: those below and no others
+
+    @property
+    def outdated(self) -> list[str]:
+        """The stages that have not run on these params and files."""
+        return [name for name in self.stages if name not in self.current]
 
 
 def open_snapshot(revision: str | None) -> Snapshot:
@@ -56,19 +72,45 @@ def read_snapshot(title: str, read: ReadFile) -> Snapshot:
         except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(f"{path} of {title} cannot be read: {' '.join(str(error).split())}") from None
 
-    metrics, baseline = (parse_file(path, lambda text: flatten(json.loads(text))) for path in (METRICS, BASELINE))
-    if metrics is not None:
-        metrics |= {f"baseline.{name}": value for name, value in (baseline or {}).items()}
     params = parse_file("params.yaml", lambda text: flatten(yaml.safe_load(text))) or {}
     stages = parse_file("dvc.yaml", lambda text: parse_dvc_yaml(text, params, read)) or {}
     lock = parse_file("dvc.lock", parse_dvc_lock)
-    return Snapshot(title, params, stages, lock, metrics, parse_file(CLASS_COUNTS, parse_class_counts))
+    current = find_current_runs(stages, lock or {})
+    reports = {}
+    for path, parse in PARSERS.items():
+        reports[path] = Report(parse_file(path, parse), find_problem(path, read(path), escape(title), stages, current))
+    return Snapshot(title, params, stages, lock, current, reports)
+
+
+def find_problem(
+    path: str, content: bytes | None, title: str, stages: dict[str, Stage], current: dict[str, Stage]
+) -> str:
+    """Return why a report says nothing of these params and files, "" where it does."""
+    if content is None:
+        return f"{path} is missing in {title}"
+    maker = next((name for name, stage in stages.items() if path in stage.outputs), None)
+    if maker is None:
+        return ""
+    if maker not in current:
+        return f"`dvc repro` has not run for {title}, or not to its end"
+    if current[maker].outputs[path] != compute_md5(content):
+        return f"{path} of {title} is not what stage {maker} wrote"
+    return ""
 
 
 def parse_class_counts(text: str) -> pd.DataFrame:
     """Return reports/class_counts.csv indexed by catalog_id: name, a column for each subset, photos."""
     counts = pd.read_csv(io.StringIO(text), index_col="catalog_id", dtype={"name": str}, keep_default_na=False)
     return counts.astype(dict.fromkeys(counts.columns.drop("name"), int))
+
+
+PARSERS: dict[str, Callable[[str], Any]] = {
+    METRICS: lambda text: flatten(json.loads(text)),
+    BASELINE: lambda text: flatten(json.loads(text)),
+    CLASS_COUNTS: parse_class_counts,
+    IDENTITY: json.loads,
+    VALIDATION: json.loads,
+}
 
 
 def resolve_commit(revision: str) -> str:

@@ -1,0 +1,320 @@
+"""The verdict of tools.compare: what a reviewer would decide by, on small repositories that a real `dvc repro` ran."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imageset.formats import tables
+from imageset.report.identity import identify
+from tests.tools.test_compare import commit, dvc, edit, git, run, section, write
+from tools.compare.command import compare
+from tools.compare.snapshot import open_snapshot
+from tools.compare.verdict import FLAGS, Verdict
+
+# One stage puts each file where the pipeline's stages would: a test edits what they would have written.
+GRAPH = """\
+stages:
+  all:
+    cmd: cp made/data/* data/ && cp made/reports/* reports/
+    deps:
+      - made/data/catalog.csv
+      - made/data/catalog_rejects.csv
+      - made/data/ingest.csv
+      - made/data/predictions.csv
+      - made/data/rejects.csv
+      - made/data/split.csv
+      - made/reports/baseline.json
+      - made/reports/class_counts.csv
+      - made/reports/identity.json
+      - made/reports/metrics.json
+      - made/reports/validation.json
+    params:
+      - split
+    outs:
+      - data/catalog.csv
+      - data/catalog_rejects.csv
+      - data/ingest.csv
+      - data/predictions.csv
+      - data/rejects.csv
+      - data/split.csv
+      - reports/baseline.json:
+          cache: false
+      - reports/class_counts.csv:
+          cache: false
+      - reports/identity.json:
+          cache: false
+      - reports/metrics.json:
+          cache: false
+      - reports/validation.json:
+          cache: false
+"""
+TABLES = {
+    "catalog": tables.CATALOG,
+    "catalog_rejects": tables.CATALOG_REJECTS,
+    "ingest": tables.INGEST,
+    "predictions": tables.PREDICTIONS,
+    "rejects": tables.REJECTS,
+    "split": tables.SPLIT,
+}
+NAMES = {1201: "shoes", 1202: "hat", 1203: "dress"}
+CLASSES = {photo: 1201 if photo <= 20 else 1202 if photo <= 28 else 1203 for photo in range(1, 31)}
+SUBSETS = {photo: "test" if photo % 3 == 0 else "train" for photo in CLASSES}
+"""Of 30 photos, ten are test photos."""
+
+
+class Dataset:
+    """What the stages wrote of some photos, by product_id; all at position 0."""
+
+    def __init__(self) -> None:
+        self.classes = dict(CLASSES)
+        self.subsets = dict(SUBSETS)
+        self.wrong = {3, 6, 9}  # test photos that the baseline gets wrong
+        self.left_out: dict[int, str] = {}
+        self.validation = {"passed": True, "checks": 18, "failed": 0, "leaks": 0}
+        self.digest = "ab" * 32
+
+    def remove(self, photo: int, reason: str = "") -> None:
+        del self.classes[photo], self.subsets[photo]
+        if reason:
+            self.left_out[photo] = reason
+
+    def write(self, root: Path) -> None:
+        """Write the files into a repository's made/."""
+        data, reports = root / "made/data", root / "made/reports"
+        data.mkdir(parents=True, exist_ok=True)
+        reports.mkdir(parents=True, exist_ok=True)
+        tested = sorted(photo for photo, subset in self.subsets.items() if subset == "test")
+        rows: dict[str, list[tuple[Any, ...]]] = {
+            "catalog": [(photo, 0, photo, class_, class_ - 1201, photo) for photo, class_ in self.classes.items()],
+            "split": [(photo, 0, subset) for photo, subset in self.subsets.items()],
+            "predictions": [
+                (photo, 0, self.classes[photo] - 1201, 2 if photo in self.wrong else self.classes[photo] - 1201, "0.9")
+                for photo in tested
+            ],
+            "rejects": [(photo, 0, reason) for photo, reason in self.left_out.items()],
+            "ingest": [],
+            "catalog_rejects": [],
+        }
+        frames = {name: tables.frame(TABLES[name], content) for name, content in rows.items()}
+        for name, content in frames.items():
+            tables.write(data / f"{name}.csv", TABLES[name], content)
+        used = [class_ for class_ in NAMES if class_ in self.classes.values()]
+        label_map = tables.frame(tables.LABEL_MAP, [(class_ - 1201, class_, NAMES[class_]) for class_ in used])
+        accuracy = 1 - len(self.wrong & set(tested)) / len(tested)
+        written = {
+            "baseline": {"accuracy": accuracy, "accuracy_standard_error": 0.14, "floor": {"accuracy": 0.6}},
+            "identity": identify(frames["split"], label_map),
+            "metrics": {
+                "content_digest": self.digest,
+                "photos": {"preprocess": {"rejected": dict.fromkeys(self.left_out.values(), 1)}},
+            },
+            "validation": self.validation,
+        }
+        for name, content in written.items():
+            (reports / f"{name}.json").write_text(json.dumps(content))
+        counts = [(class_, NAMES[class_], list(self.classes.values()).count(class_)) for class_ in used]
+        lines = "".join(f"{class_},{name},{count},{count}\n" for class_, name, count in counts)
+        (reports / "class_counts.csv").write_text(f"catalog_id,name,train,photos\n{lines}")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with a dataset, run and committed on branch main."""
+    root = tmp_path_factory.mktemp("finished")
+    write(root, {"dvc.yaml": GRAPH, "params.yaml": "split:\n  seed: 1\n"})
+    Dataset().write(root)
+    for folder in ("data", "reports"):
+        (root / folder).mkdir()
+    git(root, "init", "--quiet", "--initial-branch=main")
+    dvc(root, "init", "--quiet")
+    assert dvc(root, "repro") == {"all"}
+    commit(root)
+    return root
+
+
+@pytest.fixture
+def repository(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the repository, as the working directory."""
+    root = Path(shutil.copytree(finished, tmp_path / "repository"))
+    monkeypatch.chdir(root)
+    return root
+
+
+def change(repository: Path, dataset: Dataset) -> None:
+    """Have the stages make a dataset in place of the one on branch main."""
+    dataset.write(repository)
+    assert dvc(repository, "repro") == {"all"}
+
+
+def judged(base: str = "main", head: str | None = None) -> Verdict:
+    text, verdict = compare(open_snapshot(base), open_snapshot(head))
+
+    assert 0 < len(verdict.lines) <= 8
+    assert verdict.flags <= set(FLAGS)
+    assert text.split("\n\n## ", 1)[0].split("\n\n", 1)[1] == "\n".join(f"- {line}" for line in verdict.lines)
+    return verdict
+
+
+def said(verdict: Verdict, pattern: str) -> bool:
+    return any(re.search(pattern, line) for line in verdict.lines)
+
+
+def test_nothing_changed(repository: Path) -> None:
+    verdict = judged()
+
+    assert verdict.flags == set()
+    assert verdict.lines == [
+        "**The dataset is the same**, to the last pixel.",
+        "Checks: all 18 passed; no group is in two subsets.",
+        "Baseline's accuracy: 0.700 (floor 0.600, standard error 0.140) → 0.700 (floor 0.600, standard error 0.140): "
+        "no difference.",
+        "Of 10 test photos that both sides share, 0 are right only now and 0 were right only before: may well be "
+        "chance (McNemar's exact test, p = 1).",
+        "No class lost all its photos.",
+        "Photos: 0 added, 0 gone (0 of them now left out with a reason), 0 relabelled, 0 moved between subsets.",
+        "As many photos are left out as before, for the same reasons.",
+    ]
+
+
+def test_a_head_that_was_not_run_is_not_known_section_by_section(repository: Path) -> None:
+    edit(repository, "params.yaml", "seed: 1", "seed: 2")
+    text, verdict = compare(open_snapshot("main"), open_snapshot(None))
+
+    assert verdict.lines == ["**Not known what this change does**: `dvc repro` has not run for it (to run: all)."]
+    assert verdict.flags == {"unknown"}
+    assert "Unchanged" not in text
+    for title in ("Photos", "Class balance", "Metrics"):
+        assert section(text, title) == "Not known: `dvc repro` has not run for the working tree, or not to its end."
+
+
+def test_a_failed_run_is_not_called_unchanged(repository: Path) -> None:
+    """Stage validate writes what it found and fails: dvc.lock is of the run before."""
+    edit(repository, "params.yaml", "seed: 1", "seed: 2")
+    failed = {"passed": False, "checks": 18, "failed": 2, "leaks": 3}
+    write(repository, {"reports/validation.json": json.dumps(failed)})
+    verdict = judged()
+
+    assert said(verdict, r"Not known what this change does")
+    assert said(
+        verdict, r"\*\*The dataset is wrong\*\*: 2 of 18 checks failed; 3 photos or groups are in two subsets\."
+    )
+    assert verdict.flags == {"unknown", "leak"}
+
+
+def test_reports_that_no_run_wrote_are_not_believed(repository: Path) -> None:
+    edit(repository, "reports/baseline.json", "0.7", "0.9")
+    text, verdict = compare(open_snapshot("main"), open_snapshot(None))
+
+    assert not said(verdict, "accuracy")
+    assert "0.9" not in text
+
+
+def test_other_test_photos_are_not_compared(repository: Path) -> None:
+    dataset = Dataset()
+    dataset.digest = "cd" * 32
+    dataset.subsets |= dict.fromkeys((3, 6, 9, 12, 15), "train")
+    dataset.wrong = {18}
+    edit(repository, "params.yaml", "seed: 1", "seed: 2")
+    change(repository, dataset)
+    verdict = judged()
+
+    assert said(verdict, r"^\*\*Other test photos \(10 → 5\): scores are not comparable\.\*\*$")
+    assert said(verdict, r"^Baseline's accuracy on each side's own test photos: 0\.700 .* and 0\.800 ")
+    assert not any(re.search(r"[+-]0\.\d", line) for line in verdict.lines)
+    assert said(verdict, r"^Of 5 test photos that both sides share, 0 are right only now and 1 were right only before")
+    assert said(verdict, r"5 moved between subsets\.$")
+    assert verdict.flags == set()
+
+
+def test_photos_that_move_though_no_param_asks_for_it_are_a_flag(repository: Path) -> None:
+    dataset = Dataset()
+    dataset.subsets |= {1: "test"}
+    change(repository, dataset)
+    verdict = judged()
+
+    assert said(verdict, r"\*\*1 moved between subsets, which no param asks for\*\*")
+    assert verdict.flags == {"moved"}
+
+
+def test_a_class_that_lost_all_photos_is_named(repository: Path) -> None:
+    dataset = Dataset()
+    for photo in (29, 30):
+        dataset.remove(photo, "too_dark")
+    change(repository, dataset)
+    text, verdict = compare(open_snapshot("main"), open_snapshot(None))
+
+    assert said(verdict, r"^\*\*1 classes lost all their photos\*\*: dress \(1203, 2 photos\)\.$")
+    assert said(verdict, r"Other test photos \(10 → 9\) and other classes \(3 → 2\): scores are not comparable")
+    assert said(verdict, r"0 added, 2 gone \(2 of them now left out with a reason\)")
+    assert said(verdict, r"^Left out: preprocess\.too_dark \+1\.$")
+    assert verdict.flags == {"lost-class"}
+    assert "| 29 | 0 | dress (1203) | train | too_dark |" in section(text, "Photos")
+
+
+def test_a_difference_beyond_chance_is_told_from_one_within(repository: Path) -> None:
+    better, chance = Dataset(), Dataset()
+    better.digest = chance.digest = "cd" * 32
+    better.wrong, chance.wrong = set(), {3, 6}
+    change(repository, chance)
+    within = judged()
+    commit(repository)
+    change(repository, better)
+    beyond = judged("main~")
+
+    assert said(within, r": \+0\.100, within one standard error\.$")
+    assert said(beyond, r": \+0\.300, more than one standard error\.$")
+    assert said(beyond, r"3 are right only now and 0 were right only before: may well be chance .*p = 0\.25\)")
+
+
+def test_relabelled_photos_are_listed(repository: Path) -> None:
+    dataset = Dataset()
+    dataset.classes |= {1: 1202, 2: 1203}
+    change(repository, dataset)
+    text, verdict = compare(open_snapshot("main"), open_snapshot(None))
+
+    assert verdict.flags == {"relabelled"}
+    assert "| 1 | 0 | shoes (1201) | hat (1202) |" in section(text, "Photos")
+
+
+def test_without_the_tables_of_a_side_it_says_how_to_get_them(repository: Path) -> None:
+    dataset = Dataset()
+    dataset.classes |= {1: 1202}
+    change(repository, dataset)
+    shutil.rmtree(repository / ".dvc/cache")
+    verdict = judged()
+
+    assert said(verdict, r"^Photos that came, went, were relabelled or moved: not known: `dvc fetch`")
+    assert said(verdict, r"^Test photos that both sides share: not known: `dvc fetch`")
+    assert verdict.flags == {"unknown"}
+
+
+def test_the_size_is_what_a_comment_takes(repository: Path) -> None:
+    name = "![x](https://shop.example) " * 100
+    counts = "".join(f"{number},{name} {number},{number},{number}\n" for number in range(2000))
+    write(repository, {"made/reports/class_counts.csv": f"catalog_id,name,train,photos\n{counts}"})
+    params = "".join(f"  p{number}: {'<b>' * 20}\n" for number in range(2000))
+    write(repository, {"params.yaml": f"split:\n  seed: 1\n{params}"})
+    assert dvc(repository, "repro") == {"all"}
+    text, _ = compare(open_snapshot("main"), open_snapshot(None))
+
+    assert 60_000 < len(text) <= 65_536
+    assert text.count("<details>") == text.count("</details>")
+    assert text.endswith("The rest is cut: a comment on GitHub has at most 65,536 characters.\n")
+
+
+def test_exit_codes_are_those_that_were_asked_for(repository: Path, tmp_path: Path) -> None:
+    dataset = Dataset()
+    dataset.classes |= {1: 1202}
+    change(repository, dataset)
+    relabelled = run(repository, "main", "--fail-on", "leak,relabelled", "--out", str(tmp_path / "out.md"))
+    other = run(repository, "main", "--fail-on", "leak,moved,lost-class,unknown")
+    wrong = run(repository, "main", "--fail-on", "leaks")
+
+    assert (relabelled.returncode, other.returncode, wrong.returncode) == (1, 0, 2)
+    assert relabelled.stderr == "compare: relabelled: --fail-on names it; see the verdict\n"
+    assert (tmp_path / "out.md").read_text() == other.stdout
+    assert "leaks: choose from leak, lost-class, moved, relabelled, unknown" in wrong.stderr
