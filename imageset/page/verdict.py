@@ -23,7 +23,12 @@ ERRORS_ABOVE_FLOOR = 2
 NAMED_REASONS = 4
 # Params or people chose to leave these out. A repeated row names a photo that another row names.
 CHOSEN = frozenset({"beyond_limit", "beyond_position", "repeated", "taken_down"})
-KIND_NAMES = {"label": "labels", "mask": "masks", "outlier": "outliers", "photo": "photos of unusual facts"}
+KIND_NAMES = {
+    "label": ("label", "labels"),
+    "mask": ("mask", "masks"),
+    "outlier": ("outlier", "outliers"),
+    "photo": ("photo with unusual facts", "photos with unusual facts"),
+}
 
 
 class Lost(NamedTuple):
@@ -64,7 +69,7 @@ def judge(data: PageInputs, rows: dict[str, int]) -> dict[str, Any]:
         ("Fit to train on", said[fit], ""),
         ("Rows and classes", describe_rows(classes, rows), "classes"),
         ("Lost", describe_lost(lost), "photos?reject=any"),
-        ("Suspect", describe_suspects(suspects), "review"),
+        ("Suspect", describe_suspects(suspects), "photos?kind=any"),
         ("Baseline", describe_baseline(data.baseline), "confusion"),
     ]
     return {"fit": fit, "lines": [dict(zip(("name", "text", "link"), line, strict=True)) for line in lines]}
@@ -164,7 +169,7 @@ def describe_lost(lost: Lost) -> str:
 def describe_suspects(suspects: Suspects) -> str:
     if not suspects.photos and not suspects.classes:
         return "Nothing is listed."
-    kinds = ", ".join(f"{count:,} {KIND_NAMES[kind]}" for kind, count in suspects.by_kind.items() if count)
+    kinds = ", ".join(plural(count, *KIND_NAMES[kind]) for kind, count in suspects.by_kind.items() if count)
     pairs = f" {plural(suspects.classes, 'suspect', 'suspects')} among the classes." if suspects.classes else ""
     return (
         f"{plural(suspects.photos, 'photo', 'photos')} ({kinds or 'none'}), most of them in order; people decided on "

@@ -89,7 +89,7 @@ def test_a_photo_that_is_suspect_twice_counts_once_and_no_more_when_a_person_has
 
     assert verdict["fit"] == "yes"
     assert text_of(verdict, "Suspect") == (
-        "2 photos (2 labels, 1 masks), most of them in order; people decided on 2. 1 suspect among the classes."
+        "2 photos (2 labels, 1 mask), most of them in order; people decided on 2. 1 suspect among the classes."
     )
 
 

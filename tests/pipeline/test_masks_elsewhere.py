@@ -80,7 +80,7 @@ def test_another_fill_needs_neither_weights_nor_an_engine_nor_what_was_cached(
 
     ran = clone.stages_that_run("--allow-missing", **no_engine)
 
-    assert ran == ["preprocess", "build", "validate", "baseline", "report"]
+    assert ran == ["preprocess", "build", "validate", "baseline", "report", "page"]
     assert clone.md5("data/masks.h5") == before[1]
     assert clone.md5() != before[0]
     assert not any(path.exists() for path in weights)
@@ -200,6 +200,7 @@ def test_where_backgrounds_are_kept_there_are_no_masks_and_no_weights(
         "baseline",
         "audit",
         "report",
+        "page",
     ]
     assert "model: no background removal, as masks.background is keep" in said
     assert "masks: none, as masks.background is keep" in said

@@ -123,8 +123,7 @@ def test_a_pull_request_runs_what_changed_and_shows_it(changed: Project, tmp_pat
         "baseline": ("yes", "data/dataset.h5 of build"),
         "report": (
             "yes",
-            "data/dataset.h5 of build, data/split.csv of split, data/validation.json of validate, "
-            "reports/baseline.json of baseline, reports/confusion.png of baseline",
+            "data/dataset.h5 of build, data/split.csv of split, reports/baseline.json of baseline",
         ),
     }
     assert metrics["rows.test"] == "+3"

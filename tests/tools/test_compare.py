@@ -283,6 +283,14 @@ def test_new_and_removed_stages(repository: Path) -> None:
     assert stage_rows(compared()) == {"card": ("yes", "new", "no run recorded"), "report": ("removed", "", "")}
 
 
+def test_the_stage_that_shows_everything_is_not_listed(repository: Path) -> None:
+    """Any change reruns it, and where nobody runs it, as in CI, no metric is out of date for that."""
+    edit(repository, "dvc.yaml", "  report:\n", "  page:\n")
+
+    assert stage_rows(compared()) == {"report": ("removed", "", "")}
+    assert "have not run yet" not in compared()
+
+
 def test_no_lock_at_the_base(repository: Path) -> None:
     (repository / "dvc.lock").unlink()
     commit(repository)

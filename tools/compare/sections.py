@@ -9,6 +9,8 @@ from tools.compare.reruns import Rerun, find_changes, find_own_reasons, find_rer
 from tools.compare.snapshot import Snapshot
 from tools.dvc_files import Stage
 
+SHOWS_ALL = "page"  # the stage that any change reruns, as it shows everything, and that changes no data
+
 
 def format_params(base: Snapshot, head: Snapshot) -> str:
     changes = find_changes(base.params, head.params)
@@ -17,8 +19,9 @@ def format_params(base: Snapshot, head: Snapshot) -> str:
 
 
 def format_stages(base: Snapshot, base_lock: dict[str, Stage], head: Snapshot) -> str:
-    """Return which stages of head rerun after the runs that base_lock records, and why."""
-    reruns = find_reruns(base_lock, head.stages, head.lock or {})
+    """Return which stages of head rerun after the runs that base_lock records, and why; stage page is left out."""
+    found = find_reruns(base_lock, head.stages, head.lock or {})
+    reruns = {name: rerun for name, rerun in found.items() if name != SHOWS_ALL}
     rows = [
         (name, "yes" if rerun.reasons else "perhaps", format_reasons(rerun), format_outputs(rerun))
         for name, rerun in reruns.items()
@@ -28,7 +31,9 @@ def format_stages(base: Snapshot, base_lock: dict[str, Stage], head: Snapshot) -
     if any(rerun.changed_outputs is None for rerun in reruns.values()):
         parts.append("Stages with no run recorded have not run yet: run `dvc repro`.")
     outdated = [
-        name for name, stage in base.stages.items() if name in base_lock and find_own_reasons(stage, base_lock[name])
+        name
+        for name, stage in base.stages.items()
+        if name != SHOWS_ALL and name in base_lock and find_own_reasons(stage, base_lock[name])
     ]
     if outdated:
         parts.append(
