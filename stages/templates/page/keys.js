@@ -5,6 +5,7 @@ import { openDialog } from "./dialog.js";
 import { announce, button, counted, element, number, uniqueId } from "./dom.js";
 import { clearMark, describeMark, markOf, redo, setMark, undo, whyNotReason } from "./marks.js";
 import { nearest } from "./nearest.js";
+import { picture, sheetTile } from "./pictures.js";
 
 const LIKELY_NEIGHBOURS = 24;
 
@@ -174,7 +175,7 @@ export async function chooseReason(indices, { kind } = {}) {
 
 /** Ask for a class, and relabel. Returns a promise: true if photos were marked. */
 export async function chooseClass(indices, { kind } = {}) {
-    const toClass = await pickClass(`Which class is ${nameOf(indices)}?`, likelyClasses(indices));
+    const toClass = await pickClass(`Which class is ${nameOf(indices)}?`, likelyClasses(indices), indices.length === 1 ? indices[0] : null);
     return toClass === undefined ? false : sayMarks(indices, setMark(indices, { action: "relabel", toClass, kind }));
 }
 
@@ -194,8 +195,11 @@ function likelyClasses(indices) {
     return [...votes].sort((one, other) => other[1] - one[1]).slice(0, 5).map(([other]) => other);
 }
 
-/** Ask for a class in a dialog that filters while one types. Returns a promise of its index, or of undefined. */
-export async function pickClass(title, likely = []) {
+/**
+ * Ask for a class in a dialog that filters while one types: likely ones first, beside the photo that it is for. Returns
+ * a promise of its index, or of undefined.
+ */
+export async function pickClass(title, likely = [], index = null) {
     const opened = openDialog(title, { className: "narrow picker" });
     const others = page.classes.name.map((_, index) => index).filter((index) => !likely.includes(index));
     others.sort((one, other) => classLabel(one).localeCompare(classLabel(other)));
@@ -230,7 +234,7 @@ export async function pickClass(title, likely = []) {
             opened.close(shown[active]);
         }
     });
-    opened.body.append(field, list, element("p", { class: "hint" }, "Arrows and Enter choose. Escape leaves all as it is."));
+    opened.body.append(...(index === null ? [] : [picture(index, "original", 128)]), field, list, element("p", { class: "hint" }, "Arrows and Enter choose. Escape leaves all as it is."));
     filter();
     field.focus();
     return opened.closed;
@@ -246,7 +250,8 @@ function classOption(index, isLikely, id, choose) {
     const total = Object.values(page.classes.photos).reduce((sum, counts) => sum + (counts[index] ?? 0), 0);
     const facts = `${page.classes.catalog_id[index]} · ${counted(total, "photo")}${isLikely ? " · likely" : ""}`;
     const option = element("li", { id, role: "option", "aria-selected": "false", class: isLikely ? "likely" : null });
-    option.append(element("bdi", {}, classLabel(index)), element("span", { class: "facts" }, facts));
+    const mean = page.classes.mean?.[index] ?? -1; // what its photos look like on average
+    option.append(mean >= 0 ? sheetTile("means", mean, 28) : "", element("bdi", {}, classLabel(index)), element("span", { class: "facts" }, facts));
     option.addEventListener("click", () => choose(index));
     return option;
 }
