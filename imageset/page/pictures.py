@@ -55,7 +55,7 @@ def add_pictures(contents: Contents, paths: PicturePaths, room: int) -> tuple[di
         scripts |= tiles
         room -= len(encode_json(shown)) - len(encode_json(contents))
         room -= sum(len(text) + SCRIPT_BYTES for _, text in scripts.values())
-        bar = progress.bar(order_details(shown), "page: larger pictures", len(names))
+        bar = progress.bar(order_details(shown), "page: larger pictures", None)
         chosen, details = make_details(files, bar, room)
     return with_column(shown, "photos", "detail", places_of(chosen, len(names))), scripts | details
 
