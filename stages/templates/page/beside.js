@@ -100,7 +100,7 @@ export function reachInWords(index) {
         parts.push(`${counted(same, "near-duplicate")} of it ${same === 1 ? "takes" : "take"} the class that you give here, too.`);
     }
     if (ofProduct) {
-        parts.push(`The product has ${counted(ofProduct, "other photo")}; a mark here is for this one alone.`);
+        parts.push(`The product has ${counted(ofProduct, "other photo")}.`);
     }
     return parts.join(" ");
 }

@@ -41,7 +41,7 @@ function changeItems() {
         return {
             photo, photos: [photo], rank: row + 1, kind: "", why: change, told, classIndex,
             suggestion: change === "rare_merged" ? -1 : others[0] ?? -1,
-            title: `${photoLabel(photo)}: ${classLabel(photos.class[photo])}`,
+            title: `${photoLabel(photo)}: ${classLabel(photos.class[photo])}, of ${told.map(catalogName).join(" and ")}`,
             caption: `${told.map(catalogName).join(", ")} → ${classLabel(classIndex)}`,
         };
     });

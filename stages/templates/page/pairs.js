@@ -1,6 +1,6 @@
 // Near-duplicates: pairs that show the same picture, with the doubtful ones first.
 
-import { latestRowClass, tileButtons } from "./beside.js";
+import { latestRowClass, roomySides, tileButtons } from "./beside.js";
 import { changesOf, classLabel, membersOf, page, photoLabel, photos, rejectOf, inWords } from "./data.js";
 import { counted, element } from "./dom.js";
 import { picture } from "./pictures.js";
@@ -60,7 +60,7 @@ function pairSide(queue, photo, side, names) {
         on: { click: () => queue.chooseSide(side) } }, `Keys mark the ${names[side]} one`);
     return element("section", { class: "pair-side", "aria-label": `The ${names[side]} photo`,
         on: { click: () => queue.chooseSide(side) } },
-    picture(photo, "original", 320),
+    picture(photo, "original", roomySides().photo),
     choose,
     element("dl", {}, facts.map(([name, value]) => [element("dt", {}, name), element("dd", {}, element("bdi", {}, value))])));
 }

@@ -1,8 +1,8 @@
 // A queue of cards: the list of suspects beside one large card, made for deciding by keyboard.
 
-import { classLabel, inWords, page, photoLabel, photos } from "./data.js";
+import { classLabel, inWords, membersOf, page, photoLabel, photos } from "./data.js";
 import { openDetail } from "./detail.js";
-import { button, element, number } from "./dom.js";
+import { announce, button, element, number } from "./dom.js";
 import { chooseClass, clearPhotos, confirmPhotos, excludePhotos, isTyping, markKeys, relabelPhotos, undoMark } from "./keys.js";
 import { describeMark, markOf, onMarks, stepCounts, whyNotMark } from "./marks.js";
 import { tile } from "./pictures.js";
@@ -10,11 +10,13 @@ import { go, replaceRoute, routeTo } from "./router.js";
 
 const ENTRIES_SHOWN = 200; // of the list at once: a thousand would take longer than a key may
 const ADDRESS_PAUSE = 300; // milliseconds
+const BY_NAME = new Intl.Collator();
 const MARK_SIGNS = { exclude: "✕", relabel: "→", right: "✓" };
 const LIST_STEPS = { ArrowDown: 1, j: 1, ArrowUp: -1, k: -1, PageDown: 10, PageUp: -10 };
 
 const lastPlaces = new Map();
 let goesOnAfterMark = true;
+let marksWholeProduct = false;
 
 /**
  * Open a queue in a host. Returns {close(), update(query)}, as a view's `open` does.
@@ -52,6 +54,12 @@ function startReview(host, spec, query) {
 /** Whether a person decided on one of an item's photos, now or before. */
 export function isDecided(item) {
     return item.photos.some((photo) => markOf(photo) || photos.decided[photo] > 0);
+}
+
+/** The other photos of a photo's product that are in the dataset. */
+function restOfProduct(photo) {
+    const isOther = (other) => other !== photo && photos.product_id[other] === photos.product_id[photo] && photos.reject[other] < 0;
+    return membersOf(photos.group[photo]).filter(isOther);
 }
 
 function countedBy(values) {
@@ -118,12 +126,24 @@ class ReviewQueue {
             on: { change: () => this.setFilter("hide", hide.checked ? "1" : "") } });
         const goOn = element("input", { type: "checkbox", checked: goesOnAfterMark,
             on: { change: () => { goesOnAfterMark = goOn.checked; } } });
+        this.product = element("input", { type: "checkbox", checked: marksWholeProduct, "aria-keyshortcuts": "p",
+            on: { change: () => this.setWholeProduct(this.product.checked) } });
+        const hasProducts = !this.spec.targets && items.some(({ photo }) => restOfProduct(photo).length > 0);
+        this.canMarkProducts = hasProducts;
         return element("div", { class: "review-bar" },
             element("p", { class: "review-progress" }, this.progress, " ", this.meter),
             this.makeChoice("why", "Why", countedBy(items.map(({ why }) => why)), (why) => whyWords[why] ?? why),
             this.makeChoice("class", "Class", countedBy(items.map(({ photo }) => String(photos.class[photo]))), (index) => classLabel(Number(index))),
             element("label", {}, hide, " Hide decided"),
-            element("label", {}, goOn, " Go on after a mark"));
+            element("label", {}, goOn, " Go on after a mark"),
+            hasProducts ? element("label", {}, this.product, " Mark the whole product ", element("kbd", { "aria-hidden": "true" }, "p")) : null);
+    }
+
+    setWholeProduct(isWhole) {
+        marksWholeProduct = isWhole;
+        this.product.checked = isWhole;
+        announce(isWhole ? "A mark is for all photos of the product." : "A mark is for one photo.");
+        this.actions.describe();
     }
 
     makeChoice(name, label, counts, write) {
@@ -131,7 +151,7 @@ class ReviewQueue {
             return null;
         }
         const options = [...counts].map(([value, count]) => ({ value, text: `${write(value)} (${number(count)})` }));
-        options.sort((one, other) => one.text.localeCompare(other.text));
+        options.sort((one, other) => BY_NAME.compare(one.text, other.text));
         const select = element("select", { on: { change: () => this.setFilter(name, select.value) } },
             element("option", { value: "" }, `all (${number(this.spec.items.length)})`),
             options.map(({ value, text }) => element("option", { value }, text)));
@@ -216,6 +236,11 @@ class ReviewQueue {
         return this.targets()[this.side];
     }
 
+    /** All photos that a key marks. */
+    marked() {
+        return this.canMarkProducts && marksWholeProduct ? [this.target(), ...restOfProduct(this.target())] : [this.target()];
+    }
+
     /** What a key needs to know of the card. */
     options() {
         const { kind, suggestion } = this.current;
@@ -262,7 +287,7 @@ class ReviewQueue {
         if (isPlain && !(isControl && event.key === "Enter") && this.move(event.key)) {
             event.preventDefault();
         } else {
-            markKeys(event, [this.target()], this.options());
+            markKeys(event, this.marked(), this.options());
         }
     }
 
@@ -279,6 +304,8 @@ class ReviewQueue {
             this.goTo(key === "Home" ? 0 : last);
         } else if (key === "Enter") {
             this.openDetail();
+        } else if (key === "p" && this.canMarkProducts) {
+            this.setWholeProduct(!marksWholeProduct);
         } else {
             return false;
         }
@@ -395,7 +422,7 @@ class ReviewList {
 /** The buttons below a card. Each does what its key does, and says what that is. */
 class ReviewActions {
     constructor(queue) {
-        const act = (action) => () => action([queue.target()], queue.options());
+        const act = (action) => () => action(queue.marked(), queue.options());
         this.queue = queue;
         this.exclude = this.makeButton("x", act(excludePhotos));
         this.relabel = this.makeButton("r", act(relabelPhotos));
@@ -439,11 +466,12 @@ class ReviewActions {
         this.element.querySelectorAll(".review-actions").forEach((group) => group.toggleAttribute("hidden", false));
         const { suggestion, kind, reason } = this.queue.options();
         const mark = markOf(photo);
-        const which = this.queue.targets().length > 1 ? ` ${photoLabel(photo)}` : "";
+        const count = this.queue.marked().length;
+        const which = count > 1 ? ` ${number(count)} photos` : this.queue.targets().length > 1 ? ` ${photoLabel(photo)}` : "";
         const usualReason = reason ?? page.default_reasons[kind];
         this.write(this.exclude, "exclude", photo, usualReason ? `Exclude${which}: ${inWords(usualReason)}` : `Exclude${which} …`);
         this.write(this.relabel, "relabel", photo, suggestion >= 0 ? `Relabel${which} to ${classLabel(suggestion)}` : `Relabel${which} …`, suggestion);
-        this.write(this.right, "right", photo, `Right: ${classLabel(photos.class[photo])}`);
+        this.write(this.right, "right", photo, `Right${count > 1 ? `, ${number(count)} photos` : ""}: ${classLabel(photos.class[photo])}`);
         this.choose.words.textContent = suggestion >= 0 ? "Another class …" : "Choose a class …";
         this.clear.words.textContent = "Clear the mark";
         this.undo.words.textContent = "Undo";
