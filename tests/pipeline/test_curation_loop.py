@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -70,7 +71,8 @@ def test_planted_flips_are_found_corrected_and_gone(project: Project, database: 
     right, clean = labels(project), accuracy(project)
     flipped = plant_flips(database, right)
     project.succeed("dvc", "repro", "--force", "--single-item", "labels")
-    run, write_rows, apply, *rest = commands(section("docs/curation.md", "The loop"))
+    run, apply, *rest = commands(section("docs/curation.md", "The loop"))
+    write_rows, apply_rows = commands(section("docs/curation.md", "Without the page"))
     project.succeed("bash", "-c", run)
     project.commit("before the decisions")
     wrong, dirty = labels(project), accuracy(project)
@@ -79,7 +81,14 @@ def test_planted_flips_are_found_corrected_and_gone(project: Project, database: 
     project.succeed("bash", "-c", write_rows)
     [path] = project.folder.glob("suspects*.csv")
     path.write_text(take_suggestions(path.read_text()))
-    for command in (apply, *rest):
+    home = project.folder.parent / "home"
+    saved = home / apply.split()[-1].removeprefix("~/")
+    saved.parent.mkdir(parents=True)
+    saved.write_text(as_the_page_saves(path.read_text()))
+    added = project.succeed("bash", "-c", apply, **NOWHERE, HOME=str(home))
+    assert "0 were there already" in added
+    assert "added 0 rows to corrections/labels.csv" in project.succeed("bash", "-c", apply_rows, **NOWHERE)
+    for command in rest:
         said = project.succeed("bash", "-c", command, **NOWHERE, **AUTHOR)
         assert "labels_changed.corrected" in said or "tools.compare" not in command
     assert project.succeed("git", "status", "--porcelain") == ""
@@ -107,6 +116,19 @@ def take_suggestions(text: str) -> str:
     writer = csv.DictWriter(out, rows[0])
     writer.writeheader()
     writer.writerows(row | {"action": "relabel" if row["suggestion"] else ""} for row in rows)
+    return out.getvalue()
+
+
+def as_the_page_saves(text: str) -> str:
+    """Return edited rows as the page saves them: its columns, and only the rows with an action."""
+    found = re.search(
+        r"^const CSV_COLUMNS = (\[.*\]);$", Path("stages/templates/page/marks.js").read_text(), re.MULTILINE
+    )
+    assert found
+    out = io.StringIO()
+    writer = csv.DictWriter(out, json.loads(found[1]), extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(row for row in csv.DictReader(io.StringIO(text)) if row["action"])
     return out.getvalue()
 
 
