@@ -1,6 +1,6 @@
 // What is set beside a photo in question: its large pictures, the nearest photos of a class, and facts in words.
 
-import { catalogName, classLabel, classOfCatalogId, describePhoto, membersOf, page, pairsOf, photoLabel, photos } from "./data.js";
+import { catalogName, classLabel, classOfCatalogId, describePhoto, inWords, membersOf, page, pairsOf, photoLabel, photos, suspicionsOf, WHY_WORDS } from "./data.js";
 import { counted, element, share } from "./dom.js";
 import { nearest } from "./nearest.js";
 import { picture, tile } from "./pictures.js";
@@ -14,6 +14,19 @@ const WIDE = { below: Infinity, photo: 384, small: 192, tile: 144 };
 /** The sides of pictures that a screen has room for: {photo, small, tile}. */
 export function roomySides() {
     return [NARROW, USUAL, WIDE].find(({ below }) => innerWidth < below);
+}
+
+/** A figure with the photo as it was, and a link to where it came from. */
+export function originalPicture(index) {
+    const url = photos.url[index];
+    const link = /^https?:\/\//i.test(url) ? element("a", { href: url, rel: "noreferrer noopener", target: "_blank" }, "in full") : null;
+    return largePicture(index, "original", ["As it was", link ? "; " : null, link]);
+}
+
+/** What else the audit found wrong with a photo, in words, or "". */
+export function otherSuspicions(index, kind) {
+    const others = suspicionsOf(index).filter((each) => each.kind !== kind);
+    return others.map((each) => `It is also a suspect of kind ${each.kind}: ${WHY_WORDS[each.why] ?? inWords(each.why)}.`).join(" ");
 }
 
 /** A figure with a large picture of a photo: "original", "mask" or "result". */
@@ -113,19 +126,19 @@ export function latestRowClass(index) {
 }
 
 /** Set a photo between the nearest photos of two classes: its own on the left, another on the right. */
-export function fillComparison(card, photo, other, said) {
+export function fillComparison(card, photo, other, said, kind = "") {
     fillBeside(card, photo, [
         nearestOfClass(photo, photos.class[photo], "It is"),
         other >= 0 ? nearestOfClass(photo, other, "Perhaps") : null,
-    ], said);
+    ], said, kind);
 }
 
 /** Fill a card: the photo on the left, sections beside it, and words and the rows of labels below these. */
-export function fillBeside(card, photo, sections, said) {
-    const words = [...said, nearestInWords(photo), baselineInWords(photo), reachInWords(photo)].filter(Boolean);
+export function fillBeside(card, photo, sections, said, kind = "") {
+    const words = [...said, nearestInWords(photo), baselineInWords(photo), otherSuspicions(photo, kind), reachInWords(photo)].filter(Boolean);
     card.append(element("div", { class: "beside-comparison" },
         element("div", { class: "beside-photo" },
-            largePicture(photo, "original", "As it was"),
+            originalPicture(photo),
             largePicture(photo, "result", "As it is in the dataset", roomySides().small)),
         sections,
         element("div", { class: "beside-words" },

@@ -1,11 +1,9 @@
 // Label suspects: the photo beside the nearest photos of its class and of the class that models find likelier.
 
 import { fillComparison } from "./beside.js";
-import { classLabel, photoLabel, photos, suspectsOf } from "./data.js";
+import { classLabel, photoLabel, photos, suspectsOf, WHY_WORDS } from "./data.js";
 import { element, share } from "./dom.js";
 import { openReview } from "./review.js";
-
-const WHY_LABEL = { another_class: "models find another class likelier" };
 
 function labelItems() {
     return suspectsOf("label").map(({ photo, rank, score, why, suggestion }) => ({
@@ -18,7 +16,7 @@ function labelItems() {
 function fillLabelCard(card, { photo, score, suggestion }) {
     const probability = Math.max(0, 1 - score);
     const said = `Models that did not learn from it give ${classLabel(photos.class[photo])} ${probability < 0.001 ? "less than 0.1 %" : share(probability)}.`;
-    fillComparison(card, photo, suggestion, [said]);
+    fillComparison(card, photo, suggestion, [said], "label");
 }
 
 /** The view of label suspects. */
@@ -30,7 +28,7 @@ export const labelsView = {
         view: "labels",
         items: labelItems(),
         fill: fillLabelCard,
-        whyWords: WHY_LABEL,
+        whyWords: WHY_WORDS,
         listLabel: "Photos that look like another class, the most suspect first",
         intro: "Photos that look like another class than theirs. A suggestion is the guess of models, and often wrong: compare, then decide.",
         empty: "No photo looks like another class than its own. Stage audit found no label suspect.",

@@ -1,19 +1,12 @@
 // Mask suspects: the photo, what its mask leaves out, the mask and the result side by side.
 
-import { largePicture, roomySides } from "./beside.js";
-import { classLabel, photoLabel, photos, suspectsOf } from "./data.js";
+import { largePicture, originalPicture, otherSuspicions, roomySides } from "./beside.js";
+import { classLabel, inWords, photoLabel, photos, suspectsOf, WHY_WORDS } from "./data.js";
 import { element } from "./dom.js";
 import { pictureUrl } from "./pictures.js";
 import { openReview } from "./review.js";
 import { factLine } from "./usual.js";
 
-const WHY_MASK = {
-    small_foreground: "much smaller than the masks of its class",
-    large_foreground: "much larger than the masks of its class",
-    unlike_class: "unlike the masks of its class",
-    weak_outline: "the outline separates nothing: it may end within the garment",
-    unsure: "the network was undecided: the mask is smoke",
-};
 const UNUSUAL_FACT = { small_foreground: "foreground_share", large_foreground: "foreground_share", unsure: "uncertainty" };
 const MASK_FACTS = ["foreground_share", "uncertainty", "border_share", "pieces"];
 const LEFT_OUT_COLOUR = "#d6006e";
@@ -22,8 +15,8 @@ const SHOWN_OF_LEFT_OUT = 0.35;
 function maskItems() {
     return suspectsOf("mask").map(({ photo, rank, score, why }) => ({
         photo, photos: [photo], rank, score, why, suggestion: -1, kind: "mask",
-        title: `${photoLabel(photo)}, ${classLabel(photos.class[photo])}: ${WHY_MASK[why] ?? why}`,
-        caption: why.replaceAll("_", " "),
+        title: `${photoLabel(photo)}, ${classLabel(photos.class[photo])}: ${WHY_WORDS[why] ?? inWords(why)}`,
+        caption: `${inWords(why)}: ${classLabel(photos.class[photo])}`,
     }));
 }
 
@@ -75,11 +68,12 @@ function drawTinted(canvas, original, mask) {
 function fillMaskCard(card, { photo, why }) {
     card.append(
         element("div", { class: "beside-row" },
-            largePicture(photo, "original", "As it was"),
+            originalPicture(photo),
             tintedPicture(photo, roomySides().photo),
             largePicture(photo, "mask", "Mask: white is kept"),
             largePicture(photo, "result", "As it is in the dataset")),
-        element("div", { class: "usual-lines" }, MASK_FACTS.map((fact) => factLine(photo, fact, UNUSUAL_FACT[why] === fact))));
+        element("div", { class: "usual-lines" }, MASK_FACTS.map((fact) => factLine(photo, fact, UNUSUAL_FACT[why] === fact))),
+        element("p", {}, otherSuspicions(photo, "mask")));
 }
 
 function noMasks() {
@@ -98,7 +92,7 @@ export const masksView = {
         view: "masks",
         items: maskItems(),
         fill: fillMaskCard,
-        whyWords: WHY_MASK,
+        whyWords: WHY_WORDS,
         listLabel: "Masks that look wrong, the most suspect first",
         intro: "Masks that may have lost a part of the garment, or kept something else. Exclude leaves the photo out as bad_mask. A whole garment that is small in its photo is right as it is.",
         empty: noMasks(),

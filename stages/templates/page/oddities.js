@@ -1,23 +1,13 @@
 // Outliers, which look like no class, and photos with unusual facts.
 
-import { fillBeside, largePicture, nearestOfClass, tileButtons } from "./beside.js";
-import { classLabel, photoLabel, photos, suspectsOf } from "./data.js";
+import { fillBeside, largePicture, nearestOfClass, originalPicture, otherSuspicions, tileButtons } from "./beside.js";
+import { classLabel, inWords, photoLabel, photos, suspectsOf, WHY_WORDS } from "./data.js";
 import { element, number } from "./dom.js";
 import { nearest } from "./nearest.js";
 import { openReview } from "./review.js";
 import { go, routeTo } from "./router.js";
 import { factLine, usualPhoto } from "./usual.js";
 
-const WHY_ODD = {
-    far_from_all: "far from every class",
-    uniform: "the whole picture has one gray value",
-    blurred: "blurred",
-    dark: "dark",
-    bright: "bright",
-    low_contrast: "of low contrast",
-    small: "small",
-    elongated: "elongated",
-};
 const FACT_OF_WHY = {
     blurred: "sharpness", dark: "brightness", bright: "brightness", low_contrast: "contrast", small: "side", elongated: "aspect_ratio",
 };
@@ -30,8 +20,8 @@ const ODD_KINDS = {
 function oddItems(kind) {
     return suspectsOf(kind).map(({ photo, rank, score, why }) => ({
         photo, photos: [photo], rank, score, why, suggestion: -1, kind,
-        title: `${photoLabel(photo)}, ${classLabel(photos.class[photo])}: ${WHY_ODD[why] ?? why}`,
-        caption: `${classLabel(photos.class[photo])}: ${WHY_ODD[why] ?? why}`,
+        title: `${photoLabel(photo)}, ${classLabel(photos.class[photo])}: ${WHY_WORDS[why] ?? inWords(why)}`,
+        caption: `${inWords(why)}: ${classLabel(photos.class[photo])}`,
     }));
 }
 
@@ -40,7 +30,7 @@ function fillOutlierCard(card, { photo, why }) {
     fillBeside(card, photo, [
         nearestOfClass(photo, photos.class[photo], "It is"),
         near.length ? element("section", { class: "beside" }, element("h4", {}, "Looks most like"), tileButtons(near)) : null,
-    ], [why === "uniform" ? "The whole picture has one gray value, give or take 4 of 255." : ""]);
+    ], [why === "uniform" ? "The whole picture has one gray value, give or take 4 of 255." : ""], "outlier");
 }
 
 function fillPhotoCard(card, { photo, why }) {
@@ -49,10 +39,11 @@ function fillPhotoCard(card, { photo, why }) {
     const order = [fact, ...PHOTO_FACTS.filter((name) => name !== fact)].filter(Boolean);
     card.append(
         element("div", { class: "beside-row" },
-            largePicture(photo, "original", "As it was"),
+            originalPicture(photo),
             largePicture(photo, "result", "As it is in the dataset"),
             usual >= 0 ? largePicture(usual, "original", `Usual in ${classLabel(photos.class[photo])}: ${photoLabel(usual)}`) : null),
-        element("div", { class: "usual-lines" }, order.map((name) => factLine(photo, name, name === fact))));
+        element("div", { class: "usual-lines" }, order.map((name) => factLine(photo, name, name === fact))),
+        element("p", {}, otherSuspicions(photo, "photo")));
 }
 
 function kindSwitch(shown) {
@@ -99,7 +90,7 @@ function openOddities(host, query) {
         query: { kind },
         items: oddItems(kind),
         fill: kind === "outlier" ? fillOutlierCard : fillPhotoCard,
-        whyWords: WHY_ODD,
+        whyWords: WHY_WORDS,
         listLabel: `${ODD_KINDS[kind].name}, the most suspect first`,
         intro: ODD_KINDS[kind].intro,
         empty: ODD_KINDS[kind].empty,

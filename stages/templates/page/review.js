@@ -496,6 +496,6 @@ class ReviewActions {
     showFinish() {
         const { passing } = this.queue;
         const isDone = passing.length > 0 && passing.every(isDecided);
-        this.finish.replaceChildren(...(isDone ? [`All ${number(passing.length)} are decided. `, button("See and save the marks", () => go("marked"))] : []));
+        this.finish.replaceChildren(...(isDone ? [`All ${number(passing.length)} are decided. `, button("See and save the marks", () => go("marks"))] : []));
     }
 }
