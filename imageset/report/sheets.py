@@ -74,4 +74,6 @@ def draw_look_alikes(pairs: pd.DataFrame, thumbnails_h5: Path) -> bytes:
             captions.append(
                 f"{product_id}{f', photo {position}' if position else ''}\n{'' if number else f'likeness {likeness}'}"
             )
-    return plots.sheet(sheet, captions, COLUMNS)
+    shown = len(sheet) // 2
+    heading = f"{shown} of {len(pairs):,} pairs, the least alike first" if shown else "no pairs of near-duplicates"
+    return plots.sheet_of_parts([plots.Part(heading, sheet, captions)], COLUMNS)

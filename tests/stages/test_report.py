@@ -204,6 +204,7 @@ def test_classes_are_counted_by_subset_the_largest_first(reports: Path) -> None:
 def test_the_sheets_have_a_cell_for_every_photo_and_copy(reports: Path) -> None:
     assert size_of(reports / "samples.png") == (10 * CELL_WIDTH + GAP, 2 * (HEADING + CELL_HEIGHT) + GAP)
     assert size_of(reports / "augmented.png") == (5 * CELL_WIDTH + GAP, 8 * CELL_HEIGHT + GAP)
+    assert size_of(reports / "near_duplicates.png") == (10 * CELL_WIDTH + GAP, HEADING + CELL_HEIGHT + GAP)
 
 
 def test_the_card_tells_the_same_figures(reports: Path) -> None:
