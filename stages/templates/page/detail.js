@@ -1,9 +1,34 @@
 // Everything that the page knows of one photo, in a dialog.
 
-import { baselineWasRight, catalogName, changesOf, classLabel, describePhoto, inWords, membersOf, page, pairsOf, photoLabel, photos, rejectOf, suspicionsOf, WHY_WORDS } from "./data.js";
+import {
+    baselineWasRight,
+    catalogName,
+    changesOf,
+    classLabel,
+    describePhoto,
+    inWords,
+    membersOf,
+    page,
+    pairsOf,
+    photoLabel,
+    photos,
+    rejectOf,
+    suspicionsOf,
+    WHY_WORDS,
+} from "./data.js";
 import { openDialog } from "./dialog.js";
 import { button, copyButton, element, number, share } from "./dom.js";
-import { chooseClass, chooseReason, clearPhotos, confirmPhotos, excludePhotos, isTyping, markKeys, relabelPhotos, suggestionOf } from "./keys.js";
+import {
+    chooseClass,
+    chooseReason,
+    clearPhotos,
+    confirmPhotos,
+    excludePhotos,
+    isTyping,
+    markKeys,
+    relabelPhotos,
+    suggestionOf,
+} from "./keys.js";
 import { describeMark, markOf, onMarks, whyNotMark } from "./marks.js";
 import { nearest } from "./nearest.js";
 import { picture, tile } from "./pictures.js";
@@ -29,8 +54,18 @@ class PhotoDialog {
         this.opened.heading.tabIndex = -1;
         this.text = element("span", { class: "detail-place" });
         this.back = button("", () => this.step(0), { quiet: true });
-        this.previous = button("", () => this.step(-1), { iconName: "previous", quiet: true, "aria-label": "Previous photo", title: "Previous photo (Left)" });
-        this.next = button("", () => this.step(1), { iconName: "next", quiet: true, "aria-label": "Next photo", title: "Next photo (Right)" });
+        this.previous = button("", () => this.step(-1), {
+            iconName: "previous",
+            quiet: true,
+            "aria-label": "Previous photo",
+            title: "Previous photo (Left)",
+        });
+        this.next = button("", () => this.step(1), {
+            iconName: "next",
+            quiet: true,
+            "aria-label": "Next photo",
+            title: "Next photo (Right)",
+        });
         this.opened.heading.after(this.back, this.text, this.previous, this.next);
         this.opened.dialog.addEventListener("keydown", (event) => this.onKey(event));
         const stop = onMarks(() => refreshBar(this.opened, this.shown, kind));
@@ -73,7 +108,11 @@ class PhotoDialog {
         const isFocusLost = this.shown < 0 || body.contains(document.activeElement);
         const total = this.siblings.length;
         this.shown = index;
-        heading.replaceChildren("Product ", element("bdi", {}, photoLabel(index)), copyButton(photos.product_id[index], "Copy the product id"));
+        heading.replaceChildren(
+            "Product ",
+            element("bdi", {}, photoLabel(index)),
+            copyButton(photos.product_id[index], "Copy the product id"),
+        );
         this.text.textContent = total > 1 ? `${number(this.place + 1)} of ${number(total)}` : "";
         this.back.hidden = !this.isAside;
         this.back.textContent = `Back to ${photoLabel(this.siblings[this.place])}`;
@@ -108,13 +147,25 @@ function detailContent(index, kind, show) {
         element("figure", {}, picture(index, which), element("figcaption", {}, inWords(which))),
     );
     const left = element("div", { class: "detail-pictures" }, pictures);
-    const right = element("div", { class: "detail-facts" },
-        statusOf(index), markBar(index, kind), suspicionList(index), baselineOf(index), labelHistory(index),
+    const right = element(
+        "div",
+        { class: "detail-facts" },
+        statusOf(index),
+        markBar(index, kind),
+        suspicionList(index),
+        baselineOf(index),
+        labelHistory(index),
     );
     const tables = element("div", { class: "detail-tables" }, factTable(index), maskTable(index), sourceTable(index));
     return [
         element("div", { class: "detail-top" }, left, right),
-        relatedTiles("Group", groupText(index), membersOf(photos.group[index]).filter((member) => member !== index), show, index),
+        relatedTiles(
+            "Group",
+            groupText(index),
+            membersOf(photos.group[index]).filter((member) => member !== index),
+            show,
+            index,
+        ),
         relatedTiles("Looks most like it", "", nearest(index, NEIGHBOURS), show, index),
         tables,
     ];
@@ -125,9 +176,21 @@ function statusOf(index) {
     const classText = element("strong", {}, element("bdi", {}, classLabel(photos.class[index])));
     const subset = photos.subset[index] >= 0 ? page.subsets[photos.subset[index]] : "";
     const decided = ["", "A person gave or confirmed the class.", "A person excluded it."][photos.decided[index]];
-    const lines = [element("p", { class: "status" }, classText, subset ? element("span", { class: "badge" }, subset) : null)];
+    const lines = [
+        element("p", { class: "status" }, classText, subset ? element("span", { class: "badge" }, subset) : null),
+    ];
     if (reject) {
-        lines.push(element("p", { class: "reject" }, "Not in the dataset. Stage ", element("code", {}, reject.stage), ` left it out: ${reject.text} (`, element("code", {}, rejectOf(index).reason), ")."));
+        lines.push(
+            element(
+                "p",
+                { class: "reject" },
+                "Not in the dataset. Stage ",
+                element("code", {}, reject.stage),
+                ` left it out: ${reject.text} (`,
+                element("code", {}, rejectOf(index).reason),
+                ").",
+            ),
+        );
     }
     return element("div", {}, lines, decided ? element("p", {}, decided) : null);
 }
@@ -141,25 +204,47 @@ export function markBar(index, kind = null) {
     const add = (action, key, text, onClick, toClass = -1) => {
         const why = whyNotMark(index, action, toClass);
         const isOn = mark?.action === action && (action !== "relabel" || toClass < 0 || mark.toClass === toClass);
-        bar.append(button("", onClick, {
-            class: `button mark-button ${action}`, disabled: Boolean(why), title: why || `${text} (${key})`, "aria-pressed": String(isOn), "aria-keyshortcuts": key,
-        }));
+        bar.append(
+            button("", onClick, {
+                class: `button mark-button ${action}`,
+                disabled: Boolean(why),
+                title: why || `${text} (${key})`,
+                "aria-pressed": String(isOn),
+                "aria-keyshortcuts": key,
+            }),
+        );
         bar.lastChild.append(element("span", { dir: "auto" }, text), element("kbd", { "aria-hidden": "true" }, key));
     };
     add("exclude", "x", "Exclude", () => excludePhotos([index], options));
     if (suggestion >= 0) {
         add("relabel", "r", `Relabel to ${classLabel(suggestion)}`, () => relabelPhotos([index], options), suggestion);
     }
-    add("relabel", "c", "Another class", () => chooseClass([index], options), photos.class[index] >= 0 ? photos.class[index] : 0);
+    add(
+        "relabel",
+        "c",
+        "Another class",
+        () => chooseClass([index], options),
+        photos.class[index] >= 0 ? photos.class[index] : 0,
+    );
     add("right", "y", "Right as it is", () => confirmPhotos([index], options));
     if (mark?.action === "exclude") {
-        bar.append(button("Another reason", () => chooseReason([index], options), { quiet: true, "aria-keyshortcuts": "Shift+X" }));
+        bar.append(
+            button("Another reason", () => chooseReason([index], options), {
+                quiet: true,
+                "aria-keyshortcuts": "Shift+X",
+            }),
+        );
     }
     if (mark) {
         bar.append(button("Remove the mark", () => clearPhotos([index]), { quiet: true, "aria-keyshortcuts": "e" }));
     }
     const text = mark ? `Marked: ${describeMark(mark)}` : whyNotAny(index);
-    return element("div", { class: "mark-bar" }, bar, element("p", { class: `mark-text ${mark?.action ?? ""}`, dir: "auto" }, text));
+    return element(
+        "div",
+        { class: "mark-bar" },
+        bar,
+        element("p", { class: `mark-text ${mark?.action ?? ""}`, dir: "auto" }, text),
+    );
 }
 
 function whyNotAny(index) {
@@ -172,11 +257,18 @@ function suspicionList(index) {
     if (!found.length) {
         return null;
     }
-    const items = found.map(({ kind, rank, why, score, suggestion }) => element("li", {},
-        element("span", { class: "badge warn" }, `${kind} ${number(rank)}`), ` ${WHY_WORDS[why] ?? inWords(why)} `,
-        element("span", { class: "hint" }, `(${inWords(why)}, score ${number(score)})`),
-        suggestion >= 0 ? [" Suggested class: ", element("strong", {}, element("bdi", {}, classLabel(suggestion))), "."] : null,
-    ));
+    const items = found.map(({ kind, rank, why, score, suggestion }) =>
+        element(
+            "li",
+            {},
+            element("span", { class: "badge warn" }, `${kind} ${number(rank)}`),
+            ` ${WHY_WORDS[why] ?? inWords(why)} `,
+            element("span", { class: "hint" }, `(${inWords(why)}, score ${number(score)})`),
+            suggestion >= 0
+                ? [" Suggested class: ", element("strong", {}, element("bdi", {}, classLabel(suggestion))), "."]
+                : null,
+        ),
+    );
     return element("section", {}, element("h3", {}, "Suspect"), element("ul", { class: "plain" }, items));
 }
 
@@ -196,10 +288,37 @@ function labelHistory(index) {
     if (!rows.length && !changes.length) {
         return null;
     }
-    const items = rows.map(([catalogId, date]) => element("li", {}, element("bdi", {}, catalogName(catalogId)), element("span", { class: "hint" }, ` ${date ? date.slice(0, 10) : "without a date"}`)));
-    const told = ({ told: text }) => text.split(" ").filter(Boolean).map((id) => catalogName(id)).join(", ");
-    const decided = changes.map((change) => element("li", {}, element("span", { class: "badge" }, inWords(change.change)), " the labels say ", element("bdi", {}, told(change) || "nothing"), "; the class is ", element("bdi", {}, classLabel(change.class))));
-    return element("section", {}, element("h3", {}, "Labels of the product"), element("ul", { class: "plain" }, items, decided));
+    const items = rows.map(([catalogId, date]) =>
+        element(
+            "li",
+            {},
+            element("bdi", {}, catalogName(catalogId)),
+            element("span", { class: "hint" }, ` ${date ? date.slice(0, 10) : "without a date"}`),
+        ),
+    );
+    const told = ({ told: text }) =>
+        text
+            .split(" ")
+            .filter(Boolean)
+            .map((id) => catalogName(id))
+            .join(", ");
+    const decided = changes.map((change) =>
+        element(
+            "li",
+            {},
+            element("span", { class: "badge" }, inWords(change.change)),
+            " the labels say ",
+            element("bdi", {}, told(change) || "nothing"),
+            "; the class is ",
+            element("bdi", {}, classLabel(change.class)),
+        ),
+    );
+    return element(
+        "section",
+        {},
+        element("h3", {}, "Labels of the product"),
+        element("ul", { class: "plain" }, items, decided),
+    );
 }
 
 function groupText(index) {
@@ -213,18 +332,54 @@ function relatedTiles(title, hint, indices, show, index) {
         return null;
     }
     const likeness = new Map(pairsOf(index).map((pair) => [pair.photo, pair.likeness]));
-    const made = indices.slice(0, 24).map((other) => element("button", {
-        type: "button", class: "tile-button", "aria-label": describePhoto(other), title: describePhoto(other), on: { click: () => show(other) },
-    }, tile(other, 72), element("span", { class: photos.class[other] === photos.class[index] ? "tile-caption" : "tile-caption differs", dir: "auto" }, classLabel(photos.class[other])),
-        likeness.has(other) ? element("span", { class: "tile-caption" }, `likeness ${number(likeness.get(other))}`) : null));
-    return element("section", {}, element("h3", {}, title, hint ? element("span", { class: "hint" }, ` ${hint}`) : null), element("div", { class: "tile-row" }, made));
+    const made = indices.slice(0, 24).map((other) =>
+        element(
+            "button",
+            {
+                type: "button",
+                class: "tile-button",
+                "aria-label": describePhoto(other),
+                title: describePhoto(other),
+                on: { click: () => show(other) },
+            },
+            tile(other, 72),
+            element(
+                "span",
+                {
+                    class: photos.class[other] === photos.class[index] ? "tile-caption" : "tile-caption differs",
+                    dir: "auto",
+                },
+                classLabel(photos.class[other]),
+            ),
+            likeness.has(other)
+                ? element("span", { class: "tile-caption" }, `likeness ${number(likeness.get(other))}`)
+                : null,
+        ),
+    );
+    return element(
+        "section",
+        {},
+        element("h3", {}, title, hint ? element("span", { class: "hint" }, ` ${hint}`) : null),
+        element("div", { class: "tile-row" }, made),
+    );
 }
 
 function factRows(title, rows) {
     const known = rows.filter(([, value]) => value !== null && value !== undefined && value !== "");
-    return known.length ? element("table", { class: "facts-table" }, element("caption", {}, title), element("tbody", {},
-        known.map(([name, value]) => element("tr", {}, element("th", { scope: "row" }, name), element("td", {}, value))),
-    )) : null;
+    return known.length
+        ? element(
+              "table",
+              { class: "facts-table" },
+              element("caption", {}, title),
+              element(
+                  "tbody",
+                  {},
+                  known.map(([name, value]) =>
+                      element("tr", {}, element("th", { scope: "row" }, name), element("td", {}, value)),
+                  ),
+              ),
+          )
+        : null;
 }
 
 function fixed(value, digits) {

@@ -16,7 +16,12 @@ export function openDialog(title, { className = "", content = [], returnFocus = 
         chosen = value;
         dialog.close();
     };
-    const closer = button("", () => close(), { iconName: "close", quiet: true, "aria-label": "Close", title: "Close (Escape)" });
+    const closer = button("", () => close(), {
+        iconName: "close",
+        quiet: true,
+        "aria-label": "Close",
+        title: "Close (Escape)",
+    });
     const head = element("div", { class: "dialog-head" }, heading, closer);
     const dialog = element("dialog", { class: `dialog ${className}`, "aria-labelledby": headingId }, head, body);
     const closed = new Promise((resolve) => {

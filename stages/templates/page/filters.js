@@ -1,6 +1,18 @@
 // Which photos a query chooses, and in which order. A query is the part of the address after "photos?".
 
-import { baselineWasRight, classLabel, inWords, page, pairsOf, photoCount, photoLabel, photos, suspicionOf, suspicionsOf, suspectsOf } from "./data.js";
+import {
+    baselineWasRight,
+    classLabel,
+    inWords,
+    page,
+    pairsOf,
+    photoCount,
+    photoLabel,
+    photos,
+    suspicionOf,
+    suspicionsOf,
+    suspectsOf,
+} from "./data.js";
 import { markOf } from "./marks.js";
 
 let namePlaces = null;
@@ -8,14 +20,73 @@ let namePlaces = null;
 /** The groups of values that a filter offers: {id, label, options: [[value, text]]}. The class has a picker instead. */
 export const FILTERS = [
     { id: "subset", label: "Subset", options: () => page.subsets.map((subset) => [subset, subset]) },
-    { id: "kind", label: "Suspect", options: () => [["any", "of any kind"], ["none", "of no kind"], ...page.kinds.map((kind) => [kind, `of kind ${kind}`])] },
-    { id: "why", label: "Why suspect", options: () => [...new Set(page.suspects.why)].sort().map((why) => [why, inWords(why)]) },
-    { id: "reject", label: "Rejected", options: () => [["none", "no, in the dataset"], ["any", "yes, for any reason"], ...rejectOptions()] },
-    { id: "group", label: "Group", options: () => [["several", "of several photos"], ["1", "of 1 photo"], ["2", "of 2 photos"], ["3", "of 3 photos"], ["4+", "of 4 photos or more"]] },
-    { id: "pair", label: "Near-duplicate", options: () => [["any", "yes"], ["none", "no"]] },
-    { id: "baseline", label: "Baseline", options: () => [["right", "right"], ["wrong", "wrong"], ["none", "not asked"]] },
-    { id: "decided", label: "Decided", options: () => [["0", "by nobody"], ["1", "class by a person"], ["2", "excluded by a person"]] },
-    { id: "mark", label: "Marked", options: () => [["any", "yes"], ["none", "no"], ["exclude", "exclude"], ["relabel", "relabel"], ["right", "right as it is"]] },
+    {
+        id: "kind",
+        label: "Suspect",
+        options: () => [
+            ["any", "of any kind"],
+            ["none", "of no kind"],
+            ...page.kinds.map((kind) => [kind, `of kind ${kind}`]),
+        ],
+    },
+    {
+        id: "why",
+        label: "Why suspect",
+        options: () => [...new Set(page.suspects.why)].sort().map((why) => [why, inWords(why)]),
+    },
+    {
+        id: "reject",
+        label: "Rejected",
+        options: () => [["none", "no, in the dataset"], ["any", "yes, for any reason"], ...rejectOptions()],
+    },
+    {
+        id: "group",
+        label: "Group",
+        options: () => [
+            ["several", "of several photos"],
+            ["1", "of 1 photo"],
+            ["2", "of 2 photos"],
+            ["3", "of 3 photos"],
+            ["4+", "of 4 photos or more"],
+        ],
+    },
+    {
+        id: "pair",
+        label: "Near-duplicate",
+        options: () => [
+            ["any", "yes"],
+            ["none", "no"],
+        ],
+    },
+    {
+        id: "baseline",
+        label: "Baseline",
+        options: () => [
+            ["right", "right"],
+            ["wrong", "wrong"],
+            ["none", "not asked"],
+        ],
+    },
+    {
+        id: "decided",
+        label: "Decided",
+        options: () => [
+            ["0", "by nobody"],
+            ["1", "class by a person"],
+            ["2", "excluded by a person"],
+        ],
+    },
+    {
+        id: "mark",
+        label: "Marked",
+        options: () => [
+            ["any", "yes"],
+            ["none", "no"],
+            ["exclude", "exclude"],
+            ["relabel", "relabel"],
+            ["right", "right as it is"],
+        ],
+    },
 ];
 
 /** All names that a query of photos may have. */
@@ -36,7 +107,9 @@ function rankIn(kind) {
 function placeOfName(index) {
     if (namePlaces === null) {
         const { compare } = new Intl.Collator(undefined, { numeric: true });
-        const order = page.classes.name.map((_, place) => place).sort((one, other) => compare(classLabel(one), classLabel(other)));
+        const order = page.classes.name
+            .map((_, place) => place)
+            .sort((one, other) => compare(classLabel(one), classLabel(other)));
         namePlaces = new Map(order.map((place, rank) => [place, rank]));
     }
     return namePlaces.get(photos.class[index]) ?? null;
@@ -68,11 +141,15 @@ const GROUP_TESTS = {
 
 const TESTS = {
     subset: (value) => (index) => (page.subsets[photos.subset[index]] ?? "none") === value,
-    kind: (value) => (index) => (value === "any" || value === "none" ? (suspicionsOf(index).length > 0) === (value === "any") : suspicionOf(index, value) !== null),
+    kind: (value) => (index) =>
+        value === "any" || value === "none"
+            ? suspicionsOf(index).length > 0 === (value === "any")
+            : suspicionOf(index, value) !== null,
     why: (value) => (index) => suspicionsOf(index).some(({ why }) => why === value),
     reject: (value) => (index) => matchesReject(photos.reject[index], value),
-    group: (value) => (index) => (GROUP_TESTS[value] ? GROUP_TESTS[value](photos.group_size[index]) : photos.group_size[index] === Number(value)),
-    pair: (value) => (index) => (pairsOf(index).length > 0) === (value !== "none"),
+    group: (value) => (index) =>
+        GROUP_TESTS[value] ? GROUP_TESTS[value](photos.group_size[index]) : photos.group_size[index] === Number(value),
+    pair: (value) => (index) => pairsOf(index).length > 0 === (value !== "none"),
     baseline: (value) => (index) => ({ right: true, wrong: false, none: null })[value] === baselineWasRight(index),
     decided: (value) => (index) => photos.decided[index] === Number(value),
     mark: (value) => (index) => matchesMark(markOf(index), value),
@@ -87,7 +164,7 @@ const TESTS = {
 
 function matchesReject(reject, value) {
     if (value === "any" || value === "none") {
-        return (reject >= 0) === (value === "any");
+        return reject >= 0 === (value === "any");
     }
     const { stage, reason } = page.rejects[reject] ?? {};
     return reject >= 0 && [reason, stage, `${stage}:${reason}`].includes(value);
@@ -106,12 +183,17 @@ function isAmong(value, column) {
 function matchesSearch(text) {
     const words = text.toLocaleLowerCase().split(/\s+/).filter(Boolean);
     const names = page.classes.name.map((_, index) => classLabel(index).toLocaleLowerCase());
-    return (index) => words.every((word) => photos.product_id[index].includes(word) || (names[photos.class[index]] ?? "").includes(word));
+    return (index) =>
+        words.every(
+            (word) => photos.product_id[index].includes(word) || (names[photos.class[index]] ?? "").includes(word),
+        );
 }
 
 /** The photos that a query chooses, in its order. */
 export function choosePhotos(query) {
-    const tests = Object.keys(TESTS).filter((name) => query.get(name)).map((name) => TESTS[name](query.get(name)));
+    const tests = Object.keys(TESTS)
+        .filter((name) => query.get(name))
+        .map((name) => TESTS[name](query.get(name)));
     const chosen = [];
     for (let index = 0; index < photoCount; index += 1) {
         if (tests.every((test) => test(index))) {
@@ -128,7 +210,10 @@ function sortPhotos(chosen, sort, order) {
     const sign = order === "down" ? -1 : 1;
     keyed.sort(([one, first], [other, second]) => {
         if (one === null || one === undefined || other === null || other === undefined) {
-            return Number(one === null || one === undefined) - Number(other === null || other === undefined) || first - second;
+            return (
+                Number(one === null || one === undefined) - Number(other === null || other === undefined) ||
+                first - second
+            );
         }
         return sign * (one - other) || first - second;
     });

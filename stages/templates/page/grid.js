@@ -62,8 +62,15 @@ class PhotoGrid {
         this.anchor = null; // place where a selection by Shift began
         this.selected = new Set();
         this.list = element("div", {
-            class: "tiles", role: "listbox", "aria-label": label, "aria-multiselectable": "true",
-            on: { keydown: (event) => this.onKey(event), click: (event) => this.onClick(event), focusin: (event) => this.onFocus(event) },
+            class: "tiles",
+            role: "listbox",
+            "aria-label": label,
+            "aria-multiselectable": "true",
+            on: {
+                keydown: (event) => this.onKey(event),
+                click: (event) => this.onClick(event),
+                focusin: (event) => this.onFocus(event),
+            },
         });
         this.pagers = [element("div", { class: "pager" }), element("div", { class: "pager" })]; // above and below
         this.element = element("div", { class: "photo-grid" }, this.pagers[0], this.list, this.pagers[1]);
@@ -125,11 +132,21 @@ class PhotoGrid {
     }
 
     drawTile(index, place) {
-        const made = element("div", {
-            class: "tile-option", role: "option", tabindex: place === this.active ? 0 : -1, dataset: { place },
-        }, tile(index, this.side), element("span", { class: "tile-select", "aria-hidden": "true" }, icon("right")));
+        const made = element(
+            "div",
+            {
+                class: "tile-option",
+                role: "option",
+                tabindex: place === this.active ? 0 : -1,
+                dataset: { place },
+            },
+            tile(index, this.side),
+            element("span", { class: "tile-select", "aria-hidden": "true" }, icon("right")),
+        );
         if (this.caption) {
-            made.append(element("span", { class: "tile-caption", dir: "auto", "aria-hidden": "true" }, this.caption(index)));
+            made.append(
+                element("span", { class: "tile-caption", dir: "auto", "aria-hidden": "true" }, this.caption(index)),
+            );
         }
         this.dress(made, index);
         return made;
@@ -164,9 +181,14 @@ class PhotoGrid {
         pager.hidden = this.pageCount === 1;
         const last = Math.min(total, this.first + this.pageSize);
         const text = `${number(this.first + 1)} to ${number(last)} of ${number(total)}`;
-        const turn = (name, iconName, page, title) => button("", () => this.turnTo(page), {
-            iconName, quiet: true, "aria-label": name, title, disabled: page < 0 || page >= this.pageCount || page === this.page,
-        });
+        const turn = (name, iconName, page, title) =>
+            button("", () => this.turnTo(page), {
+                iconName,
+                quiet: true,
+                "aria-label": name,
+                title,
+                disabled: page < 0 || page >= this.pageCount || page === this.page,
+            });
         pager.replaceChildren(
             turn("First page", "first", 0, "First page (Ctrl + Home)"),
             turn("Previous page", "previous", this.page - 1, "Previous page (Page Up)"),
@@ -267,7 +289,9 @@ class PhotoGrid {
             this.moveTo((this.page + (event.key === "PageDown" ? 1 : -1)) * this.pageSize);
         } else if (event.key === "Home" || event.key === "End") {
             event.preventDefault();
-            const [from, to] = isCommand ? [0, this.indices.length - 1] : [this.first, this.first + this.list.children.length - 1];
+            const [from, to] = isCommand
+                ? [0, this.indices.length - 1]
+                : [this.first, this.first + this.list.children.length - 1];
             this.moveTo(event.key === "Home" ? from : to);
         } else if (event.key === " ") {
             event.preventDefault();

@@ -11,42 +11,57 @@ const LIKELY_NEIGHBOURS = 24;
 
 /** All keys, for the help: where they act, the key, what it does. */
 export const KEY_HELP = [
-    ["On photos: in a grid, on a card, in a photo's dialog", [
-        ["x", "exclude; Shift + X chooses another reason"],
-        ["r", "relabel to the suggested class"],
-        ["c", "choose another class"],
-        ["y", "right as it is"],
-        ["e", "remove the mark"],
-        ["u", "undo; Ctrl + Z everywhere"],
-        ["Shift + U", "redo; Ctrl + Y everywhere"],
-        ["?", "this help"],
-    ]],
-    ["In a grid", [
-        ["Arrows", "go to the next photo"],
-        ["Page Up, Page Down", "previous page, next page"],
-        ["Home, End", "first and last photo of the page; with Ctrl of all pages"],
-        ["Space", "select or unselect the photo"],
-        ["Shift + arrows", "select what you pass over"],
-        ["Ctrl + A", "select all photos of the page"],
-        ["Escape", "select nothing"],
-        ["Enter", "open the photo"],
-    ]],
-    ["On a card", [
-        ["j, Down; k, Up", "next card, previous card"],
-        ["Page Up, Page Down", "ten cards back, ten cards on"],
-        ["Home, End", "first card, last card"],
-        ["Left, Right", "the other photo of a pair; elsewhere the previous or next card"],
-        ["Enter", "open the photo"],
-    ]],
-    ["In a photo's dialog", [
-        ["Left, Right", "previous photo, next photo"],
-        ["Escape", "close it"],
-    ]],
+    [
+        "On photos: in a grid, on a card, in a photo's dialog",
+        [
+            ["x", "exclude; Shift + X chooses another reason"],
+            ["r", "relabel to the suggested class"],
+            ["c", "choose another class"],
+            ["y", "right as it is"],
+            ["e", "remove the mark"],
+            ["u", "undo; Ctrl + Z everywhere"],
+            ["Shift + U", "redo; Ctrl + Y everywhere"],
+            ["?", "this help"],
+        ],
+    ],
+    [
+        "In a grid",
+        [
+            ["Arrows", "go to the next photo"],
+            ["Page Up, Page Down", "previous page, next page"],
+            ["Home, End", "first and last photo of the page; with Ctrl of all pages"],
+            ["Space", "select or unselect the photo"],
+            ["Shift + arrows", "select what you pass over"],
+            ["Ctrl + A", "select all photos of the page"],
+            ["Escape", "select nothing"],
+            ["Enter", "open the photo"],
+        ],
+    ],
+    [
+        "On a card",
+        [
+            ["j, Down; k, Up", "next card, previous card"],
+            ["Page Up, Page Down", "ten cards back, ten cards on"],
+            ["Home, End", "first card, last card"],
+            ["Left, Right", "the other photo of a pair; elsewhere the previous or next card"],
+            ["Enter", "open the photo"],
+        ],
+    ],
+    [
+        "In a photo's dialog",
+        [
+            ["Left, Right", "previous photo, next photo"],
+            ["Escape", "close it"],
+        ],
+    ],
 ];
 
 /** Whether a key belongs to a text field or a list that has the focus. */
 export function isTyping(event) {
-    return event.target.matches?.("input:not([type=checkbox]):not([type=radio]):not([type=button]), textarea, select") ?? false;
+    return (
+        event.target.matches?.("input:not([type=checkbox]):not([type=radio]):not([type=button]), textarea, select") ??
+        false
+    );
 }
 
 /**
@@ -80,7 +95,9 @@ export function markKeys(event, indices, options = {}) {
 /** Exclude photos with the reason given, or the usual one of the kind; without one, ask for it. */
 export function excludePhotos(indices, { kind, reason: given } = {}) {
     const reason = given ?? (kind ? page.default_reasons[kind] : "");
-    return reason ? sayMarks(indices, setMark(indices, { action: "exclude", reason, kind })) : chooseReason(indices, { kind });
+    return reason
+        ? sayMarks(indices, setMark(indices, { action: "exclude", reason, kind }))
+        : chooseReason(indices, { kind });
 }
 
 /** Relabel photos to the suggestion. One photo without a suggestion: ask for the class. */
@@ -89,7 +106,10 @@ export function relabelPhotos(indices, { kind, suggestion } = {}) {
     if (indices.every((index) => classFor(index) < 0)) {
         return chooseClass(indices, { kind });
     }
-    return sayMarks(indices, setMark(indices, (index) => ({ action: "relabel", toClass: classFor(index), kind: kind ?? "label" })));
+    return sayMarks(
+        indices,
+        setMark(indices, (index) => ({ action: "relabel", toClass: classFor(index), kind: kind ?? "label" })),
+    );
 }
 
 /** The class that the audit suggests for a photo, -1 without one. */
@@ -131,7 +151,9 @@ function sayMarks(indices, { set, refused }) {
     }
     if (refused.length) {
         const first = refused[0];
-        parts.push(`${refused.length === 1 ? `${photoLabel(first.photo)} is not marked` : `${counted(refused.length, "photo")} are not marked`}: ${first.why}.`);
+        parts.push(
+            `${refused.length === 1 ? `${photoLabel(first.photo)} is not marked` : `${counted(refused.length, "photo")} are not marked`}: ${first.why}.`,
+        );
     }
     announce(parts.join(" "));
     return set > 0;
@@ -146,13 +168,23 @@ export async function chooseReason(indices, { kind } = {}) {
     const opened = openDialog(`Why exclude ${nameOf(indices)}?`, { className: "narrow" });
     const preset = kind ? page.default_reasons[kind] : "";
     const list = page.recommended_reasons.map((reason, place) => {
-        const choose = button("", () => opened.close(reason), { "aria-keyshortcuts": String(place + 1), autofocus: reason === preset });
+        const choose = button("", () => opened.close(reason), {
+            "aria-keyshortcuts": String(place + 1),
+            autofocus: reason === preset,
+        });
         choose.append(element("kbd", { "aria-hidden": "true" }, place + 1), ` ${inWords(reason)}`);
         return choose;
     });
     const fieldId = uniqueId("reason");
     const problem = element("p", { class: "problem", id: `${fieldId}-problem`, role: "alert" });
-    const field = element("input", { id: fieldId, type: "text", autocomplete: "off", spellcheck: "false", maxlength: 40, "aria-describedby": problem.id });
+    const field = element("input", {
+        id: fieldId,
+        type: "text",
+        autocomplete: "off",
+        spellcheck: "false",
+        maxlength: 40,
+        "aria-describedby": problem.id,
+    });
     const take = () => {
         problem.textContent = whyNotReason(field.value.trim());
         if (!problem.textContent) {
@@ -167,7 +199,12 @@ export async function chooseReason(indices, { kind } = {}) {
         }
     });
     const own = element("div", { class: "field-row" }, field, button("Use this word", take));
-    opened.body.append(element("div", { class: "choices" }, list), element("label", { for: fieldId }, "Or a word of your own"), own, problem);
+    opened.body.append(
+        element("div", { class: "choices" }, list),
+        element("label", { for: fieldId }, "Or a word of your own"),
+        own,
+        problem,
+    );
     (list.find((each) => each.autofocus) ?? list[0] ?? field).focus();
     const reason = await opened.closed;
     return reason ? sayMarks(indices, setMark(indices, { action: "exclude", reason, kind })) : false;
@@ -175,7 +212,11 @@ export async function chooseReason(indices, { kind } = {}) {
 
 /** Ask for a class, and relabel. Returns a promise: true if photos were marked. */
 export async function chooseClass(indices, { kind } = {}) {
-    const toClass = await pickClass(`Which class is ${nameOf(indices)}?`, likelyClasses(indices), indices.length === 1 ? indices[0] : null);
+    const toClass = await pickClass(
+        `Which class is ${nameOf(indices)}?`,
+        likelyClasses(indices),
+        indices.length === 1 ? indices[0] : null,
+    );
     return toClass === undefined ? false : sayMarks(indices, setMark(indices, { action: "relabel", toClass, kind }));
 }
 
@@ -185,65 +226,102 @@ function likelyClasses(indices) {
         return [];
     }
     const votes = new Map();
-    suspicionsOf(indices[0]).forEach(({ suggestion }) => suggestion >= 0 && votes.set(suggestion, LIKELY_NEIGHBOURS + 1));
+    suspicionsOf(indices[0]).forEach(
+        ({ suggestion }) => suggestion >= 0 && votes.set(suggestion, LIKELY_NEIGHBOURS + 1),
+    );
     for (const neighbour of nearest(indices[0], LIKELY_NEIGHBOURS, { exceptGroup: true })) {
         const other = photos.class[neighbour];
         if (other >= 0) {
             votes.set(other, (votes.get(other) ?? 0) + 1);
         }
     }
-    return [...votes].sort((one, other) => other[1] - one[1]).slice(0, 5).map(([other]) => other);
+    return [...votes]
+        .sort((one, other) => other[1] - one[1])
+        .slice(0, 5)
+        .map(([other]) => other);
 }
 
 /**
  * Ask for a class in a dialog that filters while one types: likely ones first, beside the photo that it is for. Returns
  * a promise of its index, or of undefined.
  */
-export async function pickClass(title, likely = [], index = null) {
+export function pickClass(title, likely = [], index = null) {
     const opened = openDialog(title, { className: "narrow picker" });
-    const others = page.classes.name.map((_, index) => index).filter((index) => !likely.includes(index));
+    const others = page.classes.name.map((_, place) => place).filter((place) => !likely.includes(place));
     others.sort((one, other) => classLabel(one).localeCompare(classLabel(other)));
-    const listId = uniqueId("classes");
-    const list = element("ul", { id: listId, role: "listbox", "aria-label": "Classes", class: "options" });
-    const field = element("input", {
-        type: "text", role: "combobox", "aria-expanded": "true", "aria-controls": listId, "aria-autocomplete": "list",
-        "aria-label": "Class: type a part of its name or its number", autocomplete: "off", spellcheck: "false", dir: "auto",
-    });
-    let shown = [];
-    let active = 0;
-    const activate = (place) => {
-        list.children[active]?.setAttribute("aria-selected", "false");
-        active = Math.max(0, Math.min(place, shown.length - 1));
-        list.children[active]?.setAttribute("aria-selected", "true");
-        list.children[active]?.scrollIntoView({ block: "nearest" });
-        field.setAttribute("aria-activedescendant", list.children[active]?.id ?? "");
-    };
-    const filter = () => {
-        shown = [...likely, ...others].filter((index) => classMatches(index, field.value));
-        list.replaceChildren(...shown.map((index, place) => classOption(index, likely.includes(index), `${listId}-${place}`, opened.close)));
-        activate(0);
-    };
-    field.addEventListener("input", filter);
-    field.addEventListener("keydown", (event) => {
+    const picker = new ClassPicker([...likely, ...others], likely, opened.close);
+    opened.body.append(
+        ...(index === null ? [] : [picture(index, "original", 128)]),
+        picker.field,
+        picker.list,
+        element("p", { class: "hint" }, "Arrows and Enter choose. Escape leaves all as it is."),
+    );
+    picker.filter();
+    picker.field.focus();
+    return opened.closed;
+}
+
+// A text field above a list: typing filters, arrows move, Enter chooses.
+class ClassPicker {
+    constructor(classes, likely, choose) {
+        this.classes = classes;
+        this.likely = likely;
+        this.choose = choose;
+        this.shown = [];
+        this.active = 0;
+        const id = uniqueId("classes");
+        this.list = element("ul", { id, role: "listbox", "aria-label": "Classes", class: "options" });
+        this.field = element("input", {
+            type: "text",
+            role: "combobox",
+            "aria-expanded": "true",
+            "aria-controls": id,
+            "aria-autocomplete": "list",
+            "aria-label": "Class: type a part of its name or its number",
+            autocomplete: "off",
+            spellcheck: "false",
+            dir: "auto",
+            on: { input: () => this.filter(), keydown: (event) => this.onKey(event) },
+        });
+    }
+
+    filter() {
+        this.shown = this.classes.filter((index) => classMatches(index, this.field.value));
+        const options = this.shown.map((index, place) => {
+            return classOption(index, this.likely.includes(index), `${this.list.id}-${place}`, this.choose);
+        });
+        this.list.replaceChildren(...options);
+        this.activate(0);
+    }
+
+    activate(place) {
+        this.list.children[this.active]?.setAttribute("aria-selected", "false");
+        this.active = Math.max(0, Math.min(place, this.shown.length - 1));
+        const option = this.list.children[this.active];
+        option?.setAttribute("aria-selected", "true");
+        option?.scrollIntoView({ block: "nearest" });
+        this.field.setAttribute("aria-activedescendant", option?.id ?? "");
+    }
+
+    onKey(event) {
         const move = { ArrowDown: 1, ArrowUp: -1, PageDown: 10, PageUp: -10 }[event.key];
         if (move) {
             event.preventDefault();
-            activate(active + move);
-        } else if (event.key === "Enter" && shown.length) {
+            this.activate(this.active + move);
+        } else if (event.key === "Enter" && this.shown.length) {
             event.preventDefault();
-            opened.close(shown[active]);
+            this.choose(this.shown[this.active]);
         }
-    });
-    opened.body.append(...(index === null ? [] : [picture(index, "original", 128)]), field, list, element("p", { class: "hint" }, "Arrows and Enter choose. Escape leaves all as it is."));
-    filter();
-    field.focus();
-    return opened.closed;
+    }
 }
 
 /** Whether a class has a text in its name, or a number as its catalog_id. */
 export function classMatches(index, text) {
     const wanted = text.trim().toLocaleLowerCase();
-    return classLabel(index).toLocaleLowerCase().includes(wanted) || String(page.classes.catalog_id[index]).startsWith(wanted);
+    return (
+        classLabel(index).toLocaleLowerCase().includes(wanted) ||
+        String(page.classes.catalog_id[index]).startsWith(wanted)
+    );
 }
 
 function classOption(index, isLikely, id, choose) {
@@ -251,7 +329,11 @@ function classOption(index, isLikely, id, choose) {
     const facts = `${page.classes.catalog_id[index]} · ${counted(total, "photo")}${isLikely ? " · likely" : ""}`;
     const option = element("li", { id, role: "option", "aria-selected": "false", class: isLikely ? "likely" : null });
     const mean = page.classes.mean?.[index] ?? -1; // what its photos look like on average
-    option.append(mean >= 0 ? sheetTile("means", mean, 28) : "", element("bdi", {}, classLabel(index)), element("span", { class: "facts" }, facts));
+    option.append(
+        mean >= 0 ? sheetTile("means", mean, 28) : "",
+        element("bdi", {}, classLabel(index)),
+        element("span", { class: "facts" }, facts),
+    );
     option.addEventListener("click", () => choose(index));
     return option;
 }
@@ -261,9 +343,17 @@ export function openHelp() {
     const { body } = openDialog("Keys", { className: "help" });
     body.tabIndex = 0; // it has nothing to focus, and may have to be scrolled
     for (const [title, keys] of KEY_HELP) {
-        const rows = keys.map(([key, what]) => element("tr", {}, element("th", { scope: "row" }, element("kbd", {}, key)), element("td", {}, what)));
+        const rows = keys.map(([key, what]) =>
+            element("tr", {}, element("th", { scope: "row" }, element("kbd", {}, key)), element("td", {}, what)),
+        );
         body.append(element("table", {}, element("caption", {}, title), element("tbody", {}, rows)));
     }
     const total = number(page.photos.product_id.length);
-    body.append(element("p", { class: "hint" }, `Marks stay in this browser until you remove them. The page has ${total} photos.`));
+    body.append(
+        element(
+            "p",
+            { class: "hint" },
+            `Marks stay in this browser until you remove them. The page has ${total} photos.`,
+        ),
+    );
 }

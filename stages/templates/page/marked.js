@@ -3,8 +3,22 @@
 import { classLabel, page, photoLabel, photos } from "./data.js";
 import { openDetail } from "./detail.js";
 import { announce, button, copyButton, counted, debounce, element, icon, number, uniqueId } from "./dom.js";
-import { allMarks, clearMarkKeys, correctionsCsv, describeMark, isSaved, loadCorrections, markCount, noteSaved, onMarks, remarks, setNote, setRemarks } from "./marks.js";
+import {
+    allMarks,
+    clearMarkKeys,
+    correctionsCsv,
+    describeMark,
+    isSaved,
+    loadCorrections,
+    markCount,
+    noteSaved,
+    onMarks,
+    remarks,
+    setNote,
+    setRemarks,
+} from "./marks.js";
 import { tile } from "./pictures.js";
+import { go } from "./router.js";
 
 const ROWS_A_PAGE = 100;
 
@@ -34,18 +48,49 @@ export function correctionsName() {
 
 function drawSaving(place) {
     const save = button("Save corrections", saveCorrections, { iconName: "save", class: "button primary", id: "save" });
-    const loader = element("input", { type: "file", accept: ".csv,text/csv", class: "off-screen", id: uniqueId("load"), on: { change: () => loadFile(loader) } });
+    const loader = element("input", {
+        type: "file",
+        accept: ".csv,text/csv",
+        class: "off-screen",
+        id: uniqueId("load"),
+        on: { change: () => loadFile(loader) },
+    });
     const load = element("label", { class: "button quiet", for: loader.id }, "Load a saved file");
-    const commands = [`python -m tools.suspects --apply ~/Downloads/${correctionsName()}`, "dvc repro", "python -m tools.compare HEAD"].join("\n");
+    const commands = [
+        `python -m tools.suspects --apply ~/Downloads/${correctionsName()}`,
+        "dvc repro",
+        "python -m tools.compare HEAD",
+    ].join("\n");
     place.replaceChildren(
-        element("div", { class: "fields" },
+        element(
+            "div",
+            { class: "fields" },
             remarkField("by", "By (optional)", "A handle. Git keeps it for good, in every clone."),
             remarkField("note", "Note (optional)", "It goes to every mark without a note of its own."),
         ),
-        element("div", { class: "field-row" }, save, loader, load, element("span", { class: "saved-state", role: "status" })),
-        element("details", { class: "commands", open: true }, element("summary", {}, "Then run, in the folder of the project"),
-            element("div", { class: "command" }, element("pre", { tabindex: 0 }, element("code", {}, commands)), copyButton(commands, "Copy the commands")),
-            element("p", { class: "hint" }, "The first command checks all rows and adds them to corrections/. The browser may have saved the file elsewhere, or with another number in its name."),
+        element(
+            "div",
+            { class: "field-row" },
+            save,
+            loader,
+            load,
+            element("span", { class: "saved-state", role: "status" }),
+        ),
+        element(
+            "details",
+            { class: "commands", open: true },
+            element("summary", {}, "Then run, in the folder of the project"),
+            element(
+                "div",
+                { class: "command" },
+                element("pre", { tabindex: 0 }, element("code", {}, commands)),
+                copyButton(commands, "Copy the commands"),
+            ),
+            element(
+                "p",
+                { class: "hint" },
+                "The first command checks all rows and adds them to corrections/. The browser may have saved the file elsewhere, or with another number in its name.",
+            ),
         ),
     );
     updateSaving(place);
@@ -54,14 +99,35 @@ function drawSaving(place) {
 function updateSaving(place) {
     const count = markCount();
     place.querySelector("#save").disabled = count === 0;
-    place.querySelector(".saved-state").textContent = count === 0 ? "There is nothing to save." : isSaved() ? `Saved: ${counted(count, "mark")}.` : `${counted(count, "mark")}, not saved yet.`;
+    place.querySelector(".saved-state").textContent =
+        count === 0
+            ? "There is nothing to save."
+            : isSaved()
+              ? `Saved: ${counted(count, "mark")}.`
+              : `${counted(count, "mark")}, not saved yet.`;
 }
 
 function remarkField(name, label, hint) {
     const id = uniqueId("remark");
-    const input = element("input", { id, type: "text", autocomplete: "off", maxlength: name === "by" ? 60 : 300, value: remarks()[name], "aria-describedby": `${id}-hint` });
-    input.addEventListener("input", debounce(() => setRemarks({ [name]: input.value.trim() }), 250));
-    return element("div", { class: "field" }, element("label", { for: id }, label), input, element("span", { class: "hint", id: `${id}-hint` }, hint));
+    const input = element("input", {
+        id,
+        type: "text",
+        autocomplete: "off",
+        maxlength: name === "by" ? 60 : 300,
+        value: remarks()[name],
+        "aria-describedby": `${id}-hint`,
+    });
+    input.addEventListener(
+        "input",
+        debounce(() => setRemarks({ [name]: input.value.trim() }), 250),
+    );
+    return element(
+        "div",
+        { class: "field" },
+        element("label", { for: id }, label),
+        input,
+        element("span", { class: "hint", id: `${id}-hint` }, hint),
+    );
 }
 
 function saveCorrections() {
@@ -80,7 +146,9 @@ async function loadFile(loader) {
     if (file) {
         const { set, refused } = loadCorrections(await file.text());
         const first = refused[0];
-        const problem = first ? ` ${number(refused.length)} not: ${first.line ? `line ${first.line}` : photoLabel(first.photo)}: ${first.why}.` : "";
+        const problem = first
+            ? ` ${number(refused.length)} not: ${first.line ? `line ${first.line}` : photoLabel(first.photo)}: ${first.why}.`
+            : "";
         announce(`${counted(set, "photo")} marked from ${file.name}.${problem}`);
         loader.value = "";
     }
@@ -90,28 +158,56 @@ function drawMarks(place, state) {
     const marks = allMarks();
     state.first = Math.max(0, Math.min(state.first, Math.floor((marks.length - 1) / ROWS_A_PAGE) * ROWS_A_PAGE));
     if (!marks.length) {
-        place.replaceChildren(element("p", { class: "empty" }, "No photo is marked. Open a photo, or press x, r or y on it. The key ? lists all keys."));
+        place.replaceChildren(
+            element(
+                "p",
+                { class: "empty" },
+                "No photo is marked. Open a photo, or press x, r or y on it. The key ? lists all keys.",
+            ),
+        );
         return;
     }
     const shown = marks.slice(state.first, state.first + ROWS_A_PAGE);
+    const siblings = marks.map(({ photo }) => photo).filter((photo) => photo >= 0);
+    const head = ["Photo", "Product", "Class", "Mark", "Found as", "Note", ""].map((name) =>
+        element("th", { scope: "col" }, name),
+    );
+    const rows = shown.map((mark) => markRow(mark, siblings));
+    const table = element(
+        "table",
+        { class: "rows" },
+        element("thead", {}, element("tr", {}, head)),
+        element("tbody", {}, rows),
+    );
+    const removeAll = () => {
+        const count = clearMarkKeys(marks.map(({ key }) => key));
+        announce(`${counted(count, "mark")} removed. Undo brings them back.`);
+    };
+    const buttons = [
+        button("Show them as photos", () => go("photos?mark=any"), { quiet: true }),
+        button("Remove all marks", removeAll, { quiet: true }),
+    ];
+    place.replaceChildren(
+        element("div", { class: "wide" }, table),
+        ...(marks.length > ROWS_A_PAGE ? [rowPager(place, state, shown.length, marks.length)] : []),
+        element("p", {}, buttons),
+    );
+}
+
+function rowPager(place, state, shown, total) {
     const turn = (by) => {
         state.first += by;
         drawMarks(place, state);
     };
-    const siblings = marks.map(({ photo }) => photo).filter((photo) => photo >= 0);
-    const head = ["Photo", "Product", "Class", "Mark", "Found as", "Note", ""].map((name) => element("th", { scope: "col" }, name));
-    const pager = marks.length > ROWS_A_PAGE ? element("div", { class: "pager" },
-        button("", () => turn(-ROWS_A_PAGE), { iconName: "previous", quiet: true, "aria-label": "Previous page", disabled: state.first === 0 }),
-        `${number(state.first + 1)} to ${number(state.first + shown.length)} of ${number(marks.length)}`,
-        button("", () => turn(ROWS_A_PAGE), { iconName: "next", quiet: true, "aria-label": "Next page", disabled: state.first + ROWS_A_PAGE >= marks.length }),
-    ) : null;
-    place.replaceChildren(
-        element("div", { class: "wide" }, element("table", { class: "rows" }, element("thead", {}, element("tr", {}, head)), element("tbody", {}, shown.map((mark) => markRow(mark, siblings))))),
-        ...(pager ? [pager] : []),
-        element("p", {}, button("Remove all marks", () => {
-            const count = clearMarkKeys(marks.map(({ key }) => key));
-            announce(`${counted(count, "mark")} removed. Undo brings them back.`);
-        }, { quiet: true })),
+    const turner = (name, iconName, by, disabled) =>
+        button("", () => turn(by), { iconName, quiet: true, "aria-label": name, disabled });
+    const last = state.first + shown;
+    return element(
+        "div",
+        { class: "pager" },
+        turner("Previous page", "previous", -ROWS_A_PAGE, state.first === 0),
+        `${number(state.first + 1)} to ${number(last)} of ${number(total)}`,
+        turner("Next page", "next", ROWS_A_PAGE, last >= total),
     );
 }
 
@@ -123,19 +219,50 @@ function focusRow(photo) {
 function markRow(mark, siblings) {
     const { key, photo } = mark;
     const name = photo >= 0 ? photoLabel(photo) : key;
-    const open = photo >= 0 ? element("button", {
-        type: "button", class: "tile-button", "aria-label": `Open product ${name}`, dataset: { photo },
-        on: { click: () => openDetail(photo, siblings, { kind: mark.kind ?? null, onClose: focusRow }) },
-    }, tile(photo, 48)) : "not in this page";
-    const note = element("input", { type: "text", value: mark.note ?? "", maxlength: 300, "aria-label": `Note to product ${name}`, on: { change: () => setNote(key, note.value.trim()) } });
-    const text = element("span", { class: `mark-text ${mark.action}` }, icon(mark.action), element("bdi", {}, describeMark(mark)));
-    const remove = button("Remove", () => {
-        clearMarkKeys([key]);
-        announce(`The mark of ${name} is removed.`);
-    }, { quiet: true, "aria-label": `Remove the mark of product ${name}` });
-    return element("tr", {},
-        element("td", {}, open), element("th", { scope: "row" }, element("bdi", {}, name)),
+    const open =
+        photo >= 0
+            ? element(
+                  "button",
+                  {
+                      type: "button",
+                      class: "tile-button",
+                      "aria-label": `Open product ${name}`,
+                      dataset: { photo },
+                      on: { click: () => openDetail(photo, siblings, { kind: mark.kind ?? null, onClose: focusRow }) },
+                  },
+                  tile(photo, 48),
+              )
+            : "not in this page";
+    const note = element("input", {
+        type: "text",
+        value: mark.note ?? "",
+        maxlength: 300,
+        "aria-label": `Note to product ${name}`,
+        on: { change: () => setNote(key, note.value.trim()) },
+    });
+    const text = element(
+        "span",
+        { class: `mark-text ${mark.action}` },
+        icon(mark.action),
+        element("bdi", {}, describeMark(mark)),
+    );
+    const remove = button(
+        "Remove",
+        () => {
+            clearMarkKeys([key]);
+            announce(`The mark of ${name} is removed.`);
+        },
+        { quiet: true, "aria-label": `Remove the mark of product ${name}` },
+    );
+    return element(
+        "tr",
+        {},
+        element("td", {}, open),
+        element("th", { scope: "row" }, element("bdi", {}, name)),
         element("td", {}, element("bdi", {}, photo >= 0 ? classLabel(photos.class[photo]) : "")),
-        element("td", {}, text), element("td", {}, mark.kind ? `${mark.kind} ${number(mark.rank)}` : ""), element("td", {}, note), element("td", {}, remove),
+        element("td", {}, text),
+        element("td", {}, mark.kind ? `${mark.kind} ${number(mark.rank)}` : ""),
+        element("td", {}, note),
+        element("td", {}, remove),
     );
 }

@@ -4,7 +4,19 @@ import { catalogName, classOfCatalogId, inWords, page, photoCount, photoOf, phot
 import { REASON_WORDS } from "./reasons.js";
 
 const STORAGE_KEY = `imageset-marks-${page.digest}`;
-const CSV_COLUMNS = ["product_id", "position", "action", "catalog_id", "reason", "note", "by", "date", "class", "kind", "rank"];
+const CSV_COLUMNS = [
+    "product_id",
+    "position",
+    "action",
+    "catalog_id",
+    "reason",
+    "note",
+    "by",
+    "date",
+    "class",
+    "kind",
+    "rank",
+];
 const ACTIONS = ["exclude", "relabel", "right"];
 const LARGEST_POSITION = 2 ** 15 - 1;
 const REASON_PATTERN = /^[a-z][a-z0-9_]{0,39}$/;
@@ -136,7 +148,11 @@ export function setMark(indices, mark) {
         if (why) {
             refused.push({ photo: index, why });
         } else {
-            changes.push([markKeyOf(index), markState.marks[markKeyOf(index)], makeMark(index, wanted, wanted.date || date)]);
+            changes.push([
+                markKeyOf(index),
+                markState.marks[markKeyOf(index)],
+                makeMark(index, wanted, wanted.date || date),
+            ]);
         }
     }
     takeStep(changes);
@@ -254,9 +270,15 @@ function withClass(mark) {
 
 /** All marks, by product and position: {key, photo (-1 if the page does not have it), action, toClass, reason, ...}. */
 export function allMarks() {
-    const marks = Object.entries(markState.marks).map(([key, mark]) => ({ key, photo: photoOfKey(key), ...withClass(mark) }));
+    const marks = Object.entries(markState.marks).map(([key, mark]) => ({
+        key,
+        photo: photoOfKey(key),
+        ...withClass(mark),
+    }));
     // Photos are in the order of product_id and position. Those that the page does not have come last.
-    return marks.sort((one, other) => (one.photo < 0 || other.photo < 0 ? other.photo - one.photo : one.photo - other.photo));
+    return marks.sort((one, other) =>
+        one.photo < 0 || other.photo < 0 ? other.photo - one.photo : one.photo - other.photo,
+    );
 }
 
 /** How many photos are marked. */
@@ -364,7 +386,13 @@ export function loadCorrections(text) {
     rows.forEach((cells, number) => {
         const row = Object.fromEntries(columns.map((column, place) => [column, (cells[place] ?? "").trim()]));
         const action = row.action.toLowerCase();
-        const wanted = { action, reason: row.reason, note: row.note, date: row.date, kind: page.kinds.includes(row.kind) ? row.kind : "" };
+        const wanted = {
+            action,
+            reason: row.reason,
+            note: row.note,
+            date: row.date,
+            kind: page.kinds.includes(row.kind) ? row.kind : "",
+        };
         wanted.toClass = row.catalog_id ? classOfCatalogId(row.catalog_id.replace(/\.0*$/, "")) : -1;
         const found = photosOfRow(row);
         const why = action ? whyNotRow(found, wanted) : "";
@@ -402,7 +430,9 @@ function whyNotRow(found, { action, reason, toClass }) {
 export function parseCsv(text) {
     const plain = text.replace(/^\ufeff/, "");
     const firstLine = plain.split(/\r?\n/, 1)[0];
-    const delimiter = [",", ";", "\t"].sort((one, other) => firstLine.split(other).length - firstLine.split(one).length)[0];
+    const delimiter = [",", ";", "\t"].sort(
+        (one, other) => firstLine.split(other).length - firstLine.split(one).length,
+    )[0];
     const rows = [[]];
     const cell = new RegExp(`(?:"((?:[^"]|"")*)"|([^${delimiter}\r\n]*))(${delimiter}|\r?\n|$)`, "y");
     while (cell.lastIndex < plain.length) {

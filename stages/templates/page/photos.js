@@ -7,7 +7,12 @@ import { keepTileSide, photoGrid, TILE_SIDES, tileSide } from "./grid.js";
 import { chooseClass, chooseReason, clearPhotos, confirmPhotos, pickClass } from "./keys.js";
 import { go, replaceRoute, routeTo } from "./router.js";
 
-const CAPTIONS = [["", "nothing"], ["class", "class"], ["product", "product id"], ["sort", "what it is sorted by"]];
+const CAPTIONS = [
+    ["", "nothing"],
+    ["class", "class"],
+    ["product", "product id"],
+    ["sort", "what it is sorted by"],
+];
 let captionChoice = "";
 
 /** The view `photos`. */
@@ -29,15 +34,26 @@ function openPhotos(host, query) {
     const selectionBar = element("div", { class: "selection-bar", role: "group", "aria-label": "Selected photos" });
     host.append(controls.element, element("div", { class: "result-row" }, result, selectionBar));
     let grid = null; // the grid tells its selection while it is made
-    grid = photoGrid(host, { label: "Photos", onSelect: (selected) => drawSelection(selectionBar, grid, selected, state) });
-    const empty = element("p", { class: "empty", hidden: true }, "No photo fits. ", button("Clear filters", () => go("photos")));
+    grid = photoGrid(host, {
+        label: "Photos",
+        onSelect: (selected) => drawSelection(selectionBar, grid, selected, state),
+    });
+    const empty = element(
+        "p",
+        { class: "empty", hidden: true },
+        "No photo fits. ",
+        button("Clear filters", () => go("photos")),
+    );
     host.append(empty);
     const update = (wanted) => {
         state.query = new URLSearchParams(wanted);
         const chosen = choosePhotos(state.query);
         grid.kind = page.kinds.includes(state.query.get("kind")) ? state.query.get("kind") : null;
         grid.caption = captionFor(state.query);
-        result.textContent = chosen.length === photoCount ? counted(photoCount, "photo") : `${number(chosen.length)} of ${counted(photoCount, "photo")}`;
+        result.textContent =
+            chosen.length === photoCount
+                ? counted(photoCount, "photo")
+                : `${number(chosen.length)} of ${counted(photoCount, "photo")}`;
         empty.hidden = chosen.length > 0;
         controls.update(state.query);
         grid.show(chosen);
@@ -62,29 +78,54 @@ function drawControls(change, currentQuery) {
     const updates = [];
     const search = searchField(change, updates);
     const selects = FILTERS.filter(({ id }) => id !== "pair" || page.pairs.photo.length).map((filter) =>
-        selectField(filter.label, [["", "any"], ...filter.options()], (value) => change(filter.id, value), (query) => query.get(filter.id) ?? "", updates),
+        selectField(
+            filter.label,
+            [["", "any"], ...filter.options()],
+            (value) => change(filter.id, value),
+            (query) => query.get(filter.id) ?? "",
+            updates,
+        ),
     );
-    const classes = [classField("Class", "class", change, updates), classField("Baseline's answer", "answer", change, updates)];
+    const classes = [
+        classField("Class", "class", change, updates),
+        classField("Baseline's answer", "answer", change, updates),
+    ];
     const clear = button("Clear filters", () => go("photos"), { quiet: true });
     updates.push((query) => {
         clear.disabled = !QUERY_NAMES.some((name) => query.get(name));
     });
-    const selection = element("p", { class: "chosen-photos" });
-    updates.push((query) => {
-        const chosen = query.get("photos");
-        selection.replaceChildren(...(chosen ? [`Only ${counted(chosen.split(",").length, "photo")} that another view chose. `, button("All photos", () => change("photos", ""), { quiet: true })] : []));
-    });
     const sorts = sortFields(change, updates, currentQuery);
+    const choice = chosenPhotos(change, updates);
     let tellLook = () => {};
     const look = lookFields(() => tellLook());
-    const filters = element("details", { class: "filters", open: innerWidth > 700 }, element("summary", {}, "Filters"), element("div", { class: "fields" }, classes[0], selects, classes[1], clear));
+    const filters = element(
+        "details",
+        { class: "filters", open: innerWidth > 700 },
+        element("summary", {}, "Filters"),
+        element("div", { class: "fields" }, classes[0], selects, classes[1], clear),
+    );
+    const first = element("div", { class: "fields" }, search, sorts, look);
     return {
-        element: element("div", { class: "controls" }, element("div", { class: "fields" }, search, sorts, look), filters, selection),
+        element: element("div", { class: "controls" }, first, filters, choice),
         update: (query) => updates.forEach((each) => each(query)),
         onLook: (listener) => {
             tellLook = listener;
         },
     };
+}
+
+// What another view chose, such as a part of the map: the address has the photos themselves.
+function chosenPhotos(change, updates) {
+    const made = element("p", { class: "chosen-photos" });
+    updates.push((query) => {
+        const chosen = query.get("photos");
+        made.hidden = !chosen;
+        if (chosen) {
+            const all = button("All photos", () => change("photos", ""), { quiet: true });
+            made.replaceChildren(`Only ${counted(chosen.split(",").length, "photo")} that another view chose. `, all);
+        }
+    });
+    return made;
 }
 
 function field(label, input, id) {
@@ -93,8 +134,18 @@ function field(label, input, id) {
 
 function searchField(change, updates) {
     const id = uniqueId("search");
-    const input = element("input", { id, type: "search", placeholder: "product id or class name", autocomplete: "off", spellcheck: "false", dir: "auto" });
-    input.addEventListener("input", debounce(() => change("search", input.value.trim(), true), 150));
+    const input = element("input", {
+        id,
+        type: "search",
+        placeholder: "product id or class name",
+        autocomplete: "off",
+        spellcheck: "false",
+        dir: "auto",
+    });
+    input.addEventListener(
+        "input",
+        debounce(() => change("search", input.value.trim(), true), 150),
+    );
     updates.push((query) => {
         if (document.activeElement !== input) {
             input.value = query.get("search") ?? "";
@@ -105,7 +156,11 @@ function searchField(change, updates) {
 
 function selectField(label, options, onChange, read, updates) {
     const id = uniqueId("filter");
-    const select = element("select", { id, on: { change: () => onChange(select.value) } }, options.map(([value, text]) => element("option", { value }, text)));
+    const select = element(
+        "select",
+        { id, on: { change: () => onChange(select.value) } },
+        options.map(([value, text]) => element("option", { value }, text)),
+    );
     updates.push((query) => {
         select.value = read(query);
         select.classList.toggle("active", select.value !== "" && options[0][0] === "");
@@ -122,38 +177,79 @@ function classField(label, name, change, updates) {
             change(name, String(chosen));
         }
     };
-    const opener = element("button", { id, type: "button", class: "button picker-button", "aria-haspopup": "dialog", on: { click: choose } }, text, icon("down"));
-    const clear = button("", () => change(name, ""), { iconName: "close", quiet: true, "aria-label": `${label}: any`, title: `${label}: any` });
+    const opener = element(
+        "button",
+        { id, type: "button", class: "button picker-button", "aria-haspopup": "dialog", on: { click: choose } },
+        text,
+        icon("down"),
+    );
+    const clear = button("", () => change(name, ""), {
+        iconName: "close",
+        quiet: true,
+        "aria-label": `${label}: any`,
+        title: `${label}: any`,
+    });
     updates.push((query) => {
         const value = query.get(name);
-        text.textContent = value ? value.split(",").map((each) => classLabel(each === "none" ? -1 : Number(each))).join(", ") : "any";
+        text.textContent = value
+            ? value
+                  .split(",")
+                  .map((each) => classLabel(each === "none" ? -1 : Number(each)))
+                  .join(", ")
+            : "any";
         opener.setAttribute("aria-label", `${label}: ${text.textContent}`);
         opener.classList.toggle("active", Boolean(value));
         clear.hidden = !value;
     });
-    return element("div", { class: "field" }, element("span", { class: "label", "aria-hidden": "true" }, label), element("div", { class: "field-row" }, opener, clear));
+    return element(
+        "div",
+        { class: "field" },
+        element("span", { class: "label", "aria-hidden": "true" }, label),
+        element("div", { class: "field-row" }, opener, clear),
+    );
 }
 
 function sortFields(change, updates, currentQuery) {
-    const sort = selectField("Sort by", SORTS.map(([id, name]) => [id, name]), (value) => change("sort", value === "product" ? "" : value), (query) => query.get("sort") ?? "product", updates);
+    const sort = selectField(
+        "Sort by",
+        SORTS.map(([id, name]) => [id, name]),
+        (value) => change("sort", value === "product" ? "" : value),
+        (query) => query.get("sort") ?? "product",
+        updates,
+    );
     const flip = () => change("order", currentQuery().get("order") === "down" ? "" : "down");
     const order = button("", flip, { class: "button order" });
     updates.push((query) => {
         order.textContent = query.get("order") === "down" ? "Descending" : "Ascending";
     });
-    return [sort, element("div", { class: "field" }, element("span", { class: "label", "aria-hidden": "true" }, "Order"), order)];
+    return [
+        sort,
+        element("div", { class: "field" }, element("span", { class: "label", "aria-hidden": "true" }, "Order"), order),
+    ];
 }
 
 function lookFields(tell) {
     const updates = [];
-    const size = selectField("Tiles", TILE_SIDES.map((side) => [String(side), `${side} px`]), (value) => {
-        keepTileSide(Number(value));
-        tell();
-    }, () => String(tileSide()), updates);
-    const caption = selectField("Under them", CAPTIONS, (value) => {
-        captionChoice = value;
-        tell();
-    }, () => captionChoice, updates);
+    const size = selectField(
+        "Tiles",
+        TILE_SIDES.map((side) => [String(side), `${side} px`]),
+        (value) => {
+            keepTileSide(Number(value));
+            tell();
+        },
+        () => String(tileSide()),
+        updates,
+    );
+    const caption = selectField(
+        "Under them",
+        CAPTIONS,
+        (value) => {
+            captionChoice = value;
+            tell();
+        },
+        () => captionChoice,
+        updates,
+    );
     updates.forEach((each) => each());
     return [size, caption];
 }
@@ -164,7 +260,10 @@ function drawSelection(bar, grid, selected, state) {
     }
     const kind = page.kinds.includes(state.query.get("kind")) ? state.query.get("kind") : undefined;
     const options = { kind };
-    const all = button("Select all shown", () => grid.selectAll(), { quiet: true, disabled: grid.indices.length === 0 });
+    const all = button("Select all shown", () => grid.selectAll(), {
+        quiet: true,
+        disabled: grid.indices.length === 0,
+    });
     if (!selected.length) {
         bar.replaceChildren(all);
         return;

@@ -101,5 +101,7 @@ function whyNoPicture(index, which) {
     if (photos.detail[index] < 0) {
         return `The ${which} is not in this page: only suspects, rejects and a sample have it.`;
     }
-    return which === "mask" ? "No mask: the background stays, or the photo has none." : "No result: no mask, or rejected before.";
+    return which === "mask"
+        ? "No mask: the background stays, or the photo has none."
+        : "No result: no mask, or rejected before.";
 }
