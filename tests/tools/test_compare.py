@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 from imageset.errors import DataError
 from imageset.report.markdown import escape
 from tests.project import ROOT
-from tools.compare.command import compare
+from tools.compare.command import compare, find
 from tools.compare.snapshot import open_snapshot
 
 PARAMS = """\
@@ -134,7 +134,8 @@ def repository(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def compared(base: str = "main", head: str | None = None) -> str:
-    return compare(open_snapshot(base), open_snapshot(head))[0]
+    sides = open_snapshot(base), open_snapshot(head)
+    return compare(*sides, find(*sides)).markdown
 
 
 def section(text: str, title: str) -> str:

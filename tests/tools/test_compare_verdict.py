@@ -6,12 +6,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from imageset.formats import tables
+from imageset.formats import hdf5, tables
 from imageset.report.identity import identify
 from tests.tools.test_compare import commit, dvc, edit, git, run, section, write
-from tools.compare.command import compare
+from tools.compare.command import compare, find
 from tools.compare.snapshot import open_snapshot
 from tools.compare.verdict import FLAGS, Verdict
 
@@ -25,6 +26,7 @@ stages:
       - made/data/catalog_rejects.csv
       - made/data/ingest.csv
       - made/data/predictions.csv
+      - made/data/processed.h5
       - made/data/rejects.csv
       - made/data/split.csv
       - made/reports/baseline.json
@@ -39,6 +41,7 @@ stages:
       - data/catalog_rejects.csv
       - data/ingest.csv
       - data/predictions.csv
+      - data/processed.h5
       - data/rejects.csv
       - data/split.csv
       - reports/baseline.json:
@@ -76,6 +79,7 @@ class Dataset:
         self.left_out: dict[int, str] = {}
         self.validation = {"passed": True, "checks": 18, "failed": 0, "leaks": 0}
         self.digest = "ab" * 32
+        self.images = (np.arange(31 * 64) % 200).astype(np.uint8).reshape(31, 8, 8, 1)  # by product_id
 
     def remove(self, photo: int, reason: str = "") -> None:
         del self.classes[photo], self.subsets[photo]
@@ -102,6 +106,11 @@ class Dataset:
         frames = {name: tables.frame(TABLES[name], content) for name, content in rows.items()}
         for name, content in frames.items():
             tables.write(data / f"{name}.csv", TABLES[name], content)
+        with hdf5.create(data / "processed.h5", hdf5.PROCESSED) as file:
+            hdf5.add(file, "images", self.images)
+            hdf5.add(file, "ids", np.arange(31))
+            hdf5.add(file, "positions", np.zeros(31, np.int16))
+            hdf5.finish(file)
         used = [class_ for class_ in NAMES if class_ in self.classes.values()]
         label_map = tables.frame(tables.LABEL_MAP, [(class_ - 1201, class_, NAMES[class_]) for class_ in used])
         accuracy = 1 - len(self.wrong & set(tested)) / len(tested)
@@ -150,8 +159,14 @@ def change(repository: Path, dataset: Dataset) -> None:
     assert dvc(repository, "repro") == {"all"}
 
 
+def compared(base: str = "main", head: str | None = None) -> tuple[str, Verdict]:
+    sides = open_snapshot(base), open_snapshot(head)
+    comparison = compare(*sides, find(*sides))
+    return comparison.markdown, comparison.verdict
+
+
 def judged(base: str = "main", head: str | None = None) -> Verdict:
-    text, verdict = compare(open_snapshot(base), open_snapshot(head))
+    text, verdict = compared(base, head)
 
     assert 0 < len(verdict.lines) <= 8
     assert verdict.flags <= set(FLAGS)
@@ -182,7 +197,7 @@ def test_nothing_changed(repository: Path) -> None:
 
 def test_a_head_that_was_not_run_is_not_known_section_by_section(repository: Path) -> None:
     edit(repository, "params.yaml", "seed: 1", "seed: 2")
-    text, verdict = compare(open_snapshot("main"), open_snapshot(None))
+    text, verdict = compared()
 
     assert verdict.lines == ["**Not known what this change does**: `dvc repro` has not run for it (to run: all)."]
     assert verdict.flags == {"unknown"}
@@ -207,7 +222,7 @@ def test_a_failed_run_is_not_called_unchanged(repository: Path) -> None:
 
 def test_reports_that_no_run_wrote_are_not_believed(repository: Path) -> None:
     edit(repository, "reports/baseline.json", "0.7", "0.9")
-    text, verdict = compare(open_snapshot("main"), open_snapshot(None))
+    text, verdict = compared()
 
     assert not said(verdict, "accuracy")
     assert "0.9" not in text
@@ -245,7 +260,7 @@ def test_a_class_that_lost_all_photos_is_named(repository: Path) -> None:
     for photo in (29, 30):
         dataset.remove(photo, "too_dark")
     change(repository, dataset)
-    text, verdict = compare(open_snapshot("main"), open_snapshot(None))
+    text, verdict = compared()
 
     assert said(verdict, r"^\*\*1 classes lost all their photos\*\*: dress \(1203, 2 photos\)\.$")
     assert said(verdict, r"Other test photos \(10 → 9\) and other classes \(3 → 2\): scores are not comparable")
@@ -274,7 +289,7 @@ def test_relabelled_photos_are_listed(repository: Path) -> None:
     dataset = Dataset()
     dataset.classes |= {1: 1202, 2: 1203}
     change(repository, dataset)
-    text, verdict = compare(open_snapshot("main"), open_snapshot(None))
+    text, verdict = compared()
 
     assert verdict.flags == {"relabelled"}
     assert "| 1 | 0 | shoes (1201) | hat (1202) |" in section(text, "Photos")
@@ -299,7 +314,7 @@ def test_the_size_is_what_a_comment_takes(repository: Path) -> None:
     params = "".join(f"  p{number}: {'<b>' * 20}\n" for number in range(2000))
     write(repository, {"params.yaml": f"split:\n  seed: 1\n{params}"})
     assert dvc(repository, "repro") == {"all"}
-    text, _ = compare(open_snapshot("main"), open_snapshot(None))
+    text, _ = compared()
 
     assert 60_000 < len(text) <= 65_536
     assert text.count("<details>") == text.count("</details>")
@@ -318,3 +333,66 @@ def test_exit_codes_are_those_that_were_asked_for(repository: Path, tmp_path: Pa
     assert relabelled.stderr == "compare: relabelled: --fail-on names it; see the verdict\n"
     assert (tmp_path / "out.md").read_text() == other.stdout
     assert "leaks: choose from leak, lost-class, moved, relabelled, unknown" in wrong.stderr
+
+
+def write_page(repository: Path) -> str:
+    done = run(repository, "main", "--html", "compare.html")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    return (repository / "compare.html").read_text()
+
+
+def test_the_page_shows_what_changed_before_and_after(repository: Path) -> None:
+    dataset = Dataset()
+    dataset.classes |= {1: 1202}
+    dataset.remove(30, "too_dark")
+    dataset.images[5] += 3
+    dataset.images[7] += 9
+    change(repository, dataset)
+    page = write_page(repository)
+    figures = [
+        (name, caption, pictures.count("<img"), pictures.count("not in head"))
+        for pictures, name, caption in re.findall(
+            r"<figure>(.*?)<figcaption><b>(.*?)</b><br><span dir=\"auto\">(.*?)</span>", page, re.DOTALL
+        )
+    ]
+
+    assert figures == [
+        ("1", "shoes (1201) → hat (1202)", 2, 0),
+        ("30", "dress (1203): too_dark", 1, 1),
+        ("7", "by 9.0 of 255 on average", 2, 0),
+        ("5", "by 3.0 of 255 on average", 2, 0),
+    ]
+    assert "2 of the 29 photos that both sides have; the most changed come first" in page
+    assert "<script" not in page
+    assert "default-src &#39;none&#39;" in page
+
+
+def test_images_of_another_size_are_shown_beside_each_other(repository: Path) -> None:
+    dataset = Dataset()
+    dataset.images = dataset.images.repeat(2, axis=1).repeat(2, axis=2)
+    change(repository, dataset)
+
+    assert "30 of the 30 photos that both sides have" in write_page(repository)
+
+
+def test_a_page_without_the_pixels_of_a_side_says_how_to_get_them(repository: Path) -> None:
+    md5 = open_snapshot(None).current["all"].outputs["data/processed.h5"] or ""
+    dataset = Dataset()
+    dataset.classes |= {1: 1202}
+    change(repository, dataset)
+    (repository / ".dvc/cache/files/md5" / md5[:2] / md5[2:]).unlink()
+
+    assert "Not known: `dvc fetch data/processed.h5` on both sides brings the pixels." in write_page(repository)
+
+
+def test_a_class_name_is_text_in_the_page(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hostile = "</figure><script>alert(1)</script>"
+    monkeypatch.setitem(NAMES, 1202, hostile)
+    dataset = Dataset()
+    dataset.classes |= {1: 1202}
+    change(repository, dataset)
+    page = write_page(repository)
+
+    assert "<script" not in page
+    assert page.count("&lt;/figure&gt;&lt;script&gt;alert(1)&lt;/script&gt;") >= 2

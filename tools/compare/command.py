@@ -8,13 +8,15 @@ which photos moved, it says where DVC's cache has them.
 import argparse
 import sys
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from imageset.errors import DataError, ImagesetError
 from imageset.formats import tables
 from imageset.report.markdown import escape
 from imageset.runtime import files
 from tools.compare.class_balance import format_class_balance
-from tools.compare.markdown import cut
+from tools.compare.html_page import NO_PIXELS, draw_groups, find_pixels, group_changes, group_pixels, make_page
+from tools.compare.markdown import cut, fold
 from tools.compare.outputs import read_output
 from tools.compare.photo_lists import format_photos
 from tools.compare.photos import find_changes, read_side
@@ -25,59 +27,93 @@ from tools.compare.verdict import FETCH, FLAGS, Found, Verdict, judge
 from tools.dvc_files import Stage
 
 
-def find(base_lock: dict[str, Stage], head: Snapshot) -> Found:
-    """Return what the tables in DVC's cache say of both sides: of head, those of runs that are up to date."""
-    before, after = read_side(base_lock), read_side(head.current)
-    if before is None or after is None:
-        return Found(None, None)
-    answers = [read_output(runs, "data/predictions.csv", tables.PREDICTIONS) for runs in (base_lock, head.current)]
-    kept = before.photos.index.intersection(after.photos.index)
-    same_class = kept[before.photos.loc[kept, "catalog_id"] == after.photos.loc[kept, "catalog_id"]]
-    scores = None if answers[0] is None or answers[1] is None else pair_answers(answers[0], answers[1], same_class)
-    return Found(find_changes(before, after), scores)
+class Comparison(NamedTuple):
+    """What a change does: the verdict, the sections below it by title, and the page with pictures."""
+
+    title: str
+    verdict: Verdict
+    sections: dict[str, str]
+
+    @property
+    def markdown(self) -> str:
+        """The comparison as Markdown, of at most the length that GitHub takes as a comment."""
+        lines = "\n".join(f"- {line}" for line in self.verdict.lines)
+        text = "\n\n".join(f"## {title}\n\n{section}" for title, section in self.sections.items())
+        return cut(f"# {self.title}\n\n{lines}\n\n{text}\n")
 
 
-def compare(base: Snapshot, head: Snapshot) -> tuple[str, Verdict]:
-    """Return the comparison as Markdown, and its verdict. Without a dvc.lock in base, it has the params only.
+def compare(base: Snapshot, head: Snapshot, found: Found) -> Comparison:
+    """Return the comparison. Without a dvc.lock in base, it has the params only.
 
     Raises:
-        DataError: head has no stages, or a table in DVC's cache cannot be read.
+        DataError: head has no stages.
     """
     if not head.stages:
         raise DataError(f"{head.title} has no dvc.yaml: run this in the root folder of the project")
+    title = f"From {escape(base.title)} to {escape(head.title)}"
     if base.lock is None:
-        verdict = Verdict(
-            [
-                f"Not known what this change does: {escape(base.title)} has no dvc.lock, the record of what its stages "
-                "ran on. To make one, run `dvc repro` there and commit dvc.lock together with reports/."
-            ],
-            {"unknown"},
+        line = (
+            f"Not known what this change does: {escape(base.title)} has no dvc.lock, the record of what its stages ran "
+            "on. To make one, run `dvc repro` there and commit dvc.lock together with reports/."
         )
-        sections = {"Params changed": format_params(base, head)}
-    else:
-        found = find(base.lock, head)
-        verdict = judge(base, head, found)
-        sections = describe(base, base.lock, head, found)
-    lines = "\n".join(f"- {line}" for line in verdict.lines)
-    text = "\n\n".join(f"## {title}\n\n{section}" for title, section in sections.items())
-    return cut(f"# From {escape(base.title)} to {escape(head.title)}\n\n{lines}\n\n{text}\n"), verdict
+        return Comparison(title, Verdict([line], {"unknown"}), {"Params changed": format_params(base, head)})
+    return Comparison(title, judge(base, head, found), describe(base, base.lock, head, found))
+
+
+def find(base: Snapshot, head: Snapshot) -> Found:
+    """Return what the tables in DVC's cache say of both sides: of head, those of runs that are up to date.
+
+    Raises:
+        DataError: a table cannot be read.
+    """
+    locks = (base.lock or {}, head.current)
+    before, after = (read_side(runs) for runs in locks)
+    if before is None or after is None:
+        return Found(None, None, None)
+    answers = [read_output(runs, "data/predictions.csv", tables.PREDICTIONS) for runs in locks]
+    kept = before.photos.index.intersection(after.photos.index)
+    same_class = kept[before.photos.loc[kept, "catalog_id"] == after.photos.loc[kept, "catalog_id"]]
+    scores = None if answers[0] is None or answers[1] is None else pair_answers(answers[0], answers[1], same_class)
+    return Found((before, after), find_changes(before, after), scores)
+
+
+def class_names(base: Snapshot, head: Snapshot) -> dict[int, str]:
+    """Return the names of both sides' classes by catalog_id."""
+    counts = [side.reports[CLASS_COUNTS].content for side in (base, head)]
+    return {key: name for table in counts if table is not None for key, name in table["name"].items()}
 
 
 def describe(base: Snapshot, base_lock: dict[str, Stage], head: Snapshot, found: Found) -> dict[str, str]:
     """Return the sections below the verdict, by title."""
-    classes = (base.reports[CLASS_COUNTS], head.reports[CLASS_COUNTS])
-    names = {key: name for side in classes if side.content is not None for key, name in side.content["name"].items()}
-    photos = f"{FETCH[0].upper()}{FETCH[1:]}." if found.photos is None else format_photos(found.photos, names)
     metrics = format_report(METRICS, base, head, format_metrics)
+    if head.reports[METRICS].problem:
+        photos = metrics
+    elif found.photos is None:
+        photos = f"{FETCH.capitalize()}."
+    else:
+        photos = format_photos(found.photos, class_names(base, head))
     return {
         "Params changed": format_params(base, head),
-        "Photos": photos if not head.reports[METRICS].problem else format_report(METRICS, base, head, str),
+        "Photos": photos,
         "Class balance": format_report(CLASS_COUNTS, base, head, format_class_balance),
         "Stages that rerun, and why": format_stages(base, base_lock, head),
-        "Metrics": metrics
-        if "\n" not in metrics
-        else f"<details><summary>All metrics</summary>\n\n{metrics}\n\n</details>",
+        "Metrics": fold("All metrics", metrics) if "\n" in metrics else metrics,
     }
+
+
+def draw_page(base: Snapshot, head: Snapshot, found: Found, comparison: Comparison) -> str:
+    """Return the comparison as an HTML page, with pictures of what changed where DVC's cache has both sides' pixels."""
+    sections: list[dict[str, Any]] = []
+    if found.sides is not None and found.photos is not None:
+        before, after = (
+            find_pixels(runs, side) for runs, side in zip((base.lock or {}, head.current), found.sides, strict=True)
+        )
+        if before is None or after is None:
+            sections.append({"title": "Pictures", "text": NO_PIXELS, "photos": []})
+        else:
+            groups = [*group_changes(found.photos, class_names(base, head)), group_pixels(before, after)]
+            sections = draw_groups(groups, before, after)
+    return make_page(comparison.title, comparison.verdict.lines, sections, comparison.markdown)
 
 
 def parse_flags(text: str) -> set[str]:
@@ -93,7 +129,7 @@ def main() -> None:
     parser.add_argument("base", metavar="BASE", help="revision to compare with, such as main")
     parser.add_argument("head", metavar="HEAD", nargs="?", help="revision that is compared; default: the working tree")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the Markdown there; default: print it")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with pictures, too")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with pictures of what changed, too")
     parser.add_argument(
         "--fail-on",
         type=parse_flags,
@@ -103,12 +139,15 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     base, head = open_snapshot(arguments.base), open_snapshot(arguments.head)
-    text, verdict = compare(base, head)
+    found = find(base, head)
+    comparison = compare(base, head, found)
+    if arguments.html is not None:
+        files.write_text(arguments.html, draw_page(base, head, found, comparison))
     if arguments.out is None:
         # As bytes: a locale other than UTF-8 has no dash.
-        sys.stdout.buffer.write(text.encode())
+        sys.stdout.buffer.write(comparison.markdown.encode())
     else:
-        files.write_text(arguments.out, text)
-    failed = sorted(verdict.flags & arguments.fail_on)
+        files.write_text(arguments.out, comparison.markdown)
+    failed = sorted(comparison.verdict.flags & arguments.fail_on)
     if failed:
         raise ImagesetError(f"{', '.join(failed)}: --fail-on names it; see the verdict")

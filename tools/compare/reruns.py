@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from tools.dvc_files import Stage
 
 ABSENT = object()
+SHOWS_ALL = "page"  # the stage that any change reruns, as it shows everything, and that changes no data
 KINDS = {".py": "code", ".sql": "query"}
 
 

@@ -5,11 +5,9 @@ from typing import Any
 
 from imageset.report.markdown import escape
 from tools.compare.markdown import format_difference, format_table, format_value
-from tools.compare.reruns import Rerun, find_changes, find_own_reasons, find_reruns
+from tools.compare.reruns import SHOWS_ALL, Rerun, find_changes, find_own_reasons, find_reruns
 from tools.compare.snapshot import Snapshot
 from tools.dvc_files import Stage
-
-SHOWS_ALL = "page"  # the stage that any change reruns, as it shows everything, and that changes no data
 
 
 def format_params(base: Snapshot, head: Snapshot) -> str:

@@ -13,7 +13,7 @@ import yaml
 
 from imageset.errors import DataError, ImagesetError
 from imageset.report.markdown import escape
-from tools.compare.reruns import find_current_runs
+from tools.compare.reruns import SHOWS_ALL, find_current_runs
 from tools.dvc_files import ReadFile, Stage, compute_md5, flatten, parse_dvc_lock, parse_dvc_yaml
 
 METRICS = "reports/metrics.json"
@@ -42,8 +42,8 @@ class Snapshot(NamedTuple):
 
     @property
     def outdated(self) -> list[str]:
-        """The stages that have not run on these params and files."""
-        return [name for name in self.stages if name not in self.current]
+        """The stages that have not run on these params and files; stage page changes no data."""
+        return [name for name in self.stages if name not in self.current and name != SHOWS_ALL]
 
 
 def open_snapshot(revision: str | None) -> Snapshot:

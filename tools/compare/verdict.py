@@ -6,7 +6,7 @@ import pandas as pd
 
 from imageset.report.markdown import escape
 from tools.compare.markdown import format_names
-from tools.compare.photos import PhotoChanges
+from tools.compare.photos import PhotoChanges, Side
 from tools.compare.scores import PairedScores
 from tools.compare.snapshot import BASELINE, CLASS_COUNTS, IDENTITY, METRICS, VALIDATION, Snapshot
 
@@ -18,6 +18,7 @@ ODD = 0.05  # below, McNemar's test calls a difference more than chance
 class Found(NamedTuple):
     """What both sides' tables in DVC's cache say; None where they are not there."""
 
+    sides: tuple[Side, Side] | None  # base and head
     photos: PhotoChanges | None
     scores: PairedScores | None
 
