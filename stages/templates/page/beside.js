@@ -19,8 +19,11 @@ export function roomySides() {
 /** A figure with the photo as it was, and a link to where it came from. */
 export function originalPicture(index) {
     const url = photos.url[index];
-    const link = /^https?:\/\//i.test(url) ? element("a", { href: url, rel: "noreferrer noopener", target: "_blank" }, "in full") : null;
-    return largePicture(index, "original", ["As it was", link ? "; " : null, link]);
+    if (!/^https?:\/\//i.test(url)) {
+        return largePicture(index, "original", "As it was");
+    }
+    const link = element("a", { href: url, rel: "noreferrer noopener", target: "_blank" }, "see it in full");
+    return largePicture(index, "original", ["As it was; ", link]);
 }
 
 /** What else the audit found wrong with a photo, in words, or "". */
@@ -82,7 +85,8 @@ export function baselineInWords(index) {
         return "";
     }
     const isRight = answer === photos.class[index];
-    return `The baseline takes this test photo for ${classLabel(answer)} (${share(photos.probability[index])}), ${isRight ? "as its class is" : "not for its class"}.`;
+    const verdict = isRight ? "its class" : "not for its class";
+    return `The baseline takes this test photo for ${classLabel(answer)} (${share(photos.probability[index])}), ${verdict}.`;
 }
 
 /** The rows of labels of a photo's product, the latest last; the row whose class the photo has is marked. */
@@ -107,12 +111,13 @@ function dateInWords(date) {
 /** What a mark on a photo does to others, in words: one picture has one class. */
 export function reachInWords(index) {
     const same = pairsOf(index).length;
-    const ofProduct = membersOf(photos.group[index]).filter((other) => other !== index && photos.product_id[other] === photos.product_id[index]).length;
+    const product = photos.product_id[index];
+    const ofProduct = membersOf(photos.group[index]).filter((other) => photos.product_id[other] === product).length - 1;
     const parts = [];
     if (same) {
         parts.push(`${counted(same, "near-duplicate")} of it ${same === 1 ? "takes" : "take"} the class that you give here, too.`);
     }
-    if (ofProduct) {
+    if (ofProduct > 0) {
         parts.push(`The product has ${counted(ofProduct, "other photo")}.`);
     }
     return parts.join(" ");

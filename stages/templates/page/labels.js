@@ -15,7 +15,8 @@ function labelItems() {
 
 function fillLabelCard(card, { photo, score, suggestion }) {
     const probability = Math.max(0, 1 - score);
-    const said = `Models that did not learn from it give ${classLabel(photos.class[photo])} ${probability < 0.001 ? "less than 0.1 %" : share(probability)}.`;
+    const given = probability < 0.001 ? "less than 0.1 %" : share(probability);
+    const said = `Models that did not learn from it give ${classLabel(photos.class[photo])} ${given}.`;
     fillComparison(card, photo, suggestion, [said], "label");
 }
 
@@ -30,7 +31,8 @@ export const labelsView = {
         fill: fillLabelCard,
         whyWords: WHY_WORDS,
         listLabel: "Photos that look like another class, the most suspect first",
-        intro: "Photos that look like another class than theirs. A suggestion is the guess of models, and often wrong: compare, then decide.",
+        intro: "Photos that look like another class than theirs. A suggestion is the guess of models, and often wrong: "
+            + "compare, then decide.",
         empty: "No photo looks like another class than its own. Stage audit found no label suspect.",
     }),
 };

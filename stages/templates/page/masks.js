@@ -94,7 +94,8 @@ export const masksView = {
         fill: fillMaskCard,
         whyWords: WHY_WORDS,
         listLabel: "Masks that look wrong, the most suspect first",
-        intro: "Masks that may have lost a part of the garment, or kept something else. Exclude leaves the photo out as bad_mask. A whole garment that is small in its photo is right as it is.",
+        intro: "Masks that may have lost a part of the garment, or kept something else. "
+            + "A whole garment that is small in its photo is right as it is.",
         empty: noMasks(),
     }),
 };

@@ -13,8 +13,17 @@ const FACT_OF_WHY = {
 };
 const PHOTO_FACTS = ["brightness", "contrast", "sharpness", "side", "aspect_ratio"];
 const ODD_KINDS = {
-    outlier: { name: "Look like no class", intro: "Photos that look like no class: price tags, screenshots, unusual garments.", empty: "Every photo looks like some class. Stage audit found no outlier." },
-    photo: { name: "Unusual photos", intro: "Photos that are unusual in their class and among all: blurred, dark, bright, flat, small or elongated. A black garment that fills its photo is dark, and right as it is.", empty: "No photo has unusual facts. Stage audit found no suspect of kind photo." },
+    outlier: {
+        name: "Look like no class",
+        intro: "Photos that look like no class: price tags, screenshots, unusual garments.",
+        empty: "Every photo looks like some class. Stage audit found no outlier.",
+    },
+    photo: {
+        name: "Unusual photos",
+        intro: "Photos that are unusual in their class and among all: blurred, dark, bright, flat, small or elongated. "
+            + "A black garment that fills its photo is dark, and right as it is.",
+        empty: "No photo has unusual facts. Stage audit found no suspect of kind photo.",
+    },
 };
 
 function oddItems(kind) {
@@ -36,12 +45,13 @@ function fillOutlierCard(card, { photo, why }) {
 function fillPhotoCard(card, { photo, why }) {
     const fact = FACT_OF_WHY[why];
     const usual = fact ? usualPhoto(photo, fact) : -1;
+    const usualCaption = `Usual in ${classLabel(photos.class[photo])}`;
     const order = [fact, ...PHOTO_FACTS.filter((name) => name !== fact)].filter(Boolean);
     card.append(
         element("div", { class: "beside-row" },
             originalPicture(photo),
             largePicture(photo, "result", "As it is in the dataset"),
-            usual >= 0 ? largePicture(usual, "original", `Usual in ${classLabel(photos.class[photo])}: ${photoLabel(usual)}`) : null),
+            usual >= 0 ? largePicture(usual, "original", usualCaption) : null),
         element("div", { class: "usual-lines" }, order.map((name) => factLine(photo, name, name === fact))),
         element("p", {}, otherSuspicions(photo, "photo")));
 }

@@ -2,7 +2,7 @@
 
 import { latestRowClass, roomySides, tileButtons } from "./beside.js";
 import { changesOf, classLabel, membersOf, page, photoLabel, photos, rejectOf, inWords } from "./data.js";
-import { counted, element } from "./dom.js";
+import { button, counted, element } from "./dom.js";
 import { picture } from "./pictures.js";
 import { openReview } from "./review.js";
 import { go, routeTo } from "./router.js";
@@ -31,7 +31,10 @@ function whyPair(photo, other) {
 // A pair whose classes disagree is either two garments or a wrong label; then the least alike come first.
 function pairItems() {
     const { photo, other, likeness } = page.pairs;
-    const pairs = photo.map((first, row) => ({ first, second: other[row], likeness: likeness[row], why: whyPair(first, other[row]) }));
+    const pairs = photo.map((first, row) => {
+        const second = other[row];
+        return { first, second, likeness: likeness[row], why: whyPair(first, second) };
+    });
     pairs.sort((one, two) => PAIR_ORDER.indexOf(one.why) - PAIR_ORDER.indexOf(two.why) || one.likeness - two.likeness);
     return pairs.map(({ first, second, likeness: alike, why }, row) => ({
         photo: first, photos: [first, second], rank: row + 1, kind: "", why, suggestion: -1, likeness: alike,
@@ -84,8 +87,8 @@ function fillPairCard(card, item, queue) {
 }
 
 function groupSection(photo, members) {
-    const all = element("button", { type: "button", class: "button quiet", on: { click: () => go(routeTo("photos", { photos: members.join(",") })) } },
-        `Show all ${counted(members.length, "photo")} of the group in Photos`);
+    const show = () => go(routeTo("photos", { photos: members.join(",") }));
+    const all = button(`Show all ${counted(members.length, "photo")} of the group in Photos`, show, { quiet: true });
     return element("section", {}, element("h4", {}, `In one group with ${counted(photos.group_size[photo] - 2, "other photo")}`),
         tileButtons(members.slice(0, GROUP_SHOWN), 64), element("p", {}, all));
 }

@@ -1,17 +1,16 @@
 // A queue of cards: the list of suspects beside one large card, made for deciding by keyboard.
 
-import { classLabel, inWords, membersOf, page, photoLabel, photos } from "./data.js";
+import { classLabel, membersOf, photos } from "./data.js";
 import { openDetail } from "./detail.js";
-import { announce, button, element, number } from "./dom.js";
-import { chooseClass, clearPhotos, confirmPhotos, excludePhotos, isTyping, markKeys, relabelPhotos, undoMark } from "./keys.js";
-import { describeMark, markOf, onMarks, stepCounts, whyNotMark } from "./marks.js";
-import { tile } from "./pictures.js";
-import { go, replaceRoute, routeTo } from "./router.js";
+import { announce, element, number } from "./dom.js";
+import { isTyping, markKeys } from "./keys.js";
+import { onMarks, stepCounts } from "./marks.js";
+import { ReviewActions } from "./review_actions.js";
+import { isDecided, ReviewList } from "./review_list.js";
+import { replaceRoute, routeTo } from "./router.js";
 
-const ENTRIES_SHOWN = 200; // of the list at once: a thousand would take longer than a key may
 const ADDRESS_PAUSE = 300; // milliseconds
 const BY_NAME = new Intl.Collator();
-const MARK_SIGNS = { exclude: "✕", relabel: "→", right: "✓" };
 const LIST_STEPS = { ArrowDown: 1, j: 1, ArrowUp: -1, k: -1, PageDown: 10, PageUp: -10 };
 
 const lastPlaces = new Map();
@@ -51,15 +50,11 @@ function startReview(host, spec, query) {
     return queue;
 }
 
-/** Whether a person decided on one of an item's photos, now or before. */
-export function isDecided(item) {
-    return item.photos.some((photo) => markOf(photo) || photos.decided[photo] > 0);
-}
-
 /** The other photos of a photo's product that are in the dataset. */
 function restOfProduct(photo) {
-    const isOther = (other) => other !== photo && photos.product_id[other] === photos.product_id[photo] && photos.reject[other] < 0;
-    return membersOf(photos.group[photo]).filter(isOther);
+    const product = photos.product_id[photo];
+    const isRest = (other) => other !== photo && photos.product_id[other] === product && photos.reject[other] < 0;
+    return membersOf(photos.group[photo]).filter(isRest);
 }
 
 function countedBy(values) {
@@ -71,7 +66,8 @@ function countedBy(values) {
 /** Which items are shown, which is the current one, and what marks do. */
 class ReviewQueue {
     constructor(spec, query) {
-        const asked = ["rank", "why", "class", "hide"].some((name) => query.has(name)) ? query : new URLSearchParams(lastPlaces.get(this.placeName(spec)));
+        const isPlace = ["rank", "why", "class", "hide"].some((name) => query.has(name));
+        const asked = isPlace ? query : new URLSearchParams(lastPlaces.get(this.placeName(spec)));
         this.spec = spec;
         this.filters = { why: asked.get("why") ?? "", class: asked.get("class") ?? "", hide: asked.get("hide") ?? "" };
         this.lastRank = asked.get("rank");
@@ -80,7 +76,9 @@ class ReviewQueue {
         this.current = null;
         this.itemsOfPhoto = new Map();
         for (const item of spec.items) {
-            item.photos.forEach((photo) => this.itemsOfPhoto.set(photo, [...(this.itemsOfPhoto.get(photo) ?? []), item]));
+            for (const photo of item.photos) {
+                this.itemsOfPhoto.set(photo, [...(this.itemsOfPhoto.get(photo) ?? []), item]);
+            }
         }
         this.list = new ReviewList(this);
         this.actions = new ReviewActions(this);
@@ -128,15 +126,17 @@ class ReviewQueue {
             on: { change: () => { goesOnAfterMark = goOn.checked; } } });
         this.product = element("input", { type: "checkbox", checked: marksWholeProduct, "aria-keyshortcuts": "p",
             on: { change: () => this.setWholeProduct(this.product.checked) } });
+        const productKey = element("kbd", { "aria-hidden": "true" }, "p");
         const hasProducts = !this.spec.targets && items.some(({ photo }) => restOfProduct(photo).length > 0);
         this.canMarkProducts = hasProducts;
         return element("div", { class: "review-bar" },
             element("p", { class: "review-progress" }, this.progress, " ", this.meter),
             this.makeChoice("why", "Why", countedBy(items.map(({ why }) => why)), (why) => whyWords[why] ?? why),
-            this.makeChoice("class", "Class", countedBy(items.map(({ photo }) => String(photos.class[photo]))), (index) => classLabel(Number(index))),
+            this.makeChoice("class", "Class", countedBy(items.map(({ photo }) => String(photos.class[photo]))),
+                (index) => classLabel(Number(index))),
             element("label", {}, hide, " Hide decided"),
             element("label", {}, goOn, " Go on after a mark"),
-            hasProducts ? element("label", {}, this.product, " Mark the whole product ", element("kbd", { "aria-hidden": "true" }, "p")) : null);
+            hasProducts ? element("label", {}, this.product, " Mark the whole product ", productKey) : null);
     }
 
     setWholeProduct(isWhole) {
@@ -193,11 +193,13 @@ class ReviewQueue {
         this.current = item;
         this.side = 0;
         this.content.replaceChildren();
-        this.heading.replaceChildren(...(item ? [`${number(item.rank)}. `, element("bdi", {}, item.title)] : ["Nothing is left here"]));
+        const title = item ? [`${number(item.rank)}. `, element("bdi", {}, item.title)] : ["Nothing is left here"];
+        this.heading.replaceChildren(...title);
         if (item) {
             this.spec.fill(this.content, item, this);
         } else {
-            this.content.append(element("p", {}, this.filters.hide ? "All that the filters show are decided." : "Nothing passes the filters."));
+            const why = this.filters.hide ? "All that the filters show are decided." : "Nothing passes the filters.";
+            this.content.append(element("p", {}, why));
         }
         this.list.setCurrent();
         this.actions.describe();
@@ -238,7 +240,8 @@ class ReviewQueue {
 
     /** All photos that a key marks. */
     marked() {
-        return this.canMarkProducts && marksWholeProduct ? [this.target(), ...restOfProduct(this.target())] : [this.target()];
+        const photo = this.target();
+        return [photo, ...(this.canMarkProducts && marksWholeProduct ? restOfProduct(photo) : [])];
     }
 
     /** What a key needs to know of the card. */
@@ -255,7 +258,8 @@ class ReviewQueue {
     }
 
     onMarksChanged(photosChanged) {
-        const changed = [...new Set([...(photosChanged ?? this.itemsOfPhoto.keys())].flatMap((photo) => this.itemsOfPhoto.get(photo) ?? []))];
+        const touched = [...(photosChanged ?? this.itemsOfPhoto.keys())];
+        const changed = [...new Set(touched.flatMap((photo) => this.itemsOfPhoto.get(photo) ?? []))];
         const isUndo = stepCounts().undo < this.undoSteps;
         this.undoSteps = stepCounts().undo;
         const before = this.current;
@@ -330,172 +334,7 @@ class ReviewQueue {
     openDetail() {
         const targets = this.targets();
         const siblings = targets.length > 1 ? targets : this.visible.map((item) => item.photo);
-        openDetail(this.target(), siblings, { kind: this.current.kind || null, onClose: (photo) => this.selectPhoto(photo) });
-    }
-}
-
-/** The list of a queue: a part of it at a time, with marks. */
-class ReviewList {
-    constructor(queue) {
-        this.queue = queue;
-        this.buttons = new Map();
-        this.start = 0;
-        this.items = element("ol", {});
-        this.element = element("nav", { class: "review-list", "aria-label": queue.spec.listLabel }, this.items);
-    }
-
-    /** Show the part that has the current item. */
-    show() {
-        const { visible, current, spec } = this.queue;
-        this.start = Math.floor(Math.max(0, visible.indexOf(current)) / ENTRIES_SHOWN) * ENTRIES_SHOWN;
-        const shown = visible.slice(this.start, this.start + ENTRIES_SHOWN);
-        this.buttons = new Map(shown.map((item) => [item, this.makeButton(item)]));
-        const lines = shown.flatMap((item, place) => {
-            const isFirst = spec.grouped && item.why !== shown[place - 1]?.why;
-            const line = element("li", {}, this.buttons.get(item));
-            return isFirst ? [element("li", { class: "review-group" }, spec.whyWords[item.why] ?? item.why), line] : [line];
-        });
-        const after = this.start + shown.length;
-        const step = (place, text) => element("li", {}, button(text, () => this.queue.goTo(place), { class: "review-more" }));
-        this.items.replaceChildren(
-            ...(this.start > 0 ? [step(this.start - 1, `${number(this.start)} before`)] : []),
-            ...lines,
-            ...(after < visible.length ? [step(after, `${number(visible.length - after)} more`)] : []));
-        this.describe(shown);
-    }
-
-    makeButton(item) {
-        const choose = () => {
-            this.queue.select(item);
-            this.queue.focusCard();
-        };
-        return element("button", { type: "button", class: "review-entry", tabindex: "-1", on: { click: choose } },
-            item.photos.map((photo) => tile(photo, item.photos.length > 1 ? 36 : 48)),
-            element("span", { class: "review-rank" }, number(item.rank)),
-            element("span", { class: "review-caption", dir: "auto" }, item.caption),
-            element("span", { class: "review-badge", "aria-hidden": "true" }));
-    }
-
-    /** Say in the entries of items how they are marked. */
-    describe(items) {
-        for (const item of items) {
-            const entry = this.buttons.get(item);
-            const marks = item.photos.map(markOf).filter(Boolean);
-            const wasDecided = !marks.length && isDecided(item);
-            const said = marks.length ? marks.map(describeMark).join("; ") : wasDecided ? "decided before" : "not decided";
-            if (entry) {
-                entry.title = said;
-                entry.lastChild.textContent = marks.length ? MARK_SIGNS[marks[0].action] : wasDecided ? "✓" : "";
-                entry.lastChild.dataset.action = marks[0]?.action ?? (wasDecided ? "before" : "");
-                entry.setAttribute("aria-label", `${number(item.rank)}: ${item.title}; ${said}`);
-            }
-        }
-    }
-
-    setCurrent() {
-        const { current } = this.queue;
-        if (current && !this.buttons.has(current)) {
-            this.show();
-        }
-        for (const [item, entry] of this.buttons) {
-            entry.setAttribute("tabindex", item === current ? "0" : "-1");
-            entry.setAttribute("aria-current", String(item === current));
-        }
-        this.scrollToCurrent();
-    }
-
-    // Not scrollIntoView, which would also scroll the page.
-    scrollToCurrent() {
-        const entry = this.buttons.get(this.queue.current);
-        if (entry) {
-            const [inner, outer] = [entry.getBoundingClientRect(), this.element.getBoundingClientRect()];
-            this.element.scrollTop += Math.min(0, inner.top - outer.top - 8) + Math.max(0, inner.bottom - outer.bottom + 8);
-            this.element.scrollLeft += Math.min(0, inner.left - outer.left - 8) + Math.max(0, inner.right - outer.right + 8);
-        }
-    }
-
-    focusCurrent() {
-        this.buttons.get(this.queue.current)?.focus({ preventScroll: true });
-    }
-}
-
-/** The buttons below a card. Each does what its key does, and says what that is. */
-class ReviewActions {
-    constructor(queue) {
-        const act = (action) => () => action(queue.marked(), queue.options());
-        this.queue = queue;
-        this.exclude = this.makeButton("x", act(excludePhotos));
-        this.relabel = this.makeButton("r", act(relabelPhotos));
-        this.choose = this.makeButton("c", act(chooseClass));
-        this.right = this.makeButton("y", act(confirmPhotos));
-        this.clear = this.makeButton("e", act(clearPhotos));
-        this.undo = this.makeButton("u", undoMark);
-        this.back = this.makeButton("k", () => queue.move("k"));
-        this.next = this.makeButton("j", () => queue.move("j"));
-        this.open = this.makeButton("Enter", () => queue.openDetail());
-        this.note = element("p", { class: "review-note" });
-        this.finish = element("p", { class: "review-finish", role: "status" });
-        const decide = [this.exclude, this.relabel, this.choose, this.right];
-        const others = [this.clear, this.undo, this.back, this.next, this.open];
-        this.element = element("div", { class: "review-foot" }, this.finish, this.note,
-            element("div", { class: "review-actions", role: "group", "aria-label": "Decide" }, decide.map((each) => each.button)),
-            element("div", { class: "review-actions", role: "group", "aria-label": "Move" }, others.map((each) => each.button)));
-    }
-
-    // After a click with a pointer the keys belong to the card again, not to this button.
-    makeButton(key, act) {
-        const words = element("span", {});
-        const onClick = (event) => {
-            if (event.detail > 0) {
-                this.queue.focusCard();
-            }
-            act();
-        };
-        const made = button([words, element("kbd", { "aria-hidden": "true" }, key)], onClick, { "aria-keyshortcuts": key });
-        return { button: made, words };
-    }
-
-    /** Say in the buttons what they do to this card. */
-    describe() {
-        const photo = this.queue.target();
-        this.showFinish();
-        if (photo === undefined) {
-            this.element.querySelectorAll(".review-actions").forEach((group) => group.toggleAttribute("hidden", true));
-            return;
-        }
-        this.element.querySelectorAll(".review-actions").forEach((group) => group.toggleAttribute("hidden", false));
-        const { suggestion, kind, reason } = this.queue.options();
-        const mark = markOf(photo);
-        const count = this.queue.marked().length;
-        const which = count > 1 ? ` ${number(count)} photos` : this.queue.targets().length > 1 ? ` ${photoLabel(photo)}` : "";
-        const usualReason = reason ?? page.default_reasons[kind];
-        this.write(this.exclude, "exclude", photo, usualReason ? `Exclude${which}: ${inWords(usualReason)}` : `Exclude${which} …`);
-        this.write(this.relabel, "relabel", photo, suggestion >= 0 ? `Relabel${which} to ${classLabel(suggestion)}` : `Relabel${which} …`, suggestion);
-        this.write(this.right, "right", photo, `Right${count > 1 ? `, ${number(count)} photos` : ""}: ${classLabel(photos.class[photo])}`);
-        this.choose.words.textContent = suggestion >= 0 ? "Another class …" : "Choose a class …";
-        this.clear.words.textContent = "Clear the mark";
-        this.undo.words.textContent = "Undo";
-        this.back.words.textContent = "Back";
-        this.next.words.textContent = "Next";
-        this.open.words.textContent = "All about it";
-        this.relabel.button.hidden = suggestion < 0;
-        this.clear.button.setAttribute("aria-disabled", String(!mark));
-        this.undo.button.setAttribute("aria-disabled", String(stepCounts().undo === 0));
-        this.note.textContent = mark ? `Marked: ${describeMark(mark)}.` : photos.decided[photo] ? "A person decided on it before." : "";
-    }
-
-    write({ button: made, words }, action, photo, text, toClass) {
-        const problem = whyNotMark(photo, action, toClass);
-        const isRefused = problem !== "" && !(action === "relabel" && toClass < 0);
-        words.textContent = text;
-        made.setAttribute("aria-pressed", String(markOf(photo)?.action === action));
-        made.setAttribute("aria-disabled", String(isRefused));
-        made.title = isRefused ? problem : "";
-    }
-
-    showFinish() {
-        const { passing } = this.queue;
-        const isDone = passing.length > 0 && passing.every(isDecided);
-        this.finish.replaceChildren(...(isDone ? [`All ${number(passing.length)} are decided. `, button("See and save the marks", () => go("marks"))] : []));
+        const kind = this.current.kind || null;
+        openDetail(this.target(), siblings, { kind, onClose: (photo) => this.selectPhoto(photo) });
     }
 }

@@ -1,0 +1,106 @@
+// The buttons below the card of a queue. Each does what its key does, and says what that is.
+
+import { classLabel, inWords, page, photoLabel, photos } from "./data.js";
+import { button, element, number } from "./dom.js";
+import { chooseClass, clearPhotos, confirmPhotos, excludePhotos, relabelPhotos, undoMark } from "./keys.js";
+import { describeMark, markOf, stepCounts, whyNotMark } from "./marks.js";
+import { isDecided } from "./review_list.js";
+import { go } from "./router.js";
+
+/** The buttons of a queue. */
+export class ReviewActions {
+    constructor(queue) {
+        const act = (action) => () => action(queue.marked(), queue.options());
+        this.queue = queue;
+        this.exclude = this.makeButton("x", act(excludePhotos));
+        this.relabel = this.makeButton("r", act(relabelPhotos));
+        this.choose = this.makeButton("c", act(chooseClass));
+        this.right = this.makeButton("y", act(confirmPhotos));
+        this.clear = this.makeButton("e", act(clearPhotos), "Clear the mark");
+        this.undo = this.makeButton("u", undoMark, "Undo");
+        const move = [
+            this.makeButton("k", () => queue.move("k"), "Back"),
+            this.makeButton("j", () => queue.move("j"), "Next"),
+            this.makeButton("Enter", () => queue.openDetail(), "All about it"),
+        ];
+        this.note = element("p", { class: "review-note" });
+        this.finish = element("p", { class: "review-finish", role: "status" });
+        this.groups = [
+            this.makeGroup("Decide", [this.exclude, this.relabel, this.choose, this.right]),
+            this.makeGroup("Go on", [this.clear, this.undo, ...move]),
+        ];
+        this.element = element("div", { class: "review-foot" }, this.finish, this.note, this.groups);
+    }
+
+    makeGroup(name, buttons) {
+        const shown = buttons.map(({ made }) => made);
+        return element("div", { class: "review-actions", role: "group", "aria-label": name }, shown);
+    }
+
+    // After a click with a pointer the keys belong to the card again, not to this button.
+    makeButton(key, act, text = "") {
+        const words = element("span", {}, text);
+        const onClick = (event) => {
+            if (event.detail > 0) {
+                this.queue.focusCard();
+            }
+            act();
+        };
+        const keyShown = element("kbd", { "aria-hidden": "true" }, key);
+        return { made: button([words, keyShown], onClick, { "aria-keyshortcuts": key }), words };
+    }
+
+    /** Say in the buttons what they do to this card. */
+    describe() {
+        const photo = this.queue.target();
+        this.showFinish();
+        this.groups.forEach((group) => group.toggleAttribute("hidden", photo === undefined));
+        if (photo === undefined) {
+            this.note.textContent = "";
+            return;
+        }
+        const { suggestion, kind, reason } = this.queue.options();
+        const which = this.which(photo);
+        const usualReason = reason ?? page.default_reasons[kind];
+        this.write(this.exclude, "exclude", photo, `Exclude${which}${usualReason ? `: ${inWords(usualReason)}` : " …"}`);
+        this.write(this.relabel, "relabel", photo, `Relabel${which} to ${classLabel(suggestion)}`, suggestion);
+        this.write(this.right, "right", photo, `Right${which}: ${classLabel(photos.class[photo])}`);
+        this.relabel.made.hidden = suggestion < 0;
+        this.choose.words.textContent = suggestion >= 0 ? "Another class …" : "Choose a class …";
+        this.clear.made.setAttribute("aria-disabled", String(!markOf(photo)));
+        this.undo.made.setAttribute("aria-disabled", String(stepCounts().undo === 0));
+        this.note.textContent = this.stateInWords(photo);
+    }
+
+    // Which photos a key marks, where that is not plain.
+    which(photo) {
+        const count = this.queue.marked().length;
+        if (count > 1) {
+            return ` ${number(count)} photos`;
+        }
+        return this.queue.targets().length > 1 ? ` ${photoLabel(photo)}` : "";
+    }
+
+    stateInWords(photo) {
+        const mark = markOf(photo);
+        const before = photos.decided[photo] > 0 ? "A person decided on it before." : "";
+        return mark ? `Marked: ${describeMark(mark)}.` : before;
+    }
+
+    write({ made, words }, action, photo, text, toClass) {
+        const problem = action === "relabel" && toClass < 0 ? "" : whyNotMark(photo, action, toClass);
+        words.textContent = text;
+        made.setAttribute("aria-pressed", String(markOf(photo)?.action === action));
+        made.setAttribute("aria-disabled", String(problem !== ""));
+        made.title = problem;
+    }
+
+    showFinish() {
+        const { passing } = this.queue;
+        const text = passing.length > 0 && passing.every(isDecided) ? `All ${number(passing.length)} are decided. ` : "";
+        if (this.finish.firstChild?.textContent !== (text || undefined)) {
+            const save = button("See and save the marks", () => go("marks"));
+            this.finish.replaceChildren(...(text ? [text, save] : []));
+        }
+    }
+}
