@@ -20,8 +20,7 @@ from imageset.page.training_rows import augmented_rows, labels_with_photos, mean
 from imageset.runtime import progress
 
 PAGE_BYTES = 15_000_000
-# The side of a tile in pixels, by how many photos at most have such tiles. Previews are 96 pixels: without the gap
-# around it, the largest tile is as sharp.
+# The side of a tile in pixels, by how many photos at most have such tiles.
 TILE_SIDES = ((1000, 96 + GAP), (5000, 64), (12_000, 48))
 LEAST_TILE_SIDE = 32
 ROW_SIDE = 96 + GAP  # of means and augmented rows

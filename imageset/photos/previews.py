@@ -4,7 +4,7 @@ import io
 
 from PIL import Image
 
-PREVIEW_SIDE = 96  # longest side, in pixels
+PREVIEW_SIDE = 128  # longest side, in pixels
 
 # Of the JPEG that Pillow writes. Colours at half the resolution (4:2:0).
 QUALITY = 80

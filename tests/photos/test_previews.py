@@ -25,14 +25,14 @@ def show(body: bytes, **changes: Any) -> Image.Image:
 @pytest.mark.parametrize(
     ("sides", "expected"),
     [
-        ((400, 533), (72, 96)),
-        ((533, 400), (96, 72)),
-        ((96, 96), (96, 96)),
-        ((97, 97), (96, 96)),
+        ((400, 533), (96, 128)),
+        ((533, 400), (128, 96)),
+        ((128, 128), (128, 128)),
+        ((129, 129), (128, 128)),
         ((40, 30), (40, 30)),
         ((1, 1), (1, 1)),
-        ((1, 10_000), (1, 96)),
-        ((1200, 1600), (72, 96)),
+        ((1, 10_000), (1, 128)),
+        ((1200, 1600), (96, 128)),
     ],
 )
 def test_the_whole_photo_fits_into_a_square_and_is_not_enlarged(
@@ -59,7 +59,7 @@ def test_a_photo_on_its_side_is_shown_upright_without_its_metadata() -> None:
     body = jpeg(plain_image(RED, (300, 200)), exif=exif, icc_profile=b"a profile", comment=b"a comment")
     shown = show(body)
 
-    assert shown.size == (64, 96)
+    assert shown.size == (85, 128)
     assert not shown.getexif()
     assert set(shown.info) == {"jfif", "jfif_version", "jfif_unit", "jfif_density"}
 
@@ -76,7 +76,7 @@ def test_a_photo_on_its_side_is_shown_upright_without_its_metadata() -> None:
     ids=["cmyk", "gray", "transparent", "animated", "webp"],
 )
 def test_photos_of_every_kind_have_one(body: bytes) -> None:
-    assert (show(body).size, show(body).mode) == ((96, 64), "RGB")
+    assert (show(body).size, show(body).mode) == ((128, 85), "RGB")
 
 
 def test_transparent_pixels_are_white() -> None:
@@ -84,7 +84,7 @@ def test_transparent_pixels_are_white() -> None:
 
 
 def test_a_preview_is_made_of_no_more_pixels_than_it_needs() -> None:
-    for sides in ((400, 533), (1200, 1600), (96, 96), (100, 10)):
+    for sides in ((400, 533), (1200, 1600), (128, 128), (140, 10)):
         left = max(sides) // previews.choose_preview_reduction(*sides)
 
         assert min(max(sides), previews.PREVIEW_SIDE) <= left < 2 * previews.PREVIEW_SIDE
