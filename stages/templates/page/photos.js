@@ -13,19 +13,22 @@ const CAPTIONS = [
     ["product", "product id"],
     ["sort", "what it is sorted by"],
 ];
-let captionChoice = "";
+let captionChoice = "class";
 
 /** The view `photos`. */
 export const photosView = { id: "photos", title: "Photos", count: () => photoCount, open: openPhotos };
 
 function openPhotos(host, query) {
-    const state = { query: new URLSearchParams(query), kind: query.get("kind") ?? "" };
+    const state = { query: new URLSearchParams(query) };
     const change = (name, value, isTyped = false) => {
         const wanted = new URLSearchParams(state.query);
         if (value) {
             wanted.set(name, value);
         } else {
             wanted.delete(name);
+        }
+        if (name === "kind") {
+            sortByRank(wanted, value);
         }
         (isTyped ? replaceRoute : go)(routeTo("photos", wanted));
     };
@@ -65,6 +68,16 @@ function openPhotos(host, query) {
     });
     update(query);
     return { close: () => grid.close(), update };
+}
+
+// Of the suspects of a kind, the most suspicious come first.
+function sortByRank(query, kind) {
+    if (page.kinds.includes(kind)) {
+        query.set("sort", `rank_${kind}`);
+        query.delete("order");
+    } else if (query.get("sort")?.startsWith("rank_")) {
+        query.delete("sort");
+    }
 }
 
 function captionFor(query) {
@@ -163,7 +176,7 @@ function selectField(label, options, onChange, read, updates) {
     );
     updates.push((query) => {
         select.value = read(query);
-        select.classList.toggle("active", select.value !== "" && options[0][0] === "");
+        select.classList.toggle("active", select.value !== "" && options[0][1] === "any");
     });
     return field(label, select, id);
 }
