@@ -191,10 +191,16 @@ def test_what_git_keeps_is_not_cached_and_the_rest_is(name: str) -> None:
 def test_every_dep_stands_in_the_project_or_is_an_output() -> None:
     made = {path for stage in STAGES.values() for path in outputs(stage)}
     missing = [
-        dep for stage in STAGES.values() for dep in stage["deps"] if dep not in made and not (ROOT / dep).exists()
+        dep for stage in STAGES.values() for dep in stage["deps"] if dep not in made and not (ROOT / dep).is_file()
     ]
 
     assert missing == []
+
+
+def test_every_file_that_the_page_is_made_of_is_a_dep_of_it() -> None:
+    templates = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "stages/templates/page").iterdir())
+
+    assert [dep for dep in STAGES["page"]["deps"] if dep.startswith("stages/templates/")] == templates
 
 
 def test_the_packages_that_decide_bytes_are_deps_of_the_stages_that_make_pixels() -> None:

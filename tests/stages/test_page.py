@@ -88,7 +88,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         source = next(found for found in (folder / dep, ROOT / dep) if found.exists())
         (project / dep).parent.mkdir(parents=True, exist_ok=True)
         if not dep.endswith(".py"):
-            (shutil.copytree if source.is_dir() else shutil.copy)(source, project / dep)
+            shutil.copy(source, project / dep)
     return project
 
 
