@@ -13,15 +13,13 @@ from argparse import Namespace
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import psutil
-from playwright.sync_api import Browser
+from typing import Any
 
 from benchmarks.page.repeat import repeat_project
+from benchmarks.page.tab import Opened, open_page
 from benchmarks.shared.measure import ROOT, Run, measure
 from benchmarks.shared.tables import circumstances, options, spread, table
-from tests.browser import launched, opened
+from tests.browser import launched
 
 COMMAND = [
     *(sys.executable, "-m", "stages.page", "data", "corrections", "reports/baseline.json"),
@@ -37,39 +35,6 @@ PARTS = {
     "details": "larger pictures",
     "": "script",
 }
-TIMES = """() => ({
-    paint: performance.getEntriesByName("first-contentful-paint")[0].startTime,
-    ready: performance.getEntriesByType("navigation")[0].loadEventEnd,
-})"""
-
-
-class Opened(NamedTuple):
-    """A page in a browser: milliseconds to its first paint and until it is ready, memory of its process in bytes."""
-
-    paint: float
-    ready: float
-    memory: int
-
-
-def open_page(browser: Browser, page_html: Path) -> Opened:
-    """Open a page in a new tab, and measure."""
-    with opened(browser, page_html) as (page, _):
-        page.wait_for_function("performance.getEntriesByType('navigation')[0].loadEventEnd > 0")
-        page.wait_for_timeout(1000)
-        times: dict[str, float] = page.evaluate(TIMES)
-        return Opened(times["paint"], times["ready"], largest_renderer())
-
-
-def largest_renderer() -> int:
-    """Return the resident memory of the largest renderer process of this process's browsers."""
-    sizes = [0]
-    for process in psutil.Process().children(recursive=True):
-        try:
-            if "--type=renderer" in process.cmdline():
-                sizes.append(process.memory_info().rss)
-        except psutil.Error:  # it ended meanwhile
-            continue
-    return max(sizes)
 
 
 def print_parts(text: str) -> None:
