@@ -69,7 +69,14 @@ function drawTabs() {
     if (focused) {
         nav.querySelector(`[href="${focused}"]`)?.focus();
     }
-    nav.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+    scrollTabs(nav);
+}
+
+// Show the current tab. scrollIntoView would also move the place from which Tab goes on: past the link to the content.
+function scrollTabs(nav) {
+    const tab = nav.querySelector("[aria-current]")?.getBoundingClientRect();
+    const { left, right } = nav.getBoundingClientRect();
+    nav.scrollLeft += tab ? Math.min(0, tab.left - left) + Math.max(0, tab.right - right) : 0;
 }
 
 function drawMarkBar() {
