@@ -37,12 +37,18 @@ class Seen(NamedTuple):
         assert asked <= {file.as_uri()}
 
 
-@contextmanager
-def launched() -> Iterator[Browser]:
-    """Start a browser. Skip the test, with the reason, where the machine has none."""
+def require_browser() -> str:
+    """Return the path of the machine's browser. Skip the test, with the reason, where it has none."""
     path = next(filter(None, map(shutil.which, BROWSERS)), None)
     if path is None:
         pytest.skip(NONE_FOUND)
+    return path
+
+
+@contextmanager
+def launched() -> Iterator[Browser]:
+    """Start the machine's browser."""
+    path = require_browser()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, timeout=2 * PATIENCE)
         yield browser
