@@ -20,7 +20,7 @@ const ODD_KINDS = {
     },
     photo: {
         name: "Unusual photos",
-        intro: "Photos that are unusual in their class and among all: blurred, dark, bright, flat, small or elongated. "
+        intro: "Photos with facts that are unusual in their class and among all. "
             + "A black garment that fills its photo is dark, and right as it is.",
         empty: "No photo has unusual facts. Stage audit found no suspect of kind photo.",
     },

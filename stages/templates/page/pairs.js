@@ -55,7 +55,7 @@ function pairSide(queue, photo, side, names) {
     const facts = [
         ["Product", photoLabel(photo)],
         ["Class", classLabel(photos.class[photo])],
-        ["Its latest row of labels says", row >= 0 ? classLabel(row) : "nothing"],
+        ["Latest row", row >= 0 ? classLabel(row) : "nothing"],
         ["Subset", photos.subset[photo] >= 0 ? page.subsets[photos.subset[photo]] : "none"],
         ["Left out", reject ? inWords(reject.reason) : "no"],
     ];
@@ -78,11 +78,12 @@ function showSide(content, chosen) {
 function fillPairCard(card, item, queue) {
     const [first, second] = item.photos;
     const members = membersOf(photos.group[first]);
-    card.append(element("div", {},
-        element("p", { class: "pair-lead" }, `Likeness ${item.likeness.toFixed(3)}; ${WHY_PAIR[item.why]}.`),
-        element("div", { class: "pair" }, item.photos.map((photo, side) => pairSide(queue, photo, side, ["left", "right"]))),
-        members.length > 2 ? groupSection(first, members) : null,
-        element("ul", { class: "pair-words" }, pairWords(first, second).map((text) => element("li", {}, text)))));
+    const sides = item.photos.map((photo, side) => pairSide(queue, photo, side, ["left", "right"]));
+    card.append(
+        element("p", {}, `Likeness ${item.likeness.toFixed(3)}; ${WHY_PAIR[item.why]}.`),
+        element("div", { class: "pair" }, sides, element("div", {},
+            element("ul", { class: "pair-words" }, pairWords(first, second).map((text) => element("li", {}, text))),
+            members.length > 2 ? groupSection(first, members) : null)));
     showSide(card, 0);
 }
 
