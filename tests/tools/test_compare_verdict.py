@@ -302,8 +302,8 @@ def test_without_the_tables_of_a_side_it_says_how_to_get_them(repository: Path) 
     shutil.rmtree(repository / ".dvc/cache")
     verdict = judged()
 
-    assert said(verdict, r"^Photos that came, went, were relabelled or moved: not known: `dvc fetch`")
-    assert said(verdict, r"^Test photos that both sides share: not known: `dvc fetch`")
+    assert said(verdict, r"^Photos that came, went, were relabelled or moved: not known: `--fetch` brings")
+    assert said(verdict, r"^Test photos that both sides share: not known: `--fetch` brings")
     assert verdict.flags == {"unknown"}
 
 
@@ -383,7 +383,7 @@ def test_a_page_without_the_pixels_of_a_side_says_how_to_get_them(repository: Pa
     change(repository, dataset)
     (repository / ".dvc/cache/files/md5" / md5[:2] / md5[2:]).unlink()
 
-    assert "Not known: `dvc fetch data/processed.h5` on both sides brings the pixels." in write_page(repository)
+    assert "Not known: `--fetch` brings the pixels from the remote." in write_page(repository)
 
 
 def test_a_class_name_is_text_in_the_page(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -396,3 +396,46 @@ def test_a_class_name_is_text_in_the_page(repository: Path, monkeypatch: pytest.
 
     assert "<script" not in page
     assert page.count("&lt;/figure&gt;&lt;script&gt;alert(1)&lt;/script&gt;") >= 2
+
+
+def test_what_the_cache_lacks_is_fetched_for_both_sides(repository: Path, tmp_path: Path) -> None:
+    dvc(repository, "remote", "add", "--default", "--local", "storage", str(tmp_path / "remote"))
+    git(repository, "switch", "--quiet", "--create", "change")
+    dvc(repository, "push")
+    dataset = Dataset()
+    dataset.classes |= {1: 1202}
+    dataset.images[7] += 9
+    change(repository, dataset)
+    dvc(repository, "push")
+    commit(repository)
+    shutil.rmtree(repository / ".dvc/cache")
+    without = run(repository, "main", "change")
+    done = run(repository, "main", "change", "--fetch", "--html", "compare.html")
+
+    assert "relabelled or moved: not known: `--fetch` brings the tables" in without.stdout
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "- Photos: 0 added, 0 gone (0 of them now left out with a reason), 1 relabelled, 0 moved" in done.stdout
+    assert "by 9.0 of 255 on average" in (repository / "compare.html").read_text()
+    assert git(repository, "worktree", "list").count("\n") == 1
+    assert git(repository, "status", "--short") == "?? compare.html\n"
+
+
+def test_what_the_remote_lacks_stays_unknown(repository: Path, tmp_path: Path) -> None:
+    dvc(repository, "remote", "add", "--default", "--local", "storage", str(tmp_path / "remote"))
+    shutil.rmtree(repository / ".dvc/cache")
+    done = run(repository, "main", "--fetch")
+
+    assert done.returncode == 0
+    assert "not known: `--fetch` brings the tables" in done.stdout
+    assert "do not exist neither locally nor on remote" in done.stderr  # DVC's own words
+
+
+def test_a_remote_that_does_not_answer_is_named_and_the_rest_compared(repository: Path) -> None:
+    dvc(repository, "remote", "add", "--default", "--local", "storage", "s3://nothing/here")
+    dvc(repository, "remote", "modify", "--local", "storage", "endpointurl", "http://127.0.0.1:9")
+    shutil.rmtree(repository / ".dvc/cache")
+    done = run(repository, "main", "--fetch")
+
+    assert done.returncode == 0
+    assert "not known: `--fetch` brings the tables" in done.stdout
+    assert "failed; its own message above says why; what it would have brought is not known" in done.stderr

@@ -15,6 +15,7 @@ from imageset.formats import tables
 from imageset.report.markdown import escape
 from imageset.runtime import files
 from tools.compare.class_balance import format_class_balance
+from tools.compare.fetch import PREDICTIONS, fetch
 from tools.compare.html_page import NO_PIXELS, draw_groups, find_pixels, group_changes, group_pixels, make_page
 from tools.compare.markdown import cut, fold
 from tools.compare.outputs import read_output
@@ -70,7 +71,7 @@ def find(base: Snapshot, head: Snapshot) -> Found:
     before, after = (read_side(runs) for runs in locks)
     if before is None or after is None:
         return Found(None, None, None)
-    answers = [read_output(runs, "data/predictions.csv", tables.PREDICTIONS) for runs in locks]
+    answers = [read_output(runs, PREDICTIONS, tables.PREDICTIONS) for runs in locks]
     kept = before.photos.index.intersection(after.photos.index)
     same_class = kept[before.photos.loc[kept, "catalog_id"] == after.photos.loc[kept, "catalog_id"]]
     scores = None if answers[0] is None or answers[1] is None else pair_answers(answers[0], answers[1], same_class)
@@ -137,8 +138,12 @@ def main() -> None:
         metavar="LIST",
         help=f"end with exit code 1 for any of these, separated by commas: {', '.join(FLAGS)}",
     )
+    parser.add_argument("--fetch", action="store_true", help="fetch the tables that DVC's cache lacks from the remote")
     arguments = parser.parse_args()
     base, head = open_snapshot(arguments.base), open_snapshot(arguments.head)
+    if arguments.fetch:
+        fetch(arguments.base, base.lock or {}, arguments.html is not None)
+        fetch(arguments.head, head.current, arguments.html is not None)
     found = find(base, head)
     comparison = compare(base, head, found)
     if arguments.html is not None:

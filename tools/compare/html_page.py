@@ -21,7 +21,7 @@ HERE = Path(__file__).parent
 PROCESSED = "data/processed.h5"
 MOST_PHOTOS = 24  # of each kind of change
 SIDE, QUALITY = 128, 80
-NO_PIXELS = "Not known: `dvc fetch data/processed.h5` on both sides brings the pixels."
+NO_PIXELS = "Not known: `--fetch` brings the pixels from the remote."
 
 Photo = tuple[int, int]
 

@@ -11,7 +11,7 @@ from tools.compare.scores import PairedScores
 from tools.compare.snapshot import BASELINE, CLASS_COUNTS, IDENTITY, METRICS, VALIDATION, Snapshot
 
 FLAGS = ("leak", "lost-class", "moved", "relabelled", "unknown")  # for --fail-on
-FETCH = "not known: `dvc fetch` on both sides brings the tables"
+FETCH = "not known: `--fetch` brings the tables from the remote"
 ODD = 0.05  # below, McNemar's test calls a difference more than chance
 
 
