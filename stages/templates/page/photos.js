@@ -155,13 +155,20 @@ function searchField(change, updates) {
         spellcheck: "false",
         dir: "auto",
     });
-    input.addEventListener(
-        "input",
-        debounce(() => change("search", input.value.trim(), true), 150),
-    );
+    let typed = "";
+    const send = () => {
+        if (input.isConnected) {
+            typed = input.value.trim();
+            change("search", typed, true);
+        }
+    };
+    input.addEventListener("input", debounce(send, 150));
     updates.push((query) => {
-        if (document.activeElement !== input) {
-            input.value = query.get("search") ?? "";
+        const wanted = query.get("search") ?? "";
+        // Meanwhile the person may have typed on: only what comes from elsewhere changes the field.
+        if (wanted !== typed) {
+            typed = wanted;
+            input.value = wanted;
         }
     });
     return field("Search", input, id);
