@@ -1,10 +1,13 @@
 // The page starts here: its views, the tabs, the address, the theme, the marks in the header.
 
 import { changesView } from "./changes.js";
+import { classesView } from "./classes.js";
+import { confusionView } from "./confusion.js";
 import { page } from "./data.js";
 import { counted, element, number } from "./dom.js";
 import { isTyping, openHelp, redoMark, undoMark } from "./keys.js";
 import { labelsView } from "./labels.js";
+import { mapView } from "./map.js";
 import { markedView } from "./marked.js";
 import { isSaved, markCount, marksAreKept, onMarks, stepCounts } from "./marks.js";
 import { masksView } from "./masks.js";
@@ -12,17 +15,22 @@ import { odditiesView } from "./oddities.js";
 import { pairsView } from "./pairs.js";
 import { photosView } from "./photos.js";
 import { currentRoute, go, onRoute } from "./router.js";
+import { summaryView } from "./summary.js";
 
 /**
  * The views, in the order of the tabs: {id, title, count?: () => number, open(host, query) -> close()}. A view may have
  * update(query) in what open returns: {close, update}; then another query does not draw the view anew.
  */
 const views = [
+    summaryView,
     photosView,
     labelsView,
     masksView,
     odditiesView,
     pairsView,
+    classesView,
+    confusionView,
+    mapView,
     changesView,
     markedView,
 ];
