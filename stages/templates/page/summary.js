@@ -10,6 +10,7 @@ const VERDICTS = {
     reservations: { icon: "!", words: "Fit to train on, with reservations" },
     no: { icon: "✕", words: "Not fit to train on" },
 };
+const DIGITS_IN_METRICS = 12; // of the content digest, in reports/metrics.json
 const STAGE_WORDS = {
     listings: "Photos in the listings",
     ingest: "Fetched from the web",
@@ -67,8 +68,8 @@ function writeMoment(text) {
 
 function originFacts() {
     const { as_of: asOf, newest_row: newest } = page.source;
-    const command = `git log -S${page.digest} --oneline -- reports/metrics.json`;
-    const shortCommand = `git log -S${page.digest.slice(0, 12)}… --oneline -- reports/metrics.json`;
+    const digest = page.digest.slice(0, DIGITS_IN_METRICS);
+    const command = `git log -S${digest} --oneline -- reports/metrics.json`;
     const fact = (name, ...value) => [element("dt", {}, name), element("dd", {}, value)];
     return element(
         "section",
@@ -77,8 +78,8 @@ function originFacts() {
             "dl",
             {},
             fact("Source rows", `${asOf ? `up to ${writeMoment(asOf)}` : "all"}${newest ? `, the newest of ${writeMoment(newest)}` : ""}`),
-            fact("Content digest", element("code", { title: page.digest }, page.digest.slice(0, 12)), " ", copyButton(page.digest, "Copy the whole digest")),
-            fact("Find its commit", element("code", { title: command }, shortCommand), " ", copyButton(command, "Copy the command that finds the commit")),
+            fact("Content digest", element("code", { title: page.digest }, digest), " ", copyButton(page.digest, "Copy the whole digest")),
+            fact("Find its commit", element("code", {}, command), " ", copyButton(command, "Copy the command that finds the commit")),
             fact("Made by", `imageset ${page.version}`),
         ),
         paramTable(),
