@@ -70,14 +70,14 @@ function suspectCard(suspect, rows) {
     const sides = members.map((row) =>
         element(
             "div",
-            { class: "pair-side" },
+            { class: "twin-side" },
             meanPhoto(row.place, 96),
             element("div", {}, classLink(row), element("p", { class: "hint" }, counted(row.photos, "photo")), element("div", { class: "sample" }, row.sample.map((index) => tile(index, 48)))),
         ),
     );
     const words = (WHY[suspect.why] ?? ((one) => [one, `: ${suspect.why}`]))(...bold);
     const score = element("span", { class: "hint" }, ` Score ${suspect.score.toFixed(2)}.`);
-    return element("li", { class: "class-suspect" }, element("p", {}, words, score), element("div", { class: "pair-sides" }, sides));
+    return element("li", { class: "class-suspect" }, element("p", {}, words, score), element("div", { class: "twin-sides" }, sides));
 }
 
 function classSuspects(rows) {

@@ -1,7 +1,7 @@
 // The map: photos that look alike are near each other. Colours, pictures where there is room, a lasso to choose photos.
 import { baselineWasRight, classLabel, page, photoCount, photoLabel, photos, suspicionsOf } from "./data.js";
 import { openDetail } from "./detail.js";
-import { button, counted, element, number, svgElement } from "./dom.js";
+import { announce, button, counted, element, number, svgElement } from "./dom.js";
 import { photoGrid } from "./grid.js";
 import { chooseClass, chooseReason, clearPhotos, confirmPhotos } from "./keys.js";
 import { markOf, onMarks } from "./marks.js";
@@ -198,7 +198,7 @@ class MapView {
             this.hidden[this.hidden.has(style) ? "delete" : "add"](style);
             this.paint();
         };
-        const parts = [shapeIcon(look), element("bdi", {}, name), element("span", { class: "hint" }, number(count))];
+        const parts = [shapeIcon(look), element("bdi", {}, name), " ", element("span", { class: "hint" }, number(count))];
         return element("button", { type: "button", class: "map-legend-item", "aria-pressed": String(!this.hidden.has(style)), on: { click: toggle } }, parts);
     }
 
@@ -239,9 +239,10 @@ class MapView {
             button("Choose none", () => this.select([])),
         ];
         const link = found.length <= MOST_IN_ADDRESS ? element("a", { href: `#photos?photos=${found.join(",")}` }, "Open in Photos") : null;
+        announce(`${counted(found.length, "photo")} chosen. They follow below the map.`);
         const host = element("div", {});
         this.chosenSection.replaceChildren(
-            element("h4", { role: "status" }, `${counted(found.length, "photo")} chosen`),
+            element("h4", {}, `${counted(found.length, "photo")} chosen`),
             element("p", { class: "hint" }, classCounts(found)),
             element("div", { class: "map-actions" }, actions, link),
             host,
