@@ -226,7 +226,8 @@ function matrixFilter(answers, redraw) {
 function summarizeAnswers(answers, pairs) {
     const asked = [...answers.asked.values()].reduce((sum, count) => sum + count, 0);
     const wrong = pairs.reduce((sum, pair) => sum + pair.members.length, 0);
-    return `The baseline is a simple classifier. It named ${number(asked - wrong)} of ${counted(asked, "test photo")} right, and ${number(wrong)} wrong. Its mistakes show where classes are alike, and where labels are wrong.`;
+    const of = page.sampled ? " Of the photos that this page shows, it" : " It";
+    return `The baseline is a simple classifier.${of} named ${number(asked - wrong)} of ${counted(asked, "test photo")} right, and ${number(wrong)} wrong. Its mistakes show where classes are alike, and where labels are wrong.`;
 }
 
 function openMatrix(host, query, answers) {
