@@ -201,7 +201,7 @@ function factCharts(choose) {
     return FACT_CHARTS.map((fact) => histogram(all, fact.value, { ...fact, choose }));
 }
 
-function chosenPhotos() {
+function photosOfBars() {
     const heading = element("h4", { tabindex: "-1" });
     const host = element("div", {});
     const section = element("section", { class: "chosen", hidden: true, "aria-live": "polite" }, heading, host);
@@ -220,7 +220,7 @@ export const summaryView = {
     id: "summary",
     title: "Summary",
     open(host) {
-        const { section, choose, close } = chosenPhotos();
+        const { section, choose, close } = photosOfBars();
         host.append(
             element("div", { class: "summary-top" }, verdictBanner(), originFacts()),
             element("div", { class: "charts" }, funnel(), element("div", { class: "chart-column" }, baselineScores(), checkList())),
