@@ -290,6 +290,18 @@ def test_a_change_says_what_each_row_said_and_what_won(browser: Browser, path: P
     seen.assert_quiet(path)
 
 
+def test_a_queue_leads_to_its_photos_in_the_grid(labels: Page) -> None:
+    labels.get_by_role("link", name="All in a grid").click()
+    tiles = labels.get_by_role("listbox", name="Photos").get_by_role("option")
+    expect(tiles).to_have_count(3)
+
+    assert [(tile.get_attribute("aria-label") or "").split(",")[0] for tile in tiles.all()] == [
+        "product 10",
+        "product 14",
+        "product 13",
+    ]
+
+
 def test_what_is_saved_is_what_was_marked(labels: Page) -> None:
     press(labels, "y", "r")
     labels.locator("#marks-link").click()

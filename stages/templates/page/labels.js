@@ -4,6 +4,7 @@ import { fillComparison } from "./beside.js";
 import { classLabel, photoLabel, photos, suspectsOf, WHY_WORDS } from "./data.js";
 import { element, share } from "./dom.js";
 import { openReview } from "./review.js";
+import { routeTo } from "./router.js";
 
 function labelItems() {
     return suspectsOf("label").map(({ photo, rank, score, why, suggestion }) => ({
@@ -27,6 +28,7 @@ export const labelsView = {
     count: () => suspectsOf("label").length,
     open: (host, query) => openReview(host, query, {
         view: "labels",
+        grid: routeTo("photos", { kind: "label", sort: "rank_label" }),
         items: labelItems(),
         fill: fillLabelCard,
         whyWords: WHY_WORDS,

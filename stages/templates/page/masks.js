@@ -5,6 +5,7 @@ import { classLabel, inWords, photoLabel, photos, suspectsOf, WHY_WORDS } from "
 import { element } from "./dom.js";
 import { pictureUrl } from "./pictures.js";
 import { openReview } from "./review.js";
+import { routeTo } from "./router.js";
 import { factLine } from "./usual.js";
 
 const UNUSUAL_FACT = { small_foreground: "foreground_share", large_foreground: "foreground_share", unsure: "uncertainty" };
@@ -90,6 +91,7 @@ export const masksView = {
     count: () => suspectsOf("mask").length,
     open: (host, query) => openReview(host, query, {
         view: "masks",
+        grid: routeTo("photos", { kind: "mask", sort: "rank_mask" }),
         items: maskItems(),
         fill: fillMaskCard,
         whyWords: WHY_WORDS,

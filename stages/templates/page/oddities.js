@@ -98,6 +98,7 @@ function openOddities(host, query) {
     const review = openReview(part, query, {
         view: "oddities",
         query: { kind },
+        grid: routeTo("photos", { kind, sort: `rank_${kind}` }),
         items: oddItems(kind),
         fill: kind === "outlier" ? fillOutlierCard : fillPhotoCard,
         whyWords: WHY_WORDS,

@@ -111,6 +111,7 @@ export const pairsView = {
     count: () => page.pairs.photo.length,
     open: (host, query) => openReview(host, query, {
         view: "pairs",
+        grid: routeTo("photos", { pair: "any" }),
         items: pairItems(),
         fill: fillPairCard,
         targets: ({ photos: both }) => both,

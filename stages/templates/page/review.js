@@ -23,7 +23,7 @@ let marksWholeProduct = false;
  * `spec` has: view (its id), items, fill(content, item, queue), whyWords ({code: words}), listLabel, intro, empty (the
  * words where there is no item). Where a view differs from the usual: query (what else is in its address), grouped
  * (whether the list has a heading for each why), targets(item) (the photos between which left and right choose),
- * onSide(content, side), suggestion(item, photo), reason (of an exclusion).
+ * onSide(content, side), suggestion(item, photo), reason (of an exclusion), grid (a route with the same photos).
  * An item has: photo, photos (all that it shows), rank (from 1 within the queue), kind (of suspect, or ""), why,
  * suggestion (a class or -1), title, caption.
  */
@@ -110,7 +110,7 @@ class ReviewQueue {
         this.meter = element("progress", { "aria-label": "Decided" });
         this.heading = element("h3", { id: "review-heading", dir: "auto", "aria-live": "polite" });
         this.content = element("div", { class: "review-content" });
-        this.card = element("article", { class: "review-card", tabindex: "-1", "aria-labelledby": "review-heading" },
+        this.card = element("section", { class: "review-card", tabindex: "-1", "aria-labelledby": "review-heading" },
             this.heading, this.content, this.actions.element);
         this.root = element("div", { class: "review", tabindex: "-1", on: { keydown: (event) => this.onKey(event) } },
             element("p", { class: "review-intro" }, this.spec.intro),
@@ -136,7 +136,8 @@ class ReviewQueue {
                 (index) => classLabel(Number(index))),
             element("label", {}, hide, " Hide decided"),
             element("label", {}, goOn, " Go on after a mark"),
-            hasProducts ? element("label", {}, this.product, " Mark the whole product ", productKey) : null);
+            hasProducts ? element("label", {}, this.product, " Mark the whole product ", productKey) : null,
+            this.spec.grid ? element("a", { href: `#${this.spec.grid}` }, "All in a grid") : null);
     }
 
     setWholeProduct(isWhole) {
