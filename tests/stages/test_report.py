@@ -2,6 +2,8 @@ import csv
 import io
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import jinja2
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from PIL import Image
 
 from imageset.errors import DataError
@@ -252,6 +255,29 @@ def test_a_class_of_the_release_without_photos_is_counted_with_none(data: Path) 
     classes = figures.class_table(whole._replace(label_map=more))
 
     assert classes.iloc[-1].to_dict() == {"catalog_id": 1003, "name": "gone", "train": 0, "test": 0, "photos": 0}
+
+
+def test_dvc_plots_show_draws_the_photos_per_class(reports: Path, tmp_path: Path) -> None:
+    """As dvc.yaml and the template of .dvc/plots say: a bar for each class, a title and axes."""
+    graph = yaml.safe_load((ROOT / "dvc.yaml").read_text())
+    [(path, options)] = [
+        pair for entry in graph["stages"]["report"]["plots"] for pair in entry.items() if pair[0].endswith(".csv")
+    ]
+    subprocess.run([sys.executable, "-m", "dvc", "init", "--no-scm", "--quiet"], cwd=tmp_path, check=True)
+    shutil.copytree(ROOT / ".dvc/plots", tmp_path / ".dvc/plots", dirs_exist_ok=True)
+    (tmp_path / "reports").mkdir()
+    shutil.copy(reports / "class_counts.csv", tmp_path / path)
+    stage = {"cmd": "true", "plots": [{path: options}]}
+    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"report": stage}}))
+    command = [sys.executable, "-m", "dvc", "plots", "show", "--show-vega", path]
+    done = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
+    drawn = json.loads(done.stdout)
+
+    assert drawn["title"]["text"] == "Photos per class"
+    assert [drawn["encoding"][axis]["title"] for axis in "xy"] == ["photos of all subsets", "class"]
+    assert [drawn["encoding"][axis]["field"] for axis in "xy"] == ["photos", "name"]
+    assert [row["name"] for row in drawn["data"]["values"]] == ["Blusen, Größe L", "<script>coats</script>", "$1 & up"]
+    assert "DVC_METRIC" not in done.stdout
 
 
 def test_samples_show_every_class_before_a_class_a_second_time() -> None:
