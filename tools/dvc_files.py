@@ -1,12 +1,17 @@
 """Stages as dvc.yaml defines them, and as dvc.lock records their last run."""
 
 import hashlib
+import json
 from collections.abc import Callable
+from fnmatch import fnmatch
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 
-ReadFile = Callable[[str], bytes | None]  # path -> content; None if there is no such file
+# A file's content, or that of each file of a folder by its path in it; None where there is neither.
+Content = bytes | dict[str, bytes] | None
+ReadFile = Callable[[str], Content]
 
 
 class Stage(NamedTuple):
@@ -64,9 +69,24 @@ def parse_dvc_yaml(text: str, params: dict[str, Any], read: ReadFile) -> dict[st
     }
 
 
-def compute_md5(content: bytes | None) -> str:
-    """Return the md5 that DVC records for a file, "missing" if there is no file."""
-    return "missing" if content is None else hashlib.md5(content, usedforsecurity=False).hexdigest()
+def read_path(path: Path) -> Content:
+    """Return the content of a file or a folder of the working tree, without what DVC ignores."""
+    if path.is_dir():
+        files = [file for file in path.rglob("*") if file.is_file() and "__pycache__" not in file.parts]
+        return {
+            file.relative_to(path).as_posix(): file.read_bytes() for file in files if not fnmatch(file.name, ".*.tmp")
+        }
+    return path.read_bytes() if path.is_file() else None
+
+
+def compute_md5(content: Content) -> str:
+    """Return the md5 that DVC records for a file or a folder, "missing" if there is neither."""
+    if content is None:
+        return "missing"
+    if isinstance(content, dict):
+        listed = [{"md5": compute_md5(content[path]), "relpath": path} for path in sorted(content)]
+        return f"{compute_md5(json.dumps(listed).encode())}.dir"
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def parse_dvc_lock(text: str) -> dict[str, Stage]:

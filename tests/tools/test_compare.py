@@ -35,6 +35,7 @@ stages:
     deps:
       - data/processed.csv
       - data/shares.txt
+      - stages/templates
     outs:
       - reports/card.md:
           cache: false
@@ -75,6 +76,9 @@ FILES = {
     "releases/split.csv": "id\n",
     "imageset/photos/pixels.py": "SIDE = 128\n",
     "marketplace.csv": "three\n",
+    "stages/templates/card.md": "a card\n",
+    "stages/templates/page/page.css": "a {}\n",
+    "stages/templates/page/é.js": "a()\n",
     ".gitignore": "/marketplace.csv\n",
     "reports/metrics.json": json.dumps(METRICS),
     "reports/class_counts.csv": CLASS_COUNTS,
@@ -154,6 +158,14 @@ def rows(markdown: str) -> list[tuple[str, ...]]:
 def stage_rows(text: str) -> dict[str, tuple[str, ...]]:
     """Return reruns, why and outputs by stage."""
     return {name: tuple(rest) for name, *rest in rows(section(text, "Stages that rerun, and why"))}
+
+
+def test_a_file_of_a_folder_that_a_stage_reads_is_a_reason_to_rerun(repository: Path) -> None:
+    assert "report" not in compared()
+    edit(repository, "stages/templates/page/page.css", "a {}", "b {}")
+    commit(repository)
+
+    assert ("report", "yes", "file stages/templates") in [row[:3] for row in rows(compared("HEAD~1", "HEAD"))]
 
 
 def test_nothing_changed(repository: Path) -> None:

@@ -14,7 +14,7 @@ import yaml
 from imageset.errors import DataError, ImagesetError
 from imageset.report.markdown import escape
 from tools.compare.reruns import SHOWS_ALL, find_current_runs
-from tools.dvc_files import ReadFile, Stage, compute_md5, flatten, parse_dvc_lock, parse_dvc_yaml
+from tools.dvc_files import Content, ReadFile, Stage, compute_md5, flatten, parse_dvc_lock, parse_dvc_yaml, read_path
 
 METRICS = "reports/metrics.json"
 BASELINE = "reports/baseline.json"
@@ -68,7 +68,7 @@ def read_snapshot(title: str, read: ReadFile) -> Snapshot:
     def parse_file(path: str, parse: Callable[[str], Any]) -> Any:
         content = read(path)
         try:
-            return None if content is None else parse(content.decode())
+            return parse(content.decode()) if isinstance(content, bytes) else None
         except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(f"{path} of {title} cannot be read: {' '.join(str(error).split())}") from None
 
@@ -82,9 +82,7 @@ def read_snapshot(title: str, read: ReadFile) -> Snapshot:
     return Snapshot(title, params, stages, lock, current, reports)
 
 
-def find_problem(
-    path: str, content: bytes | None, title: str, stages: dict[str, Stage], current: dict[str, Stage]
-) -> str:
+def find_problem(path: str, content: Content, title: str, stages: dict[str, Stage], current: dict[str, Stage]) -> str:
     """Return why a report says nothing of these params and files, "" where it does."""
     if content is None:
         return f"{path} is missing in {title}"
@@ -126,10 +124,18 @@ def resolve_commit(revision: str) -> str:
     return done.stdout.strip()
 
 
-def read_commit(commit: str, path: str) -> bytes | None:
+def read_commit(commit: str, path: str) -> Content:
     done = subprocess.run(["git", "cat-file", "blob", f"{commit}:./{path}"], capture_output=True)
-    return None if done.returncode else done.stdout
+    if not done.returncode:
+        return done.stdout
+    listed = subprocess.run(
+        ["git", "ls-tree", "-r", "-z", "--name-only", f"{commit}:./{path}"], capture_output=True, text=True
+    )
+    names = [name for name in listed.stdout.split("\0") if name]
+    contents = {name: read_commit(commit, f"{path}/{name}") for name in names}
+    return {name: content for name, content in contents.items() if isinstance(content, bytes)} or None
 
 
-def read_working_tree(path: str) -> bytes | None:
-    return Path(path).read_bytes() if Path(path).is_file() else None
+def read_working_tree(path: str) -> Content:
+    """Read a file or a folder beside dvc.yaml."""
+    return read_path(Path(path))
