@@ -15,7 +15,7 @@ from imageset.evaluation.scores import figures
 from imageset.formats import hdf5, tables
 from imageset.report import confusion_plot
 from imageset.report.lettering import class_captions
-from imageset.runtime import files, stage
+from imageset.runtime import files, rates, stage
 
 PROBABILITY_DIGITS = 4
 
@@ -78,6 +78,7 @@ def main(
     files.write_text(baseline_json, json.dumps(found, indent=2) + "\n")
     files.write_bytes(confusion_png, confusion_plot.draw(names, actual, answers.best[:, 0]))
     tables.write(predictions_csv, tables.PREDICTIONS, predictions)
+    rates.note(sum(found["photos"].values()))
     print(
         f"baseline: accuracy {found['accuracy']} where the commonest class alone has {found['floor']['accuracy']}, "
         f"{found['photos']['test']} test photos"

@@ -15,7 +15,7 @@ from imageset.photos.embedding_cache import EmbeddingCache
 from imageset.photos.embedding_file import BYTES_PER_PHOTO, writing_embeddings
 from imageset.photos.embedding_recipe import describe_recipe, identify_embeddings
 from imageset.photos.embeddings import EmbeddingRecipe
-from imageset.runtime import files, params, settings, stage
+from imageset.runtime import files, params, rates, settings, stage
 from imageset.storage.bucket import open_bucket
 from imageset.workers.carried_file import carry_file
 from imageset.workers.ordered_map import WorkerPool
@@ -60,6 +60,7 @@ def main(inventory_csv: Path, efficientnet_lite0_pth: Path, embeddings_h5: Path)
     if not embed.enabled:
         with writing_embeddings(embeddings_h5, 0, ""):
             pass
+        rates.note(0)
         print("embed: none, as embed.enabled is false")
         return
     max_rejected_share = params.load().preprocess.max_rejected_share
@@ -85,6 +86,7 @@ def main(inventory_csv: Path, efficientnet_lite0_pth: Path, embeddings_h5: Path)
                 lambda row, made: add_embedding(row.product_id, row.position, row.request.stored, made),
             )
             outcomes.check(max_rejected_share, str(embeddings_h5))
+    rates.note(photos, unknown)
     print(
         f"embed: {photos} photos, {outcomes.done} embeddings, {photos - unknown} known before, "
         f"{outcomes.reasons.total()} rejected ({outcomes.tally()}); the bucket was asked for "

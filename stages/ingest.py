@@ -9,7 +9,7 @@ import pandas as pd
 
 from imageset.errors import BadUrl, DataError, ParamsError, ServerError
 from imageset.formats import stable_hash, tables, takedowns
-from imageset.runtime import params, progress, settings, stage
+from imageset.runtime import params, progress, rates, settings, stage
 from imageset.runtime.sections import IngestParams
 from imageset.storage import bulk
 from imageset.storage.bucket import Bucket, list_objects, open_bucket
@@ -94,6 +94,7 @@ def ingest_photos(
     """Return the reason, "" for done, of each photo by key. Raises ServerError while photos are pending."""
     reasons = find_known_reasons(photos, bucket, ingest.max_bytes, refusals)
     missing = [photo for photo in photos if photo.key not in reasons]
+    rates.note(len(photos), len(missing))
     print(
         f"ingest: {len(photos)} photos, {len(photos) - len(missing)} known before, {len(missing)} to fetch",
         flush=True,
@@ -157,6 +158,7 @@ def main(listings_csv: Path, takedowns_csv: Path, ingest_csv: Path, *, retry: tu
     ]
     wanted = [photo for photo in photos if photo.product_id not in taken_down]
     reasons: dict[str, str] = {}
+    rates.note(0)
     if wanted:
         deciding_params = ingest.model_dump_json(include={"max_bytes", "max_pixels", "refused_robots_tags"})
         with closing(RefusalCache(settings.refusal_cache(), deciding_params)) as refusals:

@@ -20,7 +20,7 @@ from imageset.photos.mask_file import AddMask, writing_masks
 from imageset.photos.mask_recipe import describe_recipe, identify_masks
 from imageset.photos.masks import MaskRecipe
 from imageset.photos.outcomes import PhotoMask, Rejected
-from imageset.runtime import files, params, settings, stage
+from imageset.runtime import files, params, rates, settings, stage
 from imageset.runtime.sections import MasksParams
 from imageset.storage.bucket import open_bucket
 from imageset.workers.carried_file import carry_file
@@ -80,6 +80,7 @@ def write_nothing(masks_h5: Path, masks_csv: Path) -> None:
     """Write the outputs of a dataset that keeps backgrounds."""
     with writing_masks(masks_h5, 0, 1, ""), tables.writing(masks_csv, tables.MASKS):
         pass
+    rates.note(0)
     print("masks: none, as masks.background is keep")
 
 
@@ -124,6 +125,7 @@ def main(inventory_csv: Path, background_onnx: Path, u2netp_int8_zip: Path, mask
             write = partial(write_photo, engine=engine, add_mask=add_mask, add_row=add_row)
             outcomes, asked = collect_results(answers, "masks", photos, unknown, write)
             outcomes.check(max_rejected_share, str(masks_csv))
+    rates.note(photos, unknown, f"{network.name} {network.side} {network.precision} {network.device}")
     print(
         f"masks: {photos} photos, {outcomes.done} masks, {photos - unknown} known before, {outcomes.reasons.total()} "
         f"rejected ({outcomes.tally()}); the bucket was asked for {asked}{outcomes.suggest_retry('masks')}"

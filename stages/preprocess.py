@@ -23,7 +23,7 @@ from imageset.photos.pixel_cache import PixelCache, identify_pixels
 from imageset.photos.preprocess import DecodedPhoto, PreparedPhoto, count_image_bytes, get_image_shape
 from imageset.photos.temporary_pixels import TemporaryPixels, open_temporary_pixels
 from imageset.photos.worker import Answer, PhotoRequest
-from imageset.runtime import files, params, progress, settings, stage
+from imageset.runtime import files, params, progress, rates, settings, stage
 from imageset.runtime.sections import PreprocessParams
 from imageset.storage.bucket import open_bucket
 from imageset.workers.pools import open_workers
@@ -104,10 +104,11 @@ def collect(
     Returns:
         What the photos became, and how many of them the bucket was asked for.
     """
-    outcomes, asked = Outcomes(), 0
+    outcomes, asked, made = Outcomes(), 0, 0
     for row, answer in progress.bar(answers, "preprocess", photos):
         outcome, photo = answer.outcome, (row.product_id, row.position)
         asked += answer.asked
+        made += row.known is None
         if isinstance(outcome, ChangedObject):
             outcomes.add_changed(outcome)
             continue
@@ -123,6 +124,7 @@ def collect(
         else:
             collected.add_reject((*photo, outcome.reason))
             outcomes.reasons[outcome.reason] += 1
+    rates.note(photos, made)
     return outcomes, asked
 
 

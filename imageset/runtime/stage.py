@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from imageset.runtime import command, files, lifetime, params, settings
+from imageset.runtime import command, files, lifetime, params, rates, settings
 
 LOCKS = Path(".cache")  # of this project, wherever the cache is: the lock guards the outputs here
 SUFFIXES = ("_csv", "_h5", "_json", "_onnx", "_png", "_pth", "_html", "_sql")  # of paths, as main names them
@@ -31,15 +31,17 @@ def run(name: str, main: Callable[..., None]) -> None:
 
 
 def run_locked(name: str, main: Callable[..., None]) -> None:
-    """Parse the command line, then run main alone."""
+    """Parse the command line, run main alone, then record how long that took."""
+    started = rates.find_start()
     given = arguments(name, main)
     settings.load()
     with files.lock(LOCKS / f"{name}.lock"):
-        params.load()
+        values = params.load()
         # The collector has less to search: imported objects stay anyway, and stages make few cycles.
         gc.freeze()
         gc.set_threshold(20_000)
         main(**given)
+        rates.record(name, started, [path for path in given.values() if isinstance(path, Path)], values)
 
 
 def arguments(name: str, main: Callable[..., None]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from imageset.formats import hdf5, tables
-from imageset.runtime import stage
+from imageset.runtime import rates, stage
 from tests.conftest import run_stage
 from tests.project import ROOT
 
@@ -110,6 +110,19 @@ def test_a_stage_that_succeeds_says_so_in_one_line_and_exits_with_0(project: Pat
     assert said.stdout.startswith(f"split: {PHOTOS} photos, ")
     assert said.stdout.count("\n") == 1
     assert len(tables.read(project / "data/split.csv", tables.SPLIT)) == PHOTOS
+
+
+def test_a_stage_that_succeeds_records_its_run_and_one_that_fails_does_not(
+    project: Path, edit_params: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project)
+    run_stage("split", *SPLIT, cwd=project)
+    edit_params("  test_share: 0.2", "  test_share: 1.2")
+    run_stage("split", *SPLIT, cwd=project)
+    (run,) = rates.read()
+
+    assert (run.stage, run.photos, run.made) == ("split", PHOTOS, PHOTOS)
+    assert run.bytes == (project / "data/split.csv").stat().st_size
 
 
 @pytest.mark.parametrize("arguments", [(), SPLIT[:2], (*SPLIT, "more")])
