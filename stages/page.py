@@ -71,8 +71,7 @@ def describe_dataset(dataset_h5: Path) -> tuple[str, dict[str, int], dict[str, A
 
 def describe_source(as_of: str | None, labels: pd.DataFrame) -> dict[str, str | None]:
     """Return of which time the rows of the marketplace are: source.as_of, and the date of the newest label."""
-    newest = str(labels["date"].max()) if len(labels) else None
-    return {"as_of": as_of, "newest_row": newest}
+    return {"as_of": as_of, "newest_row": max(labels["date"], default="") or None}
 
 
 def read_version(pyproject_toml: Path) -> str:
