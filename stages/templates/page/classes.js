@@ -108,10 +108,18 @@ function compareRows(key, descending) {
     };
 }
 
+// A class with mistakes leads to them.
+function recallLink(row) {
+    const text = `${share(row.recall)} of ${number(row.asked)}`;
+    const wrong = row.asked - row.right;
+    const href = `#photos?class=${row.place}&baseline=wrong`;
+    return wrong ? element("a", { href, "aria-label": `${text} of ${row.name}: ${number(wrong)} wrong` }, text) : text;
+}
+
 function classRow(row, most) {
     const parts = page.subsets.map((subset, place) => ({ name: subset, value: row.subsets[place], style: `part-${subset}` }));
     const suspects = row.suspects ? element("a", { href: `#photos?class=${row.place}&kind=label`, "aria-label": `${number(row.suspects)} label suspects of ${row.name}` }, number(row.suspects)) : "0";
-    const recall = row.recall === null ? element("span", { class: "hint" }, "no test photo") : `${share(row.recall)} of ${number(row.asked)}`;
+    const recall = row.recall === null ? element("span", { class: "hint" }, "no test photo") : recallLink(row);
     return element(
         "tr",
         {},

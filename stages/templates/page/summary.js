@@ -14,7 +14,7 @@ const DIGITS_IN_METRICS = 12; // of the content digest, in reports/metrics.json
 const STAGE_WORDS = {
     listings: "Photos in the listings",
     ingest: "Fetched from the web",
-    preprocess: "Cut out of their background",
+    preprocess: "Made into pixels",
     catalog: "Given a class",
     split: "Given a subset",
 };
