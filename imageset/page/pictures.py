@@ -15,15 +15,15 @@ from imageset.formats import hdf5
 from imageset.page.assemble import encode_json
 from imageset.page.details import SCRIPT_BYTES, make_details, order_details
 from imageset.page.picture_files import PictureFiles, PicturePaths, open_pictures, require_previews
-from imageset.page.sheets import GAP, Layout, draw_sheets, lay_out
+from imageset.page.sheets import Layout, draw_sheets, lay_out
 from imageset.page.training_rows import augmented_rows, labels_with_photos, mean_pictures, row_pictures
 from imageset.runtime import progress
 
 PAGE_BYTES = 15_000_000
 # The side of a tile in pixels, by how many photos at most have such tiles.
-TILE_SIDES = ((1000, 96 + GAP), (5000, 64), (12_000, 48))
+TILE_SIDES = ((1000, 128), (2500, 96), (5000, 64), (12_000, 48))
 LEAST_TILE_SIDE = 32
-ROW_SIDE = 96 + GAP  # of means and augmented rows
+ROW_SIDE = 96  # of means and augmented rows
 
 Contents = Mapping[str, Any]
 Scripts = dict[str, tuple[str, str]]  # type and text of elements, by id, for `assemble`

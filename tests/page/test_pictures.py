@@ -41,13 +41,13 @@ def test_every_photo_that_can_be_decoded_has_a_tile_in_the_middle_of_its_square(
     sheet = decode(scripts["tiles-0"][1])
 
     assert page["photos"]["tile"] == [0, 1, -1, 2, 3]
-    assert page["sheets"]["tiles"] == {"side": 98, "columns": 4, "rows": 1, "count": 4}
-    assert sheet.size == (4 * 98, 98)
+    assert page["sheets"]["tiles"] == {"side": 128, "columns": 4, "rows": 1, "count": 4}
+    assert sheet.size == (4 * 128, 128)
     for place, photo in enumerate((0, 1, 3, 4)):
-        square = sheet.crop((place * 98, 0, place * 98 + 98, 98))
+        square = sheet.crop((place * 128, 0, place * 128 + 128, 128))
         width, height = SIZES[photo]
-        left, top = (98 - width) // 2, (98 - height) // 2
-        assert is_colour(square, 48, 48, COLOURS[photo])
+        left, top = (128 - width) // 2, (128 - height) // 2
+        assert is_colour(square, 64, 64, COLOURS[photo])
         assert square.getchannel("A").getbbox() == (left, top, left + width, top + height)
 
 
@@ -74,7 +74,7 @@ def test_each_class_has_the_mean_of_its_training_photos_without_copies(made: tup
 
     assert page["classes"]["mean"] == [1, -1, 0]
     assert is_colour(sheet, 48, 48, (210,) * 3)
-    assert is_colour(sheet, 98 + 48, 48, (30,) * 3)
+    assert is_colour(sheet, 96 + 48, 48, (30,) * 3)
 
 
 def test_the_mean_is_that_of_all_photos_of_a_class(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_the_mean_is_that_of_all_photos_of_a_class(tmp_path: Path) -> None:
 def test_augmented_rows_begin_with_the_photo_itself(made: tuple[dict[str, Any], Scripts]) -> None:
     page, scripts = made
     sheet = decode(scripts["augmented-0"][1])
-    grays = {place: pixel(sheet, 98 * place + 48, 48)[0] for place in range(6)}
+    grays = {place: pixel(sheet, 96 * place + 48, 48)[0] for place in range(6)}
 
     assert page["augmented"] == [{"photo": 4, "tiles": [0, 1, 2]}, {"photo": 0, "tiles": [3, 4, 5]}]
     assert [round(grays[place], -1) for place in range(6)] == [210, 220, 230, 30, 40, 50]
@@ -208,7 +208,8 @@ def test_no_picture_touches_the_next_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("photos", "side"), [(1, 98), (1000, 98), (1001, 64), (5000, 64), (5001, 48), (12_000, 48), (12_001, 32)]
+    ("photos", "side"),
+    [(1, 128), (1000, 128), (1001, 96), (2501, 64), (5000, 64), (5001, 48), (12_000, 48), (12_001, 32)],
 )
 def test_more_photos_have_smaller_tiles(photos: int, side: int) -> None:
     assert pictures.tile_side(photos) == side
