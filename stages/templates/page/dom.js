@@ -73,9 +73,9 @@ export function number(value) {
     return value === null || value === undefined ? "unknown" : NUMBERS.format(value);
 }
 
-/** Write a share as a percentage: 0.034 is "3.4 %". */
+/** Write a share as a percentage: 0.034 is "3.4 %", which no line end divides. */
 export function share(value) {
-    return value === null || value === undefined ? "unknown" : `${(100 * value).toFixed(1)} %`;
+    return value === null || value === undefined ? "unknown" : `${(100 * value).toFixed(1)}\u00a0%`;
 }
 
 /** Write a number and its noun: "1 photo", "1,234 photos". */
