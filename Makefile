@@ -3,6 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PHOTOS ?=
 RETRY ?=
+N ?=
 DAYS ?= 30
 ID ?=
 VERSION ?=
@@ -42,6 +43,9 @@ stop: .venv/pipeline  ## Stop the servers that `make services` started
 
 report: .venv/pipeline  ## Open data/report.html, the page to decide and work with, in the browser
 	@$(BIN)/python -m tools.open_page
+
+plan: .venv/pipeline  ## Say what `dvc repro` is about to do, and how long that takes; N=100000 for so many photos
+	@$(BIN)/python -m tools.plan $(if $(N),--photos $(N))
 
 refresh: .venv/pipeline  ## Read database, web and bucket again, then rerun what changed; RETRY=<reason> repeats refused downloads
 	$(BIN)/dvc repro --force --single-item listings labels
@@ -87,5 +91,5 @@ constraints:  ## Renew the pins of what the requirements bring along
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements-docs.txt
 	touch $@
 
-.PHONY: help demo test coverage platforms lint docs services stop report refresh cluster release prune forget environment constraints
+.PHONY: help demo test coverage platforms lint docs services stop report plan refresh cluster release prune forget environment constraints
 .DELETE_ON_ERROR:
