@@ -68,7 +68,7 @@ def judge(data: PageInputs, rows: dict[str, int]) -> dict[str, Any]:
     lines = [
         ("Fit to train on", said[fit], ""),
         ("Rows and classes", describe_rows(classes, rows), "classes"),
-        ("Lost", describe_lost(lost), "photos?reject=any"),
+        ("Lost", describe_lost(lost), "photos?reject=any" if lost.by_reason else ""),
         ("Suspect", describe_suspects(suspects), "photos?kind=any"),
         ("Baseline", describe_baseline(data.baseline), "confusion"),
     ]
@@ -115,7 +115,7 @@ def find_reservations(classes: pd.DataFrame, lost: Lost, suspects: Suspects) -> 
     found = {
         f"{plural(len(untested), 'class has', 'classes have')} no test photos ({name_some(untested)})": bool(untested),
         f"{percent(missing / max(lost.came, 1))} of the photos were lost": missing > MOST_LOST * lost.came,
-        f"nobody has decided on {undecided:,} of {suspects.photos:,} suspects": undecided > MOST_UNDECIDED * photos,
+        f"nobody has decided on {name_part(undecided, suspects.photos)} suspects": undecided > MOST_UNDECIDED * photos,
     }
     return [text for text, holds in found.items() if holds]
 
@@ -158,12 +158,13 @@ def describe_rows(classes: pd.DataFrame, rows: dict[str, int]) -> str:
 
 def describe_lost(lost: Lost) -> str:
     missing = lost.by_reason.total()
+    chosen = f" Params or people left out {lost.chosen:,} more." if lost.chosen else ""
+    if not missing:
+        return f"None of {lost.came:,} photos.{chosen}"
     named = [f"{count:,} {reason}" for reason, count in lost.by_reason.most_common(NAMED_REASONS)]
     others = missing - sum(count for _, count in lost.by_reason.most_common(NAMED_REASONS))
     reasons = ", ".join([*named, *([f"{others:,} for other reasons"] if others else [])])
-    text = f"{missing:,} of {lost.came:,} photos ({percent(missing / max(lost.came, 1))})"
-    chosen = f" Params or people left out {lost.chosen:,} more." if lost.chosen else ""
-    return text + (f": {reasons}." if missing else ".") + chosen
+    return f"{missing:,} of {lost.came:,} photos ({percent(missing / lost.came)}): {reasons}.{chosen}"
 
 
 def describe_suspects(suspects: Suspects) -> str:
@@ -198,6 +199,15 @@ def percent(share: float) -> str:
 
 def plural(count: int, one: str, many: str) -> str:
     return f"{count:,} {one if count == 1 else many}"
+
+
+def name_part(count: int, of: int) -> str:
+    """Return a part of a number.
+
+    >>> name_part(3, 5), name_part(1200, 1200)
+    ('3 of 5', 'any of 1,200')
+    """
+    return f"any of {of:,}" if count == of else f"{count:,} of {of:,}"
 
 
 def name_some(names: Iterable[str]) -> str:

@@ -39,8 +39,9 @@ def test_a_dataset_with_nothing_against_it_is_fit() -> None:
     assert text_of(verdict, "Rows and classes") == (
         "17 rows of 5 photos (15 train, 2 test) in 2 classes, from 2 to 3 photos each."
     )
-    assert text_of(verdict, "Lost") == "0 of 5 photos (0.0 %)."
+    assert text_of(verdict, "Lost") == "None of 5 photos."
     assert text_of(verdict, "Suspect") == "Nothing is listed."
+    assert [line["link"] for line in verdict["lines"]][:3] == ["", "classes", ""]
     assert "90.0 % of 100 test photos, with a standard error of 3.0 points" in text_of(verdict, "Baseline")
 
 
@@ -79,7 +80,7 @@ def test_each_reservation_is_named() -> None:
     assert verdict["fit"] == "reservations"
     assert text_of(verdict, "Fit to train on") == (
         "With reservations: 1 class has no test photos (hat); 54.5 % of the photos were lost; "
-        "nobody has decided on 2 of 2 suspects."
+        "nobody has decided on any of 2 suspects."
     )
 
 
