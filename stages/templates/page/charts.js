@@ -146,20 +146,9 @@ function histogramAxis(bins, format, unit) {
     return element("div", { class: "chart-axis", "aria-hidden": "true" }, parts);
 }
 
-function brushBars(group, bars, choose) {
-    let [start, at, dragging] = [0, 0, false];
-    bars[0].tabIndex = 0;
-    const press = () => {
-        const [first, last] = [Math.min(start, at), Math.max(start, at)];
-        bars.forEach((bar, place) => bar.setAttribute("aria-pressed", String(place >= first && place <= last)));
-        return [first, last];
-    };
-    const move = (place, extend) => {
-        bars[at].tabIndex = -1;
-        at = Math.min(Math.max(place, 0), bars.length - 1);
-        start = extend ? start : at;
-        bars[at].tabIndex = 0;
-    };
+// A pointer that is dragged over bars chooses them all: the first by `move`, the others as its extension.
+function dragOver(group, bars, move, choose, press) {
+    let dragging = false;
     group.addEventListener("pointerdown", (event) => {
         const place = bars.indexOf(event.target.closest(".histogram-bar"));
         if (place >= 0 && event.button === 0) {
@@ -178,11 +167,28 @@ function brushBars(group, bars, choose) {
     const release = () => {
         if (dragging) {
             dragging = false;
-            choose(...press());
+            choose();
         }
     };
     group.addEventListener("pointerup", release);
     group.addEventListener("pointerleave", release);
+}
+
+function brushBars(group, bars, choose) {
+    let [start, at] = [0, 0];
+    bars[0].tabIndex = 0;
+    const press = () => {
+        const [first, last] = [Math.min(start, at), Math.max(start, at)];
+        bars.forEach((bar, place) => bar.setAttribute("aria-pressed", String(place >= first && place <= last)));
+        return [first, last];
+    };
+    const move = (place, extend) => {
+        bars[at].tabIndex = -1;
+        at = Math.min(Math.max(place, 0), bars.length - 1);
+        start = extend ? start : at;
+        bars[at].tabIndex = 0;
+    };
+    dragOver(group, bars, move, () => choose(...press()), press);
     group.addEventListener("click", (event) => {
         // A click without a pointer comes from Enter, Space or a screen reader.
         const place = bars.indexOf(event.target.closest(".histogram-bar"));

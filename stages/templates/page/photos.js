@@ -53,10 +53,7 @@ function openPhotos(host, query) {
         const chosen = choosePhotos(state.query);
         grid.kind = page.kinds.includes(state.query.get("kind")) ? state.query.get("kind") : null;
         grid.caption = captionFor(state.query);
-        result.textContent =
-            chosen.length === photoCount
-                ? counted(photoCount, "photo")
-                : `${number(chosen.length)} of ${counted(photoCount, "photo")}`;
+        result.textContent = countShown(chosen);
         empty.hidden = chosen.length > 0;
         controls.update(state.query);
         grid.show(chosen);
@@ -78,6 +75,11 @@ function sortByRank(query, kind) {
     } else if (query.get("sort")?.startsWith("rank_")) {
         query.delete("sort");
     }
+}
+
+function countShown(chosen) {
+    const all = counted(photoCount, "photo");
+    return chosen.length === photoCount ? all : `${number(chosen.length)} of ${all}`;
 }
 
 function captionFor(query) {
