@@ -68,7 +68,7 @@ def views_of(page: Page) -> list[str]:
 def go(page: Page, file: Path, view: str) -> None:
     """Open a view, and wait until it has been drawn."""
     page.goto(address(file, view))
-    expect(page.locator("#tabs [aria-current=page]")).to_have_attribute("href", f"#{view}")
+    expect(page.locator("#tabs [aria-current=page]")).to_have_attribute("href", "#" + view.partition("?")[0])
     page.evaluate(SETTLED)
 
 
