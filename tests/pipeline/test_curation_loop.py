@@ -121,12 +121,10 @@ def take_suggestions(text: str) -> str:
 
 def as_the_page_saves(text: str) -> str:
     """Return edited rows as the page saves them: its columns, and only the rows with an action."""
-    found = re.search(
-        r"^const CSV_COLUMNS = (\[.*\]);$", Path("stages/templates/page/marks.js").read_text(), re.MULTILINE
-    )
-    assert found
+    source = Path("stages/templates/page/marks.js").read_text(encoding="utf-8")
+    [columns] = re.findall(r"^const CSV_COLUMNS = \[(.*?)\];$", source, re.MULTILINE | re.DOTALL)
     out = io.StringIO()
-    writer = csv.DictWriter(out, json.loads(found[1]), extrasaction="ignore", lineterminator="\n")
+    writer = csv.DictWriter(out, re.findall(r"\w+", columns), extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(row for row in csv.DictReader(io.StringIO(text)) if row["action"])
     return out.getvalue()
