@@ -71,7 +71,7 @@ def find_outlook(project: Project, name: str, inputs: Md5s) -> Outlook:
             return Outlook("perhaps", f"{why}; an earlier run may be restored", None)
         return Outlook("runs", why, None)
     restored = find_run(project, stage, inputs)
-    return Outlook("restored", f"{why}: an earlier run", restored) if restored else Outlook("runs", why, None)
+    return Outlook("restored", f"{why}; as in an earlier run", restored) if restored else Outlook("runs", why, None)
 
 
 def keep(project: Project, recorded: Stage) -> Outlook:
@@ -87,7 +87,7 @@ def keep(project: Project, recorded: Stage) -> Outlook:
 def describe_reasons(reasons: dict[str, list[str]], changed: list[str]) -> str:
     """Return why a stage runs, in a few words; "" if nothing has changed."""
     parts = [f"{kind} {list_names(names)}".strip() for kind, names in reasons.items()]
-    return "; ".join(parts + ([f"other {list_names(changed)}"] if changed else []))
+    return "; ".join(parts + ([f"changed {list_names(changed)}"] if changed else []))
 
 
 def list_names(names: list[str], word: str = "and") -> str:
