@@ -364,6 +364,14 @@ def test_without_caches_all_photos_are_made_and_no_cache_is(inventory: Path) -> 
     assert not settings.mask_cache().exists()
 
 
+def test_without_the_inventory_all_photos_count_as_new_and_the_plan_says_so(repository: Path) -> None:
+    shutil.copy(ROOT / "dvc.yaml", repository)
+    write(repository, {"reports/metrics.json": '{"photos": {"listed": 1000}}'})
+    text = " ".join(plan(None).split())
+
+    assert "Not known: how many photos the caches know, as data/inventory.csv is not here; all count as new." in text
+
+
 def test_what_cannot_be_counted_is_said(inventory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("IMAGE_STORE")
     (unknown,) = count_work(params.load(), inventory, {"masks"}).unknown

@@ -89,6 +89,8 @@ def find_work(project: Project, may_run: set[str], size: Size) -> PhotoWork:
     inventory = earlier.path if earlier else INVENTORY
     if inventory.is_file():
         work = count_work(project.params, inventory, may_run)
+    elif may_run & {"masks", "embed", "preprocess"} and size.now:
+        work.unknown.append(f"how many photos the caches know, as {INVENTORY} is not here; all count as new")
     if "ingest" in may_run and LISTINGS.is_file():
         try:
             work.made["ingest"] = count_requests(project.params, LISTINGS, INGEST)
