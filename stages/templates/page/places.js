@@ -7,7 +7,7 @@ const NEAR_ON_MAP = 10;
 /** Points in a grid of cells, so that the nearest ones are found without a look at all. */
 export class PlaceIndex {
     constructor(indices, x, y) {
-        Object.assign(this, { x, y, cells: new Map(), count: indices.length });
+        Object.assign(this, { x, y, cells: new Map(), known: new Map() });
         const spread = (values) => indices.reduce(([low, high], index) => [Math.min(low, values[index]), Math.max(high, values[index])], [Infinity, -Infinity]);
         const [[left, right], [low, high]] = [spread(x), spread(y)];
         this.side = Math.sqrt((Math.max(right - left, 1e-9) * Math.max(high - low, 1e-9) * PER_CELL) / Math.max(indices.length, 1));
@@ -29,26 +29,43 @@ export class PlaceIndex {
         return `${column} ${row}`;
     }
 
-    /** Return the nearest other points, the nearest first. */
-    nearestTo(index, count = NEAR_ON_MAP) {
+    /** Return the NEAR_ON_MAP nearest other points, the nearest first. Asked again, it remembers. */
+    nearestTo(index) {
+        if (!this.known.has(index)) {
+            this.known.set(index, this.lookFor(index));
+        }
+        return this.known.get(index);
+    }
+
+    lookFor(index) {
         const [column, row] = this.cellOf(index);
         const found = [];
         for (let ring = 0; ring <= this.reach; ring += 1) {
             for (const [right, down] of ringOf(ring)) {
                 for (const other of this.cells.get(this.keyOf(column + right, row + down)) ?? []) {
-                    if (other !== index) {
-                        found.push({ other, distance: (this.x[other] - this.x[index]) ** 2 + (this.y[other] - this.y[index]) ** 2 });
+                    const distance = (this.x[other] - this.x[index]) ** 2 + (this.y[other] - this.y[index]) ** 2;
+                    if (other !== index && (found.length < NEAR_ON_MAP || distance < found.at(-1).distance)) {
+                        insertNear(found, { other, distance });
                     }
                 }
             }
             // A point of the next ring is at least `ring` cells away.
-            found.sort((one, other) => one.distance - other.distance);
-            if (found.length >= count && found[count - 1].distance <= (ring * this.side) ** 2) {
+            if (found.length === NEAR_ON_MAP && found.at(-1).distance <= (ring * this.side) ** 2) {
                 break;
             }
         }
-        return found.slice(0, count).map(({ other }) => other);
+        return found.map(({ other }) => other);
     }
+}
+
+// The list is short and stays sorted: cheaper than to sort all candidates.
+function insertNear(found, candidate) {
+    let place = found.length;
+    while (place > 0 && found[place - 1].distance > candidate.distance) {
+        place -= 1;
+    }
+    found.splice(place, 0, candidate);
+    found.length = Math.min(found.length, NEAR_ON_MAP);
 }
 
 function ringOf(ring) {
