@@ -20,7 +20,6 @@ from imageset.runtime.sections import Params
 PHOTO_TABLES = ("product_id,position,", "key,product_id,position,")
 HEAD_BYTES = 1 << 16  # of a table, from which its rows are estimated
 MOST_BYTES = 1 << 18  # of the file; the older half of its lines goes when it is larger
-CLOCK_STEP = 0.05  # seconds by which a file's time may be before the time at which it was written
 
 noted: dict[str, Any] = {}  # what the stage of this process has said of its work
 
@@ -79,7 +78,7 @@ def record(stage: str, started: float, paths: Iterable[Path], values: Params) ->
     with suppress(ImagesetError, OSError, ValueError):
         found = list(list_files(paths))
         photos = next(filter(None, map(estimate_photos, found)), 0) if "photos" not in noted else noted["photos"]
-        changed = [stat.st_size for stat in map(os.stat, found) if stat.st_mtime > started - CLOCK_STEP]
+        changed = [stat.st_size for stat in map(os.stat, found) if stat.st_mtime > started]
         when = datetime.now(UTC).isoformat(timespec="seconds")
         made, how = noted.get("made", photos), noted.get("how", "")
         pixels, copies = measure_rows(values)
