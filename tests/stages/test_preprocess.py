@@ -482,7 +482,7 @@ def test_facts_and_previews_are_of_every_photo_that_can_be_decoded(removing: Pat
         assert file["positions"][:].tolist() == [0] * 4
         shown = [Image.open(io.BytesIO(read_preview(file, row))) for row in range(4)]
     assert [(each.format, each.mode, each.size) for each in shown[:2]] == [
-        ("JPEG", "RGB", (96, 64)),
+        ("JPEG", "RGB", (128, 85)),
         ("JPEG", "RGB", (40, 50)),
     ]
     assert all(
