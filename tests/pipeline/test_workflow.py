@@ -1,11 +1,14 @@
 """The workflows of .github: what they may do, and compare.yaml's own commands on two branches of a real run."""
 
+import json
+import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import boto3
 import pytest
@@ -78,28 +81,61 @@ def without_remote_copy(project: Project, output: str) -> Iterator[None]:
         client.put_object(Body=body, **at)
 
 
-def run_compare(changed: Project, clone: Path, secrets: dict[str, str]) -> tuple[str, str]:
-    """Run compare.yaml's commands, all but the installation and the comment, in a fresh clone; return its summary
-    and what the commands said."""
+class Ran(NamedTuple):
+    """What compare.yaml's commands left: the run's summary, what they said, and whether all of them succeeded."""
+
+    summary: str
+    said: str
+    succeeded: bool
+
+
+def run_compare(changed: Project, clone: Path, secrets: dict[str, str], **variables: str) -> Ran:
+    """Run compare.yaml's commands, all but the installation and the comment, in a fresh clone, as GitHub does.
+
+    Args:
+        changed: the project whose checked-out branch is the pull request.
+        clone: a new folder.
+        secrets: by name.
+        variables: of the repository, beside those that every run needs.
+    """
     changed.clone(clone)
     context = {
         "github.base_ref": "main",
         "vars.IMAGE_STORE": changed.environment["IMAGE_STORE"],
         "vars.AWS_ENDPOINT_URL": changed.environment["AWS_ENDPOINT_URL"],
+        **{f"vars.{name}": value for name, value in variables.items()},
         **{f"secrets.{name}": value for name, value in secrets.items()},
     }
     runner = {name: value for name, value in changed.environment.items() if not name.startswith(("AWS_", "IMAGE"))}
     runner |= {"DATABASE_URL": NOWHERE, "GITHUB_STEP_SUMMARY": str(clone / "summary.md")}
-    said = ""
+    said, succeeded = "", True
     for step in steps("compare.yaml"):
-        if "run" in step and not step["run"].startswith(("pip install", "gh pr comment")):
-            values = {name: evaluate(value, context) for name, value in step["env"].items()}
+        if "run" not in step or step["run"].startswith("pip install") or "gh api" in step["run"]:
+            continue
+        if succeeded or "!cancelled()" in step.get("if", ""):
+            values = {name: evaluate(value, context) for name, value in step.get("env", {}).items()}
             done = subprocess.run(
                 ["bash", "-e", "-c", step["run"]], cwd=clone, env=runner | values, capture_output=True, text=True
             )
-            assert done.returncode == 0, done.stdout + done.stderr
-            said += done.stdout
-    return (clone / "summary.md").read_text(), said
+            said += done.stdout + done.stderr
+            succeeded &= done.returncode == 0
+    return Ran((clone / "summary.md").read_text(), said, succeeded)
+
+
+def keys(project: Project) -> dict[str, str]:
+    return {name: project.environment[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+
+
+def clone_with_main(project: Project, folder: Path) -> Project:
+    """Return a clone that has the branch main, too, so that it can be cloned as the repository of a pull request."""
+    clone = project.clone(folder)
+    clone.succeed("git", "branch", "main", "origin/main")
+    return clone
+
+
+def verdict(summary: str) -> list[str]:
+    """Return the lines of the verdict."""
+    return re.findall(r"^- (.+)$", summary.split("\n## ", 1)[0], re.MULTILINE)
 
 
 def evaluate(expression: str, context: dict[str, str]) -> str:
@@ -110,11 +146,17 @@ def evaluate(expression: str, context: dict[str, str]) -> str:
 
 
 def test_a_pull_request_runs_what_changed_and_shows_it(changed: Project, tmp_path: Path) -> None:
-    secrets = {name: changed.environment[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
-    summary, said = run_compare(changed, tmp_path / "clone", secrets)
+    summary, said, succeeded = run_compare(changed, tmp_path / "clone", keys(changed))
     metrics = {name: delta for name, _, _, delta in rows(section(summary, "Metrics"))}
 
+    assert succeeded
     assert set(re.findall(r"Running stage '(\w+)'", said)) == {"split", "build", "validate", "baseline", "report"}
+    assert any(re.match(r"\*\*Other test photos \(\d+ → \d+\): scores are not", line) for line in verdict(summary))
+    assert any(re.match(r"Of \d+ test photos that both sides share, ", line) for line in verdict(summary))
+    assert any(
+        re.search(r"Photos: 0 added, 0 gone .* 0 relabelled, 3 moved between", line) for line in verdict(summary)
+    )
+    assert not (tmp_path / "clone/compare.html").exists()
     assert rows(section(summary, "Params changed")) == [("split.test_share", "0.2", "0.4")]
     assert {name: (reruns, why) for name, (reruns, why, _) in stage_rows(summary).items()} == {
         "split": ("yes", "params split.test_share"),
@@ -129,14 +171,14 @@ def test_a_pull_request_runs_what_changed_and_shows_it(changed: Project, tmp_pat
     assert metrics["rows.test"] == "+3"
     assert metrics["rows.train"] == "-15"
     assert WITHOUT_MASKS not in said
-    assert secrets["AWS_SECRET_ACCESS_KEY"] not in summary + said
+    assert keys(changed)["AWS_SECRET_ACCESS_KEY"] not in summary + said
 
 
 def test_a_pull_request_of_more_listings_predicts_their_masks_alone(more_listings: Project, tmp_path: Path) -> None:
-    secrets = {name: more_listings.environment[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
-    summary, said = run_compare(more_listings, tmp_path / "clone", secrets)
+    summary, said, succeeded = run_compare(more_listings, tmp_path / "clone", keys(more_listings))
     photos, new = sum(PHOTOS.values()), sum(PHOTOS.values()) - FEWER
 
+    assert succeeded
     assert re.findall(r"Running stage '(\w+)'", said)[0] == "masks"
     assert f"masks: {FEWER} are taken from the data/masks.h5 that dvc.lock names" in said
     assert re.search(rf"^masks: {photos} photos, {photos} masks, {FEWER} known before, .* asked for {new}$", said, re.M)
@@ -144,10 +186,9 @@ def test_a_pull_request_of_more_listings_predicts_their_masks_alone(more_listing
 
 
 def test_a_pull_request_is_compared_where_the_remote_lacks_the_masks(changed: Project, tmp_path: Path) -> None:
-    secrets = {name: changed.environment[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
     changed.succeed("dvc", "pull", "data/masks.h5")
     with without_remote_copy(changed, "data/masks.h5"):
-        summary, said = run_compare(changed, tmp_path / "clone", secrets)
+        summary, said, _ = run_compare(changed, tmp_path / "clone", keys(changed))
 
     assert WITHOUT_MASKS in said
     assert set(re.findall(r"Running stage '(\w+)'", said)) == {"split", "build", "validate", "baseline", "report"}
@@ -155,24 +196,141 @@ def test_a_pull_request_is_compared_where_the_remote_lacks_the_masks(changed: Pr
 
 
 def test_a_pull_request_from_a_fork_is_compared_without_secrets(changed: Project, tmp_path: Path) -> None:
-    summary, said = run_compare(changed, tmp_path / "clone", {})
+    summary, said, succeeded = run_compare(changed, tmp_path / "clone", {})
 
+    assert succeeded
     assert "No secrets" in said
+    assert verdict(summary)[0].startswith(
+        "**Not known what this change does**: `dvc repro` has not run for it (to run:"
+    )
     assert rows(section(summary, "Params changed")) == [("split.test_share", "0.2", "0.4")]
     assert stage_rows(summary)["split"] == ("yes", "params split.test_share", "no run recorded")
     assert stage_rows(summary)["build"][:2] == ("perhaps", "if data/split.csv of split changes")
-    assert section(summary, "Metrics").startswith("Not known: `dvc repro` has not run for the working tree")
+    assert section(summary, "Metrics") == "Not known: `dvc repro` has not run for the working tree, or not to its end."
+
+
+def test_what_a_run_made_is_kept_where_the_repository_asks_for_it(changed: Project, tmp_path: Path) -> None:
+    """With the patch and what was pushed, the branch needs no second run."""
+    clone = tmp_path / "clone"
+    ran = run_compare(changed, clone, keys(changed), IMAGESET_UPLOAD_REPORT="1", IMAGESET_PUSH="1")
+    merged = clone_with_main(changed, tmp_path / "merged")
+    merged.succeed("git", "apply", str(clone / "run.patch"))
+    merged.commit("dvc.lock and reports/ of the pull request's run")
+
+    assert ran.succeeded
+    assert "<title>From origin/main" in (clone / "compare.html").read_text()
+    assert (clone / "data/report.html").exists()
+    assert run_cache_of(changed) == []
+    assert merged.stages_that_run("--pull", "--allow-missing") == []
+    assert set(run_compare(merged, tmp_path / "again", keys(changed)).said.split()) >= {"up", "to", "date."}
+
+
+def run_cache_of(project: Project) -> list[str]:
+    """Return the objects of the run cache in DVC's remote."""
+    environment = project.environment
+    client = boto3.client(
+        "s3",
+        endpoint_url=environment["AWS_ENDPOINT_URL"],
+        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+        region_name=environment["AWS_DEFAULT_REGION"],
+    )
+    found = client.list_objects_v2(Bucket=DVC_BUCKET, Prefix="runs/")
+    return [entry["Key"] for entry in found.get("Contents", [])]
+
+
+def test_the_first_pull_request_of_a_project_without_a_lock_is_green(changed: Project, tmp_path: Path) -> None:
+    first = clone_with_main(changed, tmp_path / "project")
+    for branch in ("main", "change"):
+        first.succeed("git", "switch", "--quiet", branch)
+        first.succeed("git", "rm", "--quiet", "-r", "dvc.lock", "reports")
+        first.commit("no run yet")
+    summary, said, succeeded = run_compare(first, tmp_path / "clone", keys(changed))
+
+    assert succeeded
+    assert "There is no dvc.lock yet" in said
+    assert "has no dvc.lock, the record of what its stages ran on" in verdict(summary)[0]
+    assert rows(section(summary, "Params changed")) == [("split.test_share", "0.2", "0.4")]
+
+
+def test_after_a_failed_run_nothing_is_called_unchanged(changed: Project, tmp_path: Path) -> None:
+    broken = clone_with_main(changed, tmp_path / "project")
+    broken.set_param("catalog.min_photos", 1000)
+    broken.commit("more photos a class than there are")
+    summary, said, succeeded = run_compare(broken, tmp_path / "clone", keys(changed), IMAGESET_PUSH="1")
+
+    assert not succeeded
+    assert "failed to reproduce 'catalog'" in said
+    assert verdict(summary)[0].startswith(
+        "**Not known what this change does**: `dvc repro` has not run for it (to run:"
+    )
+    assert "Unchanged" not in summary
+
+
+GH = """\
+#!{python}
+# The part of GitHub's `gh api` that compare.yaml calls, on comments in a file. The filter runs in jq, as in gh.
+import json, pathlib, sys
+import jq
+path = pathlib.Path({comments!r})
+comments, arguments = json.loads(path.read_text()), sys.argv[2:]
+method = arguments[arguments.index("--method") + 1] if "--method" in arguments else "GET"
+if method == "GET":
+    for found in jq.compile(arguments[arguments.index("--jq") + 1]).input_value(comments):
+        print(found)
+else:
+    field = arguments[arguments.index("--field") + 1]
+    body = pathlib.Path(field.removeprefix("body=@")).read_text()
+    if method == "POST":
+        assert "repos/me/data/issues/7/comments" in arguments
+        comments.append({{"id": len(comments), "user": {{"type": "Bot"}}, "body": body}})
+    else:
+        [one] = [part for part in arguments if part.startswith("repos/me/data/issues/comments/")]
+        comments[int(one.rpartition("/")[2])]["body"] = body
+path.write_text(json.dumps(comments))
+"""
+
+
+def test_one_comment_is_written_and_found_again_among_those_of_others(tmp_path: Path) -> None:
+    [step] = [step for step in steps("compare.yaml") if "gh api" in step.get("run", "")]
+    others = [
+        {"id": 0, "user": {"type": "Bot"}, "body": "another workflow's"},
+        {"id": 1, "user": {"type": "User"}, "body": "<!-- imageset compare -->\n\nquoted by a person"},
+    ]
+    comments, gh = tmp_path / "comments.json", tmp_path / "gh"
+    comments.write_text(json.dumps(others))
+    gh.write_text(GH.format(python=sys.executable, comments=str(comments)))
+    gh.chmod(0o755)
+    context = {"github.token": "x", "github.repository": "me/data", "github.event.pull_request.number": "7"}
+    values = {name: fill(value, context) for name, value in step["env"].items()}
+    environment = os.environ | values | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    for text in ("the first push", "the second push"):
+        (tmp_path / "comparison.md").write_text(text)
+        subprocess.run(["bash", "-e", "-c", step["run"]], cwd=tmp_path, env=environment, check=True)
+
+        assert json.loads(comments.read_text()) == [
+            *others,
+            {"id": 2, "user": {"type": "Bot"}, "body": f"<!-- imageset compare -->\n\n{text}"},
+        ]
+
+
+def fill(text: str, context: dict[str, str]) -> str:
+    """Return a text with the values of its ${{ names }}."""
+    return re.sub(r"\$\{\{ ([\w.]+) \}\}", lambda match: context[match[1]], text)
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
 def test_workflows_cannot_be_talked_into_more(path: Path) -> None:
-    """No text of a pull request inside a script, no right to write but comments, no data from CI."""
+    """No text of a pull request inside a script, no right to write but comments, nothing into the run cache.
+
+    Data is pushed only where the repository asks for it: the test of pushes shows that.
+    """
     content = yaml.safe_load(path.read_text())
     scripts = [step["run"] for step in steps(path.name) if "run" in step]
     writes = {name for name, access in content["permissions"].items() if access != "read"}
 
     assert scripts
-    assert not [script for script in scripts if "${{" in script or re.search(r"(git|dvc) (commit|push)", script)]
+    assert not [script for script in scripts if "${{" in script or re.search(r"git (commit|push)|--run-cache", script)]
     assert writes <= {"pull-requests"}
     assert "pull_request_target" not in path.read_text()
 

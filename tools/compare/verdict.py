@@ -199,7 +199,7 @@ def find_reject_deltas(before: dict[str, int], after: dict[str, int]) -> dict[st
         before, after: the leaves of metrics.json.
     """
     counts = [
-        {".".join(name.split(".")[1::2]): count for name, count in side.items() if ".rejected." in name}
+        {name.removeprefix("rejected."): count for name, count in side.items() if name.startswith("rejected.")}
         for side in (before, after)
     ]
     names = dict.fromkeys([*counts[0], *counts[1]])
