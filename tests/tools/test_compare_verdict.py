@@ -119,7 +119,7 @@ class Dataset:
             "identity": identify(frames["split"], label_map),
             "metrics": {
                 "content_digest": self.digest,
-                "photos": {"preprocess": {"rejected": dict.fromkeys(self.left_out.values(), 1)}},
+                "rejected": {"preprocess": dict.fromkeys(self.left_out.values(), 1)},
             },
             "validation": self.validation,
         }
