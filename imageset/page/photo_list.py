@@ -11,7 +11,7 @@ from imageset.storage.object_keys import INT64_MAX, POSITION_MAX
 KEY = ["product_id", "position"]
 FACTS = ["width", "height", "format", "sharpness", "brightness", "contrast", "aspect_ratio"]
 MASK_MEASURES = ["foreground_share", "border_share", "pieces", "uncertainty"]
-UNDECIDED, CLASS_DECIDED, EXCLUDED = 0, 1, 2
+UNDECIDED, CLASS_DECIDED, EXCLUDED, PRODUCT_DECIDED = 0, 1, 2, 3
 
 
 def list_photos(data: PageInputs) -> pd.DataFrame:
@@ -90,10 +90,11 @@ def group_sizes(groups: pd.DataFrame) -> pd.DataFrame:
 
 
 def find_decided(photos: pd.DataFrame, data: PageInputs) -> NDArray[np.int64]:
-    """Return for each photo whether a person excluded it, or gave or confirmed its class."""
-    labelled = corrections.deciding(photos, data.label_decisions) >= 0
+    """Return for each photo whether a person excluded it, or gave or confirmed its class, or that of its product."""
     excluded = corrections.deciding(photos, data.exclusions) >= 0
-    return np.select([excluded, labelled], [EXCLUDED, CLASS_DECIDED], UNDECIDED)
+    of_photo = [decision for decision in data.label_decisions if decision.position is not None]
+    labelled, named = (corrections.deciding(photos, rows) >= 0 for rows in (data.label_decisions, of_photo))
+    return np.select([excluded, named, labelled], [EXCLUDED, CLASS_DECIDED, PRODUCT_DECIDED], UNDECIDED)
 
 
 def latest_classes(photos: pd.DataFrame, labels: pd.DataFrame) -> pd.Series:

@@ -19,9 +19,14 @@ FITS = {"yes": "Yes: all is well.", "reservations": "With reservations: 2 suspec
 def write_page(folder: Path, classes: int, photos: int, **changes: Any) -> tuple[Path, dict[str, Any]]:
     """Write the page of such photos. Return its path and what it says."""
     contents = draw_contents(classes, photos) | changes
+    return write_contents(folder, contents), contents
+
+
+def write_contents(folder: Path, contents: dict[str, Any]) -> Path:
+    """Write the page that says this. Return its path."""
     path = folder / "report.html"
     path.write_text(assemble(ROOT / "stages/templates/page", contents, {}), encoding="utf-8")
-    return path, contents
+    return path
 
 
 def draw_contents(classes: int, photos: int) -> dict[str, Any]:

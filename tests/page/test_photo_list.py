@@ -5,7 +5,7 @@ import pytest
 
 from imageset.curation.corrections import Decision
 from imageset.formats import tables
-from imageset.page.photo_list import CLASS_DECIDED, EXCLUDED, UNDECIDED, list_photos
+from imageset.page.photo_list import CLASS_DECIDED, EXCLUDED, PRODUCT_DECIDED, UNDECIDED, list_photos
 from imageset.page.public_url import public_url
 from tests.page.tables import HUGE, KEPT, frame, make_inputs, make_stages
 
@@ -71,13 +71,14 @@ def test_no_photo_of_a_product_that_was_taken_down_is_there() -> None:
 def test_what_people_decided_is_known_the_exclusion_before_the_class() -> None:
     labels = [
         Decision("corrections/labels.csv", 2, 100, None, 7, ""),
-        Decision("corrections/labels.csv", 3, 901, 0, 8, ""),
+        Decision("corrections/labels.csv", 3, 100, 1, 7, ""),
+        Decision("corrections/labels.csv", 4, 901, 0, 8, ""),
     ]
     exclusions = [Decision("corrections/exclusions.csv", 2, 901, 0, "off_topic", "")]
     photos = by_name(list_photos(make_inputs(label_decisions=labels, exclusions=exclusions)))
 
     assert [photos[name]["decided"] for name in ((100, 0), (100, 1), (901, 0), (101, 0))] == [
-        CLASS_DECIDED,
+        PRODUCT_DECIDED,
         CLASS_DECIDED,
         EXCLUDED,
         UNDECIDED,

@@ -31,8 +31,11 @@ export function countClasses() {
         recall: null,
         sample: [],
     }));
-    for (const suspect of suspectsOf("label")) {
-        rows[photos.class[suspect.photo]].suspects += 1;
+    for (const { photo } of suspectsOf("label")) {
+        const row = rows[photos.class[photo]]; // a photo that was left out may have no class
+        if (row) {
+            row.suspects += 1;
+        }
     }
     for (let index = 0; index < photoCount; index += 1) {
         const row = rows[photos.class[index]];

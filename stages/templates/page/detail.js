@@ -175,7 +175,7 @@ function statusOf(index) {
     const reject = explainReject(index);
     const classText = element("strong", {}, element("bdi", {}, classLabel(photos.class[index])));
     const subset = photos.subset[index] >= 0 ? page.subsets[photos.subset[index]] : "";
-    const decided = ["", "A person gave or confirmed the class.", "A person excluded it."][photos.decided[index]];
+    const decided = ["", "A person gave or confirmed the class.", "A person excluded it.", "A person gave or confirmed the class of the whole product."][photos.decided[index]];
     const lines = [
         element("p", { class: "status" }, classText, subset ? element("span", { class: "badge" }, subset) : null),
     ];

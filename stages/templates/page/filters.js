@@ -148,10 +148,10 @@ const TESTS = {
     why: (value) => (index) => suspicionsOf(index).some(({ why }) => why === value),
     reject: (value) => (index) => matchesReject(photos.reject[index], value),
     group: (value) => (index) =>
-        GROUP_TESTS[value] ? GROUP_TESTS[value](photos.group_size[index]) : photos.group_size[index] === Number(value),
+        Object.hasOwn(GROUP_TESTS, value) ? GROUP_TESTS[value](photos.group_size[index]) : photos.group_size[index] === Number(value),
     pair: (value) => (index) => pairsOf(index).length > 0 === (value !== "none"),
     baseline: (value) => (index) => ({ right: true, wrong: false, none: null })[value] === baselineWasRight(index),
-    decided: (value) => (index) => photos.decided[index] === Number(value),
+    decided: (value) => (index) => decisionOf(index) === value,
     mark: (value) => (index) => matchesMark(markOf(index), value),
     class: (value) => isAmong(value, photos.class),
     answer: (value) => isAmong(value, photos.answer),
@@ -161,6 +161,11 @@ const TESTS = {
     },
     search: (value) => matchesSearch(value),
 };
+
+// A class that a person gave to the whole product is the photo's, too.
+function decisionOf(index) {
+    return ["0", "1", "2", "1"][photos.decided[index]];
+}
 
 function matchesReject(reject, value) {
     if (value === "any" || value === "none") {

@@ -19,6 +19,7 @@ const CSV_COLUMNS = [
 ];
 const ACTIONS = ["exclude", "relabel", "right"];
 const LARGEST_POSITION = 2 ** 15 - 1;
+const KEY_PATTERN = /^-?[0-9]{1,19}\/[0-9]{1,5}$/;
 const REASON_PATTERN = /^[a-z][a-z0-9_]{0,39}$/;
 
 const markListeners = new Set();
@@ -42,11 +43,34 @@ function canStore() {
 function readStored() {
     try {
         const text = localStorage.getItem(STORAGE_KEY);
-        return text ? { marks: {}, by: "", note: "", saved: "", ...JSON.parse(text) } : null;
+        return text ? checkStored(JSON.parse(text)) : null;
     } catch (error) {
         storageFails = !(error instanceof SyntaxError);
         return null;
     }
+}
+
+// People and other versions may have written there: only what this page could have written counts.
+function checkStored(stored) {
+    const textOf = (name) => (typeof stored?.[name] === "string" ? stored[name] : "");
+    const known = Object.entries(stored?.marks ?? {}).filter(([key, mark]) => KEY_PATTERN.test(key) && isMark(mark));
+    const marks = known.map(([key, mark]) => [key, { ...mark, class: isWhole(mark.class) ? mark.class : undefined }]);
+    return { marks: Object.fromEntries(marks), by: textOf("by"), note: textOf("note"), saved: textOf("saved") };
+}
+
+function isMark(mark) {
+    const { action, reason, catalog_id: catalogId, note = "", date = "", kind = "", rank = "" } = mark ?? {};
+    const isNamed = { exclude: isReason(reason), relabel: isWhole(catalogId), right: true }[action] ?? false;
+    const isKind = kind === "" || page.kinds.includes(kind);
+    return isNamed && isKind && [note, date].every((text) => typeof text === "string") && (rank === "" || isWhole(rank));
+}
+
+function isReason(reason) {
+    return typeof reason === "string" && REASON_PATTERN.test(reason);
+}
+
+function isWhole(value) {
+    return ["number", "string"].includes(typeof value) && /^-?[0-9]{1,19}$/.test(String(value));
 }
 
 // Another tab may have written meanwhile. So a change is made to what is stored now, and to that photo alone.
@@ -183,9 +207,10 @@ function makeMark(index, { action, toClass, reason, note, kind }, date) {
     if (photos.class[index] >= 0) {
         made.class = page.classes.catalog_id[photos.class[index]];
     }
-    if (kind) {
+    const suspicion = kind ? suspicionOf(index, kind) : null;
+    if (suspicion) {
         made.kind = kind;
-        made.rank = suspicionOf(index, kind)?.rank ?? "";
+        made.rank = suspicion.rank;
     }
     return made;
 }
@@ -328,6 +353,7 @@ export function correctionsCsv() {
         const cells = { ...written, product_id: mark.key.slice(0, place), position: mark.key.slice(place + 1) };
         cells.note = asText(mark.note || markState.note);
         cells.by = asText(markState.by);
+        cells.date = asText(mark.date ?? "");
         return CSV_COLUMNS.map((column) => csvCell(cells[column] ?? ""));
     });
     return [CSV_COLUMNS, ...rows].map((cells) => `${cells.join(",")}\n`).join("");
@@ -429,12 +455,12 @@ function whyNotRow(found, { action, reason, toClass }) {
 /** Parse CSV: quotes, and commas, semicolons or tabs between the cells, as spreadsheets write it. */
 export function parseCsv(text) {
     const plain = text.replace(/^\ufeff/, "");
-    const firstLine = plain.split(/\r?\n/, 1)[0];
+    const firstLine = plain.split(/[\r\n]/, 1)[0];
     const delimiter = [",", ";", "\t"].sort(
         (one, other) => firstLine.split(other).length - firstLine.split(one).length,
     )[0];
     const rows = [[]];
-    const cell = new RegExp(`(?:"((?:[^"]|"")*)"|([^${delimiter}\r\n]*))(${delimiter}|\r?\n|$)`, "y");
+    const cell = new RegExp(`(?:"((?:[^"]|"")*)"|([^${delimiter}\r\n]*))(${delimiter}|\r\n?|\n|$)`, "y");
     while (cell.lastIndex < plain.length) {
         const found = cell.exec(plain);
         if (!found) {

@@ -28,7 +28,7 @@ export function nearest(index, count, { ofClass = null, exceptGroup = false } = 
     const found = [];
     for (const [photo, other] of rowOfPhoto) {
         const isWanted = ofClass === null || photos.class[photo] === ofClass;
-        const isOwnGroup = exceptGroup && photos.group[photo] === photos.group[index];
+        const isOwnGroup = exceptGroup && photos.group[index] >= 0 && photos.group[photo] === photos.group[index];
         if (photo !== index && isWanted && !isOwnGroup) {
             keepNearest(found, count, { photo, distance: squaredDistance(row, other) });
         }
