@@ -127,6 +127,31 @@ def press(page: Page, *keys: str) -> None:
         page.keyboard.press(key)
 
 
+def test_the_reason_that_was_chosen_last_is_the_next_ones_too(labels: Page) -> None:
+    press(labels, "x")
+    labels.get_by_role("dialog").get_by_role("button", name="bad photo").click()
+    expect(heading(labels)).to_contain_text("2. ")
+    expect(labels.get_by_role("button", name="Exclude: bad photo")).to_be_visible()
+    press(labels, "x")
+    expect(heading(labels)).to_contain_text("3. ")
+    press(labels, "Shift+X")
+    labels.get_by_role("dialog").get_by_role("button", name="off topic").click()
+
+    assert marks(labels) == {
+        "10/0": ("exclude", "bad_photo"),
+        "14/0": ("exclude", "bad_photo"),
+        "13/0": ("exclude", "off_topic"),
+    }
+
+
+def test_right_says_that_it_confirms_the_class_of_what_is_not_listed_for_it(browser: Browser, path: Path) -> None:
+    with opened(browser, path, "masks") as (page, _):
+        expect(page.locator(".review-intro")).to_contain_text("Right as it is also confirms the photo's class.")
+        page.get_by_role("button", name="Right as it is, and the class is dress").click()
+
+        assert marks(page) == {"12/0": ("right", "")}
+
+
 def test_each_key_marks_and_goes_on(labels: Page) -> None:
     """At the end the page says that all are decided, and leads to the marks."""
     press(labels, "y")
@@ -162,7 +187,7 @@ def test_a_key_acts_on_the_card_alone(labels: Page) -> None:
     press(labels, "y")
 
     assert marks(labels) == {}
-    labels.get_by_role("button", name="Right: dress").click()
+    labels.get_by_role("button", name="Right: the class is dress").click()
     expect(heading(labels)).to_contain_text("2. 14")
     press(labels, "Enter")
     expect(labels.get_by_role("dialog")).to_be_visible()

@@ -8,6 +8,7 @@ import { nearest } from "./nearest.js";
 import { picture, sheetTile } from "./pictures.js";
 
 const LIKELY_NEIGHBOURS = 24;
+const lastReasons = new Map(); // by kind of suspect, "" for none
 
 /** All keys, for the help: where they act, the key, what it does. */
 export const KEY_HELP = [
@@ -92,9 +93,14 @@ export function markKeys(event, indices, options = {}) {
     return true;
 }
 
+/** The reason of an exclusion of suspects of a kind: the usual one, else the one that was chosen last for it, else "". */
+export function usualReason(kind) {
+    return page.default_reasons[kind] || (kind && lastReasons.get(kind)) || "";
+}
+
 /** Exclude photos with the reason given, or the usual one of the kind; without one, ask for it. */
 export function excludePhotos(indices, { kind, reason: given } = {}) {
-    const reason = given ?? (kind ? page.default_reasons[kind] : "");
+    const reason = given ?? usualReason(kind);
     return reason
         ? sayMarks(indices, setMark(indices, { action: "exclude", reason, kind }))
         : chooseReason(indices, { kind });
@@ -166,7 +172,7 @@ function nameOf(indices) {
 /** Ask for the reason of an exclusion, and exclude. Returns a promise: true if photos were marked. */
 export async function chooseReason(indices, { kind } = {}) {
     const opened = openDialog(`Why exclude ${nameOf(indices)}?`, { className: "narrow" });
-    const preset = kind ? page.default_reasons[kind] : "";
+    const preset = usualReason(kind) || lastReasons.get("");
     const list = page.recommended_reasons.map((reason, place) => {
         const choose = button("", () => opened.close(reason), {
             "aria-keyshortcuts": String(place + 1),
@@ -207,6 +213,9 @@ export async function chooseReason(indices, { kind } = {}) {
     );
     (list.find((each) => each.autofocus) ?? list[0] ?? field).focus();
     const reason = await opened.closed;
+    if (reason) {
+        lastReasons.set(kind ?? "", reason);
+    }
     return reason ? sayMarks(indices, setMark(indices, { action: "exclude", reason, kind })) : false;
 }
 

@@ -5,6 +5,7 @@ import { classLabel, inWords, photoLabel, photos, suspectsOf, WHY_WORDS } from "
 import { element } from "./dom.js";
 import { pictureUrl } from "./pictures.js";
 import { openReview } from "./review.js";
+import { WHAT_RIGHT_DOES } from "./review_actions.js";
 import { routeTo } from "./router.js";
 import { factLine } from "./usual.js";
 
@@ -97,7 +98,7 @@ export const masksView = {
         whyWords: WHY_WORDS,
         listLabel: "Masks that look wrong, the most suspect first",
         intro: "Masks that may have lost a part of the garment, or kept something else. "
-            + "A whole garment that is small in its photo is right as it is.",
+            + `A whole garment that is small in its photo is right as it is. ${WHAT_RIGHT_DOES}`,
         empty: noMasks(),
     }),
 };

@@ -5,6 +5,7 @@ import { classLabel, inWords, photoLabel, photos, suspectsOf, WHY_WORDS } from "
 import { element, number } from "./dom.js";
 import { nearest } from "./nearest.js";
 import { openReview } from "./review.js";
+import { WHAT_RIGHT_DOES } from "./review_actions.js";
 import { go, routeTo } from "./router.js";
 import { factLine, usualPhoto } from "./usual.js";
 
@@ -15,13 +16,13 @@ const PHOTO_FACTS = ["brightness", "contrast", "sharpness", "side", "aspect_rati
 const ODD_KINDS = {
     outlier: {
         name: "Look like no class",
-        intro: "Photos that look like no class: price tags, screenshots, unusual garments.",
+        intro: "Photos that look like no class: price tags, screenshots, unusual garments. " + WHAT_RIGHT_DOES,
         empty: "Every photo looks like some class. Stage audit found no outlier.",
     },
     photo: {
         name: "Unusual photos",
         intro: "Photos with facts that are unusual in their class and among all. "
-            + "A black garment that fills its photo is dark, and right as it is.",
+            + `A black garment that fills its photo is dark, and right as it is. ${WHAT_RIGHT_DOES}`,
         empty: "No photo has unusual facts. Stage audit found no suspect of kind photo.",
     },
 };
@@ -88,7 +89,10 @@ export const odditiesView = {
 
 function oddKind(query) {
     const asked = query.get("kind");
-    return asked in ODD_KINDS ? asked : suspectsOf("outlier").length || !suspectsOf("photo").length ? "outlier" : "photo";
+    if (Object.hasOwn(ODD_KINDS, asked)) {
+        return asked;
+    }
+    return suspectsOf("outlier").length || !suspectsOf("photo").length ? "outlier" : "photo";
 }
 
 function openOddities(host, query) {

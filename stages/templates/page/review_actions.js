@@ -1,11 +1,15 @@
 // The buttons below the card of a queue. Each does what its key does, and says what that is.
 
-import { classLabel, inWords, page, photoLabel, photos } from "./data.js";
+import { classLabel, inWords, photoLabel, photos } from "./data.js";
 import { button, element, number } from "./dom.js";
-import { chooseClass, clearPhotos, confirmPhotos, excludePhotos, relabelPhotos, undoMark } from "./keys.js";
+import { chooseClass, clearPhotos, confirmPhotos, excludePhotos, relabelPhotos, undoMark, usualReason } from "./keys.js";
 import { describeMark, markOf, stepCounts, whyNotMark } from "./marks.js";
 import { isDecided } from "./review_list.js";
 import { go } from "./router.js";
+
+/** What `right` decides, where a photo is not listed for its class. */
+export const WHAT_RIGHT_DOES =
+    "Right as it is also confirms the photo's class. It is then decided, whatever else it is listed for.";
 
 /** The buttons of a queue. */
 export class ReviewActions {
@@ -61,10 +65,11 @@ export class ReviewActions {
         }
         const { suggestion, kind, reason } = this.queue.options();
         const which = this.which(photo);
-        const usualReason = reason ?? page.default_reasons[kind];
-        this.write(this.exclude, "exclude", photo, `Exclude${which}${usualReason ? `: ${inWords(usualReason)}` : " …"}`);
+        const isOfClass = !kind || kind === "label"; // what it is listed for
+        const usual = reason ?? usualReason(kind);
+        this.write(this.exclude, "exclude", photo, `Exclude${which}${usual ? `: ${inWords(usual)}` : " …"}`);
         this.write(this.relabel, "relabel", photo, `Relabel${which} to ${classLabel(suggestion)}`, suggestion);
-        this.write(this.right, "right", photo, `Right${which}: ${classLabel(photos.class[photo])}`);
+        this.write(this.right, "right", photo, `Right${which}${isOfClass ? ":" : " as it is, and"} the class is ${classLabel(photos.class[photo])}`);
         this.relabel.made.hidden = suggestion < 0;
         this.choose.words.textContent = suggestion >= 0 ? "Another class …" : "Choose a class …";
         this.clear.made.setAttribute("aria-disabled", String(!markOf(photo)));
