@@ -69,7 +69,7 @@ def judge(data: PageInputs, rows: dict[str, int]) -> dict[str, Any]:
         ("Fit to train on", said[fit], ""),
         ("Rows and classes", describe_rows(classes, rows), "classes"),
         ("Lost", describe_lost(lost), "photos?reject=any" if lost.by_reason else ""),
-        ("Suspect", describe_suspects(suspects), "photos?kind=any"),
+        ("Suspect", describe_suspects(suspects), "photos?kind=any" if suspects.photos else ""),
         ("Baseline", describe_baseline(data.baseline), "confusion"),
     ]
     return {"fit": fit, "lines": [dict(zip(("name", "text", "link"), line, strict=True)) for line in lines]}
@@ -182,9 +182,10 @@ def describe_baseline(baseline: dict[str, Any]) -> str:
     if baseline["accuracy"] is None:
         return "Nothing was measured: there are no test photos."
     return (
-        f"A simple classifier is right about {percent(baseline['accuracy'])} of {baseline['photos']['test']:,} test "
-        f"photos, with a standard error of {100 * baseline['accuracy_standard_error']:.1f} points. "
-        f"The commonest class alone gives {percent(baseline['floor']['accuracy'])}."
+        f"A simple classifier names the right class for {percent(baseline['accuracy'])} of "
+        f"{baseline['photos']['test']:,} test photos (standard error "
+        f"{100 * baseline['accuracy_standard_error']:.1f} points). "
+        f"Always naming the commonest class gives {percent(baseline['floor']['accuracy'])}."
     )
 
 

@@ -42,7 +42,7 @@ def test_a_dataset_with_nothing_against_it_is_fit() -> None:
     assert text_of(verdict, "Lost") == "None of 5 photos."
     assert text_of(verdict, "Suspect") == "Nothing is listed."
     assert [line["link"] for line in verdict["lines"]][:3] == ["", "classes", ""]
-    assert "90.0 % of 100 test photos, with a standard error of 3.0 points" in text_of(verdict, "Baseline")
+    assert "90.0 % of 100 test photos (standard error 3.0 points)" in text_of(verdict, "Baseline")
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,13 @@ const VERDICTS = {
     reservations: { icon: "!", words: "Fit to train on, with reservations" },
     no: { icon: "✕", words: "Not fit to train on" },
 };
+// What a line of the verdict leads to, by its address.
+const LINK_WORDS = {
+    classes: "See the classes",
+    "photos?reject=any": "See the photos that were left out",
+    confusion: "See what it confuses",
+};
+const SUSPECT_VIEWS = [["labels", "Labels"], ["masks", "Masks"], ["oddities", "Oddities"]];
 const DIGITS_IN_METRICS = 12; // of the content digest, in reports/metrics.json
 const STAGE_WORDS = {
     listings: "Photos in the listings",
@@ -26,6 +33,15 @@ function verdictLines() {
     return [{ ...first, name: "Why", text: reasons.charAt(0).toUpperCase() + reasons.slice(1) }, ...others];
 }
 
+function verdictLinks(link) {
+    const linkTo = (route, words) => element("a", { href: `#${route}` }, words);
+    if (link === "photos?kind=any") {
+        const views = SUSPECT_VIEWS.map(([view, words]) => [linkTo(view, words), ", "]);
+        return ["Decide on them in ", views, "or see ", linkTo(link, "all suspects"), "."];
+    }
+    return link ? linkTo(link, LINK_WORDS[link] ?? "See more") : null;
+}
+
 function verdictBanner() {
     const { fit } = page.verdict;
     const { icon, words } = VERDICTS[fit];
@@ -34,7 +50,7 @@ function verdictBanner() {
             "div",
             { class: "verdict-line" },
             element("dt", {}, line.name),
-            element("dd", {}, line.text, line.link ? [" ", element("a", { href: `#${line.link}`, "aria-label": `Look: ${line.name}` }, "Look")] : null),
+            element("dd", {}, line.text, " ", verdictLinks(line.link)),
         ),
     );
     return element(
@@ -191,7 +207,7 @@ const FACT_CHARTS = [
     { title: "Shorter side", unit: "px", whole: true, value: (index) => (photos.width[index] === null ? NaN : Math.min(photos.width[index], photos.height[index])) },
     { title: "Height / width", unit: "", value: (index) => photos.height[index] / photos.width[index] },
     { title: "Brightness", unit: "of 255", value: (index) => photos.brightness[index] ?? NaN },
-    { title: "Contrast", unit: "of 255", value: (index) => photos.contrast[index] ?? NaN },
+    { title: "Contrast", unit: "of 127", value: (index) => photos.contrast[index] ?? NaN },
     { title: "Sharpness", unit: "", value: (index) => photos.sharpness[index] ?? NaN },
     { title: "Garment's share of the photo", unit: "", value: (index) => photos.foreground_share[index] ?? NaN },
 ];
