@@ -14,7 +14,7 @@ const FACTS = {
     side: { name: "Shorter side", more: "larger", less: "smaller", write: (value) => number(value), unit: "pixels" },
     aspect_ratio: { name: "Longer side by shorter", more: "longer", less: "squarer", write: (value) => value.toFixed(2), unit: "" },
     foreground_share: { name: "Mask covers", more: "larger", less: "smaller", write: share, unit: "of the photo" },
-    border_share: { name: "Garment along the photo's edge", more: "more", less: "less", write: share, unit: "" },
+    border_share: { name: "Garment along the photo's edge", more: "higher", less: "lower", write: share, unit: "" },
     pieces: { name: "Pieces", more: "in more pieces", less: "in fewer pieces", write: (value) => number(value), unit: "" },
     uncertainty: { name: "Doubt of the network", more: "less sure", less: "surer", write: (value) => value.toFixed(3), unit: "of 1" },
 };
