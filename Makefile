@@ -4,6 +4,7 @@ BIN := .venv/bin
 PHOTOS ?=
 RETRY ?=
 N ?=
+BASE ?= main
 DAYS ?= 30
 ID ?=
 VERSION ?=
@@ -46,6 +47,9 @@ report: .venv/pipeline  ## Open data/report.html, the page to decide and work wi
 
 plan: .venv/pipeline  ## Say what `dvc repro` is about to do, and how long that takes; N=100000 for so many photos
 	@$(BIN)/python -m tools.plan $(if $(N),--photos $(N))
+
+compare: .venv/pipeline  ## Say what this tree does to the dataset, against the revision BASE (main)
+	@$(BIN)/python -m tools.compare "$(BASE)"
 
 refresh: .venv/pipeline  ## Read database, web and bucket again, then rerun what changed; RETRY=<reason> repeats refused downloads
 	$(BIN)/dvc repro --force --single-item listings labels
@@ -91,5 +95,5 @@ constraints:  ## Renew the pins of what the requirements bring along
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements-docs.txt
 	touch $@
 
-.PHONY: help demo test coverage platforms lint docs services stop report plan refresh cluster release prune forget environment constraints
+.PHONY: help demo test coverage platforms lint docs services stop report plan compare refresh cluster release prune forget environment constraints
 .DELETE_ON_ERROR:

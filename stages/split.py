@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from imageset.curation.released_subsets import count_fixed
 from imageset.curation.stratified_split import assign_subsets
 from imageset.formats import tables
 from imageset.runtime import params, stage
@@ -17,11 +18,33 @@ def main(catalog_csv: Path, released_split_csv: Path, split_csv: Path) -> None:
     """
     split = params.load().split
     catalog = tables.read(catalog_csv, tables.CATALOG)
-    subsets = assign_subsets(catalog, tables.read(released_split_csv, tables.SPLIT), split)
+    released = tables.read(released_split_csv, tables.SPLIT)
+    subsets = assign_subsets(catalog, released, split)
     assert len(subsets) == len(catalog)
     tables.write(split_csv, tables.SPLIT, subsets)
     counts = ", ".join(f"{count} {subset}" for subset, count in subsets["subset"].value_counts().items())
     print(f"split: {len(catalog)} photos, {counts}")
+    if len(released):
+        print(f"split: {describe_release(len(catalog), count_fixed(catalog, released))}")
+
+
+def describe_release(photos: int, fixed: int) -> str:
+    """Return how much the params of section split still decide.
+
+    >>> describe_release(713, 713)
+    'split.test_share, validation_share and seed decide nothing: the release fixes the subset of all 713 photos'
+    >>> describe_release(725, 713)
+    'split.test_share, validation_share and seed decide on 12 of 725 photos: the release fixes the subset of the others'
+    """
+    if fixed == photos:
+        return (
+            f"split.test_share, validation_share and seed decide nothing: the release fixes the subset of all {photos} "
+            "photos"
+        )
+    return (
+        f"split.test_share, validation_share and seed decide on {photos - fixed} of {photos} photos: the release fixes "
+        "the subset of the others"
+    )
 
 
 if __name__ == "__main__":

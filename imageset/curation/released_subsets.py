@@ -65,6 +65,11 @@ def of_groups(catalog: pd.DataFrame, released: pd.DataFrame) -> dict[int, str]:
     return {int(number): values[0] for number, values in subsets.items()}
 
 
+def count_fixed(catalog: pd.DataFrame, released: pd.DataFrame) -> int:
+    """Return how many photos are in a group that a release put into a subset: no param of split moves them."""
+    return int(catalog["group"].isin(list(of_groups(catalog, released))).sum())
+
+
 def name_photos(photos: pd.DataFrame) -> str:
     """Return the first photos with their subsets and groups, as text."""
     ordered = photos.sort_values(["group", "product_id", "position"])[["product_id", "position", "subset", "group"]]

@@ -47,6 +47,24 @@ def test_a_product_keeps_its_subset_when_its_photo_is_replaced(in_project: Path)
 
 
 @pytest.mark.usefixtures("no_rare_classes")
+def test_the_stage_says_how_much_the_params_still_decide(in_project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    of_one_class(in_project, {(number, 0): photo(garment) for number, garment in enumerate(GARMENTS[:5], 1)})
+    said = []
+    for released in (0, 4, 5):
+        write_release(in_project, {(number, 0): "train" for number in range(1, released + 1)})
+        capsys.readouterr()
+        run_split(in_project)
+        said.append(capsys.readouterr().out.splitlines()[1:])
+
+    params = "split: split.test_share, validation_share and seed decide"
+    assert said == [
+        [],
+        [f"{params} on 1 of 5 photos: the release fixes the subset of the others"],
+        [f"{params} nothing: the release fixes the subset of all 5 photos"],
+    ]
+
+
+@pytest.mark.usefixtures("no_rare_classes")
 @pytest.mark.parametrize(
     ("new", "left_out"),
     [

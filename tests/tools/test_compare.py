@@ -593,3 +593,16 @@ def run(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         encoding="utf-8",
         env=os.environ | {"PYTHONPATH": str(ROOT), "LC_ALL": "C"},
     )
+
+
+def test_make_compares_with_main_or_with_what_base_names() -> None:
+    for arguments, base in (([], "main"), (["BASE=dataset@v1.2.0"], "dataset@v1.2.0")):
+        done = subprocess.run(
+            ["make", "--dry-run", "--silent", "--assume-old=.venv/pipeline", "compare", *arguments],
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+
+        assert done.stdout.splitlines()[-1] == f'.venv/bin/python -m tools.compare "{base}"'
