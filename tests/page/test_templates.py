@@ -1,11 +1,12 @@
 """The source of the page: no module writes HTML or loads anything, and a reader can follow each."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 
-from imageset.page.assemble import IMPORT, assemble, bundle
+from imageset.page.assemble import DECLARED, IMPORT, assemble, bundle
 from tests.project import ROOT
 
 TEMPLATES = ROOT / "stages/templates/page"
@@ -22,11 +23,40 @@ HEAD = re.compile(
     r"(?:.*\bfunction\b.*|.*=>|(?:static |async |get |set )*[\w$#]+\(.*\)) \{$"
 )
 
+METHOD = re.compile(r"^    (?:async |get )?([a-z]\w+)\(.*\) \{$", re.MULTILINE)
+
 every_module = pytest.mark.parametrize("name", MODULES)
 
 
 def imported_by(name: str) -> set[str]:
     return {other for _, other in IMPORT.findall(MODULES[name])}
+
+
+def words_of(text: str) -> Counter[str]:
+    return Counter(re.findall(r"[\w$]+", text))
+
+
+def names_in(source: str) -> list[str]:
+    """Return the names that a module imports."""
+    return [name for names, _ in IMPORT.findall(source) for name in re.findall(r"[\w$]+", names)]
+
+
+def test_every_export_is_imported_and_every_method_is_called() -> None:
+    imported = {name for source in MODULES.values() for name in names_in(source)}
+    exported = {name for source in MODULES.values() for export, name in DECLARED.findall(source) if export}
+    methods = {name for source in MODULES.values() for name in METHOD.findall(source)}
+    words = words_of("".join(MODULES.values()))
+
+    assert exported - imported == set()
+    assert [name for name in sorted(methods) if words[name] < 2] == []
+
+
+@every_module
+def test_a_module_uses_what_it_imports_and_declares(name: str) -> None:
+    words = words_of(MODULES[name])
+    own = [declared for export, declared in DECLARED.findall(MODULES[name]) if not export]
+
+    assert [each for each in (*own, *names_in(MODULES[name])) if words[each] < 2] == []
 
 
 def reached_from(name: str) -> set[str]:

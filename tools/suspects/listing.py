@@ -7,10 +7,8 @@ import pandas as pd
 
 from imageset.curation import corrections
 from imageset.formats import hand_edited, tables
+from imageset.page.contents import DEFAULT_REASONS
 from tools.suspects.files import COLUMNS, Corrections, read_table
-
-# What an exclusion most often means, for each kind of suspect. It counts only where a person writes `exclude`.
-REASONS = {"label": "", "mask": "bad_mask", "outlier": "off_topic", "photo": "bad_photo"}
 
 
 def choose(suspects: pd.DataFrame, kind: str, top: int, decided: Corrections | None) -> tuple[pd.DataFrame, int]:
@@ -50,7 +48,8 @@ def to_edit(
         action = "relabel" if accept and row.kind == "label" and other is not None else ""
         found = (row.kind, row.rank, row.score, row.why, row.product_id, row.position)
         classes = [cell for class_ in (own, other) for cell in (class_, as_text(names.get(class_, "")))]
-        written = (action, other, REASONS[row.kind], "", by, "")
+        usual = DEFAULT_REASONS[row.kind]  # counts only where a person writes `exclude`
+        written = (action, other, usual, "", by, "")
         url = as_text(urls.get((row.product_id, row.position), ""))
         lines.append(hand_edited.format_row((*found, *classes, *written, url)))
     return "".join(f"{line}\n" for line in lines)

@@ -22,7 +22,8 @@ export function originalPicture(index) {
     if (!/^https?:\/\//i.test(url)) {
         return largePicture(index, "original", "As it was");
     }
-    const link = element("a", { href: url, rel: "noreferrer noopener", target: "_blank" }, "see it in full");
+    const link = element("a", { href: url, rel: "noreferrer noopener", target: "_blank",
+        "aria-label": `see it in full: product ${photoLabel(index)}, in a new tab` }, "see it in full");
     return largePicture(index, "original", ["As it was; ", link]);
 }
 
@@ -64,7 +65,7 @@ function noNearest(classIndex) {
 }
 
 /** Which classes the photos have that look most like a photo: "Of the 20 nearest photos, 14 are shirts and 2 ...". */
-export function nearestInWords(index) {
+function nearestInWords(index) {
     const found = nearest(index, NEAREST_ASKED, { exceptGroup: true });
     if (!found.length) {
         return "";
@@ -79,7 +80,7 @@ export function nearestInWords(index) {
 }
 
 /** The baseline's answer to a test photo in words, or "". */
-export function baselineInWords(index) {
+function baselineInWords(index) {
     const answer = photos.answer[index];
     if (answer === null || answer < 0) {
         return "";
@@ -90,7 +91,7 @@ export function baselineInWords(index) {
 }
 
 /** The rows of labels of a photo's product, the latest last; the row whose class the photo has is marked. */
-export function labelRows(index) {
+function labelRows(index) {
     const rows = page.label_rows[photos.product_id[index]] ?? [];
     const own = page.classes.catalog_id[photos.class[index]];
     return element("section", { class: "beside-rows" },
@@ -109,7 +110,7 @@ function dateInWords(date) {
 }
 
 /** What a mark on a photo does to others, in words: one picture has one class. */
-export function reachInWords(index) {
+function reachInWords(index) {
     const same = pairsOf(index).length;
     const product = photos.product_id[index];
     const ofProduct = membersOf(photos.group[index]).filter((other) => photos.product_id[other] === product).length - 1;

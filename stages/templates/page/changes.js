@@ -2,7 +2,6 @@
 
 import { fillComparison } from "./beside.js";
 import { catalogName, classLabel, classOfCatalogId, page, photoLabel, photos, rejectOf } from "./data.js";
-import { element } from "./dom.js";
 import { openReview } from "./review.js";
 
 const CHANGE_WORDS = {

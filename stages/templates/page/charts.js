@@ -40,7 +40,7 @@ export function stackBar(parts, maximum) {
 }
 
 /** Return a step of 1, 2, 2.5 or 5 times a power of ten that divides the span into at most `most` parts. */
-export function niceStep(span, most) {
+function niceStep(span, most) {
     const power = 10 ** Math.floor(Math.log10(span / most));
     return power * STEPS.find((step) => power * step >= (span / most) * 0.999999);
 }
@@ -54,7 +54,7 @@ function quantileOf(sorted, part) {
  *
  * Values far outside the middle 98 % go to an open bin at either end, so that one giant does not flatten all others.
  */
-export function binValues(indices, valueOf, whole = false) {
+function binValues(indices, valueOf, whole = false) {
     const known = indices.filter((index) => Number.isFinite(valueOf(index)));
     const sorted = known.map(valueOf).sort((one, other) => one - other);
     if (!sorted.length) {

@@ -19,7 +19,7 @@ const WHY = {
 };
 
 /** Return name, photos by subset, label suspects and baseline recall of each class with photos. */
-export function countClasses() {
+function countClasses() {
     const rows = page.classes.name.map((_, place) => ({
         place,
         name: classLabel(place),

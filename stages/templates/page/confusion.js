@@ -12,7 +12,7 @@ const STRONGEST = 60;
  *
  * Returns classes (those with a photo or an answer), cells (the photos by "class answer"), and photos by class.
  */
-export function countAnswers() {
+function countAnswers() {
     const cells = new Map();
     const asked = new Map();
     const classes = new Set();
@@ -35,7 +35,7 @@ export function countAnswers() {
 }
 
 /** Return the confused pairs, the most photos first: class, answer, and photos. */
-export function confusedPairs(answers) {
+function confusedPairs(answers) {
     const pairs = [];
     for (const [key, members] of answers.cells) {
         const [own, answer] = key.split(" ").map(Number);

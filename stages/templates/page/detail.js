@@ -196,7 +196,7 @@ function statusOf(index) {
 }
 
 /** The buttons that mark a photo, with the mark that it has. Buttons that cannot be used say why. */
-export function markBar(index, kind = null) {
+function markBar(index, kind = null) {
     const options = { kind: kindFor(index, kind) };
     const mark = markOf(index);
     const suggestion = suggestionOf(index);

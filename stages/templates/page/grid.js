@@ -113,12 +113,6 @@ class PhotoGrid {
         this.draw();
     }
 
-    /** Change what is under the tiles: a function, or null for nothing. */
-    setCaption(caption) {
-        this.caption = caption;
-        this.draw();
-    }
-
     draw() {
         const shown = this.indices.slice(this.first, this.first + this.pageSize);
         const hadFocus = this.list.contains(document.activeElement);

@@ -11,7 +11,7 @@ const LIKELY_NEIGHBOURS = 24;
 const lastReasons = new Map(); // by kind of suspect, "" for none
 
 /** All keys, for the help: where they act, the key, what it does. */
-export const KEY_HELP = [
+const KEY_HELP = [
     [
         "On photos: in a grid, on a card, in a photo's dialog",
         [
@@ -325,7 +325,7 @@ class ClassPicker {
 }
 
 /** Whether a class has a text in its name, or a number as its catalog_id. */
-export function classMatches(index, text) {
+function classMatches(index, text) {
     const wanted = text.trim().toLocaleLowerCase();
     return (
         classLabel(index).toLocaleLowerCase().includes(wanted) ||

@@ -2,7 +2,7 @@
 
 import { fillComparison } from "./beside.js";
 import { classLabel, photoLabel, photos, suspectsOf, WHY_WORDS } from "./data.js";
-import { element, share } from "./dom.js";
+import { share } from "./dom.js";
 import { openReview } from "./review.js";
 import { routeTo } from "./router.js";
 

@@ -36,6 +36,7 @@ const views = [
 ];
 
 const THEMES = ["auto", "light", "dark"];
+const SHADE = 20; // pixels at an end of the tabs, where a shade says that there are more
 const THEME_STORAGE = "imageset-theme";
 let opened = { view: null, close: null, update: null };
 
@@ -84,7 +85,7 @@ function drawTabs() {
 function scrollTabs(nav) {
     const tab = nav.querySelector("[aria-current]")?.getBoundingClientRect();
     const { left, right } = nav.getBoundingClientRect();
-    nav.scrollLeft += tab ? Math.min(0, tab.left - left) + Math.max(0, tab.right - right) : 0;
+    nav.scrollLeft += tab ? Math.min(0, tab.left - left - SHADE) + Math.max(0, tab.right - right + SHADE) : 0;
 }
 
 function drawMarkBar() {

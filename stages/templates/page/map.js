@@ -23,7 +23,7 @@ const MODES = [
 const MARK_ORDER = ["exclude", "relabel", "right"];
 
 /** Return the photos that have a place on the map. */
-export function mappedPhotos() {
+function mappedPhotos() {
     const known = [];
     for (let index = 0; index < photoCount; index += 1) {
         if (photos.x[index] !== null && photos.y[index] !== null) {
@@ -90,7 +90,7 @@ class MapView {
         this.places = new PlaceIndex(this.indices, photos.x, photos.y);
         this.classes = [...new Set(this.indices.map((index) => photos.class[index]))].filter((place) => place >= 0).sort((one, other) => one - other);
         this.chosen = Number(query.get("class") ?? (this.classes.length > COLORS ? this.suspectClass() : -1));
-        this.mode = SCHEMES[query.get("color")] ? query.get("color") : "class";
+        this.mode = Object.hasOwn(SCHEMES, query.get("color")) ? query.get("color") : "class";
         this.hidden = new Set();
         this.grids = new Map();
         this.scatter = new Scatter({

@@ -42,7 +42,7 @@ function openMarked(host) {
 }
 
 /** The name of the file with the corrections. */
-export function correctionsName() {
+function correctionsName() {
     return `corrections-${page.digest.slice(0, 8)}.csv`;
 }
 

@@ -453,7 +453,7 @@ function whyNotRow(found, { action, reason, toClass }) {
 }
 
 /** Parse CSV: quotes, and commas, semicolons or tabs between the cells, as spreadsheets write it. */
-export function parseCsv(text) {
+function parseCsv(text) {
     const plain = text.replace(/^\ufeff/, "");
     const firstLine = plain.split(/[\r\n]/, 1)[0];
     const delimiter = [",", ";", "\t"].sort(

@@ -1,10 +1,10 @@
 // Mask suspects: the photo, what its mask leaves out, the mask and the result side by side.
 
 import { largePicture, originalPicture, otherSuspicions, roomySides } from "./beside.js";
-import { classLabel, inWords, photoLabel, photos, suspectsOf, WHY_WORDS } from "./data.js";
+import { photoLabel, photos, suspectsOf, WHY_WORDS } from "./data.js";
 import { element } from "./dom.js";
 import { pictureUrl } from "./pictures.js";
-import { openReview } from "./review.js";
+import { openReview, suspectItems } from "./review.js";
 import { WHAT_RIGHT_DOES } from "./review_actions.js";
 import { routeTo } from "./router.js";
 import { factLine } from "./usual.js";
@@ -14,16 +14,8 @@ const MASK_FACTS = ["foreground_share", "uncertainty", "border_share", "pieces"]
 const LEFT_OUT_COLOUR = "#d6006e";
 const SHOWN_OF_LEFT_OUT = 0.35;
 
-function maskItems() {
-    return suspectsOf("mask").map(({ photo, rank, score, why }) => ({
-        photo, photos: [photo], rank, score, why, suggestion: -1, kind: "mask",
-        title: `${photoLabel(photo)}, ${classLabel(photos.class[photo])}: ${WHY_WORDS[why] ?? inWords(why)}`,
-        caption: `${inWords(why)}: ${classLabel(photos.class[photo])}`,
-    }));
-}
-
 /** A figure of the photo in which everything that the mask leaves out is tinted; null without both pictures. */
-export function tintedPicture(index, side) {
+function tintedPicture(index, side) {
     const sources = ["original", "mask"].map((which) => pictureUrl(index, which));
     if (sources.includes("")) {
         return null;
@@ -93,7 +85,7 @@ export const masksView = {
     open: (host, query) => openReview(host, query, {
         view: "masks",
         grid: routeTo("photos", { kind: "mask", sort: "rank_mask" }),
-        items: maskItems(),
+        items: suspectItems("mask"),
         fill: fillMaskCard,
         whyWords: WHY_WORDS,
         listLabel: "Masks that look wrong, the most suspect first",

@@ -1,10 +1,10 @@
 // Outliers, which look like no class, and photos with unusual facts.
 
 import { fillBeside, largePicture, nearestOfClass, originalPicture, otherSuspicions, tileButtons } from "./beside.js";
-import { classLabel, inWords, photoLabel, photos, suspectsOf, WHY_WORDS } from "./data.js";
+import { classLabel, photos, suspectsOf, WHY_WORDS } from "./data.js";
 import { element, number } from "./dom.js";
 import { nearest } from "./nearest.js";
-import { openReview } from "./review.js";
+import { openReview, suspectItems } from "./review.js";
 import { WHAT_RIGHT_DOES } from "./review_actions.js";
 import { go, routeTo } from "./router.js";
 import { factLine, usualPhoto } from "./usual.js";
@@ -26,14 +26,6 @@ const ODD_KINDS = {
         empty: "No photo has unusual facts. Stage audit found no suspect of kind photo.",
     },
 };
-
-function oddItems(kind) {
-    return suspectsOf(kind).map(({ photo, rank, score, why }) => ({
-        photo, photos: [photo], rank, score, why, suggestion: -1, kind,
-        title: `${photoLabel(photo)}, ${classLabel(photos.class[photo])}: ${WHY_WORDS[why] ?? inWords(why)}`,
-        caption: `${inWords(why)}: ${classLabel(photos.class[photo])}`,
-    }));
-}
 
 function fillOutlierCard(card, { photo, why }) {
     const near = nearest(photo, 9, { exceptGroup: true });
@@ -103,7 +95,7 @@ function openOddities(host, query) {
         view: "oddities",
         query: { kind },
         grid: routeTo("photos", { kind, sort: `rank_${kind}` }),
-        items: oddItems(kind),
+        items: suspectItems(kind),
         fill: kind === "outlier" ? fillOutlierCard : fillPhotoCard,
         whyWords: WHY_WORDS,
         listLabel: `${ODD_KINDS[kind].name}, the most suspect first`,

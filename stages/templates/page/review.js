@@ -1,6 +1,6 @@
 // A queue of cards: the list of suspects beside one large card, made for deciding by keyboard.
 
-import { classLabel, membersOf, photos } from "./data.js";
+import { classLabel, inWords, membersOf, photoLabel, photos, suspectsOf, WHY_WORDS } from "./data.js";
 import { openDetail } from "./detail.js";
 import { announce, element, number } from "./dom.js";
 import { isTyping, markKeys } from "./keys.js";
@@ -41,6 +41,15 @@ export function openReview(host, query, spec) {
         }
     };
     return { close: () => queue.stop(), update };
+}
+
+/** The suspects of a kind that is not about classes as items: all have the same form of title and caption. */
+export function suspectItems(kind) {
+    return suspectsOf(kind).map(({ photo, rank, score, why }) => ({
+        photo, photos: [photo], rank, score, why, suggestion: -1, kind,
+        title: `${photoLabel(photo)}, ${classLabel(photos.class[photo])}: ${WHY_WORDS[why] ?? inWords(why)}`,
+        caption: `${inWords(why)}: ${classLabel(photos.class[photo])}`,
+    }));
 }
 
 function startReview(host, spec, query) {

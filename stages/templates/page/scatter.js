@@ -33,7 +33,7 @@ function makeStamp(color, shape, radius, ratio) {
 }
 
 /** Whether a point is within a polygon, by the even-odd rule. */
-export function isWithin(x, y, polygon) {
+function isWithin(x, y, polygon) {
     let within = false;
     for (let place = 0, before = polygon.length - 1; place < polygon.length; before = place, place += 1) {
         const [[ax, ay], [bx, by]] = [polygon[place], polygon[before]];
@@ -243,12 +243,6 @@ export class Scatter {
     pan(right, down) {
         this.centerX += right / this.scale;
         this.centerY -= down / this.scale;
-        this.request();
-    }
-
-    /** Show a point in the middle. */
-    center(index) {
-        Object.assign(this, { centerX: this.x[index], centerY: this.y[index] });
         this.request();
     }
 

@@ -20,7 +20,7 @@ const FACTS = {
 };
 
 /** Return a fact of a photo as a number, or null where nothing is known. */
-export function factOf(index, fact) {
+function factOf(index, fact) {
     if (fact === "side") {
         const { width, height } = photos;
         return width[index] === null ? null : Math.min(width[index], height[index]);
@@ -29,7 +29,7 @@ export function factOf(index, fact) {
 }
 
 /** Return the photos of a class that are in the dataset. */
-export function photosOfClass(classIndex) {
+function photosOfClass(classIndex) {
     if (!membersOfClass.size) {
         for (let index = 0; index < photoCount; index += 1) {
             if (photos.subset[index] < 0) {
@@ -44,7 +44,7 @@ export function photosOfClass(classIndex) {
 }
 
 /** Return {values, median, low, high} of a fact in a class, or null without values. Low and high hold nine tenths. */
-export function usualIn(classIndex, fact) {
+function usualIn(classIndex, fact) {
     const key = `${classIndex} ${fact}`;
     if (!usualOfClass.has(key)) {
         const values = photosOfClass(classIndex)
@@ -73,7 +73,7 @@ export function usualPhoto(index, fact) {
 }
 
 /** Return a fact in words: "Brightness 31 of 255; the median of pants is 128. Darker than 99 % of them." */
-export function factInWords(index, fact) {
+function factInWords(index, fact) {
     const { name, more, less, write, unit } = FACTS[fact];
     const value = factOf(index, fact);
     const usual = usualIn(photos.class[index], fact);
