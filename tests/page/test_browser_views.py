@@ -7,6 +7,8 @@ from tests.browser import NARROW, WIDE, Theme, opened
 from tests.page.driving import SETTLED, find_faults, focus_tile, go, views_of
 from tests.page.project import Made
 
+REFLOWED = 320
+
 
 @pytest.mark.parametrize("width", [NARROW, WIDE])
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -22,6 +24,16 @@ def test_no_view_has_a_barrier_or_is_wider_than_the_screen(
 
         assert len(views) >= 7
         assert {view: found for view, found in faults.items() if found} == {}
+    seen.assert_quiet(made.page)
+
+
+def test_at_four_times_the_size_nothing_is_cut_off(browser: Browser, made: Made) -> None:
+    """A window of 1,280 pixels has 320 then (WCAG 2.2, 1.4.10)."""
+    with opened(browser, made.page, width=REFLOWED) as (page, seen):
+        for view in views_of(page):
+            go(page, made.page, view)
+
+            assert find_faults(page, REFLOWED) == [], view
     seen.assert_quiet(made.page)
 
 

@@ -244,7 +244,7 @@ export function dotPlot(rows, heads) {
         ),
     );
     const head = element("tr", {}, heads.map((name) => (name ? element("th", { scope: "col" }, name) : element("td", { "aria-hidden": "true" }))));
-    return element("div", { class: "wide" }, element("table", { class: "dot-plot" }, element("thead", {}, head), element("tbody", {}, body)));
+    return element("div", { class: "wide", tabindex: "0", role: "group", "aria-label": "Scores" }, element("table", { class: "dot-plot" }, element("thead", {}, head), element("tbody", {}, body)));
 }
 
 function saidCell(parts) {

@@ -9,8 +9,8 @@ import { routeTo } from "./router.js";
 function labelItems() {
     return suspectsOf("label").map(({ photo, rank, score, why, suggestion }) => ({
         photo, photos: [photo], rank, score, why, suggestion, kind: "label",
-        title: `${photoLabel(photo)}: ${classLabel(photos.class[photo])}, or ${classLabel(suggestion)}?`,
-        caption: `${classLabel(photos.class[photo])} → ${classLabel(suggestion)}`,
+        title: `${photoLabel(photo)}: ${classLabel(photos.class[photo])}${suggestion < 0 ? "" : `, or ${classLabel(suggestion)}`}?`,
+        caption: `${classLabel(photos.class[photo])} → ${suggestion < 0 ? "?" : classLabel(suggestion)}`,
     }));
 }
 
