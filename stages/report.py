@@ -1,5 +1,6 @@
-"""Write reports/, which is in git: the figures and the pictures of a dataset."""
+"""Write reports/, which is in git: the figures, the pictures and the card of a dataset."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,12 @@ import jinja2
 import pandas as pd
 
 from imageset.formats import hdf5, tables
-from imageset.report import sheets
+from imageset.report import card, croissant, sheets
 from imageset.report.figures import StageTables, class_table, metrics, photo_flow
 from imageset.report.identity import identify
-from imageset.report.markdown import escape_cell
+from imageset.report.markdown import escape, escape_cell
 from imageset.runtime import files, params, stage
+from imageset.runtime.sections import CardParams
 
 
 def render(template: Path, **values: Any) -> str:
@@ -49,8 +51,39 @@ def describe(
     return values, pictures
 
 
+def describe_file(dataset_h5: Path, filled: CardParams, values: dict[str, Any], label_map: pd.DataFrame) -> str:
+    """Return reports/croissant.json.
+
+    Args:
+        dataset_h5: the dataset. Its SHA-256 is computed here: DVC knows an MD5, in dvc.lock, only after the stage.
+        filled: params section `card`.
+        values: what the card shows.
+        label_map: the label, the catalog_id and the name of each class.
+    """
+    with dataset_h5.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    rows, shape = values["metrics"]["rows"], " x ".join(map(str, values["image_shape"]))
+    arrays = ", ".join(f"{subset}_{column}" for subset in rows for column in ("images", "labels"))
+    about = f"{values['metrics']['photos']['used']} photos of products in {len(label_map)} classes, in one HDF5 file."
+    names = hdf5.unique_names(label_map["name"].tolist(), label_map["catalog_id"].tolist())
+    found = croissant.describe(
+        filled,
+        about,
+        values["content_digest"],
+        [
+            croissant.hdf5_object(
+                sha256,
+                dataset_h5.stat().st_size,
+                f"Images as uint8, N x {shape}, and a label for each, in the arrays {arrays}.",
+            )
+        ],
+        [croissant.class_records(label_map["catalog_id"].tolist(), names), croissant.subset_records(rows)],
+    )
+    return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
+
+
 def write(reports: Path, templates: Path, values: dict[str, Any], pictures: dict[str, bytes]) -> None:
-    """Write figures, pictures and the dataset card.
+    """Write figures, pictures and the dataset card, README.md.
 
     Args:
         reports: the folder for all of them.
@@ -61,7 +94,7 @@ def write(reports: Path, templates: Path, values: dict[str, Any], pictures: dict
     for name, png in pictures.items():
         files.write_bytes(reports / f"{name}.png", png)
     files.write_text(reports / "metrics.json", json.dumps(values["metrics"], indent=2) + "\n")
-    files.write_text(reports / "dataset_card.md", render(templates / "dataset_card.md", **values))
+    files.write_text(reports / "README.md", render(templates / "dataset_card.md", **values))
 
 
 def main(
@@ -118,12 +151,20 @@ def main(
     classes = class_table(data)
     values, pictures = describe(dataset_h5, data, classes, params.load().report.sample_photos)
     values["baseline"] = json.loads(baseline_json.read_text(encoding="utf-8"))
+    filled = params.load().card
+    values |= {
+        "title": escape(card.title(filled)),
+        "head": card.head(filled, values["metrics"]["photos"]["used"]),
+        "filled_in": card.filled_in(filled),
+        "background": params.load().masks.background,
+    }
     pictures["near_duplicates"] = sheets.draw_look_alikes(data.near_duplicates, thumbnails_h5)
     files.write_text(reports / "identity.json", json.dumps(identify(data.split, data.label_map), indent=2) + "\n")
     named = classes.assign(name=hdf5.unique_names(classes["name"].tolist(), classes["catalog_id"].tolist()))
     files.write_text(reports / "class_counts.csv", named.to_csv(index=False, lineterminator="\n"))
     write(reports, templates, values, pictures)
-    print(f"report: {values['metrics']['rows']} rows, {len(classes)} classes; see {reports}/dataset_card.md")
+    files.write_text(reports / "croissant.json", describe_file(dataset_h5, filled, values, data.label_map))
+    print(f"report: {values['metrics']['rows']} rows, {len(classes)} classes; see {reports}/README.md")
 
 
 if __name__ == "__main__":

@@ -85,6 +85,15 @@ SHIPPED: dict[str, dict[str, Any]] = {
         "sample_photos": 60,
         "page_photos": 10000,
     },
+    "card": {
+        "name": None,
+        "license": None,
+        "source": None,
+        "personal_data": None,
+        "takedown": None,
+        "contact": None,
+        "citation": None,
+    },
 }
 
 

@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, Strict, field_validator, mode
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Range = Annotated[tuple[float, float], Strict(False)]  # from, to; YAML has lists, not tuples
+Text = Annotated[str, Field(pattern=r"\S")]
+Line = Annotated[str, Field(pattern=r"^[^\r\n]*\S[^\r\n]*$")]
 Channel = Annotated[int, Field(ge=0, le=255)]
 Color = Literal["grayscale", "rgb"]
 Fit = Literal["stretch", "pad", "crop"]
@@ -192,6 +194,18 @@ class ReportParams(Section):
     page_photos: int = Field(ge=1, le=100_000)
 
 
+class CardParams(Section):
+    """Section `card`: what a person has to say of the dataset, for its card. None: not filled in."""
+
+    name: Line | None
+    license: str | None = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+-]*$")
+    source: Text | None
+    personal_data: Text | None
+    takedown: Text | None
+    contact: Text | None
+    citation: Text | None
+
+
 class Params(Section):
     """params.yaml whole."""
 
@@ -207,6 +221,7 @@ class Params(Section):
     augment: AugmentParams
     build: BuildParams
     report: ReportParams
+    card: CardParams
 
 
 def is_utc(text: str) -> bool:

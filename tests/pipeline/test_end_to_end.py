@@ -38,6 +38,7 @@ CHANGES: dict[str, object] = {
     "augment.copies": 3,
     "build.seed": 2,
     "report.sample_photos": 12,
+    "card.contact": "data@shop.example",
 }
 
 

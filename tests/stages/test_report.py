@@ -37,9 +37,10 @@ TABLES = {
     "split": tables.SPLIT,
 }
 WRITTEN = [
+    "README.md",
     "augmented.png",
     "class_counts.csv",
-    "dataset_card.md",
+    "croissant.json",
     "identity.json",
     "metrics.json",
     "near_duplicates.png",
@@ -190,8 +191,8 @@ def test_what_people_corrected_and_excluded_counts_in_the_figures_and_on_the_car
 
     assert metrics["rejected"]["catalog"] == {"off_topic": 1}
     assert metrics["labels_changed"] == {"corrected": 2}
-    assert "| catalog | 12 | 11 | off_topic 1 |" in (tmp_path / "reports/dataset_card.md").read_text()
-    assert "corrected 2" in (tmp_path / "reports/dataset_card.md").read_text()
+    assert "| catalog | 12 | 11 | off_topic 1 |" in (tmp_path / "reports/README.md").read_text()
+    assert "corrected 2" in (tmp_path / "reports/README.md").read_text()
 
 
 def test_classes_are_counted_by_subset_the_largest_first(reports: Path) -> None:
@@ -211,7 +212,7 @@ def test_the_sheets_have_a_cell_for_every_photo_and_copy(reports: Path) -> None:
 
 
 def test_the_card_tells_the_same_figures(reports: Path) -> None:
-    card = (reports / "dataset_card.md").read_text()
+    card = (reports / "README.md").read_text()
 
     assert "40 training rows and 3 test rows of 16 x 16 x 1 pixels in 3 classes." in card
     assert "| listings | 16 | 14 | bad_id 1, no_id 1 |" in card
