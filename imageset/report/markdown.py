@@ -4,6 +4,8 @@ import re
 
 # What GitHub shows other than as text: emphasis, code, HTML, links, images, @mentions, #12, GH-12, :emoji:, $formulas$.
 MARKUP = re.compile(r"[\\`*~<@$]|&\w|#\d|(?<!\w)_|_(?!\w)|\]\(|:[\w+-]|://|www\.|\bGH-\d", re.IGNORECASE)
+# Characters that no font shows, and those that turn the text after them round, such as the right-to-left override.
+UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 LONGEST = 200  # characters that are shown
 
 
@@ -17,8 +19,11 @@ def escape(text: str) -> str:
     'shoes (1201)'
     >>> escape("![photo](http://photos.example/1.png)")
     '`![photo](http://photos.example/1.png)`'
+    >>> escape("hat\\u202e\\0")
+    '`hat\\\\u202e\\\\u0000`'
     """
     line = " ".join(text[:LONGEST].split()) + ("…" if len(text) > LONGEST else "")
+    line = UNSEEN.sub(lambda unseen: f"\\u{ord(unseen[0]):04x}", line)
     if not MARKUP.search(line):
         return line
     fence = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))

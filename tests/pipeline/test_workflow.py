@@ -154,7 +154,8 @@ def test_a_pull_request_runs_what_changed_and_shows_it(changed: Project, tmp_pat
     assert any(re.match(r"\*\*Other test photos \(\d+ → \d+\): scores are not", line) for line in verdict(summary))
     assert any(re.match(r"Of \d+ test photos that both sides share, ", line) for line in verdict(summary))
     assert any(
-        re.search(r"Photos: 0 added, 0 gone .* 0 relabelled, 3 moved between", line) for line in verdict(summary)
+        re.search(r"^Photos: \d+ \(train .*\): 0 added, 0 gone, 0 relabelled, 3 moved between", line)
+        for line in verdict(summary)
     )
     assert not (tmp_path / "clone/compare.html").exists()
     assert rows(section(summary, "Params changed")) == [("split.test_share", "0.2", "0.4")]

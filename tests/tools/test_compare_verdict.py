@@ -3,18 +3,22 @@
 import json
 import re
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from imageset.formats import hdf5, tables
 from imageset.report.identity import identify
 from tests.tools.test_compare import commit, dvc, edit, git, run, section, write
 from tools.compare.command import compare, find
+from tools.compare.markdown import cut, fold
+from tools.compare.photos import Side, find_changes
 from tools.compare.snapshot import open_snapshot
-from tools.compare.verdict import FLAGS, Verdict
+from tools.compare.verdict import FLAGS, Found, Verdict
 
 # One stage puts each file where the pipeline's stages would: a test edits what they would have written.
 GRAPH = """\
@@ -100,7 +104,7 @@ class Dataset:
                 for photo in tested
             ],
             "rejects": [(photo, 0, reason) for photo, reason in self.left_out.items()],
-            "ingest": [],
+            "ingest": [(f"photos/{photo}", photo, 0, "stored", "") for photo in CLASSES],
             "catalog_rejects": [],
         }
         frames = {name: tables.frame(TABLES[name], content) for name, content in rows.items()}
@@ -125,9 +129,14 @@ class Dataset:
         }
         for name, content in written.items():
             (reports / f"{name}.json").write_text(json.dumps(content))
-        counts = [(class_, NAMES[class_], list(self.classes.values()).count(class_)) for class_ in used]
-        lines = "".join(f"{class_},{name},{count},{count}\n" for class_, name, count in counts)
-        (reports / "class_counts.csv").write_text(f"catalog_id,name,train,photos\n{lines}")
+        counts = [
+            [class_, NAMES[class_], *(self.count(class_, subset) for subset in ("train", "test"))] for class_ in used
+        ]
+        lines = "".join(f"{class_},{name},{train},{test},{train + test}\n" for class_, name, train, test in counts)
+        (reports / "class_counts.csv").write_text(f"catalog_id,name,train,test,photos\n{lines}")
+
+    def count(self, class_: int, subset: str) -> int:
+        return sum(self.classes[photo] == class_ and self.subsets[photo] == subset for photo in self.classes)
 
 
 @pytest.fixture(scope="module")
@@ -187,11 +196,10 @@ def test_nothing_changed(repository: Path) -> None:
         "Checks: all 18 passed; no group is in two subsets.",
         "Baseline's accuracy: 0.700 (floor 0.600, standard error 0.140) → 0.700 (floor 0.600, standard error 0.140): "
         "no difference.",
-        "Of 10 test photos that both sides share, 0 are right only now and 0 were right only before: may well be "
-        "chance (McNemar's exact test, p = 1).",
+        "10 test photos that both sides share: no answer turned right or wrong.",
         "No class lost all its photos.",
-        "Photos: 0 added, 0 gone (0 of them now left out with a reason), 0 relabelled, 0 moved between subsets.",
-        "As many photos are left out as before, for the same reasons.",
+        "Photos: 30 (train 20, test 10): the same ones, in the same classes and subsets.",
+        "No photo is left out.",
     ]
 
 
@@ -237,10 +245,10 @@ def test_other_test_photos_are_not_compared(repository: Path) -> None:
     change(repository, dataset)
     verdict = judged()
 
-    assert said(verdict, r"^\*\*Other test photos \(10 → 5\): scores are not comparable\.\*\*$")
-    assert said(verdict, r"^Baseline's accuracy on each side's own test photos: 0\.700 .* and 0\.800 ")
+    assert said(verdict, r"^\*\*Other test photos \(10 → 5\): scores are not comparable\.\*\* ")
+    assert said(verdict, r"\*\* Baseline's accuracy on each side's own test photos: 0\.700 .* and 0\.800 ")
     assert not any(re.search(r"[+-]0\.\d", line) for line in verdict.lines)
-    assert said(verdict, r"^Of 5 test photos that both sides share, 0 are right only now and 1 were right only before")
+    assert said(verdict, r"^Of 5 test photos that both sides share, 0 are right only now and 1 was right only before")
     assert said(verdict, r"5 moved between subsets\.$")
     assert verdict.flags == set()
 
@@ -251,7 +259,7 @@ def test_photos_that_move_though_no_param_asks_for_it_are_a_flag(repository: Pat
     change(repository, dataset)
     verdict = judged()
 
-    assert said(verdict, r"\*\*1 moved between subsets, which no param asks for\*\*")
+    assert said(verdict, r"\*\*1 moved between subsets, though no param of split changed\*\*")
     assert verdict.flags == {"moved"}
 
 
@@ -262,10 +270,10 @@ def test_a_class_that_lost_all_photos_is_named(repository: Path) -> None:
     change(repository, dataset)
     text, verdict = compared()
 
-    assert said(verdict, r"^\*\*1 classes lost all their photos\*\*: dress \(1203, 2 photos\)\.$")
+    assert said(verdict, r"^\*\*1 class lost all its photos\*\*: dress \(1203, 2 photos\)\.$")
     assert said(verdict, r"Other test photos \(10 → 9\) and other classes \(3 → 2\): scores are not comparable")
-    assert said(verdict, r"0 added, 2 gone \(2 of them now left out with a reason\)")
-    assert said(verdict, r"^Left out: preprocess\.too_dark \+1\.$")
+    assert said(verdict, r"0 added, 2 gone \(2 of them left out for a reason\)")
+    assert said(verdict, r"^Left out: 0 → 1: preprocess\.too_dark \+1\.$")
     assert verdict.flags == {"lost-class"}
     assert "| 29 | 0 | dress (1203) | train | too_dark |" in section(text, "Photos")
 
@@ -298,27 +306,127 @@ def test_relabelled_photos_are_listed(repository: Path) -> None:
 def test_without_the_tables_of_a_side_it_says_how_to_get_them(repository: Path) -> None:
     dataset = Dataset()
     dataset.classes |= {1: 1202}
+    dataset.digest = "cd" * 32
     change(repository, dataset)
     shutil.rmtree(repository / ".dvc/cache")
     verdict = judged()
 
-    assert said(verdict, r"^Photos that came, went, were relabelled or moved: not known: `--fetch` brings")
+    assert said(
+        verdict, r"^Photos: 30 \(train 20, test 10\)\. Which came, went, were relabelled or moved is not known: `--"
+    )
     assert said(verdict, r"^Test photos that both sides share: not known: `--fetch` brings")
     assert verdict.flags == {"unknown"}
 
 
 def test_the_size_is_what_a_comment_takes(repository: Path) -> None:
-    name = "![x](https://shop.example) " * 100
-    counts = "".join(f"{number},{name} {number},{number},{number}\n" for number in range(2000))
+    """Whatever the input: 5,000 classes with names of 5,000 characters, and 2,000 params."""
+    name = "![x](https://shop.example) " * 200
+    counts = "".join(f"{number},{name}{number},{number},{number}\n" for number in range(1, 5001))
     write(repository, {"made/reports/class_counts.csv": f"catalog_id,name,train,photos\n{counts}"})
-    params = "".join(f"  p{number}: {'<b>' * 20}\n" for number in range(2000))
+    params = "".join(f"  p{number}: {'<b>' * 2000}\n" for number in range(2000))
     write(repository, {"params.yaml": f"split:\n  seed: 1\n{params}"})
     assert dvc(repository, "repro") == {"all"}
-    text, _ = compared()
+    text, verdict = compared()
 
-    assert 60_000 < len(text) <= 65_400
-    assert text.count("<details>") == text.count("</details>")
-    assert text.endswith("The rest is cut: a comment on GitHub has at most 65,536 characters.\n")
+    assert len(text) <= 65_400
+    assert len(verdict.lines) <= 8
+    assert "… and 1,900 more." in section(text, "Params changed")
+    assert "(5000)` | 0 | 5000 | +5000 |" in section(text, "Class balance")
+    assert section(text, "Metrics") == "Unchanged."
+
+
+def test_a_text_that_is_too_long_is_cut_at_a_line_and_closed() -> None:
+    row = "| `<details>` |\n"
+    text = cut(f"# x\n\n{fold('All', row * 20_000)}\n")
+
+    assert 65_000 < len(text) <= 65_400
+    assert text.endswith(f"{row}\n</details>\n\nThe rest is cut: a comment on GitHub has at most 65,536 characters.\n")
+
+
+def test_100_000_relabelled_photos_are_counted_and_twenty_listed(repository: Path) -> None:
+    photos = range(1, 100_001)
+    content = [(photo, 0, photo, 1201, 0, photo) for photo in photos]
+    sides = []
+    for class_ in (1201, 1202):
+        frame = tables.frame(tables.CATALOG, content).assign(catalog_id=class_, subset="train")
+        sides.append(Side(frame.set_index(["product_id", "position"]), pd.Series(dtype=str)))
+    base, head = open_snapshot("main"), open_snapshot(None)
+    found = Found((sides[0], sides[1]), find_changes(*sides), None)
+    comparison = compare(base, head, found)
+
+    assert said(comparison.verdict, "100,000 relabelled")
+    assert "Relabelled: 100,000, the first 20 of them" in comparison.markdown
+    assert len(comparison.markdown) < 10_000
+
+
+def test_what_is_not_of_its_base_is_said(repository: Path) -> None:
+    """A base whose dvc.lock is older than its params, then one whose report another program wrote."""
+    edit(repository, "params.yaml", "seed: 1", "seed: 2")
+    commit(repository)
+    assert dvc(repository, "repro") == {"all"}
+    stale = judged()
+    commit(repository)
+    edit(repository, "reports/baseline.json", "0.7", "0.9")
+    commit(repository)
+    git(repository, "checkout", "--quiet", "HEAD~", "--", "reports/baseline.json")
+    edited = judged()
+
+    assert re.search(
+        r"^\*\*The dataset is the same\*\*, to the last pixel\. \*\*But dvc\.lock of main \(\w{7}\) is "
+        r"older than its own params or files \(not run there: all\)\*\*: all of this compares with the last run there",
+        stale.lines[0],
+    )
+    assert re.search(
+        r"\*\*But reports/baseline\.json of main \(\w{7}\) is not what stage all wrote\*\*", edited.lines[0]
+    )
+    assert stale.flags == edited.flags == {"unknown"}
+
+
+RELEASES = [
+    (CLASSES, True, r"^\*\*split\.seed decides nothing\*\*: the release fixes the subset of all 30 photos\.$"),
+    (CLASSES, False, r"^\*\*split\.seed decides nothing\*\*: the release fixes the subset of all 30 photos\.$"),
+    (
+        range(1, 29),
+        True,
+        r"^split\.seed decides on 2 of 30 photos alone: the release fixes the subset of the others\.$",
+    ),
+    (
+        range(1, 29),
+        False,
+        r"^split\.seed decides on new photos alone: releases/split\.csv fixes the subset of 28 photos\.$",
+    ),
+]
+
+
+@pytest.mark.parametrize(("photos", "has_run", "pattern"), RELEASES)
+def test_a_param_that_a_release_overrules_is_said_to_decide_nothing(
+    repository: Path, photos: Iterable[int], has_run: bool, pattern: str
+) -> None:
+    lines = "".join(f"{photo},0,{SUBSETS[photo]}\n" for photo in photos)
+    write(repository, {"releases/split.csv": f"product_id,position,subset\n{lines}"})
+    commit(repository)
+    assert not said(judged(), "release")
+    edit(repository, "params.yaml", "seed: 1", "seed: 2")
+    if has_run:
+        assert dvc(repository, "repro") == {"all"}
+
+    assert said(judged(), pattern)
+
+
+def test_a_report_of_head_that_is_missing_is_said_to_be(repository: Path) -> None:
+    for name in ("baseline.json", "class_counts.csv", "metrics.json", "validation.json"):
+        (repository / "reports" / name).unlink()
+    verdict = judged()
+
+    for part, name in (
+        ("Baseline", "baseline.json"),
+        ("Checks", "validation.json"),
+        ("Classes", "class_counts.csv"),
+        ("Photos", "class_counts.csv"),
+        ("Left out", "metrics.json"),
+    ):
+        assert said(verdict, rf"^{part}: not known: reports/{name} is missing in the working tree\.$")
+    assert verdict.flags == {"unknown"}
 
 
 def test_exit_codes_are_those_that_were_asked_for(repository: Path, tmp_path: Path) -> None:
@@ -373,7 +481,7 @@ def test_images_of_another_size_are_shown_beside_each_other(repository: Path) ->
     dataset.images = dataset.images.repeat(2, axis=1).repeat(2, axis=2)
     change(repository, dataset)
 
-    assert "30 of the 30 photos that both sides have" in write_page(repository)
+    assert "All 30 photos that both sides have: images of 8 x 8 x 1 became 16 x 16 x 1" in write_page(repository)
 
 
 def test_a_page_without_the_pixels_of_a_side_says_how_to_get_them(repository: Path) -> None:
@@ -404,6 +512,7 @@ def test_what_the_cache_lacks_is_fetched_for_both_sides(repository: Path, tmp_pa
     dvc(repository, "push")
     dataset = Dataset()
     dataset.classes |= {1: 1202}
+    dataset.digest = "cd" * 32
     dataset.images[7] += 9
     change(repository, dataset)
     dvc(repository, "push")
@@ -412,9 +521,9 @@ def test_what_the_cache_lacks_is_fetched_for_both_sides(repository: Path, tmp_pa
     without = run(repository, "main", "change")
     done = run(repository, "main", "change", "--fetch", "--html", "compare.html")
 
-    assert "relabelled or moved: not known: `--fetch` brings the tables" in without.stdout
+    assert "relabelled or moved is not known: `--fetch` brings the tables" in without.stdout
     assert (done.returncode, done.stderr) == (0, "")
-    assert "- Photos: 0 added, 0 gone (0 of them now left out with a reason), 1 relabelled, 0 moved" in done.stdout
+    assert "- Photos: 30 (train 20, test 10): 0 added, 0 gone, 1 relabelled, 0 moved" in done.stdout
     assert "by 9.0 of 255 on average" in (repository / "compare.html").read_text()
     assert git(repository, "worktree", "list").count("\n") == 1
     assert git(repository, "status", "--short") == "?? compare.html\n"

@@ -16,10 +16,10 @@ from imageset.report.markdown import escape
 from imageset.runtime import files
 from tools.compare.class_balance import format_class_balance
 from tools.compare.fetch import PREDICTIONS, fetch
-from tools.compare.html_page import NO_PIXELS, draw_groups, find_pixels, group_changes, group_pixels, make_page
+from tools.compare.html_page import NO_PIXELS, NOT_RUN, draw_groups, find_pixels, group_changes, group_pixels, make_page
 from tools.compare.markdown import cut, fold
 from tools.compare.outputs import read_output
-from tools.compare.photo_lists import format_photos
+from tools.compare.photo_lists import format_counts, format_photos
 from tools.compare.photos import find_changes, read_side
 from tools.compare.scores import pair_answers
 from tools.compare.sections import format_metrics, format_params, format_report, format_stages
@@ -87,15 +87,11 @@ def class_names(base: Snapshot, head: Snapshot) -> dict[int, str]:
 def describe(base: Snapshot, base_lock: dict[str, Stage], head: Snapshot, found: Found) -> dict[str, str]:
     """Return the sections below the verdict, by title."""
     metrics = format_report(METRICS, base, head, format_metrics)
-    if head.reports[METRICS].problem:
-        photos = metrics
-    elif found.photos is None:
-        photos = f"{FETCH.capitalize()}."
-    else:
-        photos = format_photos(found.photos, class_names(base, head))
+    counts = format_report(METRICS, base, head, format_counts)
+    lists = format_photos(found.photos, class_names(base, head)) if found.photos else f"Which photos: {FETCH}."
     return {
         "Params changed": format_params(base, head),
-        "Photos": photos,
+        "Photos": counts if head.outdated else f"{counts}\n\n{lists}",
         "Class balance": format_report(CLASS_COUNTS, base, head, format_class_balance),
         "Stages that rerun, and why": format_stages(base, base_lock, head),
         "Metrics": fold("All metrics", metrics) if "\n" in metrics else metrics,
@@ -104,14 +100,14 @@ def describe(base: Snapshot, base_lock: dict[str, Stage], head: Snapshot, found:
 
 def draw_page(base: Snapshot, head: Snapshot, found: Found, comparison: Comparison) -> str:
     """Return the comparison as an HTML page, with pictures of what changed where DVC's cache has both sides' pixels."""
-    sections: list[dict[str, Any]] = []
+    sections: list[dict[str, Any]] = [
+        {"title": "Pictures", "text": NOT_RUN if head.outdated else NO_PIXELS, "photos": []}
+    ]
     if found.sides is not None and found.photos is not None:
         before, after = (
             find_pixels(runs, side) for runs, side in zip((base.lock or {}, head.current), found.sides, strict=True)
         )
-        if before is None or after is None:
-            sections.append({"title": "Pictures", "text": NO_PIXELS, "photos": []})
-        else:
+        if before is not None and after is not None:
             groups = [*group_changes(found.photos, class_names(base, head)), group_pixels(before, after)]
             sections = draw_groups(groups, before, after)
     return make_page(comparison.title, comparison.verdict.lines, sections, comparison.markdown)

@@ -12,6 +12,7 @@ import pandas as pd
 from imageset.page.assemble import policy
 from imageset.page.picture_files import picture_of
 from imageset.page.sheets import encode_picture, shrink
+from tools.compare.markdown import count, name_class
 from tools.compare.outputs import find_output
 from tools.compare.photos import PhotoChanges, Side
 from tools.compare.pixels import find_changed_pixels, read_images
@@ -21,6 +22,7 @@ HERE = Path(__file__).parent
 PROCESSED = "data/processed.h5"
 MOST_PHOTOS = 24  # of each kind of change
 SIDE, QUALITY = 128, 80
+NOT_RUN = "Not known: `dvc repro` has not run for this change."
 NO_PIXELS = "Not known: `--fetch` brings the pixels from the remote."
 
 Photo = tuple[int, int]
@@ -51,7 +53,7 @@ def group_changes(changes: PhotoChanges, names: Mapping[int, str]) -> list[Group
     """Return the photos that were relabelled, moved, lost or added, those to look at first in front."""
 
     def name(catalog_id: int) -> str:
-        return f"{names.get(catalog_id, '')} ({catalog_id})".strip()
+        return name_class(names.get(catalog_id, ""), catalog_id)
 
     texts: dict[str, tuple[pd.DataFrame, Any]] = {
         "Relabelled": (changes.relabelled, lambda row: f"{name(row.base)} → {name(row.head)}"),
@@ -71,13 +73,17 @@ def group_changes(changes: PhotoChanges, names: Mapping[int, str]) -> list[Group
 
 
 def count_shown(photos: int) -> str:
-    return f"{photos:,} photos" + (f"; the first {MOST_PHOTOS} are shown" if photos > MOST_PHOTOS else "")
+    return count(photos, "photo") + (f"; the first {MOST_PHOTOS} are shown" if photos > MOST_PHOTOS else "")
 
 
 def group_pixels(base: Pixels, head: Pixels) -> Group:
     """Return the photos with the most changed pixels."""
     found = find_changed_pixels(base.path, head.path, base.rows, head.rows, MOST_PHOTOS)
-    text = f"{found.changed:,} of the {found.photos:,} photos that both sides have; the most changed come first"
+    if found.shapes[0] != found.shapes[1]:
+        base_shape, head_shape = (" x ".join(map(str, shape)) for shape in found.shapes)
+        text = f"All {count(found.photos, 'photo')} that both sides have: images of {base_shape} became {head_shape}"
+        return Group("Other pixels", text, {photo: "" for photo, _ in found.most})
+    text = f"{found.changed:,} of the {count(found.photos, 'photo')} that both sides have; the most changed come first"
     return Group("Other pixels", text, {photo: f"by {apart:.1f} of 255 on average" for photo, apart in found.most})
 
 

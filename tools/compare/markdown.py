@@ -11,6 +11,8 @@ from imageset.report.markdown import escape, escape_cell
 from tools.compare.reruns import ABSENT
 
 MOST_NAMES = 10
+MOST_ROWS = 100  # of params and of metrics
+LONGEST_NAME = 60  # characters of a class or a reason, so that what is said of it is shown, too
 MOST_CHARACTERS = 65_400  # GitHub takes 65,536; CI puts a marker in front
 CLOSE = "\n\n</details>"
 CUT = "\n\nThe rest is cut: a comment on GitHub has at most 65,536 characters.\n"
@@ -33,6 +35,39 @@ def format_names(names: Sequence[str]) -> str:
     return (", ".join(map(escape, names[:MOST_NAMES])) or "none") + more
 
 
+def shorten(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…"
+
+
+def name_class(name: str, catalog_id: int) -> str:
+    """Return the name of a class with its catalog_id."""
+    return f"{shorten(name)} ({catalog_id})".strip()
+
+
+def count(number: int, one: str, many: str = "") -> str:
+    """Return a number and what it counts.
+
+    >>> count(1, "photo"), count(1200, "photo"), count(2, "class", "classes")
+    ('1 photo', '1,200 photos', '2 classes')
+    """
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+
+
+def arrow(before: int, after: int) -> str:
+    """Return how a number changes.
+
+    >>> arrow(713, 700), arrow(713, 713)
+    ('713 → 700', '713')
+    """
+    return f"{before:,}" if before == after else f"{before:,} → {after:,}"
+
+
+def format_first_rows(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: int = 0) -> str:
+    """Return a table of the first rows, and how many more there are."""
+    table = format_table(header, rows[:MOST_ROWS], numbers)
+    return table + (f"\n\n… and {len(rows) - MOST_ROWS:,} more." if len(rows) > MOST_ROWS else "")
+
+
 def fold(title: str, text: str) -> str:
     """Return text that shows when a reader opens it."""
     return f"<details><summary>{escape(title)}</summary>\n\n{text}\n\n</details>"
@@ -46,7 +81,7 @@ def cut(text: str) -> str:
     if len(text) <= MOST_CHARACTERS:
         return text
     kept = text[: MOST_CHARACTERS - len(CUT) - len(CLOSE)].rpartition("\n")[0]
-    is_folded = kept.rfind("<details>") > kept.rfind("</details>")
+    is_folded = kept.rfind("\n<details>") > kept.rfind("\n</details>")  # at the start of a line: never in a name
     return kept + (CLOSE if is_folded else "") + CUT
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from tools.compare.markdown import fold, format_table
+from tools.compare.markdown import fold, format_first_rows, format_table, name_class, shorten
 from tools.compare.photos import PhotoChanges
 
 MOST_PHOTOS = 20
@@ -20,7 +20,7 @@ def format_photos(changes: PhotoChanges, names: Mapping[int, str]) -> str:
     """
 
     def name(catalog_id: int) -> str:
-        return f"{names.get(catalog_id, '')} ({catalog_id})".strip()
+        return name_class(names.get(catalog_id, ""), catalog_id)
 
     lists: dict[str, tuple[pd.DataFrame, list[str], Callable[[Any], tuple[str, ...]]]] = {
         "Relabelled": (changes.relabelled, ["before", "now"], lambda row: (name(row.base), name(row.head))),
@@ -34,6 +34,25 @@ def format_photos(changes: PhotoChanges, names: Mapping[int, str]) -> str:
     }
     parts = [format_list(title, *some) for title, some in lists.items() if len(some[0])]
     return "\n\n".join(parts) or "The same photos, in the same classes and subsets."
+
+
+def format_counts(base: dict[str, Any], head: dict[str, Any]) -> str:
+    """Return how many photos, rows and photos left out both sides have, as a table.
+
+    Args:
+        base, head: the leaves of metrics.json.
+    """
+    titles = {"photos.": "photos ", "rows.": "rows of ", "rejected.": "left out: "}
+    rows = [
+        (f"{title}{shorten(name.removeprefix(prefix))}", base.get(name, 0), head.get(name, 0))
+        for prefix, title in titles.items()
+        for name in base | head
+        if name.startswith(prefix)
+    ]
+    texts = [
+        (name, f"{one:,}", f"{other:,}", f"{other - one:+,}" if other != one else "0") for name, one, other in rows
+    ]
+    return format_first_rows(["number of", "base", "head", "delta"], texts, numbers=3)
 
 
 def format_list(

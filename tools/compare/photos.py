@@ -22,7 +22,7 @@ TABLES = {
 class Side(NamedTuple):
     """The photos of a side: those of its dataset, and those that its stages left out. Index: product_id, position."""
 
-    photos: pd.DataFrame  # catalog_id, subset, row
+    photos: pd.DataFrame  # catalog_id, subset, row, group
     left_out: pd.Series  # the reason
 
 
@@ -42,8 +42,9 @@ def read_side(runs: Mapping[str, Stage]) -> Side | None:
         return None
     catalog, split, *rejects = (table.set_index(KEY) for table in read.values() if table is not None)
     reasons = pd.concat([table["reason"] for table in rejects])
-    photos = catalog[["catalog_id", "row"]].join(split["subset"], how="inner")
-    return Side(photos, reasons[(reasons != "") & ~reasons.index.duplicated()])
+    reasons = reasons[reasons != ""]  # before the first of each is kept: most photos have a row without a reason, too
+    photos = catalog[["catalog_id", "row", "group"]].join(split["subset"], how="inner")
+    return Side(photos, reasons[~reasons.index.duplicated()])
 
 
 def find_changes(base: Side, head: Side) -> PhotoChanges:

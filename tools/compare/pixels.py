@@ -18,6 +18,7 @@ class PixelChanges(NamedTuple):
     changed: int
     photos: int
     most: list[tuple[tuple[int, int], float]]  # product_id and position, and the mean difference, 0 to 255
+    shapes: tuple[tuple[int, ...], tuple[int, ...]]  # of an image of both sides: other ones cannot be compared
 
 
 def find_changed_pixels(base_h5: Path, head_h5: Path, before: pd.Series, after: pd.Series, most: int) -> PixelChanges:
@@ -40,7 +41,7 @@ def find_changed_pixels(base_h5: Path, head_h5: Path, before: pd.Series, after: 
         differences = measure_differences(one, other, *rows)
     order = np.argsort(-differences, kind="stable")[:most]
     named = [(photos[place], float(differences[place])) for place in order if differences[place] > 0]
-    return PixelChanges(int((differences > 0).sum()), len(photos), named)
+    return PixelChanges(int((differences > 0).sum()), len(photos), named, (one.shape[1:], other.shape[1:]))
 
 
 def measure_differences(

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from imageset.report.markdown import escape
-from tools.compare.markdown import format_difference, format_table, format_value
+from tools.compare.markdown import format_difference, format_first_rows, format_table, format_value
 from tools.compare.reruns import SHOWS_ALL, Rerun, find_changes, find_own_reasons, find_reruns
 from tools.compare.snapshot import Snapshot
 from tools.dvc_files import Stage
@@ -13,7 +13,7 @@ from tools.dvc_files import Stage
 def format_params(base: Snapshot, head: Snapshot) -> str:
     changes = find_changes(base.params, head.params)
     rows = [(key, *map(format_value, pair)) for key, pair in changes.items()]
-    return format_table(["key", "base", "head"], rows) if rows else "None."
+    return format_first_rows(["key", "base", "head"], rows) if rows else "None."
 
 
 def format_stages(base: Snapshot, base_lock: dict[str, Stage], head: Snapshot) -> str:
@@ -57,7 +57,7 @@ def format_outputs(rerun: Rerun) -> str:
 
 def format_metrics(base: dict[str, Any], head: dict[str, Any]) -> str:
     rows = [(key, *map(format_value, pair), format_difference(*pair)) for key, pair in find_changes(base, head).items()]
-    return format_table(["metric", "base", "head", "delta"], rows, numbers=3) if rows else "Unchanged."
+    return format_first_rows(["metric", "base", "head", "delta"], rows, numbers=3) if rows else "Unchanged."
 
 
 def format_report(path: str, base: Snapshot, head: Snapshot, section: Callable[[Any, Any], str]) -> str:

@@ -12,6 +12,7 @@ import pandas as pd
 import yaml
 
 from imageset.errors import DataError, ImagesetError
+from imageset.formats import tables
 from imageset.report.markdown import escape
 from tools.compare.reruns import SHOWS_ALL, find_current_runs
 from tools.dvc_files import Content, ReadFile, Stage, compute_md5, flatten, parse_dvc_lock, parse_dvc_yaml, read_path
@@ -21,6 +22,7 @@ BASELINE = "reports/baseline.json"
 CLASS_COUNTS = "reports/class_counts.csv"
 IDENTITY = "reports/identity.json"
 VALIDATION = "reports/validation.json"
+RELEASED = "releases/split.csv"
 
 
 class Report(NamedTuple):
@@ -102,12 +104,18 @@ def parse_class_counts(text: str) -> pd.DataFrame:
     return counts.astype(dict.fromkeys(counts.columns.drop("name"), int))
 
 
+def parse_released(text: str) -> pd.DataFrame:
+    """Return releases/split.csv: product_id, position, subset."""
+    return pd.read_csv(io.StringIO(text))[list(tables.SPLIT.columns)]
+
+
 PARSERS: dict[str, Callable[[str], Any]] = {
     METRICS: lambda text: flatten(json.loads(text)),
     BASELINE: lambda text: flatten(json.loads(text)),
     CLASS_COUNTS: parse_class_counts,
     IDENTITY: json.loads,
     VALIDATION: json.loads,
+    RELEASED: parse_released,
 }
 
 
