@@ -17,6 +17,7 @@ from imageset.formats import tables
 from tools.suspects.files import read_corrections, read_table
 
 ENOUGH = 0.9  # of what was planted
+BAD_MASK = "bad_mask"
 
 
 class Decided(NamedTuple):
@@ -75,12 +76,19 @@ def find_wrong(truth: Truth, decided: Decided) -> dict[str, list[int]]:
         elif given != truth.given.get(product, given):
             note("right class replaced", product)
     for product, reason in decided.reasons.items():
-        if product not in truth.planted:
+        if product not in truth.planted and reason != BAD_MASK:
             note(f"nothing planted, excluded as {reason}", product)
     for photo, copy in truth.pairs:
         if {photo, copy} <= set(decided.reasons):
             note("both of a pair excluded", photo)
     return wrong
+
+
+def find_bad_masks(truth: Truth, decided: Decided) -> list[int]:
+    """Return the products without a planted error that were excluded for their mask: many are right to be."""
+    return [
+        product for product, reason in decided.reasons.items() if product not in truth.planted and reason == BAD_MASK
+    ]
 
 
 def report(truth: Truth, decided: Decided, list_wrong: bool) -> None:
@@ -94,11 +102,14 @@ def report(truth: Truth, decided: Decided, list_wrong: bool) -> None:
     wrong = find_wrong(truth, decided)
     counted = Counter({how: len(products) for how, products in wrong.items()})
     table(("marked wrongly", "photos"), [(how, str(count)) for how, count in counted.most_common()])
+    bad_masks = find_bad_masks(truth, decided)
+    print(f"not planted, excluded as {BAD_MASK} (the photos have bad masks of their own): {len(bad_masks)}")
     right = set(decided.classes) - set(decided.reasons) - truth.planted
     kept = sum(decided.classes[product] == truth.given.get(product) for product in right)
     print(f"{len(decided.products)} photos decided on; {kept} of those without a planted error were called right")
     if list_wrong:
-        for how, products in wrong.items():
+        listed = {**wrong, f"not planted, excluded as {BAD_MASK}": bad_masks} if bad_masks else wrong
+        for how, products in listed.items():
             print(f"{how}: {', '.join(map(str, sorted(products)))}")
 
 

@@ -132,9 +132,9 @@ def test_every_wrong_mark_is_named_by_how_it_is_wrong() -> None:
         "wrong class for another": [3],
         "off topic, given a class": [6],
         "right class replaced": [15],
-        "nothing planted, excluded as bad_mask": [17],
         "both of a pair excluded": [8],
     }
+    assert score.find_bad_masks(TRUTH, decided) == [17]
 
 
 def test_the_score_is_of_the_corrections_that_the_project_has(
