@@ -85,7 +85,7 @@ class PhotoDialog {
             event.preventDefault();
             this.step(by);
         } else {
-            markKeys(event, [this.shown], { kind: kindFor(this.shown, this.kind) });
+            markKeys(event, [this.shown], markOptions(this.shown, this.kind));
         }
     }
 
@@ -140,6 +140,16 @@ function refreshBar({ body, heading }, index, kind) {
 // Marks take the reason and the rank of the kind of suspect that the person works on, if the photo is one.
 function kindFor(index, kind) {
     return kind && suspicionsOf(index).some((suspicion) => suspicion.kind === kind) ? kind : null;
+}
+
+// The class that r gives: what the audit suggests, else what the baseline takes the photo for; -1 without one.
+function offeredClass(index) {
+    const suggestion = suggestionOf(index);
+    return suggestion < 0 && baselineWasRight(index) === false ? photos.answer[index] : suggestion;
+}
+
+function markOptions(index, kind) {
+    return { kind: kindFor(index, kind) ?? undefined, suggestion: offeredClass(index) };
 }
 
 function detailContent(index, kind, show) {
@@ -197,9 +207,9 @@ function statusOf(index) {
 
 /** The buttons that mark a photo, with the mark that it has. Buttons that cannot be used say why. */
 function markBar(index, kind = null) {
-    const options = { kind: kindFor(index, kind) };
+    const options = markOptions(index, kind);
+    const { suggestion } = options;
     const mark = markOf(index);
-    const suggestion = suggestionOf(index);
     const bar = element("div", { class: "mark-bar", role: "group", "aria-label": "Mark this photo" });
     const add = (action, key, text, onClick, toClass = -1) => {
         const why = whyNotMark(index, action, toClass);

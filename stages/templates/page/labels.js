@@ -1,8 +1,8 @@
 // Label suspects: the photo beside the nearest photos of its class and of the class that models find likelier.
 
 import { fillComparison } from "./beside.js";
-import { classLabel, photoLabel, photos, suspectsOf, WHY_WORDS } from "./data.js";
-import { share } from "./dom.js";
+import { baselineWasRight, classLabel, photoLabel, photos, suspectsOf, suspicionOf, WHY_WORDS } from "./data.js";
+import { counted, element, number, share } from "./dom.js";
 import { openReview } from "./review.js";
 import { routeTo } from "./router.js";
 
@@ -21,6 +21,16 @@ function fillLabelCard(card, { photo, score, suggestion }) {
     fillComparison(card, photo, suggestion, [said], "label");
 }
 
+// The baseline learned of no test photo, so what it takes for another class may be a wrong label, too.
+function baselineLine() {
+    const taken = [...photos.answer.keys()].filter((index) => baselineWasRight(index) === false);
+    const unlisted = taken.filter((index) => suspicionOf(index, "label") === null).length;
+    const route = routeTo("photos", { baseline: "wrong", sort: "probability", order: "down" });
+    return unlisted === 0 ? null : element("p", { class: "review-below" },
+        `The baseline takes ${counted(taken.length, "test photo")} for another class, ${number(unlisted)} of them not listed here: `,
+        element("a", { href: `#${route}` }, "look at them in Photos"), ".");
+}
+
 /** The view of label suspects. */
 export const labelsView = {
     id: "labels",
@@ -35,6 +45,7 @@ export const labelsView = {
         listLabel: "Photos that look like another class, the most suspect first",
         intro: "Photos that look like another class than theirs. A suggestion is the guess of models, and often wrong: "
             + "compare, then decide.",
+        below: baselineLine(),
         empty: "No photo looks like another class than its own. Stage audit found no label suspect.",
     }),
 };

@@ -23,13 +23,14 @@ let marksWholeProduct = false;
  * `spec` has: view (its id), items, fill(content, item, queue), whyWords ({code: words}), listLabel, intro, empty (the
  * words where there is no item). Where a view differs from the usual: query (what else is in its address), grouped
  * (whether the list has a heading for each why), targets(item) (the photos between which left and right choose),
- * onSide(content, side), suggestion(item, photo), reason (of an exclusion), grid (a route with the same photos).
+ * onSide(content, side), suggestion(item, photo), reason (of an exclusion), grid (a route with the same photos),
+ * below (what is under the queue, or null).
  * An item has: photo, photos (all that it shows), rank (from 1 within the queue), kind (of suspect, or ""), why,
  * suggestion (a class or -1), title, caption.
  */
 export function openReview(host, query, spec) {
     if (!spec.items.length) {
-        host.append(element("p", { class: "review-empty" }, spec.empty));
+        host.append(element("p", { class: "review-empty" }, spec.empty), spec.below ?? "");
         return { close: () => {}, update: () => {} };
     }
     let queue = startReview(host, spec, query);
@@ -115,6 +116,7 @@ class ReviewQueue {
     }
 
     build() {
+        const { spec } = this;
         this.progress = element("span", {});
         this.meter = element("progress", { "aria-label": "Decided" });
         this.heading = element("h3", { id: "review-heading", dir: "auto", "aria-live": "polite" });
@@ -124,7 +126,8 @@ class ReviewQueue {
         this.root = element("div", { class: "review", tabindex: "-1", on: { keydown: (event) => this.onKey(event) } },
             element("p", { class: "review-intro" }, this.spec.intro),
             this.makeBar(),
-            element("div", { class: "review-body" }, this.list.element, this.card));
+            element("div", { class: "review-body" }, this.list.element, this.card),
+            spec.below ?? null);
     }
 
     makeBar() {
