@@ -236,18 +236,9 @@ function markBar(index, kind = null) {
         () => chooseClass([index], options),
         photos.class[index] >= 0 ? photos.class[index] : 0,
     );
-    add("right", "y", "Right as it is", () => confirmPhotos([index], options));
-    if (mark?.action === "exclude") {
-        bar.append(
-            button("Another reason", () => chooseReason([index], options), {
-                quiet: true,
-                "aria-keyshortcuts": "Shift+X",
-            }),
-        );
-    }
-    if (mark) {
-        bar.append(button("Remove the mark", () => clearPhotos([index]), { quiet: true, "aria-keyshortcuts": "e" }));
-    }
+    const ofClass = photos.class[index] >= 0 ? `, and the class is ${classLabel(photos.class[index])}` : "";
+    add("right", "y", `Right as it is${ofClass}`, () => confirmPhotos([index], options));
+    bar.append(...changeButtons(index, mark, options));
     const text = mark ? `Marked: ${describeMark(mark)}` : whyNotAny(index);
     return element(
         "div",
@@ -255,6 +246,15 @@ function markBar(index, kind = null) {
         bar,
         element("p", { class: `mark-text ${mark?.action ?? ""}`, dir: "auto" }, text),
     );
+}
+
+// What can be done to a mark that is there.
+function changeButtons(index, mark, options) {
+    const change = (text, key, act) => button(text, act, { quiet: true, "aria-keyshortcuts": key });
+    return [
+        mark?.action === "exclude" && change("Another reason", "Shift+X", () => chooseReason([index], options)),
+        mark && change("Remove the mark", "e", () => clearPhotos([index])),
+    ].filter(Boolean);
 }
 
 function whyNotAny(index) {
