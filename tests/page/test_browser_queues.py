@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.browser import opened
-from tests.page.test_browser_review import contents, marks, press, write_page
+from tests.page.test_browser_review import contents, heading, marks, press, write_page
 
 
 def test_what_the_baseline_takes_for_another_class_can_be_looked_at_and_relabeled(
@@ -26,4 +27,36 @@ def test_what_the_baseline_takes_for_another_class_can_be_looked_at_and_relabele
         press(page, "r")
 
         assert marks(page) == {"12/0": ("relabel", "2")}
+    seen.assert_quiet(path)
+
+
+def test_the_list_has_the_mark_instead_of_the_suggestion(browser: Browser, tmp_path: Path) -> None:
+    path = write_page(tmp_path, contents())
+    with opened(browser, path, "labels") as (page, seen):
+        captions = page.locator(".review-caption")
+        expect(captions.first).to_have_text("dress → <b>shirt</b>")
+        press(page, "y", "r")
+        expect(captions).to_have_text(["right", "→ dress", "dress → 帽子"])
+        press(page, "u")
+        expect(captions).to_have_text(["right", "<b>shirt</b> → dress", "dress → 帽子"])
+    seen.assert_quiet(path)
+
+
+@pytest.mark.parametrize("hides", [False, True])
+def test_the_end_of_a_queue_says_how_many_are_left_and_leads_to_them(
+    hides: bool, browser: Browser, tmp_path: Path
+) -> None:
+    path = write_page(tmp_path, contents())
+    with opened(browser, path, "labels") as (page, seen):
+        page.get_by_label("Hide decided").set_checked(hides)
+        page.locator(".review-card").focus()
+        press(page, "End", "y")
+        finish = page.locator(".review-finish")
+        expect(finish).to_contain_text("The end: 2 left undecided.")
+        expect(heading(page)).to_contain_text("The end" if hides else "3. 13")
+        finish.get_by_role("button", name="Go to the first of them").click()
+        expect(heading(page)).to_contain_text("1. 10")
+        expect(finish).to_be_empty()
+        press(page, "y", "y")
+        expect(finish).to_contain_text("All 3 are decided.")
     seen.assert_quiet(path)

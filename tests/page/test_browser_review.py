@@ -136,6 +136,7 @@ def test_the_reason_that_was_chosen_last_is_the_next_ones_too(labels: Page) -> N
     expect(heading(labels)).to_contain_text("3. ")
     press(labels, "Shift+X")
     labels.get_by_role("dialog").get_by_role("button", name="off topic").click()
+    expect(labels.locator(".review-finish")).to_contain_text("All 3 are decided.")
 
     assert marks(labels) == {
         "10/0": ("exclude", "bad_photo"),
@@ -308,7 +309,11 @@ def test_a_change_says_what_each_row_said_and_what_won(browser: Browser, path: P
     with opened(browser, path, "changes") as (page, seen):
         expect(page.locator(".review-content")).to_contain_text("The rows of its product name <b>shirt</b> and 帽子.")
         expect(page.locator(".beside-row-won")).to_have_text("<b>shirt</b>, 2026-01-02")
+        expect(page.locator(".review-caption")).to_have_text("<b>shirt</b> and 帽子: <b>shirt</b> won")
+        expect(page.get_by_role("button", name="Relabel")).to_have_count(0)
         press(page, "r")
+        page.get_by_role("dialog").get_by_role("combobox").fill("帽")
+        press(page, "Enter")
         expect(page.locator(".review-finish")).to_contain_text("All 1 are decided.")
 
         assert marks(page) == {"15/0": ("relabel", "3")}

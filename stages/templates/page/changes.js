@@ -12,6 +12,16 @@ const CHANGE_WORDS = {
 };
 const CHANGE_ORDER = Object.keys(CHANGE_WORDS);
 
+/** What decided in a change, as short as the list has room for: "dress and shirt: dress won". */
+function shortChange(change, told, classIndex, photo) {
+    const names = told.map(catalogName).join(" and ") || "no class";
+    const won = classLabel(classIndex);
+    if (rejectOf(photo)) {
+        return `${names}: left out`;
+    }
+    return { corrected: `${names}: a person gave ${won}`, rare_merged: `${names}: merged into ${won}` }[change] ?? `${names}: ${won} won`;
+}
+
 /** What decided in a change, in words. */
 function changeInWords(change, told, classIndex, photo) {
     const names = told.map(catalogName);
@@ -41,7 +51,7 @@ function changeItems() {
             photo, photos: [photo], rank: row + 1, kind: "", why: change, told, classIndex,
             suggestion: change === "rare_merged" ? -1 : others[0] ?? -1,
             title: `${photoLabel(photo)}: ${classLabel(photos.class[photo])}, of ${told.map(catalogName).join(" and ")}`,
-            caption: `${told.map(catalogName).join(", ")} → ${classLabel(classIndex)}`,
+            caption: shortChange(change, told, classIndex, photo),
         };
     });
 }
@@ -59,6 +69,7 @@ export const changesView = {
         view: "changes",
         items: changeItems(),
         fill: fillChangeCard,
+        suggestion: () => -1, // a class that lost is no suggestion: r asks for the class
         grouped: true,
         whyWords: CHANGE_WORDS,
         listLabel: "Photos whose class was decided between several, by what decided",

@@ -324,6 +324,14 @@ export function describeMark({ action, catalog_id: catalogId, reason }) {
     return action === "exclude" ? `exclude, ${inWords(reason)}` : "right as it is";
 }
 
+/** A mark as short as a list has room for: "→ dress", "excluded: off topic" or "right". */
+export function shortMark({ action, catalog_id: catalogId, reason }) {
+    if (action === "relabel") {
+        return `→ ${catalogName(catalogId)}`;
+    }
+    return action === "exclude" ? `excluded: ${inWords(reason)}` : "right";
+}
+
 /** Call a listener after every change, with the set of the photos that changed, or null for all. Returns a stop. */
 export function onMarks(listener) {
     markListeners.add(listener);

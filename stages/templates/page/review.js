@@ -195,10 +195,22 @@ class ReviewQueue {
         return this.visible.find((item) => !isDecided(item)) ?? this.visible[0] ?? null;
     }
 
-    /** The next item that is not decided: after the current one, else from the top; null without one. */
+    /** The next item after the current one that is not decided, null at the end. */
     nextOpen() {
         const start = this.visible.indexOf(this.current) + 1;
-        return [...this.visible.slice(start), ...this.visible.slice(0, start)].find((item) => !isDecided(item)) ?? null;
+        return this.visible.slice(start).find((item) => !isDecided(item)) ?? null;
+    }
+
+    /** How many are not decided, where somebody came to the end; else 0. */
+    leftAtEnd() {
+        const isEnd = this.current === null || (isDecided(this.current) && this.nextOpen() === null);
+        return isEnd ? this.visible.filter((item) => !isDecided(item)).length : 0;
+    }
+
+    /** Go to the first item that is not decided. */
+    goToFirstOpen() {
+        this.select(this.firstOpen());
+        this.focusCard();
     }
 
     select(item) {
@@ -206,11 +218,12 @@ class ReviewQueue {
         this.current = item;
         this.side = 0;
         this.content.replaceChildren();
-        const title = item ? [`${number(item.rank)}. `, element("bdi", {}, item.title)] : ["Nothing is left here"];
+        const left = this.visible.length;
+        const title = item ? [`${number(item.rank)}. `, element("bdi", {}, item.title)] : [left ? "The end" : "Nothing is left here"];
         this.heading.replaceChildren(...title);
         if (item) {
             this.spec.fill(this.content, item, this);
-        } else {
+        } else if (!left) {
             const why = this.filters.hide ? "All that the filters show are decided." : "Nothing passes the filters.";
             this.content.append(element("p", {}, why));
         }
@@ -277,10 +290,11 @@ class ReviewQueue {
         this.undoSteps = stepCounts().undo;
         const before = this.current;
         const next = this.afterMarks(changed, isUndo || photosChanged === null);
+        const isEnd = next === before && goesOnAfterMark && this.nextOpen() === null; // which hidden ones leave open
         this.filterItems();
         this.list.describe(changed);
         if (next !== before || !this.visible.includes(before)) {
-            this.select(this.visible.includes(next) ? next : this.firstOpen());
+            this.select(this.visible.includes(next) ? next : isEnd ? null : this.firstOpen());
         } else {
             this.actions.describe();
         }

@@ -102,10 +102,14 @@ export class ReviewActions {
 
     showFinish() {
         const { passing } = this.queue;
-        const text = passing.length > 0 && passing.every(isDecided) ? `All ${number(passing.length)} are decided. ` : "";
+        const left = this.queue.leftAtEnd();
+        const isDone = passing.length > 0 && passing.every(isDecided);
+        const text = isDone ? `All ${number(passing.length)} are decided. ` : left ? `The end: ${number(left)} left undecided. ` : "";
         if (this.finish.firstChild?.textContent !== (text || undefined)) {
-            const save = button("See and save the marks", () => go("marks"));
-            this.finish.replaceChildren(...(text ? [text, save] : []));
+            const act = isDone
+                ? button("See and save the marks", () => go("marks"))
+                : button("Go to the first of them", () => this.queue.goToFirstOpen());
+            this.finish.replaceChildren(...(text ? [text, act] : []));
         }
     }
 }

@@ -2,7 +2,7 @@
 
 import { photos } from "./data.js";
 import { button, element, number } from "./dom.js";
-import { describeMark, markOf } from "./marks.js";
+import { describeMark, markOf, shortMark } from "./marks.js";
 import { tile } from "./pictures.js";
 
 const ENTRIES_SHOWN = 200; // of the list at once: a thousand would take longer than a key may
@@ -64,6 +64,8 @@ export class ReviewList {
             const wasDecided = !marks.length && isDecided(item);
             const said = marks.map(describeMark).join("; ") || (wasDecided ? "decided before" : "not decided");
             if (entry) {
+                const caption = entry.querySelector(".review-caption");
+                caption.textContent = marks.length ? [...new Set(marks.map(shortMark))].join("; ") : item.caption;
                 entry.title = said;
                 entry.lastChild.textContent = marks.length ? MARK_SIGNS[marks[0].action] : wasDecided ? "✓" : "";
                 entry.lastChild.dataset.action = marks[0]?.action ?? (wasDecided ? "before" : "");
