@@ -524,6 +524,16 @@ def test_markup_in_a_class_name_is_shown_as_code(repository: Path, name: str) ->
     assert found == [("code_inline", name), ("code_inline", f"{name} (1203)")]
 
 
+@pytest.mark.parametrize("unseen", ["\u202e", "\u2066", "\u0007", "\u009b"])
+def test_characters_that_turn_or_hide_text_are_shown_as_their_number(repository: Path, unseen: str) -> None:
+    write(repository, {"reports/class_counts.csv": f"catalog_id,name,train,test,photos\n1203,hat{unseen}x,60,15,75\n"})
+    edit(repository, "params.yaml", "seed: 1", f'seed: "a\\u{ord(unseen):04x}b"')
+    text = compared()
+
+    assert unseen not in text
+    assert f"| `hat\\u{ord(unseen):04x}x (1203)` |" in section(text, "Class balance")
+
+
 @pytest.mark.parametrize(
     "name", ["T-Shirts & Tops (M/L), 50 %", "Blusen, Größe L", "[255, 255, 255]", "split.test_share"]
 )

@@ -129,10 +129,10 @@ class Dataset:
         }
         for name, content in written.items():
             (reports / f"{name}.json").write_text(json.dumps(content))
-        counts = [
-            [class_, NAMES[class_], *(self.count(class_, subset) for subset in ("train", "test"))] for class_ in used
-        ]
-        lines = "".join(f"{class_},{name},{train},{test},{train + test}\n" for class_, name, train, test in counts)
+        lines = ""
+        for class_ in used:
+            train, test = (self.count(class_, subset) for subset in ("train", "test"))
+            lines += f"{class_},{NAMES[class_]},{train},{test},{train + test}\n"
         (reports / "class_counts.csv").write_text(f"catalog_id,name,train,test,photos\n{lines}")
 
     def count(self, class_: int, subset: str) -> int:
@@ -472,6 +472,7 @@ def test_the_page_shows_what_changed_before_and_after(repository: Path) -> None:
         ("5", "by 3.0 of 255 on average", 2, 0),
     ]
     assert "2 of the 29 photos that both sides have; the most changed come first" in page
+    assert "On the left as in base, on the right as in head." in page
     assert "<script" not in page
     assert "default-src &#39;none&#39;" in page
 

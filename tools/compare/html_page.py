@@ -84,6 +84,8 @@ def group_pixels(base: Pixels, head: Pixels) -> Group:
         text = f"All {count(found.photos, 'photo')} that both sides have: images of {base_shape} became {head_shape}"
         return Group("Other pixels", text, {photo: "" for photo, _ in found.most})
     text = f"{found.changed:,} of the {count(found.photos, 'photo')} that both sides have; the most changed come first"
+    if not found.changed:
+        text = f"None of the {count(found.photos, 'photo')} that both sides have."
     return Group("Other pixels", text, {photo: f"by {apart:.1f} of 255 on average" for photo, apart in found.most})
 
 
