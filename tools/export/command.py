@@ -11,7 +11,8 @@ import h5py
 
 from imageset.errors import DataError
 from imageset.formats import hdf5
-from imageset.runtime import settings
+from imageset.runtime import params, settings
+from imageset.runtime.sections import CardParams
 from tools.export.format import FORMATS
 from tools.export.read import open_source, read_dataset, read_processed
 from tools.export.source import Source
@@ -41,6 +42,13 @@ def read_source(file: h5py.File, arguments: argparse.Namespace) -> Source:
     if is_dataset:
         return read_dataset(file, arguments.subset, arguments.copies)
     return read_processed(file, arguments.catalog or CATALOG, arguments.label_map or LABEL_MAP)
+
+
+def read_card() -> CardParams:
+    """Return params section `card` of the project that the command runs in; outside of a project, an empty one."""
+    if params.PARAMS.exists():
+        return params.load().card
+    return CardParams(**dict.fromkeys(CardParams.model_fields))
 
 
 def parse_arguments(command_line: list[str] | None = None) -> argparse.Namespace:
@@ -76,7 +84,7 @@ def run(arguments: argparse.Namespace) -> None:
             print(
                 f"export: {source.left_out} photos of {arguments.source} are left out: the catalog does not name them"
             )
-        export(source, arguments.to, arguments.encoding or "png", arguments.destination, workers)
+        export(source, arguments.to, arguments.encoding or "png", arguments.destination, workers, read_card())
         counts = ", ".join(f"{subset.rows.total} {subset.name}" for subset in source.subsets)
     print(f"export: {counts} in {arguments.destination}")
 

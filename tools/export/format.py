@@ -35,6 +35,7 @@ class Format(Protocol):
     """A module tools/export/formats/<name>.py, chosen by `--to <name>`."""
 
     ENCODED: bool  # True: photos come as image files; False: as raw pixels
+    HAS_CARD: bool  # True: README.md and croissant.json describe the files, as tools/export/card.py has it
     EXTRA_BYTES: int  # estimated bytes on the disk for each photo, besides its content
     VERSIONS: dict[str, str]  # versions of the libraries that decide the bytes
 

@@ -14,16 +14,18 @@ import pandas as pd
 from imageset.errors import ImagesetError
 from imageset.formats import tables
 from imageset.runtime import files, progress
+from imageset.runtime.sections import CardParams
+from tools.export.card import write_card
 from tools.export.destination import finish, is_there, temporary_folder
 from tools.export.encode import SHARES, VERSIONS, encode_all
 from tools.export.format import Format, Photo, load_format
 from tools.export.shards import shard_photos
 from tools.export.source import Classes, Source, Subset, pixel_batches
 
-EXPORT_VERSION = 1  # raise it with every change of an export's bytes
+EXPORT_VERSION = 2  # raise it with every change of an export's bytes
 
 
-def export(source: Source, format_name: str, encoding: str, destination: Path, workers: int) -> None:
+def export(source: Source, format_name: str, encoding: str, destination: Path, workers: int, card: CardParams) -> None:
     """Write an export to a new folder, which appears when it is complete. Leave the same export as it is.
 
     Args:
@@ -32,6 +34,7 @@ def export(source: Source, format_name: str, encoding: str, destination: Path, w
         encoding: `png` or `jpeg`; ignored by a format that takes raw pixels.
         destination: A folder that does not exist yet.
         workers: How many threads encode images.
+        card: What the card says, in a format that has one.
 
     Raises:
         DataError: Anything else than this export is at the destination.
@@ -42,6 +45,8 @@ def export(source: Source, format_name: str, encoding: str, destination: Path, w
     if not destination.is_symlink():  # links are not followed: a broken link is in the way as well
         destination = Path(os.path.realpath(destination))
     identity = identify(source, format_name, encoding, writer)
+    if writer.HAS_CARD:
+        identity["card"] = card.model_dump()
     is_there(destination, identity)  # before anything is written beside it
     try:
         with temporary_folder(destination) as folder:
@@ -50,6 +55,8 @@ def export(source: Source, format_name: str, encoding: str, destination: Path, w
             else:
                 files.require_space(destination, needed_bytes(source, encoding, writer))
                 write(folder, source, writer, encoding, workers)
+                if writer.HAS_CARD:
+                    write_card(folder, source, card)
                 files.write_text(folder / "export.json", json.dumps(identity, indent=2, sort_keys=True) + "\n")
                 finish(folder, destination)
     except OSError as error:

@@ -10,6 +10,7 @@ from tools.export.format import Photo
 from tools.export.source import WITHOUT_SUBSETS, Classes, Subset
 
 ENCODED = True
+HAS_CARD = False
 EXTRA_BYTES = 2048  # half a block of the file system
 VERSIONS: dict[str, str] = {}
 

@@ -10,6 +10,7 @@ from tools.export.format import Photo
 from tools.export.source import Classes, Subset
 
 ENCODED = False
+HAS_CARD = False
 EXTRA_BYTES = sum(np.dtype(name).itemsize for name in hdf5.ROW_DTYPES.values())
 VERSIONS = {"numpy": np.__version__}
 

@@ -19,6 +19,7 @@ from tools.export.shards import shards
 from tools.export.source import Classes, Subset
 
 ENCODED = True
+HAS_CARD = True
 EXTRA_BYTES = 64
 VERSIONS = {"pyarrow": pa.__version__}
 

@@ -12,6 +12,7 @@ from tools.export.shards import shards
 from tools.export.source import Classes, Subset
 
 ENCODED = True
+HAS_CARD = False
 EXTRA_BYTES = 3 * 512 + 3 * 512  # three headers, and the padding after three files
 VERSIONS: dict[str, str] = {}
 
