@@ -60,3 +60,48 @@ def test_the_end_of_a_queue_says_how_many_are_left_and_leads_to_them(
         press(page, "y", "y")
         expect(finish).to_contain_text("All 3 are decided.")
     seen.assert_quiet(path)
+
+
+def test_classes_without_photos_are_the_last_to_choose(browser: Browser, tmp_path: Path) -> None:
+    data = contents()
+    data["classes"]["photos"] = {"train": [0, 3, 1], "test": [0, 0, 0]}
+    data["suspects"] = {name: [] for name in data["suspects"]}
+    data["components"]["photos"] = []
+    path = write_page(tmp_path, data)
+    with opened(browser, path, "pairs") as (page, seen):
+        press(page, "c")
+        options = page.get_by_role("dialog").get_by_role("option")
+        expect(options.last).to_contain_text("dress")
+        expect(options.last).to_contain_text("no photos")
+    seen.assert_quiet(path)
+
+
+def test_what_a_mark_did_is_said_until_the_view_changes_and_a_turned_page_is_not(
+    browser: Browser, tmp_path: Path
+) -> None:
+    path = write_page(tmp_path, contents())
+    with opened(browser, path, "labels") as (page, seen):
+        press(page, "y")
+        said = page.locator("#announcement")
+        expect(said).to_have_class("shown")
+        at_top = said.bounding_box()
+        page.locator("#tabs [data-view=photos]").click()
+        expect(said).not_to_have_class("shown")
+        page.get_by_role("listbox", name="Photos").get_by_role("option").first.focus()
+        press(page, "y")
+        expect(said).to_have_class("shown")
+
+        assert at_top is not None
+        assert (said.bounding_box() or {})["y"] == at_top["y"]
+    seen.assert_quiet(path)
+
+
+def test_a_photos_dialog_shows_pictures_as_large_as_a_card(browser: Browser, tmp_path: Path) -> None:
+    path = write_page(tmp_path, contents())
+    with opened(browser, path, "masks") as (page, seen):
+        press(page, "Enter")
+        pictures = page.get_by_role("dialog").locator(".detail-pictures .picture")
+        expect(pictures).to_have_count(3)
+
+        assert [(picture.bounding_box() or {})["width"] >= 256 for picture in pictures.all()] == [True] * 3
+    seen.assert_quiet(path)

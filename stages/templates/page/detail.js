@@ -34,6 +34,7 @@ import { nearest } from "./nearest.js";
 import { picture, tile } from "./pictures.js";
 import { explainReject } from "./reasons.js";
 
+const PICTURE_SIDE = 260; // as on a card, so that a dialog shows no less
 const NEIGHBOURS = 8;
 
 /**
@@ -154,7 +155,7 @@ function markOptions(index, kind) {
 
 function detailContent(index, kind, show) {
     const pictures = ["original", "mask", "result"].map((which) =>
-        element("figure", {}, picture(index, which), element("figcaption", {}, inWords(which))),
+        element("figure", {}, picture(index, which, PICTURE_SIDE), element("figcaption", {}, inWords(which))),
     );
     const left = element("div", { class: "detail-pictures" }, pictures);
     const right = element(

@@ -136,8 +136,13 @@ export function uniqueId(prefix) {
 
 let toastTimer = 0;
 
+/** Hide the line that tells what happened: another view has nothing to do with it. */
+export function hideAnnouncement() {
+    document.getElementById("announcement").classList.remove("shown");
+}
+
 /** Tell everybody what just happened: in a line on the screen, which screen readers read out. */
-export function announce(text) {
+export function announce(text, { isSeen = true } = {}) {
     const place = document.getElementById("announcement");
     place.textContent = "";
     // What is behind a dialog is neither seen nor read out.
@@ -145,7 +150,7 @@ export function announce(text) {
     // A screen reader reads a changed text only: the same text twice needs a moment between.
     setTimeout(() => {
         place.textContent = text;
-        place.classList.add("shown");
+        place.classList.toggle("shown", isSeen);
     }, 30);
     clearTimeout(toastTimer);
     toastTimer = setTimeout(() => place.classList.remove("shown"), 5000);

@@ -198,7 +198,7 @@ class PhotoGrid {
         this.page = Math.max(0, Math.min(page, this.pageCount - 1));
         this.active = this.first;
         this.draw();
-        announce(this.pagers[0].querySelector(".pager-text").textContent);
+        announce(this.pagers[0].querySelector(".pager-text").textContent, { isSeen: false }); // the pager shows it
         if (pager) {
             const again = pager.querySelector(`[aria-label="${name}"]`);
             (again.disabled ? pager.querySelector("button:not(:disabled)") : again)?.focus();

@@ -257,7 +257,8 @@ function likelyClasses(indices) {
 export function pickClass(title, likely = [], index = null) {
     const opened = openDialog(title, { className: "narrow picker" });
     const others = page.classes.name.map((_, place) => place).filter((place) => !likely.includes(place));
-    others.sort((one, other) => classLabel(one).localeCompare(classLabel(other)));
+    const isEmpty = (place) => Number(classTotal(place) === 0); // such as the parent of all classes
+    others.sort((one, other) => isEmpty(one) - isEmpty(other) || classLabel(one).localeCompare(classLabel(other)));
     const picker = new ClassPicker([...likely, ...others], likely, opened.close);
     opened.body.append(
         ...(index === null ? [] : [picture(index, "original", 128)]),
@@ -333,9 +334,13 @@ function classMatches(index, text) {
     );
 }
 
+function classTotal(index) {
+    return Object.values(page.classes.photos).reduce((sum, counts) => sum + (counts[index] ?? 0), 0);
+}
+
 function classOption(index, isLikely, id, choose) {
-    const total = Object.values(page.classes.photos).reduce((sum, counts) => sum + (counts[index] ?? 0), 0);
-    const facts = `${page.classes.catalog_id[index]} · ${counted(total, "photo")}${isLikely ? " · likely" : ""}`;
+    const total = classTotal(index);
+    const facts = `${page.classes.catalog_id[index]} · ${total ? counted(total, "photo") : "no photos"}${isLikely ? " · likely" : ""}`;
     const option = element("li", { id, role: "option", "aria-selected": "false", class: isLikely ? "likely" : null });
     const mean = page.classes.mean?.[index] ?? -1; // what its photos look like on average
     option.append(

@@ -4,7 +4,7 @@ import { changesView } from "./changes.js";
 import { classesView } from "./classes.js";
 import { confusionView } from "./confusion.js";
 import { page } from "./data.js";
-import { counted, element, number } from "./dom.js";
+import { counted, element, hideAnnouncement, number } from "./dom.js";
 import { isTyping, openHelp, redoMark, undoMark } from "./keys.js";
 import { labelsView } from "./labels.js";
 import { mapView } from "./map.js";
@@ -47,6 +47,7 @@ function openRoute({ view: id, query }) {
         return;
     }
     opened.close?.();
+    hideAnnouncement();
     const host = document.getElementById("view");
     host.replaceChildren();
     document.querySelectorAll("dialog").forEach((dialog) => dialog.close());
