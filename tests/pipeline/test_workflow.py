@@ -305,14 +305,35 @@ def test_one_comment_is_written_and_found_again_among_those_of_others(tmp_path: 
     context = {"github.token": "x", "github.repository": "me/data", "github.event.pull_request.number": "7"}
     values = {name: fill(value, context) for name, value in step["env"].items()}
     environment = os.environ | values | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    for text in ("the first push", "the second push"):
-        (tmp_path / "comparison.md").write_text(text)
+    failed = "Not known what this change does: the comparison failed. The log of the run says why.\n"
+    for text in ("1", "@second", failed):
+        (tmp_path / "comparison.md").unlink(missing_ok=True)
+        if text != failed:
+            (tmp_path / "comparison.md").write_text(text)
         subprocess.run(["bash", "-e", "-c", step["run"]], cwd=tmp_path, env=environment, check=True)
 
         assert json.loads(comments.read_text()) == [
             *others,
             {"id": 2, "user": {"type": "Bot"}, "body": f"<!-- imageset compare -->\n\n{text}"},
         ]
+
+
+def test_the_patch_of_a_run_has_files_that_git_does_not_know(tmp_path: Path) -> None:
+    [step] = [step for step in steps("compare.yaml") if "run.patch" in step.get("run", "")]
+    for command in (
+        ["init", "--quiet"],
+        ["-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-q", "-m", "x"],
+    ):
+        subprocess.run(["git", *command, *(["--allow-empty"] if "commit" in command else [])], cwd=tmp_path, check=True)
+    for _ in range(2):  # without dvc.lock and reports/, as before a first run, then with both
+        subprocess.run(["bash", "-e", "-c", step["run"]], cwd=tmp_path, check=True)
+        patch = (tmp_path / "run.patch").read_text()
+        (tmp_path / "reports").mkdir(exist_ok=True)
+        (tmp_path / "reports/new.json").write_text("{}\n")
+        (tmp_path / "dvc.lock").write_text("stages: {}\n")
+
+    assert "if" not in step  # so that a failed run leaves no patch
+    assert re.findall(r"^\+\+\+ b/(.+)$", patch, re.MULTILINE) == ["dvc.lock", "reports/new.json"]
 
 
 def fill(text: str, context: dict[str, str]) -> str:

@@ -142,13 +142,13 @@ def main() -> None:
         fetch(arguments.head, head.current, arguments.html is not None)
     found = find(base, head)
     comparison = compare(base, head, found)
-    if arguments.html is not None:
-        files.write_text(arguments.html, draw_page(base, head, found, comparison))
     if arguments.out is None:
         # As bytes: a locale other than UTF-8 has no dash.
         sys.stdout.buffer.write(comparison.markdown.encode())
     else:
         files.write_text(arguments.out, comparison.markdown)
+    if arguments.html is not None:
+        files.write_text(arguments.html, draw_page(base, head, found, comparison))
     failed = sorted(comparison.verdict.flags & arguments.fail_on)
     if failed:
         raise ImagesetError(f"{', '.join(failed)}: --fail-on names it; see the verdict")
