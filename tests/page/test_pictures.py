@@ -12,7 +12,7 @@ from PIL import Image
 
 from imageset.errors import DamagedFile, DataError
 from imageset.formats import hdf5
-from imageset.page import pictures
+from imageset.page import pictures, training_rows
 from imageset.page.assemble import assemble
 from imageset.page.details import order_details, take_turns
 from imageset.page.pictures import Scripts, add_pictures
@@ -88,6 +88,15 @@ def test_the_mean_is_that_of_all_photos_of_a_class(tmp_path: Path) -> None:
     assert is_colour(decode(scripts["means-0"][1]), 48, 48, (120,) * 3)
     assert page["augmented"] == []
     assert "augmented-0" not in scripts
+
+
+def test_no_more_photos_have_their_rows_in_the_page_than_a_person_looks_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training_rows, "AUGMENTED_PHOTOS", 1)
+    page, _ = add_pictures(contents(), write_files(tmp_path), ROOM)
+
+    assert page["augmented"] == [{"photo": 4, "tiles": [0, 1, 2]}]
 
 
 def test_augmented_rows_begin_with_the_photo_itself(made: tuple[dict[str, Any], Scripts]) -> None:

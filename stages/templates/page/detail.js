@@ -28,6 +28,7 @@ import {
     markKeys,
     relabelPhotos,
     suggestionOf,
+    usualReason,
 } from "./keys.js";
 import { describeMark, markOf, onMarks, whyNotMark } from "./marks.js";
 import { nearest } from "./nearest.js";
@@ -226,14 +227,15 @@ function markBar(index, kind = null) {
         );
         bar.lastChild.append(element("span", { dir: "auto" }, text), element("kbd", { "aria-hidden": "true" }, key));
     };
-    add("exclude", "x", "Exclude", () => excludePhotos([index], options));
+    const usual = usualReason(options.kind);
+    add("exclude", "x", usual ? `Exclude: ${inWords(usual)}` : "Exclude …", () => excludePhotos([index], options));
     if (suggestion >= 0) {
         add("relabel", "r", `Relabel to ${classLabel(suggestion)}`, () => relabelPhotos([index], options), suggestion);
     }
     add(
         "relabel",
         "c",
-        "Another class",
+        "Another class …",
         () => chooseClass([index], options),
         photos.class[index] >= 0 ? photos.class[index] : 0,
     );
