@@ -105,3 +105,45 @@ def test_a_photos_dialog_shows_pictures_as_large_as_a_card(browser: Browser, tmp
 
         assert [(picture.bounding_box() or {})["width"] >= 256 for picture in pictures.all()] == [True] * 3
     seen.assert_quiet(path)
+
+
+def test_that_the_class_is_right_leaves_the_question_of_the_mask_open(browser: Browser, tmp_path: Path) -> None:
+    data = contents()
+    for name, value in zip(data["suspects"], (0, 2, 4, 0.7, "another_class", 1), strict=True):
+        data["suspects"][name].append(value)
+    path = write_page(tmp_path, data)
+    with opened(browser, path, "labels?rank=4") as (page, seen):
+        expect(page.locator(".review-content")).to_contain_text("Also listed in Masks: the mask is much smaller")
+        press(page, "y")
+        page.locator("#tabs [data-view=masks]").click()
+        expect(page.locator(".review-progress")).to_contain_text("0 of 1 decided")
+        expect(page.locator(".review-caption")).to_have_text("marked in Labels: right")
+        expect(page.locator(".review-note")).to_contain_text(
+            "Marked in Labels: right as it is. That is about its class"
+        )
+        press(page, "y")
+        expect(page.locator(".review-finish")).to_contain_text("All 1 are decided.")
+        page.locator("#tabs [data-view=labels]").click()
+        expect(page.locator(".review-progress")).to_contain_text("1 of 4 decided")
+        expect(page.locator(".review-caption").last).to_have_text("marked in Masks: right")
+    seen.assert_quiet(path)
+
+
+def test_a_pair_says_whose_row_is_older_and_its_marks_say_that_it_was_one(browser: Browser, tmp_path: Path) -> None:
+    data = contents()
+    data["label_rows"]["16"] = [[3, "2025-12-31"]]
+    path = write_page(tmp_path, data)
+    with opened(browser, path, "pairs") as (page, seen):
+        expect(page.locator(".pair-words")).to_contain_text("The label row of 16 is older.")
+        press(page, "x")
+        page.locator("#marks-link").click()
+        expect(page.locator("table.rows tbody td", has_text="pair")).to_have_text("pair")
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Save corrections").click()
+        page.reload()
+        expect(page.locator("table.rows tbody td", has_text="pair")).to_have_text("pair")
+
+        row = Path(download.value.path()).read_text(encoding="utf-8").splitlines()[1]
+        assert ",exclude,,copy," in row
+        assert row.endswith(",pair,")
+    seen.assert_quiet(path)

@@ -1,6 +1,6 @@
 // What is set beside a photo in question: its large pictures, the nearest photos of a class, and facts in words.
 
-import { catalogName, classLabel, classOfCatalogId, describePhoto, inWords, membersOf, page, pairsOf, photoLabel, photos, suspicionsOf, WHY_WORDS } from "./data.js";
+import { catalogName, classLabel, classOfCatalogId, describePhoto, inWords, LISTED_IN, membersOf, page, pairsOf, photoLabel, photos, suspicionsOf, WHY_WORDS } from "./data.js";
 import { counted, element, share } from "./dom.js";
 import { nearest } from "./nearest.js";
 import { picture, tile } from "./pictures.js";
@@ -30,7 +30,7 @@ export function originalPicture(index) {
 /** What else the audit found wrong with a photo, in words, or "". */
 export function otherSuspicions(index, kind) {
     const others = suspicionsOf(index).filter((each) => each.kind !== kind);
-    return others.map((each) => `It is also a suspect of kind ${each.kind}: ${WHY_WORDS[each.why] ?? inWords(each.why)}.`).join(" ");
+    return others.map((each) => `Also listed in ${LISTED_IN[each.kind]}: ${WHY_WORDS[each.why] ?? inWords(each.why)}.`).join(" ");
 }
 
 /** A figure with a large picture of a photo: "original", "mask" or "result". */
@@ -105,7 +105,7 @@ function labelRows(index) {
 }
 
 /** A date as people write it, with the time where it has one: "2026-01-01 09:30". */
-function dateInWords(date) {
+export function dateInWords(date) {
     return date.slice(0, 16).replace("T", " ").replace(" 00:00", "");
 }
 
@@ -124,11 +124,11 @@ function reachInWords(index) {
     return parts.join(" ");
 }
 
-/** The class of the latest row of a photo's product, -1 if no row names a class of the page. */
-export function latestRowClass(index) {
+/** The latest row of a photo's product: {classIndex (-1 if no row names a class of the page), date ("" without one)}. */
+export function latestRow(index) {
     const rows = page.label_rows[photos.product_id[index]] ?? [];
     const latest = rows.reduce((best, row) => (best === null || (row[1] ?? "") >= (best[1] ?? "") ? row : best), null);
-    return latest === null ? -1 : classOfCatalogId(latest[0]);
+    return { classIndex: latest === null ? -1 : classOfCatalogId(latest[0]), date: latest?.[1] ?? "" };
 }
 
 /** Set a photo between the nearest photos of two classes: its own on the left, another on the right. */

@@ -48,7 +48,7 @@ function changeItems() {
     return rows.map(({ photo, change, told, classIndex }, row) => {
         const others = told.map(classOfCatalogId).filter((other) => other >= 0 && other !== photos.class[photo]);
         return {
-            photo, photos: [photo], rank: row + 1, kind: "", why: change, told, classIndex,
+            photo, photos: [photo], rank: row + 1, kind: "change", why: change, told, classIndex,
             suggestion: change === "rare_merged" ? -1 : others[0] ?? -1,
             title: `${photoLabel(photo)}: ${classLabel(photos.class[photo])}, of ${told.map(catalogName).join(" and ")}`,
             caption: shortChange(change, told, classIndex, photo),

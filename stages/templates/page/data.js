@@ -149,6 +149,17 @@ page.changes.photo.forEach((photo, row) => {
     addTo(changesByPhoto, photo, { change: change[row], told: told[row], class: classes[row] });
 });
 
+/** The views that list photos, by what a photo is found as: a kind of suspect, or one of the two others. */
+export const LISTED_IN = {
+    label: "Labels", mask: "Masks", outlier: "Oddities", photo: "Oddities", pair: "Near-duplicates", change: "Label changes",
+};
+
+/** Whether a photo is found as a kind of suspect, as "pair" or as "change". */
+export function isFoundAs(index, kind) {
+    const found = { pair: pairsOf, change: changesOf }[kind];
+    return found ? found(index).length > 0 : suspicionOf(index, kind) !== null;
+}
+
 /** How the class of a photo was decided where that was not plain: {change, told, class}. */
 export function changesOf(index) {
     return changesByPhoto.get(index) ?? [];

@@ -7,6 +7,7 @@ import {
     classLabel,
     describePhoto,
     inWords,
+    isFoundAs,
     membersOf,
     page,
     pairsOf,
@@ -141,7 +142,7 @@ function refreshBar({ body, heading }, index, kind) {
 
 // Marks take the reason and the rank of the kind of suspect that the person works on, if the photo is one.
 function kindFor(index, kind) {
-    return kind && suspicionsOf(index).some((suspicion) => suspicion.kind === kind) ? kind : null;
+    return kind && isFoundAs(index, kind) ? kind : null;
 }
 
 // The class that r gives: what the audit suggests, else what the baseline takes the photo for; -1 without one.

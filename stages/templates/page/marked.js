@@ -261,7 +261,7 @@ function markRow(mark, siblings) {
         element("th", { scope: "row" }, element("bdi", {}, name)),
         element("td", {}, element("bdi", {}, photo >= 0 ? classLabel(photos.class[photo]) : "")),
         element("td", {}, text),
-        element("td", {}, mark.kind ? `${mark.kind} ${number(mark.rank)}` : ""),
+        element("td", {}, mark.kind ? `${mark.kind}${mark.rank ? ` ${number(mark.rank)}` : ""}` : ""),
         element("td", {}, note),
         element("td", {}, remove),
     );

@@ -1,6 +1,6 @@
 // What a person decided about photos: marks. They survive a reload, and become rows for tools.suspects --apply.
 
-import { catalogName, classOfCatalogId, inWords, page, photoCount, photoOf, photos, suspicionOf } from "./data.js";
+import { catalogName, classOfCatalogId, inWords, isFoundAs, LISTED_IN, page, photoCount, photoOf, photos, suspicionOf } from "./data.js";
 import { REASON_WORDS } from "./reasons.js";
 
 const STORAGE_KEY = `imageset-marks-${page.digest}`;
@@ -61,7 +61,7 @@ function checkStored(stored) {
 function isMark(mark) {
     const { action, reason, catalog_id: catalogId, note = "", date = "", kind = "", rank = "" } = mark ?? {};
     const isNamed = { exclude: isReason(reason), relabel: isWhole(catalogId), right: true }[action] ?? false;
-    const isKind = kind === "" || page.kinds.includes(kind);
+    const isKind = kind === "" || Object.hasOwn(LISTED_IN, kind);
     return isNamed && isKind && [note, date].every((text) => typeof text === "string") && (rank === "" || isWhole(rank));
 }
 
@@ -207,10 +207,9 @@ function makeMark(index, { action, toClass, reason, note, kind }, date) {
     if (photos.class[index] >= 0) {
         made.class = page.classes.catalog_id[photos.class[index]];
     }
-    const suspicion = kind ? suspicionOf(index, kind) : null;
-    if (suspicion) {
+    if (kind && isFoundAs(index, kind)) {
         made.kind = kind;
-        made.rank = suspicion.rank;
+        made.rank = suspicionOf(index, kind)?.rank ?? "";
     }
     return made;
 }
@@ -425,7 +424,7 @@ export function loadCorrections(text) {
             reason: row.reason,
             note: row.note,
             date: row.date,
-            kind: page.kinds.includes(row.kind) ? row.kind : "",
+            kind: Object.hasOwn(LISTED_IN, row.kind) ? row.kind : "",
         };
         wanted.toClass = row.catalog_id ? classOfCatalogId(row.catalog_id.replace(/\.0*$/, "")) : -1;
         const found = photosOfRow(row);

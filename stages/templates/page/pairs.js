@@ -1,6 +1,6 @@
 // Near-duplicates: pairs that show the same picture, with the doubtful ones first.
 
-import { latestRowClass, roomySides, tileButtons } from "./beside.js";
+import { dateInWords, latestRow, roomySides, tileButtons } from "./beside.js";
 import { changesOf, classLabel, membersOf, page, photoLabel, photos, rejectOf, inWords } from "./data.js";
 import { button, counted, element } from "./dom.js";
 import { picture } from "./pictures.js";
@@ -22,7 +22,7 @@ function whyPair(photo, other) {
         return "classes_differ";
     }
     const disagree = [photo, other].some((index) => changesOf(index).some(({ change }) => change === "same_photo"));
-    if (disagree || latestRowClass(photo) !== latestRowClass(other)) {
+    if (disagree || latestRow(photo).classIndex !== latestRow(other).classIndex) {
         return "rows_differ";
     }
     return rejectOf(photo) || rejectOf(other) ? "left_out" : "alike";
@@ -37,7 +37,7 @@ function pairItems() {
     });
     pairs.sort((one, two) => PAIR_ORDER.indexOf(one.why) - PAIR_ORDER.indexOf(two.why) || one.likeness - two.likeness);
     return pairs.map(({ first, second, likeness: alike, why }, row) => ({
-        photo: first, photos: [first, second], rank: row + 1, kind: "", why, suggestion: -1, likeness: alike,
+        photo: first, photos: [first, second], rank: row + 1, kind: "pair", why, suggestion: -1, likeness: alike,
         title: `${photoLabel(first)} and ${photoLabel(second)}: likeness ${alike.toFixed(2)}`,
         caption: `${alike.toFixed(2)} ${classLabel(photos.class[first])}${why === "alike" ? "" : " !"}`,
     }));
@@ -45,17 +45,17 @@ function pairItems() {
 
 function otherClass({ photos: [first, second] }, photo) {
     const own = photos.class[photo];
-    const known = [first, second].flatMap((index) => [photos.class[index], latestRowClass(index)]);
+    const known = [first, second].flatMap((index) => [photos.class[index], latestRow(index).classIndex]);
     return known.find((classIndex) => classIndex >= 0 && classIndex !== own) ?? -1;
 }
 
 function pairSide(queue, photo, side, names) {
     const reject = rejectOf(photo);
-    const row = latestRowClass(photo);
+    const { classIndex, date } = latestRow(photo);
     const facts = [
         ["Product", photoLabel(photo)],
         ["Class", classLabel(photos.class[photo])],
-        ["Latest row", row >= 0 ? classLabel(row) : "nothing"],
+        ["Latest row", `${classIndex >= 0 ? classLabel(classIndex) : "nothing"}${date ? `, ${dateInWords(date)}` : ""}`],
         ["Subset", photos.subset[photo] >= 0 ? page.subsets[photos.subset[photo]] : "none"],
         ["Left out", reject ? inWords(reject.reason) : "no"],
     ];
@@ -97,11 +97,16 @@ function groupSection(photo, members) {
 function pairWords(first, second) {
     const isOut = [first, second].some((index) => photos.subset[index] < 0);
     return [
-        isOut ? null : "Both are in one group, so in one subset. A copy does no harm to the test score: going on without a mark is fine.",
-        `Exclude leaves out one photo, as ${REASON_OF_COPIES}. The other stays.`,
-        "A class goes to both: one picture has one class. Only a photo with a correction of its own keeps that.",
-        "If they show two garments: no mark parts them. Raise duplicates.likeness in params.yaml, and give each its class here.",
+        isOut ? null : "Both are in one subset, so a copy does no harm to the test score. Whether to exclude one is a matter of taste.",
+        olderInWords(first, second),
+        "A class goes to both, but not to a photo with a correction of its own.",
+        "Two garments? No mark parts them: raise duplicates.likeness in params.yaml.",
     ].filter(Boolean);
+}
+
+function olderInWords(first, second) {
+    const [one, other] = [first, second].map((index) => latestRow(index).date);
+    return one && other && one !== other ? `The label row of ${photoLabel(one < other ? first : second)} is older.` : null;
 }
 
 /** The view of near-duplicates. */

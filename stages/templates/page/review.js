@@ -25,7 +25,7 @@ let marksWholeProduct = false;
  * (whether the list has a heading for each why), targets(item) (the photos between which left and right choose),
  * onSide(content, side), suggestion(item, photo), reason (of an exclusion), grid (a route with the same photos),
  * below (what is under the queue, or null).
- * An item has: photo, photos (all that it shows), rank (from 1 within the queue), kind (of suspect, or ""), why,
+ * An item has: photo, photos (all that it shows), rank (from 1 within the queue), kind (of LISTED_IN), why,
  * suggestion (a class or -1), title, caption.
  */
 export function openReview(host, query, spec) {

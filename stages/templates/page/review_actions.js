@@ -4,7 +4,7 @@ import { classLabel, inWords, photoLabel, photos } from "./data.js";
 import { button, element, number } from "./dom.js";
 import { chooseClass, clearPhotos, confirmPhotos, excludePhotos, relabelPhotos, undoMark, usualReason } from "./keys.js";
 import { describeMark, markOf, stepCounts, whyNotMark } from "./marks.js";
-import { isDecided } from "./review_list.js";
+import { isDecided, markedWhere, OF_CLASSES } from "./review_list.js";
 import { go } from "./router.js";
 
 /** What `right` decides, where a photo is not listed for its class. */
@@ -65,7 +65,7 @@ export class ReviewActions {
         }
         const { suggestion, kind, reason } = this.queue.options();
         const which = this.which(photo);
-        const isOfClass = !kind || kind === "label"; // what it is listed for
+        const isOfClass = !kind || OF_CLASSES.includes(kind); // what it is listed for
         const usual = reason ?? usualReason(kind);
         this.write(this.exclude, "exclude", photo, `Exclude${which}${usual ? `: ${inWords(usual)}` : " …"}`);
         this.write(this.relabel, "relabel", photo, `Relabel${which} to ${classLabel(suggestion)}`, suggestion);
@@ -89,7 +89,11 @@ export class ReviewActions {
     stateInWords(photo) {
         const mark = markOf(photo);
         const before = photos.decided[photo] > 0 ? "A person decided on it before." : "";
-        return mark ? `Marked: ${describeMark(mark)}.` : before;
+        if (!mark) {
+            return before;
+        }
+        const more = isDecided(this.queue.current) ? "" : " That is about its class: say whether this is right, too.";
+        return `Marked${markedWhere(mark, this.queue.current)}: ${describeMark(mark)}.${more}`;
     }
 
     write({ made, words }, action, photo, text, toClass) {

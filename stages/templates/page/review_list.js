@@ -1,17 +1,37 @@
 // The list beside the card of a queue: a part of it at a time, with the marks.
 
-import { photos } from "./data.js";
+import { LISTED_IN, photos } from "./data.js";
 import { button, element, number } from "./dom.js";
 import { describeMark, markOf, shortMark } from "./marks.js";
 import { tile } from "./pictures.js";
 
 const ENTRIES_SHOWN = 200; // of the list at once: a thousand would take longer than a key may
 const GAP = 8; // pixels between the current entry and the end of the list
+/** What a photo may be found as that is about its class alone. */
+export const OF_CLASSES = ["label", "pair", "change"];
+
 const MARK_SIGNS = { exclude: "✕", relabel: "→", right: "✓" };
 
 /** Whether a person decided on one of an item's photos, now or before. */
 export function isDecided(item) {
-    return item.photos.some((photo) => markOf(photo) || photos.decided[photo] > 0);
+    return item.photos.some((photo) => photos.decided[photo] > 0 || closes(markOf(photo), item));
+}
+
+// That a class is right says nothing about what else may be wrong with the photo, such as its mask.
+function closes(mark, item) {
+    const isOfClass = mark?.action === "right" && OF_CLASSES.includes(mark.kind);
+    return mark !== null && (!isOfClass || OF_CLASSES.includes(item.kind));
+}
+
+/** Where a photo was marked, as words before the mark: " in Labels", or "" if it was here or in no queue. */
+export function markedWhere(mark, item) {
+    return mark.kind && mark.kind !== item.kind ? ` in ${LISTED_IN[mark.kind]}` : "";
+}
+
+// The mark as short as a list has room for.
+function captionOf(mark, item) {
+    const where = markedWhere(mark, item);
+    return where ? `marked${where}: ${shortMark(mark)}` : shortMark(mark);
 }
 
 /** The entries of a queue, and which is the current one. */
@@ -62,12 +82,12 @@ export class ReviewList {
             const entry = this.buttons.get(item);
             const marks = item.photos.map(markOf).filter(Boolean);
             const wasDecided = !marks.length && isDecided(item);
-            const said = marks.map(describeMark).join("; ") || (wasDecided ? "decided before" : "not decided");
+            const said = marks.map((mark) => `${describeMark(mark)}${markedWhere(mark, item)}`).join("; ") || (wasDecided ? "decided before" : "not decided");
             if (entry) {
                 const caption = entry.querySelector(".review-caption");
-                caption.textContent = marks.length ? [...new Set(marks.map(shortMark))].join("; ") : item.caption;
+                caption.textContent = marks.length ? [...new Set(marks.map((mark) => captionOf(mark, item)))].join("; ") : item.caption;
                 entry.title = said;
-                entry.lastChild.textContent = marks.length ? MARK_SIGNS[marks[0].action] : wasDecided ? "✓" : "";
+                entry.lastChild.textContent = !isDecided(item) ? "" : marks.length ? MARK_SIGNS[marks[0].action] : "✓";
                 entry.lastChild.dataset.action = marks[0]?.action ?? (wasDecided ? "before" : "");
                 entry.setAttribute("aria-label", `${number(item.rank)}: ${item.title}; ${said}`);
             }
