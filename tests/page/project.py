@@ -23,6 +23,7 @@ from PIL import Image, ImageFilter
 
 from benchmarks.audit.off_topic import price_tag
 from benchmarks.page.plant import damage_masks
+from imageset.dataset.render import open_source
 from imageset.runtime import stage
 from sandbox import draw, marketplace
 from sandbox.listing import FIRST_PRODUCT, Listing
@@ -186,6 +187,7 @@ def in_project(folder: Path, environment: dict[str, str], weights: Path, embeddi
         models = {"IMAGESET_MODEL_FILE": str(weights), "IMAGESET_EMBEDDING_FILE": str(embedding_weights)}
         for name, value in (environment | models | {"IMAGESET_WORKERS": "1"}).items():
             patch.setenv(name, value)
+        open_source.cache_clear()  # of another project, by the same relative path
         for empty in ("data", "reports"):
             Path(empty).mkdir()
         yield
