@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 from imageset.errors import DataError
 from imageset.report.markdown import escape
 from tests.project import ROOT
-from tools.compare.command import compare, find
+from tools.compare.command import compare, read_found
 from tools.compare.snapshot import open_snapshot
 
 PARAMS = """\
@@ -139,7 +139,7 @@ def repository(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def compared(base: str = "main", head: str | None = None) -> str:
     sides = open_snapshot(base), open_snapshot(head)
-    return compare(*sides, find(*sides)).markdown
+    return compare(*sides, read_found(*sides)).markdown
 
 
 def section(text: str, title: str) -> str:

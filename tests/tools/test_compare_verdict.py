@@ -14,7 +14,7 @@ import pytest
 from imageset.formats import hdf5, tables
 from imageset.report.identity import identify
 from tests.tools.test_compare import commit, dvc, edit, git, run, section, write
-from tools.compare.command import compare, find
+from tools.compare.command import compare, read_found
 from tools.compare.markdown import cut, fold
 from tools.compare.photos import Side, find_changes
 from tools.compare.snapshot import open_snapshot
@@ -170,7 +170,7 @@ def change(repository: Path, dataset: Dataset) -> None:
 
 def compared(base: str = "main", head: str | None = None) -> tuple[str, Verdict]:
     sides = open_snapshot(base), open_snapshot(head)
-    comparison = compare(*sides, find(*sides))
+    comparison = compare(*sides, read_found(*sides))
     return comparison.markdown, comparison.verdict
 
 

@@ -1,8 +1,8 @@
 """`python -m tools.compare BASE [HEAD]`: what a change does to the dataset, as Markdown: a verdict, then the details.
 
 Compares params.yaml, dvc.yaml, dvc.lock, reports/ and the files that stages depend on. BASE and HEAD are revisions of
-git. HEAD is the working tree by default. It needs no database and no remote. What only the tables of data/ say, such as
-which photos moved, it says where DVC's cache has them.
+git. HEAD is the working tree by default. It needs no database, and no remote without --fetch. What only the tables of
+data/ say, such as which photos moved, it says where DVC's cache has them.
 """
 
 import argparse
@@ -58,10 +58,10 @@ def compare(base: Snapshot, head: Snapshot, found: Found) -> Comparison:
             "on. To make one, run `dvc repro` there and commit dvc.lock together with reports/."
         )
         return Comparison(title, Verdict([line], {"unknown"}), {"Params changed": format_params(base, head)})
-    return Comparison(title, judge(base, head, found), describe(base, base.lock, head, found))
+    return Comparison(title, judge(base, head, found), make_sections(base, base.lock, head, found))
 
 
-def find(base: Snapshot, head: Snapshot) -> Found:
+def read_found(base: Snapshot, head: Snapshot) -> Found:
     """Return what the tables in DVC's cache say of both sides: of head, those of runs that are up to date.
 
     Raises:
@@ -84,7 +84,7 @@ def class_names(base: Snapshot, head: Snapshot) -> dict[int, str]:
     return {key: name for table in counts if table is not None for key, name in table["name"].items()}
 
 
-def describe(base: Snapshot, base_lock: dict[str, Stage], head: Snapshot, found: Found) -> dict[str, str]:
+def make_sections(base: Snapshot, base_lock: dict[str, Stage], head: Snapshot, found: Found) -> dict[str, str]:
     """Return the sections below the verdict, by title."""
     metrics = format_report(METRICS, base, head, format_metrics)
     counts = format_report(METRICS, base, head, format_counts)
@@ -140,7 +140,7 @@ def main() -> None:
     if arguments.fetch:
         fetch(arguments.base, base.lock or {}, arguments.html is not None)
         fetch(arguments.head, head.current, arguments.html is not None)
-    found = find(base, head)
+    found = read_found(base, head)
     comparison = compare(base, head, found)
     if arguments.out is None:
         # As bytes: a locale other than UTF-8 has no dash.

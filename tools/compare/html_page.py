@@ -142,8 +142,10 @@ def to_html(line: str) -> str:
 
     >>> to_html("**1 class**: `<b>`")
     '<strong>1 class</strong>: <code>&lt;b&gt;</code>'
+    >>> to_html("**from `#12` on**")
+    '<strong>from <code>#12</code> on</strong>'
     """
     parts = re.split(r"(`+)(.+?)\1(?!`)", line)
-    texts = [re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", html.escape(part)) for part in parts[::3]]
-    codes = [f"<code>{html.escape(part.strip())}</code>" for part in parts[2::3]]
-    return "".join(part for pair in zip(texts, [*codes, ""], strict=True) for part in pair)
+    codes = iter([f"<code>{html.escape(part.strip())}</code>" for part in parts[2::3]])
+    text = re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", html.escape("\0".join(parts[::3])))  # no line has a \0
+    return re.sub("\0", lambda _: next(codes), text)
