@@ -107,7 +107,7 @@ class MapView {
         this.scatter.element.append(this.tip, this.zoomButtons());
         this.chosenSection = element("section", { class: "chosen", hidden: true });
         this.strangers = element("section", { class: "chosen" });
-        host.append(this.hint(), this.controls(), this.scatter.element, this.legend, this.chosenSection, this.strangers);
+        host.append(this.hint(), this.controls(), this.legend, this.scatter.element, this.chosenSection, this.strangers);
         this.watch();
         this.paint();
         this.listStrangers();
@@ -257,8 +257,11 @@ class MapView {
 
     listStrangers() {
         const members = this.chosen < 0 ? this.indices : this.indices.filter((index) => photos.class[index] === this.chosen);
-        const strangers = findStrangers(this.places, members).slice(0, MOST_STRANGERS);
-        const words = new Map(strangers.map((found) => [found.index, `${found.strangers} of ${found.of} near: ${classLabel(found.likeliest)}`]));
+        const found = findStrangers(this.places, members);
+        const strangers = found.slice(0, MOST_STRANGERS);
+        this.scatter.above = new Set(found.map(({ index }) => index));
+        this.scatter.request();
+        const words = new Map(strangers.map(({ index, strangers: others, of: near, likeliest }) => [index, `${others} of ${near} near: ${classLabel(likeliest)}`]));
         const of = this.chosen < 0 ? "Photos" : ["Photos of ", element("bdi", {}, classLabel(this.chosen))];
         const host = element("div", {});
         this.strangers.replaceChildren(
@@ -267,7 +270,7 @@ class MapView {
             host,
         );
         if (strangers.length) {
-            this.fillGrid("strangers", host, { indices: strangers.map((found) => found.index), caption: (index) => words.get(index), label: "Photos among photos of other classes" });
+            this.fillGrid("strangers", host, { indices: strangers.map(({ index }) => index), caption: (index) => words.get(index), label: "Photos among photos of other classes" });
         }
     }
 }

@@ -60,6 +60,7 @@ export class Scatter {
         this.looks = new Int16Array(x.length);
         this.styles = [];
         this.selected = new Set();
+        this.above = new Set(); // photos that are drawn last, so that no other hides them
         this.shownTiles = new Map();
         this.withTiles = true;
         this.lassoing = false;
@@ -165,12 +166,25 @@ export class Scatter {
         this.drawTiles(side ? buckets : [], side);
     }
 
+    onlyAbove(bucket) {
+        const kept = [];
+        for (let place = 0; place < bucket.length; place += 3) {
+            if (this.above.has(bucket[place])) {
+                kept.push(bucket[place], bucket[place + 1], bucket[place + 2]);
+            }
+        }
+        return kept;
+    }
+
     drawPoints(buckets, side, plain) {
         const { pen, ratio } = this;
         pen.setTransform(1, 0, 0, 1, 0, 0);
         pen.clearRect(0, 0, this.canvas.width, this.canvas.height);
         for (const style of side ? [] : this.order) {
             this.drawBucket(buckets[style], style, plain || this.styles[style].back);
+        }
+        for (const style of side || !this.above.size ? [] : this.order) {
+            this.drawBucket(this.onlyAbove(buckets[style]), style, plain);
         }
         pen.globalAlpha = 1;
         pen.setTransform(ratio, 0, 0, ratio, 0, 0);
