@@ -137,7 +137,9 @@ def test_huge_ids_reach_the_file_as_they_are(browser: Browser, tmp_path: Path) -
     path = drawn_contents.write_contents(tmp_path, contents)
     with opened_quietly(browser, path, "changes") as page:
         expect(page.locator(".review-card")).to_contain_text(f"{drawn_contents.NAMES[0]} and ワンピース")
-        page.keyboard.press("r")
+        page.keyboard.press("c")
+        page.get_by_role("combobox", name="Class").fill("ワンピース")
+        page.keyboard.press("Enter")
         go(page, path, "photos?photos=1")
         page.locator(".photo-grid [role=option]").focus()
         page.keyboard.press("y")
