@@ -1,5 +1,6 @@
 """What somebody who works through the queues of the page has to be told. On the page of test_browser_review.py."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -165,4 +166,18 @@ def test_no_photo_hides_one_of_another_class_in_their_middle_on_the_map(browser:
                 return seen.has("31,119,180") && !seen.has("196,86,10"); // --map-0, a dress; no --map-1, the shirts
             }"""
         )
+    seen.assert_quiet(path)
+
+
+def test_photos_keep_their_order_when_one_comes_back_by_the_tab(browser: Browser, tmp_path: Path) -> None:
+    path = write_page(tmp_path, contents())
+    with opened(browser, path, "photos?sort=brightness&order=down") as (page, seen):
+        first = page.get_by_role("listbox", name="Photos").get_by_role("option").first
+        expect(first).to_have_attribute("aria-label", re.compile("product 13"))
+        page.locator("#tabs [data-view=labels]").click()
+        expect(heading(page)).to_be_visible()
+        page.locator("#tabs [data-view=photos]").click()
+        expect(page.get_by_label("Sort by")).to_have_value("brightness")
+        expect(first).to_have_attribute("aria-label", re.compile("product 13"))
+        page.wait_for_url("**#photos?sort=brightness&order=down")
     seen.assert_quiet(path)

@@ -11,6 +11,8 @@ import { tile } from "./pictures.js";
 export const TILE_SIDES = [48, 72, 104, 144];
 
 const TILES_A_PAGE = { 48: 300, 72: 160, 104: 96, 144: 60 };
+const TILE_PADDING = 8; // of .tiles in page.css, as is the gap
+const TILE_GAP = 4;
 const SIDE_STORAGE = "imageset-tile-side";
 let keptSide = 72;
 try {
@@ -57,6 +59,7 @@ class PhotoGrid {
         this.side = side ?? tileSide();
         this.onSelect = onSelect;
         this.indices = [];
+        this.perRow = 1; // tiles
         this.page = 0;
         this.active = 0; // place of the photo that Tab reaches
         this.anchor = null; // place where a selection by Shift began
@@ -82,8 +85,14 @@ class PhotoGrid {
         this.element.remove();
     }
 
+    // Whole rows, so that only the last page ends in the middle of one.
     get pageSize() {
-        return TILES_A_PAGE[this.side] ?? 96;
+        const most = TILES_A_PAGE[this.side] ?? 96;
+        return Math.max(this.perRow, most - (most % this.perRow));
+    }
+
+    measure() {
+        this.perRow = Math.max(1, Math.floor((this.element.clientWidth + TILE_GAP) / (this.side + TILE_PADDING + TILE_GAP)));
     }
 
     get pageCount() {
@@ -100,6 +109,7 @@ class PhotoGrid {
         const known = new Set(indices);
         this.selected = new Set([...this.selected].filter((index) => known.has(index)));
         this.active = keepPage ? Math.min(this.active, Math.max(0, indices.length - 1)) : 0;
+        this.measure();
         this.page = Math.floor(this.active / this.pageSize);
         this.anchor = null;
         this.draw();
@@ -109,6 +119,7 @@ class PhotoGrid {
     /** Show tiles of another size. The photo at which the person is stays on the page. */
     setSide(side) {
         this.side = side;
+        this.measure();
         this.page = Math.floor(this.active / this.pageSize);
         this.draw();
     }

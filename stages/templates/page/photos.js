@@ -14,6 +14,7 @@ const CAPTIONS = [
     ["sort", "what it is sorted by"],
 ];
 let captionChoice = "class";
+let keptOrder = {}; // "sort" and "order" of the last query: the tab has none
 
 /** The view `photos`. */
 export const photosView = { id: "photos", title: "Photos", count: () => photoCount, open: openPhotos };
@@ -50,6 +51,7 @@ function openPhotos(host, query) {
     host.append(empty);
     const update = (wanted) => {
         state.query = new URLSearchParams(wanted);
+        keptOrder = { sort: wanted.get("sort"), order: wanted.get("order") };
         const chosen = choosePhotos(state.query);
         grid.kind = page.kinds.includes(state.query.get("kind")) ? state.query.get("kind") : null;
         grid.caption = captionFor(state.query);
@@ -63,8 +65,18 @@ function openPhotos(host, query) {
         grid.caption = captionFor(state.query);
         grid.setSide(tileSide());
     });
-    update(query);
+    update(inKeptOrder(query));
     return { close: () => grid.close(), update };
+}
+
+// A person who comes by the tab, without a query, finds the order of before.
+function inKeptOrder(query) {
+    if ([...query.keys()].length) {
+        return query;
+    }
+    const route = routeTo("photos", keptOrder);
+    replaceRoute(route);
+    return new URLSearchParams(route.split("?")[1]);
 }
 
 // Of the suspects of a kind, the most suspicious come first.
