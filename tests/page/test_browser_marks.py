@@ -60,12 +60,13 @@ def test_each_key_marks_the_photo_that_has_the_focus(page: Page, made: Made) -> 
     assert mark_of(page, GOOD) == "right as it is"
     press(page, made.off_topic, "x")
     page.get_by_role("dialog").get_by_role("button", name="off topic").click()
+    expect(page.locator("#marks-link")).to_have_text("3 marks")  # waits until the dialog has closed
     assert mark_of(page, made.off_topic) == "exclude, off topic"
     press(page, made.blurred, "c")
     page.get_by_role("combobox", name="Class").fill("เสื้อ")
     page.keyboard.press("Enter")
-    assert mark_of(page, made.blurred) == f"relabel to {NAMES[2]}"
     expect(page.locator("#marks-link")).to_have_text("4 marks")
+    assert mark_of(page, made.blurred) == f"relabel to {NAMES[2]}"
     press(page, GOOD, "e")
 
     assert mark_of(page, GOOD) == ""

@@ -31,8 +31,8 @@ SUMS = {
     ("imagefolder", "jpeg"): (2, "93d20c02c570ab25841b8456981920f76d70b97a16de4123851761656b3e7dd1"),
     ("webdataset", "png"): (2, "f66cbe919ca01fbb7d134ed420075e8179a8e624e43f0741e0f92722de383eea"),
     ("webdataset", "jpeg"): (2, "c69e046c38653fae59009da3e3c8f26f0142efe484b7c8d32ca0ec8cdea5f10e"),
-    ("parquet", "png"): (2, "6c9454a2d06253e234be43be5bfb9961e473b453b8f53c07c31b1eddcf8aa96f"),
-    ("parquet", "jpeg"): (2, "df0eca76808e0e73a6809fa46e999ed3b064c9ad5cc04b853529faf95eedb211"),
+    ("parquet", "png"): (2, "39da94a6297deaa2dbfff020d57af25e6d56f8ed0b75fb082cdd6d190b956f81"),
+    ("parquet", "jpeg"): (2, "60f77f4105369db4e9f953d7514f2375ef2423adc81d4bcab474f7aac3aa2b20"),
     ("numpy", "raw"): (2, "9a56b32482d75751d1e6a97cf4c12b207a008f10ab46e138a531e72700b5f38a"),
 }
 

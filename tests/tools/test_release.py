@@ -222,7 +222,7 @@ def damage_dataset(project: Project) -> None:
         (remove_git, "not a git repository"),
         (fail_validation, "reports/validation.json says that a check of the dataset failed"),
         (remove_validation, "reports/validation.json does not say whether the checks passed"),
-        (commit_param, r"out of date \(split changed\): run `dvc repro`"),
+        (commit_param, r"out of date \(split, page changed\): run `dvc repro`"),
         (lose_data, "data of catalog, .* is missing: run `dvc pull`"),
         (damage_dataset, "the file was changed or damaged"),
     ],
