@@ -26,22 +26,9 @@ from imageset.page.pictures import PAGE_BYTES, add_pictures
 from imageset.page.sample import choose_photos
 from imageset.page.shipped_params import changed_params
 from imageset.page.verdict import judge
-from imageset.report.figures import StageTables
+from imageset.report.figures import STAGE_TABLES, StageTables
 from imageset.runtime import files, params, stage
 
-TABLES = {  # of data/, in the order of StageTables
-    "listings": tables.LISTINGS,
-    "listings_rejects": tables.LISTING_REJECTS,
-    "ingest": tables.INGEST,
-    "inventory": tables.INVENTORY,
-    "rejects": tables.REJECTS,
-    "catalog": tables.CATALOG,
-    "catalog_rejects": tables.CATALOG_REJECTS,
-    "label_changes": tables.LABEL_CHANGES,
-    "near_duplicates": tables.NEAR_DUPLICATES,
-    "label_map": tables.LABEL_MAP,
-    "split": tables.SPLIT,
-}
 MORE_TABLES = {  # of data/, by the names that PageInputs has
     "classes": tables.CLASSES,
     "labels": tables.LABELS,
@@ -102,7 +89,7 @@ def describe(inputs: PageInputs, data: Path, version: str) -> tuple[dict[str, An
 
 def read_inputs(data: Path, decided: Path, baseline_json: Path) -> PageInputs:
     """Read the tables, and what people decided. Raises DataError where one of them is wrong."""
-    of_stages = StageTables(*(tables.read(data / f"{name}.csv", table) for name, table in TABLES.items()))
+    of_stages = StageTables(*(tables.read(data / f"{name}.csv", table) for name, table in STAGE_TABLES.items()))
     more = {name: tables.read(data / f"{name}.csv", table) for name, table in MORE_TABLES.items()}
     labels, exclusions = read_decisions(decided, more["classes"])
     return PageInputs(

@@ -24,29 +24,18 @@ from imageset.photos.mask_file import MEASURED, read_mask, writing_masks
 from imageset.photos.masks import describe_mask
 from imageset.photos.outcomes import PhotoMask, Rejected
 from imageset.photos.previews import make_preview
+from imageset.report.figures import STAGE_TABLES
 from imageset.storage.bucket import StoredObject
+from stages.page import MORE_TABLES
 
-TABLES: dict[str, Table] = {
-    "listings": tables.LISTINGS,
-    "ingest": tables.INGEST,
-    "inventory": tables.INVENTORY,
-    "rejects": tables.REJECTS,
-    "catalog": tables.CATALOG,
-    "catalog_rejects": tables.CATALOG_REJECTS,
-    "label_changes": tables.LABEL_CHANGES,
-    "near_duplicates": tables.NEAR_DUPLICATES,
-    "split": tables.SPLIT,
-    "labels": tables.LABELS,
-    "groups": tables.GROUPS,
-    "photos": tables.PHOTOS,
-    "masks": tables.MASKS,
-    "suspects": tables.SUSPECTS,
-    "map": tables.MAP,
-    "predictions": tables.PREDICTIONS,
+TABLES: dict[str, Table] = {  # of photos and products, which are repeated; the other tables stay as they are
+    name: table
+    for name, table in (STAGE_TABLES | MORE_TABLES).items()
+    if table.columns.get("product_id", "string") != "string"
 }
 STEP = 10**9  # between the product ids of a photo and its copy
 COPIED_FILES = ("params.yaml", "data/listings_rejects.csv", "data/validation.json", "reports/baseline.json")
-AUGMENTED = 8  # photos whose copies are in the training rows
+AUGMENTED = 8  # photos with copies in the training rows
 SHIFT = 3  # pixels
 
 

@@ -7,7 +7,21 @@ import h5py
 import pandas as pd
 
 from imageset.errors import DataError
-from imageset.formats import hdf5
+from imageset.formats import hdf5, tables
+
+STAGE_TABLES = {  # the tables of StageTables in its order, by their names in data/
+    "listings": tables.LISTINGS,
+    "listings_rejects": tables.LISTING_REJECTS,
+    "ingest": tables.INGEST,
+    "inventory": tables.INVENTORY,
+    "rejects": tables.REJECTS,
+    "catalog": tables.CATALOG,
+    "catalog_rejects": tables.CATALOG_REJECTS,
+    "label_changes": tables.LABEL_CHANGES,
+    "near_duplicates": tables.NEAR_DUPLICATES,
+    "label_map": tables.LABEL_MAP,
+    "split": tables.SPLIT,
+}
 
 DIGEST_DIGITS = 12  # of the content digest: whether two are equal shows, and a table of them stays narrow
 

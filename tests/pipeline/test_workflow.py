@@ -60,17 +60,22 @@ def more_listings(project: Project, tmp_path: Path) -> Project:
     return clone
 
 
-@contextmanager
-def without_remote_copy(project: Project, output: str) -> Iterator[None]:
-    """Take an output out of DVC's remote for some time."""
+def open_remote(project: Project) -> Any:
+    """Return a client of the S3 server that has DVC's remote."""
     environment = project.environment
-    client = boto3.client(
+    return boto3.client(
         "s3",
         endpoint_url=environment["AWS_ENDPOINT_URL"],
         aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
         region_name=environment["AWS_DEFAULT_REGION"],
     )
+
+
+@contextmanager
+def without_remote_copy(project: Project, output: str) -> Iterator[None]:
+    """Take an output out of DVC's remote for some time."""
+    client = open_remote(project)
     md5 = project.md5(output)
     at = {"Bucket": DVC_BUCKET, "Key": f"files/md5/{md5[:2]}/{md5[2:]}"}
     body = client.get_object(**at)["Body"].read()
@@ -222,14 +227,7 @@ def test_what_a_run_made_is_kept_where_the_repository_asks_for_it(changed: Proje
 
 def run_cache_of(project: Project) -> list[str]:
     """Return the objects of the run cache in DVC's remote."""
-    environment = project.environment
-    client = boto3.client(
-        "s3",
-        endpoint_url=environment["AWS_ENDPOINT_URL"],
-        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-        region_name=environment["AWS_DEFAULT_REGION"],
-    )
+    client = open_remote(project)
     found = client.list_objects_v2(Bucket=DVC_BUCKET, Prefix="runs/")
     return [entry["Key"] for entry in found.get("Contents", [])]
 

@@ -17,25 +17,13 @@ from PIL import Image
 from imageset.errors import DataError
 from imageset.formats import hdf5, tables
 from imageset.report import figures, sheets
+from imageset.report.figures import STAGE_TABLES
 from imageset.report.identity import identify
 from stages import baseline, report, validate
 from tests.project import ROOT
 from tests.stages.test_build import build_in, photo_table
 from tests.stages.test_validate import make_hashes
 
-TABLES = {
-    "listings": tables.LISTINGS,
-    "listings_rejects": tables.LISTING_REJECTS,
-    "ingest": tables.INGEST,
-    "inventory": tables.INVENTORY,
-    "rejects": tables.REJECTS,
-    "catalog": tables.CATALOG,
-    "catalog_rejects": tables.CATALOG_REJECTS,
-    "label_changes": tables.LABEL_CHANGES,
-    "near_duplicates": tables.NEAR_DUPLICATES,
-    "label_map": tables.LABEL_MAP,
-    "split": tables.SPLIT,
-}
 WRITTEN = [
     "README.md",
     "augmented.png",
@@ -68,7 +56,7 @@ def make_tables(data: Path) -> None:
         "near_duplicates": [(100, 0, 100, 1, "0.812"), (100, 0, 103, 0, "0.702")],
     }
     for name, content in rows.items():
-        tables.write(data / f"{name}.csv", TABLES[name], tables.frame(TABLES[name], content))
+        tables.write(data / f"{name}.csv", STAGE_TABLES[name], tables.frame(STAGE_TABLES[name], content))
 
 
 def make_inputs(folder: Path, copies: int = 5) -> Path:
@@ -101,7 +89,7 @@ def run(data: Path, reports: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(data.parent)
         paths = [
-            *(data / f"{name}.csv" for name in TABLES),
+            *(data / f"{name}.csv" for name in STAGE_TABLES),
             data / "thumbnails.h5",
             data / "dataset.h5",
             data / "baseline.json",
@@ -167,7 +155,7 @@ def test_the_figures_are_those_of_the_dataset(reports: Path) -> None:
 
 
 def test_the_identity_is_of_the_photos_of_each_subset_and_of_the_classes(data: Path, reports: Path) -> None:
-    split, label_map = (tables.read(data / f"{name}.csv", TABLES[name]) for name in ("split", "label_map"))
+    split, label_map = (tables.read(data / f"{name}.csv", STAGE_TABLES[name]) for name in ("split", "label_map"))
     written = json.loads((reports / "identity.json").read_text())
     moved = split.assign(subset=split["subset"].mask(split.index == split.index[split["subset"] == "test"][0], "train"))
 
@@ -237,7 +225,7 @@ def test_a_dataset_without_augmented_copies_has_its_report_too(tmp_path: Path) -
 
 
 def read_tables(data: Path) -> figures.StageTables:
-    return figures.StageTables(*(tables.read(data / f"{name}.csv", table) for name, table in TABLES.items()))
+    return figures.StageTables(*(tables.read(data / f"{name}.csv", table) for name, table in STAGE_TABLES.items()))
 
 
 @pytest.mark.parametrize(
