@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from imageset.errors import DataError
 from imageset.runtime import command, files, lifetime, params, rates, settings
 
 LOCKS = Path(".cache")  # of this project, wherever the cache is: the lock guards the outputs here
@@ -40,8 +41,23 @@ def run_locked(name: str, main: Callable[..., None]) -> None:
         # The collector has less to search: imported objects stay anyway, and stages make few cycles.
         gc.freeze()
         gc.set_threshold(20_000)
-        main(**given)
+        try:
+            main(**given)
+        except FileNotFoundError as error:
+            raise explain_missing(error, given) from None
         rates.record(name, started, [path for path in given.values() if isinstance(path, Path)], values)
+
+
+def explain_missing(error: FileNotFoundError, given: dict[str, Any]) -> Exception:
+    """Return what to do about a path of the command line, or in such a folder, that is not there; the error itself for
+    any other file."""
+    missing = Path(str(error.filename))
+    if not {missing, *missing.parents} & {path for path in given.values() if isinstance(path, Path)}:
+        return error
+    return DataError(
+        f"{missing} is missing: run `dvc repro`, which makes it first and gives every stage its paths, or "
+        f"`git checkout -- {missing}` if git keeps it"
+    )
 
 
 def arguments(name: str, main: Callable[..., None]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The edge of a stage, on real stages: exit codes, one line, one run at a time, nothing left behind."""
 
+import inspect
 import os
 import re
 import signal
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,9 @@ PATIENCE = 60.0
 SPLIT = ("data/catalog.csv", "releases/split.csv", "data/split.csv")
 BUILD = ("data/processed.h5", "data/catalog.csv", "data/label_map.csv", "data/split.csv", "data/dataset.h5")
 PHOTOS = 300
+# All but model, which reads no file, and those that first ask the database.
+STAGES = sorted({path.stem for path in (ROOT / "stages").glob("[a-z]*.py")} - {"model", "listings", "labels"})
+SETTINGS = {"DATABASE_URL": "postgresql://nowhere:1/x", "IMAGE_STORE": "s3://nowhere"}  # that no stage comes to
 
 
 def start_stage(name: str, *arguments: str, cwd: Path) -> subprocess.Popen[str]:
@@ -203,7 +208,7 @@ def test_missing_settings_exit_with_2_and_one_line(project: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "problem"),
     [
-        (lambda path: path.unlink(), "No such file or directory: 'data/catalog.csv'"),
+        (lambda path: path.unlink(), "data/catalog.csv is missing: run `dvc repro`"),
         (lambda path: path.write_text("<html>\n"), "data/catalog.csv has columns <html>; expected "),
     ],
 )
@@ -218,6 +223,22 @@ def test_a_missing_or_wrong_input_exits_with_1_and_one_line(
     assert problem in said.stderr
     assert said.stderr.count("\n") == 1
     assert not (project / "data/split.csv").exists()
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_paths_that_are_not_there_say_so_in_one_line_that_names_dvc_repro(name: str, in_project: Path) -> None:
+    parameters = inspect.signature(import_module(f"stages.{name}").main).parameters.values()
+    paths = [f"nowhere/{one.name}" for one in parameters if one.kind is not one.KEYWORD_ONLY]
+    said = run_stage(name, *paths, cwd=in_project, environment=SETTINGS)
+
+    assert (said.returncode, said.stderr.count("\n")) == (1, 1), said.stderr
+    assert re.search(r"nowhere/[\w/.]+ is missing: .*(`dvc repro`|`git checkout)", said.stderr)
+
+
+def test_a_missing_file_that_is_none_of_the_paths_is_named_as_it_is() -> None:
+    error = FileNotFoundError(2, "No such file or directory", "libssl.so")
+
+    assert stage.explain_missing(error, {"split_csv": Path("data/split.csv")}) is error
 
 
 def test_a_second_run_of_a_stage_is_refused_with_the_first_ones_process(
