@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter, defaultdict, deque
 from contextlib import closing
+from itertools import zip_longest
 from pathlib import Path
 
 import pandas as pd
@@ -22,6 +23,7 @@ from imageset.web.refusals import REMEMBERED, RefusalCache
 from imageset.web.web_client import WebClient
 from imageset.workers.local import LocalWorkers
 
+EXAMPLES = 3  # photos that a message names
 PHOTOS_PER_DECODER = 8  # the most photos that wait for one worker process
 TAKEN_DOWN = "taken_down"  # decided by corrections/takedowns.csv alone, so no cache remembers it
 
@@ -120,21 +122,33 @@ def make_table(photos: list[PhotoToFetch], reasons: dict[str, str]) -> pd.DataFr
     return tables.frame(tables.INGEST, rows)
 
 
-def check_rejected_share(refused: list[str], photos: int, max_rejected_share: float) -> None:
-    """Raise DataError when more photos are refused than params allow."""
-    if len(refused) <= max_rejected_share * photos:
+def check_refused(
+    refused: list[tuple[PhotoToFetch, str]], photos: int, max_rejected_share: float, ingest_csv: Path
+) -> None:
+    """Raise DataError when more photos are refused than params allow, or all of them."""
+    if not refused or (len(refused) <= max_rejected_share * photos and len(refused) < photos):
         return
-    reason, _ = Counter(refused).most_common(1)[0]
+    reason, _ = Counter(reason for _, reason in refused).most_common(1)[0]
     retry = f" RETRY={reason}" if reason in REMEMBERED else ""
     hint = (
         "if their host is yours, name it in IMAGESET_ALLOWED_HOSTS"
         if reason == "private_address"
         else f"to ask for them again, run `make refresh{retry}`"
     )
+    limit = f"more than ingest.max_rejected_share = {max_rejected_share}" if len(refused) < photos else "none is left"
     raise DataError(
-        f"{len(refused)} of {photos} photos are refused ({tables.tally(refused)}), more than "
-        f"ingest.max_rejected_share = {max_rejected_share}: {hint}"
+        f"{len(refused)} of {photos} photos are refused ({tables.tally(reason for _, reason in refused)}), such as "
+        f"{show_examples(refused)}; {limit}: {hint}; {ingest_csv} lists them"
     )
+
+
+def show_examples(refused: list[tuple[PhotoToFetch, str]]) -> str:
+    """Return three of the photos as text, of as many reasons as there are."""
+    by_reason: defaultdict[str, list[str]] = defaultdict(list)
+    for photo, reason in refused:
+        by_reason[reason].append(f"{urls.show(photo.image_url) or photo.key} ({reason})")
+    turns = [shown for together in zip_longest(*by_reason.values()) for shown in together if shown]
+    return ", ".join(turns[:EXAMPLES])
 
 
 def main(listings_csv: Path, takedowns_csv: Path, ingest_csv: Path, *, retry: tuple[str, ...] = ()) -> None:
@@ -164,12 +178,13 @@ def main(listings_csv: Path, takedowns_csv: Path, ingest_csv: Path, *, retry: tu
         with closing(RefusalCache(settings.refusal_cache(), deciding_params)) as refusals:
             refusals.forget(retry)
             reasons = ingest_photos(wanted, open_bucket(), ingest, refusals)
-    refused = [reason for reason in reasons.values() if reason]
-    check_rejected_share(refused, len(reasons), ingest.max_rejected_share)
+    refused = [(photo, reasons[photo.key]) for photo in wanted if reasons[photo.key]]
     reasons |= {photo.key: TAKEN_DOWN for photo in photos if photo.product_id in taken_down}
-    refused = [reason for reason in reasons.values() if reason]
     tables.write(ingest_csv, tables.INGEST, make_table(photos, reasons))
-    print(f"ingest: {len(reasons) - len(refused)} done, {len(refused)} rejected ({tables.tally(refused)})")
+    rejected = [reason for reason in reasons.values() if reason]
+    print(f"ingest: {len(reasons) - len(rejected)} done, {len(rejected)} rejected ({tables.tally(rejected)})")
+    # After the table, so that people can look: DVC keeps the outputs of a stage that fails, and runs it again.
+    check_refused(refused, len(wanted), ingest.max_rejected_share, ingest_csv)
 
 
 if __name__ == "__main__":

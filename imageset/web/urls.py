@@ -12,6 +12,7 @@ URL = re.compile(
     r"(?P<rest>([/?#][^\x00-\x1f\x7f]*)?)",
     re.IGNORECASE,
 )
+SHOWN = 120  # characters of a URL in a message
 RESERVED = ":/?#[]@!$&'()*+,;=%"  # RFC 3986, and the percent sign of what is already encoded
 
 
@@ -44,6 +45,16 @@ def parse(url: str) -> yarl.URL:
 def host_name(target: yarl.URL) -> str:
     """Return the host of a URL with its port, such as "shop.example:80"."""
     return f"{target.raw_host}:{target.port}"
+
+
+def show(url: str) -> str:
+    """Return a URL for a message: without user, password, query and fragment, which may be secret; also a bad one.
+
+    >>> show("https://me:secret@shop.example/a.jpg?signature=1"), show("shop.example/a b.jpg")
+    ('https://shop.example/a.jpg', 'shop.example/a b.jpg')
+    """
+    place = re.sub(r"(?<=//)[^/]*@", "", re.split(r"[?#]", url, maxsplit=1)[0])
+    return place if len(place) <= SHOWN else f"{place[:SHOWN]}..."
 
 
 def join(url: str, location: str) -> str:
