@@ -26,6 +26,7 @@ SOURCE_STAGES = ("listings", "labels", "ingest", "inventory")
 
 def run_demo(photos: Path | None) -> None:
     """Run servers, a marketplace, dvc repro and dvc push, then print where the results are."""
+    require_home()
     with servers.running(HOME) as sandbox:
         environment = os.environ | fill_marketplace(sandbox, photos)
         dvc.run("repro", "--force", "--single-item", *SOURCE_STAGES, environment=environment)
@@ -66,11 +67,8 @@ def start_services(photos: Path | None) -> None:
     """Start `serve` in the background and return when it is ready."""
     if ENV_FILE.exists() and not ENV_FILE.read_text(encoding="utf-8").startswith(ENV_MARK):
         raise ImagesetError(".env was not written by the sandbox: move it away first, for example to .env.mine")
-    try:
-        with files.lock(HOME / "lock"):
-            ENV_FILE.unlink(missing_ok=True)
-    except ImagesetError:
-        raise ImagesetError("the services or a demo already run: `make stop` ends them") from None
+    require_home()
+    ENV_FILE.unlink(missing_ok=True)
     photos = photos or last_photos()
     arguments = ["--photos", str(photos)] if photos else []
     with (HOME / "serve.log").open("wb") as log:
@@ -81,16 +79,35 @@ def start_services(photos: Path | None) -> None:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    deadline = time.monotonic() + SECONDS_TO_START
+    print("sandbox: starting the servers", flush=True)
+    deadline, shown = time.monotonic() + SECONDS_TO_START, 0
     while not (ENV_FILE.exists() and ENV_FILE.read_text(encoding="utf-8").endswith(ENV_END)):
         if server.poll() is not None or time.monotonic() > deadline:
             lines = (HOME / "serve.log").read_text(errors="replace").strip().splitlines() or ["their log is empty"]
             raise ImagesetError(f"the services did not start: {lines[-1]} (see {HOME / 'serve.log'})")
+        shown = show_progress(shown)
         time.sleep(0.1)
+    show_progress(shown)
     print(
         "The services run. The pipeline finds them by .env: `. .venv/bin/activate`, then `dvc repro`.\n"
         "`make stop` ends them. DVC itself does not read .env: `dotenv run -- dvc push`, `dotenv run -- dvc pull`."
     )
+
+
+def require_home() -> None:
+    """Raise ImagesetError where a sandbox already runs in this folder."""
+    try:
+        with files.lock(HOME / "lock"):
+            pass
+    except ImagesetError:
+        raise ImagesetError("the services or a demo already run: `make stop` ends them") from None
+
+
+def show_progress(shown: int) -> int:
+    """Print what `serve` has said since its first `shown` lines, whole lines only; return how many there are by now."""
+    *lines, _ = (HOME / "serve.log").read_text(errors="replace").split("\n")
+    print("".join(f"{line}\n" for line in lines[shown:] if line), end="", flush=True)
+    return len(lines)
 
 
 def last_photos() -> Path | None:

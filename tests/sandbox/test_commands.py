@@ -1,6 +1,7 @@
 """`python -m sandbox`: services in the background, .env, signals."""
 
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -69,6 +70,7 @@ def test_servers_end_with_a_supervisor_that_is_killed_and_services_start_after_i
     stopped = run_command(tmp_path, "stop")
 
     assert (started.returncode, started.stderr) == (0, "")
+    assert re.match("sandbox: starting the servers\nsandbox: a marketplace of 12 listings at .*\n", started.stdout)
     assert environment.startswith("# Written by `make services`")
     assert (stopped.returncode, stopped.stdout) == (0, "The services have stopped.\n")
     assert not (tmp_path / ".env").exists()
@@ -79,7 +81,7 @@ def test_a_supervisor_that_is_terminated_stops_the_servers_and_removes_the_env_f
 ) -> None:
     children = psutil.Process(served.pid).children(recursive=True)
     mode = stat.S_IMODE((tmp_path / ".env").stat().st_mode)
-    refused = run_command(tmp_path, "services")
+    refused = [run_command(tmp_path, name) for name in ("services", "demo")]
     kept = (tmp_path / ".env").exists()
     served.terminate()
     served.wait(SECONDS)
@@ -88,9 +90,25 @@ def test_a_supervisor_that_is_terminated_stops_the_servers_and_removes_the_env_f
     assert not (tmp_path / ".env").exists()
     assert kept
     assert mode == 0o600
-    assert refused.returncode == 1
-    assert refused.stderr.startswith("sandbox: the services or a demo already run")
-    assert refused.stderr.count("\n") == 1
+    assert [done.returncode for done in refused] == [1, 1]
+    assert {done.stderr for done in refused} == {"sandbox: the services or a demo already run: `make stop` ends them\n"}
+
+
+def test_what_serve_says_while_it_draws_is_shown_line_by_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    log = tmp_path / ".sandbox/serve.log"
+    log.parent.mkdir()
+    log.write_text("draw: 10 of 196\n\ndraw: 2")
+    shown = command.show_progress(0)
+
+    assert capsys.readouterr().out == "draw: 10 of 196\n"
+
+    log.write_text(log.read_text() + "0 of 196\n")
+
+    assert command.show_progress(shown) == 3
+    assert capsys.readouterr().out == "draw: 20 of 196\n"
 
 
 def test_an_env_file_that_the_sandbox_did_not_write_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
