@@ -38,6 +38,7 @@ LISTING_REJECTS = Table(
     ("product_id", "position", "image_url", "reason"),
     unique=False,
 )
+LISTING_GROUPS = Table({"product_id": "int64", "value": "string"}, ("product_id", "value"))
 LABELS = Table(
     {"product_id": "Int64", "catalog_id": "Int64", "date": "string"}, ("product_id", "date", "catalog_id"), unique=False
 )

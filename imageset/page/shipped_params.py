@@ -8,6 +8,8 @@ SHIPPED: dict[str, dict[str, Any]] = {
         "as_of": None,
         "limit": None,
         "photos_per_listing": 1,
+        "columns": [],
+        "group_by": None,
     },
     "ingest": {
         "enabled": True,

@@ -13,6 +13,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Range = Annotated[tuple[float, float], Strict(False)]  # from, to; YAML has lists, not tuples
 Text = Annotated[str, Field(pattern=r"\S")]
 Line = Annotated[str, Field(pattern=r"^[^\r\n]*\S[^\r\n]*$")]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Channel = Annotated[int, Field(ge=0, le=255)]
 Color = Literal["grayscale", "rgb"]
 Fit = Literal["stretch", "pad", "crop"]
@@ -32,12 +33,21 @@ class SourceParams(Section):
     as_of: str | None
     limit: int | None = Field(ge=1)
     photos_per_listing: int = Field(ge=1, le=32_767)
+    columns: list[Name]
+    group_by: Name | None
 
     @field_validator("as_of")
     @classmethod
     def is_utc_timestamp(cls, value: str | None) -> str | None:
         if value is not None and not is_utc(value):
             raise ValueError('expected null or a quoted UTC timestamp such as "2026-01-31T00:00:00Z"')
+        return value
+
+    @field_validator("columns")
+    @classmethod
+    def are_different(cls, value: list[str]) -> list[str]:
+        if repeated := [name for name in value if value.count(name) > 1]:
+            raise ValueError(f"{repeated[0]} is there more than once")
         return value
 
 

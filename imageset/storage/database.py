@@ -2,7 +2,7 @@
 
 import datetime
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,18 @@ def fetch_rows(
     Raises:
         DataError: the query has other columns, is no SELECT, or a value cannot be read.
     """
+
+    def require(found: list[str]) -> None:
+        if found != columns:
+            raise DataError(f"{query} returns columns {', '.join(found)}; expected {', '.join(columns)}")
+
+    return fetch_any_rows(connection, query, require, as_of)
+
+
+def fetch_any_rows(
+    connection: sqlalchemy.Connection, query: Path, require: Callable[[list[str]], None], as_of: str | None
+) -> list[tuple[Any, ...]]:
+    """Run the query in a file as `fetch_rows` does. `require` gets the columns' names first, and may raise."""
     statement = sqlalchemy.text(query.read_text(encoding="utf-8"))
     if "as_of" in statement.compile().params:
         statement = statement.bindparams(as_of=datetime.datetime.fromisoformat(as_of) if as_of else None)
@@ -89,8 +101,7 @@ def fetch_rows(
         found = list(result.keys())
     except ResourceClosedError:
         raise DataError(f"{query} is not a query that returns rows: write one SELECT") from None
-    if found != columns:
-        raise DataError(f"{query} returns columns {', '.join(found)}; expected {', '.join(columns)}")
+    require(found)
     try:
         return [tuple(row) for row in result]
     except (ValueError, OverflowError) as error:  # from the driver: a date after the year 9999

@@ -33,7 +33,8 @@ def test_folders_become_a_marketplace_that_the_stages_can_read(
     assert marketplace.open_marketplace(database, url, folder, photos)[0] == 12
 
     data, queries = in_project / "data", in_project / "queries"
-    listings.main(queries / "listings.sql", data / "listings.csv", data / "listings_rejects.csv")
+    names = ("listings", "listings_rejects", "attributes", "listing_groups")
+    listings.main(queries / "listings.sql", *(data / f"{name}.csv" for name in names))
     labels.main(queries / "labels.sql", queries / "classes.sql", data / "labels.csv", data / "classes.csv")
     listed = tables.read(data / "listings.csv", tables.LISTINGS)
     classes = tables.read(data / "classes.csv", tables.CLASSES)

@@ -117,7 +117,8 @@ def test_the_limit_counts_listings_and_not_photos() -> None:
 
 
 def run(project: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    outputs = project / "data/listings.csv", project / "data/listings_rejects.csv"
+    names = ("listings", "listings_rejects", "attributes", "listing_groups")
+    outputs = [project / f"data/{name}.csv" for name in names]
     listings.main(project / "queries/listings.sql", *outputs)
     return tables.read(outputs[0], tables.LISTINGS), tables.read(outputs[1], tables.LISTING_REJECTS)
 
@@ -217,3 +218,88 @@ def test_the_query_cannot_change_the_database(database: str, in_project: Path) -
 
     with pytest.raises(ServerError, match="read-only"):
         run(in_project)
+
+
+FURTHER = (
+    "SELECT product_id, position, image_url, brand, price, seller FROM (VALUES "
+    "(7, 0, 'http://h/7', E'Ac\\tme, \"Inc\"', 12.50, 'anna'), (7, 1, 'http://h/7-1', NULL, 12.50, ' anna '), "
+    "(9, 0, 'http://h/9', 'Zeß', 1e3, ''), (8, 0, 'http://h/8', '007', NULL, 'ben'), (5, 0, NULL, 'x', 1, 'ben')"
+    ") AS listed (product_id, position, image_url, brand, price, seller)"
+)
+
+
+def ask(project: Path, columns: str, group_by: str, query: str = FURTHER) -> dict[str, str]:
+    """Run the stage with a query of further columns; return the tables that it writes beside the listings."""
+    (project / "queries/listings.sql").write_text(query)
+    path = project / "params.yaml"
+    text = path.read_text().replace("  columns: []", f"  columns: {columns}")
+    path.write_text(
+        text.replace("  group_by: null", f"  group_by: {group_by}").replace("per_listing: 1", "per_listing: 2")
+    )
+    run(project)
+    return {name: (project / f"data/{name}.csv").read_text() for name in ("listings", "attributes", "listing_groups")}
+
+
+def test_further_columns_of_the_query_are_text_beside_the_listings(database: str, in_project: Path) -> None:
+    found = ask(in_project, "[brand]", "seller")
+
+    assert found["listings"].splitlines() == [
+        "product_id,position,image_url",
+        "7,0,http://h/7",
+        "7,1,http://h/7-1",
+        "8,0,http://h/8",
+        "9,0,http://h/9",
+    ]
+    assert found["attributes"].splitlines() == [
+        "product_id,position,brand,price,seller",
+        '7,0,"Ac me, ""Inc""",12.50,anna',
+        "7,1,,12.50,anna",
+        "8,0,007,,ben",
+        "9,0,Zeß,1000,",
+    ]
+    assert found["listing_groups"].splitlines() == ["product_id,value", "7,anna", "8,ben"]
+
+
+def test_without_further_columns_both_tables_have_a_header_alone(database: str, in_project: Path) -> None:
+    found = ask(in_project, "[]", "null", "SELECT 1 AS product_id, 0 AS position, 'http://h/1' AS image_url")
+
+    assert found["attributes"] == "product_id,position\n"
+    assert found["listing_groups"] == "product_id,value\n"
+
+
+@pytest.mark.parametrize(
+    ("columns", "group_by", "message"),
+    [
+        (
+            "[brand, colour]",
+            "null",
+            r"source\.columns names colour, but .*listings\.sql returns brand, price, seller: add",
+        ),
+        ("[]", "shop", r"source\.group_by names shop, but .*listings\.sql returns brand, price, seller: add"),
+        ("[position]", "null", r"source\.columns names position, but"),
+    ],
+)
+def test_a_column_that_the_query_does_not_return_is_refused_before_a_row_is_read(
+    database: str, in_project: Path, columns: str, group_by: str, message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        ask(in_project, columns, group_by)
+
+    assert not (in_project / "data/attributes.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ("'x' AS \"der Preis\"", r"returns a column 'der Preis': give it a name of letters, digits and _"),
+        ("'x' AS brand, 'y' AS brand", "returns two columns brand"),
+        ("'x' AS label", "source.columns names label, which exports call a column of their own"),
+    ],
+)
+def test_further_columns_have_plain_names_of_their_own(
+    database: str, in_project: Path, columns: str, message: str
+) -> None:
+    query = f"SELECT 1 AS product_id, 0 AS position, 'http://h/1' AS image_url, {columns}"
+
+    with pytest.raises(DataError, match=message):
+        ask(in_project, "[label]" if "label" in columns else "[]", "null", query)

@@ -164,6 +164,8 @@ def test_a_server_that_is_down_is_one_line_with_host_and_port_and_no_password(in
         "queries/listings.sql",
         "listings.csv",
         "rejects.csv",
+        "attributes.csv",
+        "listing_groups.csv",
         cwd=in_project,
         environment={"DATABASE_URL": "postgresql://someone:hidden@127.0.0.1:1/shop"},
     )

@@ -19,7 +19,14 @@ from imageset.formats import hdf5, tables
 from imageset.runtime import dvc, progress
 
 # What the marketplace says of all its products, taken down or not. They hold ids and URLs, and no photo.
-OF_THE_MARKETPLACE = ("data/listings.csv", "data/listings_rejects.csv", "data/labels.csv", "data/ingest.csv")
+OF_THE_MARKETPLACE = (
+    "data/listings.csv",
+    "data/listings_rejects.csv",
+    "data/attributes.csv",
+    "data/listing_groups.csv",
+    "data/labels.csv",
+    "data/ingest.csv",
+)
 ID_COLUMNS = ("product_id", "other_product_id")
 PAGES = (".html", ".png")
 TABLES = (".csv", ".h5")  # they say which products they hold, unless they are damaged
@@ -49,7 +56,7 @@ def holds(path: Path, name: str, product_ids: frozenset[int]) -> bool | None:
             return holds_row(path, product_ids)
         if name.endswith(".h5"):
             with h5py.File(path, "r") as file:
-                ids = [file[key] for key in file if key == "ids" or key.endswith("_ids")]
+                ids = [file[key] for key in ("ids", *(f"{subset}_ids" for subset in hdf5.SUBSETS)) if key in file]
                 return any(np.isin(column[:], sorted(product_ids)).any() for column in ids) if ids else None
         if name.endswith(".html"):  # true or unknown: a sample names few of the photos of which it shows means
             return names_product(path, product_ids) or None
@@ -235,7 +242,7 @@ def guess_name(path: Path) -> str:
     if TITLE_OF_PAGE in first:
         return UNRECORDED_PAGE
     columns = read_columns(path)
-    of_the_marketplace = (tables.LISTINGS, tables.LISTING_REJECTS, tables.LABELS, tables.INGEST)
+    of_the_marketplace = (tables.LISTINGS, tables.LISTING_REJECTS, tables.LISTING_GROUPS, tables.LABELS, tables.INGEST)
     if any(columns == list(table.columns) for table in of_the_marketplace):
         return OF_THE_MARKETPLACE[0]
     is_ours = any(columns == list(table.columns) for table in vars(tables).values() if isinstance(table, tables.Table))

@@ -1,0 +1,89 @@
+"""What the source says of each photo beyond our own columns: data/attributes.csv, and how values become its text.
+
+Its columns are those of queries/listings.sql that are not ours, so they are another project's in another project.
+"""
+
+import datetime
+import decimal
+import json
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from imageset.errors import DataError
+from imageset.formats import tables
+from imageset.formats.tables import Table
+
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# What exports call their own columns. A further column of that name cannot go on into dataset.h5.
+TAKEN = frozenset(
+    (
+        *("catalog_id", "class_id", "class_name", "copy", "file_name", "group", "image", "label"),
+        *("position", "product_id", "source_id", "subset"),
+    )
+)
+
+
+def table(names: Iterable[str]) -> Table:
+    """Return the table of the further columns with these names."""
+    return Table({**tables.PHOTO, **dict.fromkeys(names, "string")}, tables.PHOTO_KEY)
+
+
+def read(path: Path, names: Sequence[str]) -> pd.DataFrame:
+    """Return product_id, position and some of the further columns. Raises DataError where the file lacks one."""
+    with path.open(encoding="utf-8", newline="") as file:
+        found = file.readline().rstrip("\r\n").split(",")
+    if lacking := [name for name in names if name not in found]:
+        raise DataError(f"{path} has no column {lacking[0]}: run `dvc repro`")
+    return tables.read(path, table(found[len(tables.PHOTO) :]))[[*tables.PHOTO, *names]]
+
+
+def require_names(query: Path, further: Sequence[str]) -> None:
+    """Raise DataError when a further column of a query has no plain name, or a name that comes twice."""
+    for place, name in enumerate(further):
+        if not NAME.fullmatch(name):
+            raise DataError(
+                f"{query} returns a column {name!r}: give it a name of letters, digits and _, such as `AS brand`"
+            )
+        if name in further[:place]:
+            raise DataError(f"{query} returns two columns {name}: give one another name, such as `AS other_{name}`")
+
+
+def require_wanted(query: Path, further: Sequence[str], columns: Sequence[str], group_by: str | None) -> None:
+    """Raise DataError when params name a further column that a query does not return, or cannot go on."""
+    returned = f"{query} returns {', '.join(further) if further else 'no further columns'}"
+    for param, names in (("source.columns", columns), ("source.group_by", [group_by] if group_by else [])):
+        if unknown := [name for name in names if name not in further]:
+            raise DataError(f"{param} names {unknown[0]}, but {returned}: add it to the query, or change the param")
+    if taken := [name for name in columns if name in TAKEN]:
+        raise DataError(
+            f"source.columns names {taken[0]}, which exports call a column of their own: give it another name in "
+            f"{query}, such as `AS source_{taken[0]}`"
+        )
+
+
+def as_text(value: Any) -> str:
+    """Return a value of the database as one line of text, "" for null.
+
+    >>> as_text(None), as_text(True), as_text(datetime.date(2026, 1, 31)), as_text({"b": 1, "a": "é"})
+    ('', 'true', '2026-01-31', '{"a": "é", "b": 1}')
+    """
+    if value is None or value != value:
+        return ""
+    if isinstance(value, bool):
+        text = str(value).lower()
+    elif isinstance(value, decimal.Decimal):
+        text = format(value, "f")
+    elif isinstance(value, datetime.date | datetime.time):  # a datetime is a date
+        text = value.isoformat()
+    elif isinstance(value, bytes | bytearray | memoryview):
+        text = bytes(value).hex()
+    elif isinstance(value, dict | list | tuple):
+        text = json.dumps(value, ensure_ascii=False, sort_keys=True, default=as_text)
+    else:
+        text = str(value)
+    one_line = re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+", " ", text).strip()
+    return one_line.encode("utf-8", "replace").decode()
