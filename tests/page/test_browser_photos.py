@@ -60,9 +60,11 @@ def test_a_subset_a_group_and_pairs_are_shown_alone(page: Page, made: Made) -> N
     page.get_by_label("Subset").select_option("test")
     wait_for_photos(page, photos_of(split[split["subset"] == "test"]))
     page.get_by_role("button", name="Clear filters").first.click()
+    wait_for_photos(page, all_photos(made))
     page.get_by_label("Group").select_option("several")
     wait_for_photos(page, photos_of(catalog[catalog["group"].duplicated(keep=False)]))
     page.get_by_role("button", name="Clear filters").first.click()
+    wait_for_photos(page, all_photos(made))
     page.get_by_label("Near-duplicate").select_option(label="yes")
 
     wait_for_photos(page, [(product, 0) for product in sorted(made.pair)])

@@ -5,7 +5,7 @@ import { openDetail } from "./detail.js";
 import { announce, button, counted, element, icon, number } from "./dom.js";
 import { markKeys } from "./keys.js";
 import { describeMark, markOf, onMarks } from "./marks.js";
-import { tile } from "./pictures.js";
+import { lackedPicture, tile } from "./pictures.js";
 
 /** The sides of tiles that a person can choose, in pixels. */
 export const TILE_SIDES = [48, 72, 104, 144];
@@ -39,8 +39,8 @@ export function keepTileSide(side) {
 
 /**
  * Put a grid of photos into a host. Options: indices (the photos, in their order), label (the grid's name), caption
- * (index => text under the tile), kind (of suspect: marks take its reason, rank and suggestion), side (of tiles),
- * onSelect (called with the selected photos).
+ * (index => text under the tile), kind (of suspect: marks take its reason, rank and suggestion), side (of tiles), which
+ * (picture the tiles show: original, mask or result), onSelect (called with the selected photos).
  *
  * Returns {element, show(indices, {keepPage}), focusPhoto(index), selection(), selectAll(), selectNone(), setSide(side),
  * close()}. Call close() when the view closes.
@@ -53,10 +53,11 @@ export function photoGrid(host, options) {
 }
 
 class PhotoGrid {
-    constructor({ label, caption = null, kind = null, side = null, onSelect = null }) {
+    constructor({ label, caption = null, kind = null, side = null, which = "original", onSelect = null }) {
         this.caption = caption;
         this.kind = kind;
         this.side = side ?? tileSide();
+        this.which = which;
         this.onSelect = onSelect;
         this.indices = [];
         this.perRow = 1; // tiles
@@ -145,7 +146,7 @@ class PhotoGrid {
                 tabindex: place === this.active ? 0 : -1,
                 dataset: { place },
             },
-            tile(index, this.side),
+            tile(index, this.side, this.which),
             element("span", { class: "tile-select", "aria-hidden": "true" }, icon("right")),
         );
         if (this.caption) {
@@ -162,7 +163,8 @@ class PhotoGrid {
         const mark = markOf(index);
         const name = describePhoto(index);
         const caption = this.caption ? `, ${this.caption(index)}` : "";
-        made.setAttribute("aria-label", `${name}${caption}${mark ? `, marked: ${describeMark(mark)}` : ""}`);
+        const lacked = lackedPicture(index, this.which);
+        made.setAttribute("aria-label", `${name}${caption}${lacked && `, ${lacked}`}${mark ? `, marked: ${describeMark(mark)}` : ""}`);
         made.title = made.getAttribute("aria-label");
         made.setAttribute("aria-selected", String(this.selected.has(index)));
         made.dataset.mark = mark?.action ?? "";

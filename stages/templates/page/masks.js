@@ -87,6 +87,7 @@ export const masksView = {
         grid: routeTo("photos", { kind: "mask", sort: "rank_mask" }),
         items: suspectItems("mask"),
         fill: fillMaskCard,
+        picturesVary: true,
         whyWords: WHY_WORDS,
         listLabel: "Masks that look wrong, the most suspect first",
         intro: "Masks that may have lost a part of the garment, or kept something else. "

@@ -5,6 +5,7 @@ import { button, counted, debounce, element, icon, number, uniqueId } from "./do
 import { choosePhotos, FILTERS, QUERY_NAMES, sortCaption, SORTS } from "./filters.js";
 import { keepTileSide, photoGrid, TILE_SIDES, tileSide } from "./grid.js";
 import { chooseClass, chooseReason, clearPhotos, confirmPhotos, pickClass } from "./keys.js";
+import { keepTilePicture, lackedPicture, PICTURE_CHOICES, tilePicture } from "./pictures.js";
 import { go, replaceRoute, routeTo } from "./router.js";
 
 const CAPTIONS = [
@@ -21,25 +22,14 @@ export const photosView = { id: "photos", title: "Photos", count: () => photoCou
 
 function openPhotos(host, query) {
     const state = { query: new URLSearchParams(query) };
-    const change = (name, value, isTyped = false) => {
-        const wanted = new URLSearchParams(state.query);
-        if (value) {
-            wanted.set(name, value);
-        } else {
-            wanted.delete(name);
-        }
-        if (name === "kind") {
-            sortByRank(wanted, value);
-        }
-        (isTyped ? replaceRoute : go)(routeTo("photos", wanted));
-    };
-    const controls = drawControls(change, () => state.query);
+    const controls = drawControls((...changed) => changeQuery(state.query, ...changed), () => state.query);
     const result = element("p", { class: "result", role: "status" });
     const selectionBar = element("div", { class: "selection-bar", role: "group", "aria-label": "Selected photos" });
     host.append(controls.element, element("div", { class: "result-row" }, result, selectionBar));
     let grid = null; // the grid tells its selection while it is made
     grid = photoGrid(host, {
         label: "Photos",
+        which: tilePicture(),
         onSelect: (selected) => drawSelection(selectionBar, grid, selected, state),
     });
     const empty = element(
@@ -55,7 +45,7 @@ function openPhotos(host, query) {
         const chosen = choosePhotos(state.query);
         grid.kind = page.kinds.includes(state.query.get("kind")) ? state.query.get("kind") : null;
         grid.caption = captionFor(state.query);
-        result.textContent = countShown(chosen);
+        result.textContent = sayShown(chosen);
         empty.hidden = chosen.length > 0;
         controls.update(state.query);
         grid.show(chosen);
@@ -63,10 +53,25 @@ function openPhotos(host, query) {
     };
     controls.onLook(() => {
         grid.caption = captionFor(state.query);
+        grid.which = tilePicture();
         grid.setSide(tileSide());
+        result.textContent = sayShown(grid.indices);
     });
     update(inKeptOrder(query));
     return { close: () => grid.close(), update };
+}
+
+function changeQuery(query, name, value, isTyped = false) {
+    const wanted = new URLSearchParams(query);
+    if (value) {
+        wanted.set(name, value);
+    } else {
+        wanted.delete(name);
+    }
+    if (name === "kind") {
+        sortByRank(wanted, value);
+    }
+    (isTyped ? replaceRoute : go)(routeTo("photos", wanted));
 }
 
 // A person who comes by the tab, without a query, finds the order of before.
@@ -92,6 +97,13 @@ function sortByRank(query, kind) {
 function countShown(chosen) {
     const all = counted(photoCount, "photo");
     return chosen.length === photoCount ? all : `${number(chosen.length)} of ${all}`;
+}
+
+function sayShown(chosen) {
+    const which = tilePicture();
+    const dimmed = { mask: "The page has no mask of dimmed photos.", result: "The page does not have dimmed photos as they are in the dataset." }[which];
+    const isLacking = chosen.some((index) => lackedPicture(index, which));
+    return isLacking ? `${countShown(chosen)}. ${dimmed}` : countShown(chosen);
 }
 
 function captionFor(query) {
@@ -274,6 +286,16 @@ function lookFields(tell) {
         () => String(tileSide()),
         updates,
     );
+    const pictures = selectField(
+        "Pictures",
+        PICTURE_CHOICES,
+        (value) => {
+            keepTilePicture(value);
+            tell();
+        },
+        tilePicture,
+        updates,
+    );
     const caption = selectField(
         "Under them",
         CAPTIONS,
@@ -285,7 +307,7 @@ function lookFields(tell) {
         updates,
     );
     updates.forEach((each) => each());
-    return [size, caption];
+    return [size, pictures, caption];
 }
 
 function drawSelection(bar, grid, selected, state) {

@@ -5,15 +5,53 @@ import { element } from "./dom.js";
 
 const DETAILS_A_SCRIPT = 100;
 const PICTURE_NAMES = { original: "Photo", mask: "Mask", result: "Result" };
+
+/** What tiles can show: the name of the picture, and words. */
+export const PICTURE_CHOICES = [
+    ["original", "photo"],
+    ["mask", "mask"],
+    ["result", "in the dataset"],
+];
+const LACKED_WORDS = { mask: "mask", result: "picture in the dataset" };
+let tileChoice = "original";
 const sheetUrls = new Map();
 const detailScripts = new Map();
 
-/** The small picture of a photo. It is decoration: what is around it says which photo it is. */
-export function tile(index, side = page.sheets.tiles.side) {
-    if (photos.tile[index] < 0) {
-        return emptyTile(side);
+/** What tiles show, as the person chose last: "original", "mask" or "result". */
+export function tilePicture() {
+    return tileChoice;
+}
+
+/** Remember what tiles show, until the page is closed. */
+export function keepTilePicture(which) {
+    tileChoice = which;
+}
+
+/**
+ * The small picture of a photo: "original", "mask" or "result". Where the page does not have that, the photo is dimmed.
+ * It is decoration: what is around it says which photo it is, and what lacks.
+ */
+export function tile(index, side = page.sheets.tiles.side, which = "original") {
+    const url = which === "original" ? "" : pictureUrl(index, which);
+    if (url) {
+        const made = element("span", { class: "tile tile-whole", "aria-hidden": "true" });
+        made.style.width = made.style.height = `${side}px`;
+        made.style.backgroundImage = `url("${url}")`;
+        return made;
     }
-    return sheetTile("tiles", photos.tile[index], side);
+    const made = photos.tile[index] < 0 ? emptyTile(side) : sheetTile("tiles", photos.tile[index], side);
+    made.classList.toggle("tile-lacking", which !== "original");
+    return made;
+}
+
+/** Say what a tile lacks: "no mask", "mask not in this page", or "" where it shows what was chosen. */
+export function lackedPicture(index, which) {
+    if (which === "original" || pictureUrl(index, which)) {
+        return "";
+    }
+    return photos.detail[index] < 0 && photos.tile[index] >= 0
+        ? `${LACKED_WORDS[which]} not in this page`
+        : `no ${LACKED_WORDS[which]}`;
 }
 
 function emptyTile(side) {

@@ -5,6 +5,7 @@ import { openDetail } from "./detail.js";
 import { announce, element, number } from "./dom.js";
 import { isTyping, markKeys } from "./keys.js";
 import { onMarks, stepCounts } from "./marks.js";
+import { keepTilePicture, PICTURE_CHOICES, tilePicture } from "./pictures.js";
 import { ReviewActions } from "./review_actions.js";
 import { isDecided, ReviewList } from "./review_list.js";
 import { replaceRoute, routeTo } from "./router.js";
@@ -24,7 +25,7 @@ let marksWholeProduct = false;
  * words where there is no item). Where a view differs from the usual: query (what else is in its address), grouped
  * (whether the list has a heading for each why), targets(item) (the photos between which left and right choose),
  * onSide(content, side), suggestion(item, photo), reason (of an exclusion), grid (a route with the same photos),
- * below (what is under the queue, or null).
+ * below (what is under the queue, or null), picturesVary (whether a person chooses what the list shows).
  * An item has: photo, photos (all that it shows), rank (from 1 within the queue), kind (of LISTED_IN), why,
  * suggestion (a class or -1), title, caption.
  */
@@ -146,6 +147,7 @@ class ReviewQueue {
             this.makeChoice("why", "Why", countedBy(items.map(({ why }) => why)), (why) => whyWords[why] ?? why),
             this.makeChoice("class", "Class", countedBy(items.map(({ photo }) => String(photos.class[photo]))),
                 (index) => classLabel(Number(index))),
+            this.spec.picturesVary ? this.makePictureChoice() : null,
             element("label", {}, hide, " Hide decided"),
             element("label", {}, goOn, " Go on after a mark"),
             hasProducts ? element("label", {}, this.product, " Mark the whole product ", productKey) : null,
@@ -171,6 +173,17 @@ class ReviewQueue {
         select.value = counts.has(this.filters[name]) ? this.filters[name] : "";
         this.filters[name] = select.value;
         return element("label", { class: "review-choice" }, `${label} `, select);
+    }
+
+    // Which picture the list shows; the view Photos shares the choice.
+    makePictureChoice() {
+        const select = element("select", { on: { change: () => {
+            keepTilePicture(select.value);
+            this.list.show();
+            this.list.setCurrent();
+        } } }, PICTURE_CHOICES.map(([value, text]) => element("option", { value }, text)));
+        select.value = tilePicture();
+        return element("label", { class: "review-choice" }, "Pictures ", select);
     }
 
     setFilter(name, value) {

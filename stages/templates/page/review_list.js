@@ -3,7 +3,7 @@
 import { LISTED_IN, photos } from "./data.js";
 import { button, element, number } from "./dom.js";
 import { describeMark, markOf, shortMark } from "./marks.js";
-import { tile } from "./pictures.js";
+import { lackedPicture, tile, tilePicture } from "./pictures.js";
 
 const ENTRIES_SHOWN = 200; // of the list at once: a thousand would take longer than a key may
 const GAP = 8; // pixels between the current entry and the end of the list
@@ -64,13 +64,18 @@ export class ReviewList {
         this.describe(shown);
     }
 
+    // Which picture the entries show: the photo, unless the view lets a person choose.
+    which() {
+        return this.queue.spec.picturesVary ? tilePicture() : "original";
+    }
+
     makeButton(item) {
         const choose = () => {
             this.queue.select(item);
             this.queue.focusCard();
         };
         return element("button", { type: "button", class: "review-entry", tabindex: "-1", on: { click: choose } },
-            item.photos.map((photo) => tile(photo, item.photos.length > 1 ? 36 : 48)),
+            item.photos.map((photo) => tile(photo, item.photos.length > 1 ? 36 : 48, this.which())),
             element("span", { class: "review-rank" }, number(item.rank)),
             element("span", { class: "review-caption", dir: "auto" }, item.caption),
             element("span", { class: "review-badge", "aria-hidden": "true" }));
@@ -89,7 +94,8 @@ export class ReviewList {
                 entry.title = said;
                 entry.lastChild.textContent = !isDecided(item) ? "" : marks.length ? MARK_SIGNS[marks[0].action] : "✓";
                 entry.lastChild.dataset.action = marks[0]?.action ?? (wasDecided ? "before" : "");
-                entry.setAttribute("aria-label", `${number(item.rank)}: ${item.title}; ${said}`);
+                const lacked = lackedPicture(item.photo, this.which());
+                entry.setAttribute("aria-label", `${number(item.rank)}: ${item.title}; ${lacked && `${lacked}; `}${said}`);
             }
         }
     }
