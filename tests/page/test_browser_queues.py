@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
+from imageset.audit.suspects import LISTED
 from tests.browser import opened
 from tests.page.test_browser_review import contents, heading, marks, press, write_page
 
@@ -180,4 +181,39 @@ def test_photos_keep_their_order_when_one_comes_back_by_the_tab(browser: Browser
         expect(page.get_by_label("Sort by")).to_have_value("brightness")
         expect(first).to_have_attribute("aria-label", re.compile("product 13"))
         page.wait_for_url("**#photos?sort=brightness&order=down")
+    seen.assert_quiet(path)
+
+
+def test_a_mask_unlike_those_of_its_class_says_its_score(browser: Browser, tmp_path: Path) -> None:
+    data = contents()
+    data["suspects"]["why"][3] = "unlike_class"
+    for name, value in zip(data["suspects"], (1, 3, 2, 3.5, "unsure", -1), strict=True):
+        data["suspects"][name].append(value)
+    path = write_page(tmp_path, data)
+    with opened(browser, path, "masks") as (page, seen):
+        expect(page.locator(".usual-unusual p")).to_have_text(
+            "Unlike the masks of its class: score 6.00, more than 1 of the 1 other. "
+            f"Masks are listed from {LISTED:.0f} on."
+        )
+        expect(page.locator(".usual-unusual .usual-dot")).to_have_attribute("style", "left: 100%;")
+        press(page, "j")
+        expect(page.locator(".usual-unusual")).to_contain_text("Doubt of the network")
+        expect(page.locator(".usual-line").last).to_contain_text("All in all: score 3.50. Masks are listed")
+    seen.assert_quiet(path)
+
+
+def test_what_is_usual_is_shown_by_no_photo_with_a_doubtful_label(browser: Browser, tmp_path: Path) -> None:
+    """Photos 0, 2 and 3 of the dresses are label suspects. A person decides on 3."""
+    data = contents()
+    data["suspects"]["kind"][3] = 0  # photo 2 is a suspect of kind label
+    data["photos"]["tile"] = list(range(8))
+    path = write_page(tmp_path, data)
+    with opened(browser, path, "oddities?kind=photo") as (page, seen):
+        expect(page.locator(".review-content")).to_contain_text("Brightness 10")
+        expect(page.locator(".review-content")).not_to_contain_text("Usual in")
+    data["photos"]["decided"][3] = 1
+    path = write_page(tmp_path, data)
+    with opened(browser, path, "oddities?kind=photo") as (page, seen):
+        usual = page.locator("figure", has_text="Usual in dress. Its own label may be wrong, too.")
+        expect(usual.get_by_role("img")).to_have_attribute("aria-label", "Photo of product 13")
     seen.assert_quiet(path)

@@ -7,9 +7,11 @@ import { pictureUrl } from "./pictures.js";
 import { openReview, suspectItems } from "./review.js";
 import { WHAT_RIGHT_DOES } from "./review_actions.js";
 import { routeTo } from "./router.js";
-import { factLine } from "./usual.js";
+import { factLine, scoreLine } from "./usual.js";
 
 const UNUSUAL_FACT = { small_foreground: "foreground_share", large_foreground: "foreground_share", unsure: "uncertainty" };
+const SCORE_WORDS = { unlike_class: "Unlike the masks of its class", weak_outline: "Weak outline" }; // no fact says these
+const LEAST_SCORE = 3; // from which stage audit lists a mask
 const MASK_FACTS = ["foreground_share", "uncertainty", "border_share", "pieces"];
 const LEFT_OUT_COLOUR = "#d6006e";
 const SHOWN_OF_LEFT_OUT = 0.35;
@@ -59,14 +61,17 @@ function drawTinted(canvas, original, mask) {
     context.drawImage(outside.canvas, 0, 0);
 }
 
-function fillMaskCard(card, { photo, why }) {
+function fillMaskCard(card, { photo, why, score }) {
+    const isScoreTold = Object.hasOwn(SCORE_WORDS, why);
+    const told = scoreLine(SCORE_WORDS[why] ?? "All in all", score, suspectsOf("mask"), LEAST_SCORE, isScoreTold);
+    const facts = MASK_FACTS.map((fact) => factLine(photo, fact, UNUSUAL_FACT[why] === fact));
     card.append(
         element("div", { class: "beside-row" },
             originalPicture(photo),
             tintedPicture(photo, roomySides().photo),
             largePicture(photo, "mask", "Mask: white is kept"),
             largePicture(photo, "result", "As it is in the dataset")),
-        element("div", { class: "usual-lines" }, MASK_FACTS.map((fact) => factLine(photo, fact, UNUSUAL_FACT[why] === fact))),
+        element("div", { class: "usual-lines" }, isScoreTold ? [told, facts] : [facts, told]),
         element("p", {}, otherSuspicions(photo, "mask")));
 }
 

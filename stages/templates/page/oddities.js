@@ -38,7 +38,7 @@ function fillOutlierCard(card, { photo, why }) {
 function fillPhotoCard(card, { photo, why }) {
     const fact = FACT_OF_WHY[why];
     const usual = fact ? usualPhoto(photo, fact) : -1;
-    const usualCaption = `Usual in ${classLabel(photos.class[photo])}`;
+    const usualCaption = [`Usual in ${classLabel(photos.class[photo])}. `, "Its own label may be wrong, too."];
     const order = [fact, ...PHOTO_FACTS.filter((name) => name !== fact)].filter(Boolean);
     card.append(
         element("div", { class: "beside-row" },

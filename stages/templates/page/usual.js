@@ -1,7 +1,7 @@
 // What is usual in a class: medians and spreads of facts, and lines that set a photo beside them.
 
-import { classLabel, photoCount, photos } from "./data.js";
-import { element, number, share } from "./dom.js";
+import { classLabel, photoCount, photos, suspicionOf } from "./data.js";
+import { counted, element, number, share } from "./dom.js";
 
 const membersOfClass = new Map();
 const usualOfClass = new Map();
@@ -47,17 +47,28 @@ function photosOfClass(classIndex) {
 function usualIn(classIndex, fact) {
     const key = `${classIndex} ${fact}`;
     if (!usualOfClass.has(key)) {
-        const values = photosOfClass(classIndex)
-            .map((index) => factOf(index, fact))
-            .filter((value) => value !== null)
-            .sort((first, second) => first - second);
-        const at = (part) => values[Math.round(part * (values.length - 1))];
-        usualOfClass.set(key, values.length ? { values, median: at(0.5), low: at(0.05), high: at(0.95) } : null);
+        const values = photosOfClass(classIndex).map((index) => factOf(index, fact)).filter((value) => value !== null);
+        usualOfClass.set(key, values.length ? describeValues(values) : null);
     }
     return usualOfClass.get(key);
 }
 
-/** Return the photo of a class whose fact is nearest to the median, other than the given one; -1 without one. */
+/** Return {values (sorted), median, low, high}. Low and high hold nine tenths. */
+function describeValues(unsorted) {
+    const values = [...unsorted].sort((first, second) => first - second);
+    const at = (part) => values[Math.round(part * (values.length - 1))];
+    return { values, median: at(0.5), low: at(0.05), high: at(0.95) };
+}
+
+// A suspect of kind label may be of another class. A person who decided on it kept its class.
+function isDoubtful(index) {
+    return suspicionOf(index, "label") !== null && photos.decided[index] === 0;
+}
+
+/**
+ * Return the photo of a class with the fact nearest to the median, other than the given one and no suspect of kind
+ * label; -1 without one.
+ */
 export function usualPhoto(index, fact) {
     const usual = usualIn(photos.class[index], fact);
     let best = -1;
@@ -65,7 +76,7 @@ export function usualPhoto(index, fact) {
     for (const other of usual ? photosOfClass(photos.class[index]) : []) {
         const value = factOf(other, fact);
         const distance = value === null ? Infinity : Math.abs(value - usual.median);
-        if (other !== index && photos.tile[other] >= 0 && distance < least) {
+        if (other !== index && photos.tile[other] >= 0 && distance < least && !isDoubtful(other)) {
             [best, least] = [other, distance];
         }
     }
@@ -95,10 +106,25 @@ function factInWords(index, fact) {
 
 /** Return a line with a fact in words, and a strip that shows where it is in its class. */
 export function factLine(index, fact, isUnusual = false) {
+    return lineOf(factInWords(index, fact), factOf(index, fact), usualIn(photos.class[index], fact), isUnusual);
+}
+
+/**
+ * Return a line with a score by which the audit ranks, in words, and a strip with the scores of all of its kind.
+ *
+ * listed: the suspects of the kind; least: the score from which the audit lists one.
+ */
+export function scoreLine(name, score, listed, least, isUnusual) {
+    const scores = describeValues(listed.map((other) => other.score));
+    const beyond = scores.values.filter((other) => other < score).length;
+    const part = beyond && listed.length > 1 ? `, more than ${beyond} of the ${counted(listed.length - 1, "other")}` : "";
+    const words = `${name}: score ${score.toFixed(2)}${part}. Masks are listed from ${least} on.`;
+    return lineOf(words, score, scores, isUnusual);
+}
+
+function lineOf(words, value, usual, isUnusual) {
     const line = element("div", { class: isUnusual ? "usual-line usual-unusual" : "usual-line" },
-        element("p", { dir: "auto" }, factInWords(index, fact)));
-    const value = factOf(index, fact);
-    const usual = usualIn(photos.class[index], fact);
+        element("p", { dir: "auto" }, words));
     if (value !== null && usual && usual.values.length > 1) {
         line.append(usualStrip(value, usual));
     }
