@@ -1,5 +1,7 @@
 """What somebody who works through the queues of the page has to be told. On the page of test_browser_review.py."""
 
+import csv
+import io
 import re
 from pathlib import Path
 
@@ -216,4 +218,61 @@ def test_what_is_usual_is_shown_by_no_photo_with_a_doubtful_label(browser: Brows
     with opened(browser, path, "oddities?kind=photo") as (page, seen):
         usual = page.locator("figure", has_text="Usual in dress. Its own label may be wrong, too.")
         expect(usual.get_by_role("img")).to_have_attribute("aria-label", "Photo of product 13")
+    seen.assert_quiet(path)
+
+
+LOADED = """product_id,position,action,catalog_id,note,by
+
+12,0,right,,,mm
+;;
+13,0,relabel,2,"a note
+of two lines",@jd
+99,0,right,,,mm
+14,0,burn,,,mm
+"""
+
+
+def test_a_loaded_file_keeps_who_decided_and_names_the_lines_that_it_refuses(browser: Browser, tmp_path: Path) -> None:
+    path, saved = write_page(tmp_path, contents()), tmp_path / "saved.csv"
+    saved.write_text(LOADED.replace(";;", ",,,,,"), encoding="utf-8")
+    with opened(browser, path, "marks") as (page, seen):
+        page.get_by_label("By (optional)").fill("zz9")
+        page.wait_for_function("() => JSON.stringify(localStorage).includes('zz9')")
+        page.get_by_label("Load a saved file").set_input_files(saved)
+        said = "2 photos marked from saved.csv. 2 not: line 7: the page does not have this photo."
+        expect(page.locator("#announcement")).to_have_text(said)
+        expect(page.locator("table.rows tbody .mark-text").first).to_have_text("right as it is by mm")
+        page.locator("#tabs [data-view=labels]").click()
+        expect(heading(page)).to_be_visible()
+        press(page, "Home", "y")
+        page.locator("#marks-link").click()
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Save corrections").click()
+        rows = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text(encoding="utf-8"))))
+
+        assert [(row["product_id"], row["note"], row["by"]) for row in rows] == [
+            ("10", "", "zz9"),
+            ("12", "", "mm"),
+            ("13", "a note of two lines", "'@jd"),
+        ]
+    seen.assert_quiet(path)
+
+
+def test_where_a_person_decided_on_the_class_no_other_one_can_be_chosen(browser: Browser, tmp_path: Path) -> None:
+    data = contents()
+    data["photos"]["decided"][2] = 1
+    why = "a person gave it its class already"
+    path = write_page(tmp_path, data)
+    with opened(browser, path, "masks") as (page, seen):
+        choose = page.get_by_role("button", name="Choose a class …")
+        expect(choose).to_have_attribute("aria-disabled", "true")
+        expect(choose).to_have_attribute("title", re.compile(why))
+        press(page, "c")
+        expect(page.locator("#announcement")).to_contain_text(f"12 is not marked: {why}")
+        expect(page.get_by_role("dialog")).to_have_count(0)
+        expect(page.get_by_role("button", name="Right as it is")).to_have_attribute("aria-disabled", "false")
+        press(page, "Enter")
+        another = page.get_by_role("dialog").get_by_role("button", name="Another class …")
+        expect(another).to_be_disabled()
+        expect(another).to_have_attribute("title", re.compile(why))
     seen.assert_quiet(path)

@@ -31,7 +31,7 @@ import {
     suggestionOf,
     usualReason,
 } from "./keys.js";
-import { describeMark, markOf, onMarks, whyNotMark } from "./marks.js";
+import { describeMark, markOf, onMarks, whyNotAnotherClass, whyNotMark } from "./marks.js";
 import { nearest } from "./nearest.js";
 import { picture, tile } from "./pictures.js";
 import { explainReject } from "./reasons.js";
@@ -214,8 +214,7 @@ function markBar(index, kind = null) {
     const { suggestion } = options;
     const mark = markOf(index);
     const bar = element("div", { class: "mark-bar", role: "group", "aria-label": "Mark this photo" });
-    const add = (action, key, text, onClick, toClass = -1) => {
-        const why = whyNotMark(index, action, toClass);
+    const add = (action, key, text, onClick, toClass = -1, why = whyNotMark(index, action, toClass)) => {
         const isOn = mark?.action === action && (action !== "relabel" || toClass < 0 || mark.toClass === toClass);
         bar.append(
             button("", onClick, {
@@ -239,6 +238,7 @@ function markBar(index, kind = null) {
         "Another class …",
         () => chooseClass([index], options),
         photos.class[index] >= 0 ? photos.class[index] : 0,
+        whyNotAnotherClass(index),
     );
     const ofClass = photos.class[index] >= 0 ? `, and the class is ${classLabel(photos.class[index])}` : "";
     add("right", "y", `Right as it is${ofClass}`, () => confirmPhotos([index], options));

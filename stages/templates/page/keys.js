@@ -3,7 +3,7 @@
 import { classLabel, inWords, page, photoLabel, photos, suspicionOf, suspicionsOf } from "./data.js";
 import { openDialog } from "./dialog.js";
 import { announce, button, counted, element, number, uniqueId } from "./dom.js";
-import { clearMark, describeMark, markOf, redo, setMark, undo, whyNotReason } from "./marks.js";
+import { clearMark, describeMark, markOf, redo, setMark, undo, whyNotAnotherClass, whyNotReason } from "./marks.js";
 import { nearest } from "./nearest.js";
 import { picture, sheetTile } from "./pictures.js";
 
@@ -219,8 +219,12 @@ export async function chooseReason(indices, { kind } = {}) {
     return reason ? sayMarks(indices, setMark(indices, { action: "exclude", reason, kind })) : false;
 }
 
-/** Ask for a class, and relabel. Returns a promise: true if photos were marked. */
+/** Ask for a class, and relabel. Returns a promise: true if photos were marked. Where none can be, it says so at once. */
 export async function chooseClass(indices, { kind } = {}) {
+    const refused = indices.map((photo) => ({ photo, why: whyNotAnotherClass(photo) })).filter(({ why }) => why);
+    if (refused.length && refused.length === indices.length) {
+        return sayMarks(indices, { set: 0, refused });
+    }
     const toClass = await pickClass(
         `Which class is ${nameOf(indices)}?`,
         likelyClasses(indices),

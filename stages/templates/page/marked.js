@@ -216,6 +216,17 @@ function focusRow(photo) {
     document.querySelector(`.marks-table [data-photo="${photo}"]`)?.focus();
 }
 
+// The mark in words, and who decided, where a loaded file says so.
+function markText(mark) {
+    return element(
+        "span",
+        { class: `mark-text ${mark.action}` },
+        icon(mark.action),
+        element("bdi", {}, describeMark(mark)),
+        mark.by ? element("span", { class: "hint" }, " by ", element("bdi", {}, mark.by)) : null,
+    );
+}
+
 function markRow(mark, siblings) {
     const { key, photo } = mark;
     const name = photo >= 0 ? photoLabel(photo) : key;
@@ -240,12 +251,6 @@ function markRow(mark, siblings) {
         "aria-label": `Note to product ${name}`,
         on: { change: () => setNote(key, note.value.trim()) },
     });
-    const text = element(
-        "span",
-        { class: `mark-text ${mark.action}` },
-        icon(mark.action),
-        element("bdi", {}, describeMark(mark)),
-    );
     const remove = button(
         "Remove",
         () => {
@@ -260,7 +265,7 @@ function markRow(mark, siblings) {
         element("td", {}, open),
         element("th", { scope: "row" }, element("bdi", {}, name)),
         element("td", {}, element("bdi", {}, photo >= 0 ? classLabel(photos.class[photo]) : "")),
-        element("td", {}, text),
+        element("td", {}, markText(mark)),
         element("td", {}, mark.kind ? `${mark.kind}${mark.rank ? ` ${number(mark.rank)}` : ""}` : ""),
         element("td", {}, note),
         element("td", {}, remove),

@@ -59,10 +59,10 @@ function checkStored(stored) {
 }
 
 function isMark(mark) {
-    const { action, reason, catalog_id: catalogId, note = "", date = "", kind = "", rank = "" } = mark ?? {};
+    const { action, reason, catalog_id: catalogId, note = "", date = "", by = "", kind = "", rank = "" } = mark ?? {};
     const isNamed = { exclude: isReason(reason), relabel: isWhole(catalogId), right: true }[action] ?? false;
     const isKind = kind === "" || Object.hasOwn(LISTED_IN, kind);
-    return isNamed && isKind && [note, date].every((text) => typeof text === "string") && (rank === "" || isWhole(rank));
+    return isNamed && isKind && [note, date, by].every((text) => typeof text === "string") && (rank === "" || isWhole(rank));
 }
 
 function isReason(reason) {
@@ -137,6 +137,11 @@ export function whyNotMark(index, action, toClass = -1) {
     return "";
 }
 
+/** Say why a photo cannot be given another class than its own. "" if it can. */
+export function whyNotAnotherClass(index) {
+    return whyNotMark(index, "relabel", photos.class[index] === 0 ? 1 : 0);
+}
+
 // The products of labels.csv and groups.csv, as --apply knows them.
 function isKnownProduct(productId) {
     if (knownProducts === null) {
@@ -159,8 +164,8 @@ export function whyNotReason(reason) {
 }
 
 /**
- * Mark photos, as one step of undo: {action: "exclude" | "relabel" | "right", toClass, reason, note, kind, date}, or a
- * function that returns this for a photo. Returns {set: how many, refused: [{photo, why}]}.
+ * Mark photos, as one step of undo: {action: "exclude" | "relabel" | "right", toClass, reason, note, kind, date, by (who
+ * decided, where a file says so; else it is who saves the marks)}, or a function that returns this for a photo. Returns {set: how many, refused: [{photo, why}]}.
  */
 export function setMark(indices, mark) {
     const changes = [];
@@ -193,7 +198,7 @@ function plainAction(index, mark) {
     return isSame && !whyNotMark(index, "right") ? { ...mark, action: "right" } : mark;
 }
 
-function makeMark(index, { action, toClass, reason, note, kind }, date) {
+function makeMark(index, { action, toClass, reason, note, kind, by }, date) {
     const made = { action, date };
     if (action === "relabel") {
         made.catalog_id = page.classes.catalog_id[toClass];
@@ -203,6 +208,9 @@ function makeMark(index, { action, toClass, reason, note, kind }, date) {
     }
     if (note) {
         made.note = note;
+    }
+    if (by) {
+        made.by = by;
     }
     if (photos.class[index] >= 0) {
         made.class = page.classes.catalog_id[photos.class[index]];
@@ -282,7 +290,7 @@ export function stepCounts() {
     return { undo: undoSteps.length, redo: redoSteps.length };
 }
 
-/** The mark of a photo, or null: {action, toClass, reason, note, kind, rank, date}. */
+/** The mark of a photo, or null: {action, toClass, reason, note, kind, rank, date, by}. */
 export function markOf(index) {
     const mark = markState.marks[markKeyOf(index)];
     return mark ? withClass(mark) : null;
@@ -356,10 +364,9 @@ export function setRemarks(changed) {
 export function correctionsCsv() {
     const rows = allMarks().map((mark) => {
         const place = mark.key.lastIndexOf("/");
-        const written = { note: markState.note, by: markState.by, ...mark };
-        const cells = { ...written, product_id: mark.key.slice(0, place), position: mark.key.slice(place + 1) };
+        const cells = { ...mark, product_id: mark.key.slice(0, place), position: mark.key.slice(place + 1) };
         cells.note = asText(mark.note || markState.note);
-        cells.by = asText(markState.by);
+        cells.by = asText(mark.by || markState.by);
         cells.date = asText(mark.date ?? "");
         return CSV_COLUMNS.map((column) => csvCell(cells[column] ?? ""));
     });
@@ -393,8 +400,8 @@ export function noteSaved() {
 // A short sum (FNV-1a of each mark, in any order): enough to see that something changed.
 function signature() {
     let sum = sumOf(`${markState.by}\n${markState.note}`);
-    for (const [key, { action, catalog_id: catalogId, reason, note }] of Object.entries(markState.marks)) {
-        sum = (sum + sumOf(`${key} ${action} ${catalogId} ${reason} ${note}`)) >>> 0;
+    for (const [key, { action, catalog_id: catalogId, reason, note, by }] of Object.entries(markState.marks)) {
+        sum = (sum + sumOf(`${key} ${action} ${catalogId} ${reason} ${note} ${by}`)) >>> 0;
     }
     return sum.toString(16);
 }
@@ -409,14 +416,14 @@ function sumOf(text) {
 
 /** Mark the photos of a saved file, as one step of undo. Returns {set, refused: [{line, why}]}. */
 export function loadCorrections(text) {
-    const [header = [], ...rows] = parseCsv(text);
-    const columns = header.map((name) => name.trim().toLowerCase());
+    const [header = { cells: [] }, ...rows] = parseCsv(text);
+    const columns = header.cells.map((name) => name.trim().toLowerCase());
     if (!["product_id", "position", "action"].every((column) => columns.includes(column))) {
-        return { set: 0, refused: [{ line: 1, why: "the first line has no columns product_id, position and action" }] };
+        return { set: 0, refused: [{ line: header.line ?? 1, why: "the first line has no columns product_id, position and action" }] };
     }
     const marks = new Map();
     const refused = [];
-    rows.forEach((cells, number) => {
+    rows.forEach(({ line, cells }) => {
         const row = Object.fromEntries(columns.map((column, place) => [column, (cells[place] ?? "").trim()]));
         const action = row.action.toLowerCase();
         const wanted = {
@@ -424,13 +431,14 @@ export function loadCorrections(text) {
             reason: row.reason,
             note: row.note,
             date: row.date,
+            by: row.by,
             kind: Object.hasOwn(LISTED_IN, row.kind) ? row.kind : "",
         };
         wanted.toClass = row.catalog_id ? classOfCatalogId(row.catalog_id.replace(/\.0*$/, "")) : -1;
         const found = photosOfRow(row);
         const why = action ? whyNotRow(found, wanted) : "";
         if (why) {
-            refused.push({ line: number + 2, why });
+            refused.push({ line, why });
         } else if (action) {
             found.forEach((index) => marks.set(index, wanted));
         }
@@ -459,24 +467,30 @@ function whyNotRow(found, { action, reason, toClass }) {
     return action === "exclude" ? whyNotReason(reason) : "";
 }
 
-/** Parse CSV: quotes, and commas, semicolons or tabs between the cells, as spreadsheets write it. */
+/**
+ * Parse CSV: quotes, and commas, semicolons or tabs between the cells, as spreadsheets write it.
+ *
+ * Returns {line, cells} of each row that is not empty: the line of the file on which it starts, from 1.
+ */
 function parseCsv(text) {
     const plain = text.replace(/^\ufeff/, "");
     const firstLine = plain.split(/[\r\n]/, 1)[0];
     const delimiter = [",", ";", "\t"].sort(
         (one, other) => firstLine.split(other).length - firstLine.split(one).length,
     )[0];
-    const rows = [[]];
+    const rows = [{ line: 1, cells: [] }];
+    let line = 1;
     const cell = new RegExp(`(?:"((?:[^"]|"")*)"|([^${delimiter}\r\n]*))(${delimiter}|\r\n?|\n|$)`, "y");
     while (cell.lastIndex < plain.length) {
         const found = cell.exec(plain);
         if (!found) {
             break;
         }
-        rows.at(-1).push(found[1] === undefined ? found[2] : found[1].replaceAll('""', '"'));
+        rows.at(-1).cells.push(found[1] === undefined ? found[2] : found[1].replaceAll('""', '"'));
+        line += found[0].match(/\r\n?|\n/g)?.length ?? 0; // a text in quotes may have several lines
         if (found[3] !== delimiter) {
-            rows.push([]);
+            rows.push({ line, cells: [] });
         }
     }
-    return rows.filter((cells) => cells.some((each) => each.trim()));
+    return rows.filter(({ cells }) => cells.some((each) => each.trim()));
 }

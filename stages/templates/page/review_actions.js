@@ -3,7 +3,7 @@
 import { classLabel, inWords, photoLabel, photos } from "./data.js";
 import { button, element, number } from "./dom.js";
 import { chooseClass, clearPhotos, confirmPhotos, excludePhotos, relabelPhotos, undoMark, usualReason } from "./keys.js";
-import { describeMark, markOf, stepCounts, whyNotMark } from "./marks.js";
+import { describeMark, markOf, stepCounts, whyNotAnotherClass, whyNotMark } from "./marks.js";
 import { isDecided, markedWhere, OF_CLASSES } from "./review_list.js";
 import { go } from "./router.js";
 
@@ -72,6 +72,8 @@ export class ReviewActions {
         this.write(this.right, "right", photo, `Right${which}${isOfClass ? ":" : " as it is, and"} the class is ${classLabel(photos.class[photo])}`);
         this.relabel.made.hidden = suggestion < 0;
         this.choose.words.textContent = suggestion >= 0 ? "Another class …" : "Choose a class …";
+        this.choose.made.title = whyNotAnotherClass(photo);
+        this.choose.made.setAttribute("aria-disabled", String(this.choose.made.title !== ""));
         this.clear.made.setAttribute("aria-disabled", String(!markOf(photo)));
         this.undo.made.setAttribute("aria-disabled", String(stepCounts().undo === 0));
         this.note.textContent = this.stateInWords(photo);
