@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.browser import NARROW, WIDE, Theme, find_barriers, opened
 from tests.page.drawn_contents import LOST, NAMES, judge, write_page
+from tests.page.driving import SETTLED
 
 VIEWS = ("summary", "classes", "confusion", "map")
 FEW, MANY = (6, 120), (60, 1200)
@@ -119,26 +120,55 @@ def test_bars_of_a_histogram_show_the_photos_in_their_range(page: Page, drawn: D
     page.keyboard.press("Enter")
     heading = page.get_by_role("heading", name="Brightness:")
     low, high = (float(edge) for edge in heading.inner_text().split(": ")[1].removesuffix(" of 255").split(" to "))
-    inside = [at for at, value in enumerate(drawn.column("brightness")) if low <= value < high]
+    values = drawn.column("brightness")
+    inside = [at for at, value in enumerate(values) if low <= value < high]
 
-    assert high - low == 10
+    assert high - low == 20
     expect(heading).to_contain_text(f": {len(inside)} photos")
-    shown = sorted(products(page.locator(".chosen")))
-    assert shown == inside[: len(shown)]
+    shown = products(page.locator(".chosen"))
+    assert shown == sorted(inside, key=lambda at: values[at] // 10)[: len(shown)]  # those of one bar, then the next
     assert len(shown) in (len(inside), 154)  # 11 rows of 14 tiles: a page has whole rows
+
+
+@pytest.mark.parametrize("width", [320, NARROW, WIDE])
+def test_every_bar_of_a_histogram_is_large_enough_to_hit(width: int, drawn: Drawn, browser: Browser) -> None:
+    with opened(browser, drawn.path, "summary", width) as (page, seen):
+        bars = page.locator(".histogram-bar")
+        sizes = bars.evaluate_all("(all) => all.map((each) => [each.offsetWidth, each.offsetHeight])")
+
+        assert len(sizes) > 20
+        assert min(min(size) for size in sizes) >= 24
+        assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+    seen.assert_quiet(drawn.path)
+
+
+def rows_of_tiles(page: Page) -> list[int]:
+    """Return how many tiles each row of the grid has."""
+    tops = page.locator(".photo-grid").get_by_role("option").evaluate_all("(all) => all.map((each) => each.offsetTop)")
+    return list(Counter(tops).values())
 
 
 def test_a_page_of_a_grid_has_whole_rows(page: Page) -> None:
     show(page, "photos")
-    tops = (
-        page.get_by_role("listbox", name="Photos")
-        .get_by_role("option")
-        .evaluate_all("(tiles) => tiles.map((tile) => tile.offsetTop)")
-    )
+    rows = rows_of_tiles(page)
 
-    assert len(tops) > 2 * tops.count(tops[0])
-    is_last_page = page.locator(".pager").first.is_hidden()
-    assert is_last_page or tops.count(tops[-1]) == tops.count(tops[0])
+    assert len(rows) > 2
+    assert page.locator(".pager").first.is_hidden() or rows[-1] == rows[0]
+
+
+def test_a_grid_has_whole_rows_again_when_the_window_changes(page: Page, drawn: Drawn) -> None:
+    if len(drawn.column("class")) != MANY[1]:
+        pytest.skip("the grid has one page")
+    show(page, "photos")
+    page.get_by_role("button", name="Next page").first.click()
+    first = products(page.locator(".photo-grid"))[0]
+    for width in (1000, 700, NARROW):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.evaluate(SETTLED)
+        rows = rows_of_tiles(page)
+
+        assert len(set(rows)) == 1
+        assert first in products(page.locator(".photo-grid"))
 
 
 def test_classes_are_sorted_and_found_by_name(page: Page) -> None:

@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, expect
 
 from imageset.audit.suspects import LISTED
 from tests.browser import opened
+from tests.page.drawn_contents import draw_contents, write_contents
 from tests.page.test_browser_review import contents, heading, marks, press, write_page
 
 
@@ -152,23 +153,42 @@ def test_a_pair_says_whose_row_is_older_and_its_marks_say_that_it_was_one(browse
     seen.assert_quiet(path)
 
 
+COLOURS_ON_THE_MAP = """([wanted, unwanted]) => {
+    const canvas = document.querySelector(".map-canvas");
+    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    const seen = new Set();
+    for (let place = 0; place < data.length; place += 4) {
+        seen.add(data.slice(place, place + 3).join());
+    }
+    return seen.has(wanted) && !seen.has(unwanted);
+}"""
+FIRST, SECOND = "31,119,180", "196,86,10"  # --map-0 and --map-1
+
+
 def test_no_photo_hides_one_of_another_class_in_their_middle_on_the_map(browser: Browser, tmp_path: Path) -> None:
     data = contents()
     data["photos"]["x"] = data["photos"]["y"] = [0, None, None, None, 0, 0, 0, 1]
     path = write_page(tmp_path, data)
     with opened(browser, path, "map", 1280, "light") as (page, seen):
         page.get_by_label("Pictures when zoomed in").uncheck()
-        page.wait_for_function(
-            """() => {
-                const canvas = document.querySelector(".map-canvas");
-                const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-                const seen = new Set();
-                for (let place = 0; place < data.length; place += 4) {
-                    seen.add(data.slice(place, place + 3).join());
-                }
-                return seen.has("31,119,180") && !seen.has("196,86,10"); // --map-0, a dress; no --map-1, the shirts
-            }"""
-        )
+        page.wait_for_function(COLOURS_ON_THE_MAP, arg=[FIRST, SECOND])  # a dress among three shirts
+        page.locator(".map-controls select").last.select_option(label="<b>shirt</b>")
+        page.wait_for_function(COLOURS_ON_THE_MAP, arg=[SECOND, FIRST])  # now the second colour is that of dresses
+    seen.assert_quiet(path)
+
+
+def test_points_of_the_chosen_class_are_above_those_of_its_neighbours(browser: Browser, tmp_path: Path) -> None:
+    """Photos of two classes are in the same pixels, a line of one behind that of the other."""
+    data = draw_contents(classes=3, photos=90)
+    starts = {0: 0, 1: 30, 2: 1e8}
+    places = [(starts[own] + index // 3) * 1e-6 for index, own in enumerate(data["photos"]["class"])]
+    data["photos"]["x"] = data["photos"]["y"] = places
+    path = write_contents(tmp_path, data)
+    with opened(browser, path, "map", 1280, "light") as (page, seen):
+        page.get_by_label("Pictures when zoomed in").uncheck()
+        for chosen in (0, 1):
+            page.locator(".map-controls select").last.select_option(str(chosen))
+            page.wait_for_function(COLOURS_ON_THE_MAP, arg=[FIRST, SECOND])
     seen.assert_quiet(path)
 
 

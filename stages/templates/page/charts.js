@@ -1,8 +1,8 @@
 // Charts as HTML and SVG. Words are HTML, so that the reader's fonts draw them and a screen reader says them.
 import { counted, element, number, svgElement } from "./dom.js";
 
-const BINS = 24;
-const STEPS = [1, 2, 2.5, 5, 10];
+const BINS = 13; // at most one more: each bar is a target of at least 24 px, as WCAG 2.2 asks
+const STEPS = [1, 1.5, 2, 2.5, 3, 4, 5, 10];
 
 /** Return a figure: a title, what it shows, and what it means, if anything. */
 export function chartFigure(title, content, note = null, extra = "") {
@@ -39,7 +39,7 @@ export function stackBar(parts, maximum) {
     return element("span", { class: "stack", role: "img", "aria-label": said || "none" }, segments);
 }
 
-/** Return a step of 1, 2, 2.5 or 5 times a power of ten that divides the span into at most `most` parts. */
+/** Return a step of STEPS times a power of ten that divides the span into at most `most` parts. */
 function niceStep(span, most) {
     const power = 10 ** Math.floor(Math.log10(span / most));
     return power * STEPS.find((step) => power * step >= (span / most) * 0.999999);
@@ -131,7 +131,9 @@ export function histogram(indices, valueOf, { title, unit = "", note = null, who
     const axis = histogramAxis(bins, format, unit);
     const tallest = number(Math.max(...bins.map((bin) => bin.indices.length)));
     const scale = element("span", { class: "histogram-top", "aria-hidden": "true" }, `${tallest} photos`);
-    return chartFigure(title, element("div", { class: "histogram-frame" }, scale, group, axis), note);
+    const frame = element("div", { class: "histogram-frame" }, scale, group, axis);
+    frame.style.setProperty("--bars", String(bars.length));
+    return chartFigure(title, frame, note);
 }
 
 function histogramAxis(bins, format, unit) {

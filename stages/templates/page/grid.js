@@ -79,10 +79,13 @@ class PhotoGrid {
         this.pagers = [element("div", { class: "pager" }), element("div", { class: "pager" })]; // above and below
         this.element = element("div", { class: "photo-grid" }, this.pagers[0], this.list, this.pagers[1]);
         this.stop = onMarks((changed) => this.refreshMarks(changed));
+        this.watcher = new ResizeObserver(() => this.reflow());
+        this.watcher.observe(this.element);
     }
 
     close() {
         this.stop();
+        this.watcher.disconnect();
         this.element.remove();
     }
 
@@ -94,6 +97,18 @@ class PhotoGrid {
 
     measure() {
         this.perRow = Math.max(1, Math.floor((this.element.clientWidth + TILE_GAP) / (this.side + TILE_PADDING + TILE_GAP)));
+    }
+
+    // In a window of another width a row has more or fewer tiles. The photo at which the person is stays on the page.
+    reflow() {
+        const before = this.pageSize;
+        if (this.element.clientWidth) {
+            this.measure();
+        }
+        if (this.pageSize !== before) {
+            this.page = Math.floor(this.active / this.pageSize);
+            this.draw();
+        }
     }
 
     get pageCount() {

@@ -255,12 +255,20 @@ class MapView {
         this.grids.set(name, photoGrid(host, options));
     }
 
+    // The points of the chosen class are above all others, but for photos of another class in its middle.
+    raise(members, found) {
+        const isOne = this.mode === "class" && this.chosen >= 0;
+        const around = new Set(isOne ? members.flatMap((index) => this.places.nearestTo(index)) : []);
+        const strangers = [...found, ...findStrangers(this.places, [...around])];
+        this.scatter.above = [new Set(isOne ? members : []), new Set(strangers.map(({ index }) => index))];
+        this.scatter.request();
+    }
+
     listStrangers() {
         const members = this.chosen < 0 ? this.indices : this.indices.filter((index) => photos.class[index] === this.chosen);
         const found = findStrangers(this.places, members);
         const strangers = found.slice(0, MOST_STRANGERS);
-        this.scatter.above = new Set(found.map(({ index }) => index));
-        this.scatter.request();
+        this.raise(members, found);
         const words = new Map(strangers.map(({ index, strangers: others, of: near, likeliest }) => [index, `${others} of ${near} near: ${classLabel(likeliest)}`]));
         const of = this.chosen < 0 ? "Photos" : ["Photos of ", element("bdi", {}, classLabel(this.chosen))];
         const host = element("div", {});

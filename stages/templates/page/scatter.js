@@ -60,7 +60,7 @@ export class Scatter {
         this.looks = new Int16Array(x.length);
         this.styles = [];
         this.selected = new Set();
-        this.above = new Set(); // photos that are drawn last, so that no other hides them
+        this.above = []; // sets of photos that are drawn last, one set after another, so that no other hides them
         this.shownTiles = new Map();
         this.withTiles = true;
         this.lassoing = false;
@@ -166,10 +166,10 @@ export class Scatter {
         this.drawTiles(side ? buckets : [], side);
     }
 
-    onlyAbove(bucket) {
+    keepOf(bucket, photos) {
         const kept = [];
         for (let place = 0; place < bucket.length; place += 3) {
-            if (this.above.has(bucket[place])) {
+            if (photos.has(bucket[place])) {
                 kept.push(bucket[place], bucket[place + 1], bucket[place + 2]);
             }
         }
@@ -183,8 +183,8 @@ export class Scatter {
         for (const style of side ? [] : this.order) {
             this.drawBucket(buckets[style], style, plain || this.styles[style].back);
         }
-        for (const style of side || !this.above.size ? [] : this.order) {
-            this.drawBucket(this.onlyAbove(buckets[style]), style, plain);
+        for (const photos of side ? [] : this.above.filter(({ size }) => size)) {
+            this.order.forEach((style) => this.drawBucket(this.keepOf(buckets[style], photos), style, plain));
         }
         pen.globalAlpha = 1;
         pen.setTransform(ratio, 0, 0, ratio, 0, 0);
