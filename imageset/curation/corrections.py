@@ -22,6 +22,8 @@ LABEL_COLUMNS = ("product_id", "position", "catalog_id")
 EXCLUSION_COLUMNS = ("product_id", "position", "reason")
 REMARKS = ("note", "by", "date")  # they decide nothing about a photo
 RECOMMENDED = ("off_topic", "several_garments", "bad_mask", "bad_photo", "no_garment", "wrong_product")
+# A person who excludes a suspect of a kind nearly always does it for this reason.
+DEFAULT_REASONS = {"label": "", "mask": "bad_mask", "outlier": "off_topic", "photo": "bad_photo"}
 KNOWN_FROM = "data/labels.csv, data/groups.csv or releases/split.csv"
 # The reasons of the stages: as an exclusion's, one of them would say that a stage had left the photo out.
 REASONS_OF_STAGES = frozenset(

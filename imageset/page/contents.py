@@ -9,16 +9,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from imageset.curation.corrections import RECOMMENDED
+from imageset.curation.corrections import DEFAULT_REASONS, RECOMMENDED
 from imageset.formats import hdf5
 from imageset.page.inputs import PageInputs
 from imageset.page.photo_list import FACTS, KEY, MASK_MEASURES
 from imageset.page.public_url import public_url
 from imageset.report.figures import class_table, photo_flow
 
-KINDS = ("label", "mask", "outlier", "photo")
-# A person who excludes a suspect of a kind nearly always does it for this reason.
-DEFAULT_REASONS = {"label": "", "mask": "bad_mask", "outlier": "off_topic", "photo": "bad_photo"}
+KINDS = tuple(DEFAULT_REASONS)
 EXACT_IN_JAVASCRIPT = 2**53 - 1
 
 

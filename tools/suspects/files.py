@@ -10,7 +10,7 @@ from imageset.errors import DataError
 from imageset.formats import hand_edited, tables
 
 LABELS, EXCLUSIONS = Path("corrections/labels.csv"), Path("corrections/exclusions.csv")
-KINDS = ("label", "mask", "outlier", "photo")  # of suspects that name a photo
+KINDS = tuple(corrections.DEFAULT_REASONS)  # of suspects that name a photo
 ACTIONS = ("relabel", "exclude", "right")
 # A row to edit: what the audit found, what a person may write, what helps to find the photo.
 FOUND = (

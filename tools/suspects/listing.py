@@ -7,7 +7,6 @@ import pandas as pd
 
 from imageset.curation import corrections
 from imageset.formats import hand_edited, tables
-from imageset.page.contents import DEFAULT_REASONS
 from tools.suspects.files import COLUMNS, Corrections, read_table
 
 
@@ -48,7 +47,7 @@ def to_edit(
         action = "relabel" if accept and row.kind == "label" and other is not None else ""
         found = (row.kind, row.rank, row.score, row.why, row.product_id, row.position)
         classes = [cell for class_ in (own, other) for cell in (class_, as_text(names.get(class_, "")))]
-        usual = DEFAULT_REASONS[row.kind]  # counts only where a person writes `exclude`
+        usual = corrections.DEFAULT_REASONS[row.kind]  # counts only where a person writes `exclude`
         written = (action, other, usual, "", by, "")
         url = as_text(urls.get((row.product_id, row.position), ""))
         lines.append(hand_edited.format_row((*found, *classes, *written, url)))
