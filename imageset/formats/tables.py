@@ -1,7 +1,8 @@
 """The tables between stages: canonical CSV, the same bytes for the same rows.
 
 The columns and the key of every table are here, for the stage that writes it and those that read it. Rows are sorted by
-key, lines end in "\\n", text is UTF-8, missing values are empty.
+key, lines end in "\\n", text is UTF-8, missing values are empty. In memory an id is a 64-bit integer. A file has the
+source's id (imageset/formats/source_ids.py).
 """
 
 from collections import Counter
@@ -14,22 +15,28 @@ from typing import Any
 import pandas as pd
 
 from imageset.errors import DataError
+from imageset.formats import source_ids
 from imageset.runtime import files
 
 # So many rows at a time are text or Python objects. Typed columns take about half the memory.
 ROWS_AT_ONCE = 10_000
+OUT_OF_ORDER = "rows are repeated or out of order"
+DTYPES = {"int64": "int64", "Int64": "Int64", "id": "int64", "Id": "Int64"}
 
 
 @dataclass(frozen=True)
 class Table:
-    """Columns in file order with their types: int64, Int64 (may be missing) or string; key: the columns to sort by."""
+    """Columns in file order with their types, and the key: the columns to sort by.
+
+    Types: int64, Int64 (may be missing), id, Id (may be missing), string. Ids sort by number.
+    """
 
     columns: dict[str, str]
     key: tuple[str, ...]
     unique: bool = True
 
 
-PHOTO = {"product_id": "int64", "position": "int64"}
+PHOTO = {"product_id": "id", "position": "int64"}
 PHOTO_KEY = ("product_id", "position")
 
 LISTINGS = Table({**PHOTO, "image_url": "string"}, PHOTO_KEY)
@@ -40,9 +47,9 @@ LISTING_REJECTS = Table(
 )
 LISTING_GROUPS = Table({"product_id": "int64", "value": "string"}, ("product_id", "value"))
 LABELS = Table(
-    {"product_id": "Int64", "catalog_id": "Int64", "date": "string"}, ("product_id", "date", "catalog_id"), unique=False
+    {"product_id": "Id", "catalog_id": "Id", "date": "string"}, ("product_id", "date", "catalog_id"), unique=False
 )
-CLASSES = Table({"catalog_id": "int64", "name": "string", "parent_id": "Int64"}, ("catalog_id",))
+CLASSES = Table({"catalog_id": "id", "name": "string", "parent_id": "Id"}, ("catalog_id",))
 INGEST = Table({"key": "string", **PHOTO, "status": "string", "reason": "string"}, PHOTO_KEY)
 INVENTORY = Table({"key": "string", **PHOTO, "etag": "string", "bytes": "int64", "version_id": "string"}, PHOTO_KEY)
 MASKS = Table(
@@ -75,29 +82,29 @@ PHOTOS = Table(
     PHOTO_KEY,
 )
 GROUPS = Table({**PHOTO, "row": "int64", "group": "int64", "picture": "int64", "reason": "string"}, PHOTO_KEY)
-CATALOG = Table({**PHOTO, "row": "int64", "catalog_id": "int64", "label": "int64", "group": "int64"}, PHOTO_KEY)
-CATALOG_REJECTS = Table({**PHOTO, "reason": "string", "catalog_id": "Int64"}, PHOTO_KEY)
+CATALOG = Table({**PHOTO, "row": "int64", "catalog_id": "id", "label": "int64", "group": "int64"}, PHOTO_KEY)
+CATALOG_REJECTS = Table({**PHOTO, "reason": "string", "catalog_id": "Id"}, PHOTO_KEY)
 NEAR_DUPLICATES = Table(
-    {**PHOTO, "other_product_id": "int64", "other_position": "int64", "likeness": "string"},
+    {**PHOTO, "other_product_id": "id", "other_position": "int64", "likeness": "string"},
     (*PHOTO_KEY, "other_product_id", "other_position"),
 )
-LABEL_CHANGES = Table({**PHOTO, "change": "string", "told": "string", "catalog_id": "Int64"}, (*PHOTO_KEY, "change"))
+LABEL_CHANGES = Table({**PHOTO, "change": "string", "told": "string", "catalog_id": "Id"}, (*PHOTO_KEY, "change"))
 SPENT_CORRECTIONS = Table(
-    {"file": "string", "line": "int64", "product_id": "int64", "position": "Int64", "why": "string"}, ("file", "line")
+    {"file": "string", "line": "int64", "product_id": "id", "position": "Int64", "why": "string"}, ("file", "line")
 )
-LABEL_MAP = Table({"label": "int64", "catalog_id": "int64", "name": "string"}, ("label",))
+LABEL_MAP = Table({"label": "int64", "catalog_id": "id", "name": "string"}, ("label",))
 SPLIT = Table({**PHOTO, "subset": "string"}, PHOTO_KEY)
 PREDICTIONS = Table({**PHOTO, "label": "int64", "answer": "int64", "probability": "string"}, PHOTO_KEY)
 SUSPECTS = Table(
     {
         "kind": "string",
         "rank": "int64",
-        "product_id": "Int64",
+        "product_id": "Id",
         "position": "Int64",
-        "catalog_id": "Int64",
+        "catalog_id": "Id",
         "score": "string",
         "why": "string",
-        "suggestion": "Int64",
+        "suggestion": "Id",
     },
     ("kind", "rank"),
 )
@@ -117,7 +124,7 @@ def write(path: Path, table: Table, rows: pd.DataFrame) -> None:
     if table.unique and len(repeated):
         raise DataError(f"{path}: {describe_key(table, repeated)} is there more than once")
     with files.atomic(path) as temporary:
-        content.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
+        with_texts(table, content).to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
 
 
 @contextmanager
@@ -135,14 +142,15 @@ def writing(path: Path, table: Table) -> Iterator[Callable[[tuple[Any, ...]], No
         nonlocal last
         key = tuple(row[place] for place in places)
         if last is not None and key <= last:
-            raise DataError(f"{path}: {key} comes after {last}: rows are repeated or out of order")
+            raise DataError(f"{path}: {say_key(table, key)} comes after {say_key(table, last)}: {OUT_OF_ORDER}")
         last = key
         waiting.append(row)
         if len(waiting) == ROWS_AT_ONCE:
             flush()
 
     def flush() -> None:
-        frame(table, waiting).to_csv(file, index=False, header=not file.tell(), lineterminator="\n")
+        rows = with_texts(table, frame(table, waiting))
+        rows.to_csv(file, index=False, header=not file.tell(), lineterminator="\n")
         waiting.clear()
 
     with files.atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
@@ -171,7 +179,7 @@ def scan(path: Path, table: Table) -> Iterator[tuple[Any, ...]]:
         for row in part.itertuples(index=False, name=None):
             key = tuple(row[place] for place in places)
             if last is not None and (key < last or (table.unique and key == last)):
-                raise DataError(f"{path}: {key} comes after {last}: rows are repeated or out of order")
+                raise DataError(f"{path}: {say_key(table, key)} comes after {say_key(table, last)}: {OUT_OF_ORDER}")
             last = key
             yield row
 
@@ -229,8 +237,12 @@ def typed(table: Table, rows: pd.DataFrame) -> pd.DataFrame:
         try:
             if kind == "string":
                 columns[name] = values.astype("string").fillna("").astype(object)
-            elif values.dtype == kind:  # checked before; Python's integers, one a cell, would be slow and large
+            elif values.dtype == DTYPES[kind]:  # checked before; Python's integers, one a cell, would be slow and large
                 columns[name] = values
+            elif kind == "id":
+                columns[name] = pd.array(source_ids.numbers(values), dtype="int64")
+            elif kind == "Id":
+                columns[name] = numbers_or_missing(values)
             elif kind == "int64":
                 columns[name] = pd.array([whole_number(value) for value in values], dtype="int64")
             else:
@@ -240,6 +252,21 @@ def typed(table: Table, rows: pd.DataFrame) -> pd.DataFrame:
         except (ValueError, TypeError, OverflowError) as error:
             raise DataError(f"column {name}: {error}") from None
     return pd.DataFrame(columns, index=rows.index).reset_index(drop=True)
+
+
+def numbers_or_missing(values: pd.Series) -> Any:
+    """Return the numbers of a column of ids of which some are missing, as Int64."""
+    raw = values.tolist()
+    found = iter(source_ids.numbers(value for value in raw if not missing(value)))
+    return pd.array([None if missing(value) else next(found) for value in raw], dtype="Int64")
+
+
+def with_texts(table: Table, content: pd.DataFrame) -> pd.DataFrame:
+    """Return rows with the source's ids as text, in columns where an id has another text than its digits."""
+    columns = [name for name, kind in table.columns.items() if kind in ("id", "Id")]
+    return content.assign(
+        **{name: source_ids.texts(content[name]) for name in columns if source_ids.has_text(content[name])}
+    )
 
 
 def whole_number(value: Any) -> int:
@@ -264,5 +291,12 @@ def missing(value: Any) -> bool:
 
 
 def describe_key(table: Table, rows: pd.DataFrame) -> str:
-    first = rows.iloc[0]
-    return ", ".join(f"{name} {first[name]}" for name in table.key)
+    return say_key(table, tuple(rows.iloc[0][name] for name in table.key))
+
+
+def say_key(table: Table, key: tuple[Any, ...]) -> str:
+    """Return a row's key as messages show it, with the source's ids."""
+    return ", ".join(
+        f"{name} {source_ids.text(value) if table.columns[name] in ('id', 'Id') and value is not pd.NA else value}"
+        for name, value in zip(table.key, key, strict=True)
+    )

@@ -174,7 +174,7 @@ def test_an_inventory_out_of_order_is_refused(project: Path, bucket: Bucket) -> 
     header, one, two = path.read_text().splitlines(keepends=True)
     path.write_text(header + two + one)
 
-    assert re.search(r"inventory\.csv: \(1, 0\) comes after \(2, 0\)", failure(project))
+    assert re.search(r"inventory\.csv: product_id 1, position 0 comes after product_id 2, position 0", failure(project))
 
 
 def test_objects_that_changed_since_the_inventory_fail_the_stage_by_their_keys(project: Path, bucket: Bucket) -> None:
