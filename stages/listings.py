@@ -56,8 +56,8 @@ def clean_rows(rows: Iterable[tuple[Any, ...]]) -> tuple[pd.DataFrame, pd.DataFr
             places.append(place)
         else:
             texts = ["" if value is None else str(value) for value in (product_id, position, image_url)]
-            rejects.append((*texts, reason))
-    kept = [(product_id, position, url) for (product_id, position), url in photos.items()]
+            rejects.append((*texts, "", reason))
+    kept = [(product_id, position, url, "") for (product_id, position), url in photos.items()]
     return tables.frame(tables.LISTINGS, kept).set_index(pd.Index(places)), tables.frame(
         tables.LISTING_REJECTS, rejects
     )

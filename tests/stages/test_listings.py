@@ -66,7 +66,7 @@ def test_of_repeated_rows_the_same_one_is_kept_in_any_order() -> None:
     for order in itertools.permutations(rows):
         good, bad = listings.clean_rows(order)
 
-        assert sorted(good.itertuples(index=False, name=None)) == [(1, 0, "http://a/1"), (2, 0, "http://a/1")]
+        assert sorted(good.itertuples(index=False, name=None)) == [(1, 0, "http://a/1", ""), (2, 0, "http://a/1", "")]
         assert bad["reason"].tolist() == ["repeated", "repeated"]
 
 
@@ -81,7 +81,8 @@ def test_every_row_is_either_a_photo_or_a_reject() -> None:
 
 def photos(count: int, positions: int = 1) -> pd.DataFrame:
     return tables.frame(
-        tables.LISTINGS, [(product_id, position, URL) for product_id in range(count) for position in range(positions)]
+        tables.LISTINGS,
+        [(product_id, position, URL, "") for product_id in range(count) for position in range(positions)],
     )
 
 
@@ -137,6 +138,7 @@ def test_the_photos_of_the_database_reach_the_table(database: str, in_project: P
         "product_id": [7, 9],
         "position": [0, 0],
         "image_url": ["http://h/7.jpg", "http://h/9.jpg"],
+        "key": ["", ""],
     }
     assert sorted(bad[["product_id", "reason"]].itertuples(index=False, name=None)) == [
         ("", "no_id"),
@@ -244,11 +246,11 @@ def test_further_columns_of_the_query_are_text_beside_the_listings(database: str
     found = ask(in_project, "[brand]", "seller")
 
     assert found["listings"].splitlines() == [
-        "product_id,position,image_url",
-        "7,0,http://h/7",
-        "7,1,http://h/7-1",
-        "8,0,http://h/8",
-        "9,0,http://h/9",
+        "product_id,position,image_url,key",
+        "7,0,http://h/7,",
+        "7,1,http://h/7-1,",
+        "8,0,http://h/8,",
+        "9,0,http://h/9,",
     ]
     assert found["attributes"].splitlines() == [
         "product_id,position,brand,price,seller",

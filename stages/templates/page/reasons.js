@@ -21,6 +21,7 @@ export const REASON_WORDS = {
     label_conflict: "the labels name several classes, and catalog.label_conflict is drop",
     mask_empty: "the mask has nothing, or too little, of the photo",
     mask_full: "the mask has the whole photo, or too much of it",
+    missing_object: "the bucket has no object with the key that the listings name",
     no_id: "the row has no product_id",
     no_label: "no row of labels names a class of its product",
     no_url: "the row has no URL",
