@@ -4,7 +4,7 @@ import { inWords, photos, rejectOf } from "./data.js";
 
 /** The reasons that stages give. No person may give one of them: it would say that a stage had left the photo out. */
 export const REASON_WORDS = {
-    bad_id: "the product_id is no whole number",
+    bad_id: "the product_id is too long, or no text or whole number",
     bad_position: "the position is no whole number from 0 to 32,767",
     bad_url: "the URL is no web address",
     beyond_limit: "its listing is not among those that source.limit lets in",
