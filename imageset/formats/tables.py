@@ -5,6 +5,8 @@ key, lines end in "\\n", text is UTF-8, missing values are empty. In memory an i
 source's id (imageset/formats/source_ids.py).
 """
 
+import csv
+import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -28,7 +30,8 @@ DTYPES = {"int64": "int64", "Int64": "Int64", "id": "int64", "Id": "Int64"}
 class Table:
     """Columns in file order with their types, and the key: the columns to sort by.
 
-    Types: int64, Int64 (may be missing), id, Id (may be missing), string. Ids sort by number.
+    Types: int64, Int64 (may be missing), id, Id (may be missing), string, and ids: some ids in one
+    cell, in memory their numbers with blanks between them. Ids sort by number.
     """
 
     columns: dict[str, str]
@@ -39,11 +42,10 @@ class Table:
 PHOTO = {"product_id": "id", "position": "int64"}
 PHOTO_KEY = ("product_id", "position")
 
-# Exactly one of image_url and key is set: key names an object below the prefix of IMAGE_STORE.
-LISTINGS = Table({**PHOTO, "image_url": "string", "key": "string"}, PHOTO_KEY)
+LISTINGS = Table({**PHOTO, "image_url": "string"}, PHOTO_KEY)
 LISTING_REJECTS = Table(
-    {"product_id": "string", "position": "string", "image_url": "string", "key": "string", "reason": "string"},
-    ("product_id", "position", "image_url", "key", "reason"),
+    {"product_id": "string", "position": "string", "image_url": "string", "reason": "string"},
+    ("product_id", "position", "image_url", "reason"),
     unique=False,
 )
 LISTING_GROUPS = Table({"product_id": "int64", "value": "string"}, ("product_id", "value"))
@@ -89,7 +91,7 @@ NEAR_DUPLICATES = Table(
     {**PHOTO, "other_product_id": "id", "other_position": "int64", "likeness": "string"},
     (*PHOTO_KEY, "other_product_id", "other_position"),
 )
-LABEL_CHANGES = Table({**PHOTO, "change": "string", "told": "string", "catalog_id": "Id"}, (*PHOTO_KEY, "change"))
+LABEL_CHANGES = Table({**PHOTO, "change": "string", "told": "ids", "catalog_id": "Id"}, (*PHOTO_KEY, "change"))
 SPENT_CORRECTIONS = Table(
     {"file": "string", "line": "int64", "product_id": "id", "position": "Int64", "why": "string"}, ("file", "line")
 )
@@ -238,6 +240,10 @@ def typed(table: Table, rows: pd.DataFrame) -> pd.DataFrame:
         try:
             if kind == "string":
                 columns[name] = values.astype("string").fillna("").astype(object)
+            elif kind == "ids":
+                columns[name] = pd.Series(
+                    [" ".join(map(str, split_ids(value))) for value in values], rows.index, object
+                )
             elif values.dtype == DTYPES[kind]:  # checked before; Python's integers, one a cell, would be slow and large
                 columns[name] = values
             elif kind == "id":
@@ -264,10 +270,29 @@ def numbers_or_missing(values: pd.Series) -> Any:
 
 def with_texts(table: Table, content: pd.DataFrame) -> pd.DataFrame:
     """Return rows with the source's ids as text, in columns where an id has another text than its digits."""
-    columns = [name for name, kind in table.columns.items() if kind in ("id", "Id")]
-    return content.assign(
-        **{name: source_ids.texts(content[name]) for name in columns if source_ids.has_text(content[name])}
-    )
+    columns = {}
+    for name, kind in table.columns.items():
+        if kind in ("id", "Id") and source_ids.has_text(content[name]):
+            columns[name] = source_ids.texts(content[name])
+        elif kind == "ids":
+            columns[name] = content[name].map(lambda value: join_ids(split_ids(value)))
+    return content.assign(**columns)
+
+
+def split_ids(value: Any) -> list[int]:
+    """Return the numbers of several ids of the source in one cell, with blanks between them; of a missing one none.
+
+    >>> split_ids("12 7"), len(split_ids('dresses "Kleider / Röcke"'))
+    ([12, 7], 2)
+    """
+    return [] if missing(value) else source_ids.numbers(next(csv.reader([value], delimiter=" ")))
+
+
+def join_ids(its_numbers: Iterable[int]) -> str:
+    """Return the source's ids that have these numbers, with blanks between them, as `split_ids` reads them."""
+    text = io.StringIO()
+    csv.writer(text, delimiter=" ", lineterminator="").writerow(map(source_ids.text, its_numbers))
+    return text.getvalue()
 
 
 def whole_number(value: Any) -> int:

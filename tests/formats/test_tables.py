@@ -451,3 +451,18 @@ def test_a_message_about_a_key_has_the_id_of_the_source(tmp_path: Path) -> None:
 def test_what_is_no_id_is_refused(value: Any) -> None:
     with pytest.raises(DataError, match="column product_id"):
         tables.frame(ITEMS, [(value, None, "a")])
+
+
+NAMED_BY_SEVERAL = Table({"product_id": "id", "classes": "ids"}, ("product_id",))
+
+
+def test_several_ids_of_one_cell_are_numbers_in_memory_and_the_texts_of_the_source_in_the_file(tmp_path: Path) -> None:
+    cells = ["", "7", "7 12", 'dresses "Kleider / Röcke"', '"a ""b""" =1+1 007']
+    content = write(tmp_path / "table.csv", list(enumerate(cells)), NAMED_BY_SEVERAL)
+    in_memory = [cell for _, cell in read(tmp_path / "table.csv", NAMED_BY_SEVERAL)]
+
+    assert content.decode().splitlines()[1:4] == ["0,", "1,7", "2,7 12"]
+    assert in_memory[:3] == cells[:3]
+    assert in_memory[3] == f"{source_ids.number('dresses')} {source_ids.number('Kleider / Röcke')}"
+    assert [source_ids.text(int(number)) for number in in_memory[4].split()] == ['a "b"', "=1+1", "007"]
+    assert write(tmp_path / "table.csv", list(enumerate(in_memory)), NAMED_BY_SEVERAL) == content
