@@ -2,15 +2,12 @@
 
 import argparse
 
-from imageset.formats import tables
+from imageset.formats import source_ids
 
 
 def parse_id(text: str) -> int:
-    """Return a product's id. Raises argparse.ArgumentTypeError unless it is 0 or a positive 64-bit integer."""
+    """Return the number of a product that the source calls so. Raises argparse.ArgumentTypeError for what is no id."""
     try:
-        number = tables.whole_number(text)
+        return source_ids.number(text)
     except ValueError:
-        number = -1
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no product's id, such as 1234567")
-    return number
+        raise argparse.ArgumentTypeError(f"{text!r} is no product's id, such as 1234567 or SKU-7") from None

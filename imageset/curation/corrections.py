@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from imageset.errors import DataError
-from imageset.formats import hand_edited
+from imageset.formats import hand_edited, source_ids
 from imageset.storage.object_keys import POSITION_MAX
 
 LABEL_COLUMNS = ("product_id", "position", "catalog_id")
@@ -45,7 +45,6 @@ REASONS_OF_STAGES = frozenset(
         "label_conflict",
         "mask_empty",
         "mask_full",
-        "missing_object",
         "no_id",
         "no_label",
         "no_url",
@@ -91,6 +90,11 @@ class Decision(NamedTuple):
     def place(self) -> str:
         return f"{self.file} line {self.line}"
 
+    @property
+    def value_text(self) -> str:
+        """The reason, or the class as the source calls it."""
+        return self.value if isinstance(self.value, str) else source_ids.text(self.value)
+
 
 def check_labels(rows: Iterable[hand_edited.Row], classes: pd.DataFrame) -> list[Decision]:
     """Return the rows of corrections/labels.csv as decisions.
@@ -127,7 +131,7 @@ def check(rows: Iterable[hand_edited.Row], read_value: Callable[[hand_edited.Row
         if before.value != decision.value:
             other = f"line {before.line}" if before.file == decision.file else before.place
             faults.append(
-                f"{decision.place} contradicts {other}: {decision.value} and {before.value} for "
+                f"{decision.place} contradicts {other}: {decision.value_text} and {before.value_text} for "
                 f"{describe(decision)}; remove one of the two"
             )
         decisions.append(decision)
@@ -144,11 +148,11 @@ def raise_first(faults: list[str]) -> None:
 def describe(decision: Decision) -> str:
     """Return the photo, or the product, of a decision as a message names it."""
     photo = f"photo {decision.position} of " if decision.position is not None else ""
-    return f"{photo}product {decision.product_id}"
+    return f"{photo}product {source_ids.text(decision.product_id)}"
 
 
 def read_decision(row: hand_edited.Row, read_value: Callable[[hand_edited.Row], int | str]) -> Decision:
-    product_id = hand_edited.whole_number(row, "product_id", 1001)
+    product_id = hand_edited.source_id(row, "product_id", 1001)
     position = hand_edited.whole_number(row, "position", 0) if row.cells["position"] else None
     if position is not None and not 0 <= position <= POSITION_MAX:
         raise DataError(f"{row.place}: position {position}: expected 0 to {POSITION_MAX}, or nothing for all photos")
@@ -171,26 +175,37 @@ def moment_of(date: str) -> str:
 
 def read_class(row: hand_edited.Row, names: Mapping[int, str]) -> int:
     """Return the class of a row. Raises DataError with the nearest class where it is unknown."""
-    text = row.cells["catalog_id"]
-    if text and not re.fullmatch(r"[-+0-9.,eE]+", text):
-        raise DataError(f"{row.place}: catalog_id {text!r}: {explain_name(text, names)}")
-    catalog_id = hand_edited.whole_number(row, "catalog_id", next(iter(names), 1201))
-    if catalog_id not in names:
-        near = nearest(catalog_id, names)
-        hint = f"; did you mean {near}, {names[near]!r}?" if near is not None else ""
-        raise DataError(f"{row.place}: no class {catalog_id} in data/classes.csv{hint}")
-    return catalog_id
-
-
-def explain_name(text: str, names: Mapping[int, str]) -> str:
-    """Return what to write in place of a class's name."""
-    ids = {name.strip().casefold(): catalog_id for catalog_id, name in names.items()}
-    named = [catalog_id for catalog_id, name in names.items() if name.strip().casefold() == text.casefold()]
+    catalog_id = hand_edited.source_id(row, "catalog_id", source_ids.text(next(iter(names), 1201)))
+    if catalog_id in names:
+        return catalog_id
+    text = source_ids.text(catalog_id)
+    named = [known for known, name in names.items() if name.strip().casefold() == text.casefold()]
     if named:
-        return f"write the number of that class, {' or '.join(map(str, sorted(named)[:3]))}"
-    close = get_close_matches(text.casefold(), ids, n=1)
-    hint = f"; did you mean {ids[close[0]]}, {names[ids[close[0]]]!r}?" if close else ""
-    return f"expected the number of a class in data/classes.csv{hint}"
+        ids = " or ".join(map(source_ids.text, sorted(named)[:3]))
+        raise DataError(f"{row.place}: catalog_id {text!r}: write the catalog_id of that class, {ids}")
+    raise DataError(f"{row.place}: no class {quote(text)} in data/classes.csv{hint_at_class(text, names)}")
+
+
+def hint_at_class(text: str, names: Mapping[int, str]) -> str:
+    """Return the class with the nearest id, else that with the nearest name, as the end of a message."""
+    ids = {source_ids.text(catalog_id): catalog_id for catalog_id in names}
+    found = ids.get(nearest(text, ids) or "")
+    if found is None:
+        by_name = {name.strip().casefold(): catalog_id for catalog_id, name in names.items()}
+        found = next((by_name[name] for name in get_close_matches(text.casefold(), by_name, n=1)), None)
+    if found is None:
+        return ""
+    id_text, name = source_ids.text(found), names[found].strip()
+    return f"; did you mean {quote(id_text)}{f', {name!r}' if name != id_text else ''}?"
+
+
+def quote(text: str) -> str:
+    """Return an id as a message shows it: a text in quotes, a number without.
+
+    >>> quote("1205"), quote("Kleider / Röcke")
+    ('1205', "'Kleider / Röcke'")
+    """
+    return text if text.isdecimal() else repr(text)
 
 
 def read_reason(row: hand_edited.Row) -> str:
@@ -208,27 +223,35 @@ def read_reason(row: hand_edited.Row) -> str:
     return reason
 
 
-def nearest(number: int, known: Iterable[int]) -> int | None:
-    """Return the known number whose digits are most like another's, None where none is like it."""
-    text = str(number)
-    half = len(text) // 2
-    # A slip of one digit leaves one half as it is. To compare with each of a million ids would take many seconds.
-    candidates = (
-        other
-        for other in map(str, known)
-        if abs(len(other) - len(text)) <= 1 and (other[:half] == text[:half] or other.endswith(text[-half:]))
-    )
-    close = get_close_matches(text, candidates, n=1)
-    return int(close[0]) if close else None
+def nearest(text: str, known: Iterable[str]) -> str | None:
+    """Return the known id that is most like another, None where none is like it. Capitals do not count."""
+    wanted = text.casefold()
+    half = len(wanted) // 2
+    # A slip of one letter leaves one half as it is. To compare with each of a million ids would take many seconds.
+    # Spreadsheets take zeros at the start away.
+    candidates = {}
+    for other in known:
+        folded = other.casefold()
+        is_near = abs(len(folded) - len(wanted)) <= 1
+        if is_near and (folded[:half] == wanted[:half] or folded.endswith(wanted[-half:])):
+            candidates[folded] = other
+        elif folded.lstrip("0") == wanted.lstrip("0"):
+            return other
+    close = get_close_matches(wanted, candidates, n=1)
+    return candidates[close[0]] if close else None
 
 
 def require_known(decisions: Iterable[Decision], products: set[int]) -> None:
     """Raise DataError with the nearest product where a decision is about an unknown one."""
-    unknown = [decision for decision in decisions if decision.product_id not in products]
-    faults = [f"{decision.place}: no product {decision.product_id} in {KNOWN_FROM}" for decision in unknown]
-    near = nearest(unknown[0].product_id, products) if unknown else None
+    unknown = [
+        (decision.place, source_ids.text(decision.product_id))
+        for decision in decisions
+        if decision.product_id not in products
+    ]
+    faults = [f"{place}: no product {quote(text)} in {KNOWN_FROM}" for place, text in unknown]
+    near = nearest(unknown[0][1], map(source_ids.text, products)) if unknown else None
     if near is not None:
-        faults[0] += f"; did you mean {near}?"
+        faults[0] += f"; did you mean {quote(near)}?"
     raise_first(faults)
 
 

@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from imageset.errors import DataError
+from imageset.formats import source_ids
 from imageset.runtime import files
 from imageset.runtime.params import suggestion
 
 DELIMITERS = ",;\t"
+# What a spreadsheet takes for a formula. A cell with such an id has a ' in front, as tools and the page write it.
+FORMULA = re.compile(r"'*[=+\-@]")
 # A float holds every integer up to here: 9007199254740993.0 may have been another number.
 LARGEST_EXACT_FLOAT = 2**53
 
@@ -183,3 +186,44 @@ def whole_number(row: Row, column: str, example: int) -> int:
     is_rounded = (found and found[2]) or re.fullmatch(r"-?[0-9]+([.,][0-9]+)?[eE]\+?[0-9]+", text)
     hint = "; a spreadsheet may have rounded it: format the column as text" if is_rounded else ""
     raise DataError(f"{row.place}: {column} {text!r}: expected a whole number such as {example}{hint}")
+
+
+def source_id(row: Row, column: str, example: object) -> int:
+    """Return the number of the id in a cell, which has the source's id, such as "7", "AB-7" or a UUID.
+
+    "7.0" is 7, as spreadsheets write it, and "'=7" is "=7". An id that this process has read elsewhere is taken as it
+    is.
+
+    Raises:
+        DataError: it is no id, or a spreadsheet may have rounded it.
+    """
+    text = row.cells[column]
+    spelt = id_of_cell(text)
+    number = source_ids.hash_text(spelt)
+    if source_ids.text(number) == spelt:
+        return number
+    found = re.fullmatch(r"(0|[1-9][0-9]{0,18})\.0*", spelt)
+    if found and int(found[1]) <= LARGEST_EXACT_FLOAT:
+        return int(found[1])
+    if found or re.fullmatch(r"-?[0-9]+([.,][0-9]+)?[eE]\+[0-9]+", spelt):
+        hint = "a spreadsheet may have rounded it: format the column as text"
+        raise DataError(f"{row.place}: {column} {text!r}: expected an id such as {example}; {hint}")
+    try:
+        return source_ids.number(spelt)
+    except ValueError:
+        raise DataError(f"{row.place}: {column} {text!r}: expected an id such as {example}") from None
+
+
+def id_of_cell(text: str) -> str:
+    """Return the id in a cell.
+
+    >>> id_of_cell("'=1+1"), id_of_cell("''=1+1"), id_of_cell("'s-1")
+    ('=1+1', "'=1+1", "'s-1")
+    """
+    return text[1:] if text.startswith("'") and FORMULA.match(text) else text
+
+
+def cell_of_id(number: int) -> str:
+    """Return the source's id that has a number, as a cell that no spreadsheet takes for a formula."""
+    text = source_ids.text(number)
+    return f"'{text}" if FORMULA.match(text) else text

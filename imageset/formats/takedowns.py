@@ -5,7 +5,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from imageset.errors import DataError
-from imageset.formats import hand_edited
+from imageset.formats import hand_edited, source_ids
 
 COLUMNS = ("product_id", "date")
 EXAMPLE = 1234567
@@ -14,20 +14,23 @@ EXAMPLE = 1234567
 def read(path: Path) -> frozenset[int]:
     """Return the ids of the products that were taken down.
 
+    A cell "7.0" takes down both 7, which spreadsheets write so, and the product that the source calls "7.0".
+
     Raises:
         DataError: the file is missing, or a line is wrong: the message has its number.
     """
-    return frozenset(map(check, hand_edited.read(path, COLUMNS)))
+    found = set()
+    for row in hand_edited.read(path, COLUMNS):
+        found |= {check(row), source_ids.number(hand_edited.id_of_cell(row.cells["product_id"]))}
+    return frozenset(found)
 
 
 def check(row: hand_edited.Row) -> int:
-    """Return the id of a row. Raises DataError for a wrong one, and for what is no date.
+    """Return the number of a row's product. Raises DataError for a wrong id, and for what is no date.
 
     A product may be there twice: two branches that each took it down merge without a conflict.
     """
-    product_id = hand_edited.whole_number(row, "product_id", EXAMPLE)
-    if product_id < 0:
-        raise DataError(f"{row.place}: product_id {product_id}: expected a whole number such as {EXAMPLE}")
+    product_id = hand_edited.source_id(row, "product_id", EXAMPLE)
     date = row.cells["date"]
     try:
         if datetime.date.fromisoformat(date).isoformat() != date:
@@ -47,6 +50,6 @@ def add(path: Path, product_ids: Collection[int], date: datetime.date) -> list[i
     known = set(map(check, rows))
     added = [product_id for product_id in dict.fromkeys(product_ids) if product_id not in known]
     if added:
-        new = [{"product_id": str(product_id), "date": date.isoformat()} for product_id in added]
+        new = [{"product_id": hand_edited.cell_of_id(number), "date": date.isoformat()} for number in added]
         hand_edited.append(path, layout, new)
     return added

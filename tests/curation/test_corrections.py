@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from imageset.curation import classes, corrections
 from imageset.curation.spent import WHY, spent_rows
 from imageset.errors import DataError
-from imageset.formats import hand_edited
+from imageset.formats import hand_edited, source_ids, tables
 from imageset.runtime.sections import CatalogParams
 from tests.curation.test_classes import FIRST, LARGE, LAST, UNHURRIED, labels, named
 from tests.project import ROOT
@@ -288,20 +288,22 @@ def test_a_later_row_does_not_move_a_photo_that_a_person_found_right() -> None:
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        (("x", 0, 12), "product_id 'x': expected a whole number such as 1001"),
+        (("", 0, 12), "product_id '': expected an id such as 1001"),
+        (("x" * 256, 0, 12), f"product_id '{'x' * 256}': expected an id such as 1001"),
+        (("1E+15", 0, 12), "product_id '1E+15': expected an id such as 1001; a spreadsheet may have rounded it"),
         ((1, "first", 12), "position 'first': expected a whole number such as 0"),
         ((1, -1, 12), "position -1: expected 0 to 32767, or nothing for all photos"),
         ((1, 40000, 12), "position 40000: expected 0 to 32767"),
-        ((1, 0, None), "catalog_id '': expected a whole number such as 11"),
+        ((1, 0, None), "catalog_id '': expected an id such as 11"),
         ((1, 0, 112), "no class 112 in data/classes.csv; did you mean 12, 'class 12'?"),
         ((1, 0, 777), "no class 777 in data/classes.csv"),
-        ((1, 0, "class 12"), "catalog_id 'class 12': write the number of that class, 12"),
-        ((1, 0, "Class 13"), "catalog_id 'Class 13': write the number of that class, 13"),
+        ((1, 0, "class 12"), "catalog_id 'class 12': write the catalog_id of that class, 12"),
+        ((1, 0, "Class 13"), "catalog_id 'Class 13': write the catalog_id of that class, 13"),
         (
             (1, 0, "klass 12"),
-            "catalog_id 'klass 12': expected the number of a class in data/classes.csv; did you mean 12",
+            "no class 'klass 12' in data/classes.csv; did you mean 12, 'class 12'?",
         ),
-        ((1, 0, "zzz"), "catalog_id 'zzz': expected the number of a class in data/classes.csv"),
+        ((1, 0, "zzz"), "no class 'zzz' in data/classes.csv"),
     ],
 )
 def test_a_wrong_correction_is_one_line_with_its_place_and_the_nearest_name(row: Written, message: str) -> None:
@@ -337,6 +339,67 @@ def test_a_contradiction_names_both_lines_and_the_number_of_other_faults() -> No
         "corrections/labels.csv line 4 contradicts line 2: 13 and 12 for photo 0 of product 1; remove one of the two "
         "(and 2 more)"
     )
+
+
+NAMED = tables.frame(
+    tables.CLASSES,
+    [
+        ("dresses", "dresses", None),
+        ("Kleider / Röcke", "Kleider / Röcke", None),
+        ("=1+1", "=1+1", None),
+        ("K-7", "coats", None),
+    ],
+)
+UUIDS = ("3f2504e0-4f89-41d3-9a0c-0305e82c3301", "00c0ffee-4f89-41d3-9a0c-0305e82c3302", "007")
+
+
+def relabelled_by_text(*rows: Written) -> list[corrections.Decision]:
+    return corrections.check_labels(hand_written("corrections/labels.csv", "catalog_id", rows), NAMED)
+
+
+def test_products_and_classes_are_what_the_source_calls_them() -> None:
+    decided = relabelled_by_text((UUIDS[0], 0, "dresses"), (UUIDS[1], None, "'=1+1"), ("007", 1, "Kleider / Röcke"))
+
+    assert [source_ids.text(row.product_id) for row in decided] == list(UUIDS)
+    assert [row.value_text for row in decided] == ["dresses", "=1+1", "Kleider / Röcke"]
+    corrections.require_known(decided, set(map(source_ids.number, UUIDS)))
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([("a", 0, "Dresses")], "line 2: catalog_id 'Dresses': write the catalog_id of that class, dresses"),
+        ([("a", 0, "coats")], "line 2: catalog_id 'coats': write the catalog_id of that class, K-7"),
+        (
+            [("a", 0, "Kleider/Röcke")],
+            "line 2: no class 'Kleider/Röcke' in data/classes.csv; did you mean 'Kleider / Röcke'?",
+        ),
+        ([("a", 0, "K-8")], "line 2: no class 'K-8' in data/classes.csv; did you mean 'K-7', 'coats'?"),
+        ([("a", 0, "coast")], "line 2: no class 'coast' in data/classes.csv; did you mean 'K-7', 'coats'?"),
+        ([("a", 0, "1.2E+9")], "line 2: catalog_id '1.2E+9': expected an id such as dresses; a spreadsheet may"),
+        (
+            [("b a", 0, "dresses"), ("b a", 0, "=1+1")],
+            "line 3 contradicts line 2: =1+1 and dresses for photo 0 of product b a; remove one of the two",
+        ),
+    ],
+)
+def test_a_message_names_the_text_that_the_person_wrote(rows: list[Written], message: str) -> None:
+    with pytest.raises(DataError) as caught:
+        relabelled_by_text(*rows)
+
+    assert str(caught.value).startswith(f"corrections/labels.csv {message}")
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [(UUIDS[0].upper(), UUIDS[0]), (UUIDS[1].replace("c0ffee", "c0fee"), UUIDS[1]), ("7", "007"), ("zzz", None)],
+)
+def test_the_nearest_product_is_named_whatever_its_capitals_and_zeros(written: str, meant: str | None) -> None:
+    with pytest.raises(DataError) as caught:
+        corrections.require_known(relabelled_by_text((written, 0, "dresses")), set(map(source_ids.number, UUIDS)))
+
+    said = str(caught.value).removeprefix(f"corrections/labels.csv line 2: no product {corrections.quote(written)} in ")
+    assert said == corrections.KNOWN_FROM + (f"; did you mean {corrections.quote(meant)}?" if meant else "")
 
 
 def test_two_branches_that_add_rows_merge_without_a_conflict(tmp_path: Path) -> None:

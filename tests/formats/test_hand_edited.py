@@ -11,7 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from imageset.errors import DataError
-from imageset.formats import hand_edited
+from imageset.formats import hand_edited, source_ids
 
 REQUIRED, OPTIONAL = ("product_id", "position", "catalog_id"), ("note", "by", "date")
 HEADER = "product_id,position,catalog_id,note,by,date\n"
@@ -154,6 +154,65 @@ def test_other_numbers_are_an_error_with_an_example(path: Path, text: str, hint:
     expected = f"labels.csv line 2: product_id {given!r}: expected a whole number such as 1001{hint}"
     assert str(caught.value).startswith(expected)
     assert hint or str(caught.value) == expected
+
+
+@pytest.mark.parametrize(
+    ("cell", "its_id"),
+    [
+        ("7", 7),
+        ("7.0", 7),
+        (f"{2**53}.", 2**53),
+        ("0", 0),
+        ("007", "007"),
+        ("-7", "-7"),
+        ("1E15", "1E15"),
+        ("SKU-7", "SKU-7"),
+        ("3f2504e0-4f89-41d3-9a0c-0305e82c3301", "3f2504e0-4f89-41d3-9a0c-0305e82c3301"),
+        ("Kleider / Röcke", "Kleider / Röcke"),
+        ('"red, ""blue"""', 'red, "blue"'),
+        ("<script>", "<script>"),
+        ("שמלה", "שמלה"),
+        ("=1+1", "=1+1"),
+        ("'=1+1", "=1+1"),
+        ("''=1+1", "'=1+1"),
+        ("'@x", "@x"),
+        ("'s-Hertogenbosch", "'s-Hertogenbosch"),
+        ("x" * 255, "x" * 255),
+    ],
+)
+def test_ids_are_read_as_the_source_and_as_spreadsheets_write_them(path: Path, cell: str, its_id: int | str) -> None:
+    [row] = read(path, HEADER + f"{cell},0,12,,,\n")
+    number = hand_edited.source_id(row, "product_id", 1001)
+
+    assert number == source_ids.number(its_id)
+    assert source_ids.text(number) == str(its_id)
+
+
+@given(st.text(st.sampled_from("'=+-@\"a1,;."), min_size=1, max_size=6))
+def test_no_cell_of_an_id_is_a_formula_and_each_is_read_back(its_id: str) -> None:
+    number = source_ids.number(its_id)
+    cell = hand_edited.cell_of_id(number)
+
+    assert not cell.startswith(("=", "+", "-", "@"))
+    assert hand_edited.source_id(hand_edited.Row(Path("labels.csv"), 2, {"id": cell}), "id", 7) == number
+
+
+def test_an_id_with_a_point_is_taken_as_it_is_where_the_source_has_it() -> None:
+    row = hand_edited.Row(Path("labels.csv"), 2, {"id": "4711.0"})
+
+    assert hand_edited.source_id(row, "id", 7) == 4711
+    assert hand_edited.source_id(row, "id", 7) == 4711  # reading the cell is not knowing the id
+    known = source_ids.number("4711.0")
+    assert hand_edited.source_id(row, "id", 7) == known != 4711
+
+
+@pytest.mark.parametrize("text", ["", "x" * 256, "a\tb", "1.23457E+15", '"1,23457E+15"', f"{2**53 + 1}.0"])
+def test_what_is_no_id_or_was_rounded_is_an_error_with_an_example(text: str) -> None:
+    row = hand_edited.Row(Path("labels.csv"), 2, {"id": text.strip('"')})
+
+    with pytest.raises(DataError, match=r"^labels\.csv line 2: id '.*': expected an id such as SKU-7") as caught:
+        hand_edited.source_id(row, "id", "SKU-7")
+    assert ("rounded" in str(caught.value)) == (".0" in text or "E+" in text)
 
 
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0", exclude_categories=["Cs"]), max_size=8).map(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from imageset.errors import DataError
-from imageset.formats import takedowns
+from imageset.formats import source_ids, takedowns
 from tests.project import ROOT
 
 HEADER = "product_id,date\n"
@@ -47,18 +47,14 @@ def test_products_are_read_however_editors_leave_the_lines(text: str, path: Path
         ("product_id,date,why\n", " line 1: no column is named 'why'"),
         (f"{HEADER}12\n", " line 2: date '': expected YYYY-MM-DD, such as 2026-01-31"),
         (f"{HEADER}12,2026-01-31,please\n", " line 2 has more cells than there are columns"),
-        (
-            f"{HEADER}1,2026-01-31\n1.5,2026-01-31\n",
-            " line 3: product_id '1.5': expected a whole number such as 1234567",
-        ),
         (f"{HEADER}1E+18,2026-01-31\n", " line 2: product_id '1E.18': .*a spreadsheet may have rounded it"),
-        (f"{HEADER}-1,2026-01-31\n", " line 2: product_id -1: expected a whole number such as 1234567"),
-        (f"{HEADER},2026-01-31\n", " line 2: product_id '': expected a whole number"),
-        (f"{HEADER}{2**63},2026-01-31\n", " line 2: product_id '9223372036854775808': expected a whole number"),
+        (f"{HEADER},2026-01-31\n", " line 2: product_id '': expected an id such as 1234567"),
+        (f"{HEADER}{2**53 + 1}.0,2026-01-31\n", " line 2: product_id '9007199254740993.0': .* may have rounded it"),
+        (f"{HEADER}{'x' * 256},2026-01-31\n", " line 2: product_id 'x+': expected an id such as 1234567"),
         (f"{HEADER}12,31.1.2026\n", " line 2: date '31.1.2026': expected YYYY-MM-DD"),
         (f"{HEADER}12,20260131\n", " line 2: date '20260131': expected YYYY-MM-DD"),
         (f"{HEADER}12,2026-02-30\n", " line 2: date '2026-02-30': expected YYYY-MM-DD"),
-        (f"{HEADER}<<<<<<< HEAD\n", " line 2: product_id '<<<<<<< HEAD'"),
+        (f"{HEADER}<<<<<<< HEAD\n", " line 2: date ''"),
     ],
 )
 def test_a_wrong_line_is_refused_with_its_number(text: str, problem: str, path: Path) -> None:
@@ -93,9 +89,30 @@ def test_products_are_appended_as_a_spreadsheet_has_left_the_file(path: Path) ->
     assert path.read_bytes().endswith(b"\r\n2026-01-31;7\r\n2026-02-03;9\r\n")
 
 
-def test_nothing_is_appended_to_a_file_with_a_wrong_line(path: Path) -> None:
-    path.write_text("product_id,date\nx,2026-01-31\n")
+IDS = ["3f2504e0-4f89-41d3-9a0c-0305e82c3301", "=1+1", "'=1+1", 'a "b", c; d', "007", "-7", "קוד"]
 
-    with pytest.raises(DataError, match="line 2: product_id 'x': expected a whole number"):
+
+def test_products_are_named_as_the_source_names_them(path: Path) -> None:
+    numbers = [source_ids.number(its_id) for its_id in IDS]
+    path.write_text(HEADER)
+
+    assert takedowns.add(path, numbers, DATE) == numbers
+    assert takedowns.add(path, numbers, DATE) == []
+    assert takedowns.read(path) == set(numbers)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert lines[1:4] == [f"{IDS[0]},2026-02-03", "'=1+1,2026-02-03", "''=1+1,2026-02-03"]
+
+
+def test_a_number_with_a_point_takes_down_all_that_may_be_meant(path: Path) -> None:
+    """A spreadsheet writes it for an integer, and a column of floats that became text has it as the id."""
+    path.write_text(f"{HEADER}8812.0,2026-01-31\n")
+
+    assert takedowns.read(path) == {8812, source_ids.number("8812.0")}
+
+
+def test_nothing_is_appended_to_a_file_with_a_wrong_line(path: Path) -> None:
+    path.write_text("product_id,date\nx,31.1.2026\n")
+
+    with pytest.raises(DataError, match=r"line 2: date '31.1.2026'"):
         takedowns.add(path, [9], DATE)
-    assert path.read_text() == "product_id,date\nx,2026-01-31\n"
+    assert path.read_text() == "product_id,date\nx,31.1.2026\n"

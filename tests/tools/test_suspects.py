@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from imageset.curation import corrections
-from imageset.formats import hand_edited, tables
+from imageset.formats import hand_edited, source_ids, tables
 from tests.project import ROOT
 from tools.suspects.files import COLUMNS
 
@@ -39,7 +39,7 @@ def project(in_project: Path) -> Path:
         "label_changes": (tables.LABEL_CHANGES, [(1004, 0, "rare_merged", "21", 12)]),
         "labels": (tables.LABELS, [(product_id, class_, "") for product_id, _, class_ in photos]),
         "groups": (tables.GROUPS, [(1005, 0, 0, 0, 0, "")]),
-        "listings": (tables.LISTINGS, [(1001, 0, "https://photos.example/1.jpg", "")]),
+        "listings": (tables.LISTINGS, [(1001, 0, "https://photos.example/1.jpg")]),
     }
     (in_project / "data").mkdir()
     for name, (table, rows) in content.items():
@@ -181,9 +181,9 @@ HEADER = "product_id,position,action,catalog_id,reason,class\n"
             "1001,0,relable,12,,",
             "action 'relable': expected relabel, exclude, right, or nothing; did you mean 'relabel'?",
         ),
-        ("1001,0,relabel,,,", "catalog_id '': expected a whole number such as 11"),
+        ("1001,0,relabel,,,", "catalog_id '': expected an id such as 11"),
         ("1001,0,relabel,99,,", "no class 99 in data/classes.csv"),
-        ("1001,0,relabel,coats,,", "catalog_id 'coats': write the number of that class, 13"),
+        ("1001,0,relabel,coats,,", "catalog_id 'coats': write the catalog_id of that class, 13"),
         ("1001,0,exclude,12,,", "reason '': expected one word"),
         ("1001,0,exclude,,mask_empty,", "reason 'mask_empty' is one that a stage gives"),
         (
@@ -234,3 +234,58 @@ def test_a_file_with_decisions_is_not_written_over(project: Path) -> None:
 
     assert done.returncode == 1
     assert done.stderr.startswith("suspects: rows.csv exists, perhaps with your decisions")
+
+
+TEXT_IDS = ("3f2504e0-4f89-41d3-9a0c-0305e82c3301", "=1+1", "-5", 'a "b", c; d', "<b>קוד", "''+x", "x" * 255)
+TEXT_CLASSES = ("dresses", "Kleider / Röcke", "=1+1", "<b>")
+
+
+@pytest.fixture
+def text_project(in_project: Path) -> Path:
+    """A project that calls products and classes by texts; the photo of the first one had its class merged."""
+    own, other, formula, _ = TEXT_CLASSES
+    content = {
+        "suspects": (
+            tables.SUSPECTS,
+            [("label", rank, name, 0, own, "0.9", "another_class", formula) for rank, name in enumerate(TEXT_IDS, 1)],
+        ),
+        "classes": (tables.CLASSES, [(name, name, None) for name in TEXT_CLASSES]),
+        "catalog": (tables.CATALOG, [(name, 0, 0, own, 0, 0) for name in TEXT_IDS]),
+        "label_changes": (tables.LABEL_CHANGES, [(TEXT_IDS[0], 0, "rare_merged", f'"{other}"', own)]),
+        "labels": (tables.LABELS, [(name, own, "") for name in TEXT_IDS]),
+        "groups": (tables.GROUPS, []),
+        "listings": (tables.LISTINGS, []),
+    }
+    (in_project / "data").mkdir()
+    for name, (table, found) in content.items():
+        tables.write(in_project / f"data/{name}.csv", table, tables.frame(table, found))
+    return in_project
+
+
+def test_ids_that_are_texts_are_written_applied_and_read_as_the_source_has_them(text_project: Path) -> None:
+    succeed(text_project, "--out", "rows.csv", "--accept")
+    text = (text_project / "rows.csv").read_text(encoding="utf-8")
+    assert [cell for row in csv.reader(io.StringIO(text)) for cell in row if cell[:1] in tuple("=+-@")] == []
+
+    succeed(text_project, "--apply", "rows.csv")
+    classes = tables.read(text_project / "data/classes.csv", tables.CLASSES)
+    added = hand_edited.read(text_project / "corrections/labels.csv", corrections.LABEL_COLUMNS, corrections.REMARKS)
+    decided = corrections.check_labels(added, classes)
+
+    assert [(source_ids.text(row.product_id), row.value_text) for row in decided] == [
+        (name, "=1+1") for name in TEXT_IDS
+    ]
+    assert "7 were there already" in succeed(text_project, "--apply", "rows.csv")
+    assert rows(succeed(text_project)) == []
+
+
+def test_a_photo_that_is_right_keeps_the_class_that_it_had_before_merging_whatever_its_name(text_project: Path) -> None:
+    (text_project / "edited.csv").write_text(
+        f"product_id,position,action,class\n{TEXT_IDS[0]},0,right,dresses\n'=1+1,0,right,dresses\n=1+1,0,right,\n"
+    )
+    succeed(text_project, "--apply", "edited.csv")
+
+    assert written(text_project, "labels") == [f"{TEXT_IDS[0]},0,Kleider / Röcke,,,D", "'=1+1,0,dresses,,,D"]
+    assert refusal(text_project, f"product_id,position,action,class\n{TEXT_IDS[1]},0,right,<b>\n").startswith(
+        "edited.csv line 2: photo 0 of product =1+1 has class dresses by now, not <b>: write the rows again"
+    )

@@ -62,7 +62,7 @@ def plan(
             elif action == "relabel":
                 of_labels.append(corrected(row, "catalog_id", row.cells["catalog_id"], now))
             elif action == "right":
-                of_labels.append(corrected(row, "catalog_id", str(class_of(row)), now))
+                of_labels.append(corrected(row, "catalog_id", hand_edited.cell_of_id(class_of(row)), now))
             elif action:
                 expected = f"expected {', '.join(ACTIONS)}, or nothing{suggestion(action, ACTIONS)}"
                 raise DataError(f"{row.place}: action {row.cells['action']!r}: {expected}")

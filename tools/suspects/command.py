@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from imageset.errors import DataError
-from imageset.formats import hand_edited, tables
+from imageset.formats import hand_edited, source_ids, tables
 from imageset.runtime import files
 from tools.suspects import apply, listing
 from tools.suspects.files import EXCLUSIONS, KINDS, LABELS, read_corrections, read_products, read_table
@@ -75,16 +75,18 @@ def class_to_keep(row: hand_edited.Row, catalog: pd.DataFrame, changes: pd.DataF
     """
     if not row.cells["position"]:
         raise DataError(f"{row.place}: action right needs the position of one photo")
-    product_id = hand_edited.whole_number(row, "product_id", 1001)
+    product_id = hand_edited.source_id(row, "product_id", 1001)
     position = hand_edited.whole_number(row, "position", 0)
+    photo = f"photo {position} of product {source_ids.text(product_id)}"
     mine = catalog[(catalog["product_id"] == product_id) & (catalog["position"] == position)]
     if mine.empty:
-        raise DataError(f"{row.place}: photo {position} of product {product_id} has no class that could be right")
+        raise DataError(f"{row.place}: {photo} has no class that could be right")
     catalog_id = int(mine["catalog_id"].iloc[0])
-    if row.cells["class"] and hand_edited.whole_number(row, "class", catalog_id) != catalog_id:
+    own = source_ids.text(catalog_id)
+    if row.cells["class"] and hand_edited.source_id(row, "class", own) != catalog_id:
         raise DataError(
-            f"{row.place}: photo {position} of product {product_id} has class {catalog_id} by now, not "
-            f"{row.cells['class']}: write the rows again and look at it again"
+            f"{row.place}: {photo} has class {own} by now, not {row.cells['class']}: write the rows again and look at "
+            "it again"
         )
     is_mine = (changes["product_id"] == product_id) & (changes["position"] == position)
     merged = changes[is_mine & (changes["change"] == "rare_merged")]

@@ -37,7 +37,7 @@ def to_edit(
     Args:
         chosen: rows of suspects.csv.
         names: the classes' names.
-        urls: where the photos of listings are: a URL, or a key in the bucket.
+        urls: where the photos of listings are.
         accept: whether to fill in `relabel` where the audit suggests another class.
         by: the handle to fill in.
     """
@@ -45,10 +45,12 @@ def to_edit(
     for row in chosen.itertuples():
         own, other = (None if pd.isna(class_) else int(class_) for class_ in (row.catalog_id, row.suggestion))
         action = "relabel" if accept and row.kind == "label" and other is not None else ""
-        found = (row.kind, row.rank, row.score, row.why, row.product_id, row.position)
-        classes = [cell for class_ in (own, other) for cell in (class_, as_text(names.get(class_, "")))]
+        product = hand_edited.cell_of_id(row.product_id)
+        found = (row.kind, row.rank, row.score, row.why, product, row.position)
+        ids = ["" if class_ is None else hand_edited.cell_of_id(class_) for class_ in (own, other)]
+        classes = [ids[0], as_text(names.get(own, "")), ids[1], as_text(names.get(other, ""))]
         usual = corrections.DEFAULT_REASONS[row.kind]  # counts only where a person writes `exclude`
-        written = (action, other, usual, "", by, "")
+        written = (action, ids[1], usual, "", by, "")
         url = as_text(urls.get((row.product_id, row.position), ""))
         lines.append(hand_edited.format_row((*found, *classes, *written, url)))
     return "".join(f"{line}\n" for line in lines)
@@ -65,4 +67,4 @@ def read_urls(chosen: pd.DataFrame) -> dict[tuple[int, int], str]:
         return {}
     listings = read_table("listings.csv", tables.LISTINGS)
     listings = listings[listings["product_id"].isin(chosen["product_id"])]
-    return {(row.product_id, row.position): row.image_url or row.key for row in listings.itertuples()}
+    return {(row.product_id, row.position): row.image_url for row in listings.itertuples()}
