@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from imageset.errors import DataError
 from imageset.evaluation import hog_features
 from imageset.evaluation.hog_features import CELLS, DIRECTIONS, SIDE
-from imageset.formats import hdf5
+from imageset.formats import hdf5, source_ids
 from imageset.runtime import progress
 
 WHOLE = 1 << 16  # steps of 1 of an embedding's values: their sums are exact
@@ -115,7 +115,8 @@ def find_rows(file: h5py.File, photos: pd.DataFrame) -> NDArray[np.int64]:
     rows = names.get_indexer(pd.MultiIndex.from_frame(photos[["product_id", "position"]]))
     if (rows < 0).any():
         missing = photos[["product_id", "position"]].to_numpy()[rows < 0][0].tolist()
-        raise DataError(f"{file.filename} lacks product_id {missing[0]}, position {missing[1]}: run `dvc repro`")
+        product = source_ids.text(missing[0])
+        raise DataError(f"{file.filename} lacks product_id {product}, position {missing[1]}: run `dvc repro`")
     return np.asarray(rows, np.int64)
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from imageset.curation.corrections import DEFAULT_REASONS, RECOMMENDED
-from imageset.formats import hdf5
+from imageset.formats import hdf5, source_ids
 from imageset.page.inputs import PageInputs
 from imageset.page.photo_list import FACTS, KEY, MASK_MEASURES
 from imageset.page.public_url import public_url
@@ -79,9 +79,9 @@ def class_columns(data: PageInputs) -> tuple[dict[str, Any], list[str]]:
     known = sorted(names)
     return {
         "known": known,
-        "catalog_id": [whole(catalog_id) for catalog_id in known],
+        "catalog_id": [id_value(catalog_id) for catalog_id in known],
         "label": [labels.get(catalog_id, -1) for catalog_id in known],
-        "name": [names[catalog_id].strip() or str(catalog_id) for catalog_id in known],
+        "name": [names[catalog_id].strip() or source_ids.text(catalog_id) for catalog_id in known],
         "photos": {subset: counts[subset].reindex(known, fill_value=0).tolist() for subset in subsets},
     }, subsets
 
@@ -93,7 +93,7 @@ def photo_columns(
     reject_places = pd.MultiIndex.from_frame(rejects) if len(rejects) else pd.MultiIndex.from_arrays([[], []])
     answers = photos["answer"].map(label_map.set_index("label")["catalog_id"])
     return {
-        "product_id": photos["product_id"].astype(str).tolist(),
+        "product_id": source_ids.texts(photos["product_id"]).tolist(),
         "position": photos["position"].tolist(),
         "class": places.of_classes(photos["catalog_id"]),
         "subset": places_among(pd.Index(places.subsets), photos["subset"].replace("", None)),
@@ -123,9 +123,10 @@ def numbers(values: pd.Series) -> list[int | float | None]:
     return [None if pd.isna(value) else value for value in values.tolist()]
 
 
-def whole(number: int) -> int | str:
-    """Return a number as JavaScript can read it: as text where its own numbers would round it."""
-    return number if abs(number) <= EXACT_IN_JAVASCRIPT else str(number)
+def id_value(number: int) -> int | str:
+    """Return the source's id that has a number, as text where it is one or where JavaScript would round it."""
+    text = source_ids.text(number)
+    return number if text == str(number) and number <= EXACT_IN_JAVASCRIPT else text
 
 
 def pick(row: dict[str, Any], *names: str) -> dict[str, Any]:
@@ -137,7 +138,8 @@ def label_rows(labels: pd.DataFrame, photos: pd.DataFrame) -> dict[str, list[lis
     rows: dict[str, list[list[Any]]] = {}
     shown = labels[labels["product_id"].isin(photos["product_id"])].sort_values(["product_id", "date", "catalog_id"])
     for product_id, catalog_id, date in zip(shown["product_id"], shown["catalog_id"], shown["date"], strict=True):
-        rows.setdefault(str(product_id), []).append([None if pd.isna(catalog_id) else whole(int(catalog_id)), date])
+        class_ = None if pd.isna(catalog_id) else id_value(int(catalog_id))
+        rows.setdefault(source_ids.text(product_id), []).append([class_, date])
     return rows
 
 
@@ -190,6 +192,6 @@ def change_columns(changes: pd.DataFrame, places: Places) -> dict[str, list[Any]
     return {
         "photo": found[found >= 0].tolist(),
         "change": rows["change"].tolist(),
-        "told": rows["told"].tolist(),
+        "told": [[source_ids.text(int(number)) for number in told.split()] for told in rows["told"]],
         "class": places.of_classes(rows["catalog_id"]),
     }

@@ -6,7 +6,7 @@ from typing import Any
 
 from PIL import Image
 
-from imageset.formats import stable_hash
+from imageset.formats import source_ids, stable_hash
 from imageset.page.picture_files import PictureFiles
 from imageset.page.sheets import encode_picture, shrink
 
@@ -50,7 +50,7 @@ def take_turns(photos: Mapping[str, Any]) -> list[int]:
     seen: dict[int, int] = {}
     turns = []
     names = zip(photos["product_id"], photos["position"], strict=True)
-    ranks = [stable_hash.rank(int(product_id), position) for product_id, position in names]
+    ranks = [stable_hash.rank(source_ids.number(product_id), position) for product_id, position in names]
     for photo in sorted(range(len(ranks)), key=ranks.__getitem__):
         own = photos["class"][photo]
         seen[own] = seen.get(own, 0) + 1

@@ -5,19 +5,22 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from imageset.curation import corrections
+from imageset.formats import source_ids
 from imageset.page.inputs import PageInputs
-from imageset.storage.object_keys import INT64_MAX, POSITION_MAX
+from imageset.storage.object_keys import POSITION_MAX
 
 KEY = ["product_id", "position"]
 FACTS = ["width", "height", "format", "sharpness", "brightness", "contrast", "aspect_ratio"]
 MASK_MEASURES = ["foreground_share", "border_share", "pieces", "uncertainty"]
+NAMELESS = ("no_id", "bad_id", "bad_position")  # why a rejected row of listings names no photo
 UNDECIDED, CLASS_DECIDED, EXCLUDED, PRODUCT_DECIDED = 0, 1, 2, 3
 
 
 def list_photos(data: PageInputs) -> pd.DataFrame:
-    """Return every photo that a table names, by product_id and position; none of a product that was taken down.
+    """Return every photo that a table names, by product and position; none of a product that was taken down.
 
-    Without a table of ingest the bucket decides which photos there are, not the listings.
+    Products that the source numbers come first, by number, then the others, by text. Without a table of ingest the
+    bucket decides which photos there are, not the listings.
 
     Returns:
         product_id, position, catalog_id (Int64: the class that it has, or would have), subset, stage and reason of its
@@ -30,7 +33,7 @@ def list_photos(data: PageInputs) -> pd.DataFrame:
     rejects = list_rejects(data, refused_rows)
     listed = [stages.listings] if len(stages.ingest) else []
     named = pd.concat([frame[KEY] for frame in (*listed, rejects, stages.inventory)]).drop_duplicates()
-    photos = named[~named["product_id"].isin(data.taken_down)].sort_values(KEY, ignore_index=True)
+    photos = in_order_of_source(named[~named["product_id"].isin(data.taken_down)])
     for table in (
         stages.catalog[[*KEY, "catalog_id"]],
         stages.split,
@@ -47,6 +50,14 @@ def list_photos(data: PageInputs) -> pd.DataFrame:
     own, given = photos["catalog_id"].astype("Int64"), photos.pop("rejected_class").astype("Int64")
     photos["catalog_id"] = own.fillna(given).fillna(latest_classes(photos, data.labels))
     return with_types(photos.assign(decided=find_decided(photos, data)))
+
+
+def in_order_of_source(photos: pd.DataFrame) -> pd.DataFrame:
+    """Return product_id and position of photos, in the order of `list_photos`."""
+    texts = source_ids.texts(photos["product_id"])
+    is_number = texts == photos["product_id"].astype(str)
+    keys = photos.assign(text=texts.mask(is_number, ""), number=photos["product_id"].where(is_number, 0))
+    return keys.sort_values(["text", "number", "position"], ignore_index=True)[KEY]
 
 
 def list_rejects(data: PageInputs, refused_rows: pd.DataFrame) -> pd.DataFrame:
@@ -71,16 +82,19 @@ def listing_rejects(rejects: pd.DataFrame, listings: pd.DataFrame) -> pd.DataFra
 
     A row without a valid product_id or position names none. It is in the counts of stage listings only.
     """
-    named = whole_numbers(rejects["product_id"], INT64_MAX) & whole_numbers(rejects["position"], POSITION_MAX)
-    rows = rejects[named].astype({"product_id": "int64", "position": "int64"}).drop_duplicates(KEY)
+    named = rejects[~rejects["reason"].isin(NAMELESS) & are_positions(rejects["position"])]
+    rows = named.assign(
+        product_id=pd.array(source_ids.numbers(named["product_id"]), dtype="int64"),
+        position=named["position"].astype("int64"),
+    ).drop_duplicates(KEY)
     taken = pd.MultiIndex.from_frame(rows[KEY]).isin(pd.MultiIndex.from_frame(listings[KEY]))
     return rows[~taken]
 
 
-def whole_numbers(texts: pd.Series, most: int) -> pd.Series:
-    """Return which texts spell a whole number from 0 to `most`, as stage listings accepts it."""
-    spelt = texts.str.fullmatch("0|[1-9][0-9]{0,18}")
-    return spelt & (texts.where(spelt, "0").astype("uint64") <= most)
+def are_positions(texts: pd.Series) -> pd.Series:
+    """Return which texts spell a position, as stage listings accepts it."""
+    spelt = texts.str.fullmatch("0|[1-9][0-9]{0,4}")
+    return spelt & (texts.where(spelt, "0").astype("int64") <= POSITION_MAX)
 
 
 def group_sizes(groups: pd.DataFrame) -> pd.DataFrame:

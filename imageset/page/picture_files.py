@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from imageset.errors import DataError
-from imageset.formats import hdf5
+from imageset.formats import hdf5, source_ids
 from imageset.formats.preview_file import read_preview
 
 
@@ -92,7 +92,8 @@ def require_previews(files: PictureFiles, is_in_dataset: NDArray[np.bool_], name
     if len(missing):
         product_id, position = names[missing[0]]
         raise DataError(
-            f"{files.previews.filename} lacks product_id {product_id}, position {position}: run `dvc repro`"
+            f"{files.previews.filename} lacks product_id {source_ids.text(product_id)}, position {position}: run "
+            "`dvc repro`"
         )
 
 

@@ -61,7 +61,7 @@ def write_hostile(folder: Path) -> Path:
     contents["label_rows"] = {"3000000": [[1201, "2026-01-01"], [77, "2026-01-02"]]}
     contents["names"] = {"77": "gone"}
     contents["pairs"] = {"photo": [0], "other": [1], "likeness": [0.9]}
-    contents["changes"] = {"photo": [0], "change": ["several_labels"], "told": ["1201 77"], "class": [0]}
+    contents["changes"] = {"photo": [0], "change": ["several_labels"], "told": [["1201", "77"]], "class": [0]}
     return drawn_contents.write_contents(folder, with_markup(contents, CLOSED))
 
 
@@ -92,11 +92,12 @@ def test_no_text_becomes_markup_a_script_or_a_link(browser: Browser, tmp_path: P
         ('"text"', 0),
         ('{"marks": null, "by": 5, "note": {}}', 0),
         (
-            '{"marks": {"3000005/0": null, "3000006/0": "x", "=1+1/0": {"action": "right"}, "3": {"action": "right"}}}',
+            '{"marks": {"3000005/0": null, "3000006/0": "x", "a\\n/0": {"action": "right"}, "3": {"action": "right"}}}',
             0,
         ),
         ('{"marks": {"3000005/0": {"action": "explode"}, "3000006/0": {"action": "exclude"}}}', 0),
-        ('{"marks": {"3000005/0": {"action": "relabel", "catalog_id": "=1+1"}}}', 0),
+        ('{"marks": {"3000005/0": {"action": "relabel", "catalog_id": "a\\tb"}}}', 0),
+        ('{"marks": {"=1+1/0": {"action": "relabel", "catalog_id": "=1+1"}}}', 1),
         ('{"marks": {"3000005/0": {"action": "exclude", "reason": "=cmd"}, "3000007/0": {"action": "right"}}}', 1),
         ('{"marks": {"3000005/0": {"action": "right", "date": "=1+1", "class": "=2", "more": "=3"}}}', 1),
         ('{"marks": {"99/0": {"action": "relabel", "catalog_id": 4711}}}', 1),
@@ -133,7 +134,7 @@ def test_huge_ids_reach_the_file_as_they_are(browser: Browser, tmp_path: Path) -
     contents["photos"]["product_id"][:2] = [HUGE_ID, "-5"]
     contents["photos"]["position"] = [32767, *[0] * (PHOTOS - 1)]
     contents["classes"]["catalog_id"][1] = HUGE_CLASS
-    contents["changes"] = {"photo": [0], "change": ["several_labels"], "told": [f"1200 {HUGE_CLASS}"], "class": [0]}
+    contents["changes"] = {"photo": [0], "change": ["several_labels"], "told": [["1200", HUGE_CLASS]], "class": [0]}
     path = drawn_contents.write_contents(tmp_path, contents)
     with opened_quietly(browser, path, "changes") as page:
         expect(page.locator(".review-card")).to_contain_text(f"{drawn_contents.NAMES[0]} and ワンピース")
@@ -148,7 +149,7 @@ def test_huge_ids_reach_the_file_as_they_are(browser: Browser, tmp_path: Path) -
 
     assert [(row["product_id"], row["position"], row["catalog_id"], row["class"]) for row in rows] == [
         (HUGE_ID, "32767", HUGE_CLASS, "1200"),
-        ("-5", "0", "", HUGE_CLASS),
+        ("'-5", "0", "", HUGE_CLASS),
     ]
 
 

@@ -65,7 +65,7 @@ def contents() -> dict[str, Any]:
         "label_rows": {product: [] for product in PRODUCTS} | {"15": [[3, "2026-01-01"], [2, "2026-01-02"]]},
         "suspects": dict(zip(names, map(list, zip(*SUSPECTS, strict=True)), strict=True)),
         "class_suspects": [], "pairs": {"photo": [0, 6], "other": [1, 7], "likeness": [0.82, 0.95]},
-        "changes": {"photo": [6], "change": ["several_labels"], "told": ["2 3"], "class": [1]},
+        "changes": {"photo": [6], "change": ["several_labels"], "told": [["2", "3"]], "class": [1]},
         "flow": [], "checks": [], "baseline": {}, "augment": {"copies": 1}, "augmented": [],
         "sheets": dict.fromkeys(("tiles", "means", "augmented"), sheet),
         "components": {"dimensions": 2, "scale": 1, "photos": list(range(count))},

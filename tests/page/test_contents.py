@@ -2,12 +2,15 @@
 
 import json
 
+import pandas as pd
 import pytest
 
 from imageset.errors import DataError
-from imageset.formats import tables
+from imageset.formats import source_ids, tables
+from imageset.page.assemble import encode_json
 from imageset.page.contents import make_contents
 from imageset.page.photo_list import list_photos
+from imageset.report.figures import StageTables
 from tests.page.tables import HUGE, KEPT, frame, make_inputs, make_stages
 
 
@@ -62,7 +65,7 @@ def test_suspects_pairs_and_changes_name_photos_by_place() -> None:
     assert contents["changes"] == {
         "photo": [0, 6],
         "change": ["several_labels", "corrected"],
-        "told": ["7 8", "8"],
+        "told": [["7", "8"], ["8"]],
         "class": [0, -1],
     }
     assert contents["label_rows"]["100"] == [[8, "2026-01-01T00:00:00+00:00"], [7, "2026-01-02T00:00:00+00:00"]]
@@ -124,3 +127,37 @@ def test_a_dataset_of_one_class_without_predictions_suspects_and_rejects_has_a_p
     assert contents["rejects"] == []
     assert contents["photos"]["reject"] == contents["photos"]["answer"] == [-1] * 5
     assert contents["classes"]["photos"] == {"train": [5, 0, 0], "test": [0, 0, 0]}
+
+
+def test_ids_are_those_of_the_source_in_the_order_of_numbers_and_texts() -> None:
+    names = {100: "b-10", 101: "9", 102: "</script>", 103: "a 7", 900: "10", 901: "constructor"}
+    classes = {7: "dresses", 8: "Kleider / Röcke", 9: "=1+1"}
+
+    def renamed(rows: pd.DataFrame) -> pd.DataFrame:
+        columns = {column: names for column in ("product_id", "other_product_id") if column in rows}
+        columns |= {column: classes for column in ("catalog_id", "parent_id", "suggestion") if column in rows}
+        numbers = {column: {old: source_ids.number(new) for old, new in of.items()} for column, of in columns.items()}
+        return rows.replace(numbers)
+
+    data = make_inputs()
+    changes = frame(tables.LABEL_CHANGES, ("b-10", 0, "several_labels", 'dresses "Kleider / Röcke"', "dresses"))
+    stages = StageTables(*(renamed(rows) for rows in data.stages))._replace(
+        label_changes=changes, listing_rejects=data.stages.listing_rejects.replace({"product_id": {"100": "b-10"}})
+    )
+    tables_of_page = {
+        name: renamed(getattr(data, name))
+        for name in ("classes", "labels", "groups", "photos", "masks", "suspects", "map", "predictions")
+    }
+    data = data._replace(stages=stages, **tables_of_page)
+    contents = json.loads(encode_json(make_contents(data, list_photos(data))))
+
+    assert contents["photos"]["product_id"] == [
+        "9", "10", "903", str(HUGE), "</script>", "a 7", "b-10", "b-10", "constructor"
+    ]  # fmt: skip
+    assert sorted(contents["classes"]["catalog_id"]) == sorted(classes.values())
+    assert contents["changes"]["told"] == [["dresses", "Kleider / Röcke"]]
+    assert contents["label_rows"]["b-10"] == [
+        ["Kleider / Röcke", "2026-01-01T00:00:00+00:00"],
+        ["dresses", "2026-01-02T00:00:00+00:00"],
+    ]
+    assert contents["photos"]["key"][6] == "100-0.jpeg"

@@ -1,6 +1,6 @@
 // What is set beside a photo in question: its large pictures, the nearest photos of a class, and facts in words.
 
-import { catalogName, classLabel, classOfCatalogId, describePhoto, inWords, LISTED_IN, membersOf, page, pairsOf, photoLabel, photos, suspicionsOf, WHY_WORDS } from "./data.js";
+import { catalogName, classLabel, classOfCatalogId, describePhoto, inWords, labelRowsOf, LISTED_IN, membersOf, page, pairsOf, photoLabel, photos, suspicionsOf, WHY_WORDS } from "./data.js";
 import { counted, element, share } from "./dom.js";
 import { nearest } from "./nearest.js";
 import { picture, tile } from "./pictures.js";
@@ -92,7 +92,7 @@ function baselineInWords(index) {
 
 /** The rows of labels of a photo's product, the latest last; the row whose class the photo has is marked. */
 function labelRows(index) {
-    const rows = page.label_rows[photos.product_id[index]] ?? [];
+    const rows = labelRowsOf(index);
     const own = page.classes.catalog_id[photos.class[index]];
     return element("section", { class: "beside-rows" },
         element("h4", {}, "Rows of labels"),
@@ -126,7 +126,7 @@ function reachInWords(index) {
 
 /** The latest row of a photo's product: {classIndex (-1 if no row names a class of the page), date ("" without one)}. */
 export function latestRow(index) {
-    const rows = page.label_rows[photos.product_id[index]] ?? [];
+    const rows = labelRowsOf(index);
     const latest = rows.reduce((best, row) => (best === null || (row[1] ?? "") >= (best[1] ?? "") ? row : best), null);
     return { classIndex: latest === null ? -1 : classOfCatalogId(latest[0]), date: latest?.[1] ?? "" };
 }

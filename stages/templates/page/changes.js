@@ -41,7 +41,7 @@ function changeInWords(change, told, classIndex, photo) {
 function changeItems() {
     const rows = page.changes.photo.map((photo, row) => ({
         photo, change: page.changes.change[row], classIndex: page.changes.class[row],
-        told: page.changes.told[row].split(" ").filter(Boolean),
+        told: page.changes.told[row],
     }));
     const place = ({ change }) => (CHANGE_ORDER.includes(change) ? CHANGE_ORDER.indexOf(change) : CHANGE_ORDER.length);
     rows.sort((one, two) => place(one) - place(two) || one.photo - two.photo);

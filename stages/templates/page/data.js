@@ -50,6 +50,13 @@ export function classOfCatalogId(catalogId) {
     return classOfId.get(String(catalogId)) ?? -1;
 }
 
+const rowsOfProduct = new Map(Object.entries(page.label_rows)); // an id may be any text, such as "constructor"
+
+/** The rows of labels of a photo's product, [catalog_id or null, date] each, the earliest first. */
+export function labelRowsOf(index) {
+    return rowsOfProduct.get(photos.product_id[index]) ?? [];
+}
+
 /** The name of a class by its catalog_id, also of one that no photo of the page has. */
 export function catalogName(catalogId) {
     if (catalogId === null) {

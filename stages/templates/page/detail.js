@@ -8,6 +8,7 @@ import {
     describePhoto,
     inWords,
     isFoundAs,
+    labelRowsOf,
     membersOf,
     page,
     pairsOf,
@@ -297,7 +298,7 @@ function baselineOf(index) {
 }
 
 function labelHistory(index) {
-    const rows = page.label_rows[photos.product_id[index]] ?? [];
+    const rows = labelRowsOf(index);
     const changes = changesOf(index);
     if (!rows.length && !changes.length) {
         return null;
@@ -310,12 +311,7 @@ function labelHistory(index) {
             element("span", { class: "hint" }, ` ${date ? date.slice(0, 10) : "without a date"}`),
         ),
     );
-    const told = ({ told: text }) =>
-        text
-            .split(" ")
-            .filter(Boolean)
-            .map((id) => catalogName(id))
-            .join(", ");
+    const told = ({ told: ids }) => ids.map((id) => catalogName(id)).join(", ");
     const decided = changes.map((change) =>
         element(
             "li",

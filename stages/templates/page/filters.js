@@ -184,14 +184,14 @@ function isAmong(value, column) {
     return (index) => wanted.has(column[index] ?? -1);
 }
 
-// Each word has to be in the product id or in the name of the class.
+// Each word has to be in the product id or in the name of the class, in capitals or not.
 function matchesSearch(text) {
     const words = text.toLocaleLowerCase().split(/\s+/).filter(Boolean);
     const names = page.classes.name.map((_, index) => classLabel(index).toLocaleLowerCase());
-    return (index) =>
-        words.every(
-            (word) => photos.product_id[index].includes(word) || (names[photos.class[index]] ?? "").includes(word),
-        );
+    return (index) => {
+        const id = photos.product_id[index].toLocaleLowerCase();
+        return words.every((word) => id.includes(word) || (names[photos.class[index]] ?? "").includes(word));
+    };
 }
 
 /** The photos that a query chooses, in its order. */

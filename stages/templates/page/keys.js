@@ -329,12 +329,12 @@ class ClassPicker {
     }
 }
 
-/** Whether a class has a text in its name, or a number as its catalog_id. */
+/** Whether a class has a text in its name, or its catalog_id begins with it. */
 function classMatches(index, text) {
     const wanted = text.trim().toLocaleLowerCase();
     return (
         classLabel(index).toLocaleLowerCase().includes(wanted) ||
-        String(page.classes.catalog_id[index]).startsWith(wanted)
+        String(page.classes.catalog_id[index]).toLocaleLowerCase().startsWith(wanted)
     );
 }
 
@@ -344,13 +344,15 @@ function classTotal(index) {
 
 function classOption(index, isLikely, id, choose) {
     const total = classTotal(index);
-    const facts = `${page.classes.catalog_id[index]} · ${total ? counted(total, "photo") : "no photos"}${isLikely ? " · likely" : ""}`;
+    const catalogId = String(page.classes.catalog_id[index]);
+    const isNamed = catalogId === page.classes.name[index]; // a source without numbers names classes alone
+    const facts = `${total ? counted(total, "photo") : "no photos"}${isLikely ? " · likely" : ""}`;
     const option = element("li", { id, role: "option", "aria-selected": "false", class: isLikely ? "likely" : null });
     const mean = page.classes.mean?.[index] ?? -1; // what its photos look like on average
     option.append(
         mean >= 0 ? sheetTile("means", mean, 28) : "",
         element("bdi", {}, classLabel(index)),
-        element("span", { class: "facts" }, facts),
+        element("span", { class: "facts" }, isNamed ? "" : [element("bdi", {}, catalogId), " · "], facts),
     );
     option.addEventListener("click", () => choose(index));
     return option;

@@ -19,7 +19,7 @@ const CSV_COLUMNS = [
 ];
 const ACTIONS = ["exclude", "relabel", "right"];
 const LARGEST_POSITION = 2 ** 15 - 1;
-const KEY_PATTERN = /^-?[0-9]{1,19}\/[0-9]{1,5}$/;
+const KEY_PATTERN = /^[^\p{Cc}]{1,255}\/[0-9]{1,5}$/u; // an id may be any text
 const REASON_PATTERN = /^[a-z][a-z0-9_]{0,39}$/;
 
 const markListeners = new Set();
@@ -54,13 +54,13 @@ function readStored() {
 function checkStored(stored) {
     const textOf = (name) => (typeof stored?.[name] === "string" ? stored[name] : "");
     const known = Object.entries(stored?.marks ?? {}).filter(([key, mark]) => KEY_PATTERN.test(key) && isMark(mark));
-    const marks = known.map(([key, mark]) => [key, { ...mark, class: isWhole(mark.class) ? mark.class : undefined }]);
+    const marks = known.map(([key, mark]) => [key, { ...mark, class: isId(mark.class) ? mark.class : undefined }]);
     return { marks: Object.fromEntries(marks), by: textOf("by"), note: textOf("note"), saved: textOf("saved") };
 }
 
 function isMark(mark) {
     const { action, reason, catalog_id: catalogId, note = "", date = "", by = "", kind = "", rank = "" } = mark ?? {};
-    const isNamed = { exclude: isReason(reason), relabel: isWhole(catalogId), right: true }[action] ?? false;
+    const isNamed = { exclude: isReason(reason), relabel: isId(catalogId), right: true }[action] ?? false;
     const isKind = kind === "" || Object.hasOwn(LISTED_IN, kind);
     return isNamed && isKind && [note, date, by].every((text) => typeof text === "string") && (rank === "" || isWhole(rank));
 }
@@ -71,6 +71,10 @@ function isReason(reason) {
 
 function isWhole(value) {
     return ["number", "string"].includes(typeof value) && /^-?[0-9]{1,19}$/.test(String(value));
+}
+
+function isId(value) {
+    return ["number", "string"].includes(typeof value) && /^[^\p{Cc}]{1,255}$/u.test(String(value));
 }
 
 // Another tab may have written meanwhile. So a change is made to what is stored now, and to that photo alone.
@@ -116,7 +120,7 @@ function markKeyOf(index) {
  */
 export function whyNotMark(index, action, toClass = -1) {
     const decided = photos.decided[index];
-    if (!/^-?[0-9]{1,19}$/.test(photos.product_id[index]) || !isKnownProduct(photos.product_id[index])) {
+    if (!isKnownProduct(photos.product_id[index])) {
         return "no table knows this product, so no correction can name it";
     }
     if (photos.position[index] < 0 || photos.position[index] > LARGEST_POSITION) {
@@ -365,6 +369,9 @@ export function correctionsCsv() {
     const rows = allMarks().map((mark) => {
         const place = mark.key.lastIndexOf("/");
         const cells = { ...mark, product_id: mark.key.slice(0, place), position: mark.key.slice(place + 1) };
+        for (const name of ["product_id", "catalog_id", "class"]) {
+            cells[name] = cellOfId(String(cells[name] ?? ""));
+        }
         cells.note = asText(mark.note || markState.note);
         cells.by = asText(mark.by || markState.by);
         cells.date = asText(mark.date ?? "");
@@ -377,6 +384,15 @@ export function correctionsCsv() {
 function asText(text) {
     const line = text.replace(/[\s\0]+/g, " ").trim();
     return /^[=+\-@]/.test(line) ? `'${line}` : line;
+}
+
+// An id has to come back as it was, so one that has such a ' already gets another one.
+function cellOfId(id) {
+    return /^'*[=+\-@]/.test(id) ? `'${id}` : id;
+}
+
+function idOfCell(cell) {
+    return /^'+[=+\-@]/.test(cell) ? cell.slice(1) : cell;
 }
 
 function csvCell(value) {
@@ -434,7 +450,7 @@ export function loadCorrections(text) {
             by: row.by,
             kind: Object.hasOwn(LISTED_IN, row.kind) ? row.kind : "",
         };
-        wanted.toClass = row.catalog_id ? classOfCatalogId(row.catalog_id.replace(/\.0*$/, "")) : -1;
+        wanted.toClass = classOfCell(row.catalog_id ?? "");
         const found = photosOfRow(row);
         const why = action ? whyNotRow(found, wanted) : "";
         if (why) {
@@ -447,7 +463,14 @@ export function loadCorrections(text) {
     return { set: result.set, refused: [...refused, ...result.refused] };
 }
 
-function photosOfRow({ product_id: productId, position }) {
+// Spreadsheets write 7.0 for 7.
+function classOfCell(cell) {
+    const found = classOfCatalogId(idOfCell(cell));
+    return found >= 0 ? found : classOfCatalogId(cell.replace(/^([0-9]+)\.0*$/, "$1"));
+}
+
+function photosOfRow({ product_id: cell, position }) {
+    const productId = idOfCell(cell);
     if (position) {
         return [photoOf(productId, Number(position))].filter((index) => index >= 0);
     }
