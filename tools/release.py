@@ -18,7 +18,7 @@ from typing import Any
 import pandas as pd
 
 from imageset.errors import DataError, ImagesetError
-from imageset.formats import tables
+from imageset.formats import source_ids, tables
 from imageset.runtime import command, dvc, files, settings
 from tools import dvc_files, versions
 from tools.versions import DATASET, RELEASE_PATHS
@@ -57,7 +57,8 @@ def freeze_label_map(released: pd.DataFrame, current: pd.DataFrame) -> pd.DataFr
     labels = dict(zip(current["catalog_id"], current["label"], strict=True))
     for label, catalog_id in zip(released["label"], released["catalog_id"], strict=True):
         if labels.get(catalog_id) != label:
-            raise DataError(f"class {catalog_id} no longer has label {label} of {LABEL_MAP}: run `dvc repro`")
+            name = source_ids.text(catalog_id)
+            raise DataError(f"class {name} no longer has label {label} of {LABEL_MAP}: run `dvc repro`")
     return current
 
 

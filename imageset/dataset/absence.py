@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from imageset.dataset.check import Check, check_result
 from imageset.dataset.photo_rows import SubsetRows
 from imageset.dataset.verify import Contents, Scan, as_numbers, pixel_hashes
-from imageset.formats import hdf5
+from imageset.formats import hdf5, source_ids
 from imageset.formats.hdf5 import Indices
 
 PHOTOS_TO_COMPARE = 100  # that both files hold
@@ -97,7 +97,7 @@ def absent_by_pixels(
     wrong = np.array([row for row in plain.tolist() if found.hashes[row].tobytes() in wanted], np.int64)
     advice = "another product with the same picture: take it down as well"
     check = check_result("absent_by_pixels", len(plain), wrong, rows.describe, advice)
-    lacking = ", ".join(map(str, sorted(product_ids - held)))
+    lacking = ", ".join(map(source_ids.text, sorted(product_ids - held)))
     but = f", but not those of product {lacking}, which it does not hold" if lacking else ""
     return Comparison(check, f"compared: {note}{but}", not lacking)
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from imageset.formats import hdf5
+from imageset.formats import hdf5, source_ids
 from imageset.formats.hdf5 import Indices, RowColumns
 
 
@@ -18,7 +18,7 @@ class SubsetRows(RowColumns):
 
     def describe(self, row: int) -> str:
         copy = f" copy {self.copies[row]}" if self.copies[row] else ""
-        return f"{hdf5.SUBSETS[self.subsets[row]]} {self.ids[row]} {self.positions[row]}{copy}"
+        return f"{hdf5.SUBSETS[self.subsets[row]]} {source_ids.text(self.ids[row])} {self.positions[row]}{copy}"
 
 
 class Photos(NamedTuple):

@@ -7,7 +7,7 @@ from imageset.dataset.augment import copies_of
 from imageset.dataset.check import Check, check_result
 from imageset.dataset.photo_rows import Photos, SubsetRows, cross_subset_duplicates, run_starts
 from imageset.dataset.verify import Contents
-from imageset.formats import hdf5
+from imageset.formats import hdf5, source_ids
 from imageset.formats.hdf5 import Indices
 
 
@@ -43,7 +43,7 @@ def photos_as_split(photos: Photos, table: pd.DataFrame) -> Check:
     def describe(row: int) -> str:
         product_id, position, subset, found_in = wrong.loc[row]
         where = "the file" if found_in == "left_only" else "the split"
-        return f"{hdf5.SUBSETS[subset]} {product_id} {position} is only in {where}"
+        return f"{hdf5.SUBSETS[subset]} {source_ids.text(product_id)} {position} is only in {where}"
 
     return check_result("photos_as_split", len(both), wrong.index.to_numpy(), describe)
 

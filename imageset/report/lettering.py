@@ -1,4 +1,4 @@
-"""How pictures name classes: by their names where the font has the letters, else by catalog_id. Never by boxes.
+"""How pictures name classes: by name where the font has the letters, else by catalog_id or label. Never by boxes.
 
 The font is DejaVu Sans, which matplotlib brings: Latin, Greek, Cyrillic and many symbols. A name that is written from
 right to left, or whose letters combine, cannot be drawn either: neither matplotlib nor Pillow orders or joins letters.
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import h5py
 
-from imageset.formats import hdf5
+from imageset.formats import hdf5, source_ids
 
 RIGHT_TO_LEFT = ("R", "AL", "AN")
 
@@ -44,18 +44,29 @@ def is_drawable(text: str) -> bool:
     )
 
 
-def caption(name: str, catalog_id: int) -> str:
-    """Return a class's name on one line, or its catalog_id where a picture cannot show the name.
+def caption(name: str, label: int, catalog_id: int) -> str:
+    """Return what a picture can show of a class, on one line: its name, its catalog_id or its label.
 
-    >>> caption("T-Shirts", 1210), caption("Tシャツ", 1210), caption(" ", 1210)
+    >>> caption("T-Shirts", 3, 1210), caption("Tシャツ", 3, 1210), caption(" ", 3, 1210)
     ('T-Shirts', 'catalog 1210', 'catalog 1210')
     """
-    line = unicodedata.normalize("NFC", " ".join(name.split()))
-    return line if line and is_drawable(line) else f"catalog {catalog_id}"
+    return drawable(name) or drawable_id("catalog", catalog_id) or f"label {label}"
+
+
+def drawable_id(what: str, number: int) -> str:
+    """Return what an id is of, and the source's id that has a number; "" where a picture cannot show it."""
+    text = drawable(source_ids.text(number))
+    return f"{what} {text}".strip() if text else ""
+
+
+def drawable(text: str) -> str:
+    """Return a text on one line, "" where a picture cannot show it."""
+    line = unicodedata.normalize("NFC", " ".join(text.split()))
+    return line if is_drawable(line) else ""
 
 
 def class_captions(file: h5py.File) -> list[str]:
     """Return what pictures call the classes of a dataset file, by label; equal names get their catalog_id."""
     catalog_ids = hdf5.catalog_ids(file)
     names = hdf5.unique_names(file["class_names"].asstr()[:].tolist(), catalog_ids)
-    return [caption(*pair) for pair in zip(names, catalog_ids, strict=True)]
+    return [caption(name, label, catalog_ids[label]) for label, name in enumerate(names)]

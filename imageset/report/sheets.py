@@ -1,5 +1,6 @@
 """The sheets of photos in reports/, as PNG bytes."""
 
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +8,9 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from imageset.formats import hdf5
+from imageset.formats import hdf5, source_ids
 from imageset.report import plots
-from imageset.report.lettering import class_captions
+from imageset.report.lettering import class_captions, drawable_id
 
 COLUMNS = 10
 AUGMENTED_PHOTOS = 8
@@ -20,21 +21,28 @@ PAIRS = 20
 def draw_samples(file: h5py.File, wanted: int) -> bytes:
     """Return samples.png: photos of each subset, with the name, label and catalog_id of its class above each.
 
+    The catalog_id is left out where it is the name, or where the font lacks its letters.
+
     wanted: photos in all; each subset gets the same number of them.
     """
-    names, catalog_ids = class_captions(file), hdf5.catalog_ids(file)
+    names = class_captions(file)
+    numbers = [describe_class(*row) for row in zip(names, count(), hdf5.catalog_ids(file), strict=False)]
     subsets = hdf5.subsets(file)
     parts = []
     for subset in subsets:
         rows = hdf5.read_rows(file, subset)
         plain = np.flatnonzero(rows.copies == 0)
         sample = plain[sample_rows(rows.labels[plain], wanted // len(subsets))]
-        captions = [
-            f"{names[label]}\nlabel {label}, catalog {catalog_ids[label]}" for label in rows.labels[sample].tolist()
-        ]
+        captions = [f"{names[label]}\n{numbers[label]}" for label in rows.labels[sample].tolist()]
         images = list(hdf5.pick(file[f"{subset}_images"], sample)) if len(sample) else []
         parts.append(plots.Part(f"{subset}: {len(sample)} of {len(plain):,} photos", images, captions))
     return plots.sheet_of_parts(parts, COLUMNS)
+
+
+def describe_class(name: str, label: int, catalog_id: int) -> str:
+    """Return the label and the catalog_id of a class, as far as a picture can show it and its name does not say it."""
+    of_source = drawable_id("catalog", catalog_id)
+    return f"label {label}" + (f", {of_source}" if of_source and name != source_ids.text(catalog_id) else "")
 
 
 def sample_rows(labels: np.ndarray[Any, Any], wanted: int) -> list[int]:
@@ -54,7 +62,7 @@ def draw_augmented(file: h5py.File) -> bytes:
     columns = min(int(rows.groupby("place").size().min()), MOST_COPIES)
     photos = rows[rows["copy"] < columns].sort_values(["place", "copy"])
     captions = [
-        f"{product_id}\n{'the photo' if not copy else f'copy {copy}'}"
+        f"{drawable_id('', product_id)}\n{'the photo' if not copy else f'copy {copy}'}"
         for product_id, copy in zip(photos["id"], photos["copy"], strict=True)
     ]
     return plots.sheet(list(hdf5.pick(file["train_images"], photos["row"])), captions, columns)
@@ -72,7 +80,8 @@ def draw_look_alikes(pairs: pd.DataFrame, thumbnails_h5: Path) -> bytes:
         for number, (product_id, position) in enumerate(zip(keys[::2], keys[1::2], strict=True)):
             sheet.append(images[rows[product_id, position]])
             captions.append(
-                f"{product_id}{f', photo {position}' if position else ''}\n{'' if number else f'likeness {likeness}'}"
+                f"{drawable_id('', product_id)}{f', photo {position}' if position else ''}\n"
+                f"{'' if number else f'likeness {likeness}'}"
             )
     shown = len(sheet) // 2
     heading = f"{shown} of {len(pairs):,} pairs, the least alike first" if shown else "no pairs of near-duplicates"

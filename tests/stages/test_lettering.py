@@ -12,7 +12,7 @@ from imageset.report import lettering, plots
     "name", ["T-Shirts & Tops", "Größe 38", "кроссовки", "φόρεμα", "Đầm", "10 € → 5 €", "a\u0301", "  two\n lines "]
 )
 def test_a_name_that_the_font_has_letters_for_is_drawn(name: str) -> None:
-    caption = lettering.caption(name, 7)
+    caption = lettering.caption(name, 3, 7)
 
     assert not caption.startswith("catalog")
     assert caption.split() == caption.split(" ")
@@ -23,7 +23,7 @@ def test_a_name_that_the_font_has_letters_for_is_drawn(name: str) -> None:
     ["ワンピース", "连衣裙", "원피스", "เสื้อ", "साड़ी", "שמלה", "فستان", "👗", "ເສື້ອ", "x\u0301\u0302", "\x00", " ", ""],
 )
 def test_a_name_that_it_lacks_letters_for_is_the_catalog_id(name: str) -> None:
-    assert lettering.caption(name, 7) == "catalog 7"
+    assert lettering.caption(name, 3, 7) == "catalog 7"
 
 
 def test_captions_of_a_file_differ_where_names_do_not(tmp_path: Path) -> None:

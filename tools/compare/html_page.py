@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jinja2
 import pandas as pd
 
+from imageset.formats import source_ids
 from imageset.page.assemble import policy
 from imageset.page.picture_files import picture_of
 from imageset.page.sheets import encode_picture, shrink
@@ -104,7 +105,7 @@ def draw_groups(groups: list[Group], base: Pixels, head: Pixels) -> list[dict[st
             "text": group.text,
             "photos": [
                 {
-                    "name": f"{photo[0]}" + (f" photo {photo[1]}" if photo[1] else ""),
+                    "name": source_ids.text(photo[0]) + (f" photo {photo[1]}" if photo[1] else ""),
                     "caption": caption,
                     "pictures": [{"name": side, "url": urls.get((side, photo), "")} for side in sides],
                 }

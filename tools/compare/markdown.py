@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from imageset.formats import source_ids
 from imageset.report.markdown import escape, escape_cell
 from tools.compare.reruns import ABSENT
 
@@ -40,8 +41,9 @@ def shorten(name: str) -> str:
 
 
 def name_class(name: str, catalog_id: int) -> str:
-    """Return the name of a class with its catalog_id."""
-    return f"{shorten(name)} ({catalog_id})".strip()
+    """Return the name of a class with the source's catalog_id, once where both are the same."""
+    text = source_ids.text(catalog_id)
+    return shorten(name) if name == text else f"{shorten(name)} ({shorten(text)})".strip()
 
 
 def count(number: int, one: str, many: str = "") -> str:

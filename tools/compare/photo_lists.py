@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from imageset.formats import source_ids
 from tools.compare.markdown import fold, format_first_rows, format_table, name_class, shorten
 from tools.compare.photos import PhotoChanges
 
@@ -60,6 +61,6 @@ def format_list(
 ) -> str:
     """Return the first photos of a list as a table that is folded."""
     shown = photos.head(MOST_PHOTOS)
-    rows = [(*map(str, row.Index), *describe(row)) for row in shown.itertuples()]
+    rows = [(source_ids.text(row.Index[0]), str(row.Index[1]), *describe(row)) for row in shown.itertuples()]
     more = f", the first {len(shown)} of them" if len(photos) > len(shown) else ""
     return fold(f"{title}: {len(photos):,}{more}", format_table(["product_id", "position", *columns], rows))

@@ -12,7 +12,7 @@ import pandas as pd
 import yaml
 
 from imageset.errors import DataError, ImagesetError
-from imageset.formats import tables
+from imageset.formats import source_ids, tables
 from imageset.report.markdown import escape
 from tools.compare.reruns import SHOWS_ALL, find_current_runs
 from tools.dvc_files import Content, ReadFile, Stage, compute_md5, flatten, parse_dvc_lock, parse_dvc_yaml, read_path
@@ -71,7 +71,7 @@ def read_snapshot(title: str, read: ReadFile) -> Snapshot:
         content = read(path)
         try:
             return parse(content.decode()) if isinstance(content, bytes) else None
-        except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (DataError, yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(f"{path} of {title} cannot be read: {' '.join(str(error).split())}") from None
 
     params = parse_file("params.yaml", lambda text: flatten(yaml.safe_load(text))) or {}
@@ -100,13 +100,19 @@ def find_problem(path: str, content: Content, title: str, stages: dict[str, Stag
 
 def parse_class_counts(text: str) -> pd.DataFrame:
     """Return reports/class_counts.csv indexed by catalog_id: name, a column for each subset, photos."""
-    counts = pd.read_csv(io.StringIO(text), index_col="catalog_id", dtype={"name": str}, keep_default_na=False)
+    counts = read_texts(text)
+    counts = counts.set_index(pd.Index(source_ids.numbers(counts.pop("catalog_id")), dtype="int64", name="catalog_id"))
     return counts.astype(dict.fromkeys(counts.columns.drop("name"), int))
 
 
 def parse_released(text: str) -> pd.DataFrame:
     """Return releases/split.csv: product_id, position, subset."""
-    return pd.read_csv(io.StringIO(text))[list(tables.SPLIT.columns)]
+    return tables.frame(tables.SPLIT, read_texts(text)[list(tables.SPLIT.columns)])
+
+
+def read_texts(text: str) -> pd.DataFrame:
+    """Return CSV with the cells as texts: an id may be "007" or "NA"."""
+    return pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
 
 
 PARSERS: dict[str, Callable[[str], Any]] = {

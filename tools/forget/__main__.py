@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from imageset.curation import corrections
 from imageset.errors import DataError, ImagesetError, ServerError
-from imageset.formats import hand_edited, tables, takedowns
+from imageset.formats import hand_edited, source_ids, tables, takedowns
 from imageset.runtime import command, dvc, files, params, settings, stage
 from imageset.storage.bucket import Bucket, StoredObject, open_bucket
 from tools.forget import caches, objects, remaining, working_files
@@ -62,13 +62,13 @@ def find_alike(product_ids: frozenset[int]) -> list[str]:
         own_by_etag = {etag: own for own, _, etag in rows if own in product_ids}
         for other, place, etag in rows:
             if other not in product_ids and etag in own_by_etag:
-                found.add((other, place, f"has the bytes of {own_by_etag[etag]}"))
+                found.add((other, place, f"has the bytes of {source_ids.text(own_by_etag[etag])}"))
     with suppress(DataError, FileNotFoundError):
         for first, position, second, other_position, likeness in tables.scan(NEAR_DUPLICATES, tables.NEAR_DUPLICATES):
             for other, place, own in ((second, other_position, first), (first, position, second)):
                 if own in product_ids and other not in product_ids:
-                    found.add((other, place, f"looks like {own}, likeness {likeness}"))
-    return [f"{other} (position {place}) {what}" for other, place, what in sorted(found)]
+                    found.add((other, place, f"looks like {source_ids.text(own)}, likeness {likeness}"))
+    return [f"{source_ids.text(other)} (position {place}) {what}" for other, place, what in sorted(found)]
 
 
 def find_corrections(product_ids: frozenset[int]) -> Iterator[str]:
@@ -77,7 +77,7 @@ def find_corrections(product_ids: frozenset[int]) -> Iterator[str]:
         path = TAKEDOWNS.with_name(f"{name}.csv")
         with suppress(DataError):  # stage catalog says what is wrong with it
             for row in hand_edited.read(path, columns, corrections.REMARKS):
-                if hand_edited.whole_number(row, "product_id", takedowns.EXAMPLE) in product_ids:
+                if hand_edited.source_id(row, "product_id", takedowns.EXAMPLE) in product_ids:
                     yield row.place
 
 
@@ -97,9 +97,9 @@ def is_known(product_id: int, found: Found) -> bool:
 
 def describe(bucket: Bucket, product_ids: list[int], found: Found) -> str:
     """Return what will be removed, and what to think of before."""
-    lines = [f"forget: products {', '.join(map(str, product_ids))}"]
+    lines = [f"forget: products {', '.join(map(source_ids.text, product_ids))}"]
     lines += [
-        f"  warning: nothing here knows product {product_id}: is the id right?"
+        f"  warning: nothing here knows product {source_ids.text(product_id)}: is the id right?"
         for product_id in product_ids
         if not is_known(product_id, found)
     ]
@@ -186,7 +186,7 @@ def say_what_remains(found: Found) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tools.forget", description=__doc__)
-    parser.add_argument("ids", metavar="ID", nargs="+", type=parse_id, help="product_id, such as 1234567")
+    parser.add_argument("ids", metavar="ID", nargs="+", type=parse_id, help="product_id of the source, such as 1234567")
     parser.add_argument("--yes", action="store_true", help="do not ask")
     arguments = parser.parse_args()
     settings.load()

@@ -6,6 +6,7 @@ they are taken to show the product where what they are made of holds it.
 """
 
 import csv
+import json
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ import h5py
 import numpy as np
 import yaml
 
-from imageset.formats import hdf5, tables
+from imageset.formats import hdf5, source_ids, tables
 from imageset.runtime import dvc, progress
 
 # What the marketplace says of all its products, taken down or not. They hold ids and URLs, and no photo.
@@ -66,7 +67,7 @@ def holds(path: Path, name: str, product_ids: frozenset[int]) -> bool | None:
 
 
 def holds_row(path: Path, product_ids: frozenset[int]) -> bool:
-    wanted = {str(product_id) for product_id in product_ids}
+    wanted = set(map(source_ids.text, product_ids))
     with path.open(encoding="utf-8", newline="") as file:
         rows = csv.reader(file)
         places = [place for place, name in enumerate(next(rows, [])) if name in ID_COLUMNS]
@@ -75,9 +76,12 @@ def holds_row(path: Path, product_ids: frozenset[int]) -> bool:
 
 def names_product(path: Path, product_ids: frozenset[int]) -> bool:
     """Return whether a page has a photo of one of the products: it has their ids as one list of JSON texts."""
-    _, _, rest = path.read_bytes().partition(b'"product_id":[')
-    named = rest[: rest.find(b"]")]
-    return any(f'"{product_id}"'.encode() in named for product_id in product_ids)
+    _, start, rest = path.read_text(encoding="utf-8", errors="replace").partition('"product_id":[')
+    try:
+        named, _ = json.JSONDecoder().raw_decode(f"[{rest}") if start else ([], 0)
+        return not product_ids.isdisjoint(source_ids.numbers(named))
+    except ValueError:  # cut short, or no page of ours
+        return False
 
 
 def parse_stages(text: str) -> list[Made]:
