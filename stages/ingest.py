@@ -1,10 +1,14 @@
-"""Listings and the web -> the bucket, and data/ingest.csv: how each photo ended. Fetches only what the bucket lacks."""
+"""Listings and the web -> the bucket, and data/ingest.csv: how each photo ended. Fetches only what the bucket lacks.
+
+A photo that the listings name by its key is never fetched: the bucket has it, or it is rejected.
+"""
 
 import asyncio
 from collections import Counter, defaultdict, deque
 from contextlib import closing
 from itertools import zip_longest
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -14,7 +18,7 @@ from imageset.runtime import params, progress, rates, settings, stage
 from imageset.runtime.sections import IngestParams
 from imageset.storage import bulk
 from imageset.storage.bucket import Bucket, list_objects, open_bucket
-from imageset.storage.object_keys import object_key
+from imageset.storage.object_keys import KEYS_TO_SHOW, object_key, show_keys
 from imageset.web import urls
 from imageset.web.fetch_photo import IngestContext, Outcome, PhotoToFetch, fetch_photo
 from imageset.web.host_limits import Host
@@ -26,23 +30,57 @@ from imageset.workers.local import LocalWorkers
 EXAMPLES = 3  # photos that a message names
 PHOTOS_PER_DECODER = 8  # the most photos that wait for one worker process
 TAKEN_DOWN = "taken_down"  # decided by corrections/takedowns.csv alone, so no cache remembers it
+MISSING_OBJECT = "missing_object"  # decided by the bucket's listing alone
 
 
-def find_known_reasons(
-    photos: list[PhotoToFetch], bucket: Bucket, max_bytes: int, refusals: RefusalCache
-) -> dict[str, str]:
-    """Return the reason, "" for done, of each photo that need not be fetched, by key."""
-    known = refusals.reasons()
-    reasons = {
-        photo.key: known[photo.key, photo.image_url] for photo in photos if (photo.key, photo.image_url) in known
-    }
+class Found(NamedTuple):
+    """What the bucket has.
+
+    reasons: of the objects that photos name, by key: "" or too_large. objects: how many there are. examples: the first
+    keys that no photo names.
+    """
+
+    reasons: dict[str, str]
+    objects: int
+    examples: list[str]
+
+
+class Ended(NamedTuple):
+    """How the photos ended.
+
+    reasons: "" for done. missing: what to say of objects that photos name and the bucket lacks, "" where it has all.
+    """
+
+    reasons: dict[PhotoToFetch, str]
+    missing: str
+
+
+def list_photos(listings_csv: Path, enabled: bool) -> list[PhotoToFetch]:
+    """Return the photos that the listings name; those that are not to be fetched have no URL.
+
+    With ingest.enabled: false nothing is fetched. Then the names in the bucket decide which photos there are, unless
+    some row of the listings has a key.
+    """
+    listings = tables.read(listings_csv, tables.LISTINGS)
+    if not enabled and (listings["key"] == "").all():
+        return []
+    return [
+        PhotoToFetch(key or object_key(product_id, position), product_id, position, url if enabled else "")
+        for product_id, position, url, key in listings.itertuples(index=False, name=None)
+    ]
+
+
+def look_into_bucket(photos: list[PhotoToFetch], bucket: Bucket, max_bytes: int) -> Found:
+    """Return what the bucket has of the photos."""
     wanted = {photo.key for photo in photos}
-    # The bucket counts more than the cache: another system may have uploaded a photo whose URL was refused.
-    return reasons | {
-        stored.key: "too_large" if stored.bytes > max_bytes else ""
-        for stored in list_objects(bucket)
-        if stored.key in wanted
-    }
+    reasons, objects, examples = dict[str, str](), 0, list[str]()
+    for stored in list_objects(bucket):
+        objects += 1
+        if stored.key in wanted:
+            reasons[stored.key] = "too_large" if stored.bytes > max_bytes else ""
+        elif len(examples) < KEYS_TO_SHOW:
+            examples.append(stored.key)
+    return Found(reasons, objects, examples)
 
 
 async def fetch_photos(
@@ -90,12 +128,17 @@ def queue_by_host(photos: list[PhotoToFetch], client: WebClient) -> dict[Host, d
     return queues
 
 
-def ingest_photos(
-    photos: list[PhotoToFetch], bucket: Bucket, ingest: IngestParams, refusals: RefusalCache
-) -> dict[str, str]:
-    """Return the reason, "" for done, of each photo by key. Raises ServerError while photos are pending."""
-    reasons = find_known_reasons(photos, bucket, ingest.max_bytes, refusals)
-    missing = [photo for photo in photos if photo.key not in reasons]
+def ingest_photos(photos: list[PhotoToFetch], bucket: Bucket, ingest: IngestParams, refusals: RefusalCache) -> Ended:
+    """Return how each photo ended. Raises ServerError while photos are pending."""
+    found = look_into_bucket(photos, bucket, ingest.max_bytes)
+    remembered = refusals.reasons()
+    # The bucket counts more than the cache: another system may have uploaded a photo whose URL was refused.
+    known = {
+        photo.key: found.reasons.get(photo.key, remembered.get((photo.key, photo.image_url)))
+        for photo in photos
+        if photo.image_url
+    }
+    missing = [photo for photo in photos if photo.image_url and known[photo.key] is None]
     rates.note(len(photos), len(missing))
     print(
         f"ingest: {len(photos)} photos, {len(photos) - len(missing)} known before, {len(missing)} to fetch",
@@ -110,31 +153,49 @@ def ingest_photos(
         raise ServerError(
             f"{len(pending)} photos are pending: {most}; run again later, or set ingest.unreachable: reject"
         )
-    return reasons | {outcome.photo.key: outcome.reason for outcome in outcomes}
+    known |= {outcome.photo.key: outcome.reason for outcome in outcomes}
+    uploaded = {outcome.photo.key: "" for outcome in outcomes if not outcome.reason}
+    named = found.reasons | uploaded
+    reasons = {
+        photo: (known[photo.key] or "") if photo.image_url else named.get(photo.key, MISSING_OBJECT) for photo in photos
+    }
+    missing_keys = sorted(photo.key for photo, reason in reasons.items() if reason == MISSING_OBJECT)
+    return Ended(reasons, describe_missing(missing_keys, found, bucket) if missing_keys else "")
 
 
-def make_table(photos: list[PhotoToFetch], reasons: dict[str, str]) -> pd.DataFrame:
+def describe_missing(keys: list[str], found: Found, bucket: Bucket) -> str:
+    """Return which objects that photos name are missing, and what there is instead."""
+    others = f", such as {show_keys(found.examples)}" if found.examples else ""
+    return (
+        f"{len(keys)} photos name objects that are not there, such as {show_keys(keys)}; {bucket} has {found.objects} "
+        f"objects{others}: correct `key` in queries/listings.sql, or the prefix in IMAGE_STORE"
+    )
+
+
+def make_table(reasons: dict[PhotoToFetch, str]) -> pd.DataFrame:
     """Return data/ingest.csv, a row for each photo."""
     rows = [
-        (photo.key, photo.product_id, photo.position, "rejected" if reasons[photo.key] else "done", reasons[photo.key])
-        for photo in photos
+        (photo.key, photo.product_id, photo.position, "rejected" if reason else "done", reason)
+        for photo, reason in reasons.items()
     ]
     return tables.frame(tables.INGEST, rows)
 
 
 def check_refused(
-    refused: list[tuple[PhotoToFetch, str]], photos: int, max_rejected_share: float, ingest_csv: Path
+    refused: list[tuple[PhotoToFetch, str]], photos: int, max_rejected_share: float, ingest_csv: Path, missing: str
 ) -> None:
-    """Raise DataError when more photos are refused than params allow, or all of them."""
+    """Raise DataError when more photos are refused than params allow, or all of them.
+
+    `missing` says what to do about objects that photos name and the bucket lacks.
+    """
     if not refused or (len(refused) <= max_rejected_share * photos and len(refused) < photos):
         return
     reason, _ = Counter(reason for _, reason in refused).most_common(1)[0]
     retry = f" RETRY={reason}" if reason in REMEMBERED else ""
-    hint = (
-        "if their host is yours, name it in IMAGESET_ALLOWED_HOSTS"
-        if reason == "private_address"
-        else f"to ask for them again, run `make refresh{retry}`"
-    )
+    hint = {
+        "private_address": "if their host is yours, name it in IMAGESET_ALLOWED_HOSTS",
+        MISSING_OBJECT: missing,
+    }.get(reason, f"to ask for them again, run `make refresh{retry}`")
     limit = f"more than ingest.max_rejected_share = {max_rejected_share}" if len(refused) < photos else "none is left"
     raise DataError(
         f"{len(refused)} of {photos} photos are refused ({tables.tally(reason for _, reason in refused)}), such as "
@@ -164,27 +225,24 @@ def main(listings_csv: Path, takedowns_csv: Path, ingest_csv: Path, *, retry: tu
     if unknown := set(retry) - REMEMBERED:
         raise ParamsError(f"--retry {min(unknown)}: expected one of {', '.join(sorted(REMEMBERED))}")
     taken_down = takedowns.read(takedowns_csv)
-    listings = tables.read(listings_csv, tables.LISTINGS)
-    photos = [
-        PhotoToFetch(object_key(product_id, position), product_id, position, url)
-        for product_id, position, url in listings.itertuples(index=False, name=None)
-        if ingest.enabled
-    ]
+    photos = list_photos(listings_csv, ingest.enabled)
     wanted = [photo for photo in photos if photo.product_id not in taken_down]
-    reasons: dict[str, str] = {}
+    ended = Ended({}, "")
     rates.note(0)
     if wanted:
         deciding_params = ingest.model_dump_json(include={"max_bytes", "max_pixels", "refused_robots_tags"})
         with closing(RefusalCache(settings.refusal_cache(), deciding_params)) as refusals:
             refusals.forget(retry)
-            reasons = ingest_photos(wanted, open_bucket(), ingest, refusals)
-    refused = [(photo, reasons[photo.key]) for photo in wanted if reasons[photo.key]]
-    reasons |= {photo.key: TAKEN_DOWN for photo in photos if photo.product_id in taken_down}
-    tables.write(ingest_csv, tables.INGEST, make_table(photos, reasons))
+            ended = ingest_photos(wanted, open_bucket(), ingest, refusals)
+    refused = [(photo, reason) for photo, reason in ended.reasons.items() if reason]
+    reasons = ended.reasons | {photo: TAKEN_DOWN for photo in photos if photo.product_id in taken_down}
+    tables.write(ingest_csv, tables.INGEST, make_table(reasons))
     rejected = [reason for reason in reasons.values() if reason]
     print(f"ingest: {len(reasons) - len(rejected)} done, {len(rejected)} rejected ({tables.tally(rejected)})")
     # After the table, so that people can look: DVC keeps the outputs of a stage that fails, and runs it again.
-    check_refused(refused, len(wanted), ingest.max_rejected_share, ingest_csv)
+    check_refused(refused, len(wanted), ingest.max_rejected_share, ingest_csv, ended.missing)
+    if ended.missing:
+        print(f"ingest: {ended.missing}")
 
 
 if __name__ == "__main__":

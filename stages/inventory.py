@@ -9,45 +9,81 @@ import pandas as pd
 from imageset.errors import DataError
 from imageset.formats import tables, takedowns
 from imageset.runtime import params, progress, stage
-from imageset.storage.bucket import StoredObject, list_objects, open_bucket
-from imageset.storage.object_keys import parse_key
+from imageset.storage.bucket import Bucket, StoredObject, list_objects, open_bucket
+from imageset.storage.object_keys import KEYS_TO_SHOW, parse_key, show_keys
+
+OBJECTS = tables.Table({"key": "string", "etag": "string", "bytes": "int64", "version_id": "string"}, ("key",))
 
 
 class LeftOut(NamedTuple):
-    """How many objects are no part of the dataset: photos of products taken down, and all others."""
+    """How many objects are left out: photos of products taken down, and all others; the keys of the first others."""
 
     taken_down: int
     others: int
+    examples: list[str]
 
 
 def choose_objects(
-    objects: Iterable[StoredObject], wanted: set[str] | None, taken_down: frozenset[int] = frozenset()
+    objects: Iterable[StoredObject], wanted: frozenset[str] | None, taken_down: frozenset[int] = frozenset()
 ) -> tuple[pd.DataFrame, LeftOut]:
     """Return the table of the wanted objects (None: of all with a photo's key), and how many are left out.
 
-    Objects of products in `taken_down` are never wanted. Memory does not grow with those that are left out.
+    Objects named like photos of products in `taken_down` are wanted only where `wanted` names them: another product's
+    photo may have such a key. Memory does not grow with those that are left out.
     """
-    parts, rows, forbidden, others = [], [], 0, 0
+    parts, rows, forbidden, others, examples = [], [], 0, 0, list[str]()
     for stored in objects:
         photo = parse_key(stored.key)
-        if photo is not None and photo[0] in taken_down:
+        is_forbidden = photo is not None and photo[0] in taken_down
+        if stored.key in wanted if wanted is not None else photo is not None and not is_forbidden:
+            rows.append((stored.key, stored.etag, stored.bytes, stored.version_id))
+            if len(rows) == tables.ROWS_AT_ONCE:
+                parts.append(tables.frame(OBJECTS, rows))
+                rows = []
+        elif is_forbidden:
             forbidden += 1
-            continue
-        if photo is None or (wanted is not None and stored.key not in wanted):
+        else:
             others += 1
-            continue
-        rows.append((stored.key, *photo, stored.etag, stored.bytes, stored.version_id))
-        if len(rows) == tables.ROWS_AT_ONCE:
-            parts.append(tables.frame(tables.INVENTORY, rows))
-            rows = []
-    table = pd.concat([*parts, tables.frame(tables.INVENTORY, rows)], ignore_index=True)
-    return table, LeftOut(forbidden, others)
+            if len(examples) < KEYS_TO_SHOW:
+                examples.append(stored.key)
+    table = pd.concat([*parts, tables.frame(OBJECTS, rows)], ignore_index=True)
+    return table, LeftOut(forbidden, others, examples)
 
 
-def read_wanted_keys(ingest_csv: Path, taken_down: frozenset[int]) -> set[str]:
-    """Return the keys of the photos that ingest found in the bucket or uploaded, without products taken down."""
-    fetched = tables.read(ingest_csv, tables.INGEST)
-    return set(fetched.loc[(fetched["status"] == "done") & ~fetched["product_id"].isin(taken_down), "key"])
+def read_wanted_photos(ingest_csv: Path, enabled: bool, taken_down: frozenset[int]) -> pd.DataFrame | None:
+    """Return key, product_id and position of the photos that the bucket has, without products taken down.
+
+    None where the names in the bucket decide: nothing is fetched, and the listings name no keys.
+    """
+    ingested = tables.read(ingest_csv, tables.INGEST)
+    if not enabled and ingested.empty:
+        return None
+    is_wanted = (ingested["status"] == "done") & ~ingested["product_id"].isin(taken_down)
+    return ingested.loc[is_wanted, ["key", *tables.PHOTO_KEY]]
+
+
+def parse_photos(keys: pd.Series) -> pd.DataFrame:
+    """Return key, product_id and position of objects that have the names of photos."""
+    rows = [(key, *(parse_key(key) or ())) for key in keys]
+    return pd.DataFrame(rows, columns=["key", *tables.PHOTO_KEY])
+
+
+def describe_empty(bucket: Bucket, left_out: LeftOut, takedowns_csv: Path, by_name: bool) -> str:
+    """Return why there is no photo, and what to do."""
+    count = left_out.taken_down + left_out.others
+    seen = f"{bucket} has {count} objects"
+    if left_out.examples:
+        seen += f", such as {show_keys(left_out.examples)}"
+    if left_out.taken_down:
+        seen += f"; {left_out.taken_down} of them are of products in {takedowns_csv}"
+    if not count:
+        return f"{seen}: correct the bucket and the prefix in IMAGE_STORE, such as s3://bucket/prefix"
+    if not by_name:
+        return f"no photo of the listings is in the bucket: {seen}; data/ingest.csv has the reason of each photo"
+    return (
+        f"no object is named <product_id>.jpeg: {seen}; correct the prefix in IMAGE_STORE, or return these names as "
+        "the column `key` of queries/listings.sql"
+    )
 
 
 def main(ingest_csv: Path, takedowns_csv: Path, inventory_csv: Path) -> None:
@@ -60,21 +96,23 @@ def main(ingest_csv: Path, takedowns_csv: Path, inventory_csv: Path) -> None:
     """
     ingest = params.load().ingest
     taken_down = takedowns.read(takedowns_csv)
-    wanted = read_wanted_keys(ingest_csv, taken_down) if ingest.enabled else None
+    photos = read_wanted_photos(ingest_csv, ingest.enabled, taken_down)
     bucket = open_bucket()
     listed = progress.bar(list_objects(bucket), "inventory", None, unit="key")
-    inventory, left_out = choose_objects(listed, wanted, taken_down)
-    lost = sorted(wanted.difference(inventory["key"])) if wanted is not None else []
-    if lost:
+    wanted = None if photos is None else frozenset(photos["key"])
+    objects, left_out = choose_objects(listed, wanted, taken_down)
+    if wanted is not None and (lost := sorted(wanted.difference(objects["key"]))):
         raise DataError(
-            f"{len(lost)} photos that ingest uploaded are missing in {bucket}, such as {lost[0]}: run `make refresh`"
+            f"{len(lost)} photos that ingest found or uploaded are missing in {bucket}, such as {lost[0]}: "
+            "run `make refresh`"
         )
-    if inventory.empty:
-        but = f" but {left_out.taken_down} of products in {takedowns_csv}" if left_out.taken_down else ""
-        raise DataError(f"{bucket} holds no photo named <product_id>.jpeg{but}: check IMAGE_STORE")
+    if objects.empty:
+        raise DataError(describe_empty(bucket, left_out, takedowns_csv, photos is None))
+    named = parse_photos(objects["key"]) if photos is None else photos
+    inventory = named.merge(objects, on="key", validate="many_to_one")
     tables.write(inventory_csv, tables.INVENTORY, inventory)
     print(
-        f"inventory: {len(inventory)} photos, {inventory['bytes'].sum() / 1e6:,.1f} MB; "
+        f"inventory: {len(inventory)} photos, {objects['bytes'].sum() / 1e6:,.1f} MB; "
         f"{left_out.taken_down} of products taken down and {left_out.others} other objects are ignored"
     )
 

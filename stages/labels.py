@@ -1,4 +1,4 @@
-"""PostgreSQL -> data/labels.csv and data/classes.csv: all rows, unchanged. Stage catalog decides about them."""
+"""The database -> data/labels.csv and data/classes.csv: all rows, unchanged. Stage catalog decides about them."""
 
 import datetime
 from pathlib import Path
@@ -37,7 +37,9 @@ def main(labels_sql: Path, classes_sql: Path, labels_csv: Path, classes_csv: Pat
     source = params.load().source
     with database.snapshot() as connection:
         labels = database.fetch_rows(connection, labels_sql, ["product_id", "catalog_id", "date"], source.as_of)
-        classes = database.fetch_rows(connection, classes_sql, ["catalog_id", "name", "parent_id"], source.as_of)
+        classes = database.fetch_rows(
+            connection, classes_sql, ["catalog_id", "name", "parent_id"], source.as_of, needs_as_of=False
+        )
     dated = [(product_id, catalog_id, format_date(date)) for product_id, catalog_id, date in labels]
     tables.write(labels_csv, tables.LABELS, tables.frame(tables.LABELS, dated))
     tables.write(classes_csv, tables.CLASSES, tables.frame(tables.CLASSES, classes))

@@ -9,69 +9,129 @@ import numpy as np
 import pandas as pd
 
 from imageset.errors import DataError
-from imageset.formats import attributes, stable_hash, tables
+from imageset.formats import attributes, source_ids, stable_hash, tables
 from imageset.runtime import params, stage
 from imageset.storage import database
-from imageset.storage.object_keys import INT64_MAX, POSITION_MAX
+from imageset.storage.object_keys import POSITION_MAX
 
 COLUMNS = ["product_id", "position", "image_url"]
 REASONS = frozenset(
     {"no_id", "bad_id", "bad_position", "no_url", "bad_url", "repeated", "beyond_position", "beyond_limit"}
 )
 
+Row = tuple[Any, ...]
+
 
 def reject_reason(product_id: Any, position: Any, image_url: Any) -> str | None:
     """Return why a row names no photo (no_id, bad_id, bad_position, no_url, bad_url), or None if it does."""
-    if product_id is None or not str(product_id).strip():
+    return id_reason(product_id) or position_reason(position) or url_reason(image_url)
+
+
+def id_reason(value: Any) -> str | None:
+    if is_blank(value):
         return "no_id"
-    if not is_count(product_id, INT64_MAX):
+    try:
+        source_ids.clean(value)
+    except ValueError:
         return "bad_id"
-    if not is_count(position, POSITION_MAX):
+    return None
+
+
+def position_reason(value: Any) -> str | None:
+    try:
+        read_position(value)
+    except ValueError:
         return "bad_position"
-    if image_url is None or not str(image_url).strip():
+    return None
+
+
+def url_reason(value: Any) -> str | None:
+    if is_blank(value):
         return "no_url"
-    if re.search(r"[\x00-\x20\x7f]", str(image_url).strip()):
+    if re.search(r"[\x00-\x20\x7f]", str(value).strip()):
         return "bad_url"
     return None
 
 
-def is_count(value: Any, maximum: int) -> bool:
-    """Return whether a value is a whole number from 0 to a maximum, spelt as such: not 007, not 1.0."""
-    return re.fullmatch(r"0|[1-9][0-9]{0,18}", str(value)) is not None and int(value) <= maximum
+def is_blank(value: Any) -> bool:
+    return tables.missing(value) or not source_ids.BLANKS_AROUND.sub("", str(value))
 
 
-def clean_rows(rows: Iterable[tuple[Any, ...]]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def read_position(value: Any) -> int:
+    """Return a position. Raises ValueError unless it is a whole number from 0 to POSITION_MAX, not spelt 007."""
+    position = tables.whole_number(source_ids.clean(value))
+    if not 0 <= position <= POSITION_MAX:
+        raise ValueError(f"{value!r} is no position")
+    return position
+
+
+def name_photos(rows: Sequence[Row], reasons: Sequence[str | None]) -> pd.DataFrame:
+    """Return product_id, position and rank of the rows with an id and a position; the index is a row's place.
+
+    The rank is the photo's place in its listing by position, from 0. A photo without a usable URL has one, too. So the
+    photos that are chosen do not change when its URL is repaired.
+
+    Raises:
+        DataError: two ids of the source have the same number.
+    """
+    places = [place for place, reason in enumerate(reasons) if reason not in ("no_id", "bad_id", "bad_position")]
+    columns = {
+        "product_id": pd.array(source_ids.numbers(rows[place][0] for place in places), dtype="int64"),
+        "position": pd.array([read_position(rows[place][1]) for place in places], dtype="int64"),
+    }
+    named = pd.DataFrame(columns, index=pd.Index(places, dtype="int64"))
+    return named.assign(rank=named.groupby("product_id")["position"].rank(method="dense").astype("int64") - 1)
+
+
+def clean_rows(rows: Iterable[Row]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the rows that name a photo, and the other rows with a reason. Every row is in one of the two.
 
-    When rows name the same photo, the first one by URL is kept. The others have the reason `repeated`. The index of
-    the rows that name a photo is their place in `rows`.
+    When rows name the same photo, the first one by URL is kept. The others have the reason `repeated`. The rows that
+    name a photo have a column rank (name_photos). Their index is their place in `rows`.
+
+    Raises:
+        DataError: two ids of the source have the same number.
     """
-    photos, places, rejects = {}, [], []
-    for place, (product_id, position, image_url) in sorted(enumerate(rows), key=lambda row: str(row[1][2])):
-        reason = reject_reason(product_id, position, image_url)
-        if reason is None and (int(product_id), int(position)) in photos:
-            reason = "repeated"
-        if reason is None:
-            photos[int(product_id), int(position)] = str(image_url).strip()
-            places.append(place)
-        else:
-            texts = ["" if value is None else str(value) for value in (product_id, position, image_url)]
-            rejects.append((*texts, reason))
-    kept = [(product_id, position, url) for (product_id, position), url in photos.items()]
-    return tables.frame(tables.LISTINGS, kept).set_index(pd.Index(places)), tables.frame(
-        tables.LISTING_REJECTS, rejects
-    )
+    rows = list(rows)
+    reasons = [reject_reason(*row) for row in rows]
+    named = name_photos(rows, reasons)
+    by_url = sorted((place for place, reason in enumerate(reasons) if reason is None), key=lambda at: str(rows[at][2]))
+    photos = named.loc[by_url]
+    is_repeated = photos.duplicated(tables.PHOTO_KEY)
+    for place in photos.index[is_repeated]:
+        reasons[place] = "repeated"
+    kept = photos[~is_repeated]
+    listings = kept.assign(image_url=[str(rows[place][2]).strip() for place in kept.index], key="")
+    rejects = [
+        (*map(as_text, row), "", reason) for row, reason in zip(rows, reasons, strict=True) if reason is not None
+    ]
+    return listings, tables.frame(tables.LISTING_REJECTS, rejects)
+
+
+def as_text(value: Any) -> str:
+    return "" if value is None else str(value)
 
 
 def choose_photos(listings: pd.DataFrame, photos_per_listing: int, limit: int | None) -> pd.Series:
     """Return "" for each photo that params choose, beyond_position or beyond_limit for the others.
 
-    Chosen are the first photos of every listing, or of the `limit` listings with the lowest ranks.
+    Chosen are the photos of the first ranks of every listing, or of the `limit` listings that come first by a hash.
+
+    Args:
+        listings: product_id, and rank: the photo's place in its listing, from 0.
+        photos_per_listing: how many photos of a listing are chosen.
+        limit: from how many listings, None for all.
     """
-    early = listings["position"] < photos_per_listing
+    early = listings["rank"] < photos_per_listing
     ranked = sorted(listings.loc[early, "product_id"].unique().tolist(), key=stable_hash.rank)
     sampled = listings["product_id"].isin(ranked[:limit])
     return pd.Series(np.select([~early, ~sampled], ["beyond_position", "beyond_limit"], ""), listings.index)
+
+
+def reject_unchosen(listings: pd.DataFrame, reasons: pd.Series) -> pd.DataFrame:
+    """Return the rows of listings_rejects.csv of the photos that params do not choose."""
+    rejects = listings.assign(product_id=source_ids.texts(listings["product_id"]), reason=reasons)[reasons != ""]
+    return rejects[list(tables.LISTING_REJECTS.columns)].astype(str)
 
 
 def describe_photos(chosen: pd.DataFrame, names: Sequence[str], rows: list[tuple[Any, ...]]) -> pd.DataFrame:
@@ -125,7 +185,7 @@ def main(
     listings, faulty = clean_rows(row[: len(COLUMNS)] for row in rows)
     reasons = choose_photos(listings, source.photos_per_listing, source.limit)
     chosen = listings[reasons == ""]
-    rejects = pd.concat([faulty, listings.assign(reason=reasons)[reasons != ""].astype(str)])
+    rejects = pd.concat([faulty, reject_unchosen(listings, reasons)])
     assert len(rows) == len(chosen) + len(rejects)
     assert set(rejects["reason"]) <= REASONS
     described = describe_photos(chosen, further, [row[len(COLUMNS) :] for row in rows])

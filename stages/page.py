@@ -22,7 +22,7 @@ from imageset.page.contents import make_contents
 from imageset.page.inputs import PageInputs
 from imageset.page.photo_list import list_photos
 from imageset.page.picture_files import PicturePaths
-from imageset.page.pictures import PAGE_BYTES, add_pictures
+from imageset.page.pictures import LEAST_DETAIL_BYTES, PAGE_BYTES, add_pictures, advise_on_size
 from imageset.page.sample import choose_photos
 from imageset.page.shipped_params import changed_params
 from imageset.page.verdict import judge
@@ -120,7 +120,7 @@ def main(
     said, components = describe(inputs, data, read_version(pyproject_toml))
     scripts = {"components": ("text/plain", components)}
     room = PAGE_BYTES - len(assemble(page, said, scripts).encode())
-    shown, drawn = add_pictures(said, PicturePaths(*(data / name for name in PICTURES)), room)
+    shown, drawn = add_pictures(said, PicturePaths(*(data / name for name in PICTURES)), room, LEAST_DETAIL_BYTES)
     text = assemble(page, shown, scripts | drawn)
     files.write_text(report_html, text)
     photos = len(shown["photos"]["product_id"])
@@ -128,6 +128,9 @@ def main(
         f"page: {photos} photos, fit to train on: {shown['verdict']['fit']}, {len(text.encode()) / 1e6:.1f} MB; "
         f"see {report_html}"
     )
+    page_photos = params.load().report.page_photos
+    if advice := advise_on_size(len(text.encode()), drawn, photos, page_photos):
+        print(f"page: warning: {advice}")
 
 
 if __name__ == "__main__":

@@ -37,8 +37,10 @@ def stage(name: str = "stage", checkout: Path = ROOT) -> Contender:
     def command(folder: Path, urls: list[str]) -> list[str]:
         shutil.copy(checkout / "params.yaml", folder)
         (folder / "data").mkdir()
-        rows = [f"{number},0,{url}\n" for number, url in enumerate(urls)]
-        (folder / "data/listings.csv").write_text("product_id,position,image_url\n" + "".join(rows), encoding="ascii")
+        has_keys = '"image_url": "string", "key"' in (checkout / "imageset/formats/tables.py").read_text("utf-8")
+        comma, header = (",", "image_url,key") if has_keys else ("", "image_url")  # earlier checkouts know no keys
+        rows = [f"{number},0,{url}{comma}\n" for number, url in enumerate(urls)]
+        (folder / "data/listings.csv").write_text(f"product_id,position,{header}\n" + "".join(rows), encoding="ascii")
         paths = ["data/listings.csv", "data/ingest.csv"]
         if (checkout / "corrections/takedowns.csv").exists():  # not in checkouts of before there were takedowns
             shutil.copytree(checkout / "corrections", folder / "corrections")

@@ -45,6 +45,7 @@ REASONS_OF_STAGES = frozenset(
         "label_conflict",
         "mask_empty",
         "mask_full",
+        "missing_object",
         "no_id",
         "no_label",
         "no_url",

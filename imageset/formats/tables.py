@@ -42,10 +42,11 @@ class Table:
 PHOTO = {"product_id": "id", "position": "int64"}
 PHOTO_KEY = ("product_id", "position")
 
-LISTINGS = Table({**PHOTO, "image_url": "string"}, PHOTO_KEY)
+# Exactly one of image_url and key is set: key names an object below the prefix of IMAGE_STORE.
+LISTINGS = Table({**PHOTO, "image_url": "string", "key": "string"}, PHOTO_KEY)
 LISTING_REJECTS = Table(
-    {"product_id": "string", "position": "string", "image_url": "string", "reason": "string"},
-    ("product_id", "position", "image_url", "reason"),
+    {"product_id": "string", "position": "string", "image_url": "string", "key": "string", "reason": "string"},
+    ("product_id", "position", "image_url", "key", "reason"),
     unique=False,
 )
 LISTING_GROUPS = Table({"product_id": "int64", "value": "string"}, ("product_id", "value"))

@@ -20,6 +20,7 @@ from imageset.page.training_rows import augmented_rows, labels_with_photos, mean
 from imageset.runtime import progress
 
 PAGE_BYTES = 15_000_000
+LEAST_DETAIL_BYTES = 3_000_000  # of larger pictures: without them, nobody can judge a mask
 # The side of a tile in pixels, by how many photos at most have such tiles.
 TILE_SIDES = ((1000, 128), (2500, 96), (5000, 64), (12_000, 48))
 LEAST_TILE_SIDE = 32
@@ -30,13 +31,16 @@ Scripts = dict[str, tuple[str, str]]  # type and text of elements, by id, for `a
 Names = list[tuple[int, int]]  # product_id and position
 
 
-def add_pictures(contents: Contents, paths: PicturePaths, room: int) -> tuple[dict[str, Any], Scripts]:
+def add_pictures(
+    contents: Contents, paths: PicturePaths, room: int, least_details: int = 0
+) -> tuple[dict[str, Any], Scripts]:
     """Add pictures to the page.
 
     Args:
         contents: what the page says, from `make_contents`.
         paths: of the files with the pictures.
         room: PAGE_BYTES less the page without pictures. Tiles, means and augmented rows are made in any case.
+        least_details: for how many bytes of larger pictures there is room in any case, such as LEAST_DETAIL_BYTES.
 
     Returns:
         The contents with `sheets`, `augmented`, `tile` and `detail` of photos and `mean` of classes, each added or
@@ -56,8 +60,31 @@ def add_pictures(contents: Contents, paths: PicturePaths, room: int) -> tuple[di
         room -= len(encode_json(shown)) - len(encode_json(contents))
         room -= sum(len(text) + SCRIPT_BYTES for _, text in scripts.values())
         bar = progress.bar(order_details(shown), "page: larger pictures", None)
-        chosen, details = make_details(files, bar, room)
+        chosen, details = make_details(files, bar, max(room, least_details))
     return with_column(shown, "photos", "detail", places_of(chosen, len(names))), scripts | details
+
+
+def advise_on_size(size: int, scripts: Scripts, shown: int, page_photos: int) -> str:
+    """Return what to set where the page is too large, as one line; "" where it is not.
+
+    Args:
+        size: of the page, in bytes.
+        scripts: the elements with the pictures. All but the larger ones grow with the number of photos.
+        shown: how many photos the page shows.
+        page_photos: the param of that name.
+
+    >>> advise_on_size(30_000_000, {"details-0": ("application/json", "x" * 3_000_000)}, 60_000, 40_000)[:75]
+    'the page has 30.0 MB, more than 15 MB: it opens slowly. Set report.page_pho'
+    """
+    if size <= PAGE_BYTES:
+        return ""
+    details = sum(len(text) for name, (_, text) in scripts.items() if name.startswith("details-"))
+    fitting = min(shown, page_photos) * (PAGE_BYTES - details) / (size - details)
+    wanted = max(1, int(fitting) // 1000 * 1000 or int(fitting))
+    return (
+        f"the page has {size / 1e6:.1f} MB, more than {PAGE_BYTES / 1e6:.0f} MB: it opens slowly. Set "
+        f"report.page_photos to about {wanted} (now {page_photos}) and run `dvc repro`"
+    )
 
 
 def add_training_rows(contents: Contents, paths: PicturePaths, names: Names) -> tuple[dict[str, Any], Scripts]:

@@ -36,12 +36,22 @@ def number(variable: str, default: int, least: int = 1, most: int = 9999, exampl
 
 
 def database_url() -> str:
-    """Return DATABASE_URL for SQLAlchemy, with the driver psycopg2: plain postgresql:// would mean psycopg 3."""
+    """Return DATABASE_URL for SQLAlchemy. Of PostgreSQL, the driver is psycopg2 unless it names another.
+
+    SQLAlchemy itself would take psycopg 3, and does not know postgres://.
+
+    Raises:
+        SettingsError: DATABASE_URL is not set, or is no URL. The message quotes nothing of it.
+    """
     url = require("DATABASE_URL", "postgresql://user:password@host:5432/database")
     scheme, separator, rest = url.partition("://")
-    if not separator or scheme not in ("postgres", "postgresql", "postgresql+psycopg2"):
-        raise SettingsError("DATABASE_URL must start with postgresql://")
-    return f"postgresql+psycopg2://{rest}"
+    if not separator or not re.fullmatch(r"[a-z][a-z0-9_]*(\+[a-z0-9_]+)?", scheme):
+        raise SettingsError(
+            "DATABASE_URL must start with the kind of database and ://, such as postgresql://, sqlite:/// or duckdb://"
+        )
+    if scheme in ("postgres", "postgresql"):
+        return f"postgresql+psycopg2://{rest}"
+    return url
 
 
 def image_store() -> tuple[str, str]:

@@ -1,6 +1,5 @@
-"""The database, read only: all queries of a stage see one snapshot."""
+"""The database, read only: all queries of a stage see one snapshot, where the database gives one."""
 
-import datetime
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy.exc import ArgumentError, DBAPIError, ResourceClosedError, StatementError
+from sqlalchemy.exc import DBAPIError, ResourceClosedError
 
-from imageset.errors import DataError, ServerError, SettingsError
+from imageset.errors import DataError, ServerError
 from imageset.runtime import settings
+from imageset.storage import engines, query_text, unreadable
 
 CONNECT_ATTEMPTS = 3
 SECONDS_BETWEEN_ATTEMPTS = 1.0
@@ -20,37 +20,23 @@ ROWS_AT_ONCE = 10_000
 
 @contextmanager
 def snapshot() -> Iterator[sqlalchemy.Connection]:
-    """Yield a connection whose queries all see one state of the database and cannot change it.
+    """Yield a connection whose queries cannot change the database. docs/own-data.md says which see one state of it.
 
     Raises:
-        SettingsError: DATABASE_URL is missing or malformed.
-        ServerError: the database cannot be reached, or the connection breaks; the message holds host and port, and
-            never the password.
+        SettingsError: DATABASE_URL is missing or malformed, its driver is not installed, or its file is not there.
+        ServerError: the database cannot be reached, or the connection breaks; the message names host and port or the
+            file, and never the password.
     """
-    url = parse_url(settings.database_url())
-    where = f"PostgreSQL at {url.host or 'localhost'}:{url.port or 5432}, database {url.database}"
-    engine = sqlalchemy.create_engine(
-        url, isolation_level="REPEATABLE READ", connect_args={"connect_timeout": 10}, hide_parameters=True
-    )
+    url = engines.parse_url(settings.database_url())
+    engine = engines.open_engine(url)
     try:
         with connect_with_retries(engine) as connection:
-            connection.execute(sqlalchemy.text("SET TRANSACTION READ ONLY"))
+            engines.begin(connection)
             yield connection
-    except StatementError as error:  # DBAPIError, or a parameter that is not :as_of
-        raise ServerError(f"{where}: {describe_error(error)}") from None
+    except DBAPIError as error:
+        raise ServerError(f"{engines.describe(url)}: {engines.describe_error(url, error)}") from None
     finally:
         engine.dispose()
-
-
-def parse_url(text: str) -> sqlalchemy.URL:
-    """Parse a database URL. Raises SettingsError, whose message quotes no part of the URL, when it is malformed."""
-    try:
-        url = sqlalchemy.make_url(text)
-    except (ArgumentError, ValueError):
-        raise SettingsError("DATABASE_URL: expected postgresql://user:password@host:5432/database") from None
-    if "@" in (url.host or ""):
-        raise SettingsError("DATABASE_URL: write the @ of a user or password as %40")
-    return url
 
 
 def connect_with_retries(engine: sqlalchemy.Engine) -> sqlalchemy.Connection:
@@ -62,13 +48,8 @@ def connect_with_retries(engine: sqlalchemy.Engine) -> sqlalchemy.Connection:
     return engine.connect()
 
 
-def describe_error(error: StatementError) -> str:
-    """Return the driver's message in one line. libpq's messages hold host and user, never the password."""
-    return " ".join(str(error.orig).split()) or type(error.orig).__name__
-
-
 def fetch_rows(
-    connection: sqlalchemy.Connection, query: Path, columns: list[str], as_of: str | None
+    connection: sqlalchemy.Connection, query: Path, columns: list[str], as_of: str | None, needs_as_of: bool = True
 ) -> list[tuple[Any, ...]]:
     """Run the query in a file and return all its rows.
 
@@ -77,32 +58,84 @@ def fetch_rows(
         query: a file with one SELECT, which may use the parameter :as_of.
         columns: the names that the query's columns must have, in this order.
         as_of: the value of :as_of, a UTC timestamp in ISO 8601, or None for null.
+        needs_as_of: whether a query without :as_of is refused when as_of is set: it would ignore it.
 
     Raises:
-        DataError: the query has other columns, is no SELECT, or a value cannot be read.
+        DataError: the query fails, has other columns or is no SELECT, or a value cannot be read.
     """
 
     def require(found: list[str]) -> None:
         if found != columns:
             raise DataError(f"{query} returns columns {', '.join(found)}; expected {', '.join(columns)}")
 
-    return fetch_any_rows(connection, query, require, as_of)
+    return fetch_any_rows(connection, query, require, as_of, needs_as_of)
 
 
 def fetch_any_rows(
-    connection: sqlalchemy.Connection, query: Path, require: Callable[[list[str]], None], as_of: str | None
+    connection: sqlalchemy.Connection,
+    query: Path,
+    require: Callable[[list[str]], None],
+    as_of: str | None,
+    needs_as_of: bool = True,
 ) -> list[tuple[Any, ...]]:
-    """Run the query in a file as `fetch_rows` does. `require` gets the columns' names first, and may raise."""
-    statement = sqlalchemy.text(query.read_text(encoding="utf-8"))
-    if "as_of" in statement.compile().params:
-        statement = statement.bindparams(as_of=datetime.datetime.fromisoformat(as_of) if as_of else None)
+    """Run the query in a file and return all its rows, whatever columns they have.
+
+    Args:
+        require: called with the columns' names before any row is read. It raises DataError for those that will not do.
+        connection, query, as_of, needs_as_of: as those of fetch_rows.
+
+    Raises:
+        DataError: as fetch_rows does.
+    """
+    parsed = read_query(query, connection.dialect.name)
+    dialect = connection.dialect
+    if as_of and needs_as_of and not parsed.has_as_of:
+        example = engines.AS_OF_EXAMPLES.get(dialect.name, "WHERE date <= :as_of")
+        raise DataError(
+            f"{query} does not use :as_of, but source.as_of is {as_of}: leave out later rows, such as by {example}, or "
+            "set source.as_of to null"
+        )
+    text, parameters = parsed.render(dialect.paramstyle, engines.as_of_value(dialect.name, as_of))
+
+    def run() -> sqlalchemy.CursorResult[Any]:
+        # Without parameters, drivers take a percent sign as it is.
+        options = {"yield_per": ROWS_AT_ONCE, "no_parameters": not parsed.has_as_of}
+        return connection.exec_driver_sql(text, parameters, execution_options=options)
+
     try:
-        result = connection.execution_options(yield_per=ROWS_AT_ONCE).execute(statement)
-        found = list(result.keys())
+        result = run()
+        require(list(result.keys()))
+        return [tuple(row) for row in result]
     except ResourceClosedError:
         raise DataError(f"{query} is not a query that returns rows: write one SELECT") from None
-    require(found)
+    except (DBAPIError, ValueError, OverflowError) as error:
+        if isinstance(error, DBAPIError) and error.connection_invalidated:
+            raise  # the connection broke: snapshot names the server
+        if not isinstance(error, DBAPIError) or "decode" in str(error.orig):
+            unreadable.name_the_first(connection, query, run)
+        raise DataError(f"{query}{describe_failure(connection, error, text)}") from None
+
+
+def read_query(query: Path, dialect: str) -> query_text.Query:
+    """Return the query in a file. Raises DataError for what no database would take, or would misunderstand."""
     try:
-        return [tuple(row) for row in result]
-    except (ValueError, OverflowError) as error:  # from the driver: a date after the year 9999
-        raise DataError(f"{query}: a value cannot be read: {error}") from None
+        parsed = query_text.parse(query.read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise DataError(f"{query} is not UTF-8: byte {error.start} is {error.object[error.start]:#04x}") from None
+    except DataError as error:
+        raise DataError(f"{query} {error}") from None
+    if dialect == "sqlite" and parsed.casts_as_of_to_a_date:
+        raise DataError(
+            f"{query} casts :as_of to a date or a timestamp. SQLite has none, and makes the number 2026 of it: write "
+            "unixepoch(date) <= unixepoch(:as_of)"
+        )
+    return parsed
+
+
+def describe_failure(connection: sqlalchemy.Connection, error: Exception, sql: str) -> str:
+    """Return what comes after the query's name: the line, where the driver tells, its message, and the database."""
+    url = connection.engine.url
+    if not isinstance(error, DBAPIError):
+        return f": a value cannot be read: {error} ({engines.describe(url)})"
+    line = engines.line_of(error, sql)
+    return f"{f', line {line}' if line else ''}: {engines.describe_error(url, error)} ({engines.describe(url)})"

@@ -26,7 +26,7 @@ BYTES_TO_DECODE = 2_000_000_000  # of memory in one worker process; 50 million p
 
 
 class PhotoToFetch(NamedTuple):
-    """A photo of a listing, its key in the bucket and its URL."""
+    """A photo of a listing, its key in the bucket and its URL; "" where it is in the bucket or nowhere."""
 
     key: str
     product_id: int

@@ -27,15 +27,15 @@ def make_stages() -> StageTables:
     return StageTables(
         listings=frame(
             tables.LISTINGS,
-            *((*photo, f"https://seller:secret@h.example/{photo[0]}.jpg?sig=1#x") for photo in KEPT),
-            *((product, 0, f"https://h.example/{product}.jpg") for product in (900, 901, HUGE)),
+            *((*photo, f"https://seller:secret@h.example/{photo[0]}.jpg?sig=1#x", "") for photo in KEPT),
+            *((product, 0, f"https://h.example/{product}.jpg", "") for product in (900, 901, HUGE)),
         ),
         listing_rejects=frame(
             tables.LISTING_REJECTS,
-            ("903", "0", "ftp://h.example/903.jpg", "bad_url"),
-            ("100", "0", "https://h.example/again.jpg", "repeated"),
-            ("x1", "0", "https://h.example/x.jpg", "bad_id"),
-            ("99999999999999999999", "0", "https://h.example/y.jpg", "bad_id"),
+            ("903", "0", "ftp://h.example/903.jpg", "", "bad_url"),
+            ("100", "0", "https://h.example/again.jpg", "", "repeated"),
+            ("x1", "0", "https://h.example/x.jpg", "", "bad_id"),
+            ("99999999999999999999", "0", "https://h.example/y.jpg", "", "bad_id"),
         ),
         ingest=frame(
             tables.INGEST,

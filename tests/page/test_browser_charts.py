@@ -156,19 +156,19 @@ def test_a_page_of_a_grid_has_whole_rows(page: Page) -> None:
     assert page.locator(".pager").first.is_hidden() or rows[-1] == rows[0]
 
 
-def test_a_grid_has_whole_rows_again_when_the_window_changes(page: Page, drawn: Drawn) -> None:
-    if len(drawn.column("class")) != MANY[1]:
-        pytest.skip("the grid has one page")
-    show(page, "photos")
-    page.get_by_role("button", name="Next page").first.click()
-    first = products(page.locator(".photo-grid"))[0]
-    for width in (1000, 700, NARROW):
-        page.set_viewport_size({"width": width, "height": 900})
-        page.evaluate(SETTLED)
-        rows = rows_of_tiles(page)
+def test_a_grid_has_whole_rows_again_when_the_window_changes(browser: Browser, tmp_path: Path) -> None:
+    path, _ = write_page(tmp_path, *MANY)
+    with opened(browser, path, "photos") as (page, seen):
+        page.get_by_role("button", name="Next page").first.click()
+        first = products(page.locator(".photo-grid"))[0]
+        for width in (1000, 700, NARROW):
+            page.set_viewport_size({"width": width, "height": 900})
+            page.evaluate(SETTLED)
+            rows = rows_of_tiles(page)
 
-        assert len(set(rows)) == 1
-        assert first in products(page.locator(".photo-grid"))
+            assert len(set(rows)) == 1
+            assert first in products(page.locator(".photo-grid"))
+    seen.assert_quiet(path)
 
 
 def test_classes_are_sorted_and_found_by_name(page: Page) -> None:

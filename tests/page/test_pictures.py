@@ -15,7 +15,7 @@ from imageset.formats import hdf5
 from imageset.page import pictures, training_rows
 from imageset.page.assemble import assemble
 from imageset.page.details import order_details, take_turns
-from imageset.page.pictures import Scripts, add_pictures
+from imageset.page.pictures import PAGE_BYTES, Scripts, add_pictures, advise_on_size
 from imageset.page.sheets import draw_sheets, lay_out
 from tests.page.drawn_pictures import COLOURS, RESULTS, SIZES, contents, decode, is_colour, pixel, write_files
 
@@ -149,6 +149,29 @@ def test_the_page_has_as_many_bytes_as_it_may_and_hardly_fewer(tmp_path: Path) -
     for limit in (40_000, 55_000):
         page = assemble(templates, *add_pictures(many, paths, limit - bare))
         assert limit - 1500 < len(page) <= limit
+
+
+def test_larger_pictures_have_some_room_where_the_others_leave_none(tmp_path: Path) -> None:
+    paths = write_files(tmp_path)
+    without, _ = add_pictures(contents(), paths, -1_000_000)
+    few, scripts = add_pictures(contents(), paths, -1_000_000, 2000)
+    all_of_them, _ = add_pictures(contents(), paths, -1_000_000, ROOM)
+
+    assert max(without["photos"]["detail"]) < 0 <= max(few["photos"]["detail"])
+    assert len(scripts["details-0"][1]) <= 2000
+    assert all_of_them == add_pictures(contents(), paths, ROOM)[0]
+
+
+def test_what_to_set_is_said_where_the_page_is_too_large() -> None:
+    """What is not larger pictures grows with the photos: half of them fit where it is twice too much."""
+    scripts = {"details-0": ("application/json", "x" * 3_000_000), "tiles-0": ("text/plain", "x" * 9_000_000)}
+
+    assert advise_on_size(PAGE_BYTES, scripts, 60_000, 50_000) == ""
+    assert advise_on_size(27_000_000, scripts, 60_000, 50_000) == (
+        "the page has 27.0 MB, more than 15 MB: it opens slowly. Set report.page_photos to about 25000 (now 50000) and "
+        "run `dvc repro`"
+    )
+    assert "to about 15000 (now 100000)" in advise_on_size(27_000_000, scripts, 30_000, 100_000)
 
 
 def test_the_same_photos_make_the_same_bytes(tmp_path: Path) -> None:

@@ -31,7 +31,13 @@ WINGS = set().union(*ORDER) - {"errors"}
 LONGEST_FUNCTION = 50  # lines, formatted, without decorators and docstring
 NO_DEPS = ("errors.py", "runtime", "workers")  # of no stage: see NO_DEPS in tests/pipeline/test_graph.py
 # They stand in tables.
-REASONS = refusals.REASONS | {ingest.TAKEN_DOWN} | catalog.REASONS | listings.REASONS | preprocess.REASONS
+REASONS = (
+    refusals.REASONS
+    | {ingest.TAKEN_DOWN, ingest.MISSING_OBJECT}
+    | catalog.REASONS
+    | listings.REASONS
+    | preprocess.REASONS
+)
 THAT_MAKE_BYTES = {"cv2", "h5py", "numpy", "pandas", "PIL", "scipy", "torch"}
 
 modules = sorted(path for path in (ROOT / "imageset").rglob("*.py") if path.name != "__init__.py")

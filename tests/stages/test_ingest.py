@@ -165,7 +165,7 @@ def paths(project: Path) -> list[Path]:
 
 def write_listings(project: Path, *urls: str) -> None:
     """Write the table of listings 1, 2, ..., each with one photo."""
-    rows = [(product_id, 0, url) for product_id, url in enumerate(urls, 1)]
+    rows = [(product_id, 0, url, "") for product_id, url in enumerate(urls, 1)]
     tables.write(project / "data/listings.csv", tables.LISTINGS, tables.frame(tables.LISTINGS, rows))
 
 
@@ -195,7 +195,7 @@ def test_photos_are_stored_byte_for_byte_under_their_keys(
     first, second = photo_bytes(1), photo_bytes(2, kind="PNG")
     (folder / "a.jpg").write_bytes(first)
     (folder / "b c.png").write_bytes(second)
-    rows = [(3_000_001, 0, f"{url}/a.jpg"), (3_000_001, 2, f"{url}/b%20c.png")]
+    rows = [(3_000_001, 0, f"{url}/a.jpg", ""), (3_000_001, 2, f"{url}/b%20c.png", "")]
     tables.write(project / "data/listings.csv", tables.LISTINGS, tables.frame(tables.LISTINGS, rows))
 
     ingest.main(*paths(project))
@@ -778,6 +778,99 @@ def test_where_another_system_fills_the_bucket_nothing_is_fetched(
     ingest.main(*paths(project))
 
     assert tables.read(project / "data/ingest.csv", tables.INGEST).empty
+    assert not host.asked
+
+
+def run_named(project: Path, *rows: tuple[int, int, str, str]) -> list[tuple[str, str]]:
+    """Ingest listings of product_id, position, URL and key, and return the key and the reason of each."""
+    tables.write(project / "data/listings.csv", tables.LISTINGS, tables.frame(tables.LISTINGS, rows))
+    ingest.main(*paths(project))
+    table = tables.read(project / "data/ingest.csv", tables.INGEST)
+
+    assert table[["product_id", "position"]].values.tolist() == [[row[0], row[1]] for row in rows]
+    return list(zip(table["key"], table["reason"], strict=True))
+
+
+@pytest.mark.usefixtures("any_share")
+def test_a_key_names_an_object_and_nothing_is_fetched_for_it(
+    project: Path, bucket: Bucket, host: PhotoHost, edit_params: Edit, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edit_params("max_bytes: 20000000", "max_bytes: 1000")
+    for key, size in (("hats/\u00e9 1.png", 9), ("5.jpeg", 9), ("hats/large", 1001), ("other", 9)):
+        put(bucket, key, bytes(size))
+    before = contents(bucket)
+
+    assert run_named(
+        project,
+        (1, 0, "", "hats/\u00e9 1.png"),
+        (1, 3, "", "hats/\u00e9 1.png"),
+        (2, 0, "", "5.jpeg"),
+        (3, 0, "", "hats/none.png"),
+        (4, 0, "", "hats/large"),
+        (6, 0, host.at("/6", status(200)), ""),
+        (7, 0, "", "6.jpeg"),
+        (8, 0, host.at("/8", status(404)), ""),
+        (9, 0, "", "8.jpeg"),
+    ) == [
+        ("hats/\u00e9 1.png", ""),
+        ("hats/\u00e9 1.png", ""),
+        ("5.jpeg", ""),
+        ("hats/none.png", "missing_object"),
+        ("hats/large", "too_large"),
+        ("6.jpeg", ""),
+        ("6.jpeg", ""),
+        ("8.jpeg", "not_found"),
+        ("8.jpeg", "missing_object"),
+    ]
+    assert contents(bucket) == before | {"6.jpeg": PHOTO}
+    assert host.asked == {"/6": 1, "/8": 1}
+    assert (
+        f"ingest: 2 photos name objects that are not there, such as '8.jpeg', 'hats/none.png'; s3://{bucket.name}/"
+        f"{bucket.prefix} at {bucket.client.meta.endpoint_url} has 4 objects, such as 'other': correct `key` in "
+        "queries/listings.sql, or the prefix in IMAGE_STORE\n"
+    ) in capsys.readouterr().out
+
+
+def test_too_many_missing_objects_fail_the_stage_with_what_is_there(project: Path, bucket: Bucket) -> None:
+    for number in range(5):
+        put(bucket, f"shop/{number}.png", b"")
+
+    with pytest.raises(
+        DataError,
+        match=r"1 of 2 photos are refused \(1 missing_object\), such as 7.png .* = 0.2: 1 photos name objects that are "
+        r"not there, such as '7\.png'; s3://\S+ at \S+ has 5 objects, such as 'shop/1\.png', .*/3\.png': "
+        "correct `key`",
+    ):
+        run_named(project, (1, 0, "", "shop/0.png"), (2, 0, "", "7.png"))
+
+
+@pytest.mark.usefixtures("any_share")
+def test_a_photo_named_by_its_key_may_be_taken_down_and_another_product_keeps_the_object(
+    project: Path, bucket: Bucket
+) -> None:
+    put(bucket, "shop/1.png", b"")
+    (project / "corrections/takedowns.csv").write_text("product_id,date\n1,2026-01-31\n")
+
+    assert run_named(project, (1, 0, "", "shop/1.png"), (2, 0, "", "shop/1.png")) == [
+        ("shop/1.png", "taken_down"),
+        ("shop/1.png", ""),
+    ]
+
+
+@pytest.mark.usefixtures("any_share")
+def test_where_nothing_is_fetched_keys_decide_if_there_are_any(
+    project: Path, bucket: Bucket, host: PhotoHost, edit_params: Edit
+) -> None:
+    edit_params("  enabled: true\n  # Refuse", "  enabled: false\n  # Refuse")  # that of ingest
+    for key in ("shop/1.png", "2.jpeg", "4.jpeg"):
+        put(bucket, key, b"")
+
+    assert run_named(
+        project,
+        (1, 0, "", "shop/1.png"),
+        (2, 0, host.at("/2", status(200)), ""),
+        (3, 0, host.at("/3", status(200)), ""),
+    ) == [("shop/1.png", ""), ("2.jpeg", ""), ("3.jpeg", "missing_object")]
     assert not host.asked
 
 

@@ -119,7 +119,9 @@ def test_objects_of_products_that_were_taken_down_are_left_out(
 
     (in_project / "corrections/takedowns.csv").write_text("product_id,date\n1,2026-01-31\n11,2026-01-31\n")
 
-    with pytest.raises(DataError, match=r"holds no photo .* but 5 of products in .*takedowns\.csv"):
+    with pytest.raises(
+        DataError, match=r"has 6 objects, such as 'notes\.txt'; 5 of them are of products in .*takedowns\.csv"
+    ):
         run(in_project, stale)
 
 
@@ -136,10 +138,67 @@ def test_a_prefix_without_a_photo_is_an_error(
     bucket: Bucket, in_project: Path, edit_params: Callable[[str, str], None]
 ) -> None:
     edit_params(*ingest_enabled("false"))
-    put(bucket, "notes.txt", b"")
+    for key in ("c/4.png", "a.txt", "b 2.webp", "d.gif"):
+        put(bucket, key, b"")
 
-    with pytest.raises(DataError, match=r"holds no photo named <product_id>\.jpeg"):
+    with pytest.raises(
+        DataError,
+        match=rf"no object is named <product_id>\.jpeg: s3://{bucket.name}/{bucket.prefix} at http\S+ has 4 objects, "
+        r"such as 'a\.txt', 'b 2\.webp', 'c/4\.png'; correct the prefix in IMAGE_STORE, or return these names as",
+    ):
         run(in_project, [])
+
+
+def test_an_empty_prefix_is_an_error(bucket: Bucket, in_project: Path, edit_params: Callable[[str, str], None]) -> None:
+    edit_params(*ingest_enabled("false"))
+
+    with pytest.raises(DataError, match="has 0 objects: correct the bucket and the prefix in IMAGE_STORE"):
+        run(in_project, [])
+
+
+@pytest.mark.parametrize("enabled", ["true", "false"])
+def test_photos_have_the_keys_that_the_listings_name(
+    enabled: str, bucket: Bucket, in_project: Path, edit_params: Callable[[str, str], None]
+) -> None:
+    edit_params(*ingest_enabled(enabled))
+    for key in ("hats/a b.png", "1.jpeg", "3.jpeg", "hats/other.png"):
+        put(bucket, key, key.encode())
+    named = [
+        ("1.jpeg", 2, 0, "done", ""),
+        ("hats/a b.png", 1, 7, "done", ""),
+        ("hats/a b.png", 3, 0, "done", ""),
+        ("hats/none.png", 4, 0, "rejected", "missing_object"),
+    ]
+
+    table = run(in_project, named)
+
+    assert table[["key", "product_id", "position"]].values.tolist() == [
+        ["hats/a b.png", 1, 7],
+        ["1.jpeg", 2, 0],
+        ["hats/a b.png", 3, 0],
+    ]
+    assert table["etag"].tolist() == [hashlib.md5(key.encode()).hexdigest() for key in table["key"]]
+
+
+def test_an_object_of_two_products_stays_when_one_is_taken_down(
+    bucket: Bucket, in_project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(bucket, "1.jpeg", b"one")
+    (in_project / "corrections/takedowns.csv").write_text("product_id,date\n1,2026-01-31\n")
+
+    table = run(in_project, [("1.jpeg", 1, 0, "rejected", "taken_down"), ("1.jpeg", 2, 0, "done", "")])
+
+    assert table["product_id"].tolist() == [2]
+    assert "0 of products taken down and 0 other objects" in capsys.readouterr().out
+
+
+def test_where_no_named_object_is_there_the_message_shows_what_is(bucket: Bucket, in_project: Path) -> None:
+    put(bucket, "hats/a.png", b"one")
+
+    with pytest.raises(
+        DataError, match=r"no photo of the listings is in the bucket: .* has 1 objects, such as 'hats/a\.png'; data/ing"
+    ):
+        run(in_project, [("hat/a.png", 1, 0, "rejected", "missing_object")])
 
 
 def test_the_same_bucket_gives_the_same_table(bucket: Bucket, in_project: Path) -> None:
@@ -203,9 +262,9 @@ def test_the_rows_are_the_same_however_many_are_held_at_once(count: int, monkeyp
     monkeypatch.setattr(tables, "ROWS_AT_ONCE", 3)
     table, same_others = inventory.choose_objects(objects, None)
 
-    assert table["product_id"].tolist() == list(range(count))
+    assert table["key"].tolist() == [f"{number}.jpeg" for number in range(count)]
     pd.testing.assert_frame_equal(table, expected)
-    assert others == same_others == (0, count)
+    assert others == same_others == (0, count, ["x.txt"] * min(count, 3))
 
 
 @pytest.mark.parametrize("key", ["thumbnails/{}.webp", "{}.jpeg"], ids=["foreign", "not wanted"])
@@ -214,7 +273,7 @@ def test_memory_does_not_grow_with_keys_that_are_not_wanted(key: str) -> None:
         objects = (StoredObject(key.format(number), f"{number:032x}", 1, "") for number in range(10, 10 + count))
         tracemalloc.start()
         try:
-            assert inventory.choose_objects(objects, {"1.jpeg"})[1].others == count
+            assert inventory.choose_objects(objects, frozenset({"1.jpeg"}))[1].others == count
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()

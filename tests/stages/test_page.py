@@ -112,6 +112,19 @@ def read_data(text: str) -> dict[str, Any]:
     return content
 
 
+def test_a_page_that_is_too_large_says_what_to_set(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(project)
+    assert "warning" not in capsys.readouterr().out
+    monkeypatch.setattr("imageset.page.pictures.PAGE_BYTES", 300_000)
+    run(project)
+
+    assert re.search(
+        r"\npage: warning: the page has 0\.\d MB, more than 0 MB: .* \(now 10000\)", capsys.readouterr().out
+    )
+
+
 def test_the_page_holds_every_photo_of_every_stage(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = read_data(run(project))
     photos = data["photos"]

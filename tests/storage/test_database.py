@@ -1,6 +1,7 @@
 """The database: one snapshot, read only, and errors that name the server but no secret."""
 
 import datetime
+import re
 from pathlib import Path
 
 import pytest
@@ -130,6 +131,78 @@ def test_a_query_that_fails_is_one_line(query: str, tmp_path: Path) -> None:
         ask(tmp_path, query)
 
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("SELECT product_id,\n nothing\nFROM products_catalog", 'line 2: column "nothing" does not exist'),
+        ("SELECT product_id, title\nFROM\nnowhere", 'line 3: relation "nowhere" does not exist'),
+        ("SELECT product_id title FORM products_catalog", 'line 1: syntax error at or near "FORM"'),
+        ("SELECT 1/0 AS product_id, 2 AS title", "division by zero"),
+    ],
+)
+@pytest.mark.usefixtures("shop")
+def test_what_the_database_refuses_names_the_file_and_the_line(query: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        ask(tmp_path, query)
+
+    found = str(caught.value)
+    assert re.match(rf"{tmp_path}/query\.sql(, |: ){re.escape(message)}", found)
+    assert re.search(r" \(PostgreSQL at 127\.0\.0\.1:\d+, database test_\d+\)$", found)
+    assert "\n" not in found
+
+
+@pytest.mark.usefixtures("shop")
+def test_percent_signs_and_colons_are_sql_as_they_are(tmp_path: Path) -> None:
+    literals = """'[{"alt":true}]'::jsonb ->> 0, '12:30', (ARRAY[1,2,3,4])[:3], '%:as_of', E'it\\'s', $$:as_of;$$"""
+    query = f"SELECT {literals} WHERE 'a%b' LIKE '%\\%%' -- a:b; c"
+    columns = ["?column?", "?column?", "array", "?column?", "?column?", "?column?"]
+    expected = [('{"alt": true}', "12:30", [1, 2, 3], "%:as_of", "it's", ":as_of;")]
+
+    assert ask(tmp_path, query, None, columns) == expected
+    assert ask(tmp_path, query.replace("--", "AND :as_of IS NULL --"), None, columns) == expected
+
+
+@pytest.mark.usefixtures("shop")
+def test_two_statements_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"query\.sql has several statements: write one SELECT"):
+        ask(tmp_path, f"{QUERY};\n{QUERY}")
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_semicolon_and_a_comment_at_the_end_do_no_harm(tmp_path: Path) -> None:
+    assert len(ask(tmp_path, f"{QUERY};\n-- the end;\n")) == 2
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_query_that_ignores_as_of_is_refused_with_what_to_write(tmp_path: Path) -> None:
+    query = "SELECT product_id, title FROM products_catalog "
+    with pytest.raises(DataError, match=r"query\.sql does not use :as_of, but source\.as_of is 2026-02-01T") as caught:
+        ask(tmp_path, query, "2026-02-01T00:00:00Z")
+    advice = str(caught.value).partition("such as by ")[2].partition(", or set")[0]
+
+    assert ask(tmp_path, query + advice, "2026-02-01T00:00:00Z") == [(1, "shirt: red")]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("DATE '12000-01-31'", "12000-01-31"),
+        ("DATE '0044-03-15 BC'", "0044-03-15 BC"),
+        ("TIMESTAMP '12000-01-31'", "12000-01-31 00:00:00"),
+        ("TIMESTAMPTZ '0044-03-15 00:00:00+00 BC'", "0044-03-15 00:00:00+00 BC"),
+    ],
+)
+@pytest.mark.usefixtures("shop")
+def test_a_date_that_cannot_be_read_names_its_row_and_column(value: str, text: str, tmp_path: Path) -> None:
+    query = f"""SELECT i AS product_id, CASE WHEN i = 25000 THEN {value} END AS title
+        FROM generate_series(1, 30000) AS numbers (i), set_config('TimeZone', 'UTC', true)"""
+    with pytest.raises(DataError) as caught:
+        ask(tmp_path, query)
+
+    assert f"query.sql: column title of product_id 25000 is {text}, which cannot be read: " in str(caught.value)
+    assert "Leave the row out in the query, or return NULL" in str(caught.value)
 
 
 def test_a_connection_that_breaks_is_an_error_with_the_server(shop: str, tmp_path: Path) -> None:

@@ -381,7 +381,7 @@ def test_what_cannot_be_counted_is_said(inventory: Path, monkeypatch: pytest.Mon
 
 def test_requests_are_for_photos_that_neither_the_bucket_had_nor_a_host_refused(repository: Path) -> None:
     values = params.load()
-    urls = [(number, 0, f"http://host/{number}.jpg") for number in range(1, 6)]
+    urls = [(number, 0, f"http://host/{number}.jpg", "") for number in range(1, 6)] + [(6, 0, "", "shop/6.png")]
     listings, ingest = repository / "data/all.csv", repository / "data/ingest.csv"
     tables.write(listings, tables.LISTINGS, tables.frame(tables.LISTINGS, urls))
 

@@ -39,7 +39,7 @@ def project(in_project: Path) -> Path:
         "label_changes": (tables.LABEL_CHANGES, [(1004, 0, "rare_merged", "21", 12)]),
         "labels": (tables.LABELS, [(product_id, class_, "") for product_id, _, class_ in photos]),
         "groups": (tables.GROUPS, [(1005, 0, 0, 0, 0, "")]),
-        "listings": (tables.LISTINGS, [(1001, 0, "https://photos.example/1.jpg")]),
+        "listings": (tables.LISTINGS, [(1001, 0, "https://photos.example/1.jpg", "")]),
     }
     (in_project / "data").mkdir()
     for name, (table, rows) in content.items():

@@ -175,5 +175,9 @@ def count_requests(params: Params, listings_csv: Path, ingest_csv: Path) -> int:
         limits = params.ingest.model_dump_json(include={"max_bytes", "max_pixels", "refused_robots_tags"})
         with closing(RefusalCache(settings.refusal_cache(), limits)) as refusals:
             refused = refusals.reasons()
-    keys = ((object_key(number, position), url) for number, position, url in tables.scan(listings_csv, tables.LISTINGS))
+    keys = (
+        (object_key(number, position), url)
+        for number, position, url, _ in tables.scan(listings_csv, tables.LISTINGS)
+        if url  # nothing is fetched for a photo that the listings name by its key
+    )
     return sum(key not in had and (key, url) not in refused for key, url in keys)

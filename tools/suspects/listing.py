@@ -37,7 +37,7 @@ def to_edit(
     Args:
         chosen: rows of suspects.csv.
         names: the classes' names.
-        urls: where the photos of listings are.
+        urls: where the photos of listings are: a URL, or a key in the bucket.
         accept: whether to fill in `relabel` where the audit suggests another class.
         by: the handle to fill in.
     """
@@ -67,4 +67,4 @@ def read_urls(chosen: pd.DataFrame) -> dict[tuple[int, int], str]:
         return {}
     listings = read_table("listings.csv", tables.LISTINGS)
     listings = listings[listings["product_id"].isin(chosen["product_id"])]
-    return {(row.product_id, row.position): row.image_url for row in listings.itertuples()}
+    return {(row.product_id, row.position): row.image_url or row.key for row in listings.itertuples()}

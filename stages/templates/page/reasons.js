@@ -4,7 +4,7 @@ import { inWords, photos, rejectOf } from "./data.js";
 
 /** The reasons that stages give. No person may give one of them: it would say that a stage had left the photo out. */
 export const REASON_WORDS = {
-    bad_id: "the product_id is no whole number",
+    bad_id: "the product_id is too long, or no text or whole number",
     bad_position: "the position is no whole number from 0 to 32,767",
     bad_url: "the URL is no web address",
     beyond_limit: "its listing is not among those that source.limit lets in",
@@ -21,6 +21,7 @@ export const REASON_WORDS = {
     label_conflict: "the labels name several classes, and catalog.label_conflict is drop",
     mask_empty: "the mask has nothing, or too little, of the photo",
     mask_full: "the mask has the whole photo, or too much of it",
+    missing_object: "the bucket has no object with the key that the listings name",
     no_id: "the row has no product_id",
     no_label: "no row of labels names a class of its product",
     no_url: "the row has no URL",

@@ -1,0 +1,203 @@
+"""What differs between databases: how to connect read only, what begins a snapshot, how errors name them."""
+
+import datetime
+import re
+import sqlite3
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import sqlalchemy
+from sqlalchemy.dialects import registry
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.pool import NullPool
+
+from imageset.errors import SettingsError
+from imageset.runtime import settings
+from imageset.storage.duckdb_dialect import Connection
+
+EXAMPLES = "postgresql://user:password@host:5432/database, sqlite:///shop.db or duckdb:///shop.duckdb"
+FILES = {"sqlite": "SQLite", "duckdb": "DuckDB"}  # databases that are files
+SERVERS = {
+    "postgresql": "PostgreSQL",
+    "mysql": "MySQL",
+    "mariadb": "MariaDB",
+    "mssql": "SQL Server",
+    "oracle": "Oracle",
+}
+SNAPSHOT_LEVELS = {"postgresql": "REPEATABLE READ", "mysql": "REPEATABLE READ", "mariadb": "REPEATABLE READ"}
+BEGIN = {
+    "postgresql": ("SET TRANSACTION READ ONLY",),
+    # sqlite3 begins no transaction for a SELECT. SQLite takes its snapshot at the first one after BEGIN.
+    "sqlite": ("PRAGMA query_only = ON", "BEGIN", "SELECT 1 FROM sqlite_master LIMIT 1"),
+    "duckdb": ("SET TimeZone = 'UTC'", "BEGIN TRANSACTION READ ONLY"),
+    "mysql": ("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",),
+    "mariadb": ("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",),
+}
+SECONDS_FOR_A_LOCK = 30
+# Where a driver's package has another name than its module, and which package brings a dialect.
+PACKAGES = {"MySQLdb": "mysqlclient", "psycopg2": "psycopg2-binary", "psycopg": "psycopg[binary]"}
+DIALECTS = {"bigquery": "sqlalchemy-bigquery", "redshift": "sqlalchemy-redshift", "snowflake": "snowflake-sqlalchemy"}
+AS_OF_EXAMPLES = {
+    "postgresql": "WHERE CAST(:as_of AS timestamptz) IS NULL OR date <= CAST(:as_of AS timestamptz)",
+    "sqlite": "WHERE :as_of IS NULL OR unixepoch(date) <= unixepoch(:as_of)",
+    "duckdb": "WHERE CAST(:as_of AS timestamptz) IS NULL OR date <= CAST(:as_of AS timestamptz)",
+}
+SECRETS = re.compile(r"(?i)pass|pwd|secret|token|key|odbc_connect")  # names of a URL's parameters
+
+
+def parse_url(text: str) -> sqlalchemy.URL:
+    """Parse a database URL. Raises SettingsError, whose message quotes no part of the URL that may be secret."""
+    registry.register("duckdb", "imageset.storage.duckdb_dialect", "DuckDBDialect")
+    try:
+        url = sqlalchemy.make_url(text)
+    except (ArgumentError, ValueError):
+        raise SettingsError(f"DATABASE_URL: expected {EXAMPLES}") from None
+    if "@" in (url.host or ""):
+        raise SettingsError("DATABASE_URL: write the @ of a user or password as %40")
+    backend = url.get_backend_name()
+    if backend in FILES and url.host:
+        raise SettingsError(
+            f"DATABASE_URL: write three slashes before the file, such as {backend}:///shop.db, and four before a path "
+            f"from the root, such as {backend}:////data/shop.db"
+        )
+    return url
+
+
+def open_engine(url: sqlalchemy.URL) -> sqlalchemy.Engine:
+    """Return an engine that connects read only, as far as the database can.
+
+    Raises:
+        SettingsError: the dialect or the driver is not installed, or the file is not there.
+    """
+    backend = url.get_backend_name()
+    options: dict[str, Any] = {"hide_parameters": True, "poolclass": NullPool}
+    if backend in FILES:
+        connect = {"sqlite": connect_sqlite, "duckdb": connect_duckdb}[backend]
+        file = find_file(url)
+        options["creator"] = lambda: connect(file)
+        url = url.set(drivername=backend)
+    if backend in SNAPSHOT_LEVELS:
+        options["isolation_level"] = SNAPSHOT_LEVELS[backend]
+    if backend == "postgresql":
+        options["connect_args"] = {"connect_timeout": 10}
+    try:
+        dialect = url.get_dialect()
+        if dialect.is_async:
+            raise SettingsError(f"DATABASE_URL: the driver {dialect.driver} is asynchronous: name another, or none")
+        return sqlalchemy.create_engine(url, **options)
+    except NoSuchModuleError:
+        package = DIALECTS.get(backend, f"sqlalchemy-{backend}")
+        raise SettingsError(
+            f"DATABASE_URL: SQLAlchemy does not know {url.drivername}: check its spelling, or install the package that "
+            f"brings it, such as pip install {package}"
+        ) from None
+    except ImportError as error:
+        module = error.name or backend
+        name, package = f"{backend}+{dialect.driver}", PACKAGES.get(module, module)
+        raise SettingsError(f"DATABASE_URL: {name} needs the driver {module}: pip install {package}") from None
+
+
+def find_file(url: sqlalchemy.URL) -> Path | None:
+    """Return the file of a database that is a file, None for DuckDB in memory. Relative: from the project's root."""
+    backend = url.get_backend_name()
+    if not url.database or url.database == ":memory:":
+        if backend == "duckdb":
+            return None
+        raise SettingsError("DATABASE_URL names no file: write sqlite:///shop.db")
+    path = settings.project_directory() / url.database
+    if not path.is_file():
+        raise SettingsError(
+            f"DATABASE_URL names the file {path}, which is not there: relative paths count from the project's root"
+        )
+    return path
+
+
+def connect_sqlite(path: Path | None) -> sqlite3.Connection:
+    # isolation_level None: sqlite3 itself begins and commits nothing.
+    return sqlite3.connect(
+        f"file:{quote(str(path))}?mode=ro", uri=True, isolation_level=None, timeout=SECONDS_FOR_A_LOCK
+    )
+
+
+def connect_duckdb(path: Path | None) -> Connection:
+    """Connect. Names of files in a query count from the project's root, and no name means a Python variable."""
+    import duckdb
+
+    return Connection(
+        duckdb.connect(
+            ":memory:" if path is None else str(path),
+            read_only=path is not None,
+            config={
+                "python_enable_replacements": False,
+                "file_search_path": str(settings.project_directory().resolve()),
+            },
+        )
+    )
+
+
+def begin(connection: sqlalchemy.Connection) -> None:
+    """Begin a read-only transaction, with one snapshot for all its queries where the database has that."""
+    for statement in BEGIN.get(connection.dialect.name, ()):
+        connection.exec_driver_sql(statement)
+
+
+def as_of_value(dialect: str, as_of: str | None) -> datetime.datetime | str | None:
+    """Return the value of :as_of in the type that a driver takes.
+
+    SQLite compares texts, so it gets the text that its function datetime() writes. PostgreSQL and DuckDB get a
+    timestamp with time zone, others a timestamp in UTC without one.
+
+    >>> as_of_value("sqlite", "2026-01-31T00:00:00Z")
+    '2026-01-31 00:00:00'
+    """
+    if as_of is None:
+        return None
+    moment = datetime.datetime.fromisoformat(as_of).astimezone(datetime.UTC)
+    if dialect in ("postgresql", "duckdb"):
+        return moment
+    naive = moment.replace(tzinfo=None)
+    return naive.isoformat(" ") if dialect == "sqlite" else naive
+
+
+def describe(url: sqlalchemy.URL) -> str:
+    """Return how an error names the database: host, port and name, or the file; never the password.
+
+    >>> describe(sqlalchemy.make_url("postgresql://me:secret@host/shop"))
+    'PostgreSQL at host:5432, database shop'
+    >>> describe(sqlalchemy.make_url("sqlite:///shop.db"))
+    'SQLite shop.db'
+    """
+    backend = url.get_backend_name()
+    if backend in FILES:
+        return f"{FILES[backend]} {url.database or 'in memory'}"
+    port = url.port or (5432 if backend == "postgresql" else None)
+    where = f"{url.host or 'localhost'}{f':{port}' if port else ''}"
+    return f"{SERVERS.get(backend, backend)} at {where}{f', database {url.database}' if url.database else ''}"
+
+
+def describe_error(url: sqlalchemy.URL, error: DBAPIError) -> str:
+    """Return the driver's message in one line, without the lines that point at the SQL, and without a secret."""
+    lines = str(error.orig).splitlines()
+    places = [number for number, line in enumerate(lines) if re.match(r"LINE \d+: ", line)]
+    dropped = {number + step for number in places for step in (0, 1)}
+    text = " ".join(" ".join(line for number, line in enumerate(lines) if number not in dropped).split())
+    secrets = [url.password, *(str(value) for name, value in url.query.items() if SECRETS.search(name))]
+    for secret in filter(None, secrets):
+        text = text.replace(str(secret), "***")
+    return text or type(error.orig).__name__
+
+
+def line_of(error: DBAPIError, sql: str) -> int | None:
+    """Return the line of the query that the driver's message points at, where it does.
+
+    PostgreSQL and DuckDB name the line. SQLite names a word: its line is known when no other line has the word.
+    """
+    message = str(error.orig)
+    if match := re.search(r"(?m)^LINE (\d+): ", message):
+        return int(match[1])
+    if match := re.search(r'^(?:near "(.+)": |no such (?:table|column|function): (.+))', message):
+        word = rf"(?<!\w){re.escape(match[1] or match[2])}(?!\w)"
+        lines = [number for number, line in enumerate(sql.split("\n"), 1) if re.search(word, line)]
+        return lines[0] if len(lines) == 1 else None
+    return None
