@@ -53,7 +53,7 @@ compare: .venv/pipeline  ## Say what this tree does to the dataset, against the 
 
 refresh: .venv/pipeline  ## Read database, web and bucket again, then rerun what changed; RETRY=<reason> repeats refused downloads
 	$(BIN)/dvc repro --force --single-item listings labels
-	$(if $(RETRY),$(BIN)/python -m stages.ingest $(addprefix --retry ,$(RETRY)) data/listings.csv corrections/takedowns.csv data/ingest.csv)
+	$(if $(RETRY),$(BIN)/python -m stages.ingest $(addprefix --retry ,$(RETRY)) data/listings.csv data/labels.csv data/classes.csv corrections/takedowns.csv data/ingest.csv)
 	$(BIN)/dvc repro --force --single-item ingest inventory
 	$(BIN)/dvc repro
 

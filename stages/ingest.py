@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from imageset.curation import labelled
 from imageset.errors import BadUrl, DataError, ParamsError, ServerError
 from imageset.formats import stable_hash, tables, takedowns
 from imageset.runtime import params, progress, rates, settings, stage
@@ -212,11 +213,21 @@ def show_examples(refused: list[tuple[PhotoToFetch, str]]) -> str:
     return ", ".join(turns[:EXAMPLES])
 
 
-def main(listings_csv: Path, takedowns_csv: Path, ingest_csv: Path, *, retry: tuple[str, ...] = ()) -> None:
+def main(
+    listings_csv: Path,
+    labels_csv: Path,
+    classes_csv: Path,
+    takedowns_csv: Path,
+    ingest_csv: Path,
+    *,
+    retry: tuple[str, ...] = (),
+) -> None:
     """Fetch the photos that the bucket lacks, and write how each photo ended.
 
     Args:
         listings_csv: every photo of every listing.
+        labels_csv: every dated class of every product: one of the products has to have one.
+        classes_csv: the name and the parent of every class.
         takedowns_csv: products that are never fetched and never used again.
         ingest_csv: how each photo of the listings ended: done, or rejected with a reason.
         retry: a reason: ask again for photos that earlier runs refused for it.
@@ -227,6 +238,9 @@ def main(listings_csv: Path, takedowns_csv: Path, ingest_csv: Path, *, retry: tu
     taken_down = takedowns.read(takedowns_csv)
     photos = list_photos(listings_csv, ingest.enabled)
     wanted = [photo for photo in photos if photo.product_id not in taken_down]
+    # Here, as it is the first stage after listings and labels: what comes between it and catalog takes hours.
+    labels, classes = tables.read(labels_csv, tables.LABELS), tables.read(classes_csv, tables.CLASSES)
+    labelled.require_labelled_product({photo.product_id for photo in wanted}, labels, classes)
     ended = Ended({}, "")
     rates.note(0)
     if wanted:

@@ -4,6 +4,7 @@ import datetime
 from pathlib import Path
 from typing import Any
 
+from imageset.curation import labelled
 from imageset.formats import tables
 from imageset.runtime import params, stage
 from imageset.storage import database
@@ -41,9 +42,11 @@ def main(labels_sql: Path, classes_sql: Path, labels_csv: Path, classes_csv: Pat
             connection, classes_sql, ["catalog_id", "name", "parent_id"], source.as_of, needs_as_of=False
         )
     dated = [(product_id, catalog_id, format_date(date)) for product_id, catalog_id, date in labels]
-    tables.write(labels_csv, tables.LABELS, tables.frame(tables.LABELS, dated))
-    tables.write(classes_csv, tables.CLASSES, tables.frame(tables.CLASSES, classes))
+    label_table, class_table = tables.frame(tables.LABELS, dated), tables.frame(tables.CLASSES, classes)
+    tables.write(labels_csv, tables.LABELS, label_table)
+    tables.write(classes_csv, tables.CLASSES, class_table)
     print(f"labels: {len(labels)} rows, {len(classes)} classes")
+    labelled.require_known_class(label_table, class_table)
 
 
 if __name__ == "__main__":

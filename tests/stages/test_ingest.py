@@ -15,7 +15,7 @@ import threading
 import time
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -31,7 +31,14 @@ from tests.conftest import jpeg, photo_bytes, plain_image, put, run_stage
 from tests.project import ROOT
 
 PHOTO = jpeg(plain_image())
-PATHS = ("data/listings.csv", "corrections/takedowns.csv", "data/ingest.csv")
+PATHS = (
+    "data/listings.csv",
+    "data/labels.csv",
+    "data/classes.csv",
+    "corrections/takedowns.csv",
+    "data/ingest.csv",
+)
+LABELLED = (1, 2, 3_000_001)  # products; each test has one of them
 
 
 class PhotoHost:
@@ -150,6 +157,7 @@ def project(in_project: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(fetch_photo, "SECONDS_BEFORE_RETRY", 0.001)
     monkeypatch.setattr(host_limits, "FIRST_PAUSE", 0.001)
     monkeypatch.setenv("IMAGESET_WORKERS", "1")
+    write_labels(in_project, [(product_id, 12) for product_id in LABELLED])
     return in_project
 
 
@@ -167,6 +175,13 @@ def write_listings(project: Path, *urls: str) -> None:
     """Write the table of listings 1, 2, ..., each with one photo."""
     rows = [(product_id, 0, url, "") for product_id, url in enumerate(urls, 1)]
     tables.write(project / "data/listings.csv", tables.LISTINGS, tables.frame(tables.LISTINGS, rows))
+
+
+def write_labels(project: Path, rows: Iterable[tuple[object, int]]) -> None:
+    """Write the table of labels: products and their classes, of which there is one, 12."""
+    labels = [(product_id, catalog_id, "") for product_id, catalog_id in rows]
+    tables.write(project / "data/labels.csv", tables.LABELS, tables.frame(tables.LABELS, labels))
+    tables.write(project / "data/classes.csv", tables.CLASSES, tables.frame(tables.CLASSES, [(12, "tops", None)]))
 
 
 def run(project: Path, *urls: str) -> list[str]:
@@ -890,6 +905,52 @@ def test_a_product_that_was_taken_down_is_rejected_and_never_asked_for(
 
     assert run(project, *urls) == [""] * 4
     assert host.asked == {"/1": 1, "/3": 1, "/4": 1}
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (
+            [(f"6f1c2e3a-0000-4000-8000-00000000000{number}", 12) for number in range(4)],
+            "none of the 3 products of queries/listings.sql has one of the 4 rows of queries/labels.sql: labels have "
+            "product_id 6f1c2e3a-0000-4000-8000-000000000000, 6f1c2e3a-0000-4000-8000-000000000001, "
+            "6f1c2e3a-0000-4000-8000-000000000002, listings have 1, 2, 3: one side has numbers, the other text: return "
+            "the same product_id in both queries",
+        ),
+        (
+            [(1, 77), (2, 78), (4, 12)],
+            "the 2 rows of queries/labels.sql about products of queries/listings.sql name none of the 1 classes of "
+            "queries/classes.sql: labels have catalog_id 77, 78, classes have 12: return the same catalog_id in both "
+            "queries",
+        ),
+    ],
+)
+def test_where_no_listing_has_a_label_that_names_a_class_nothing_is_asked_for(
+    labels: list[tuple[object, int]], said: str, project: Path, host: PhotoHost
+) -> None:
+    write_labels(project, labels)
+    with pytest.raises(DataError) as caught:
+        run(project, *(host.at(f"/{number}", status(200)) for number in range(1, 4)))
+
+    assert str(caught.value) == said
+    assert not host.asked
+
+
+def test_ids_that_differ_in_case_are_said_to(project: Path, host: PhotoHost) -> None:
+    listed = [("ab-1", 0, host.at("/1", status(200)), "")]
+    tables.write(project / "data/listings.csv", tables.LISTINGS, tables.frame(tables.LISTINGS, listed))
+    write_labels(project, [("AB-1", 12), ("AB-2", 12)])
+
+    with pytest.raises(
+        DataError, match=r"have product_id AB-1, AB-2, listings have ab-1: .* return lower\(product_id\)"
+    ):
+        ingest.main(*paths(project))
+
+
+def test_one_listing_with_a_label_is_enough(project: Path, host: PhotoHost) -> None:
+    write_labels(project, [(1, 77), (3, 12), (None, 12)])
+
+    assert run(project, *(host.at(f"/{number}", status(200)) for number in range(1, 4))) == ["", "", ""]
 
 
 def test_takedowns_do_not_count_as_refused(project: Path, host: PhotoHost, capsys: pytest.CaptureFixture[str]) -> None:

@@ -71,6 +71,7 @@ def test_all_rows_of_the_database_are_kept_unchanged(database: str, in_project: 
 
 
 def test_the_order_of_the_database_changes_no_byte(database: str, in_project: Path) -> None:
+    execute(database, "INSERT INTO catalogs VALUES (12, 'tops', NULL)")
     rows = ["(1, 12, '2026-01-01')", "(1, 11, '2026-01-01')", "(2, 12, NULL)", "(NULL, NULL, NULL)"]
     written = []
     for order in (rows, rows[::-1]):
@@ -84,6 +85,7 @@ def test_the_order_of_the_database_changes_no_byte(database: str, in_project: Pa
 def test_the_time_zone_of_the_session_changes_no_byte(
     database: str, in_project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    execute(database, "INSERT INTO catalogs VALUES (12, 'tops', NULL)")
     execute(database, "INSERT INTO tracking_staging VALUES (1, 12, '2026-01-01 00:00:00+00')")
     run(in_project)
     before = (in_project / "data/labels.csv").read_bytes()
@@ -97,6 +99,7 @@ def test_labels_after_as_of_are_left_out(
     database: str, in_project: Path, edit_params: Callable[[str, str], None]
 ) -> None:
     edit_params("as_of: null", 'as_of: "2026-01-31T00:00:00Z"')
+    execute(database, "INSERT INTO catalogs VALUES (12, 'tops', NULL)")
     execute(
         database,
         "INSERT INTO tracking_staging VALUES (1, 12, '2026-01-31 00:00:00+00'), (2, 12, '2026-01-31 00:00:01+00')",
@@ -120,4 +123,43 @@ def test_two_names_for_one_class_are_refused(database: str, in_project: Path) ->
     )
 
     with pytest.raises(DataError, match="catalog_id 12 is there more than once"):
+        run(in_project)
+
+
+def write_query(project: Path, name: str, columns: str, *rows: str) -> None:
+    """Write a query that returns these rows."""
+    (project / f"queries/{name}.sql").write_text(f"SELECT * FROM (VALUES {', '.join(rows)}) AS returned ({columns})")
+
+
+def write_labels(project: Path, *rows: str) -> None:
+    write_query(project, "labels", "product_id, catalog_id, date", *rows)
+
+
+def write_classes(project: Path, *rows: str) -> None:
+    write_query(project, "classes", "catalog_id, name, parent_id", *rows)
+
+
+def test_labels_that_name_no_class_fail_with_examples_of_both_sides(database: str, in_project: Path) -> None:
+    write_labels(in_project, *(f"({number}, {900 + number}, NULL)" for number in range(1, 6)))
+    write_classes(in_project, "(12, 'tops', NULL)", "(13, 'dresses', NULL)")
+
+    with pytest.raises(DataError) as caught:
+        run(in_project)
+
+    assert str(caught.value) == (
+        "none of the 5 rows of queries/labels.sql names one of the 2 classes of queries/classes.sql: labels have "
+        "catalog_id 901, 902, 903, classes have 12, 13: return the same catalog_id in both queries"
+    )
+    assert len(tables.read(in_project / "data/labels.csv", tables.LABELS)) == 5  # for people to look at
+
+
+def test_one_label_that_names_a_class_is_enough(database: str, in_project: Path) -> None:
+    write_labels(in_project, "(1, 77, NULL)", "(1, 12, NULL)", "(9, 77, NULL)")
+    write_classes(in_project, "(12, 'tops', NULL)")
+
+    assert len(run(in_project)[0]) == 3
+
+
+def test_no_labels_at_all_fail_the_stage(database: str, in_project: Path) -> None:
+    with pytest.raises(DataError, match=r"^queries/labels\.sql returned no rows, .* let null pass"):
         run(in_project)
