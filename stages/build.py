@@ -2,15 +2,34 @@
 
 from pathlib import Path
 
+import pandas as pd
+
 from imageset.dataset.arrange import arrange_subsets, read_photos
 from imageset.dataset.render import RenderRecipe
 from imageset.dataset.write import Plan, write_dataset
 from imageset.errors import DataError
-from imageset.formats import hdf5, tables
+from imageset.formats import attributes, hdf5, tables
 from imageset.runtime import params, stage
 
 
-def main(processed_h5: Path, catalog_csv: Path, label_map_csv: Path, split_csv: Path, dataset_h5: Path) -> None:
+def with_columns(photos: pd.DataFrame, attributes_csv: Path, columns: list[str]) -> pd.DataFrame:
+    """Return the photos with further columns. A photo that the table lacks, as in a bucket that is used as it is, has
+    empty ones.
+    """
+    described = attributes.read(attributes_csv, columns)
+    return photos.merge(described, how="left", on=list(tables.PHOTO), validate="one_to_one").fillna(
+        dict.fromkeys(columns, "")
+    )
+
+
+def main(
+    processed_h5: Path,
+    catalog_csv: Path,
+    label_map_csv: Path,
+    split_csv: Path,
+    attributes_csv: Path,
+    dataset_h5: Path,
+) -> None:
     """Augment the training photos and write the dataset file.
 
     Args:
@@ -18,9 +37,10 @@ def main(processed_h5: Path, catalog_csv: Path, label_map_csv: Path, split_csv: 
         catalog_csv: the class of each photo.
         label_map_csv: the label, the catalog_id and the name of each class.
         split_csv: the subset of each photo.
+        attributes_csv: the further columns of the listings, of which source.columns names some.
         dataset_h5: the dataset.
     """
-    build, augment = params.load().build, params.load().augment
+    build, augment, columns = params.load().build, params.load().augment, params.load().source.columns
     photos = read_photos(catalog_csv, split_csv)
     with hdf5.open_file(processed_h5, hdf5.PROCESSED) as file:
         image_shape = file["images"].shape[1:]
@@ -30,7 +50,8 @@ def main(processed_h5: Path, catalog_csv: Path, label_map_csv: Path, split_csv: 
         raise DataError(f"{split_csv} has no photo to train on")
     label_map = tables.read(label_map_csv, tables.LABEL_MAP).sort_values("label")
     recipe = RenderRecipe(processed_h5, augment)
-    write_dataset(dataset_h5, Plan(subsets, label_map, image_shape, recipe, build))
+    described = with_columns(photos, attributes_csv, columns)
+    write_dataset(dataset_h5, Plan(subsets, described, columns, label_map, image_shape, recipe, build))
     counts = ", ".join(f"{rows.total} {subset}" for subset, rows in subsets.items())
     print(f"build: {counts} rows, {dataset_h5.stat().st_size / 1e6:,.1f} MB")
 

@@ -189,6 +189,7 @@ def main(
     assert len(rows) == len(chosen) + len(rejects)
     assert set(rejects["reason"]) <= REASONS
     described = describe_photos(chosen, further, [row[len(COLUMNS) :] for row in rows])
+    attributes.require_short(listings_sql, described, source.columns)
     tables.write(listings_csv, tables.LISTINGS, chosen)
     tables.write(listings_rejects_csv, tables.LISTING_REJECTS, rejects)
     tables.write(attributes_csv, attributes.table(further), described)

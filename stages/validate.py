@@ -16,7 +16,7 @@ from imageset.dataset.check import Check
 from imageset.dataset.processed_checks import hash_processed
 from imageset.dataset.verify import Contents, Scan
 from imageset.errors import DataError
-from imageset.formats import hdf5, tables
+from imageset.formats import attributes, hdf5, tables
 from imageset.runtime import files, stage
 
 
@@ -25,7 +25,7 @@ class ExpectedData(NamedTuple):
 
     photos: the catalog, each photo with its subset as a place in hdf5.SUBSETS. hashes: product_id, position and both
     perceptual hashes as uint64, of all photos that have pixels. label_map: the table. processed: a hash of the pixels
-    of each row of processed_h5, uint64 (N, 2).
+    of each row of processed_h5, uint64 (N, 2). attributes_csv: the further columns of the listings.
     """
 
     photos: pd.DataFrame
@@ -33,10 +33,13 @@ class ExpectedData(NamedTuple):
     label_map: pd.DataFrame
     processed: NDArray[np.uint64]
     processed_h5: Path
+    attributes_csv: Path
 
 
 def check_against(data: ExpectedData, contents: Contents, scan: Scan, file: h5py.File) -> Iterator[Check]:
-    yield table_checks.groups_in_one_subset(contents.photos, data.photos)
+    yield table_checks.groups_as_catalog(contents, data.photos)
+    described = attributes.read(data.attributes_csv, hdf5.column_names(file))
+    yield table_checks.columns_as_attributes(contents, described)
     yield table_checks.photos_as_split(contents.photos, data.photos)
     yield table_checks.labels_as_catalog(contents.photos, data.photos)
     yield table_checks.label_map_as_table(contents, data.label_map)
@@ -77,6 +80,7 @@ def main(
     catalog_csv: Path,
     label_map_csv: Path,
     split_csv: Path,
+    attributes_csv: Path,
     validation_json: Path,
     data_validation_json: Path,
 ) -> None:
@@ -89,6 +93,7 @@ def main(
         catalog_csv: the class of each photo.
         label_map_csv: the label, the catalog_id and the name of each class.
         split_csv: the subset of each photo.
+        attributes_csv: the further columns of the listings.
         validation_json: whether the dataset passed its checks, how many there were, and how many products, groups and
             pictures are in two subsets (leaks); a metric.
         data_validation_json: what each check looked at, and examples of what is wrong.
@@ -99,6 +104,7 @@ def main(
         tables.read(label_map_csv, tables.LABEL_MAP),
         hash_processed(processed_h5),
         processed_h5,
+        attributes_csv,
     )
     with hdf5.open_file(dataset_h5, hdf5.DATASET) as file:
         checks = list(verify.verify(file, partial(check_against, data, file=file)))

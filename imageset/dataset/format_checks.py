@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from imageset.dataset.check import EXAMPLES, Check
 from imageset.formats import hdf5
 
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")  # of a further column
+
 
 class Copies(BaseModel):
     """The values of section `augment` that decide how many rows there are. Older files have only `copies`."""
@@ -64,19 +66,29 @@ ATTRIBUTES: dict[str, tuple[str, Callable[[Any], bool]]] = {
 def expected_arrays(file: h5py.File) -> dict[str, tuple[int, str]]:
     """Return the number of dimensions of each array, and its dtype; "" is text of any width."""
     expected = {"label_map": (1, ""), "class_names": (1, "")}
+    further = further_arrays(file) if file.attrs["format_version"] > 1 else {}
+    if further and "class_ids" in file:
+        expected["class_ids"] = (1, "")
     for subset in hdf5.SUBSETS:
         if subset != "validation" or any(name.startswith("validation_") for name in file):
             expected[f"{subset}_images"] = (4, "uint8")
             expected |= {
                 f"{subset}_{name}": (1, dtype)
-                for name, dtype in hdf5.ROW_DTYPES.items()
+                for name, dtype in (hdf5.ROW_DTYPES | further).items()
                 if name != "copies" or subset == "train"
             }
     return expected
 
 
+def further_arrays(file: h5py.File) -> dict[str, str]:
+    """Return the arrays that version 2 adds to each subset, and their dtypes. What one subset has, every one has."""
+    has_text = any(f"{subset}_source_ids" in file for subset in hdf5.SUBSETS)
+    columns = [f"{hdf5.COLUMN}{name}".removeprefix("_") for name in hdf5.column_names(file) if NAME.fullmatch(name)]
+    return {"groups": "int64"} | dict.fromkeys([*(["source_ids"] if has_text else []), *columns], "")
+
+
 def arrays_as_format(file: h5py.File) -> Check:
-    """All arrays of the format are there and no others, each inside this file, with its dtype and its length."""
+    """All arrays of its version are there and no others, each inside this file, with its dtype and its length."""
     expected = expected_arrays(file)
     wrong = [f"{name} is missing" for name in expected if name not in file]
     wrong += [f"{name!r} is no array of the format" for name in file if not is_array(file, name, expected)]

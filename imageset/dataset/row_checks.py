@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from imageset.dataset.augment import copies_of
 from imageset.dataset.check import EXAMPLES, Check, check_result
 from imageset.dataset.photo_rows import Photos, SubsetRows, cross_subset_duplicates
+from imageset.errors import DataError
+from imageset.formats import source_ids
 from imageset.runtime.sections import AugmentParams
 
 COPIES_SHOWN = 8
@@ -24,6 +26,45 @@ def products_in_one_subset(photos: Photos) -> Check:
         wrong,
         lambda row: f"{rows.describe(row)} and {rows.describe(other[row])}",
     )
+
+
+def groups_in_one_subset(rows: SubsetRows, groups: NDArray[np.int64]) -> Check:
+    """No group is in two subsets. groups: of each row, (N,)."""
+    wrong, _ = cross_subset_duplicates(rows.subsets, groups)
+    return check_result(
+        "groups_in_one_subset", len(groups), wrong, lambda row: f"{rows.describe(row)} of group {groups[row]}"
+    )
+
+
+def products_in_one_group(rows: SubsetRows, groups: NDArray[np.int64]) -> Check:
+    """No product is in two groups. groups: of each row, (N,)."""
+    order = np.lexsort((groups, rows.ids))
+    ids, of_ids = rows.ids[order], groups[order]
+    wrong = order[1:][(ids[1:] == ids[:-1]) & (of_ids[1:] != of_ids[:-1])]
+    return check_result(
+        "products_in_one_group", len(groups), wrong, lambda row: f"{rows.describe(row)} of group {groups[row]}"
+    )
+
+
+def ids_of_source_ids(rows: SubsetRows, texts: NDArray[np.bytes_]) -> Check:
+    """The id of every row is the number of its source id. texts: the source's id of each row, UTF-8, (N,)."""
+    _, first, inverse = np.unique(texts, return_index=True, return_inverse=True)
+    numbers = [number_of(texts[row]) for row in first.tolist()]
+    expected = np.array([-1 if number is None else number for number in numbers], np.int64)[inverse]
+    return check_result(
+        "ids_of_source_ids",
+        len(texts),
+        np.flatnonzero(rows.ids != expected),
+        lambda row: f"{rows.describe(row)} with source id {texts[row]!r}",
+    )
+
+
+def number_of(text: bytes) -> int | None:
+    """Return the number of a source's id in UTF-8; None where it is no id."""
+    try:
+        return source_ids.number(text.decode())
+    except (ValueError, DataError):
+        return None
 
 
 def pixels_in_one_subset(rows: SubsetRows, hashes: NDArray[np.uint64]) -> Check:
@@ -84,8 +125,11 @@ def labels_in_map(photos: Photos, label_count: int) -> Check:
     )
 
 
-def label_map_complete(pairs: list[bytes], names: list[bytes]) -> Check:
-    """Row l of the label map is "l,catalog_id" with a catalog_id of its own, and class l has a name."""
+def label_map_complete(pairs: list[bytes], names: list[bytes], class_ids: list[bytes] | None = None) -> Check:
+    """Row l of the label map is "l,catalog_id" with a catalog_id of its own, and class l has a name.
+
+    Where classes have source's ids, catalog_id is the number of it.
+    """
     wrong, seen = [], set()
     for label, pair in enumerate(pairs):
         match = re.fullmatch(rb"%d,(0|-?[1-9][0-9]{0,18})" % label, pair)
@@ -95,6 +139,10 @@ def label_map_complete(pairs: list[bytes], names: list[bytes]) -> Check:
     if len(names) != len(pairs):
         wrong.append(f"{len(pairs)} labels and {len(names)} class names")
     wrong += [f"class name {label} is {name!r}" for label, name in enumerate(names) if not is_text(name)]
+    if class_ids is not None:
+        found = [b"%d,%d" % (label, number_of(text) or 0) for label, text in enumerate(class_ids)]
+        wrong += [f"class id {label} is {text!r}" for label, text in enumerate(class_ids) if found[label] not in pairs]
+        wrong += [f"{len(pairs)} labels and {len(class_ids)} class ids"] if len(class_ids) != len(pairs) else []
     return Check("label_map_complete", len(pairs), len(wrong), wrong[:EXAMPLES])
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 
 from imageset.dataset.augment import copies_of
 from imageset.dataset.check import Check, check_result
-from imageset.dataset.photo_rows import Photos, SubsetRows, cross_subset_duplicates, run_starts
+from imageset.dataset.photo_rows import Photos, SubsetRows, run_starts
 from imageset.dataset.verify import Contents
 from imageset.formats import hdf5, source_ids
 from imageset.formats.hdf5 import Indices
@@ -21,15 +21,25 @@ def find_places(rows: SubsetRows, table: pd.DataFrame) -> Indices:
     return places
 
 
-def groups_in_one_subset(photos: Photos, table: pd.DataFrame) -> Check:
-    """No group of near-duplicates is in two subsets."""
-    places = find_places(photos.rows.take(photos.first), table)
-    known = places >= 0
-    rows, groups = photos.rows.take(photos.first[known]), table["group"].to_numpy()[places[known]]
-    wrong, _ = cross_subset_duplicates(rows.subsets, groups)
-    return check_result(
-        "groups_in_one_subset", len(groups), wrong, lambda row: f"{rows.describe(row)} of group {groups[row]}"
-    )
+def groups_as_catalog(contents: Contents, table: pd.DataFrame) -> Check:
+    """Every row has its photo's group in the catalog."""
+    rows, found = contents.rows, contents.further.get("groups", np.array([], np.int64))
+    places = find_places(rows, table)
+    known = np.flatnonzero(places >= 0)[: len(found)]
+    wrong = known[table["group"].to_numpy()[places[known]] != found[known]] if len(found) else known
+    return check_result("groups_as_catalog", len(known), wrong, rows.describe)
+
+
+def columns_as_attributes(contents: Contents, table: pd.DataFrame) -> Check:
+    """Every row has the further columns of its photo in attributes.csv, and empty ones where the table lacks it."""
+    rows, places = contents.rows, find_places(contents.rows, table)
+    columns = {name: values for name, values in contents.further.items() if name.startswith("column_")}
+    wrong = np.zeros(rows.total, bool)
+    for name, values in columns.items():
+        expected = np.append(table[name.removeprefix("column_")].to_numpy(), "")[places]  # -1 takes the last one: empty
+        wrong |= np.array([text.encode() for text in expected.tolist()], values.dtype) != values
+    examined = rows.total if columns else 0
+    return check_result("columns_as_attributes", examined, np.flatnonzero(wrong), rows.describe)
 
 
 def photos_as_split(photos: Photos, table: pd.DataFrame) -> Check:

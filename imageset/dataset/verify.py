@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from hashlib import blake2b, sha256
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -21,13 +21,19 @@ HASH_BYTES = 16
 
 
 class Contents(NamedTuple):
-    """What a file holds, without its pixels. rows: in the file's order. photos: the same rows by photo."""
+    """What a file holds, without its pixels.
+
+    rows: in the file's order. photos: the same rows by photo. further: of each row, arrays that only files of version 2
+    have, by name: groups, source_ids (where an id is text) and column_<name>. class_ids: None where all are numbers.
+    """
 
     photos: Photos
     rows: SubsetRows
     augment: AugmentParams
     pairs: list[bytes]
     names: list[bytes]
+    further: dict[str, NDArray[Any]]
+    class_ids: list[bytes] | None
 
 
 class Scan(NamedTuple):
@@ -81,7 +87,20 @@ def read(file: h5py.File) -> Contents:
         AugmentParams.model_construct(**dict(copies)),
         file["label_map"][:].tolist(),
         file["class_names"][:].tolist(),
+        read_further(file),
+        file["class_ids"][:].tolist() if "class_ids" in file else None,
     )
+
+
+def read_further(file: h5py.File) -> dict[str, NDArray[Any]]:
+    """Return the arrays of the rows that only files of version 2 have, over all subsets in the file's order."""
+    own = {"images", *hdf5.ROW_DTYPES}
+    names = [name.removeprefix("train_") for name in file if name.startswith("train_")]
+    return {
+        name: np.concatenate([file[f"{subset}_{name}"][:] for subset in hdf5.subsets(file)])
+        for name in names
+        if name not in own
+    }
 
 
 def of_columns(contents: Contents) -> Iterator[Check]:
@@ -90,7 +109,12 @@ def of_columns(contents: Contents) -> Iterator[Check]:
     yield row_checks.augmented_as_photos(photos)
     yield row_checks.copies_complete(photos, contents.augment)
     yield row_checks.labels_in_map(photos, len(contents.pairs))
-    yield row_checks.label_map_complete(contents.pairs, contents.names)
+    yield row_checks.label_map_complete(contents.pairs, contents.names, contents.class_ids)
+    if "groups" in contents.further:
+        yield row_checks.groups_in_one_subset(contents.rows, contents.further["groups"])
+        yield row_checks.products_in_one_group(contents.rows, contents.further["groups"])
+    if "source_ids" in contents.further:
+        yield row_checks.ids_of_source_ids(contents.rows, contents.further["source_ids"])
 
 
 def of_pixels(file: h5py.File, rows: SubsetRows, found: Scan) -> Iterator[Check]:

@@ -17,7 +17,7 @@ from imageset.dataset.arrange import batches
 from imageset.dataset.channel_stats import ChannelStats
 from imageset.dataset.render import RenderRecipe, SourceRows, render
 from imageset.errors import ImagesetError
-from imageset.formats import hdf5
+from imageset.formats import hdf5, source_ids
 from imageset.formats.hdf5 import Pixels
 from imageset.runtime import files, progress, settings
 from imageset.runtime.sections import BuildParams
@@ -30,10 +30,13 @@ BATCH_BYTES = 1 << 20  # of pixels: a worker renders and returns so many at a ti
 class Plan(NamedTuple):
     """What dataset.h5 is to hold.
 
-    subsets: the rows of each subset. label_map: the table, sorted by label. image_shape: (S, S, C).
+    subsets: the rows of each subset. photos: row (in processed.h5), product_id and group of each photo, and a column of
+    text for each name of `columns`. label_map: the table, sorted by label. image_shape: (S, S, C).
     """
 
     subsets: dict[str, SourceRows]
+    photos: pd.DataFrame
+    columns: list[str]
     label_map: pd.DataFrame
     image_shape: tuple[int, ...]
     recipe: RenderRecipe
@@ -66,6 +69,7 @@ def write_dataset(path: Path, plan: Plan) -> None:
         rendered = ordered_map(workers, partial(render, recipe=plan.recipe), ([batch] for batch in work))
         for subset, rows in plan.subsets.items():
             write_columns(file, subset, rows)
+            write_further(file, subset, rows, plan)
             shape = (rows.total, *plan.image_shape)
             images = hdf5.add_images(file, f"{subset}_images", shape, plan.build.compression)
             write_images(images, batches(rows, batch_rows), rendered, stats[subset])
@@ -87,6 +91,16 @@ def write_columns(file: h5py.File, subset: str, rows: SourceRows) -> None:
         columns["copies"] = rows.copies
     for name, values in columns.items():
         hdf5.add(file, f"{subset}_{name}", values.astype(hdf5.ROW_DTYPES[name]))
+
+
+def write_further(file: h5py.File, subset: str, rows: SourceRows, plan: Plan) -> None:
+    """Write the groups of a subset's rows, the source's ids where one is text, and the further columns."""
+    places = pd.Index(plan.photos["row"]).get_indexer(pd.Index(rows.sources))
+    hdf5.add(file, f"{subset}_groups", plan.photos["group"].to_numpy(np.int64)[places])
+    if source_ids.has_text(plan.photos["product_id"]):
+        hdf5.add_text(file, f"{subset}_source_ids", source_ids.texts(plan.photos["product_id"].iloc[places]).tolist())
+    for name in plan.columns:
+        hdf5.add_text(file, f"{subset}{hdf5.COLUMN}{name}", plan.photos[name].iloc[places].tolist())
 
 
 def write_images(
@@ -115,3 +129,5 @@ def write_classes(file: h5py.File, label_map: pd.DataFrame) -> None:
     ]
     hdf5.add(file, "label_map", np.array([pair.encode("ascii") for pair in pairs]))
     hdf5.add_text(file, "class_names", label_map["name"].tolist())
+    if source_ids.has_text(label_map["catalog_id"]):
+        hdf5.add_text(file, "class_ids", source_ids.texts(label_map["catalog_id"]).tolist())

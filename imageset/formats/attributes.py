@@ -14,9 +14,10 @@ from typing import Any
 import pandas as pd
 
 from imageset.errors import DataError
-from imageset.formats import tables
+from imageset.formats import source_ids, tables
 from imageset.formats.tables import Table
 
+LONGEST_BYTES = 1000  # of a text in dataset.h5
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # What exports call their own columns. A further column of that name cannot go on into dataset.h5.
 TAKEN = frozenset(
@@ -63,6 +64,19 @@ def require_wanted(query: Path, further: Sequence[str], columns: Sequence[str], 
             f"source.columns names {taken[0]}, which exports call a column of their own: give it another name in "
             f"{query}, such as `AS source_{taken[0]}`"
         )
+
+
+def require_short(query: Path, photos: pd.DataFrame, columns: Sequence[str]) -> None:
+    """Raise DataError when a text that is to go on into dataset.h5 is too long: every row there gets its width."""
+    for name in columns:
+        for row, text in enumerate(photos[name].tolist()):
+            if len(text.encode()) > LONGEST_BYTES:
+                listing = source_ids.text(photos["product_id"].iloc[row])
+                raise DataError(
+                    f"{query}: {name} of product {listing} has {len(text.encode()):,} bytes, and dataset.h5 takes "
+                    f"{LONGEST_BYTES:,}: shorten it there, such as `left({name}, 200) AS {name}`, or take it out of "
+                    "source.columns"
+                )
 
 
 def as_text(value: Any) -> str:

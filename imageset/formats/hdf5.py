@@ -12,6 +12,9 @@ components.h5  components int16 (N, P): principal components of every photo of t
                ids int64 (N,), positions int16 (N,). Their distances say which photos look alike.
 dataset.h5     <subset>_images uint8 (N, S, S, C), _labels int64, _ids int64, _positions int16 (N,), train_copies int16
                (0: the photo itself), label_map bytes (K,) b"<label>,<catalog_id>", class_names UTF-8 (K,).
+               Since version 2 also _groups int64 (N,); _source_ids UTF-8 (N,), where an id of the source is text;
+               _column_<name> UTF-8 (N,), for each name of source.columns; class_ids UTF-8 (K,), where one is text.
+               Text is fixed-width and contiguous.
 
 Images are contiguous, so that they can be mapped into memory. In dataset.h5 they may be compressed, one image a chunk.
 The bytes depend on the content alone: the library version is pinned, no times are tracked, names are created in one
@@ -21,7 +24,7 @@ order (h5py, "File Objects: Version bounding").
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -40,10 +43,20 @@ EMBEDDINGS = "imageset-embeddings"
 PREVIEWS = "imageset-previews"
 COMPONENTS = "imageset-components"
 DATASET = "imageset-dataset"
-FORMAT_VERSION = 1
+# The versions that this code reads. It writes the last one.
+VERSIONS = {
+    PROCESSED: (1,),
+    THUMBNAILS: (1,),
+    MASKS: (1,),
+    EMBEDDINGS: (1,),
+    PREVIEWS: (1,),
+    COMPONENTS: (1,),
+    DATASET: (1, 2),
+}
 
 SUBSETS = ("train", "validation", "test")
 ROW_DTYPES = {"labels": "int64", "ids": "int64", "positions": "int16", "copies": "int16"}
+COLUMN = "_column_"  # between the subset and the name of a further column
 BLOCK_BYTES = 8 << 20
 
 # What h5py and NumPy raise over a damaged file: which of them depends on where the damage is.
@@ -90,7 +103,7 @@ def create(path: Path, kind: str) -> h5py.File:
     file = h5py.File(path, "w", libver=("v110", "v110"))
     file.attrs["complete"] = False
     file.attrs["format"] = kind
-    file.attrs["format_version"] = FORMAT_VERSION
+    file.attrs["format_version"] = VERSIONS[kind][-1]
     return file
 
 
@@ -150,10 +163,12 @@ def require_format(path: Path, file: h5py.File, kind: str) -> None:
         other = repr(found) if isinstance(found, str) else "something else"
         raise DataError(f"{path} is not a file of format {kind}, but {other}")
     version = file.attrs.get("format_version")
-    if version != FORMAT_VERSION:
-        is_newer = isinstance(version, np.integer) and version > FORMAT_VERSION
+    readable = VERSIONS[kind]
+    if version not in readable:
+        is_newer = isinstance(version, np.integer) and version > readable[-1]
         remedy = "update imageset" if is_newer else "build it again with `dvc repro`"
-        raise DataError(f"{path} has format version {version}; this code reads version {FORMAT_VERSION}: {remedy}")
+        known = " and ".join(map(str, readable))
+        raise DataError(f"{path} has format version {version}; this code reads version {known}: {remedy}")
     if not file.attrs.get("complete"):
         raise DamagedFile(path, "is incomplete, as its writer was interrupted")
 
@@ -190,7 +205,24 @@ def catalog_ids(file: h5py.File) -> list[int]:
     return [int(catalog_id) for _, _, catalog_id in pairs]
 
 
-def unique_names(names: list[str], catalog_ids: list[int]) -> list[str]:
+def class_ids(file: h5py.File) -> list[int] | list[str]:
+    """Return the source's id of each class of a dataset file, by label: text if any of them is text."""
+    return read_text(file, "class_ids").tolist() if "class_ids" in file else catalog_ids(file)
+
+
+def read_text(file: h5py.File, name: str) -> NDArray[Any]:
+    """Return an array of text as an array of str, dtype object. Raises UnicodeDecodeError if it is no UTF-8."""
+    values: NDArray[Any] = file[name].asstr()[:]
+    return values
+
+
+def column_names(file: h5py.File) -> list[str]:
+    """Return the names of the further columns of a dataset file, in the order of the alphabet."""
+    starts = tuple(f"{subset}{COLUMN}" for subset in SUBSETS)
+    return sorted({name.partition(COLUMN)[2] for name in file if name.startswith(starts)})
+
+
+def unique_names(names: list[str], catalog_ids: Sequence[int] | Sequence[str]) -> list[str]:
     """Return unique class names: names that several classes share get their catalog_id behind them.
 
     >>> unique_names(["hats", "other", "other"], [12, 7, 31])

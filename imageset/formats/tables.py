@@ -49,7 +49,7 @@ LISTING_REJECTS = Table(
     ("product_id", "position", "image_url", "key", "reason"),
     unique=False,
 )
-LISTING_GROUPS = Table({"product_id": "int64", "value": "string"}, ("product_id", "value"))
+LISTING_GROUPS = Table({"product_id": "id", "value": "string"}, ("product_id", "value"))
 LABELS = Table(
     {"product_id": "Id", "catalog_id": "Id", "date": "string"}, ("product_id", "date", "catalog_id"), unique=False
 )

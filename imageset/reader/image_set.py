@@ -1,7 +1,8 @@
 """dataset.h5 as a PyTorch Dataset. Needs only h5py, numpy and torch."""
 
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +36,19 @@ class ImageSet(Dataset[tuple[Any, Any]]):
         verify: Read the whole file and compare it with its digest.
 
     Attributes:
-        classes (list[str]): Class names, by label. A name that several classes share is followed by the catalog_id.
-        catalog_ids (list[int]): The marketplace's number of each class, by label.
+        classes (list[str]): Class names, by label. A name that several classes share is followed by the class id.
+        catalog_ids (list[int]): The number of each class, by label. Where the marketplace's own id is text, it is the
+            first 63 bits of the text's sha256.
+        class_ids (list[int] or list[str]): The marketplace's own id of each class, by label.
         labels (torch.Tensor): The label of each item, int64 (N,).
-        product_ids (torch.Tensor): The product of each item, int64 (N,).
+        product_ids (torch.Tensor): The number of each item's product, int64 (N,), as catalog_ids.
+        source_ids (numpy.ndarray): The marketplace's own id of each item's product, (N,): int64 where all ids of the
+            file are whole numbers, else str (dtype object). Read when first used.
+        groups (torch.Tensor or None): The group of each item, int64 (N,). Items that show one picture or one product
+            are in one group, and a group is in one subset. None in files of format version 1, which lack it.
+        columns (dict[str, numpy.ndarray]): The further columns of each item by name, such as columns["brand"], str
+            (dtype object) (N,); "" where the marketplace has no value. Read when first used. A file of format version
+            1 has none.
         mean (torch.Tensor): The mean of each channel over the training photos, 0 to 255, float32 (C,).
         std (torch.Tensor): The standard deviation of each channel over the training photos, float32 (C,).
         image_shape (list[int]): The shape of an image in the file, (H, W, C).
@@ -46,7 +56,7 @@ class ImageSet(Dataset[tuple[Any, Any]]):
         file_rows (numpy.ndarray): The row of each item in the file's arrays, int64 (N,).
 
     Raises:
-        DataError: The file is not a complete dataset of this format version, it is damaged, or it lacks the subset.
+        DataError: The file is not a complete dataset of format version 1 or 2, it is damaged, or it lacks the subset.
 
     Example::
 
@@ -71,6 +81,8 @@ class ImageSet(Dataset[tuple[Any, Any]]):
         self.target_transform = target_transform
         self.normalize = normalize
         self._targets: list[int] | None = None
+        self._source_ids: NDArray[Any] | None = None
+        self._columns: dict[str, NDArray[Any]] | None = None
         with hdf5.open_file(self.path, hdf5.DATASET) as file:
             if subset not in hdf5.subsets(file):
                 raise DataError(f"{path} has no subset {subset!r}; it has {', '.join(hdf5.subsets(file))}")
@@ -87,21 +99,27 @@ class ImageSet(Dataset[tuple[Any, Any]]):
         count, *self.image_shape = self._images.shape
         self.content_digest = str(file.attrs["content_digest"])
         self.catalog_ids = hdf5.catalog_ids(file)
+        self.class_ids = hdf5.class_ids(file)
         names = file["class_names"].asstr()[:].tolist()
-        self.classes = hdf5.unique_names(names, self.catalog_ids)
+        self.classes = hdf5.unique_names(names, self.class_ids)
+        dtypes = {"labels": "int64", "ids": "int64", "copies": "int16", "groups": "int64"}
         arrays = {
             name: file[f"{self.subset}_{name}"][:]
-            for name in ("labels", "ids", "copies")
-            if f"{self.subset}_{name}" in file or name != "copies"
+            for name in dtypes
+            if f"{self.subset}_{name}" in file or name in ("labels", "ids")
         }
         statistics = [np.asarray(file.attrs[name], np.float32) for name in ("mean", "std")]
-        if any(values.shape != (count,) or values.dtype != hdf5.ROW_DTYPES[name] for name, values in arrays.items()):
-            raise DamagedFile(self.path, "lacks a label, an id or a copy number for some image")
-        if len(names) != len(self.catalog_ids) or ((arrays["labels"] < 0) | (arrays["labels"] >= len(names))).any():
+        if any(values.shape != (count,) or values.dtype != dtypes[name] for name, values in arrays.items()):
+            raise DamagedFile(self.path, "lacks a label, an id, a group or a copy number for some image")
+        if (
+            not len(names) == len(self.catalog_ids) == len(self.class_ids)
+            or ((arrays["labels"] < 0) | (arrays["labels"] >= len(names))).any()
+        ):
             raise DamagedFile(self.path, "has labels or class names that its label map lacks")
         if any(values.shape != (self.image_shape[-1],) or not np.isfinite(values).all() for values in statistics):
             raise DamagedFile(self.path, "lacks a mean or a standard deviation for some channel")
         self.labels, self.product_ids = torch.from_numpy(arrays["labels"]), torch.from_numpy(arrays["ids"])
+        self.groups = torch.from_numpy(arrays["groups"]) if "groups" in arrays else None
         self.mean, self.std = map(torch.from_numpy, statistics)
         self.file_rows: Indices = np.arange(count)
 
@@ -109,16 +127,50 @@ class ImageSet(Dataset[tuple[Any, Any]]):
         """Leave out all other rows."""
         self.file_rows = rows
         self.labels, self.product_ids = self.labels[rows], self.product_ids[rows]
+        self.groups = None if self.groups is None else self.groups[rows]
+
+    @contextmanager
+    def _opened_again(self) -> Iterator[h5py.File]:
+        """Yield the file, open. Raises DataError if another dataset has its place by now."""
+        with hdf5.open_file(self.path, hdf5.DATASET) as file:
+            if file.attrs["content_digest"] != self.content_digest:
+                raise DataError(f"{self.path} was replaced since this dataset was opened: open it again")
+            yield file
 
     @property
     def images(self) -> Images:
         """All images of the subset in the file, uint8 (N, H, W, C). Item i is image file_rows[i]."""
         if self._images is None:  # in another process than the one that opened the file
-            with hdf5.open_file(self.path, hdf5.DATASET) as file:
-                if file.attrs["content_digest"] != self.content_digest:
-                    raise DataError(f"{self.path} was replaced since this dataset was opened: open it again")
+            with self._opened_again() as file:
                 self._images = open_images(file, f"{self.subset}_images")
         return self._images
+
+    @property
+    def source_ids(self) -> NDArray[Any]:
+        """The marketplace's own id of each item's product, (N,): int64, or str (dtype object) where an id is text."""
+        if self._source_ids is None:
+            with self._opened_again() as file:
+                name = f"{self.subset}_source_ids"
+                self._source_ids = self._read_text(file, name) if name in file else self.product_ids.numpy()
+        return self._source_ids
+
+    @property
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """The further columns of each item, by name: str (dtype object), (N,) each."""
+        if self._columns is None:
+            with self._opened_again() as file:
+                self._columns = {
+                    name: self._read_text(file, f"{self.subset}{hdf5.COLUMN}{name}") for name in hdf5.column_names(file)
+                }
+        return self._columns
+
+    def _read_text(self, file: h5py.File, name: str) -> NDArray[Any]:
+        """Return the texts of all items. Raises DamagedFile if the file has none for some image."""
+        with hdf5.reading(self.path):
+            texts = hdf5.read_text(file, name)
+            if texts.shape != self.images.shape[:1]:
+                raise DamagedFile(self.path, f"lacks a value of {name} for some image")
+            return texts[self.file_rows]
 
     @property
     def num_labels(self) -> int:
@@ -205,7 +257,7 @@ class ImageSet(Dataset[tuple[Any, Any]]):
         return (1 / std).astype(np.float32), (-mean / std).astype(np.float32)
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_images": None, "_targets": None}
+        return self.__dict__ | {"_images": None, "_targets": None, "_source_ids": None, "_columns": None}
 
     def __repr__(self) -> str:
         shape = " x ".join(map(str, self.image_shape))

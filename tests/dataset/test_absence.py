@@ -63,7 +63,7 @@ def test_a_file_without_the_product_passes_by_id_and_by_pixels(before: Path, aft
         assert code == 0, said
         assert "absent_by_id            passed" in said
         assert "absent_by_pixels        passed  9 examined" in said
-        assert "complete and consistent, 12 checks passed" in said
+        assert "complete and consistent, 14 checks passed" in said
     assert (
         "pixels were compared: 9 of 9 photos that are in data/processed.h5 too have the same pixels there"
         in (by_default[1])

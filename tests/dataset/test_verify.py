@@ -18,7 +18,7 @@ from imageset.dataset import verify
 from imageset.dataset.channel_stats import ChannelStats
 from imageset.dataset.check import Check
 from imageset.errors import DataError
-from imageset.formats import hdf5
+from imageset.formats import hdf5, source_ids
 from imageset.runtime import params
 from tests.dataset_files import Storage, add_images
 from tests.project import ROOT
@@ -36,6 +36,8 @@ CHECKS = (
     "copies_complete",
     "labels_in_map",
     "label_map_complete",
+    "groups_in_one_subset",
+    "products_in_one_group",
     "pixels_in_one_subset",
     "mean_and_std",
     "digest_matches",
@@ -218,8 +220,17 @@ def no_training_photo(file: h5py.File) -> None:
     change_rows(file, "train", [])
 
 
+def group_in_both_subsets(file: h5py.File) -> None:
+    groups = file["test_groups"][:]
+    groups[file["test_ids"][:] == file["test_ids"][0]] = file["train_groups"][0]
+    file["test_groups"][:] = groups
+
+
+def product_in_two_groups(file: h5py.File) -> None:
+    file["train_groups"][3] = 7
+
+
 FAULTS: dict[Fault, str] = {
-    product_in_both_subsets: "products_in_one_subset",
     pixels_in_both_subsets: "pixels_in_one_subset",
     blank_in_both_subsets: "pixels_in_one_subset",
     augmented_of_nobody: "augmented_as_photos",
@@ -246,15 +257,120 @@ FAULTS: dict[Fault, str] = {
     mean_of_all_rows: "mean_and_std",
     no_number: "mean_and_std",
     no_training_photo: "mean_and_std",
+    group_in_both_subsets: "groups_in_one_subset",
+    product_in_two_groups: "products_in_one_group",
 }
+
+
+def test_a_product_in_both_subsets_is_in_two_groups_as_well(path: Path) -> None:
+    plant(path, product_in_both_subsets)
+
+    assert failed(path) == {"products_in_one_subset", "products_in_one_group"}
+
+
+def test_a_file_of_version_1_passes_the_checks_of_version_1() -> None:
+    path = ROOT / "tests/dataset/version1.h5"
+
+    assert tuple(outcomes(path)) == tuple(name for name in CHECKS if "group" not in name)
+    assert failed(path) == set()
+
+
+def test_a_file_of_version_1_has_none_of_the_arrays_of_version_2(tmp_path: Path) -> None:
+    path = Path(shutil.copy(ROOT / "tests/dataset/version1.h5", tmp_path))
+    plant(path, lambda file: hdf5.add(file, "test_groups", file["test_ids"][:]))
+
+    assert outcomes(path)["arrays_as_format"].examples == ["'test_groups' is no array of the format"]
 
 
 def test_a_good_file_passes_every_check(good: Path) -> None:
     found = outcomes(good)
 
     assert tuple(found) == CHECKS
-    assert [check.examined for check in found.values()] == [7, 11, 11, 32, 11, 43, 3, 43, 8 * SIDE * SIDE, 11]
+    assert [check.examined for check in found.values()] == [7, 13, 11, 32, 11, 43, 3, 43, 43, 43, 8 * SIDE * SIDE, 13]
     assert failed(good) == set()
+
+
+@pytest.fixture(scope="module")
+def with_texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A good file with text ids and a further column."""
+    path = build_in(tmp_path_factory.mktemp("texts"), columns="[brand]")
+    with h5py.File(path, "r+") as file:
+        texts = {}
+        for subset in ("train", "test"):
+            texts[subset] = [f"p-{product_id}" for product_id in file[f"{subset}_ids"][:].tolist()]
+            hdf5.add_text(file, f"{subset}_source_ids", texts[subset])
+            file[f"{subset}_ids"][:] = list(map(source_ids.number, texts[subset]))
+        names = ["hats", "1001", "bags"]
+        hdf5.add_text(file, "class_ids", names)
+        pairs = [f"{label},{source_ids.number(name)}".encode() for label, name in enumerate(names)]
+        replace(file, "label_map", np.array(pairs))
+        file.attrs["content_digest"] = hdf5.content_digest(file)
+    return path
+
+
+def other_source_id(file: h5py.File) -> None:
+    file["test_source_ids"][0] = b"p-999"
+
+
+def source_id_of_no_text(file: h5py.File) -> None:
+    file["test_source_ids"][0] = b"\xff"
+
+
+def source_ids_of_train_alone(file: h5py.File) -> None:
+    del file["test_source_ids"]
+
+
+def other_class_id(file: h5py.File) -> None:
+    file["class_ids"][2] = b"boots"
+
+
+def a_class_id_too_few(file: h5py.File) -> None:
+    replace(file, "class_ids", file["class_ids"][:-1])
+
+
+def column_of_train_alone(file: h5py.File) -> None:
+    del file["test_column_brand"]
+
+
+def column_a_row_short(file: h5py.File) -> None:
+    replace(file, "test_column_brand", file["test_column_brand"][:-1])
+
+
+def column_of_numbers(file: h5py.File) -> None:
+    replace(file, "test_column_brand", np.arange(len(file["test_ids"])))
+
+
+def column_with_a_strange_name(file: h5py.File) -> None:
+    file.move("test_column_brand", "test_column_the brand")
+
+
+FAULTS_OF_TEXTS: dict[Fault, str] = {
+    other_source_id: "ids_of_source_ids",
+    source_id_of_no_text: "ids_of_source_ids",
+    source_ids_of_train_alone: "arrays_as_format",
+    other_class_id: "label_map_complete",
+    a_class_id_too_few: "label_map_complete",
+    column_of_train_alone: "arrays_as_format",
+    column_a_row_short: "arrays_as_format",
+    column_of_numbers: "arrays_as_format",
+    column_with_a_strange_name: "arrays_as_format",
+}
+
+
+def test_a_good_file_with_text_ids_and_columns_passes_every_check(with_texts: Path) -> None:
+    assert failed(with_texts) == set()
+    assert set(outcomes(with_texts)) == {*CHECKS, "ids_of_source_ids"}
+
+
+@pytest.mark.parametrize(("fault", "name"), FAULTS_OF_TEXTS.items())
+def test_each_fault_of_texts_fails_just_the_check_for_it(
+    fault: Fault, name: str, with_texts: Path, tmp_path: Path
+) -> None:
+    path = Path(shutil.copy(with_texts, tmp_path))
+    plant(path, fault)
+
+    assert failed(path) == {name}
+    assert "\n" not in outcomes(path)[name].summary()
 
 
 @pytest.mark.parametrize(("fault", "name"), FAULTS.items())
@@ -265,7 +381,9 @@ def test_each_fault_fails_just_the_check_for_it(fault: Fault, name: str, path: P
     assert "\n" not in outcomes(path)[name].summary()
 
 
-@pytest.mark.parametrize("name", ["train_images", "test_images", "train_positions", "label_map", "class_names"])
+@pytest.mark.parametrize(
+    "name", ["train_images", "test_images", "train_positions", "test_groups", "label_map", "class_names"]
+)
 def test_a_change_after_writing_shows_in_the_digest(name: str, path: Path) -> None:
     def change(file: h5py.File) -> None:
         values = file[name][:]
@@ -539,7 +657,7 @@ def test_the_command_needs_the_file_alone(path: Path) -> None:
     assert lines[2].endswith("11 examined")
     with h5py.File(path) as file:
         assert verdict == (
-            f"dataset.h5: complete and consistent, 10 checks passed, content_digest {file.attrs['content_digest']}"
+            f"dataset.h5: complete and consistent, 12 checks passed, content_digest {file.attrs['content_digest']}"
         )
     assert [name.name for name in path.parent.iterdir()] == ["dataset.h5"]
 
@@ -560,7 +678,7 @@ def test_the_command_says_what_is_wrong(path: Path) -> None:
         ("missing", "is missing"),
         ("truncated", "cannot be read as HDF5"),
         ("foreign", "is not a file of format"),
-        ("newer", "has format version 2; this code reads version 1"),
+        ("newer", "has format version 3; this code reads version 1 and 2"),
         ("incomplete", "is incomplete"),
         ("text", "cannot be read as HDF5"),
     ],
@@ -577,7 +695,7 @@ def test_what_is_no_whole_dataset_of_this_version_is_one_line(
     else:
         name, value = {
             "foreign": ("format", "other"),
-            "newer": ("format_version", 2),
+            "newer": ("format_version", 3),
             "incomplete": ("complete", False),
         }[kind]
         with h5py.File(path, "r+") as file:

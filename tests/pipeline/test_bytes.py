@@ -57,7 +57,7 @@ SPLIT = "16ea32b1c14296b0"
 VIEWS = "6e274870b56f5fc6"
 LIKENESS = [0.909611, 0.215257]
 HASHES = ("b6600ee957896e53", "e3355bbc02dc3b06")
-FILES = ["2e111c355c2c485b", "aaf796e4a9c719a2"]
+FILES = ["e236a9d7c1574632", "b12c742f68883e5d", "aaf796e4a9c719a2"]
 
 
 def pattern(side: int, channels: int) -> hdf5.Pixels:
@@ -188,15 +188,17 @@ def test_the_split() -> None:
 
 
 def test_the_files(tmp_path: Path) -> None:
-    with hdf5.create(tmp_path / "file.h5", hdf5.DATASET) as file:
-        hdf5.add_images(file, "train_images", (3, 8, 8, 1))[:] = np.stack([pattern(8, 1)] * 3)
-        hdf5.add(file, "train_labels", np.arange(3))
-        hdf5.add_text(file, "class_names", ["a", "Größe"])
-        hdf5.finish(file, content_digest=hdf5.content_digest(file), mean=[1.5], params="{}")
+    for kind in (hdf5.DATASET, hdf5.PROCESSED):
+        with hdf5.create(tmp_path / f"{kind}.h5", kind) as file:
+            hdf5.add_images(file, "train_images", (3, 8, 8, 1))[:] = np.stack([pattern(8, 1)] * 3)
+            hdf5.add(file, "train_labels", np.arange(3))
+            hdf5.add_text(file, "class_names", ["a", "Größe"])
+            hdf5.finish(file, content_digest=hdf5.content_digest(file), mean=[1.5], params="{}")
     tables.write(
         tmp_path / "table.csv",
         tables.LABEL_MAP,
         pd.DataFrame({"label": [1, 0], "catalog_id": [7, 9], "name": ['a "b", c', "ä"]}),
     )
 
-    assert [sha256((tmp_path / name).read_bytes()) for name in ("file.h5", "table.csv")] == FILES
+    names = (f"{hdf5.DATASET}.h5", f"{hdf5.PROCESSED}.h5", "table.csv")
+    assert [sha256((tmp_path / name).read_bytes()) for name in names] == FILES

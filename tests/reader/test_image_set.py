@@ -19,6 +19,7 @@ from imageset.errors import DataError
 from imageset.formats import hdf5
 from imageset.reader import ImageSet, loader
 from tests.dataset_files import CATALOG_IDS, COPIES, COUNTS, NAMES, write
+from tests.project import ROOT
 
 
 @pytest.fixture
@@ -53,6 +54,92 @@ def test_classes_are_named_by_label(path: Path) -> None:
     assert dataset.num_labels == 3
     assert dataset.catalog_ids == CATALOG_IDS
     assert dataset.class_to_idx == {"shirt": 0, "été 👗": 1, "bag": 2}
+
+
+VERSION_1 = ROOT / "tests/dataset/version1.h5"
+
+
+def add_texts(path: Path) -> None:
+    """Add what files of version 2 may have."""
+
+    def add(file: h5py.File) -> None:
+        for subset, count in COUNTS.items():
+            hdf5.add(file, f"{subset}_groups", np.arange(count) // 2)
+            hdf5.add_text(file, f"{subset}_source_ids", [f"{subset}-{row}" for row in range(count)])
+            hdf5.add_text(file, f"{subset}_column_brand", ["", "Größe", "007"] * (count // 3) + [""] * (count % 3))
+        hdf5.add_text(file, "class_ids", ["tops", "7", "bags"])
+
+    change(path, add)
+
+
+@pytest.mark.parametrize("augmented", [True, False])
+def test_ids_groups_and_columns_of_version_2_follow_the_items(path: Path, augmented: bool) -> None:
+    write(path)
+    add_texts(path)
+    dataset = ImageSet(path, augmented=augmented)
+    rows = dataset.file_rows
+
+    assert len(rows) == (COUNTS["train"] if augmented else 8)
+    assert dataset.groups is not None
+    assert dataset.groups.dtype == torch.int64
+    assert dataset.groups.tolist() == (rows // 2).tolist()
+    assert dataset.source_ids.tolist() == [f"train-{row}" for row in rows]
+    assert list(dataset.columns) == ["brand"]
+    assert dataset.columns["brand"].tolist() == ["" if row >= 21 else ("", "Größe", "007")[row % 3] for row in rows]
+    assert dataset.class_ids == ["tops", "7", "bags"]
+
+
+def test_texts_are_read_again_in_another_process(path: Path) -> None:
+    write(path)
+    add_texts(path)
+    dataset = ImageSet(path, "test")
+    texts, columns = dataset.source_ids, dataset.columns
+    other = pickle.loads(pickle.dumps(dataset))
+
+    assert len(pickle.dumps(dataset)) == len(pickle.dumps(ImageSet(path, "test")))
+    assert (other.source_ids == texts).all()
+    assert (other.columns["brand"] == columns["brand"]).all()
+
+
+def test_whole_numbers_are_their_own_source_ids_and_a_file_may_have_no_columns(path: Path) -> None:
+    write(path)
+    dataset = ImageSet(path)
+
+    assert dataset.source_ids.dtype == np.int64
+    assert (dataset.source_ids == dataset.product_ids.numpy()).all()
+    assert dataset.columns == {}
+    assert dataset.class_ids == CATALOG_IDS
+
+
+def test_a_file_of_version_1_is_read_and_has_no_groups() -> None:
+    dataset = ImageSet(VERSION_1, verify=True)
+
+    assert len(dataset) == 40
+    assert dataset.groups is None
+    assert dataset.columns == {}
+    assert set(dataset.source_ids.tolist()) == {100, 103, 106, 112, 115, 118}
+    assert next(iter(loader(dataset, 4)))[0].shape == (4, 1, 16, 16)
+
+
+@pytest.mark.parametrize("name", ["source_ids", "column_brand"])
+@pytest.mark.parametrize(
+    ("spoil", "problem"),
+    [
+        (lambda values: values[:-1], "lacks a value of train_"),
+        (lambda values: np.full(len(values), b"\xff"), "is damaged"),
+    ],
+)
+def test_damaged_texts_are_refused_when_they_are_read(path: Path, name: str, spoil: Any, problem: str) -> None:
+    write(path)
+    add_texts(path)
+    with h5py.File(path, "r+") as file:
+        values = file[f"train_{name}"][:]
+        del file[f"train_{name}"]
+        file[f"train_{name}"] = spoil(values)
+    dataset = ImageSet(path)
+
+    with pytest.raises(DataError, match=problem):
+        _ = (dataset.source_ids, dataset.columns)
 
 
 def test_a_shared_class_name_gets_its_catalog_id(path: Path) -> None:
@@ -375,8 +462,8 @@ def replace(name: str, values: Any) -> Any:
         (lambda path: hdf5.create(path, hdf5.DATASET).close(), "is incomplete"),
         (lambda path: hdf5.create(path, hdf5.PROCESSED).close(), "is not a file of format imageset-dataset"),
         (
-            lambda path: change(path, lambda file: file.attrs.modify("format_version", 2)),
-            "has format version 2.*: update",
+            lambda path: change(path, lambda file: file.attrs.modify("format_version", 3)),
+            "has format version 3.*: update",
         ),
         (lambda path: change(path, lambda file: file.attrs.create("format_version", [1, 2])), "is damaged"),
         (lambda path: change(path, lambda file: file.pop("class_names")), "is damaged .*class_names"),
@@ -393,7 +480,7 @@ def replace(name: str, values: Any) -> Any:
         (lambda path: change(path, replace("train_ids", np.arange(22))), "lacks a label, an id"),
         (
             lambda path: change(path, replace("train_copies", np.zeros(22, np.int16))),
-            "lacks a label, an id or a copy",
+            "lacks a label, an id, a group or a copy",
         ),
         (lambda path: change(path, lambda file: (file.pop("train_ids"), file.create_group("train_ids"))), "is damaged"),
         (

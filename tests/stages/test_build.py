@@ -1,6 +1,7 @@
 import hashlib
 import os
 import signal
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from imageset.dataset.render import RenderRecipe, SourceRows
 from imageset.errors import DataError, ImagesetError, ParamsError
-from imageset.formats import hdf5, stable_hash, tables
+from imageset.formats import hdf5, source_ids, stable_hash, tables
 from imageset.formats.hdf5 import Pixels
 from stages import build
 from tests.project import ROOT
@@ -63,14 +64,14 @@ def make_inputs(project: Path, table: pd.DataFrame, channels: int = 1) -> None:
     tables.write(data / "split.csv", tables.SPLIT, table)
     label_map = [(label, 1000 + label, name) for label, name in enumerate(NAMES)]
     tables.write(data / "label_map.csv", tables.LABEL_MAP, tables.frame(tables.LABEL_MAP, label_map))
+    (data / "attributes.csv").write_text(ATTRIBUTES)
 
 
 def run(project: Path) -> Path:
     """Run the stage and return the dataset's path."""
     data = project / "data"
-    build.main(
-        data / "processed.h5", data / "catalog.csv", data / "label_map.csv", data / "split.csv", data / "dataset.h5"
-    )
+    names = ("processed.h5", "catalog.csv", "label_map.csv", "split.csv", "attributes.csv", "dataset.h5")
+    build.main(*(data / name for name in names))
     return data / "dataset.h5"
 
 
@@ -78,9 +79,12 @@ def md5(path: Path) -> str:
     return hashlib.md5(path.read_bytes()).hexdigest()
 
 
-def build_in(folder: Path, copies: int = 5) -> Path:
+ATTRIBUTES = "product_id,position,brand\n100,0,Été\n103,0,Zed\n"
+
+
+def build_in(folder: Path, copies: int = 5, columns: str = "[]") -> Path:
     """Build the dataset of 8 products in a folder and return its path; the tables lie beside it."""
-    text = (ROOT / "params.yaml").read_text()
+    text = (ROOT / "params.yaml").read_text().replace("  columns: []", f"  columns: {columns}")
     (folder / "params.yaml").write_text(text.replace("  copies: 5", f"  copies: {copies}"))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -163,11 +167,13 @@ def test_each_training_photo_has_its_copies_and_each_test_photo_none(dataset: Pa
         assert sorted(file) == [
             "class_names",
             "label_map",
+            "test_groups",
             "test_ids",
             "test_images",
             "test_labels",
             "test_positions",
             "train_copies",
+            "train_groups",
             "train_ids",
             "train_images",
             "train_labels",
@@ -193,6 +199,7 @@ def test_dtypes_and_storage_are_those_of_the_format(dataset: Path) -> None:
     with h5py.File(dataset) as file:
         assert {name: file[name].dtype.str for name in file if name.startswith("train")} == {
             "train_copies": "<i2",
+            "train_groups": "<i8",
             "train_ids": "<i8",
             "train_images": "|u1",
             "train_labels": "<i8",
@@ -230,6 +237,79 @@ def test_attributes_say_what_the_file_is_and_how_it_was_made(dataset: Path) -> N
         assert file.attrs["complete"]
         assert file.attrs["params"].startswith('{"augment": {"balance": "none", "blur_probability": 0.5, ')
         assert file.attrs["params"].endswith('"build": {"compression": "none", "seed": 1}}')
+
+
+def test_version_2_has_the_arrays_of_version_1_unchanged(dataset: Path) -> None:
+    """version1.h5 is what build made of the same tables and params before there was a version 2."""
+    with h5py.File(ROOT / "tests/dataset/version1.h5") as before, h5py.File(dataset) as now:
+        assert (before.attrs["format_version"], now.attrs["format_version"]) == (1, 2)
+        assert set(now) - set(before) == {"test_groups", "train_groups"}
+        assert set(before) - set(now) == set()
+        for name in before:
+            assert before[name].dtype == now[name].dtype
+            assert (before[name][:] == now[name][:]).all()
+        for name in ("complete", "format", "params"):
+            assert before.attrs[name] == now.attrs[name]
+        assert (before.attrs["mean"] == now.attrs["mean"]).all()
+        assert (before.attrs["std"] == now.attrs["std"]).all()
+        assert before.attrs["content_digest"] != now.attrs["content_digest"]
+
+
+def test_rows_have_the_groups_of_their_photos(project: Path) -> None:
+    table = photo_table(8).assign(group=lambda photos: photos["product_id"] // 2)
+    make_inputs(project, table)
+    groups = dict(zip(table["product_id"], table["group"], strict=True))
+    with h5py.File(run(project)) as file:
+        for subset in ("train", "test"):
+            assert file[f"{subset}_groups"][:].tolist() == [groups[its_id] for its_id in file[f"{subset}_ids"][:]]
+
+
+def test_further_columns_follow_their_photos(project: Path, edit_params: Edit) -> None:
+    edit_params("  columns: []", "  columns: [maker, brand]")
+    (project / "data/attributes.csv").write_text(
+        'product_id,position,brand,price,maker\n100,0,"Größe, ""L""",9.50,a\n100,1,,1,b\n109,0,007,2,\n'
+    )
+    said: dict[tuple[int, ...], tuple[str, str]] = {
+        (100, 0): ('Größe, "L"', "a"),
+        (100, 1): ("", "b"),
+        (109, 0): ("007", ""),
+    }
+    with h5py.File(run(project)) as file:
+        assert {name for name in file if "column" in name} == {
+            f"{subset}_column_{name}" for subset in ("train", "test") for name in ("brand", "maker")
+        }
+        for subset in ("train", "test"):
+            columns = [file[f"{subset}_column_{name}"] for name in ("brand", "maker")]
+            found = list(zip(*(column.asstr()[:] for column in columns), strict=True))
+
+            assert found == [said.get(row[:2], ("", "")) for row in rows_of(file, subset)]
+            assert all(column.id.get_offset() is not None and column.chunks is None for column in columns)
+
+
+def test_a_column_that_the_table_lacks_is_refused(project: Path, edit_params: Edit) -> None:
+    edit_params("  columns: []", "  columns: [shop]")
+
+    with pytest.raises(DataError, match=r"attributes\.csv has no column shop: run `dvc repro`"):
+        run(project)
+
+
+def test_text_ids_of_the_source_are_beside_their_numbers(project: Path) -> None:
+    table = photo_table(8)
+    texts = {product_id: str(uuid.UUID(int=int(product_id) << 90)) for product_id in table["product_id"]}
+    names = table.assign(product_id=table["product_id"].map(texts))
+    numbered = names.assign(product_id=source_ids.numbers(names["product_id"])).sort_values(["product_id", "position"])
+    make_inputs(project, numbered.assign(row=range(len(table)), group=numbered["product_id"]))
+    label_map = "label,catalog_id,name\n0,blouses,Blouses\n1,1001,Coats\n2,2002,Up\n"
+    (project / "data/label_map.csv").write_text(label_map)
+    with h5py.File(run(project)) as file:
+        for subset in ("train", "test"):
+            found = file[f"{subset}_source_ids"].asstr()[:].tolist()
+
+            assert set(found) <= set(texts.values())
+            assert [source_ids.number(text) for text in found] == file[f"{subset}_ids"][:].tolist()
+        assert file["class_ids"].asstr()[:].tolist() == ["blouses", "1001", "2002"]
+        assert file["label_map"][0] == f"0,{source_ids.number('blouses')}".encode()
+        assert file["train_source_ids"].dtype == "S36"
 
 
 def test_classes_are_numbered_and_named(dataset: Path) -> None:

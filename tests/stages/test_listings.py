@@ -359,6 +359,14 @@ def test_a_column_that_the_query_does_not_return_is_refused_before_a_row_is_read
     assert not (in_project / "data/attributes.csv").exists()
 
 
+def test_a_text_too_long_for_the_dataset_is_refused_and_may_be_in_the_table(database: str, in_project: Path) -> None:
+    query = "SELECT 7 AS product_id, 0 AS position, 'http://h/7' AS image_url, repeat('ß', 501) AS story"
+
+    assert "ßß" in ask(in_project, "[]", "null", query)["attributes"]
+    with pytest.raises(DataError, match=r"story of product 7 has 1,002 bytes.* `left\(story, 200\) AS story`"):
+        ask(in_project, "[story]", "null", query)
+
+
 @pytest.mark.parametrize(
     ("columns", "message"),
     [

@@ -71,6 +71,7 @@ def make_inputs(folder: Path, copies: int = 5) -> Path:
         data / "catalog.csv",
         data / "label_map.csv",
         data / "split.csv",
+        data / "attributes.csv",
         data / "verdict.json",
         data / "validation.json",
     )

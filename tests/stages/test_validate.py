@@ -34,7 +34,8 @@ from tests.stages.test_build import build_in, photo_table
 Fault = Callable[[h5py.File], None]
 
 OF_TABLES = {
-    "groups_in_one_subset",
+    "groups_as_catalog",
+    "columns_as_attributes",
     "photos_as_split",
     "labels_as_catalog",
     "label_map_as_table",
@@ -43,7 +44,15 @@ OF_TABLES = {
     "pixels_as_processed",
     "copies_as_rendered",
 }
-INPUTS = ("dataset.h5", "processed.h5", "processed.csv", "catalog.csv", "label_map.csv", "split.csv")
+INPUTS = (
+    "dataset.h5",
+    "processed.h5",
+    "processed.csv",
+    "catalog.csv",
+    "label_map.csv",
+    "split.csv",
+    "attributes.csv",
+)
 
 
 def make_hashes(data: Path) -> None:
@@ -113,7 +122,8 @@ def test_a_good_dataset_passes_every_check(data: Path, capsys: pytest.CaptureFix
 
     assert failed(data) == set()
     assert {name: verdicts[name]["examined"] for name in OF_TABLES} == {
-        "groups_in_one_subset": 11,
+        "groups_as_catalog": 43,
+        "columns_as_attributes": 0,
         "photos_as_split": 11,
         "labels_as_catalog": 43,
         "label_map_as_table": 3,
@@ -122,7 +132,7 @@ def test_a_good_dataset_passes_every_check(data: Path, capsys: pytest.CaptureFix
         "pixels_as_processed": 11,
         "copies_as_rendered": 32,
     }
-    assert capsys.readouterr().out == "validate: 18 checks passed\n"
+    assert capsys.readouterr().out == "validate: 21 checks passed\n"
 
 
 def labels_swapped(file: h5py.File) -> None:
@@ -141,7 +151,7 @@ def other_class_name(file: h5py.File) -> None:
 
 def photo_in_both_subsets(file: h5py.File) -> None:
     row = row_of_copy(file, 0)
-    for name in ("ids", "positions"):
+    for name in ("ids", "positions", "groups"):
         file[f"test_{name}"][0] = file[f"train_{name}"][row]
     file["test_labels"][0] = file["train_labels"][row]
 
@@ -224,9 +234,34 @@ def test_a_writer_that_errs_fails_just_the_checks_for_it(fault: Fault, names: se
 
 def test_near_duplicates_on_two_sides_fail_although_their_products_differ(data: Path) -> None:
     edit(data, "catalog.csv", tables.CATALOG, lambda table: table.assign(group=table["group"].replace(109, 100)))
+    plant(data / "dataset.h5", group_109_as_100)
 
     assert "groups_in_one_subset: 2, such as test 109 0 of group 100" in refused(data)
     assert failed(data) == {"groups_in_one_subset"}
+
+
+def group_109_as_100(file: h5py.File) -> None:
+    for subset in ("train", "test"):
+        groups = file[f"{subset}_groups"][:]
+        file[f"{subset}_groups"][:] = np.where(groups == 109, 100, groups)
+
+
+def test_other_groups_than_the_catalogs_fail(data: Path) -> None:
+    edit(data, "catalog.csv", tables.CATALOG, lambda table: table.assign(group=table["group"].replace(112, 90)))
+
+    assert "groups_as_catalog: 5, such as train 112 0" in refused(data)
+    assert failed(data) == {"groups_as_catalog"}
+
+
+def test_other_further_columns_than_the_tables_fail(tmp_path: Path) -> None:
+    data = build_in(tmp_path, columns="[brand]").parent
+    make_hashes(data)
+    run(data)
+    assert failed(data) == set()
+    (data / "attributes.csv").write_text("product_id,position,brand\n100,0,Other\n103,0,Zed\n")
+
+    assert "columns_as_attributes: 5, such as train 100 0" in refused(data)
+    assert failed(data) == {"columns_as_attributes"}
 
 
 def test_photos_in_other_subsets_than_in_the_split_fail(data: Path) -> None:
@@ -293,7 +328,7 @@ def test_ids_beyond_what_a_float_holds_are_told_apart(data: Path) -> None:
     """As integers throughout: pandas makes floats of those among which one is missing."""
     large = 2**53
     with h5py.File(data / "dataset.h5", "r+") as file:
-        for name in ("train_ids", "test_ids"):
+        for name in ("train_ids", "test_ids", "train_groups", "test_groups"):
             file[name][:] += large
         file.attrs["content_digest"] = hdf5.content_digest(file)
     for name, table in {
