@@ -1,10 +1,12 @@
 """The database -> data/labels.csv and data/classes.csv: all rows, unchanged. Stage catalog decides about them."""
 
 import datetime
+import re
 from pathlib import Path
 from typing import Any
 
-from imageset.curation import labelled
+from imageset.curation import label_rows, labelled
+from imageset.errors import DataError
 from imageset.formats import tables
 from imageset.runtime import params, stage
 from imageset.storage import database
@@ -30,23 +32,47 @@ def main(labels_sql: Path, classes_sql: Path, labels_csv: Path, classes_csv: Pat
     """Read from the database every dated class of every product, and the classes' names.
 
     Args:
-        labels_sql: the query: product_id, catalog_id, date of every labelled row.
-        classes_sql: the query: catalog_id, name, parent_id of every class.
+        labels_sql: the query: product_id, catalog_id or class_name, and date of every labelled row.
+        classes_sql: the query: catalog_id, name, parent_id of every class. It is not read where labels_sql returns
+            class_name.
         labels_csv: every dated class of every product.
         classes_csv: the name and the parent of every class.
     """
     source = params.load().source
+    columns: list[str] = []
+
+    def require(found: list[str]) -> None:
+        if found not in (label_rows.BY_ID, label_rows.BY_NAME):
+            raise DataError(
+                f"{labels_sql} returns columns {', '.join(found)}; expected {', '.join(label_rows.BY_ID)}, or "
+                f"{', '.join(label_rows.BY_NAME)}"
+            )
+        columns.extend(found)
+
     with database.snapshot() as connection:
-        labels = database.fetch_rows(connection, labels_sql, ["product_id", "catalog_id", "date"], source.as_of)
-        classes = database.fetch_rows(
-            connection, classes_sql, ["catalog_id", "name", "parent_id"], source.as_of, needs_as_of=False
+        rows = database.fetch_any_rows(connection, labels_sql, require, source.as_of)
+        labels = label_rows.number_labels(labels_sql, columns, [(*row[:2], format_date(row[2])) for row in rows])
+        if columns == label_rows.BY_NAME:
+            classes = label_rows.classes_of_names(labels)
+        else:
+            require_query(classes_sql, labels_sql)
+            found = database.fetch_rows(connection, classes_sql, label_rows.CLASSES, source.as_of, needs_as_of=False)
+            classes = label_rows.number_classes(classes_sql, found)
+    tables.write(labels_csv, tables.LABELS, labels)
+    tables.write(classes_csv, tables.CLASSES, classes)
+    origin = f", named by {labels_sql}: {classes_sql} is not read" if columns == label_rows.BY_NAME else ""
+    print(f"labels: {len(labels)} rows, {len(classes)} classes{origin}")
+    labelled.require_known_class(labels, classes)
+
+
+def require_query(classes_sql: Path, labels_sql: Path) -> None:
+    """Raise DataError where the file has no query, or is not there."""
+    text = classes_sql.read_text(encoding="utf-8-sig", errors="replace") if classes_sql.exists() else ""
+    if not re.sub(r"--[^\n]*|/\*.*?\*/", "", text, flags=re.DOTALL).strip():
+        raise DataError(
+            f"{classes_sql} has no query, but {labels_sql} returns catalog_id: write a SELECT of "
+            f"{', '.join(label_rows.CLASSES)}, or return class_name in place of catalog_id"
         )
-    dated = [(product_id, catalog_id, format_date(date)) for product_id, catalog_id, date in labels]
-    label_table, class_table = tables.frame(tables.LABELS, dated), tables.frame(tables.CLASSES, classes)
-    tables.write(labels_csv, tables.LABELS, label_table)
-    tables.write(classes_csv, tables.CLASSES, class_table)
-    print(f"labels: {len(labels)} rows, {len(classes)} classes")
-    labelled.require_known_class(label_table, class_table)
 
 
 if __name__ == "__main__":

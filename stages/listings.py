@@ -28,7 +28,7 @@ def reject_reason(product_id: Any, position: Any, image_url: Any) -> str | None:
 
 
 def id_reason(value: Any) -> str | None:
-    if is_blank(value):
+    if source_ids.is_blank(value):
         return "no_id"
     try:
         source_ids.clean(value)
@@ -46,15 +46,11 @@ def position_reason(value: Any) -> str | None:
 
 
 def url_reason(value: Any) -> str | None:
-    if is_blank(value):
+    if source_ids.is_blank(value):
         return "no_url"
     if re.search(r"[\x00-\x20\x7f]", str(value).strip()):
         return "bad_url"
     return None
-
-
-def is_blank(value: Any) -> bool:
-    return tables.missing(value) or not source_ids.BLANKS_AROUND.sub("", str(value))
 
 
 def read_position(value: Any) -> int:

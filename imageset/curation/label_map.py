@@ -3,7 +3,7 @@
 import pandas as pd
 
 from imageset.errors import DataError
-from imageset.formats import tables
+from imageset.formats import source_ids, tables
 
 
 def number_labels(catalog_ids: set[int], released: pd.DataFrame, classes: pd.DataFrame) -> pd.DataFrame:
@@ -27,7 +27,10 @@ def number_labels(catalog_ids: set[int], released: pd.DataFrame, classes: pd.Dat
         for catalog_id, name in zip(table["catalog_id"], table["name"], strict=True)
         if name.strip()
     }
-    rows = [(label, catalog_id, names.get(catalog_id, str(catalog_id))) for label, catalog_id in enumerate(ordered)]
+    rows = [
+        (label, catalog_id, names.get(catalog_id, source_ids.text(catalog_id)))
+        for label, catalog_id in enumerate(ordered)
+    ]
     return tables.frame(tables.LABEL_MAP, rows)
 
 
@@ -37,4 +40,6 @@ def require_numbered(released: pd.DataFrame) -> None:
         raise DataError("releases/label_map.csv: labels have to be 0, 1, 2, ... without a gap: restore it from git")
     repeated = released.loc[released["catalog_id"].duplicated(), "catalog_id"].tolist()
     if repeated:
-        raise DataError(f"releases/label_map.csv: catalog_id {repeated[0]} has two labels: restore it from git")
+        raise DataError(
+            f"releases/label_map.csv: catalog_id {source_ids.text(repeated[0])} has two labels: restore it from git"
+        )

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from imageset.errors import DataError
+from imageset.formats import source_ids
 
 
 def parents_of(classes: pd.DataFrame) -> dict[int, int]:
@@ -31,7 +32,7 @@ def depths(parents: Mapping[int, int]) -> dict[int, int]:
         while here in parents and here not in known:
             if here in path:
                 raise DataError(
-                    f"class {here} is its own ancestor by parent_id: correct it in the database, "
+                    f"class {source_ids.text(here)} is its own ancestor by parent_id: correct it in the database, "
                     "or set catalog.rare: drop"
                 )
             path[here] = None

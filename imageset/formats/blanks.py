@@ -4,6 +4,7 @@ import re
 
 # Byte order marks and blanks of no width come from files that were pasted or exported.
 BLANKS = r"[\s\u200b-\u200d\u2060\ufeff]+"
+AROUND = re.compile(rf"^{BLANKS}|{BLANKS}\Z")
 
 
 def strip(text: str) -> str:
@@ -12,4 +13,4 @@ def strip(text: str) -> str:
     >>> strip("\\ufeff a b.jpg\\u200b ")
     'a b.jpg'
     """
-    return re.sub(rf"^{BLANKS}|{BLANKS}\Z", "", text)
+    return AROUND.sub("", text)

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from imageset.errors import DataError
+from imageset.formats import blanks
 
 INT64_MAX = 2**63 - 1
 LONGEST_BYTES = 255
@@ -25,9 +26,6 @@ FLOAT_MAX = 2**53
 WHOLE_NUMBER = r"(?:0|[1-9][0-9]{0,18})"
 NUMBER = re.compile(WHOLE_NUMBER)
 COLUMN_OF_NUMBERS = re.compile(rf"{WHOLE_NUMBER}(?:\n{WHOLE_NUMBER})*")
-# Byte order marks and blanks of no width come from files that were pasted or exported. Nobody sees them.
-BLANK = r"[\s\u200b-\u200d\u2060\ufeff]+"
-BLANKS_AROUND = re.compile(rf"^{BLANK}|{BLANK}\Z")
 # Control characters, line separators, and what turns the direction of a text: ids are shown to people.
 FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -117,6 +115,13 @@ def has_text(column: pd.Series) -> bool:
     return bool(_texts) and not _texts.keys().isdisjoint(column.dropna().tolist())
 
 
+def is_blank(value: Any) -> bool:
+    """Return whether a cell of the source has no id: null, NaN, or blanks alone."""
+    if isinstance(value, str) and value[:1].isalnum():  # nearly all texts: a regular expression would take longer
+        return False
+    return value is None or value is pd.NA or value != value or not blanks.strip(str(value))
+
+
 def clean(value: Any) -> str:
     """Return an id of the source as text, without blanks around it. Raises ValueError for what is no id."""
     if type(value) is str and PLAIN.fullmatch(value):
@@ -127,7 +132,7 @@ def clean(value: Any) -> str:
         return str(int(value))
     if value is None or value is pd.NA or value is pd.NaT or isinstance(value, NO_IDS):
         raise ValueError(f"{value!r} is no id: cast it to text or bigint")
-    spelt = BLANKS_AROUND.sub("", str(value))
+    spelt = blanks.strip(str(value))
     if not spelt or FORBIDDEN.search(spelt):
         raise ValueError(f"{str(value)!r} is no id: it is empty or has control characters")
     if len(spelt.encode()) > LONGEST_BYTES:

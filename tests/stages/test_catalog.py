@@ -284,7 +284,7 @@ def test_a_row_of_an_unknown_product_is_an_error_and_spent_in_a_state_of_the_pas
         ("1,0,112,\n", "", "labels.csv line 2: no class 112 in data/classes.csv; did you mean 12, 'class 12'?"),
         ("1,0,11,\n1,0,12,\n", "", "labels.csv line 3 contradicts line 2: 12 and 11 for photo 0 of product 1"),
         ("", "1,0,rare_class,\n", "exclusions.csv line 2: reason 'rare_class' is one that a stage gives"),
-        ("", "1;0;off_topic;\n", "exclusions.csv line 2: product_id '1;0;off_topic;': expected a whole number"),
+        ("", "1;0;off_topic;\n", "exclusions.csv line 2: reason '': expected one word of lower-case letters, digits"),
     ],
 )
 def test_a_wrong_row_ends_the_stage_in_one_line_that_names_it(

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from imageset.errors import DataError
-from imageset.formats import tables
+from imageset.formats import source_ids, tables
 from stages import labels
 from tests.conftest import execute
 
@@ -110,19 +110,118 @@ def test_labels_after_as_of_are_left_out(
     assert found["product_id"].tolist() == [1]
 
 
-def test_a_catalog_id_that_is_no_id_is_refused_with_its_column(database: str, in_project: Path) -> None:
-    (in_project / "queries/labels.sql").write_text("SELECT 1 AS product_id, 1.5 AS catalog_id, now() AS date")
+def test_two_names_for_one_class_are_refused_and_shown(database: str, in_project: Path) -> None:
+    write_query(in_project, "classes", "catalog_id, name, parent_id", "(12, 'tops', NULL), (12, 'shirts', 1)")
 
-    with pytest.raises(DataError, match=r"column catalog_id.*1\.5"):
+    with pytest.raises(DataError) as caught:
+        run(in_project)
+
+    assert str(caught.value).endswith(
+        "classes.sql: two rows have the catalog_id 12: name 'tops', parent_id null and name 'shirts', parent_id 1: "
+        "return one row a class, such as by GROUP BY catalog_id"
+    )
+
+
+def test_a_class_without_an_id_is_refused_and_shown(database: str, in_project: Path) -> None:
+    write_query(in_project, "classes", "catalog_id, name, parent_id", "('12', 'tops', NULL), (NULL, 'shirts', '12')")
+
+    with pytest.raises(DataError, match="the class catalog_id null, name 'shirts', parent_id '12' has no catalog_id"):
         run(in_project)
 
 
-def test_two_names_for_one_class_are_refused(database: str, in_project: Path) -> None:
-    (in_project / "queries/classes.sql").write_text(
-        "SELECT 12 AS catalog_id, name, NULL AS parent_id FROM (VALUES ('tops'), ('shirts')) AS named (name)"
+def test_ids_of_any_kind_and_a_tree_of_texts_are_written_as_the_source_spells_them(
+    database: str, in_project: Path
+) -> None:
+    write_query(
+        in_project,
+        "labels",
+        "product_id, catalog_id, date",
+        "('6f9619ff-8b86-d011-b42d-00c04fc964ff', 'dresses/long', DATE '2026-01-31'), ('007', ' dresses', NULL), "
+        "('7', 'dresses', NULL), ('', 'dresses', NULL), ('8', NULL, NULL)",
     )
+    write_query(
+        in_project,
+        "classes",
+        "catalog_id, name, parent_id",
+        "('dresses', 'Dresses', NULL), ('dresses/long', 'Long', 'dresses'), ('1', 'Tops', '')",
+    )
+    found, classes = run(in_project)
 
-    with pytest.raises(DataError, match="catalog_id 12 is there more than once"):
+    assert sorted((in_project / "data/labels.csv").read_text().splitlines()[1:]) == sorted(
+        [
+            ",dresses,",
+            "007,dresses,",
+            "6f9619ff-8b86-d011-b42d-00c04fc964ff,dresses/long,2026-01-31T00:00:00+00:00",
+            "7,dresses,",
+            "8,,",
+        ]
+    )
+    assert sorted((in_project / "data/classes.csv").read_text().splitlines()[1:]) == sorted(
+        ["1,Tops,", "dresses,Dresses,", "dresses/long,Long,dresses"]
+    )
+    assert set(found["catalog_id"].dropna()) <= set(classes["catalog_id"])
+
+
+@pytest.mark.parametrize("classes_sql", ["", "-- no classes\n/* none */", "SELECT * FROM no_such_table", None])
+def test_classes_may_have_names_alone(classes_sql: str | None, database: str, in_project: Path) -> None:
+    write_query(
+        in_project,
+        "labels",
+        "product_id, class_name, date",
+        "(1, 'T-shirt', NULL), (2, E'\ufeffT-shirt \\n', NULL), (3, 'Long   dress', NULL), (4, E'Long\\tdress', NULL), "
+        "(5, '42', NULL), (6, '', NULL), (7, NULL, NULL), (8, E'Ro\u0302be', NULL), (9, 'R\u00f4be', NULL)",
+    )
+    if classes_sql is None:
+        (in_project / "queries/classes.sql").unlink()
+    else:
+        (in_project / "queries/classes.sql").write_text(classes_sql)
+    found, classes = run(in_project)
+
+    assert source_ids.texts(found["catalog_id"]).tolist() == [
+        "T-shirt",
+        "T-shirt",
+        "Long dress",
+        "Long dress",
+        "42",
+        "",
+        "",
+        "R\u00f4be",
+        "R\u00f4be",
+    ]
+    assert sorted(classes["name"]) == ["42", "Long dress", "R\u00f4be", "T-shirt"]
+    assert source_ids.texts(classes["catalog_id"]).tolist() == classes["name"].tolist()
+    assert classes["parent_id"].isna().all()
+
+
+@pytest.mark.parametrize("classes_sql", [" -- nothing yet\n", None])
+def test_ids_of_classes_need_a_query_of_classes(classes_sql: str | None, database: str, in_project: Path) -> None:
+    write_query(in_project, "labels", "product_id, catalog_id, date", "(1, 'tops', NULL)")
+    if classes_sql is None:
+        (in_project / "queries/classes.sql").unlink()
+    else:
+        (in_project / "queries/classes.sql").write_text(classes_sql)
+
+    with pytest.raises(DataError, match=r"classes.sql has no query.*or return class_name in place of catalog_id"):
+        run(in_project)
+
+    assert not (in_project / "data/labels.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("columns", "row", "message"),
+    [
+        ("product_id, catalog_id, date", "(1.5, 12, NULL)", "product_id Decimal.*1.5.*the row is product_id Decimal"),
+        ("product_id, catalog_id, date", "(1, true, NULL)", "catalog_id True is no id.*product_id 1, catalog_id True"),
+        ("product_id, class_name, date", "(1, repeat('x', 256), NULL)", "class_name .*more than 255 bytes"),
+        ("product_id, date, catalog_id", "(1, NULL, 1)", "expected product_id, catalog_id, date, or product_id, class"),
+    ],
+)
+def test_a_row_that_cannot_be_used_is_shown(
+    columns: str, row: str, message: str, database: str, in_project: Path
+) -> None:
+    write_query(in_project, "labels", columns, row)
+
+    with pytest.raises(DataError, match=rf"labels\.sql.*{message}"):
         run(in_project)
 
 
