@@ -1,31 +1,13 @@
-"""The database -> data/labels.csv and data/classes.csv: all rows, unchanged. Stage catalog decides about them."""
+"""The database -> data/labels.csv and data/classes.csv: all rows. Stage catalog decides about them."""
 
-import datetime
 import re
 from pathlib import Path
-from typing import Any
 
-from imageset.curation import label_rows, labelled
+from imageset.curation import label_dates, label_rows, labelled
 from imageset.errors import DataError
 from imageset.formats import tables
 from imageset.runtime import params, stage
 from imageset.storage import database
-
-
-def format_date(value: Any) -> str:
-    """Return a date or timestamp as ISO 8601 in UTC, "" for null. A timestamp without a zone counts as UTC.
-
-    >>> format_date(datetime.datetime(2026, 1, 31, 12, 0))
-    '2026-01-31T12:00:00+00:00'
-    """
-    if value is None:
-        return ""
-    if isinstance(value, datetime.datetime):
-        zoned = value if value.tzinfo else value.replace(tzinfo=datetime.UTC)
-        return zoned.astimezone(datetime.UTC).isoformat()
-    if isinstance(value, datetime.date):
-        return datetime.datetime(value.year, value.month, value.day, tzinfo=datetime.UTC).isoformat()
-    return str(value)
 
 
 def main(labels_sql: Path, classes_sql: Path, labels_csv: Path, classes_csv: Path) -> None:
@@ -51,7 +33,8 @@ def main(labels_sql: Path, classes_sql: Path, labels_csv: Path, classes_csv: Pat
 
     with database.snapshot() as connection:
         rows = database.fetch_any_rows(connection, labels_sql, require, source.as_of)
-        labels = label_rows.number_labels(labels_sql, columns, [(*row[:2], format_date(row[2])) for row in rows])
+        dated = label_dates.spell(labels_sql, connection.dialect.name, rows)
+        labels = label_rows.number_labels(labels_sql, columns, dated)
         if columns == label_rows.BY_NAME:
             classes = label_rows.classes_of_names(labels)
         else:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from imageset.curation.rare_classes import merge_rare, parents_of
+from imageset.formats import dates
 from imageset.runtime.sections import CatalogParams
 
 # How a photo is left out by the rules about labels, "" where it is not: a correction is stronger than these.
@@ -47,7 +48,7 @@ def latest_labels(labels: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One row a product. Index: product_id. Columns: catalog_id (Int64), date, told ("11 12").
     """
-    complete = labels.dropna(subset=["product_id", "catalog_id"])
+    complete = labels.assign(date=dates.sortable(labels["date"])).dropna(subset=["product_id", "catalog_id"])
     ordered = complete.sort_values(["product_id", "date", "catalog_id"], ascending=[True, False, True], kind="stable")
     latest = ordered.drop_duplicates("product_id").set_index("product_id")[["catalog_id", "date"]]
     pairs = complete[["product_id", "catalog_id"]].drop_duplicates().sort_values(["product_id", "catalog_id"])

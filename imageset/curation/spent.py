@@ -11,7 +11,7 @@ import pandas as pd
 
 from imageset.curation.classes import resolve_labels
 from imageset.curation.corrections import Decision
-from imageset.formats import tables
+from imageset.formats import dates, tables
 
 WHY = {
     "repeated": "an earlier row says the same",
@@ -133,7 +133,8 @@ def find_confirmed(
     then = then.merge(photos[["product_id", "position", "picture", "reason"]].assign(photo=photos.index), on="picture")
     then["at"] = then.groupby(["moment", "product_id"]).ngroup()
     of_products = then[["moment", "product_id", "at"]].drop_duplicates().merge(claimed, on="product_id")
-    known_then = of_products[of_products["date"] <= of_products["moment"]]
+    # Numbers are no moments: every row counts as known then, so that no correction is called spent by chance.
+    known_then = of_products[(of_products["date"] <= of_products["moment"]) | dates.are_numbers(claimed["date"])]
     resolved = resolve_labels(
         then.assign(product_id=then["at"], picture=then.groupby(["moment", "picture"]).ngroup()),
         known_then.assign(product_id=known_then["at"]),

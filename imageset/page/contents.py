@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from imageset.curation.corrections import DEFAULT_REASONS, RECOMMENDED
-from imageset.formats import hdf5, source_ids
+from imageset.formats import dates, hdf5, source_ids
 from imageset.page.inputs import PageInputs
 from imageset.page.photo_list import FACTS, KEY, MASK_MEASURES
 from imageset.page.public_url import public_url
@@ -136,7 +136,8 @@ def pick(row: dict[str, Any], *names: str) -> dict[str, Any]:
 def label_rows(labels: pd.DataFrame, photos: pd.DataFrame) -> dict[str, list[list[Any]]]:
     """Return the label rows, catalog_id and date, of each product of the page, the earliest first."""
     rows: dict[str, list[list[Any]]] = {}
-    shown = labels[labels["product_id"].isin(photos["product_id"])].sort_values(["product_id", "date", "catalog_id"])
+    in_order = labels.assign(order=dates.sortable(labels["date"])).sort_values(["product_id", "order", "catalog_id"])
+    shown = in_order[in_order["product_id"].isin(photos["product_id"])]
     for product_id, catalog_id, date in zip(shown["product_id"], shown["catalog_id"], shown["date"], strict=True):
         class_ = None if pd.isna(catalog_id) else id_value(int(catalog_id))
         rows.setdefault(source_ids.text(product_id), []).append([class_, date])

@@ -5,7 +5,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from imageset.curation import corrections
-from imageset.formats import source_ids
+from imageset.formats import dates, source_ids
 from imageset.page.inputs import PageInputs
 from imageset.storage.object_keys import POSITION_MAX
 
@@ -113,7 +113,8 @@ def find_decided(photos: pd.DataFrame, data: PageInputs) -> NDArray[np.int64]:
 
 def latest_classes(photos: pd.DataFrame, labels: pd.DataFrame) -> pd.Series:
     """Return the class in the latest label row of each photo's product, missing where there is none."""
-    rows = labels.dropna(subset=["product_id", "catalog_id"]).sort_values(["date", "catalog_id"], kind="stable")
+    complete = labels.assign(date=dates.sortable(labels["date"])).dropna(subset=["product_id", "catalog_id"])
+    rows = complete.sort_values(["date", "catalog_id"], ascending=[True, False], kind="stable")
     latest = rows.drop_duplicates("product_id", keep="last").set_index("product_id")["catalog_id"]
     return photos["product_id"].map(latest).astype("Int64")
 

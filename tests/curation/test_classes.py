@@ -63,6 +63,10 @@ def resolve(
         [(1, 12, FIRST), (1, 11, "")],
         [(1, 12, FIRST), (1, None, LAST), (None, 11, LAST)],
         [(1, 100, LAST), (1, 12, LAST)],
+        [(1, 11, "9"), (1, 12, "10")],
+        [(1, 12, "-1.5"), (1, 11, ""), (1, 11, "-2")],
+        [(1, 12, "1.769860800E+9"), (1, 13, "1769860800.0"), (1, 11, "1769860799")],
+        [(1, 12, "1769860800000000001"), (1, 11, "1769860800000000000")],
     ],
 )
 def test_a_product_has_the_class_of_its_latest_row_and_the_lowest_of_several(rows: list[LabelRow]) -> None:
@@ -115,6 +119,12 @@ def test_a_picture_on_products_of_two_classes_has_the_class_of_the_latest_row() 
     rows, claimed = [(1, 1, ""), (2, 1, ""), (3, 1, "")], [(1, 12, LAST), (2, 11, FIRST), (3, 11, FIRST)]
 
     assert resolve(rows, claimed, named(11, 12), True) == [(12, "", "same_photo")] * 3
+
+
+def test_a_picture_has_the_class_of_the_row_with_the_largest_number() -> None:
+    assert (
+        resolve([(1, 1, ""), (2, 1, "")], [(1, 12, "10"), (2, 11, "9")], named(11, 12)) == [(12, "", "same_photo")] * 2
+    )
 
 
 def test_of_several_rows_of_one_moment_the_lowest_class_counts() -> None:

@@ -240,6 +240,8 @@ def test_rows_that_change_nothing_any_more_are_spent() -> None:
         ("", [(1, 12, "")], True),
         ("1.2.2026", [(1, 12, "")], True),
         (AFTER, [(1, 12, "")], False),
+        (AFTER, [(1, 11, "9"), (1, 12, "10")], False),  # numbers are no moments: nobody knows what labels said then
+        (BETWEEN, [(1, 11, "9"), (1, 12, "20260301")], False),
     ],
 )
 def test_a_row_that_said_what_labels_said_when_it_was_written_is_not_spent(

@@ -71,6 +71,15 @@ def test_suspects_pairs_and_changes_name_photos_by_place() -> None:
     assert contents["label_rows"]["100"] == [[8, "2026-01-01T00:00:00+00:00"], [7, "2026-01-02T00:00:00+00:00"]]
 
 
+def test_rows_of_labels_are_in_the_order_of_their_numbers_and_of_equal_ones_the_lowest_class_counts() -> None:
+    rows = [(100, 7, "9"), (100, 8, "10"), (900, 8, "10"), (900, 7, "10.0")]
+    data = make_inputs(labels=tables.frame(tables.LABELS, rows))
+    photos = list_photos(data)
+
+    assert make_contents(data, photos)["label_rows"]["100"] == [[7, "9"], [8, "10"]]
+    assert photos[photos["product_id"] == 900]["catalog_id"].tolist() == [7]
+
+
 def test_what_concerns_photos_that_the_page_does_not_show_is_left_out() -> None:
     data = make_inputs()
     contents = make_contents(data, list_photos(data)[:1])

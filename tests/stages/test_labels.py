@@ -1,7 +1,5 @@
 """Stage labels: every dated class of the database, in one spelling."""
 
-import datetime
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,32 +10,6 @@ from imageset.errors import DataError
 from imageset.formats import source_ids, tables
 from stages import labels
 from tests.conftest import execute
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (None, ""),
-        (datetime.date(2026, 1, 31), "2026-01-31T00:00:00+00:00"),
-        (
-            datetime.datetime(2026, 1, 31, 12, 0, tzinfo=datetime.timezone(datetime.timedelta(hours=-5))),
-            "2026-01-31T17:00:00+00:00",
-        ),
-        ("2026-01-31", "2026-01-31"),
-    ],
-)
-def test_a_date_has_one_spelling(value: object, text: str) -> None:
-    assert labels.format_date(value) == text
-
-
-def test_a_timestamp_without_a_zone_is_utc_in_any_time_zone_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patch:
-        patch.setenv("TZ", "Pacific/Auckland")
-        time.tzset()
-        text = labels.format_date(datetime.datetime(2026, 1, 31, 12, 0))
-    time.tzset()
-
-    assert text == "2026-01-31T12:00:00+00:00"
 
 
 def run(project: Path) -> tuple[pd.DataFrame, pd.DataFrame]:

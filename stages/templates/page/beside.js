@@ -104,9 +104,9 @@ function labelRows(index) {
             : element("p", { class: "beside-note" }, "None: no row names a class of this product."));
 }
 
-/** A date as people write it, with the time where it has one: "2026-01-01 09:30". */
+/** A date as people write it, with the time where it has one: "2026-01-01 09:30". A number stays as it is. */
 export function dateInWords(date) {
-    return date.slice(0, 16).replace("T", " ").replace(" 00:00", "");
+    return date.includes("T") ? date.slice(0, 16).replace("T", " ").replace(" 00:00", "") : date;
 }
 
 /** What a mark on a photo does to others, in words: one picture has one class. */
@@ -127,7 +127,7 @@ function reachInWords(index) {
 /** The latest row of a photo's product: {classIndex (-1 if no row names a class of the page), date ("" without one)}. */
 export function latestRow(index) {
     const rows = labelRowsOf(index);
-    const latest = rows.reduce((best, row) => (best === null || (row[1] ?? "") >= (best[1] ?? "") ? row : best), null);
+    const latest = rows.find(([, date]) => date === rows.at(-1)[1]) ?? null; // they are in order; of one date the first counts
     return { classIndex: latest === null ? -1 : classOfCatalogId(latest[0]), date: latest?.[1] ?? "" };
 }
 

@@ -308,7 +308,7 @@ function labelHistory(index) {
             "li",
             {},
             element("bdi", {}, catalogName(catalogId)),
-            element("span", { class: "hint" }, ` ${date ? date.slice(0, 10) : "without a date"}`),
+            element("span", { class: "hint" }, ` ${date ? date.split("T")[0] : "without a date"}`),
         ),
     );
     const told = ({ told: ids }) => ids.map((id) => catalogName(id)).join(", ");
