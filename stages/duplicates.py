@@ -19,26 +19,33 @@ def map_thumbnails(thumbnails_h5: Path, photos: pd.DataFrame) -> Pixels:
 
 
 def main(
-    processed_csv: Path, thumbnails_h5: Path, released_split_csv: Path, groups_csv: Path, near_duplicates_csv: Path
+    processed_csv: Path,
+    thumbnails_h5: Path,
+    listing_groups_csv: Path,
+    released_split_csv: Path,
+    groups_csv: Path,
+    near_duplicates_csv: Path,
 ) -> None:
     """Find near-duplicates; put photos that belong together into one group.
 
     Args:
         processed_csv: the row of each photo in processed.h5, and its hashes.
         thumbnails_h5: a thumbnail of every photo as it was, before background removal.
+        listing_groups_csv: the value of source.group_by of every listing.
         released_split_csv: the subsets that the last release fixed.
         groups_csv: the group of each photo: photos of one group stay in one subset.
         near_duplicates_csv: pairs of near-duplicate photos.
     """
     duplicates = params.load().duplicates
     photos = tables.read(processed_csv, tables.PROCESSED)
+    values = tables.read(listing_groups_csv, tables.LISTING_GROUPS)
     released = tables.read(released_split_csv, tables.SPLIT)
     subsets = released_subsets.of_photos(photos, released), released_subsets.of_products(photos, released)
     thumbnails = map_thumbnails(thumbnails_h5, photos)
     same_bytes = ties.byte_ties(photos, subsets[0] != "")
-    pairs = list(duplicate_search.search(photos, thumbnails, same_bytes, *subsets, duplicates))
+    pairs = list(duplicate_search.search(photos, thumbnails, same_bytes, values, *subsets, duplicates))
     same_picture = ties.join([same_bytes, duplicate_search.ties_of(pairs)])
-    grouped = groups.group_photos(photos, same_picture, *subsets, duplicates.max_products)
+    grouped = groups.group_photos(photos, same_picture, values, *subsets, duplicates.max_products)
     near = duplicate_search.pair_table(photos, pairs)
     reasons = [reason for reason in grouped["reason"] if reason]
     if len(reasons) > duplicates.max_rejected_share * len(photos):

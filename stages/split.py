@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from imageset.curation.released_subsets import count_fixed
+from imageset.curation.shortfalls import describe_shortfalls, find_shortfalls
 from imageset.curation.stratified_split import assign_subsets
 from imageset.formats import tables
 from imageset.runtime import params, stage
@@ -24,6 +25,8 @@ def main(catalog_csv: Path, released_split_csv: Path, split_csv: Path) -> None:
     tables.write(split_csv, tables.SPLIT, subsets)
     counts = ", ".join(f"{count} {subset}" for subset, count in subsets["subset"].value_counts().items())
     print(f"split: {len(catalog)} photos, {counts}")
+    if shortfalls := find_shortfalls(catalog, subsets, split):
+        print(f"split: {describe_shortfalls(shortfalls)}")
     if len(released):
         print(f"split: {describe_release(len(catalog), count_fixed(catalog, released))}")
 

@@ -27,6 +27,7 @@ LARGE = 2**53 + 1  # a float would make 2**53 of it
 SEARCH = (
     "data/processed.csv",
     "data/thumbnails.h5",
+    "data/listing_groups.csv",
     "releases/split.csv",
     "data/groups.csv",
     "data/near_duplicates.csv",
@@ -134,7 +135,7 @@ def hashes(pixels_of: bytes) -> tuple[str, str]:
 
 
 def write_photos(project: Path, photos: dict[Key, Image.Image], sha256: dict[Key, str] | None = None) -> None:
-    """Write processed.csv and thumbnails.h5 as stage preprocess does."""
+    """Write processed.csv and thumbnails.h5 as stage preprocess does, and no groups of listings."""
     keys = sorted(photos)
     content = [photos[key].tobytes() for key in keys]
     (project / "data").mkdir(exist_ok=True)
@@ -147,6 +148,13 @@ def write_photos(project: Path, photos: dict[Key, Image.Image], sha256: dict[Key
         hdf5.finish(file)
     processed = [(*key, row, (sha256 or {}).get(key, f"{key}"), *hashes(content[row])) for row, key in enumerate(keys)]
     tables.write(project / "data/processed.csv", tables.PROCESSED, tables.frame(tables.PROCESSED, processed))
+    write_listing_groups(project, [])
+
+
+def write_listing_groups(project: Path, values: list[tuple[int, str]]) -> None:
+    """Write the product and the value of source.group_by of listings."""
+    path = project / "data/listing_groups.csv"
+    tables.write(path, tables.LISTING_GROUPS, tables.frame(tables.LISTING_GROUPS, values))
 
 
 def write_labels(project: Path, labels: list[LabelRow], parents: dict[int, int | None]) -> None:
@@ -200,7 +208,7 @@ def written(project: Path) -> dict[str, bytes]:
 
 def failure(project: Path) -> str:
     """Return the message of the stage that fails. It leaves no output behind."""
-    before = {*(project / "data").iterdir(), *(project / name for name in SEARCH[3:])}
+    before = {*(project / "data").iterdir(), *(project / name for name in SEARCH[4:])}
     with pytest.raises(DataError) as caught:
         run(project)
 

@@ -55,10 +55,10 @@ def find_groups(prepared: Sequence[PreparedPhoto], thumbnails: NDArray[np.uint8]
     shipped = params.load().duplicates
     rows = [(number, 0, number, each.sha256, each.phash, each.phash_mirrored) for number, each in enumerate(prepared)]
     photos, new = tables.frame(tables.PROCESSED, rows), np.full(len(rows), "")
-    same_bytes = ties.byte_ties(photos, new != "")
-    pairs = list(duplicate_search.search(photos, thumbnails, same_bytes, new, new, shipped))
+    same_bytes, values = ties.byte_ties(photos, new != ""), tables.frame(tables.LISTING_GROUPS, [])
+    pairs = list(duplicate_search.search(photos, thumbnails, same_bytes, values, new, new, shipped))
     same_picture = ties.join([same_bytes, duplicate_search.ties_of(pairs)])
-    grouped = groups.group_photos(photos, same_picture, new, new, shipped.max_products)
+    grouped = groups.group_photos(photos, same_picture, values, new, new, shipped.max_products)
     return np.asarray(grouped["group"], np.int64)
 
 

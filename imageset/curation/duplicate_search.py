@@ -21,6 +21,7 @@ def search(
     photos: pd.DataFrame,
     thumbnails: Pixels,
     same_bytes: Ties,
+    values: pd.DataFrame,
     photo_subsets: NDArray[Any],
     product_subsets: NDArray[Any],
     duplicates: DuplicatesParams,
@@ -31,6 +32,7 @@ def search(
         photos: the rows of processed.csv, N of them.
         thumbnails: grey, uint8 (N, 64, 64, 1).
         same_bytes: the ties of photos with the same bytes.
+        values: the rows of listing_groups.csv.
         photo_subsets: (N,), the subset that each photo was released in, "" of new photos.
         product_subsets: (N,), the subset that each photo's product was released in, "" of new products.
         duplicates: section `duplicates` of params.yaml.
@@ -50,7 +52,7 @@ def search(
     # Some of the new photos that connect two subsets are left out. What connects them to each other must not depend on
     # what was found first, so they are compared once more, without the released photos.
     same_picture = join([same_bytes, ties_of(found)])
-    conflicting = ~released & spans_subsets(all_ties(photos, same_picture, released), product_subsets)
+    conflicting = ~released & spans_subsets(all_ties(photos, same_picture, values, released), product_subsets)
     connected = UnionFind([""] * len(photos))
     connected.join_all(same_bytes.among(conflicting).pairs())
     yield from search_part(photos, thumbnails, conflicting, ~everything, connected, duplicates)

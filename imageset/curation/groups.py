@@ -13,6 +13,7 @@ from imageset.formats.hdf5 import Indices
 def group_photos(
     photos: pd.DataFrame,
     same_picture: Ties,
+    values: pd.DataFrame,
     photo_subsets: NDArray[Any],
     product_subsets: NDArray[Any],
     max_products: int,
@@ -22,6 +23,7 @@ def group_photos(
     Args:
         photos: the rows of processed.csv, N of them.
         same_picture: the ties of all photos that show the same picture.
+        values: the rows of listing_groups.csv. Products with the same value are in one group.
         photo_subsets: (N,), the subset that each photo was released in, "" of new photos.
         product_subsets: (N,), the subset that each photo's product was released in, "" of new products.
         max_products: a picture on more products than that is left out.
@@ -33,7 +35,7 @@ def group_photos(
     """
     pictures = components(same_picture, len(photos))
     is_shared = shared_pictures(photos, pictures, max_products)
-    ties = all_ties(photos, same_picture, photo_subsets != "").among(~is_shared)
+    ties = all_ties(photos, same_picture, values, photo_subsets != "", ~is_shared)
     is_bridge = ~is_shared & bridges_subsets(ties, photo_subsets, product_subsets)
     reason = np.select([is_shared, is_bridge], ["shared_picture", "bridges_release"], "")
     return photos.assign(

@@ -59,7 +59,7 @@ def of_groups(catalog: pd.DataFrame, released: pd.DataFrame) -> dict[int, str]:
     if len(conflicting):
         raise DataError(
             f"{len(conflicting)} photos were released in different subsets, but now share a group: "
-            f"{name_photos(conflicting)}. Section duplicates was changed, or photos were replaced "
+            f"{name_photos(conflicting)}. Section duplicates or source.group_by was changed, or photos were replaced "
             "(see data/near_duplicates.csv): undo that, or remove the rows of one subset from releases/split.csv "
             "and release a new major version"
         )

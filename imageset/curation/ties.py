@@ -1,8 +1,8 @@
 """Pairs of photos that must stay in one subset, and what they connect; pure.
 
 Photos show the same picture when they have the same bytes or are near-duplicates. Two photos are tied when they show
-the same picture, belong to one product, or have the same perceptual hash (also when one is the other's mirror image).
-Ties chain: if a is tied to b and b to c, then a, b and c are connected.
+the same picture, belong to one product, have the same perceptual hash (also when one is the other's mirror image), or
+are of products that source.group_by groups. Ties chain: if a is tied to b and b to c, then a, b and c are connected.
 """
 
 from collections.abc import Iterable, Iterator
@@ -54,36 +54,70 @@ def byte_ties(photos: pd.DataFrame, released: NDArray[np.bool_]) -> Ties:
     return join(tie_equal(photos, order, "sha256") for order in tie_orders(released))
 
 
-def hash_ties(photos: pd.DataFrame, released: NDArray[np.bool_]) -> Ties:
+def hash_ties(photos: pd.DataFrame, released: NDArray[np.bool_], kept: NDArray[np.bool_] | None = None) -> Ties:
     """Return the ties of photos with the same perceptual hash, or with that of the other's mirror image."""
-    mirrored = (tie_mirrored(photos, order) for order in tie_orders(released))
-    return join([*(tie_equal(photos, order, "phash") for order in tie_orders(released)), *mirrored])
+    orders = tie_orders(released, kept)
+    return join(tie(photos, order) for tie in (tie_equal_hashes, tie_mirrored) for order in orders)
 
 
-def product_ties(photos: pd.DataFrame, released: NDArray[np.bool_]) -> Ties:
+def product_ties(photos: pd.DataFrame, released: NDArray[np.bool_], kept: NDArray[np.bool_] | None = None) -> Ties:
     """Return the ties of photos of one product."""
-    return join(tie_equal(photos, order, "product_id") for order in tie_orders(released))
+    return join(tie_equal(photos, order, "product_id") for order in tie_orders(released, kept))
 
 
-def all_ties(photos: pd.DataFrame, same_picture: Ties, released: NDArray[np.bool_]) -> Ties:
-    """Return all ties: of the same picture (given), of one product, and of equal hashes, whatever the photos show."""
-    return join([same_picture, product_ties(photos, released), hash_ties(photos, released)])
+def value_ties(
+    photos: pd.DataFrame,
+    values: pd.DataFrame,
+    released: NDArray[np.bool_],
+    kept: NDArray[np.bool_] | None = None,
+) -> Ties:
+    """Return the ties of photos of products with the same value. values: the rows of listing_groups.csv."""
+    parts = []
+    for order in tie_orders(released, kept):
+        placed = pd.DataFrame({"product_id": photos["product_id"].to_numpy()[order], "place": order})
+        valued = placed.merge(values, on="product_id")
+        places = valued["place"].to_numpy(np.intp)
+        parts.append(Ties(places, places[first_of_equal(valued["value"].to_numpy(str))]))
+    return join(parts)
 
 
-def tie_orders(released: NDArray[np.bool_]) -> list[Indices]:
+def all_ties(
+    photos: pd.DataFrame,
+    same_picture: Ties,
+    values: pd.DataFrame,
+    released: NDArray[np.bool_],
+    kept: NDArray[np.bool_] | None = None,
+) -> Ties:
+    """Return all ties of the photos of a mask, (N,): of the same picture (given), of one product, of equal hashes,
+    whatever the photos show, and of products with the same value.
+
+    Photos that are not kept tie nothing: else the photos of a product of which the first one is left out would come
+    apart.
+    """
+    pictures = same_picture if kept is None else same_picture.among(kept)
+    of_products, of_hashes = product_ties(photos, released, kept), hash_ties(photos, released, kept)
+    return join([pictures, of_products, of_hashes, value_ties(photos, values, released, kept)])
+
+
+def tie_orders(released: NDArray[np.bool_], kept: NDArray[np.bool_] | None = None) -> list[Indices]:
     """Return the orders in which photos are tied to the first of their kind: released photos first, and new ones alone.
 
     Of all photos that share a value, each is tied to one only, so a placeholder on thousands of listings makes
     thousands of ties, not millions. With these two orders, released photos are connected without the help of new ones,
-    and new ones without the help of released ones.
+    and new ones without the help of released ones. Photos that are not kept are in neither.
     """
     everything = np.argsort(~released, kind="stable")
-    return [everything, np.flatnonzero(~released)] if released.any() else [everything]
+    orders = [everything, np.flatnonzero(~released)] if released.any() else [everything]
+    return orders if kept is None else [order[kept[order]] for order in orders]
 
 
 def tie_equal(photos: pd.DataFrame, order: Indices, column: str) -> Ties:
     """Return the ties of the photos in `order`, each to the first one there with the same value."""
     return Ties(order, order[first_of_equal(photos[column].to_numpy()[order])])
+
+
+def tie_equal_hashes(photos: pd.DataFrame, order: Indices) -> Ties:
+    return tie_equal(photos, order, "phash")
 
 
 def tie_mirrored(photos: pd.DataFrame, order: Indices) -> Ties:

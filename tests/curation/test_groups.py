@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from imageset.curation.groups import bridges_subsets, lowest_products, shared_pictures
+from imageset.curation.groups import bridges_subsets, group_photos, lowest_products, shared_pictures
+from imageset.curation.released_subsets import of_groups
 from imageset.curation.ties import Ties, byte_ties, components, hash_ties, join, product_ties
 from imageset.curation.union_find import UnionFind
+from imageset.errors import DataError
 from imageset.formats import tables
 
 UNHURRIED = settings(deadline=None, max_examples=100)  # other processes share the cores
@@ -119,6 +121,60 @@ def test_a_placeholder_on_many_listings_is_one_group_of_few_ties() -> None:
 
     assert len(certain_ties(photos, none_released(photos)).left) <= 4 * len(photos)
     assert set(grouped(photos)) == {11}
+
+
+def values_of(*rows: tuple[int, str]) -> pd.DataFrame:
+    return tables.frame(tables.LISTING_GROUPS, rows)
+
+
+def group(photos: list[Photo], values: pd.DataFrame, subsets: list[str] | None = None) -> list[tuple[int, str]]:
+    """Return the group of each photo, and why it is left out. A picture on three products is shared."""
+    of_photos = np.array(subsets or [""] * len(photos), object)
+    same_bytes = byte_ties(table(photos), of_photos != "")
+    found = group_photos(table(photos), same_bytes, values, of_photos, of_photos, 2)
+    return list(found[["group", "reason"]].itertuples(index=False, name=None))
+
+
+def test_listings_of_one_seller_are_one_group_and_those_of_nobody_are_not() -> None:
+    photos = [Photo(number, str(number), str(number)) for number in (5, 3, 8, 9, 1, 7)]
+    sellers = values_of((3, "anna"), (8, "anna"), (9, "ben"), (1, "ben"), (8, "ben"), (999, "anna"))
+
+    assert group(photos, sellers) == [(5, ""), (1, ""), (1, ""), (1, ""), (1, ""), (7, "")]
+    assert group(photos, values_of()) == [(number, "") for number in (5, 3, 8, 9, 1, 7)]
+
+
+PLACEHOLDER = [Photo(10, "x", "X"), Photo(11, "x", "X"), Photo(12, "x", "X")]  # of three products
+
+
+def test_a_product_of_which_the_first_photo_is_a_placeholder_stays_together() -> None:
+    """Its second photo is that of product 5 as well."""
+    found = group([*PLACEHOLDER, Photo(10, "b", "B"), Photo(10, "c", "C"), Photo(5, "b", "B")], values_of())
+
+    assert [number for number, reason in found if not reason] == [5, 5, 5]
+
+
+def test_a_seller_of_which_the_first_photo_is_a_placeholder_stays_together() -> None:
+    sellers = values_of((10, "anna"), (11, "ben"), (20, "anna"), (21, "anna"))
+    found = group([*PLACEHOLDER, Photo(20, "b", "B"), Photo(21, "c", "C"), Photo(22, "d", "D")], sellers)
+
+    assert [number for number, reason in found if not reason] == [20, 20, 22]
+
+
+def test_a_new_listing_of_a_seller_follows_the_released_ones() -> None:
+    photos = [Photo(5, "a", "A"), Photo(3, "b", "B"), Photo(4, "c", "C")]
+    subsets = ["test", "", ""]
+
+    assert group(photos, values_of((5, "anna"), (3, "anna")), subsets) == [(3, ""), (3, ""), (4, "")]
+
+
+def test_a_seller_in_two_released_subsets_is_an_error_that_names_the_param() -> None:
+    photos = [Photo(5, "a", "A"), Photo(3, "b", "B")]
+    found = group(photos, values_of((5, "anna"), (3, "anna")), ["test", "train"])
+    released = tables.frame(tables.SPLIT, [(5, 0, "test"), (3, 1, "train")])
+    catalog = table(photos).assign(group=[number for number, _ in found])
+
+    with pytest.raises(DataError, match=r"2 photos were released in different subsets.*source\.group_by was changed"):
+        of_groups(catalog, released)
 
 
 def test_a_picture_on_more_products_than_allowed_is_shared() -> None:

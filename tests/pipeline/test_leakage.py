@@ -67,6 +67,7 @@ class Listings:
             tables.PROCESSED,
             [(product_id, 0, row, *prepared[product_id][2:]) for row, product_id in enumerate(order)],
         )
+        self.write("listing_groups", tables.LISTING_GROUPS, [])
         self.write("labels", tables.LABELS, labels)
         self.write("classes", tables.CLASSES, [(number, name, None) for name, number in catalog_ids.items()])
 
@@ -79,6 +80,7 @@ class Listings:
         duplicates.main(
             data / "processed.csv",
             data / "thumbnails.h5",
+            data / "listing_groups.csv",
             releases / "split.csv",
             data / "groups.csv",
             data / "near_duplicates.csv",

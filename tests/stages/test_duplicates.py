@@ -24,8 +24,10 @@ from tests.curated import (
     pattern,
     photo,
     rows,
+    run,
     thumbnail,
     write_labels,
+    write_listing_groups,
     write_photos,
     write_release,
 )
@@ -47,6 +49,20 @@ def test_copies_join_their_photo_and_other_garments_do_not(in_project: Path) -> 
 
     assert found.groups == {key: 101 if key in photos else key[0] for key in photos | others}
     assert rows(found.catalog[["product_id", "position"]]) == sorted(photos | others)
+
+
+@pytest.mark.usefixtures("no_rare_classes")
+def test_listings_of_one_seller_are_one_group_and_their_photos_are_still_compared(in_project: Path) -> None:
+    photos = {(50, 0): pattern(0), (40, 0): pattern(1), (30, 0): pattern(6), (20, 0): pattern(12)}
+    write_photos(in_project, photos)
+    write_labels(in_project, [(product_id, 10, FIRST) for product_id, _ in photos], {10: None})
+    alone = run(in_project)
+    write_listing_groups(in_project, [(50, "anna"), (40, "anna"), (20, "anna"), (30, "ben"), (7, "ben")])
+    found = run(in_project)
+
+    assert alone.groups == {(50, 0): 40, (40, 0): 40, (30, 0): 30, (20, 0): 20}
+    assert found.groups == {(50, 0): 20, (40, 0): 20, (30, 0): 30, (20, 0): 20}
+    assert rows(found.near) == rows(alone.near)
 
 
 @pytest.mark.usefixtures("no_rare_classes")

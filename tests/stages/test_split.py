@@ -25,6 +25,38 @@ def test_shares_that_leave_nothing_to_train_on_are_refused(
         params.load()
 
 
+def run_on(project: Path, groups: list[int]) -> dict[int, int]:
+    """Run the stage on photos of one class with these groups; return how many photos of each group are in test."""
+    rows = [(100 + number, 0, number, 1210, 0, group) for number, group in enumerate(groups)]
+    catalog = tables.frame(tables.CATALOG, rows)
+    tables.write(project / "data/catalog.csv", tables.CATALOG, catalog)
+    split.main(project / "data/catalog.csv", project / "releases/split.csv", project / "data/split.csv")
+    both = catalog.merge(tables.read(project / "data/split.csv", tables.SPLIT))
+    return dict(both[both["subset"] == "test"].groupby("group").size())
+
+
+def test_a_seller_with_most_of_a_class_is_in_train_and_the_stage_says_what_that_costs(
+    in_project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    held_out = run_on(in_project, [100] * 95 + list(range(195, 200)))
+    said = capsys.readouterr().out
+
+    assert 100 not in held_out
+    assert sum(held_out.values()) == 5
+    assert (
+        "class 1210 has 5 of 100 photos in test, and the group of product 100 has 95 of them. Scores of these classes "
+        "say little" in said
+    )
+
+
+def test_many_small_sellers_are_no_news(in_project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    held_out = run_on(in_project, [100 + number // 10 * 10 for number in range(100)])
+
+    assert sum(held_out.values()) == 20
+    assert set(held_out.values()) == {10}
+    assert "less than half" not in capsys.readouterr().out
+
+
 def test_the_stage_writes_the_same_bytes_for_any_order_of_rows(in_project: Path) -> None:
     written = []
     for photos in (singles(50, 3), singles(50, 3)[::-1]):

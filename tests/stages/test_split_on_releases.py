@@ -174,11 +174,11 @@ def grouped(pattern_of: dict[Key, int], released: pd.DataFrame) -> pd.DataFrame:
     rows_of = [(*key, row, str(key), *hashes(images[row].tobytes())) for row, key in enumerate(keys)]
     photos = tables.frame(tables.PROCESSED, rows_of)
     subsets = released_subsets.of_photos(photos, released), released_subsets.of_products(photos, released)
-    same_bytes = ties.byte_ties(photos, subsets[0] != "")
+    same_bytes, values = ties.byte_ties(photos, subsets[0] != ""), tables.frame(tables.LISTING_GROUPS, [])
     thumbnails = np.stack([np.asarray(image)[..., np.newaxis] for image in images])
-    pairs = duplicate_search.search(photos, thumbnails, same_bytes, *subsets, DUPLICATES)
+    pairs = duplicate_search.search(photos, thumbnails, same_bytes, values, *subsets, DUPLICATES)
     same_picture = ties.join([same_bytes, duplicate_search.ties_of(pairs)])
-    return groups.group_photos(photos, same_picture, *subsets, DUPLICATES.max_products)
+    return groups.group_photos(photos, same_picture, values, *subsets, DUPLICATES.max_products)
 
 
 def split_on_top(pattern_of: dict[Key, int], unlabelled: set[Key], before: dict[Key, str], seed: int) -> dict[Key, str]:
