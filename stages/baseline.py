@@ -12,7 +12,7 @@ from imageset.errors import DataError
 from imageset.evaluation.feature_blocks import Labels, read_blocks
 from imageset.evaluation.linear_discriminant import Answers, Classifier, ClassSums, fit
 from imageset.evaluation.scores import figures
-from imageset.formats import hdf5, tables
+from imageset.formats import hdf5, source_ids, tables
 from imageset.report import confusion_plot
 from imageset.report.lettering import class_captions
 from imageset.runtime import files, rates, stage
@@ -43,6 +43,8 @@ def list_predictions(file: h5py.File, labels: Labels, answers: Answers) -> pd.Da
     """Return predictions.csv: the label of each test photo, the answer, and its probability."""
     with hdf5.reading(file.filename):
         photos = hdf5.read_rows(file, "test")
+        if "test_source_ids" in file:
+            source_ids.numbers(hdf5.read_text(file, "test_source_ids").tolist())  # so that the table has these texts
         columns = {
             "product_id": photos.ids,
             "position": photos.positions.astype(np.int64),

@@ -8,7 +8,7 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from imageset.formats import hdf5, tables
+from imageset.formats import hdf5, source_ids, tables
 from imageset.report import card, croissant, sheets
 from imageset.report.figures import StageTables, class_table, metrics, photo_flow
 from imageset.report.identity import identify
@@ -38,7 +38,7 @@ def describe(
         values = {
             "metrics": metrics(data, flow, classes, file),
             "flow": flow,
-            "classes": classes.to_dict("records"),
+            "classes": classes.assign(catalog_id=source_ids.texts(classes["catalog_id"])).to_dict("records"),
             "subsets": [subset for subset in hdf5.SUBSETS if subset in classes],
             "image_shape": list(file["train_images"].shape[1:]),
             "content_digest": str(file.attrs["content_digest"]),
@@ -65,7 +65,7 @@ def describe_file(dataset_h5: Path, filled: CardParams, values: dict[str, Any], 
     rows, shape = values["metrics"]["rows"], " x ".join(map(str, values["image_shape"]))
     arrays = ", ".join(f"{subset}_{column}" for subset in rows for column in ("images", "labels"))
     about = f"{values['metrics']['photos']['used']} photos of products in {len(label_map)} classes, in one HDF5 file."
-    names = hdf5.unique_names(label_map["name"].tolist(), label_map["catalog_id"].tolist())
+    names = hdf5.unique_names(label_map["name"].tolist(), source_ids.texts(label_map["catalog_id"]).tolist())
     found = croissant.describe(
         filled,
         about,
@@ -160,7 +160,8 @@ def main(
     }
     pictures["near_duplicates"] = sheets.draw_look_alikes(data.near_duplicates, thumbnails_h5)
     files.write_text(reports / "identity.json", json.dumps(identify(data.split, data.label_map), indent=2) + "\n")
-    named = classes.assign(name=hdf5.unique_names(classes["name"].tolist(), classes["catalog_id"].tolist()))
+    ids = source_ids.texts(classes["catalog_id"])
+    named = classes.assign(catalog_id=ids, name=hdf5.unique_names(classes["name"].tolist(), ids.tolist()))
     files.write_text(reports / "class_counts.csv", named.to_csv(index=False, lineterminator="\n"))
     write(reports, templates, values, pictures)
     files.write_text(reports / "croissant.json", describe_file(dataset_h5, filled, values, data.label_map))

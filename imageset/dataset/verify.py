@@ -105,6 +105,8 @@ def read_further(file: h5py.File) -> dict[str, NDArray[Any]]:
 
 def of_columns(contents: Contents) -> Iterator[Check]:
     photos = contents.photos
+    if "source_ids" in contents.further:  # first: then all others name products as the source does
+        yield row_checks.ids_of_source_ids(contents.rows, contents.further["source_ids"])
     yield row_checks.products_in_one_subset(photos)
     yield row_checks.augmented_as_photos(photos)
     yield row_checks.copies_complete(photos, contents.augment)
@@ -113,8 +115,6 @@ def of_columns(contents: Contents) -> Iterator[Check]:
     if "groups" in contents.further:
         yield row_checks.groups_in_one_subset(contents.rows, contents.further["groups"])
         yield row_checks.products_in_one_group(contents.rows, contents.further["groups"])
-    if "source_ids" in contents.further:
-        yield row_checks.ids_of_source_ids(contents.rows, contents.further["source_ids"])
 
 
 def of_pixels(file: h5py.File, rows: SubsetRows, found: Scan) -> Iterator[Check]:

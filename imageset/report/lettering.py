@@ -10,7 +10,7 @@ from pathlib import Path
 
 import h5py
 
-from imageset.formats import hdf5, source_ids
+from imageset.formats import hdf5
 
 RIGHT_TO_LEFT = ("R", "AL", "AN")
 
@@ -44,19 +44,14 @@ def is_drawable(text: str) -> bool:
     )
 
 
-def caption(name: str, label: int, catalog_id: int) -> str:
+def caption(name: str, label: int, catalog_id: int | str) -> str:
     """Return what a picture can show of a class, on one line: its name, its catalog_id or its label.
 
     >>> caption("T-Shirts", 3, 1210), caption("Tシャツ", 3, 1210), caption(" ", 3, 1210)
     ('T-Shirts', 'catalog 1210', 'catalog 1210')
     """
-    return drawable(name) or drawable_id("catalog", catalog_id) or f"label {label}"
-
-
-def drawable_id(what: str, number: int) -> str:
-    """Return what an id is of, and the source's id that has a number; "" where a picture cannot show it."""
-    text = drawable(source_ids.text(number))
-    return f"{what} {text}".strip() if text else ""
+    its_id = drawable(str(catalog_id))
+    return drawable(name) or (f"catalog {its_id}" if its_id else f"label {label}")
 
 
 def drawable(text: str) -> str:
@@ -67,6 +62,6 @@ def drawable(text: str) -> str:
 
 def class_captions(file: h5py.File) -> list[str]:
     """Return what pictures call the classes of a dataset file, by label; equal names get their catalog_id."""
-    catalog_ids = hdf5.catalog_ids(file)
-    names = hdf5.unique_names(file["class_names"].asstr()[:].tolist(), catalog_ids)
-    return [caption(name, label, catalog_ids[label]) for label, name in enumerate(names)]
+    ids = hdf5.class_ids(file)
+    names = hdf5.unique_names(file["class_names"].asstr()[:].tolist(), ids)
+    return [caption(name, label, ids[label]) for label, name in enumerate(names)]

@@ -1,6 +1,5 @@
 """The sheets of photos in reports/, as PNG bytes."""
 
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import pandas as pd
 
 from imageset.formats import hdf5, source_ids
 from imageset.report import plots
-from imageset.report.lettering import class_captions, drawable_id
+from imageset.report.lettering import class_captions, drawable
 
 COLUMNS = 10
 AUGMENTED_PHOTOS = 8
@@ -26,7 +25,7 @@ def draw_samples(file: h5py.File, wanted: int) -> bytes:
     wanted: photos in all; each subset gets the same number of them.
     """
     names = class_captions(file)
-    numbers = [describe_class(*row) for row in zip(names, count(), hdf5.catalog_ids(file), strict=False)]
+    numbers = [describe_class(name, label, str(hdf5.class_ids(file)[label])) for label, name in enumerate(names)]
     subsets = hdf5.subsets(file)
     parts = []
     for subset in subsets:
@@ -39,10 +38,10 @@ def draw_samples(file: h5py.File, wanted: int) -> bytes:
     return plots.sheet_of_parts(parts, COLUMNS)
 
 
-def describe_class(name: str, label: int, catalog_id: int) -> str:
+def describe_class(name: str, label: int, catalog_id: str) -> str:
     """Return the label and the catalog_id of a class, as far as a picture can show it and its name does not say it."""
-    of_source = drawable_id("catalog", catalog_id)
-    return f"label {label}" + (f", {of_source}" if of_source and name != source_ids.text(catalog_id) else "")
+    its_id = drawable(catalog_id)
+    return f"label {label}" + (f", catalog {its_id}" if its_id and name != its_id else "")
 
 
 def sample_rows(labels: np.ndarray[Any, Any], wanted: int) -> list[int]:
@@ -62,7 +61,7 @@ def draw_augmented(file: h5py.File) -> bytes:
     columns = min(int(rows.groupby("place").size().min()), MOST_COPIES)
     photos = rows[rows["copy"] < columns].sort_values(["place", "copy"])
     captions = [
-        f"{drawable_id('', product_id)}\n{'the photo' if not copy else f'copy {copy}'}"
+        f"{drawable(source_ids.text(product_id))}\n{'the photo' if not copy else f'copy {copy}'}"
         for product_id, copy in zip(photos["id"], photos["copy"], strict=True)
     ]
     return plots.sheet(list(hdf5.pick(file["train_images"], photos["row"])), captions, columns)
@@ -80,7 +79,7 @@ def draw_look_alikes(pairs: pd.DataFrame, thumbnails_h5: Path) -> bytes:
         for number, (product_id, position) in enumerate(zip(keys[::2], keys[1::2], strict=True)):
             sheet.append(images[rows[product_id, position]])
             captions.append(
-                f"{drawable_id('', product_id)}{f', photo {position}' if position else ''}\n"
+                f"{drawable(source_ids.text(product_id))}{f', photo {position}' if position else ''}\n"
                 f"{'' if number else f'likeness {likeness}'}"
             )
     shown = len(sheet) // 2

@@ -164,8 +164,8 @@ def test_without_a_file_that_holds_the_product_only_ids_are_looked_at(after: Pat
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (("--absent", "1.5"), "'1.5' is no product's id, such as 1234567"),
-        (("--absent", "-3"), "--absent"),
+        (("--absent", "a\tb"), r"'a\tb' is no product's id, such as 1234567 or SKU-7"),
+        (("--absent", " "), "' ' is no product's id"),
         (("--reference", "data/processed.h5"), "--reference is for --absent"),
     ],
 )

@@ -43,8 +43,8 @@ def make_tables(data: Path) -> None:
     photos = [(row.product_id, row.position) for row in photo_table(8).itertuples()]
     fetched = [*photos, (900, 0), (901, 0)]
     rows: dict[str, list[tuple[Any, ...]]] = {
-        "listings": [(*photo, "http://h/1.jpg") for photo in [*fetched, (902, 0)]],
-        "listings_rejects": [("x", "0", "http://h/2.jpg", "bad_id"), ("", "0", "http://h/2.jpg", "no_id")],
+        "listings": [(*photo, "http://h/1.jpg", "") for photo in [*fetched, (902, 0)]],
+        "listings_rejects": [("x", "0", "http://h/2.jpg", "", "bad_id"), ("", "0", "http://h/2.jpg", "", "no_id")],
         "ingest": [
             *((f"{a}-{b}.jpeg", a, b, "done", "") for a, b in fetched),
             ("902.jpeg", 902, 0, "rejected", "not_found"),

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from imageset.formats import hdf5, tables
+from imageset.formats import hdf5, source_ids, tables
 from imageset.report.identity import identify
 from tests.tools.test_compare import commit, dvc, edit, git, run, section, write
 from tools.compare.command import compare, read_found
@@ -81,6 +81,7 @@ class Dataset:
         self.subsets = dict(SUBSETS)
         self.wrong = {3, 6, 9}  # test photos that the baseline gets wrong
         self.left_out: dict[int, str] = {}
+        self.texts: dict[int, str] = {}  # what the source calls products and classes, where that is text
         self.validation = {"passed": True, "checks": 18, "failed": 0, "leaks": 0}
         self.digest = "ab" * 32
         self.images = (np.arange(31 * 64) % 200).astype(np.uint8).reshape(31, 8, 8, 1)  # by product_id
@@ -96,27 +97,36 @@ class Dataset:
         data.mkdir(parents=True, exist_ok=True)
         reports.mkdir(parents=True, exist_ok=True)
         tested = sorted(photo for photo, subset in self.subsets.items() if subset == "test")
+        name = self.name
         rows: dict[str, list[tuple[Any, ...]]] = {
-            "catalog": [(photo, 0, photo, class_, class_ - 1201, photo) for photo, class_ in self.classes.items()],
-            "split": [(photo, 0, subset) for photo, subset in self.subsets.items()],
+            "catalog": [
+                (name(photo), 0, photo, name(class_), class_ - 1201, photo) for photo, class_ in self.classes.items()
+            ],
+            "split": [(name(photo), 0, subset) for photo, subset in self.subsets.items()],
             "predictions": [
-                (photo, 0, self.classes[photo] - 1201, 2 if photo in self.wrong else self.classes[photo] - 1201, "0.9")
+                (
+                    name(photo),
+                    0,
+                    self.classes[photo] - 1201,
+                    2 if photo in self.wrong else self.classes[photo] - 1201,
+                    "0",
+                )
                 for photo in tested
             ],
-            "rejects": [(photo, 0, reason) for photo, reason in self.left_out.items()],
-            "ingest": [(f"photos/{photo}", photo, 0, "stored", "") for photo in CLASSES],
+            "rejects": [(name(photo), 0, reason) for photo, reason in self.left_out.items()],
+            "ingest": [(f"photos/{photo}", name(photo), 0, "stored", "") for photo in CLASSES],
             "catalog_rejects": [],
         }
-        frames = {name: tables.frame(TABLES[name], content) for name, content in rows.items()}
-        for name, content in frames.items():
-            tables.write(data / f"{name}.csv", TABLES[name], content)
+        frames = {table: tables.frame(TABLES[table], content) for table, content in rows.items()}
+        for table, content in frames.items():
+            tables.write(data / f"{table}.csv", TABLES[table], content)
         with hdf5.create(data / "processed.h5", hdf5.PROCESSED) as file:
             hdf5.add(file, "images", self.images)
-            hdf5.add(file, "ids", np.arange(31))
+            hdf5.add(file, "ids", np.array([source_ids.number(name(photo)) for photo in range(31)]))
             hdf5.add(file, "positions", np.zeros(31, np.int16))
             hdf5.finish(file)
         used = [class_ for class_ in NAMES if class_ in self.classes.values()]
-        label_map = tables.frame(tables.LABEL_MAP, [(class_ - 1201, class_, NAMES[class_]) for class_ in used])
+        label_map = tables.frame(tables.LABEL_MAP, [(class_ - 1201, name(class_), NAMES[class_]) for class_ in used])
         accuracy = 1 - len(self.wrong & set(tested)) / len(tested)
         written = {
             "baseline": {"accuracy": accuracy, "accuracy_standard_error": 0.14, "floor": {"accuracy": 0.6}},
@@ -127,13 +137,16 @@ class Dataset:
             },
             "validation": self.validation,
         }
-        for name, content in written.items():
-            (reports / f"{name}.json").write_text(json.dumps(content))
+        for report, content in written.items():
+            (reports / f"{report}.json").write_text(json.dumps(content))
         lines = ""
         for class_ in used:
             train, test = (self.count(class_, subset) for subset in ("train", "test"))
-            lines += f"{class_},{NAMES[class_]},{train},{test},{train + test}\n"
+            lines += f'"{name(class_)}",{NAMES[class_]},{train},{test},{train + test}\n'
         (reports / "class_counts.csv").write_text(f"catalog_id,name,train,test,photos\n{lines}")
+
+    def name(self, number: int) -> int | str:
+        return self.texts.get(number, number)
 
     def count(self, class_: int, subset: str) -> int:
         return sum(self.classes[photo] == class_ and self.subsets[photo] == subset for photo in self.classes)
@@ -303,6 +316,38 @@ def test_relabelled_photos_are_listed(repository: Path) -> None:
     assert "| 1 | 0 | shoes (1201) | hat (1202) |" in section(text, "Photos")
 
 
+UUID = "3f2504e0-4f89-41d3-9a0c-0305e82c3301"
+TEXTS = {1: UUID, 2: "=1+1|<b>", 3: "007", 4: "NA", 1201: "shoes", 1202: "Hüte / hats", 1203: "007"}
+
+
+def test_products_and_classes_are_named_as_the_source_names_them(repository: Path) -> None:
+    dataset = Dataset()
+    dataset.texts = TEXTS
+    change(repository, dataset)
+    git(repository, "switch", "--quiet", "--create", "texts")
+    commit(repository)
+    dataset.classes |= {1: 1202, 2: 1203}
+    dataset.remove(3, "too_dark")
+    dataset.remove(4)
+    change(repository, dataset)
+    lists = section(compared("texts")[0], "Photos")
+
+    assert f"| {UUID} | 0 | shoes | hat (Hüte / hats) |" in lists
+    assert "| `=1+1\\|<b>` | 0 | shoes | dress (007) |" in lists
+    assert "| 007 | 0 | shoes | test | too_dark |" in lists
+    assert "| NA | 0 | shoes | train | head does not have it |" in lists
+    assert "hat (Hüte / hats)" in section(compared("texts")[0], "Class balance")
+
+    page = write_page(repository, "texts")
+    assert f"<b>{UUID}</b>" in page
+    assert "<b>=1+1|&lt;b&gt;</b>" in page
+    assert str(source_ids.number(UUID)) not in page + lists
+
+    of_main, _ = compared("main")  # of before the source had texts
+    assert "| 1 | 0 | shoes (1201) | train | head does not have it |" in section(of_main, "Photos")
+    assert f"| {UUID} | 0 | hat (Hüte / hats) | train |" in section(of_main, "Photos")
+
+
 def test_without_the_tables_of_a_side_it_says_how_to_get_them(repository: Path) -> None:
     dataset = Dataset()
     dataset.classes |= {1: 1202}
@@ -443,8 +488,8 @@ def test_exit_codes_are_those_that_were_asked_for(repository: Path, tmp_path: Pa
     assert "leaks: choose from leak, lost-class, moved, relabelled, unknown" in wrong.stderr
 
 
-def write_page(repository: Path) -> str:
-    done = run(repository, "main", "--html", "compare.html")
+def write_page(repository: Path, base: str = "main") -> str:
+    done = run(repository, base, "--html", "compare.html")
 
     assert (done.returncode, done.stderr) == (0, "")
     return (repository / "compare.html").read_text()

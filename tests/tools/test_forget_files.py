@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from imageset.errors import ServerError
-from imageset.formats import hdf5, tables
+from imageset.formats import hdf5, source_ids, tables
 from imageset.page.assemble import assemble
 from imageset.storage.bucket import Bucket, list_objects, open_bucket
 from tests.conftest import put
@@ -110,6 +110,31 @@ def test_a_page_that_names_the_product_holds_it_whatever_it_was_made_of(cache: P
 
     Path("data/report.html").write_bytes(REPORT)
     assert working_files.find_outputs(IDS) == []
+
+
+@pytest.mark.parametrize(
+    "its_id", ["3f2504e0-4f89-41d3-9a0c-0305e82c3301", 'a], "b\\', "</script>", "שמלה", "7.0", "=1+1"]
+)
+def test_a_product_is_found_by_the_id_that_the_source_gives_it(its_id: str, cache: Path) -> None:
+    ids = frozenset([source_ids.number(its_id)])
+    others = ["7", f"{its_id}0", "a]"]
+    found, paths = [], []
+    for named in ([*others, its_id], others):
+        page = assemble(TEMPLATES, {"photos": {"product_id": named}}, {}).encode()
+        tables.write(Path("split.csv"), tables.SPLIT, tables.frame(tables.SPLIT, [(one, 0, "train") for one in named]))
+        paths += [
+            keep(cache, page),
+            keep(cache, Path("split.csv").read_bytes()),
+            keep(cache, write_hdf5([source_ids.number(one) for one in named])),
+        ]
+        found.append(
+            [
+                working_files.holds(path, f"x{suffix}", ids)
+                for path, suffix in zip(paths[-3:], (".html", ".csv", ".h5"), strict=True)
+            ]
+        )
+
+    assert found == [[True] * 3, [None, False, False]]
 
 
 def test_a_branch_of_which_a_merge_kept_nothing_is_searched(cache: Path) -> None:
