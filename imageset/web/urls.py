@@ -13,13 +13,18 @@ URL = re.compile(
     re.IGNORECASE,
 )
 SHOWN = 120  # characters of a URL in a message
-RESERVED = ":/?#[]@!$&'()*+,;=%"  # RFC 3986, and the percent sign of what is already encoded
+PARTS = re.compile(r"(?P<path>[^?#]*)(?P<query>(\?[^#]*)?)", re.DOTALL)  # of the rest; a fragment is not sent
+# What is left as it is: the characters that a URL may have (RFC 3986), the percent sign of what is encoded already, and
+# what browsers send unencoded (WHATWG URL, the path's and the special query's percent-encode sets).
+IN_PATH = ":/?#[]@!$&'()*+,;=%|"
+IN_QUERY = IN_PATH + "^`{}\\"
 
 
 def parse(url: str) -> yarl.URL:
     """Parse a URL and keep its spelling: a signed URL is valid in one spelling only.
 
-    Only what a URL cannot hold, such as spaces and other alphabets, is encoded.
+    Only what a URL cannot hold, such as spaces and other alphabets, is encoded, as browsers do it. Like them this takes
+    a backslash in the path for a slash.
 
     Args:
         url: the text, of an untrusted source.
@@ -36,10 +41,22 @@ def parse(url: str) -> yarl.URL:
             raise ValueError("neither a name nor an address")
         if not base.port or (base.port < 1024 and base.port not in (80, 443)):
             raise ValueError("a port of another protocol")
-        rest = quote(parts["rest"], safe=RESERVED, errors="surrogateescape")
+        rest = percent_encode(parts["rest"])
         return yarl.URL(f"{base.scheme}://{base.raw_authority}{rest}", encoded=True)
     except (ValueError, IndexError):  # IndexError: yarl, for brackets in a user's name
         raise BadUrl from None
+
+
+def percent_encode(rest: str) -> str:
+    """Return path and query of a URL as browsers send them.
+
+    >>> percent_encode("/red hat|1.jpg?name=caf\u00e9&s=a%2fb{1}#top")
+    '/red%20hat|1.jpg?name=caf%C3%A9&s=a%2fb{1}'
+    """
+    parts = PARTS.match(rest)
+    assert parts is not None
+    path = quote(parts["path"].replace("\\", "/"), safe=IN_PATH, errors="surrogateescape")
+    return path + quote(parts["query"], safe=IN_QUERY, errors="surrogateescape")
 
 
 def host_name(target: yarl.URL) -> str:

@@ -51,7 +51,9 @@ def test_a_url_without_path_leads_to_the_root(url: str, path: str) -> None:
         ("http://shop.example/a b.jpg", "/a%20b.jpg"),
         ("http://shop.example/caf\u00e9?n=\u00e9", "/caf%C3%A9?n=%C3%A9"),
         ("http://shop.example/\U0001f455.jpg", "/%F0%9F%91%95.jpg"),
-        ('http://shop.example/a"b<c>d`e{f}|g^h\\i', "/a%22b%3Cc%3Ed%60e%7Bf%7D%7Cg%5Eh%5Ci"),
+        ('http://shop.example/a"b<c>d`e{f}|g^h\\i', "/a%22b%3Cc%3Ed%60e%7Bf%7D|g%5Eh/i"),
+        ("http://shop.example?a\"b<c>d`e{f}|g^h\\i'j k", "/?a%22b%3Cc%3Ed`e{f}|g^h\\i'j%20k"),
+        ("http://shop.example/a#b?c d", "/a"),
         ("http://shop.example/a\x85\xa0\u2028b", "/a%C2%85%C2%A0%E2%80%A8b"),
         # The rest of such a URL keeps its spelling.
         ("http://shop.example/a b%7E?signature=x%2fy%3D", "/a%20b%7E?signature=x%2fy%3D"),
