@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from imageset.curation import labelled
-from imageset.errors import BadUrl, DataError, ParamsError, ServerError
+from imageset.errors import DataError, ParamsError, ServerError
 from imageset.formats import stable_hash, tables, takedowns
 from imageset.runtime import params, progress, rates, settings, stage
 from imageset.runtime.sections import IngestParams
@@ -25,13 +25,18 @@ from imageset.web.fetch_photo import IngestContext, Outcome, PhotoToFetch, fetch
 from imageset.web.host_limits import Host
 from imageset.web.host_queues import work_through
 from imageset.web.refusals import REMEMBERED, RefusalCache
-from imageset.web.web_client import WebClient
+from imageset.web.sources import Sources, open_sources
 from imageset.workers.local import LocalWorkers
 
 EXAMPLES = 3  # photos that a message names
 PHOTOS_PER_DECODER = 8  # the most photos that wait for one worker process
 TAKEN_DOWN = "taken_down"  # decided by corrections/takedowns.csv alone, so no cache remembers it
 MISSING_OBJECT = "missing_object"  # decided by the bucket's listing alone
+HINTS = {  # settings decide these
+    "private_address": "if their host is yours, name it in IMAGESET_ALLOWED_HOSTS",
+    "bucket_not_allowed": "if whoever writes such URLs may read that bucket, name it in IMAGESET_ALLOWED_BUCKETS",
+    "folder_not_allowed": "if whoever writes such URLs may read their folder, name it in IMAGESET_ALLOWED_FOLDERS",
+}
 
 
 class Found(NamedTuple):
@@ -94,15 +99,10 @@ async def fetch_photos(
         LocalWorkers(settings.workers(), import_main=False) as decoders,
         progress.bar(None, "ingest", len(photos)) as bar,
     ):
-        async with WebClient(
-            settings.allowed_hosts(),
-            settings.connections_per_host(),
-            ingest.max_bytes,
-            frozenset(ingest.refused_robots_tags),
-        ) as client:
+        async with open_sources(ingest, bucket) as sources:
             decode_slots = asyncio.Semaphore(PHOTOS_PER_DECODER * settings.workers())
             uploads = bulk.open_client(bucket)
-            context = IngestContext(client, decoders, decode_slots, bucket, uploads, ingest.max_pixels)
+            context = IngestContext(sources, decoders, decode_slots, bucket, uploads, ingest.max_pixels)
 
             async def fetch_and_note(photo: PhotoToFetch) -> None:
                 outcome = await fetch_photo(photo, context)
@@ -113,19 +113,15 @@ async def fetch_photos(
                     bar.set_postfix(reasons, refresh=False)
                 bar.update()
 
-            await work_through(queue_by_host(photos, client), fetch_and_note)
+            await work_through(queue_by_host(photos, sources), fetch_and_note)
     return outcomes
 
 
-def queue_by_host(photos: list[PhotoToFetch], client: WebClient) -> dict[Host, deque[PhotoToFetch]]:
+def queue_by_host(photos: list[PhotoToFetch], sources: Sources) -> dict[Host, deque[PhotoToFetch]]:
     """Return each host's photos. Those with a bad URL share a host without a name; their download refuses them."""
     queues: defaultdict[Host, deque[PhotoToFetch]] = defaultdict(deque)
     for photo in photos:
-        try:
-            name = urls.host_name(urls.parse(photo.image_url))
-        except BadUrl:
-            name = ""
-        queues[client.host(name)].append(photo)
+        queues[sources.host(photo.image_url)].append(photo)
     return queues
 
 
@@ -193,10 +189,7 @@ def check_refused(
         return
     reason, _ = Counter(reason for _, reason in refused).most_common(1)[0]
     retry = f" RETRY={reason}" if reason in REMEMBERED else ""
-    hint = {
-        "private_address": "if their host is yours, name it in IMAGESET_ALLOWED_HOSTS",
-        MISSING_OBJECT: missing,
-    }.get(reason, f"to ask for them again, run `make refresh{retry}`")
+    hint = (HINTS | {MISSING_OBJECT: missing}).get(reason, f"to ask for them again, run `make refresh{retry}`")
     limit = f"more than ingest.max_rejected_share = {max_rejected_share}" if len(refused) < photos else "none is left"
     raise DataError(
         f"{len(refused)} of {photos} photos are refused ({tables.tally(reason for _, reason in refused)}), such as "
@@ -257,6 +250,9 @@ def main(
     check_refused(refused, len(wanted), ingest.max_rejected_share, ingest_csv, ended.missing)
     if ended.missing:
         print(f"ingest: {ended.missing}")
+    for reason, count in Counter(reason for _, reason in refused).items():
+        if reason in HINTS:
+            print(f"ingest: {count} {reason}: {HINTS[reason]}")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ from dotenv import find_dotenv, load_dotenv
 
 from imageset.errors import SettingsError
 
+BUCKET = r"[a-z0-9][a-z0-9.-]+"
+
 
 def load() -> None:
     """Copy the nearest .env, of this folder or a parent, into the environment. A variable that is set already wins."""
@@ -64,7 +66,7 @@ def image_store() -> tuple[str, str]:
         SettingsError: IMAGE_STORE is not set or malformed.
     """
     url = require("IMAGE_STORE", "s3://bucket/prefix")
-    match = re.fullmatch(r"s3://([a-z0-9][a-z0-9.-]+)(?:/(.*))?", url)
+    match = re.fullmatch(rf"s3://({BUCKET})(?:/(.*))?", url)
     if match is None:
         raise SettingsError(f"IMAGE_STORE is {url!r}: expected s3://bucket or s3://bucket/prefix")
     prefix = (match[2] or "").strip("/")
@@ -105,6 +107,57 @@ def allowed_hosts() -> frozenset[tuple[str, int]]:
 def connections_per_host() -> int:
     """Return the most parallel requests to one host: IMAGESET_CONNECTIONS_PER_HOST, or 32."""
     return number("IMAGESET_CONNECTIONS_PER_HOST", 32)
+
+
+def user_agent() -> str:
+    """Return what requests for photos call themselves: IMAGESET_USER_AGENT, or imageset. Raises SettingsError."""
+    value = os.environ.get("IMAGESET_USER_AGENT", "").strip() or "imageset"
+    if not re.fullmatch(r"[\x21-\x7e][\x20-\x7e]{0,199}", value):
+        raise SettingsError(
+            "IMAGESET_USER_AGENT has a line break or another character that no header may have, or more than 200: "
+            "expected such as IMAGESET_USER_AGENT=example-shop/1.0 (+mailto:data@shop.example)"
+        )
+    return value
+
+
+def headers_file() -> Path | None:
+    """Return the file of headers for single hosts, IMAGESET_HEADERS_FILE, if it is set."""
+    value = os.environ.get("IMAGESET_HEADERS_FILE", "").strip()
+    return project_directory() / value if value else None
+
+
+def allowed_buckets() -> frozenset[str]:
+    """Return the buckets that URLs s3://bucket/key may name: IMAGESET_ALLOWED_BUCKETS, separated by commas.
+
+    Raises:
+        SettingsError: an entry is malformed.
+    """
+    names = [name.strip() for name in os.environ.get("IMAGESET_ALLOWED_BUCKETS", "").split(",")]
+    for name in filter(None, names):
+        if not re.fullmatch(BUCKET, name):
+            raise SettingsError(
+                f"IMAGESET_ALLOWED_BUCKETS contains {name!r}: expected names of buckets, such as shop-photos,old-photos"
+            )
+    return frozenset(filter(None, names))
+
+
+def allowed_folders() -> tuple[Path, ...]:
+    """Return the folders below which URLs file:///... may name photos: IMAGESET_ALLOWED_FOLDERS, separated by commas.
+
+    Links in them are resolved.
+
+    Raises:
+        SettingsError: an entry is no absolute path of a folder.
+    """
+    folders = []
+    for entry in filter(None, map(str.strip, os.environ.get("IMAGESET_ALLOWED_FOLDERS", "").split(","))):
+        if not entry.startswith("/") or not Path(entry).is_dir():
+            raise SettingsError(
+                f"IMAGESET_ALLOWED_FOLDERS contains {entry!r}: expected the absolute path of a folder that is there, "
+                "such as /srv/photos"
+            )
+        folders.append(Path(entry).resolve())
+    return tuple(folders)
 
 
 def workers() -> int:

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 RETRIES = 5
 
 
-def open_client(bucket: Bucket) -> S3Store:
-    """Return an obstore client with the endpoint and credentials of boto3.
+def open_client(bucket: Bucket, retries: int = RETRIES) -> S3Store:
+    """Return an obstore client with the endpoint and credentials of boto3. It retries failures that may pass.
 
     Raises:
         SettingsError: there are no credentials.
@@ -57,7 +57,7 @@ def open_client(bucket: Bucket) -> S3Store:
         skip_signature=False,
         s3_express=False,
         client_options=options,
-        retry_config={"max_retries": RETRIES, "retry_timeout": datetime.timedelta(seconds=60)},
+        retry_config={"max_retries": retries, "retry_timeout": datetime.timedelta(seconds=60)},
     )
 
 

@@ -3,22 +3,18 @@
 import asyncio
 import errno
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple
 
 import aiohttp
 
 from imageset.errors import AddressRefused, BadUrl, HostGivenUp, Refused, ServerError, Unreachable
-from imageset.photos import decode
-from imageset.web import headers, urls
+from imageset.web import headers, transfer, urls
 from imageset.web.host_limits import Host
-from imageset.web.web_client import USER_AGENT, WebClient
+from imageset.web.transfer import Body, Transfer, read_body
+from imageset.web.web_client import WebClient
 
-SECONDS_TO_ANSWER = 15.0  # until the headers have arrived
-SECONDS_PER_REQUEST = 30.0  # until the body has arrived
 MAX_REDIRECTS = 5
-BYTES_IF_UNDECLARED = 1_000_000  # what a body of undeclared length counts for
 
 # Statuses from 400 to 499 are definite answers, which another request would not change, except these.
 RETRIED_STATUSES = {408, 425, 429}
@@ -28,13 +24,6 @@ THROTTLING_STATUSES = {429, 503}
 REDIRECT_STATUSES = {301, 302, 303, 307, 308}
 
 
-class Body(NamedTuple):
-    """The body of an answer, and whether its end was declared: if not, it may have broken off unnoticed."""
-
-    content: bytes
-    has_declared_end: bool
-
-
 @dataclass(frozen=True)
 class Exchange:
     """A request whose answer's headers have arrived, and the timeout on the rest."""
@@ -42,6 +31,10 @@ class Exchange:
     host: Host
     answer: aiohttp.ClientResponse
     timeout: asyncio.Timeout
+
+    def transfer(self) -> Transfer:
+        """Return the body that is about to come."""
+        return Transfer(self.host, self.timeout, self.answer.content_length, self.answer.content.iter_any())
 
 
 @asynccontextmanager
@@ -67,11 +60,12 @@ async def download(client: WebClient, url: str) -> AsyncIterator[Body]:
                     url = urls.join(url, location)
                     continue
                 check_headers(exchange.answer, client)
-                body = await read_body(exchange, client, held)
+                content = await read_body(exchange.transfer(), client, held)
+                has_declared_end = "Transfer-Encoding" in exchange.answer.headers
             break
         else:
             raise Refused("too_many_redirects")
-        yield body
+        yield Body(content, has_declared_end or exchange.answer.content_length is not None)
 
 
 @asynccontextmanager
@@ -85,13 +79,16 @@ async def open_exchange(client: WebClient, url: str) -> AsyncIterator[Exchange]:
     except BadUrl:
         raise Refused("bad_url") from None
     host = client.host(urls.host_name(target))
+    own_headers = client.host_headers.of(target)
+    if "authorization" in map(str.lower, own_headers):  # that of the settings, not the user in a seller's URL
+        target = target.with_user(None)
     try:
         # The timeout starts once the slot is ours.
-        async with host.slot() as epoch, asyncio.timeout(SECONDS_TO_ANSWER) as timeout:
+        async with host.slot() as epoch, asyncio.timeout(transfer.SECONDS_TO_ANSWER) as timeout:
             started = asyncio.get_running_loop().time()
-            async with client.session.get(target, allow_redirects=False) as answer:
+            async with client.session.get(target, allow_redirects=False, headers=own_headers) as answer:
                 latency = asyncio.get_running_loop().time() - started
-                timeout.reschedule(started + SECONDS_PER_REQUEST)
+                timeout.reschedule(started + transfer.SECONDS_PER_REQUEST)
                 check_status(host, epoch, answer)
                 try:
                     yield Exchange(host, answer, timeout)
@@ -129,38 +126,7 @@ def check_headers(answer: aiohttp.ClientResponse, client: WebClient) -> None:
     """Raise Refused for an answer whose body need not be read."""
     if answer.status != 200:
         raise Refused(REASONS_BY_STATUS.get(answer.status, "refused"))
-    if headers.robots_tags(answer.headers.getall("X-Robots-Tag", []), USER_AGENT) & client.refused_robots_tags:
+    if headers.robots_tags(answer.headers.getall("X-Robots-Tag", []), client.agent_names) & client.refused_robots_tags:
         raise Refused("robots_tag")
     if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise Refused("encoded")
-    if (answer.content_length or 0) > client.max_bytes:
-        raise Refused("too_large")
-
-
-async def read_body(exchange: Exchange, client: WebClient, held: AsyncExitStack) -> Body:
-    """Return an answer's body; closing `held` gives back its bytes in memory. Raises Refused."""
-    answer = exchange.answer
-    reserved = answer.content_length if answer.content_length is not None else BYTES_IF_UNDECLARED
-    await acquire_untimed(exchange, held, exchange.host.bytes.acquire(reserved))
-    await acquire_untimed(exchange, held, client.bytes.acquire(reserved))
-    body = bytearray()
-    async for piece in answer.content.iter_any():
-        seen = len(body)
-        body += piece
-        if seen < decode.HEAD_BYTES <= len(body) and not decode.begins_like_photo(bytes(body[: decode.HEAD_BYTES])):
-            raise Refused("not_an_image")
-        if len(body) > client.max_bytes:
-            raise Refused("too_large")
-        if seen <= reserved < len(body):  # a large body of undeclared length
-            await acquire_untimed(exchange, held, exchange.host.undeclared)
-            await acquire_untimed(exchange, held, client.undeclared)
-    return Body(bytes(body), answer.content_length is not None or "Transfer-Encoding" in answer.headers)
-
-
-async def acquire_untimed(exchange: Exchange, held: AsyncExitStack, slot: AbstractAsyncContextManager[Any]) -> None:
-    """Acquire a slot with the timeout paused: our own waiting must not count against the host."""
-    loop = asyncio.get_running_loop()
-    seconds_left = (exchange.timeout.when() or 0.0) - loop.time()
-    exchange.timeout.reschedule(None)
-    await held.enter_async_context(slot)
-    exchange.timeout.reschedule(loop.time() + seconds_left)

@@ -12,8 +12,8 @@ from imageset.errors import ObjectExists, Refused, Unreachable, WorkerLost
 from imageset.photos import decode
 from imageset.storage import bulk
 from imageset.storage.bucket import Bucket
-from imageset.web.download import Body, download
-from imageset.web.web_client import WebClient
+from imageset.web.sources import Sources
+from imageset.web.transfer import Body
 from imageset.workers.local import LocalWorkers
 from imageset.workers.worker_process import run_bounded
 
@@ -45,9 +45,9 @@ class Outcome:
 
 @dataclass(frozen=True)
 class IngestContext:
-    """What all photos of a run share: the web, the processes that decode, the bucket and its upload client."""
+    """What all photos of a run share: the sources, the processes that decode, the bucket and its upload client."""
 
-    client: WebClient
+    sources: Sources
     decoders: LocalWorkers
     decode_slots: asyncio.Semaphore
     bucket: Bucket
@@ -76,7 +76,7 @@ async def fetch_photo(photo: PhotoToFetch, context: IngestContext) -> Outcome:
     try:
         async for attempt in retrying:
             with attempt:
-                async with download(context.client, photo.image_url) as body:
+                async with context.sources.open(photo.image_url) as body:
                     sha256 = await check_body(body, context)
                     await upload(photo, body.content, sha256, context)
     except Refused as refusal:

@@ -3,7 +3,7 @@
 import datetime
 import email.utils
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 
 # Directives of X-Robots-Tag with a value after a colon. Any other name before a colon is that of a robot.
 VALUED_ROBOTS_TAGS = {"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"}
@@ -24,10 +24,10 @@ def seconds_to_wait(headers: Mapping[str, str]) -> float | None:
     return (moment.replace(tzinfo=moment.tzinfo or datetime.UTC) - datetime.datetime.now(datetime.UTC)).total_seconds()
 
 
-def robots_tags(headers: Iterable[str], agent_name: str) -> set[str]:
-    """Return the X-Robots-Tag directives that apply to an agent: those for all agents and those for its name.
+def robots_tags(headers: Iterable[str], agent_names: Set[str]) -> set[str]:
+    """Return the X-Robots-Tag directives that apply to an agent: those for all agents and those for its names.
 
-    >>> sorted(robots_tags(["noindex, max-snippet: 0, nofollow", "other: noarchive, nosnippet", "me: NoAI"], "me"))
+    >>> sorted(robots_tags(["noindex, max-snippet: 0, nofollow", "other: noarchive, nosnippet", "me: NoAI"], {"me"}))
     ['noai', 'nofollow', 'noindex']
     """
     tags: set[str] = set()
@@ -37,6 +37,6 @@ def robots_tags(headers: Iterable[str], agent_name: str) -> set[str]:
             name, colon, rest = (part.strip() for part in piece.partition(":"))
             if colon and name not in VALUED_ROBOTS_TAGS and re.fullmatch(r"[\w*.-]+", name):
                 agent, name = name, rest
-            if agent in ("", "*", agent_name):
+            if agent in ("", "*") or agent in agent_names:
                 tags |= {"noindex", "nofollow"} if name == "none" else {name}
     return tags - VALUED_ROBOTS_TAGS

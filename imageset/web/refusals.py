@@ -27,7 +27,17 @@ DEFINITE = frozenset(
 # Decided by the params too; remembered until these change.
 BY_PARAMS = frozenset({"too_large", "too_many_pixels", "robots_tag"})
 # Decided by the settings, the hour or the machine; not remembered.
-TEMPORARY = frozenset({"private_address", "unreachable", "decoder_crash", "decoder_timeout", "decoder_memory"})
+TEMPORARY = frozenset(
+    {
+        "private_address",
+        "bucket_not_allowed",
+        "folder_not_allowed",
+        "unreachable",
+        "decoder_crash",
+        "decoder_timeout",
+        "decoder_memory",
+    }
+)
 REMEMBERED = DEFINITE | BY_PARAMS
 REASONS = REMEMBERED | TEMPORARY
 

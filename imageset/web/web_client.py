@@ -2,11 +2,13 @@
 
 import asyncio
 import os
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 import aiohttp
 
 from imageset.web.address_guard import AddressGuard
+from imageset.web.host_headers import HostHeaders
 from imageset.web.host_limits import Host
 from imageset.web.weighted_semaphore import WeightedSemaphore
 from imageset.workers import limits
@@ -33,6 +35,8 @@ class WebClient:
         connections_per_host: int,
         max_bytes: int,
         refused_robots_tags: frozenset[str],
+        user_agent: str = USER_AGENT,
+        host_headers: HostHeaders | None = None,
     ) -> None:
         """Open no connection yet.
 
@@ -41,6 +45,8 @@ class WebClient:
             connections_per_host: the most parallel requests to one host.
             max_bytes: longer bodies are refused as too_large.
             refused_robots_tags: a photo with one of these X-Robots-Tag directives is refused as robots_tag.
+            user_agent: what requests call themselves. X-Robots-Tag may address its first word, or imageset.
+            host_headers: further headers for single hosts.
         """
         guard = AddressGuard(allowed_hosts)
         # By default aiohttp takes no proxy and no .netrc from the environment. It has no limits here: our own waiting
@@ -57,7 +63,7 @@ class WebClient:
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
-            headers={"Accept-Encoding": "identity", "User-Agent": USER_AGENT},
+            headers={"Accept-Encoding": "identity", "User-Agent": user_agent},
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=SECONDS_TO_CONNECT),
         )
         self.connections_per_host = connections_per_host
@@ -66,6 +72,8 @@ class WebClient:
         self.undeclared = asyncio.Semaphore(LARGE_UNDECLARED_AT_ONCE)
         self.max_bytes = max_bytes
         self.refused_robots_tags = refused_robots_tags
+        self.agent_names = {USER_AGENT, re.split(r"[/\s]", user_agent)[0].lower()}
+        self.host_headers = host_headers or HostHeaders({})
 
     async def __aenter__(self) -> "WebClient":
         return self

@@ -12,13 +12,17 @@ from imageset.runtime import settings
 NAMES = (
     "DATABASE_URL",
     "IMAGE_STORE",
+    "IMAGESET_ALLOWED_BUCKETS",
+    "IMAGESET_ALLOWED_FOLDERS",
     "IMAGESET_ALLOWED_HOSTS",
     "IMAGESET_CACHE",
     "IMAGESET_CONNECTIONS_PER_HOST",
     "IMAGESET_DASK",
     "IMAGESET_EMBEDDING_FILE",
+    "IMAGESET_HEADERS_FILE",
     "IMAGESET_MODEL_FILE",
     "IMAGESET_OBJECTS_MB",
+    "IMAGESET_USER_AGENT",
     "IMAGESET_WORKERS",
 )
 
@@ -264,3 +268,62 @@ def test_what_is_no_address_of_a_scheduler_is_refused_with_its_value(
 
     with pytest.raises(SettingsError, match=f"IMAGESET_DASK is {re.escape(repr(value))}: .*tcp://scheduler:8786"):
         settings.dask()
+
+
+def test_allowed_buckets_are_names_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings.allowed_buckets() == frozenset()
+
+    monkeypatch.setenv("IMAGESET_ALLOWED_BUCKETS", " shop-photos,old.photos, ,")
+
+    assert settings.allowed_buckets() == {"shop-photos", "old.photos"}
+
+
+@pytest.mark.parametrize("entry", ["s3://shop", "shop/photos", "Shop", "*", "shop photos", "a"])
+def test_a_bucket_that_is_no_name_is_an_error(entry: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMAGESET_ALLOWED_BUCKETS", f"shop,{entry}")
+
+    with pytest.raises(SettingsError, match=f"IMAGESET_ALLOWED_BUCKETS contains {re.escape(repr(entry))}"):
+        settings.allowed_buckets()
+
+
+def test_allowed_folders_are_resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings.allowed_folders() == ()
+
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "link").symlink_to("photos")
+    monkeypatch.setenv("IMAGESET_ALLOWED_FOLDERS", f"{tmp_path}/link, {tmp_path}/photos/..,")
+
+    assert settings.allowed_folders() == (tmp_path / "photos", tmp_path)
+
+
+@pytest.mark.parametrize("entry", ["photos", "./photos", "/no/such/folder", "file:///srv", "/etc/passwd", "~"])
+def test_a_folder_that_is_not_there_or_relative_is_an_error(entry: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("photos").mkdir()
+    monkeypatch.setenv("IMAGESET_ALLOWED_FOLDERS", entry)
+
+    with pytest.raises(SettingsError, match=f"IMAGESET_ALLOWED_FOLDERS contains {re.escape(repr(entry))}.*/srv/photos"):
+        settings.allowed_folders()
+
+
+def test_the_user_agent_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings.user_agent() == "imageset"
+
+    monkeypatch.setenv("IMAGESET_USER_AGENT", " shop/1.0 (+mailto:data@shop.example)\n")
+
+    assert settings.user_agent() == "shop/1.0 (+mailto:data@shop.example)"
+
+
+@pytest.mark.parametrize("value", ["shop\r\nCookie: 1", "shop\n1", "caf\u00e9", "shop\x7f", "a" * 201])
+def test_a_user_agent_that_no_header_can_have_is_an_error(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMAGESET_USER_AGENT", value)
+
+    with pytest.raises(SettingsError, match="IMAGESET_USER_AGENT has a line break or"):
+        settings.user_agent()
+
+
+def test_the_headers_file_is_looked_for_in_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings.headers_file() is None
+
+    monkeypatch.setenv("IMAGESET_HEADERS_FILE", "headers.toml")
+
+    assert settings.headers_file() == Path("headers.toml")

@@ -6,6 +6,7 @@ import os
 import random
 import re
 import resource
+import secrets
 import signal
 import socket
 import struct
@@ -16,6 +17,7 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,7 +26,7 @@ from imageset.errors import DataError, ServerError
 from imageset.formats import tables
 from imageset.photos import decode
 from imageset.storage.bucket import CONFIG, Bucket, get_object, list_objects
-from imageset.web import download, fetch_photo, host_limits
+from imageset.web import fetch_photo, host_limits, transfer
 from imageset.web.refusals import REASONS
 from stages import ingest
 from tests.conftest import jpeg, photo_bytes, plain_image, put, run_stage
@@ -280,6 +282,7 @@ DEFINITE: dict[str, tuple[Answer, str]] = {
     "pixel bomb": (body(bomb()), "too_many_pixels"),
     "redirect loop": (redirect("/photo"), "too_many_redirects"),
     "redirect to a file": (redirect("file:///etc/passwd"), "bad_url"),
+    "redirect to a bucket": (redirect("s3://bucket/key"), "bad_url"),
     "redirect to nonsense": (redirect("http://[/"), "bad_url"),
 }
 
@@ -326,10 +329,12 @@ def test_every_reason_of_the_closed_list_comes_from_a_real_answer(
         for number, (name, (answer, _)) in enumerate(answers.items())
     ]
 
-    reasons = run(project, *urls, "http://10.0.0.1/photo.jpg", f"{dead_host}/photo.jpg")
+    others = "http://10.0.0.1/photo.jpg", "s3://shop/photo.jpg", "file:///photo.jpg", f"{dead_host}/photo.jpg"
+
+    reasons = run(project, *urls, *others)
 
     assert dict(zip(answers, reasons, strict=False)) == {name: reason for name, (_, reason) in answers.items()}
-    assert reasons[-2:] == ["private_address", "unreachable"]
+    assert reasons[-4:] == ["private_address", "bucket_not_allowed", "folder_not_allowed", "unreachable"]
     assert set(reasons) == REASONS | {""}
     assert [host.asked[f"/{list(answers).index(name)}"] for name in ("memory", "crash", "hang")] == [1, 1, 1]
     assert list(contents(bucket)) == [f"{list(answers).index('good') + 1}.jpeg"]
@@ -389,7 +394,7 @@ def test_an_incomplete_photo_of_declared_length_is_not_asked_for_again(project: 
 @pytest.mark.parametrize(
     "url",
     [
-        "file:///etc/passwd",
+        "file://host/etc/passwd",
         "ftp://127.0.0.1/1.jpg",
         "//127.0.0.1/1.jpg",
         "1.jpg",
@@ -449,7 +454,7 @@ def test_a_url_is_requested_as_it_is_spelt(project: Path, host: PhotoHost) -> No
 def test_waiting_for_a_slot_at_a_slow_host_is_not_a_failure(
     project: Path, host: PhotoHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(download, "SECONDS_PER_REQUEST", 1.0)
+    monkeypatch.setattr(transfer, "SECONDS_PER_REQUEST", 1.0)
     monkeypatch.setenv("IMAGESET_CONNECTIONS_PER_HOST", "1")
     monkeypatch.setattr(fetch_photo, "ATTEMPTS", 1)
 
@@ -794,6 +799,97 @@ def test_where_another_system_fills_the_bucket_nothing_is_fetched(
 
     assert tables.read(project / "data/ingest.csv", tables.INGEST).empty
     assert not host.asked
+
+
+def test_photos_come_from_allowed_buckets_and_folders_as_from_hosts(
+    project: Path, bucket: Bucket, host: PhotoHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, any_share: None
+) -> None:
+    other = replace(bucket, name=f"other-{secrets.token_hex(4)}", prefix="")
+    bucket.client.create_bucket(Bucket=other.name)
+    photos = [photo_bytes(number) for number in range(4)]
+    put(other, "hats/a b.jpg", photos[0])
+    put(other, "half.jpg", photos[1][:1500])
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "red hat.jpg").write_bytes(photos[2])
+    (folder / "page.html").write_text("<html>" * 10)
+    monkeypatch.setenv("IMAGESET_ALLOWED_BUCKETS", f"no-such-bucket, {other.name}")
+    monkeypatch.setenv("IMAGESET_ALLOWED_FOLDERS", f"{folder},")
+    put(bucket, "7.jpeg", b"put by another system")
+    urls = [
+        f"s3://{other.name}/hats/a b.jpg",
+        f"s3://{other.name}/half.jpg",
+        f"s3://{other.name}/none.jpg",
+        f"file://{folder}/red%20hat.jpg",
+        f"file://{folder}/page.html",
+        f"file://{folder}/none.jpg",
+        f"file://{folder}/red hat.jpg",
+        f"file://{folder}/../outside.jpg",
+        f"s3://{bucket.name}/{bucket.prefix}7.jpeg",
+        host.at("/away", redirect(f"file://{folder}/red%20hat.jpg")),
+        host.at("/out", redirect(f"s3://{other.name}/hats/a b.jpg")),
+    ]
+
+    assert run(project, *urls) == [
+        "",
+        "truncated",
+        "not_found",
+        "",
+        "not_an_image",
+        "not_found",
+        "",
+        "folder_not_allowed",
+        "bucket_not_allowed",
+        "bad_url",
+        "bad_url",
+    ]
+    assert contents(bucket) == {"1.jpeg": photos[0], "4.jpeg": photos[2], "7.jpeg": b"put by another system"}
+
+
+def test_what_no_setting_allows_is_refused_with_the_setting_s_name(
+    project: Path, host: PhotoHost, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = [host.at(f"/{number}", status(200)) for number in range(9)]
+
+    assert run(project, *good, "file:///srv/1.jpg", "s3://shop/1.jpg").count("") == 9
+    said = capsys.readouterr().out
+    for reason, place, setting in (("bucket", "that bucket", "BUCKETS"), ("folder", "their folder", "FOLDERS")):
+        hint = f"if whoever writes such URLs may read {place}, name it in IMAGESET_ALLOWED_{setting}"
+        assert f"ingest: 1 {reason}_not_allowed: {hint}\n" in said
+    with pytest.raises(
+        DataError, match=r"s3://shop/1\.jpg \(bucket_not_allowed\).* name it in IMAGESET_ALLOWED_BUCKETS; "
+    ):
+        run(project, *good, *["s3://shop/1.jpg"] * 4)
+
+    monkeypatch.setenv("IMAGESET_ALLOWED_BUCKETS", "shop")  # which is not there: so it was not remembered
+
+    with pytest.raises(ServerError, match=r"4 photos are pending: s3://shop: there is no such bucket \(4 photos\)"):
+        run(project, *good, *["s3://shop/1.jpg"] * 4)
+
+
+def test_headers_and_the_agent_come_from_the_settings(
+    project: Path, host: PhotoHost, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def only_with_token(request: Request) -> None:
+        good = (
+            request.headers["Authorization"] == "Bearer top-secret" and request.headers["User-Agent"] == "shop (+a@b)"
+        )
+        request.answer(200 if good else 403)
+
+    urls = [host.at("/1", only_with_token), host.at("/2", status(200))]
+    with pytest.raises(DataError, match="1 forbidden"):
+        run(project, *urls)
+    (project / "headers.toml").write_text(f'["{host.url}"]\nAuthorization = "Bearer top-secret"\n')
+    (project / "headers.toml").chmod(0o600)
+    monkeypatch.setenv("IMAGESET_HEADERS_FILE", "headers.toml")
+    monkeypatch.setenv("IMAGESET_USER_AGENT", "shop (+a@b)")
+    with pytest.raises(DataError, match="RETRY=forbidden"):  # a refusal is remembered whatever the settings say
+        run(project, *urls)
+    ingest.main(*paths(project), retry=("forbidden",))
+
+    assert set(tables.read(project / "data/ingest.csv", tables.INGEST)["reason"]) == {""}
+    assert host.asked == {"/1": 2, "/2": 1}
+    assert "top-secret" not in "".join(capsys.readouterr())
 
 
 def run_named(project: Path, *rows: tuple[int, int, str, str]) -> list[tuple[str, str]]:

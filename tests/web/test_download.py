@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from imageset.errors import Refused, Unreachable
-from imageset.web import download, host_limits, urls, web_client
+from imageset.web import download, host_limits, transfer, urls, web_client
 from imageset.web.web_client import WebClient
 from tests.conftest import jpeg, plain_image
 
@@ -33,7 +33,7 @@ class RawHost:
     def __init__(self) -> None:
         self.answers: dict[str, bytes | Answer] = {}
         self.asked: list[str] = []
-        self.agents: set[str] = set()
+        self.heads: list[str] = []  # of all requests, in lower case
         self.connections = 0
         self.sent: Counter[str] = Counter()
         self.talks: set[asyncio.Task[None] | None] = set()
@@ -46,6 +46,7 @@ class RawHost:
             while not writer.is_closing():
                 head = await reader.readuntil(b"\r\n\r\n")
                 path = head.split(b" ")[1].decode()
+                self.heads.append(head.decode("latin-1").lower())
                 self.asked.append(path)
                 answer = self.answers[path]
                 if isinstance(answer, bytes):
@@ -132,8 +133,8 @@ def fast_and_small(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give a request a tenth of a second. For answers that fail only: a busy machine may take longer."""
-    monkeypatch.setattr(download, "SECONDS_TO_ANSWER", 0.1)
-    monkeypatch.setattr(download, "SECONDS_PER_REQUEST", 0.1)
+    monkeypatch.setattr(transfer, "SECONDS_TO_ANSWER", 0.1)
+    monkeypatch.setattr(transfer, "SECONDS_PER_REQUEST", 0.1)
 
 
 def new_client(*ports: int, connections: int = 1, max_bytes: int = BYTES_IN_MEMORY) -> WebClient:
@@ -164,9 +165,9 @@ def ask(host: RawHost, path: str = "/photo", max_bytes: int = BYTES_IN_MEMORY) -
     async def main() -> bytes | str:
         async with asyncio.timeout(60), host.serving() as port, new_client(port, max_bytes=max_bytes) as client:
             first = await outcome(client, f"http://127.0.0.1:{port}{path}")
-            patience, download.SECONDS_PER_REQUEST = download.SECONDS_PER_REQUEST, 30.0
+            patience, transfer.SECONDS_PER_REQUEST = transfer.SECONDS_PER_REQUEST, 30.0
             second = await outcome(client, f"http://127.0.0.1:{port}/everything")
-            download.SECONDS_PER_REQUEST = patience
+            transfer.SECONDS_PER_REQUEST = patience
 
             assert second == everything
             return first
@@ -391,7 +392,7 @@ def test_an_answer_refused_by_its_headers_is_refused_before_its_body(answer: byt
     started = time.monotonic()
 
     assert ask_one(then_silence(answer)) == reason
-    assert time.monotonic() - started < download.SECONDS_PER_REQUEST
+    assert time.monotonic() - started < transfer.SECONDS_PER_REQUEST
 
 
 @pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified"])
@@ -706,7 +707,7 @@ def test_many_bodies_share_the_bytes_in_memory(monkeypatch: pytest.MonkeyPatch) 
 def test_large_bodies_of_undeclared_length_come_one_at_a_time(
     answer: bytes | Answer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(download, "BYTES_IF_UNDECLARED", 1000)
+    monkeypatch.setattr(transfer, "BYTES_IF_UNDECLARED", 1000)
 
     async def main() -> None:
         host = RawHost()
@@ -741,13 +742,13 @@ def test_waiting_for_bytes_in_memory_does_not_count_against_the_host(monkeypatch
 def test_waiting_with_a_large_body_of_undeclared_length_does_not_count_against_the_host(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(download, "BYTES_IF_UNDECLARED", 1000)
+    monkeypatch.setattr(transfer, "BYTES_IF_UNDECLARED", 1000)
     check_that_waiting_is_untimed(monkeypatch, chunked(LARGE))
 
 
 def check_that_waiting_is_untimed(monkeypatch: pytest.MonkeyPatch, answer: bytes) -> None:
     """Download a photo while another one holds what it needs; check that its timeout is paused meanwhile."""
-    monkeypatch.setattr(download, "SECONDS_TO_ANSWER", 1234.0)
+    monkeypatch.setattr(transfer, "SECONDS_TO_ANSWER", 1234.0)
     clocks: list[asyncio.Timeout] = []
     original = asyncio.timeout
 

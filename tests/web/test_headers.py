@@ -33,7 +33,7 @@ from imageset.web.headers import robots_tags, seconds_to_wait
     ids=lambda value: str(sorted(value) if isinstance(value, set) else value),  # one order in all of xdist's processes
 )
 def test_robots_tags_are_those_for_all_agents_and_for_ours(headers: list[str], tags: set[str]) -> None:
-    assert robots_tags(headers, "imageset") - {""} == tags
+    assert robots_tags(headers, {"imageset"}) - {""} == tags
 
 
 @pytest.mark.parametrize(
@@ -50,18 +50,18 @@ def test_robots_tags_are_those_for_all_agents_and_for_ours(headers: list[str], t
     ],
 )
 def test_directives_with_values_hide_no_others(header: str) -> None:
-    assert "noindex" in robots_tags([header], "imageset")
+    assert "noindex" in robots_tags([header], {"imageset"})
 
 
 def test_directives_with_values_are_not_taken_for_agents() -> None:
     headers = ["unavailable_after: 25 Jun 2030 15:00:00 PST", "max-snippet: 0", "max-image-preview: large"]
 
-    assert not robots_tags(headers, "imageset") & {"noindex", "noai", "none", "0", "large", ""}
+    assert not robots_tags(headers, {"imageset"}) & {"noindex", "noai", "none", "0", "large", ""}
 
 
 @given(st.lists(st.text()))
 def test_any_text_in_a_robots_tag_is_parsed(headers: list[str]) -> None:
-    assert all(tag == tag.strip() for tag in robots_tags(headers, "imageset"))
+    assert all(tag == tag.strip() for tag in robots_tags(headers, {"imageset"}))
 
 
 # Retry-After
