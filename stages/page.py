@@ -129,7 +129,7 @@ def main(
         f"see {report_html}"
     )
     page_photos = params.load().report.page_photos
-    if advice := advise_on_size(len(text.encode()), drawn, photos, page_photos):
+    if advice := advise_on_size(len(text.encode()), shown, drawn, page_photos):
         print(f"page: warning: {advice}")
 
 

@@ -20,6 +20,7 @@ from imageset.page.training_rows import augmented_rows, labels_with_photos, mean
 from imageset.runtime import progress
 
 PAGE_BYTES = 15_000_000
+CERTAIN_SHARE = 0.97  # of PAGE_BYTES, for fewer photos: the script and the means of classes stay as large
 LEAST_DETAIL_BYTES = 3_000_000  # of larger pictures: without them, nobody can judge a mask
 # The side of a tile in pixels, by how many photos at most have such tiles.
 TILE_SIDES = ((1000, 128), (2500, 96), (5000, 64), (12_000, 48))
@@ -64,26 +65,31 @@ def add_pictures(
     return with_column(shown, "photos", "detail", places_of(chosen, len(names))), scripts | details
 
 
-def advise_on_size(size: int, scripts: Scripts, shown: int, page_photos: int) -> str:
+def advise_on_size(size: int, contents: Contents, scripts: Scripts, page_photos: int) -> str:
     """Return what to set where the page is too large, as one line; "" where it is not.
+
+    All but the larger pictures grows with the number of photos. Those that are listed for something, such as suspects,
+    come on top of a sample, unless they are in it.
 
     Args:
         size: of the page, in bytes.
-        scripts: the elements with the pictures. All but the larger ones grow with the number of photos.
-        shown: how many photos the page shows.
+        contents: what the page says.
+        scripts: the elements with the pictures.
         page_photos: the param of that name.
-
-    >>> advise_on_size(30_000_000, {"details-0": ("application/json", "x" * 3_000_000)}, 60_000, 40_000)[:75]
-    'the page has 30.0 MB, more than 15 MB: it opens slowly. Set report.page_pho'
     """
     if size <= PAGE_BYTES:
         return ""
+    shown = len(contents["photos"]["product_id"])
+    total = contents["sampled"]["of"] if contents["sampled"] else shown
+    found = [contents["suspects"]["photo"], contents["pairs"]["photo"], contents["pairs"]["other"]]
+    listed = len(set().union(*found, contents["changes"]["photo"]))
     details = sum(len(text) for name, (_, text) in scripts.items() if name.startswith("details-"))
-    fitting = min(shown, page_photos) * (PAGE_BYTES - details) / (size - details)
-    wanted = max(1, int(fitting) // 1000 * 1000 or int(fitting))
+    fitting = shown * (CERTAIN_SHARE * PAGE_BYTES - details) / (size - details)
+    sample = (fitting - listed) / (1 - listed / total) if listed < total else 0
+    wanted = int(max(sample, fitting / 2))  # as many again come on top at most
     return (
         f"the page has {size / 1e6:.1f} MB, more than {PAGE_BYTES / 1e6:.0f} MB: it opens slowly. Set "
-        f"report.page_photos to about {wanted} (now {page_photos}) and run `dvc repro`"
+        f"report.page_photos to about {wanted // 1000 * 1000 or wanted} (now {page_photos}) and run `dvc repro`"
     )
 
 
