@@ -1,8 +1,10 @@
 """What differs between databases: how to connect read only, what begins a snapshot, how errors name them."""
 
 import datetime
+import os
 import re
 import sqlite3
+import tempfile
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -124,16 +126,14 @@ def connect_duckdb(path: Path | None) -> Connection:
     """Connect. Names of files in a query count from the project's root, and no name means a Python variable."""
     import duckdb
 
-    return Connection(
-        duckdb.connect(
-            ":memory:" if path is None else str(path),
-            read_only=path is not None,
-            config={
-                "python_enable_replacements": False,
-                "file_search_path": str(settings.project_directory().resolve()),
-            },
-        )
-    )
+    root = settings.project_directory()
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "python_enable_replacements": False,
+        # For queries that need more than the memory. DuckDB makes the folder then, beside the database by default.
+        "temp_directory": str(Path(tempfile.gettempdir()) / f"imageset-duckdb-{os.getpid()}"),
+        "file_search_path": "" if root == Path() else str(root.resolve()),
+    }
+    return Connection(duckdb.connect(str(path or ":memory:"), read_only=path is not None, config=config))
 
 
 def begin(connection: sqlalchemy.Connection) -> None:

@@ -183,6 +183,22 @@ def test_paths_count_from_the_root_in_a_temporary_copy_of_the_project(
     assert sorted(ask("parquet", f"SELECT product_id, title FROM {SOURCE['parquet']}")) == ROWS
 
 
+def test_what_a_query_of_duckdb_needs_beside_the_memory_is_not_in_the_project(shop: Path) -> None:
+    ((folder, _),) = ask("duckdb", "SELECT current_setting('temp_directory') AS product_id, NULL AS title")
+
+    assert not Path(str(folder)).resolve().is_relative_to(shop)
+
+
+def test_dates_of_csv_files_are_read_as_the_documents_say() -> None:
+    Path("dates.csv").write_text("id,date\n007,01/02/2026\n")
+    documented = "read_csv('dates.csv', dateformat = '%m/%d/%Y', types = {'id': 'VARCHAR'})"
+
+    assert ask("csv", "SELECT date AS product_id, 0 AS title FROM 'dates.csv'") == [(datetime.date(2026, 2, 1), 0)]
+    assert ask("csv", f"SELECT id AS product_id, date AS title FROM {documented}") == [
+        ("007", datetime.date(2026, 1, 2))
+    ]
+
+
 def test_a_variable_of_python_is_no_table_of_duckdb() -> None:
     with pytest.raises(DataError, match="Table with name COLUMNS does not exist"):
         ask("parquet", "SELECT * FROM COLUMNS")
