@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.browser import launched, require_browser
-from tests.page.project import Made, make_plain_project, make_project, read_made
+from tests.page.project import Made, make_plain_project, make_project, make_text_project, read_made
 
 
 @pytest.fixture(scope="module")
@@ -52,3 +52,9 @@ def made(request: pytest.FixtureRequest) -> Made:
 def plain_page(request: pytest.FixtureRequest) -> Path:
     """The page of one class without masks, embeddings and rejects."""
     return make_once(request, "plain-project", make_plain_project) / "data/report.html"
+
+
+@pytest.fixture(scope="session")
+def text_project(request: pytest.FixtureRequest) -> Path:
+    """A project that calls products by UUIDs and classes by names."""
+    return make_once(request, "text-project", make_text_project)

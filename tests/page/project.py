@@ -3,10 +3,12 @@
 Class names are what sellers might write: markup, formulas, scripts without capitals, two classes of one name.
 """
 
+import hashlib
 import json
 import shlex
 import shutil
 import sys
+import uuid
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -172,6 +174,41 @@ def make_plain_project(folder: Path, sandbox: Servers, weights: Path, embedding_
         run_stages(*(name for name in GRAPH if name != "report"))
 
 
+TEXT_CLASSES = ("dresses", "Kleider / Röcke", "=1+1", "<b>")
+LISTINGS_OF_TEXTS = """
+SELECT md5(product_id::text)::uuid AS product_id, 0 AS position, image AS image_url FROM products_catalog
+"""
+LABELS_OF_TEXTS = """
+SELECT md5(product_id::text)::uuid AS product_id, title AS class_name, date
+FROM tracking_staging JOIN catalogs USING (catalog_id)
+"""
+
+
+def uuid_of(product: int) -> str:
+    """Return what the project of texts calls a product."""
+    return str(uuid.UUID(hashlib.md5(str(product).encode()).hexdigest()))
+
+
+def make_text_project(folder: Path, sandbox: Servers, weights: Path, embedding_weights: Path) -> None:
+    """Make a project whose queries return UUIDs for products and names alone for classes, up to the page."""
+    copy_sources(folder, {"masks.background": "keep", "embed.enabled": "false", "catalog.min_photos": 2})
+    (folder / "queries/listings.sql").write_text(LISTINGS_OF_TEXTS)
+    (folder / "queries/labels.sql").write_text(LABELS_OF_TEXTS)
+    (folder / "queries/classes.sql").unlink()
+    classes = {name: 1201 + place for place, name in enumerate(TEXT_CLASSES)}
+    photos = open_photo_folder(sandbox, folder)
+    listings = []
+    for place, (name, garment) in enumerate(zip(TEXT_CLASSES, GARMENTS, strict=False)):
+        for seed in range(4):
+            product = FIRST_PRODUCT + 10 * place + seed
+            (photos / f"{product}.jpg").write_bytes(encode(draw.draw(garment, seed)))
+            listings.append(Listing(product, name, (f"{product}.jpg",), (classes[name],)))
+    environment = open_market(sandbox, photos.name, listings, classes)
+    (folder / "environment.json").write_text(json.dumps(environment))
+    with in_project(folder, environment, weights, embedding_weights):
+        run_stages(*(name for name in GRAPH if name != "report"))
+
+
 def open_photo_folder(sandbox: Servers, project: Path) -> Path:
     """Make a folder of the photo host for a project."""
     folder = sandbox.photo_folder / f"page-{project.parent.name}-{project.name}"
@@ -180,8 +217,10 @@ def open_photo_folder(sandbox: Servers, project: Path) -> Path:
 
 
 @contextmanager
-def in_project(folder: Path, environment: dict[str, str], weights: Path, embedding_weights: Path) -> Iterator[None]:
-    """Work in a project's folder, with the settings that lead to its sources."""
+def in_project(
+    folder: Path, environment: dict[str, str], weights: Path, embedding_weights: Path, is_new: bool = True
+) -> Iterator[None]:
+    """Work in a project's folder, with the settings that lead to its sources. A new one has no data yet."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         models = {"IMAGESET_MODEL_FILE": str(weights), "IMAGESET_EMBEDDING_FILE": str(embedding_weights)}
@@ -189,5 +228,5 @@ def in_project(folder: Path, environment: dict[str, str], weights: Path, embeddi
             patch.setenv(name, value)
         open_source.cache_clear()  # of another project, by the same relative path
         for empty in ("data", "reports"):
-            Path(empty).mkdir()
+            Path(empty).mkdir(exist_ok=not is_new)
         yield
