@@ -1,6 +1,6 @@
 -- Which photos exist: one row a photo, as product_id (an integer, a UUID or another text), position (a whole number,
--- the lowest for a listing's first photo), image_url. Adapt the tables to yours and keep the three columns. :as_of is
--- source.as_of, a UTC timestamp or null.
+-- the lowest for a listing's first photo), and image_url, or key: the name of an object in the bucket. Adapt the tables
+-- to yours and keep the columns. :as_of is source.as_of, a UTC timestamp or null.
 WITH listed AS (
     SELECT product_id, image
     FROM products_catalog

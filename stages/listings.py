@@ -3,28 +3,59 @@
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from imageset.errors import DataError
-from imageset.formats import attributes, source_ids, stable_hash, tables
+from imageset.formats import attributes, blanks, source_ids, stable_hash, tables
 from imageset.runtime import params, stage
-from imageset.storage import database
+from imageset.runtime.sections import SourceParams
+from imageset.storage import database, object_keys
 from imageset.storage.object_keys import POSITION_MAX
 
-COLUMNS = ["product_id", "position", "image_url"]
+COLUMNS = ["product_id", "position", "image_url", "key"]  # the query may lack one of the last two
 REASONS = frozenset(
-    {"no_id", "bad_id", "bad_position", "no_url", "bad_url", "repeated", "beyond_position", "beyond_limit"}
+    (
+        *("no_id", "bad_id", "bad_position", "no_url", "bad_url", "bad_key", "url_and_key"),
+        *("repeated", "beyond_position", "beyond_limit"),
+    )
 )
 
 Row = tuple[Any, ...]
 
 
-def reject_reason(product_id: Any, position: Any, image_url: Any) -> str | None:
-    """Return why a row names no photo (no_id, bad_id, bad_position, no_url, bad_url), or None if it does."""
-    return id_reason(product_id) or position_reason(position) or url_reason(image_url)
+class Columns(NamedTuple):
+    """Where a query has its columns: those of COLUMNS, None for one that it lacks, and the further ones."""
+
+    ours: list[int | None]
+    further: list[int]
+    names: list[str]  # of the further ones
+
+    def pick(self, row: Row) -> Row:
+        """Return a row's values of COLUMNS."""
+        return tuple(None if place is None else row[place] for place in self.ours)
+
+
+def find_columns(query: Path, found: list[str], source: SourceParams) -> Columns:
+    """Return where a query has its columns. Raises DataError for columns that will not do."""
+    photo, where = COLUMNS[:2], COLUMNS[2:]
+    if found[: len(photo)] != photo or not set(where) & set(found):
+        expected = (
+            f"{', '.join(photo)} and then {' or '.join(where)}, or both, where one of the two is null in each row"
+        )
+        raise DataError(f"{query} returns columns {', '.join(found)}; expected {expected}")
+    attributes.require_names(query, found[len(photo) :])
+    further = [place for place, name in enumerate(found) if name not in COLUMNS]
+    names = [found[place] for place in further]
+    attributes.require_wanted(query, names, source.columns, source.group_by)
+    return Columns([found.index(name) if name in found else None for name in COLUMNS], further, names)
+
+
+def reject_reason(product_id: Any, position: Any, image_url: Any, key: Any) -> str | None:
+    """Return why a row names no photo (no_id, bad_id, bad_position, no_url, ...), or None if it does."""
+    return id_reason(product_id) or position_reason(position) or place_reason(image_url, key)
 
 
 def id_reason(value: Any) -> str | None:
@@ -45,12 +76,24 @@ def position_reason(value: Any) -> str | None:
     return None
 
 
-def url_reason(value: Any) -> str | None:
-    if source_ids.is_blank(value):
+def place_reason(image_url: Any, key: Any) -> str | None:
+    url, name = read_text(image_url), read_text(key)
+    if not url and not name:
         return "no_url"
-    if re.search(r"[\x00-\x20\x7f]", str(value).strip()):
-        return "bad_url"
+    if url and name:
+        return "url_and_key"
+    if url:
+        return "bad_url" if re.search(r"[\x00-\x1f\x7f]", url) else None
+    try:
+        object_keys.check_key(name)
+    except ValueError:
+        return "bad_key"
     return None
+
+
+def read_text(value: Any) -> str:
+    """Return a URL or a key without the blanks around it, "" for null."""
+    return "" if source_ids.is_blank(value) else blanks.strip(str(value))
 
 
 def read_position(value: Any) -> int:
@@ -82,8 +125,11 @@ def name_photos(rows: Sequence[Row], reasons: Sequence[str | None]) -> pd.DataFr
 def clean_rows(rows: Iterable[Row]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the rows that name a photo, and the other rows with a reason. Every row is in one of the two.
 
-    When rows name the same photo, the first one by URL is kept. The others have the reason `repeated`. The rows that
-    name a photo have a column rank (name_photos). Their index is their place in `rows`.
+    When rows name the same photo, the first one by URL and key is kept. The others have the reason `repeated`. The rows
+    that name a photo have a column rank (name_photos). Their index is their place in `rows`.
+
+    Args:
+        rows: the values of COLUMNS.
 
     Raises:
         DataError: two ids of the source have the same number.
@@ -91,16 +137,15 @@ def clean_rows(rows: Iterable[Row]) -> tuple[pd.DataFrame, pd.DataFrame]:
     rows = list(rows)
     reasons = [reject_reason(*row) for row in rows]
     named = name_photos(rows, reasons)
-    by_url = sorted((place for place, reason in enumerate(reasons) if reason is None), key=lambda at: str(rows[at][2]))
-    photos = named.loc[by_url]
+    places = {at: (read_text(rows[at][2]), read_text(rows[at][3])) for at, why in enumerate(reasons) if why is None}
+    photos = named.loc[sorted(places, key=lambda at: places[at])]
     is_repeated = photos.duplicated(tables.PHOTO_KEY)
     for place in photos.index[is_repeated]:
         reasons[place] = "repeated"
     kept = photos[~is_repeated]
-    listings = kept.assign(image_url=[str(rows[place][2]).strip() for place in kept.index], key="")
-    rejects = [
-        (*map(as_text, row), "", reason) for row, reason in zip(rows, reasons, strict=True) if reason is not None
-    ]
+    image_urls, keys = [places[at][0] for at in kept.index], [places[at][1] for at in kept.index]
+    listings = kept.assign(image_url=image_urls, key=keys)
+    rejects = [(*map(as_text, row), reason) for row, reason in zip(rows, reasons, strict=True) if reason is not None]
     return listings, tables.frame(tables.LISTING_REJECTS, rejects)
 
 
@@ -158,37 +203,35 @@ def main(
     """Read from the database which photos exist, as of source.as_of.
 
     Args:
-        listings_sql: the query: product_id, position, image_url of every photo, and any further columns.
+        listings_sql: the query: product_id, position, and image_url or key of every photo, and any further columns.
         listings_csv: every photo of every listing.
         listings_rejects_csv: rows that name no photo, with a reason.
         attributes_csv: the further columns of the query, for every photo.
         listing_groups_csv: the value of source.group_by of every listing.
     """
     source = params.load().source
-    further: list[str] = []
-
-    def require(found: list[str]) -> None:
-        if found[: len(COLUMNS)] != COLUMNS:
-            raise DataError(f"{listings_sql} returns columns {', '.join(found)}; expected {', '.join(COLUMNS)}")
-        further.extend(found[len(COLUMNS) :])
-        attributes.require_names(listings_sql, further)
-        attributes.require_wanted(listings_sql, further, source.columns, source.group_by)
-
+    found: list[Columns] = []
     with database.snapshot() as connection:
-        rows = database.fetch_any_rows(connection, listings_sql, require, source.as_of)
+        rows = database.fetch_any_rows(
+            connection,
+            listings_sql,
+            lambda names: found.append(find_columns(listings_sql, names, source)),
+            source.as_of,
+        )
+    columns = found[-1]
     if not rows:
         raise DataError(f"{listings_sql} returned no rows: check the query and source.as_of")
-    listings, faulty = clean_rows(row[: len(COLUMNS)] for row in rows)
+    listings, faulty = clean_rows(map(columns.pick, rows))
     reasons = choose_photos(listings, source.photos_per_listing, source.limit)
     chosen = listings[reasons == ""]
     rejects = pd.concat([faulty, reject_unchosen(listings, reasons)])
     assert len(rows) == len(chosen) + len(rejects)
     assert set(rejects["reason"]) <= REASONS
-    described = describe_photos(chosen, further, [row[len(COLUMNS) :] for row in rows])
+    described = describe_photos(chosen, columns.names, [tuple(row[place] for place in columns.further) for row in rows])
     attributes.require_short(listings_sql, described, source.columns)
     tables.write(listings_csv, tables.LISTINGS, chosen)
     tables.write(listings_rejects_csv, tables.LISTING_REJECTS, rejects)
-    tables.write(attributes_csv, attributes.table(further), described)
+    tables.write(attributes_csv, attributes.table(columns.names), described)
     tables.write(listing_groups_csv, tables.LISTING_GROUPS, group_listings(described, source.group_by))
     print(
         f"listings: {len(rows)} rows, {len(chosen)} photos of {chosen['product_id'].nunique()} listings, "

@@ -29,6 +29,7 @@ KNOWN_FROM = "data/labels.csv, data/groups.csv or releases/split.csv"
 REASONS_OF_STAGES = frozenset(
     [
         "bad_id",
+        "bad_key",
         "bad_position",
         "bad_url",
         "beyond_limit",
@@ -71,6 +72,7 @@ REASONS_OF_STAGES = frozenset(
         "undecodable",
         "unknown_class",
         "unreachable",
+        "url_and_key",
     ]
 )
 

@@ -1,8 +1,9 @@
 """Stage listings: which rows of the query are photos, and which photos params choose."""
 
 import itertools
+import math
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -45,12 +46,11 @@ URL = "https://photos.example/1.jpg"
         ((1, 0, None), "no_url"),
         ((1, 0, " \n "), "no_url"),
         ((1, 0, "https://photos.example/1.jpg\r\nHost: internal"), "bad_url"),
-        ((1, 0, "https://photos.example/a b.jpg"), "bad_url"),
         ((1, 0, "https://photos.example/\x00.jpg"), "bad_url"),
     ],
 )
 def test_a_row_that_names_no_photo_is_rejected(row: tuple[Any, ...], reason: str) -> None:
-    assert listings.reject_reason(*row) == reason
+    assert listings.reject_reason(row[0], row[1], row[2], None) == reason
 
 
 @pytest.mark.parametrize(
@@ -58,27 +58,98 @@ def test_a_row_that_names_no_photo_is_rejected(row: tuple[Any, ...], reason: str
     [0, 2**63 - 1, 2**63, -1, "42", Decimal("42"), 42.0, "007", "ab-1", "../../etc/passwd", uuid.UUID(int=7)],
 )
 def test_any_text_and_any_whole_number_is_an_id(product_id: Any) -> None:
-    assert listings.reject_reason(product_id, 0, URL) is None
+    assert listings.reject_reason(product_id, 0, URL, None) is None
+
+
+def clean(rows: Iterable[listings.Row]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Clean rows without a key."""
+    return listings.clean_rows([(*row, None) for row in rows])
 
 
 @pytest.mark.parametrize("position", [3, "3", 3.0, Decimal("3"), " 3"])
 def test_a_position_is_any_whole_number(position: Any) -> None:
-    good, _ = listings.clean_rows([(1, position, URL)])
+    good, _ = clean([(1, position, URL)])
 
     assert good["position"].tolist() == [3]
 
 
-def test_a_url_loses_the_blanks_around_it() -> None:
-    good, _ = listings.clean_rows([(1, 0, f" {URL}\r\n")])
+INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060"
+
+
+@pytest.mark.parametrize("text", [f" {URL}\r\n", f"{INVISIBLE}{URL}{INVISIBLE}", f"\u00a0{INVISIBLE} {URL}\t"])
+def test_a_url_loses_the_blanks_around_it_also_those_that_nobody_sees(text: str) -> None:
+    good, _ = clean([(1, 0, text)])
 
     assert good["image_url"].tolist() == [URL]
+
+
+@pytest.mark.parametrize(
+    "url", [f"{URL}?name=red hat", "https://photos.example/caf\u00e9/\u200b.jpg", "s3://a/b c", "x"]
+)
+def test_what_can_be_percent_encoded_is_a_url_as_it_is(url: str) -> None:
+    good, _ = clean([(1, 0, url)])
+
+    assert good["image_url"].tolist() == [url]
+
+
+@pytest.mark.parametrize(
+    ("image_url", "key", "expected"),
+    [
+        (None, "hats/a b.png", ("", "hats/a b.png")),
+        ("", f" {INVISIBLE}caf\u00e9.jpg\n", ("", "caf\u00e9.jpg")),
+        (INVISIBLE, "5.jpeg", ("", "5.jpeg")),
+        (math.nan, "a" * 1024, ("", "a" * 1024)),
+        (None, "/a//b/", ("", "/a//b/")),
+        (URL, None, (URL, "")),
+        (URL, " ", (URL, "")),
+        (URL, INVISIBLE, (URL, "")),
+        (None, None, "no_url"),
+        ("", " ", "no_url"),
+        (INVISIBLE, INVISIBLE, "no_url"),
+        (URL, "a.png", "url_and_key"),
+        (None, "a" * 1025, "bad_key"),
+        (None, "\u00e9" * 513, "bad_key"),
+        (None, "a\nb", "bad_key"),
+        (None, "a\0b", "bad_key"),
+        (None, "a\x7fb", "bad_key"),
+        (None, "..", "bad_key"),
+        (None, "a/../b", "bad_key"),
+        (None, "./a", "bad_key"),
+    ],
+)
+def test_a_photo_has_a_url_or_a_key(image_url: Any, key: Any, expected: tuple[str, str] | str) -> None:
+    good, bad = listings.clean_rows([(1, 0, image_url, key)])
+
+    assert len(good) + len(bad) == 1
+    assert (
+        bad["reason"].tolist() == [expected]
+        if isinstance(expected, str)
+        else good[["image_url", "key"]].values.tolist() == [list(expected)]
+    )
+    assert listings.reject_reason(1, 0, image_url, key) == (expected if isinstance(expected, str) else None)
+
+
+def test_rejects_have_the_key_as_the_query_returned_it() -> None:
+    _, bad = listings.clean_rows([(1, 0, None, " ../a "), (1, 1, "a", "b")])
+
+    assert bad[["image_url", "key", "reason"]].values.tolist() == [["", " ../a ", "bad_key"], ["a", "b", "url_and_key"]]
+
+
+def test_of_repeated_photos_with_keys_the_same_one_is_kept_in_any_order() -> None:
+    rows = [(1, 0, None, "b"), (1, 0, None, "a"), (1, 0, URL, None), (2, 0, None, "a")]
+
+    for order in itertools.permutations(rows):
+        good, bad = listings.clean_rows(order)
+
+        assert sorted(good[["product_id", "image_url", "key"]].values.tolist()) == [[1, "", "a"], [2, "", "a"]]
+        assert bad["reason"].tolist() == ["repeated", "repeated"]
 
 
 def test_of_repeated_rows_the_same_one_is_kept_in_any_order() -> None:
     rows = [(1, 0, "http://a/2"), ("1", "0", "http://a/1"), (1, 0, "http://a/3"), (2, 0, "http://a/1")]
 
     for order in itertools.permutations(rows):
-        good, bad = listings.clean_rows(order)
+        good, bad = clean(order)
 
         photos = good[["product_id", "position", "image_url"]].itertuples(index=False, name=None)
         assert sorted(photos) == [(1, 0, "http://a/1"), (2, 0, "http://a/1")]
@@ -88,7 +159,7 @@ def test_of_repeated_rows_the_same_one_is_kept_in_any_order() -> None:
 def test_every_row_is_either_a_photo_or_a_reject() -> None:
     rows = [(1, 0, URL), (1, 0, URL), (None, 0, URL), (2, 0, None), (3, 1, URL), (None, None, None)]
 
-    good, bad = listings.clean_rows(rows)
+    good, bad = clean(rows)
 
     assert len(good) + len(bad) == len(rows)
     assert sorted(bad["reason"]) == ["no_id", "no_id", "no_url", "repeated"]
@@ -96,7 +167,7 @@ def test_every_row_is_either_a_photo_or_a_reject() -> None:
 
 def photos(count: int, positions: int = 1) -> pd.DataFrame:
     rows = [(product_id, position, URL) for product_id in range(count) for position in range(positions)]
-    return listings.clean_rows(rows)[0]
+    return clean(rows)[0]
 
 
 def choose(listed: pd.DataFrame, photos_per_listing: int, limit: int) -> pd.DataFrame:
@@ -133,9 +204,7 @@ def test_the_limit_counts_listings_and_not_photos() -> None:
 @pytest.mark.parametrize("positions", [(0, 1, 2), (1, 2, 3), (10, 20, 30), (7, 8, 32767)])
 @pytest.mark.parametrize("photos_per_listing", [1, 2, 3])
 def test_positions_may_begin_anywhere_and_have_gaps(positions: tuple[int, ...], photos_per_listing: int) -> None:
-    listed, _ = listings.clean_rows(
-        [(product_id, position, URL) for position in reversed(positions) for product_id in ("ab-1", 7)]
-    )
+    listed, _ = clean([(product_id, position, URL) for position in reversed(positions) for product_id in ("ab-1", 7)])
     chosen = choose(listed, photos_per_listing, 9)
 
     assert {*zip(source_ids.texts(chosen["product_id"]), chosen["position"], strict=True)} == {
@@ -144,13 +213,13 @@ def test_positions_may_begin_anywhere_and_have_gaps(positions: tuple[int, ...], 
 
 
 def test_a_photo_without_a_url_keeps_its_rank() -> None:
-    listed, _ = listings.clean_rows([(1, 1, None), (1, 2, URL), (1, 3, URL), (2, 0, URL)])
+    listed, _ = clean([(1, 1, None), (1, 2, URL), (1, 3, URL), (2, 0, URL)])
 
     assert choose(listed, 2, 9)[["product_id", "position"]].to_numpy().tolist() == [[1, 2], [2, 0]]
 
 
 def test_the_rejects_have_the_ids_of_the_source() -> None:
-    listed, _ = listings.clean_rows([("ab-1", 1, URL), ("ab-1", 2, URL)])
+    listed, _ = clean([("ab-1", 1, URL), ("ab-1", 2, URL)])
     rejects = listings.reject_unchosen(listed, listings.choose_photos(listed, 1, None))
 
     assert rejects.to_dict("records") == [
@@ -164,7 +233,7 @@ def test_two_ids_that_become_one_number_are_an_error(other: Any, monkeypatch: py
     monkeypatch.setattr(source_ids, "hash_text", lambda spelt: 7)
 
     with pytest.raises(DataError, match=f"'ab-1' and {other!r} have the same number"):
-        listings.clean_rows([("ab-1", 1, URL), (other, 2, URL)])
+        clean([("ab-1", 1, URL), (other, 2, URL)])
 
 
 def run(project: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -245,7 +314,7 @@ def test_listings_after_as_of_are_left_out(
     assert good["product_id"].tolist() == [1, 2, 4]
 
 
-@pytest.mark.parametrize("url", ["http://h/1\r2", "http://h/1\n2", 'http://h/"1,2"\r', "http://h/\u202e1 ,"])
+@pytest.mark.parametrize("url", ["http://h/1\r2", "http://h/1\n2", 'http://h/"1,2"\r', "http://h/\u202e1\t,"])
 def test_a_hostile_url_is_unchanged_in_the_table(url: str, database: str, in_project: Path) -> None:
     literal = url.replace("\r", "\\r").replace("\n", "\\n")
     execute(database, f"INSERT INTO products_catalog VALUES (1, 'a', E'{literal} .', now()), (2, '', 'u', now())")
@@ -277,7 +346,9 @@ def test_a_query_without_rows_is_an_error_and_writes_nothing(database: str, in_p
 def test_a_query_with_other_columns_is_refused_with_their_names(database: str, in_project: Path) -> None:
     (in_project / "queries/listings.sql").write_text("SELECT 1 AS id, 'http://h/1' AS image_url")
 
-    with pytest.raises(DataError, match=r"id, image_url; expected product_id, position, image_url"):
+    with pytest.raises(
+        DataError, match=r"id, image_url; expected product_id, position and then image_url or key, or both"
+    ):
         run(in_project)
 
 
@@ -309,6 +380,44 @@ def ask(project: Path, columns: str, group_by: str, query: str = FURTHER) -> dic
     )
     run(project)
     return {name: (project / f"data/{name}.csv").read_text() for name in ("listings", "attributes", "listing_groups")}
+
+
+KEYS = """
+SELECT * FROM (VALUES
+    (7, 1, 'red', 'hats/a.png', NULL), (7, 2, 'blue', NULL, 'http://h/7-2'), (8, 1, 'grey', 'x', 'http://h/8')
+) AS photo (product_id, position, color, key, image_url)
+"""
+
+
+def test_a_query_may_return_keys_in_place_of_urls_or_beside_them(database: str, in_project: Path) -> None:
+    found = ask(in_project, "[color]", "null", KEYS)
+
+    assert found["listings"].splitlines() == [
+        "product_id,position,image_url,key",
+        "7,1,,hats/a.png",
+        "7,2,http://h/7-2,",
+    ]
+    assert found["attributes"].splitlines() == ["product_id,position,color", "7,1,red", "7,2,blue"]
+    assert (in_project / "data/listings_rejects.csv").read_text().splitlines() == [
+        "product_id,position,image_url,key,reason",
+        "8,1,http://h/8,x,url_and_key",
+    ]
+
+    (in_project / "params.yaml").write_text((in_project / "params.yaml").read_text().replace("[color]", "[]"))
+    found = ask(in_project, "[]", "null", "SELECT 7 AS product_id, 0 AS position, 'hats/a.png' AS key")
+
+    assert found["listings"].splitlines()[1:] == ["7,0,,hats/a.png"]
+
+
+@pytest.mark.parametrize(
+    "columns", ["product_id, position", "product_id, image_url, position", "position, product_id, key"]
+)
+def test_a_query_without_a_place_of_the_photo_is_an_error(columns: str, database: str, in_project: Path) -> None:
+    sql = f"SELECT {', '.join(f'1 AS {name}' for name in columns.split(', '))}"
+    with pytest.raises(
+        DataError, match=f"returns columns {columns}; expected product_id, position and then image_url or key"
+    ):
+        ask(in_project, "[]", "null", sql)
 
 
 def test_further_columns_of_the_query_are_text_beside_the_listings(database: str, in_project: Path) -> None:

@@ -5,6 +5,7 @@ import { inWords, photos, rejectOf } from "./data.js";
 /** The reasons that stages give. No person may give one of them: it would say that a stage had left the photo out. */
 export const REASON_WORDS = {
     bad_id: "the product_id is too long, or no text or whole number",
+    bad_key: "no object of a bucket can have this key",
     bad_position: "the position is no whole number from 0 to 32,767",
     bad_url: "the URL is no web address",
     beyond_limit: "its listing is not among those that source.limit lets in",
@@ -26,7 +27,7 @@ export const REASON_WORDS = {
     missing_object: "the bucket has no object with the key that the listings name",
     no_id: "the row has no product_id",
     no_label: "no row of labels names a class of its product",
-    no_url: "the row has no URL",
+    no_url: "the row has neither URL nor key",
     not_an_image: "the file is no JPEG, PNG, WebP or GIF",
     not_found: "the host does not have it (404)",
     private_address: "the host has a private address",
@@ -47,6 +48,7 @@ export const REASON_WORDS = {
     undecodable: "the file cannot be decoded",
     unknown_class: "the class of its product is not in data/classes.csv",
     unreachable: "the host never answered",
+    url_and_key: "the row has both a URL and a key",
 };
 
 /** Say why a photo is not in the dataset: {stage, text}; null for one that is. */
