@@ -65,7 +65,8 @@ def describe_file(dataset_h5: Path, filled: CardParams, values: dict[str, Any], 
     rows, shape = values["metrics"]["rows"], " x ".join(map(str, values["image_shape"]))
     arrays = ", ".join(f"{subset}_{column}" for subset in rows for column in ("images", "labels"))
     about = f"{values['metrics']['photos']['used']} photos of products in {len(label_map)} classes, in one HDF5 file."
-    names = hdf5.unique_names(label_map["name"].tolist(), source_ids.texts(label_map["catalog_id"]).tolist())
+    class_ids = source_ids.texts(label_map["catalog_id"]).tolist()
+    names = hdf5.unique_names(label_map["name"].tolist(), class_ids)
     found = croissant.describe(
         filled,
         about,
@@ -77,7 +78,7 @@ def describe_file(dataset_h5: Path, filled: CardParams, values: dict[str, Any], 
                 f"Images as uint8, N x {shape}, and a label for each, in the arrays {arrays}.",
             )
         ],
-        [croissant.class_records(label_map["catalog_id"].tolist(), names), croissant.subset_records(rows)],
+        [croissant.class_records(label_map["catalog_id"].tolist(), class_ids, names), croissant.subset_records(rows)],
     )
     return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
 

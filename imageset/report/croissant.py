@@ -62,9 +62,16 @@ def field(record_set: str, name: str, description: str, data_type: str, **more: 
     }
 
 
-def class_records(catalog_ids: Sequence[int], names: Sequence[str]) -> dict[str, Any]:
-    """Return the record set of the classes, by label, with its data."""
-    rows = enumerate(zip(catalog_ids, names, strict=True))
+def class_records(catalog_ids: Sequence[int], class_ids: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
+    """Return the record set of the classes, by label, with its data.
+
+    Args:
+        catalog_ids: the number of each class.
+        class_ids: the source's id of each class. Where all are the numbers' digits, they are left out.
+        names: the name of each class.
+    """
+    has_text = list(class_ids) != [str(catalog_id) for catalog_id in catalog_ids]
+    of_source = [field("classes", "class_id", "The source's id of the class.", "sc:Text")] if has_text else []
     return {
         "@type": "cr:RecordSet",
         "@id": "classes",
@@ -75,11 +82,17 @@ def class_records(catalog_ids: Sequence[int], names: Sequence[str]) -> dict[str,
         "field": [
             field("classes", "label", "The number that a classifier learns, from 0.", "sc:Integer"),
             field("classes", "catalog_id", "The number of the class in the source's catalog.", "sc:Integer"),
+            *of_source,
             field("classes", "name", "The name of the class.", "sc:Text"),
         ],
         "data": [
-            {"classes/label": label, "classes/catalog_id": catalog_id, "classes/name": name}
-            for label, (catalog_id, name) in rows
+            {
+                "classes/label": label,
+                "classes/catalog_id": catalog_id,
+                **({"classes/class_id": class_id} if has_text else {}),
+                "classes/name": name,
+            }
+            for label, (catalog_id, class_id, name) in enumerate(zip(catalog_ids, class_ids, names, strict=True))
         ],
     }
 

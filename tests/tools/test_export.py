@@ -18,6 +18,7 @@ from tests.dataset_files import Storage, add_images
 from tests.project import ROOT
 from tools.export import command
 from tools.export.format import FORMATS, load_format
+from tools.export.write import CLASSES
 
 SIDE = 16
 # Twelve, so that numbers have two digits; names that no file system and no `datasets` should see, one of two classes.
@@ -27,13 +28,13 @@ CATALOG_IDS = [1201, 7, 1300, 12, 5, 99, 8, 4, 2**40, 3, 10, 1]
 
 # EXPORT_VERSION, and a sum of all files but export.json, which has versions of libraries and the processor.
 SUMS = {
-    ("imagefolder", "png"): (2, "d5752da0b0bcc4fa6c19e428195962b361dc68064aedbdc21b95056789fa0f36"),
-    ("imagefolder", "jpeg"): (2, "93d20c02c570ab25841b8456981920f76d70b97a16de4123851761656b3e7dd1"),
-    ("webdataset", "png"): (2, "f66cbe919ca01fbb7d134ed420075e8179a8e624e43f0741e0f92722de383eea"),
-    ("webdataset", "jpeg"): (2, "c69e046c38653fae59009da3e3c8f26f0142efe484b7c8d32ca0ec8cdea5f10e"),
-    ("parquet", "png"): (2, "39da94a6297deaa2dbfff020d57af25e6d56f8ed0b75fb082cdd6d190b956f81"),
-    ("parquet", "jpeg"): (2, "60f77f4105369db4e9f953d7514f2375ef2423adc81d4bcab474f7aac3aa2b20"),
-    ("numpy", "raw"): (2, "9a56b32482d75751d1e6a97cf4c12b207a008f10ab46e138a531e72700b5f38a"),
+    ("imagefolder", "png"): (3, "0f5ab5751893cc15eedfa56b268ef4cbad35f23bfb3eaa16701046f056c7c34f"),
+    ("imagefolder", "jpeg"): (3, "a6235a389e538520e3176f9ed958306fc1032f667176802abf0e4218ceb7234c"),
+    ("webdataset", "png"): (3, "da6fcaf0fa43addb02efc8ad8b6fe49e4c7e27eba65cdcb505a61dd8f87df64e"),
+    ("webdataset", "jpeg"): (3, "ae28eb3f9be4e6374877646c0c906cabae90d01021af49c38e66ca9b43ec7e6a"),
+    ("parquet", "png"): (3, "8857156edf955e2d937410375b73818ad2739184877315d38d4f5f9b4f6a586c"),
+    ("parquet", "jpeg"): (3, "8ce2ee0d9a18dde4420b8641da95dc6d640b46c0d1e2a032441f1b974775225e"),
+    ("numpy", "raw"): (3, "ca9aa818cfdabb5a9e36157f768895c073f82de3b5ec53ea63047cc454f23452"),
 }
 
 
@@ -179,10 +180,11 @@ def test_the_bytes_of_a_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 @pytest.mark.parametrize("to", FORMATS)
 def test_every_export_has_its_classes_and_no_temporary_file(tmp_path: Path, to: str) -> None:
     folder = run(to, tmp_path / "export", write_dataset(tmp_path / "dataset.h5"))
-    classes = tables.read(folder / "classes.csv", tables.LABEL_MAP)
+    classes = tables.read(folder / "classes.csv", CLASSES)
     (tmp_path / "plain").mkdir()
 
     assert classes["catalog_id"].tolist() == CATALOG_IDS
+    assert classes["class_id"].tolist() == [str(catalog_id) for catalog_id in CATALOG_IDS]
     assert classes["name"].tolist() == NAMES
     assert {path.name for path in tmp_path.iterdir()} == {"dataset.h5", "export", "plain"}
     assert not [name for name in files_of(folder) if "lock" in name or "tmp" in name]
@@ -236,4 +238,4 @@ def test_the_command(tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stderr
     assert done.stdout == "export: 21 train, 3 validation, 5 test in export\n"
-    assert len(files_of(tmp_path / "export")) == 31
+    assert len(files_of(tmp_path / "export")) == 32

@@ -37,6 +37,22 @@ EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", 
 UNIQUE_NAMES = [f"hat ({CATALOG_IDS[label]})" if name == "hat" else name for label, name in enumerate(NAMES)]
 
 
+FOLDERS = [
+    "00-hat",
+    "01",
+    "02-Dev",
+    "03-a_Test",
+    f"04-{'x' * 100}",
+    "05-זנב",
+    "06-hat",
+    "07-Été_Shirts",
+    "08-日本",
+    "09-Train",
+    "10-a_Val",
+    "11-cap",
+]
+
+
 def key(row: Row) -> str:
     return f"{row.product_id}{f'-{row.position}' if row.position else ''}{f'_{row.copy}' if row.copy else ''}"
 
@@ -74,7 +90,8 @@ def test_imagefolder(tmp_path: Path, channels: int, options: list[str], monkeypa
             label, path = found[key(row)]
             assert label == row.label
             assert (pixels(path) == photo(row, channels)).all()
-    assert {path.name for path in folder.iterdir()} == {*ROWS, "classes.csv", "export.json"}
+    assert {path.name for path in folder.iterdir()} == {*ROWS, "classes.csv", "export.json", "photos.csv"}
+    assert sorted(entry.name for entry in os.scandir(folder / "test")) == FOLDERS
 
 
 def test_imagefolder_of_a_catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,7 +154,7 @@ def test_webdataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     }
 
 
-def as_sample(row: Row) -> list[Any]:
+def as_sample(row: Row, group: int | None = None) -> list[Any]:
     return [
         key(row),
         digest(photo(row)),
@@ -147,7 +164,10 @@ def as_sample(row: Row) -> list[Any]:
             "position": row.position,
             "copy": row.copy,
             "catalog_id": CATALOG_IDS[row.label],
+            "class_id": str(CATALOG_IDS[row.label]),
             "class_name": NAMES[row.label],
+            "source_id": str(row.product_id),
+            **({"group": group} if group is not None else {}),
         },
     ]
 
@@ -191,7 +211,8 @@ def test_numpy(tmp_path: Path, options: list[str], monkeypatch: pytest.MonkeyPat
         ):
             assert arrays[name].tolist() == [row[place] for row in rows]
             assert arrays[name].dtype == kind
-    assert len(files_of(folder)) == 5 * len(ROWS) + 2
+        assert np.load(folder / f"{subset}_source_ids.npy").tolist() == [str(row.product_id) for row in rows]
+    assert len(files_of(folder)) == 6 * len(ROWS) + 2
 
 
 def test_numpy_of_a_subset_without_photos(tmp_path: Path) -> None:
@@ -222,14 +243,17 @@ print(json.dumps([read(path, how) for path, how in json.loads(sys.argv[1])]))
 """
 
 
-def as_read(row: Row) -> dict[str, Any]:
+def as_read(row: Row, group: int | None = None) -> dict[str, Any]:
     return {
         "image": digest(photo(row)),
         "label": row.label,
         "catalog_id": CATALOG_IDS[row.label],
+        "class_id": str(CATALOG_IDS[row.label]),
         "product_id": row.product_id,
         "position": row.position,
         "copy": row.copy,
+        "source_id": str(row.product_id),
+        **({"group": group} if group is not None else {}),
     }
 
 
@@ -259,7 +283,7 @@ def test_datasets_reads_every_format_with_image_files(tmp_path: Path, monkeypatc
     answers = read_with(READ_WITH_DATASETS, tmp_path, json.dumps([call for *_, call in asked]))
 
     for (name, to, call), found in zip(asked, answers, strict=True):
-        rows = exports[name][0]
+        rows, group = exports[name][0], 0 if name == "catalog" else None
         if to == "imagefolder":  # where no folder is named for a subset, all is train
             rows = {"train": CATALOG} if name == "catalog" else rows
             assert {subset: sorted(row["image"] for row in read["rows"]) for subset, read in found.items()} == {
@@ -269,10 +293,11 @@ def test_datasets_reads_every_format_with_image_files(tmp_path: Path, monkeypatc
             assert {
                 subset: [[row[column] for column in ("__key__", "png", "cls", "json")] for row in read["rows"]]
                 for subset, read in found.items()
-            } == {subset: list(map(as_sample, its)) for subset, its in rows.items()}, call
+            } == {subset: [as_sample(row, group) for row in its] for subset, its in rows.items()}, call
         else:
             assert found == {
-                subset: {"rows": list(map(as_read, its)), "names": UNIQUE_NAMES} for subset, its in rows.items()
+                subset: {"rows": [as_read(row, group) for row in its], "names": UNIQUE_NAMES}
+                for subset, its in rows.items()
             }, call
 
 

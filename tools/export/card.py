@@ -18,10 +18,16 @@ SHOWN = 40  # classes in the card's table; classes.csv has all
 COLUMNS = {
     "label": ("The number of the class.", "sc:Integer"),
     "catalog_id": ("The number of the class in the source's catalog.", "sc:Integer"),
+    "class_id": ("The source's id of the class.", "sc:Text"),
     "product_id": ("The number of the product.", "sc:Integer"),
     "position": ("Which photo of the product, from 0.", "sc:Integer"),
     "copy": ("0: the photo itself; else the number of an augmented copy.", "sc:Integer"),
 }
+FURTHER = {
+    "source_id": ("The source's id of the product.", "sc:Text"),
+    "group": ("The group of photos that are in one subset together.", "sc:Integer"),
+}
+OF_THE_SOURCE = ("A further column of the source.", "sc:Text")
 REFERENCES = {
     "label": {"references": {"field": {"@id": "classes/label"}}},
     "subset": {"references": {"field": {"@id": "subsets/name"}}},
@@ -48,7 +54,7 @@ def about(source: Source) -> str:
 
 
 def unique_names(source: Source) -> list[str]:
-    return hdf5.unique_names(source.classes.names, source.classes.catalog_ids)
+    return hdf5.unique_names(source.classes.names, source.classes.ids)
 
 
 def write_readme(source: Source, filled: CardParams) -> str:
@@ -56,11 +62,14 @@ def write_readme(source: Source, filled: CardParams) -> str:
     subsets = [subset for subset in source.subsets if subset.rows.total]
     data_files = [{"split": subset.name, "path": f"data/{subset.name}-*.parquet"} for subset in subsets]
     counts = [np.bincount(subset.rows.labels, minlength=len(source.classes.names)).tolist() for subset in subsets]
-    rows = zip(unique_names(source), source.classes.catalog_ids, *counts, strict=True)
+    rows = zip(unique_names(source), source.classes.ids, *counts, strict=True)
     table = [
-        f"| class | catalog_id | {' | '.join(subset.name for subset in subsets)} |",
+        f"| class | class_id | {' | '.join(subset.name for subset in subsets)} |",
         f"|---|---:|{'---:|' * len(subsets)}",
-        *(f"| {escape_cell(name)} | {' | '.join(map(str, numbers))} |" for name, *numbers in list(rows)[:SHOWN]),
+        *(
+            f"| {escape_cell(name)} | {escape_cell(class_id)} | {' | '.join(map(str, numbers))} |"
+            for name, class_id, *numbers in list(rows)[:SHOWN]
+        ),
     ]
     lines = [
         card.head(filled, source.total, data_files),
@@ -86,22 +95,25 @@ def describe(source: Source, filled: CardParams) -> dict[str, Any]:
     }
     subsets = {subset.name: subset.rows.total for subset in source.subsets}
     record_sets = [
-        croissant.class_records(source.classes.catalog_ids, unique_names(source)),
+        croissant.class_records(source.classes.catalog_ids, source.classes.ids, unique_names(source)),
         croissant.subset_records(subsets),
-        photo_records(),
+        photo_records(list(source.subsets[0].further)),
     ]
     return croissant.describe(filled, about(source), source.digest, [distribution], record_sets)
 
 
-def photo_records() -> dict[str, Any]:
-    """Return the record set of the photos: the columns of the Parquet files, and the subset from a file's name."""
+def photo_records(further: list[str]) -> dict[str, Any]:
+    """Return the record set of the photos: the columns of the Parquet files, and the subset from a file's name.
+
+    further: the names of Subset.further.
+    """
 
     def taken(extract: dict[str, str], **more: Any) -> dict[str, Any]:
         return {"source": {"fileSet": {"@id": FILES}, "extract": extract, **more}}
 
     columns = [
         croissant.field("photos", name, text, kind, **taken({"column": name}), **REFERENCES.get(name, {}))
-        for name, (text, kind) in COLUMNS.items()
+        for name, (text, kind) in (COLUMNS | {name: FURTHER.get(name, OF_THE_SOURCE) for name in further}).items()
     ]
     image = taken({"column": "image"}, transform={"jsonPath": "bytes"})
     # Of data/train-00000-of-00001.parquet, and of train: mlcroissant applies it again to what it has found.

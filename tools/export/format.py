@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 from imageset.errors import ImagesetError
 from imageset.storage.object_keys import object_key
@@ -16,12 +16,17 @@ FORMATS = sorted(module.name for module in iter_modules(formats.__path__))
 
 
 class Photo(NamedTuple):
-    """One photo to write. `content` is an image file, or the raw pixels if the format is not ENCODED."""
+    """One photo to write.
+
+    further: its values of Subset.further, by name. content: an image file, or the raw pixels if the format is not
+    ENCODED.
+    """
 
     label: int
     product_id: int
     position: int
     copy: int
+    further: dict[str, Any]
     content: bytes
 
     @property

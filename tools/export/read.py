@@ -1,16 +1,19 @@
 """Read what to export: the photos of dataset.h5 by subset, or those of processed.h5 that a catalog names."""
 
 import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from imageset.errors import DamagedFile, DataError
-from imageset.formats import hdf5, tables
+from imageset.formats import hdf5, source_ids, tables
 from imageset.formats.hdf5 import RowColumns
 from imageset.formats.images import open_images
 from imageset.formats.tables import Table
@@ -46,7 +49,8 @@ def read_dataset(file: h5py.File, wanted: str | None, with_copies: bool) -> Sour
         raise DataError(f"{file.filename} has no {wanted} subset, but {', '.join(held)}")
     with hdf5.reading(file.filename):
         subsets = [read_subset(file, name, with_copies) for name in held if wanted in (None, name)]
-        classes = Classes(hdf5.catalog_ids(file), file["class_names"].asstr()[:].tolist())
+        names = file["class_names"].asstr()[:].tolist()
+        classes = Classes(hdf5.catalog_ids(file), names, list(map(str, hdf5.class_ids(file))))
         require_whole(file, classes, subsets)
         content = content_digest(file)
         if content != file.attrs["content_digest"]:
@@ -57,10 +61,23 @@ def read_dataset(file: h5py.File, wanted: str | None, with_copies: bool) -> Sour
 def read_subset(file: h5py.File, name: str, with_copies: bool) -> Subset:
     """Read the photos of a subset, with their augmented copies or without."""
     rows, images = hdf5.read_rows(file, name), open_images(file, f"{name}_images")
-    if {len(values) for values in vars(rows).values()} != {images.shape[0]}:
+    further = read_further(file, name, rows)
+    if {len(values) for values in (*vars(rows).values(), *further.values())} != {images.shape[0]}:
         raise DamagedFile(file.filename, f"is damaged (arrays of {name} differ in length)")
     places = np.arange(rows.total) if with_copies else np.flatnonzero(rows.copies == 0)
-    return Subset(name, images, places, rows.take(places))
+    return Subset(
+        name, images, places, rows.take(places), {column: values[places] for column, values in further.items()}
+    )
+
+
+def read_further(file: h5py.File, name: str, rows: RowColumns) -> dict[str, NDArray[Any]]:
+    """Return what a subset's rows have besides RowColumns, as Subset.further. A file of version 1 has no groups."""
+    of_text, of_group = f"{name}_source_ids", f"{name}_groups"
+    further = {"source_id": hdf5.read_text(file, of_text) if of_text in file else rows.ids.astype(str).astype(object)}
+    if of_group in file:
+        further["group"] = file[of_group][:]
+    columns = hdf5.column_names(file)
+    return further | {column: hdf5.read_text(file, f"{name}{hdf5.COLUMN}{column}") for column in columns}
 
 
 def require_whole(file: h5py.File, classes: Classes, subsets: list[Subset]) -> None:
@@ -68,7 +85,7 @@ def require_whole(file: h5py.File, classes: Classes, subsets: list[Subset]) -> N
     labels = np.concatenate([subset.rows.labels for subset in subsets])
     count = len(classes.names)
     problem = ""
-    if len(classes.catalog_ids) != count or ((labels < 0) | (labels >= count)).any():
+    if not len(classes.catalog_ids) == len(classes.ids) == count or ((labels < 0) | (labels >= count)).any():
         problem = "labels without a class"
     for subset in subsets:
         key = {"product_id": subset.rows.ids, "position": subset.rows.positions, "copy": subset.rows.copies}
@@ -88,7 +105,8 @@ def read_processed(file: h5py.File, catalog_csv: Path, label_map_csv: Path) -> S
     """
     catalog = read_table(catalog_csv, tables.CATALOG).sort_values("row")
     label_map = read_table(label_map_csv, tables.LABEL_MAP)
-    classes = Classes(label_map["catalog_id"].tolist(), label_map["name"].tolist())
+    class_ids = source_ids.texts(label_map["catalog_id"]).tolist()
+    classes = Classes(label_map["catalog_id"].tolist(), label_map["name"].tolist(), class_ids)
     known = dict(enumerate(classes.catalog_ids))
     if label_map["label"].tolist() != list(known) or (catalog["label"].map(known) != catalog["catalog_id"]).any():
         raise DataError(f"{catalog_csv} and {label_map_csv} have different classes: run `dvc repro`")
@@ -96,7 +114,11 @@ def read_processed(file: h5py.File, catalog_csv: Path, label_map_csv: Path) -> S
     with hdf5.reading(file.filename):
         hdf5.require_photos(file, places, ids, positions)
         rows = RowColumns(ids, positions, np.zeros(len(places), np.int16), labels)
-        subset = Subset(WITHOUT_SUBSETS, open_images(file, "images"), places, rows)
+        further = {
+            "source_id": source_ids.texts(catalog["product_id"]).to_numpy(object),
+            "group": catalog["group"].to_numpy(),
+        }
+        subset = Subset(WITHOUT_SUBSETS, open_images(file, "images"), places, rows, further)
         require_whole(file, classes, [subset])
         left_out = len(file["ids"]) - len(places)
         content = content_digest(file)
@@ -129,4 +151,6 @@ def digest(classes: Classes, subsets: list[Subset]) -> str:
         found.update(repr((subset.name, subset.image_shape, rows.total)).encode())
         for values in (subset.places, rows.labels, rows.ids, rows.positions, rows.copies):
             found.update(np.ascontiguousarray(values, np.int64).tobytes())
+        for name, values in subset.further.items():
+            found.update(f"{name} {json.dumps(values.tolist())}".encode())
     return found.hexdigest()

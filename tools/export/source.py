@@ -16,19 +16,25 @@ BATCH_BYTES = 1 << 20  # of pixels, read and encoded at a time
 
 
 class Classes(NamedTuple):
-    """The catalog_id and the name of each class, by label."""
+    """Of each class, by label: its number, its name, and the source's id as text, which may be the number's digits."""
 
     catalog_ids: list[int]
     names: list[str]
+    ids: list[str]
 
 
 class Subset(NamedTuple):
-    """The photos of a subset. `images`, (N, S, S, C), holds their pixels at the ascending indices `places`."""
+    """The photos of a subset.
+
+    images: (N, S, S, C), with their pixels at the ascending indices `places`. further: what else is known of each
+    photo, an array a name: source_id, text; group, int64, where the file has groups; and the further columns, text.
+    """
 
     name: str
     images: Images
     places: Indices
     rows: RowColumns
+    further: dict[str, NDArray[Any]]
 
     @property
     def image_shape(self) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ import pandas as pd
 
 from imageset.errors import ImagesetError
 from imageset.formats import tables
+from imageset.formats.tables import Table
 from imageset.runtime import files, progress
 from imageset.runtime.sections import CardParams
 from tools.export.card import write_card
@@ -22,7 +23,8 @@ from tools.export.format import Format, Photo, load_format
 from tools.export.shards import shard_photos
 from tools.export.source import Classes, Source, Subset, pixel_batches
 
-EXPORT_VERSION = 2  # raise it with every change of an export's bytes
+CLASSES = Table({"label": "int64", "catalog_id": "int64", "class_id": "string", "name": "string"}, ("label",))
+EXPORT_VERSION = 3  # raise it with every change of an export's bytes
 
 
 def export(source: Source, format_name: str, encoding: str, destination: Path, workers: int, card: CardParams) -> None:
@@ -96,18 +98,16 @@ def write(folder: Path, source: Source, writer: Format, encoding: str, workers: 
 
 
 def write_classes(path: Path, classes: Classes) -> None:
-    """Write label, catalog_id and name of each class."""
-    tables.write(
-        path,
-        tables.LABEL_MAP,
-        pd.DataFrame({"label": range(len(classes.names)), "catalog_id": classes.catalog_ids, "name": classes.names}),
-    )
+    """Write label, catalog_id, class_id and name of each class."""
+    columns = {"catalog_id": classes.catalog_ids, "class_id": classes.ids, "name": classes.names}
+    tables.write(path, CLASSES, pd.DataFrame({"label": range(len(classes.names)), **columns}))
 
 
 def photos_of(subset: Subset, contents: Iterator[bytes], advance: Callable[[int], object]) -> Iterator[Photo]:
     """Yield the photos of a subset with their contents. Call `advance(1)` for each."""
     rows = subset.rows
     columns = [values.tolist() for values in (rows.labels, rows.ids, rows.positions, rows.copies)]
-    for label, product_id, position, copy, content in zip(*columns, contents, strict=True):
+    further = pd.DataFrame(subset.further).to_dict("records")
+    for label, product_id, position, copy, its, content in zip(*columns, further, contents, strict=True):
         advance(1)
-        yield Photo(label, product_id, position, copy, content)
+        yield Photo(label, product_id, position, copy, its, content)

@@ -1,4 +1,7 @@
-"""Plain arrays: <subset>_images.npy, uint8 (N, S, S, C), and labels, ids, positions and copies, (N,), one file each."""
+"""Plain arrays, one file each: <subset>_images.npy, uint8 (N, S, S, C); labels, ids, positions and copies, (N,).
+
+And source_ids, text, groups, int64, and column_<name>, text, (N,).
+"""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -13,6 +16,7 @@ ENCODED = False
 HAS_CARD = False
 EXTRA_BYTES = sum(np.dtype(name).itemsize for name in hdf5.ROW_DTYPES.values())
 VERSIONS = {"numpy": np.__version__}
+FILES = {"source_id": "source_ids", "group": "groups"}
 
 
 def write_subset(folder: Path, subset: Subset, classes: Classes, photos: Iterator[Photo], encoding: str) -> None:
@@ -21,6 +25,10 @@ def write_subset(folder: Path, subset: Subset, classes: Classes, photos: Iterato
     write_array(folder / f"{subset.name}_images.npy", "uint8", shape, (photo.content for photo in photos))
     for name, dtype in hdf5.ROW_DTYPES.items():
         write_array(folder / f"{subset.name}_{name}.npy", dtype, shape[:1], [subset.column(name).tobytes()])
+    for name, values in subset.further.items():
+        array = values.astype(str) if values.dtype == object else values
+        path = folder / f"{subset.name}_{FILES.get(name, f'column_{name}')}.npy"
+        write_array(path, array.dtype.str, shape[:1], [array.tobytes()])
 
 
 def write_array(path: Path, dtype: str, shape: tuple[int, ...], contents: Iterable[bytes]) -> None:

@@ -28,19 +28,22 @@ FIELDS = {
     "image": pa.struct({"bytes": pa.binary(), "path": pa.string()}),
     "label": pa.int64(),
     "catalog_id": pa.int64(),
+    "class_id": pa.string(),
     "product_id": pa.int64(),
     "position": pa.int16(),
     "copy": pa.int16(),
 }
-REPEATED = ["label", "catalog_id", "position", "copy"]
+REPEATED = ["label", "catalog_id", "class_id", "position", "copy"]
 
 
-def schema(classes: Classes) -> pa.Schema:
+def schema(subset: Subset, classes: Classes) -> pa.Schema:
     """Return the columns with their `datasets` features."""
-    names = hdf5.unique_names(classes.names, classes.catalog_ids)
-    features: dict[str, Any] = {name: {"dtype": str(field), "_type": "Value"} for name, field in FIELDS.items()}
+    further = {name: pa.int64() if values.dtype.kind == "i" else pa.string() for name, values in subset.further.items()}
+    fields = FIELDS | further
+    names = hdf5.unique_names(classes.names, classes.ids)
+    features: dict[str, Any] = {name: {"dtype": str(field), "_type": "Value"} for name, field in fields.items()}
     features |= {"image": {"_type": "Image"}, "label": {"names": names, "_type": "ClassLabel"}}
-    return pa.schema(FIELDS, metadata={"huggingface": json.dumps({"info": {"features": features}})})
+    return pa.schema(fields, metadata={"huggingface": json.dumps({"info": {"features": features}})})
 
 
 def columns_of(photos: list[Photo], classes: Classes, encoding: str) -> dict[str, list[Any]]:
@@ -49,16 +52,18 @@ def columns_of(photos: list[Photo], classes: Classes, encoding: str) -> dict[str
         "image": [{"bytes": photo.content, "path": f"{photo.key}.{encoding}"} for photo in photos],
         "label": [photo.label for photo in photos],
         "catalog_id": [classes.catalog_ids[photo.label] for photo in photos],
+        "class_id": [classes.ids[photo.label] for photo in photos],
         "product_id": [photo.product_id for photo in photos],
         "position": [photo.position for photo in photos],
         "copy": [photo.copy for photo in photos],
+        **{name: [photo.further[name] for photo in photos] for name in photos[0].further},
     }
 
 
 def write_subset(folder: Path, subset: Subset, classes: Classes, photos: Iterator[Photo], encoding: str) -> None:
     """Write one Parquet file per shard. Images are stored as they are: they are compressed already."""
     group_photos = max(1, GROUP_BYTES // math.prod(subset.image_shape))
-    columns = schema(classes)
+    columns = schema(subset, classes)
     for path, count in shards(folder, subset, "parquet"):
         shard = islice(photos, count)
         with pq.ParquetWriter(

@@ -42,7 +42,9 @@ def describe(photo: Photo, classes: Classes) -> bytes:
             "position": photo.position,
             "copy": photo.copy,
             "catalog_id": classes.catalog_ids[photo.label],
+            "class_id": classes.ids[photo.label],
             "class_name": classes.names[photo.label],
+            **photo.further,
         },
         ensure_ascii=False,
     ).encode()
