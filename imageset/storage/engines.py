@@ -191,11 +191,12 @@ def describe_error(url: sqlalchemy.URL, error: DBAPIError) -> str:
 def line_of(error: DBAPIError, sql: str) -> int | None:
     """Return the line of the query that the driver's message points at, where it does.
 
-    PostgreSQL and DuckDB name the line. SQLite names a word: its line is known when no other line has the word.
+    PostgreSQL, DuckDB and MariaDB name the line. SQLite names a word: its line is known when no other line has
+    the word.
     """
     message = str(error.orig)
-    if match := re.search(r"(?m)^LINE (\d+): ", message):
-        return int(match[1])
+    if match := re.search(r"(?m)^LINE (\d+): |\bat line (\d+)\b", message):
+        return int(match[1] or match[2])
     if match := re.search(r'^(?:near "(.+)": |no such (?:table|column|function): (.+))', message):
         word = rf"(?<!\w){re.escape(match[1] or match[2])}(?!\w)"
         lines = [number for number, line in enumerate(sql.split("\n"), 1) if re.search(word, line)]

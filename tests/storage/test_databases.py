@@ -332,6 +332,21 @@ def test_a_password_in_the_message_of_a_driver_is_hidden() -> None:
     assert engines.describe_error(url, error) == "no *** for *** in utf8"
 
 
+@pytest.mark.parametrize(
+    ("message", "line"),
+    [
+        ('syntax error at or near "x"\nLINE 12: x\n         ^', 12),
+        ("(1064, \"You have an error in your SQL syntax; ... to use near 'l x' at line 3\")", 3),
+        ("no such table: b", 2),
+        ("no such table: a", None),  # in two lines
+        ('near "(": syntax error', None),
+        ("division by zero", None),
+    ],
+)
+def test_the_line_is_the_one_that_the_driver_names(message: str, line: int | None) -> None:
+    assert engines.line_of(DBAPIError("", None, Exception(message)), "SELECT a FROM a\nJOIN b USING (a)") == line
+
+
 def test_a_query_that_is_not_utf_8_is_named() -> None:
     Path("query.sql").write_bytes("SELECT 'été' AS product_id".encode("latin-1"))
 
