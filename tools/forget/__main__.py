@@ -20,7 +20,7 @@ from imageset.formats import hand_edited, source_ids, tables, takedowns
 from imageset.runtime import command, dvc, files, params, settings, stage
 from imageset.storage.bucket import Bucket, StoredObject, open_bucket
 from tools.forget import caches, objects, remaining, working_files
-from tools.product_id import parse_id
+from tools.product_id import parse_id, spellings
 
 TAKEDOWNS = Path(remaining.TAKEDOWNS)
 INVENTORY = Path(remaining.INVENTORY)
@@ -98,11 +98,11 @@ def is_known(product_id: int, found: Found) -> bool:
 def describe(bucket: Bucket, product_ids: list[int], found: Found) -> str:
     """Return what will be removed, and what to think of before."""
     lines = [f"forget: products {', '.join(map(source_ids.text, product_ids))}"]
-    lines += [
-        f"  warning: nothing here knows product {source_ids.text(product_id)}: is the id right?"
-        for product_id in product_ids
-        if not is_known(product_id, found)
-    ]
+    for product_id in product_ids:
+        if not is_known(product_id, found):
+            others = [source_ids.text(one) for one in spellings(product_id) - {product_id} if is_known(one, found)]
+            hint = f"did you mean {others[0]}?" if others else "is the id right?"
+            lines.append(f"  warning: nothing here knows product {source_ids.text(product_id)}: {hint}")
     keys = {version.stored.key for version in found.listed.versions}
     lines += [
         "This will be removed:",
