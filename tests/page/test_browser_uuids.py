@@ -98,6 +98,9 @@ def test_what_is_decided_in_the_page_reaches_the_catalog(
     classes = {row["product_id"]: row["catalog_id"] for row in read_rows(project / "data/catalog.csv")}
     changes = read_rows(project / "data/label_changes.csv")
 
+    groups = {row["group"] for row in read_rows(project / "data/catalog.csv")}
+
+    assert groups <= set(classes)  # a group is named after a product
     assert classes[RELABELLED] == "=1+1"
     assert classes[RIGHT] == "dresses"
     assert EXCLUDED not in classes
