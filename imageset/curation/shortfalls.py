@@ -1,4 +1,4 @@
-"""Which classes have far fewer held-out photos than params ask for, because one group has most of their photos; pure.
+"""Which classes have far fewer or far more held-out photos than params ask for, because of a large group; pure.
 
 A group is never divided. With source.group_by, the group of a large seller may have nearly all photos of a class.
 """
@@ -14,7 +14,7 @@ CLASSES_TO_NAME = 3
 
 
 class Shortfall(NamedTuple):
-    """A class with less than half of the photos that its share asks for.
+    """A class with less than half, or more than twice, of the photos that its share asks for.
 
     photos: of the class, in all subsets. found: in the subset. group: the largest in the class. group_photos: how many
     photos of the class it has.
@@ -40,12 +40,12 @@ class Shortfall(NamedTuple):
 
 
 def find_shortfalls(catalog: pd.DataFrame, subsets: pd.DataFrame, split: SplitParams) -> list[Shortfall]:
-    """Return the classes that fall short, the largest first.
+    """Return the classes that are far from their share, the largest first.
 
     Args:
         catalog: the rows of catalog.csv.
         subsets: product_id, position and subset of the same photos.
-        split: the shares. A class of which they ask for less than two photos never falls short.
+        split: the shares. A class of which they ask for less than two photos is left out.
     """
     shares = {"test": split.test_share, "validation": split.validation_share}
     found = []
@@ -54,7 +54,8 @@ def find_shortfalls(catalog: pd.DataFrame, subsets: pd.DataFrame, split: SplitPa
         sizes = photos.groupby("group").size()
         for subset, share in shares.items():
             wanted, its_photos = share * len(photos), int(counts.get(subset, 0))
-            if wanted >= 2 and its_photos < wanted / 2 and sizes.max() > 2 * wanted:
+            is_far = not wanted / 2 <= its_photos <= 2 * wanted
+            if wanted >= 2 and is_far and sizes.max() > wanted:
                 largest = int(sizes.idxmax())
                 found.append(Shortfall(catalog_id, subset, len(photos), its_photos, largest, int(sizes.max())))
     return sorted(found, key=lambda shortfall: (-shortfall.photos, shortfall.catalog_id, shortfall.subset))
@@ -65,6 +66,6 @@ def describe_shortfalls(shortfalls: list[Shortfall]) -> str:
     named = "; ".join(shortfall.describe() for shortfall in shortfalls[:CLASSES_TO_NAME])
     more = f"; and {len(shortfalls) - CLASSES_TO_NAME} more" if len(shortfalls) > CLASSES_TO_NAME else ""
     return (
-        f"less than half of what split's shares ask for, because a group is never divided: {named}{more}. Scores of "
-        "these classes say little: see docs/duplicates-and-split.md#sellers"
+        f"{len(shortfalls)} classes are far from their share, because a group is never divided: {named}{more}. Scores "
+        "of these classes say little: see docs/duplicates-and-split.md#sellers"
     )

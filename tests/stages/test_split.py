@@ -49,12 +49,21 @@ def test_a_seller_with_most_of_a_class_is_in_train_and_the_stage_says_what_that_
     )
 
 
+def test_a_class_of_two_large_sellers_has_one_of_them_in_test_and_the_stage_says_so(
+    in_project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    held_out = run_on(in_project, [100] * 55 + [155] * 45)
+
+    assert held_out == {155: 45}
+    assert "class 1210 has 45 of 100 photos in test, and the group of product 100 has 55" in capsys.readouterr().out
+
+
 def test_many_small_sellers_are_no_news(in_project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     held_out = run_on(in_project, [100 + number // 10 * 10 for number in range(100)])
 
     assert sum(held_out.values()) == 20
     assert set(held_out.values()) == {10}
-    assert "less than half" not in capsys.readouterr().out
+    assert "far from their share" not in capsys.readouterr().out
 
 
 def test_the_stage_writes_the_same_bytes_for_any_order_of_rows(in_project: Path) -> None:
