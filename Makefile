@@ -8,6 +8,7 @@ BASE ?= main
 DAYS ?= 30
 ID ?=
 VERSION ?=
+WRITE ?=
 # All tests run on every core. The tests that TESTS names run in one process, which starts sooner.
 PROCESSES ?= $(if $(TESTS),0,logical)
 
@@ -47,6 +48,9 @@ report: .venv/pipeline  ## Open data/report.html, the page to decide and work wi
 
 plan: .venv/pipeline  ## Say what `dvc repro` is about to do, and how long that takes; N=100000 for so many photos
 	@$(BIN)/python -m tools.plan $(if $(N),--photos $(N))
+
+check: .venv/pipeline  ## Try database, queries, bucket, a photo, weights, disk and DVC's remote in ten seconds; WRITE=1 writes an object
+	@$(BIN)/python -m tools.check $(if $(WRITE),--write)
 
 compare: .venv/pipeline  ## Say what this tree does to the dataset, against the revision BASE (main)
 	@$(BIN)/python -m tools.compare "$(BASE)"
@@ -95,5 +99,5 @@ constraints:  ## Renew the pins of what the requirements bring along
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements-docs.txt
 	touch $@
 
-.PHONY: help demo test coverage platforms lint docs services stop report plan compare refresh cluster release prune forget environment constraints
+.PHONY: help demo test coverage platforms lint docs services stop report plan check compare refresh cluster release prune forget environment constraints
 .DELETE_ON_ERROR:

@@ -24,11 +24,7 @@ def main(labels_sql: Path, classes_sql: Path, labels_csv: Path, classes_csv: Pat
     columns: list[str] = []
 
     def require(found: list[str]) -> None:
-        if found not in (label_rows.BY_ID, label_rows.BY_NAME):
-            raise DataError(
-                f"{labels_sql} returns columns {', '.join(found)}; expected {', '.join(label_rows.BY_ID)}, or "
-                f"{', '.join(label_rows.BY_NAME)}"
-            )
+        require_columns(labels_sql, found)
         columns.extend(found)
 
     with database.snapshot() as connection:
@@ -46,6 +42,15 @@ def main(labels_sql: Path, classes_sql: Path, labels_csv: Path, classes_csv: Pat
     origin = f", named by {labels_sql}: {classes_sql} is not read" if columns == label_rows.BY_NAME else ""
     print(f"labels: {len(labels)} rows, {len(classes)} classes{origin}")
     labelled.require_known_class(labels, classes)
+
+
+def require_columns(labels_sql: Path, found: list[str]) -> None:
+    """Raise DataError for other columns than labels have."""
+    if found not in (label_rows.BY_ID, label_rows.BY_NAME):
+        raise DataError(
+            f"{labels_sql} returns columns {', '.join(found)}; expected {', '.join(label_rows.BY_ID)}, or "
+            f"{', '.join(label_rows.BY_NAME)}"
+        )
 
 
 def require_query(classes_sql: Path, labels_sql: Path) -> None:

@@ -1,6 +1,7 @@
 """The database -> data/listings.csv: which photos exist, and what the source says of them."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from imageset.runtime import params, stage
 from imageset.runtime.sections import SourceParams
 from imageset.storage import database, object_keys
 from imageset.storage.object_keys import POSITION_MAX
+from imageset.web import urls
 
 COLUMNS = ["product_id", "position", "image_url", "key"]  # the query may lack one of the last two
 REASONS = frozenset(
@@ -22,6 +24,19 @@ REASONS = frozenset(
         *("repeated", "beyond_position", "beyond_limit"),
     )
 )
+
+# What to do where many rows have a reason.
+REMEDIES = {
+    "no_id": "return an id in every row, or leave these rows out",
+    "bad_id": "return whole numbers, text or UUIDs, and cast other types to text",
+    "bad_position": "return whole numbers from 0 to 32767, such as ROW_NUMBER() OVER (PARTITION BY product_id)",
+    "no_url": "leave out rows without a photo, such as by WHERE image IS NOT NULL",
+    "bad_url": "return one URL in each row, such as https://shop.example/1.jpg",
+    "bad_key": "return the name of an object below the prefix of IMAGE_STORE, without parts that are . or ..",
+    "url_and_key": "return null for image_url or for key in each row",
+    "repeated": "return each product_id and position once, such as by ROW_NUMBER() OVER (PARTITION BY product_id)",
+}
+EXAMPLES = 3
 
 Row = tuple[Any, ...]
 
@@ -175,6 +190,26 @@ def reject_unchosen(listings: pd.DataFrame, reasons: pd.Series) -> pd.DataFrame:
     return rejects[list(tables.LISTING_REJECTS.columns)].astype(str)
 
 
+def describe_rejects(rejects: pd.DataFrame) -> str:
+    """Return the first rows as a message shows them: without what may be secret in a URL, and without empty cells."""
+    shown = []
+    for row in rejects.head(EXAMPLES).to_dict("records"):
+        cells = {**row, "image_url": urls.show(row["image_url"])}
+        texts = [f"{name} {value[:80]!r}" for name, value in cells.items() if value and name != "reason"]
+        shown.append(", ".join(texts) or "no value")
+    return "; ".join(shown)
+
+
+def refuse_all(query: Path, rejects: pd.DataFrame, rejects_csv: Path) -> None:
+    """Raise DataError about the rows of a query that are all rejected."""
+    reason = Counter(rejects["reason"]).most_common(1)[0][0]
+    raise DataError(
+        f"all {len(rejects):,} rows of {query} are rejected ({tables.tally(rejects['reason'])}), such as "
+        f"{describe_rejects(rejects[rejects['reason'] == reason])} ({reason}): {REMEDIES[reason]}; {rejects_csv} lists "
+        "them"
+    )
+
+
 def describe_photos(chosen: pd.DataFrame, names: Sequence[str], rows: list[tuple[Any, ...]]) -> pd.DataFrame:
     """Return the further columns of the photos as text: product_id, position, and a column for each name.
 
@@ -237,6 +272,8 @@ def main(
         f"listings: {len(rows)} rows, {len(chosen)} photos of {chosen['product_id'].nunique()} listings, "
         f"{len(rejects)} rejected ({tables.tally(rejects['reason'])})"
     )
+    if chosen.empty:
+        refuse_all(listings_sql, rejects, listings_rejects_csv)
 
 
 if __name__ == "__main__":

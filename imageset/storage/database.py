@@ -1,7 +1,7 @@
 """The database, read only: all queries of a stage see one snapshot, where the database gives one."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -71,17 +71,24 @@ def fetch_rows(
     return fetch_any_rows(connection, query, require, as_of, needs_as_of)
 
 
+def take_all(result: Iterable[Any]) -> list[tuple[Any, ...]]:
+    """Return all rows of a result."""
+    return [tuple(row) for row in result]
+
+
 def fetch_any_rows(
     connection: sqlalchemy.Connection,
     query: Path,
     require: Callable[[list[str]], None],
     as_of: str | None,
     needs_as_of: bool = True,
+    take: Callable[[Iterable[Any]], list[tuple[Any, ...]]] = take_all,
 ) -> list[tuple[Any, ...]]:
-    """Run the query in a file and return all its rows, whatever columns they have.
+    """Run the query in a file and return its rows, whatever columns they have.
 
     Args:
         require: called with the columns' names before any row is read. It raises DataError for those that will not do.
+        take: returns the rows that are wanted: all, or the first ones.
         connection, query, as_of, needs_as_of: as those of fetch_rows.
 
     Raises:
@@ -105,7 +112,7 @@ def fetch_any_rows(
     try:
         result = run()
         require(list(result.keys()))
-        return [tuple(row) for row in result]
+        return take(result)
     except ResourceClosedError:
         raise DataError(f"{query} is not a query that returns rows: write one SELECT") from None
     except (DBAPIError, ValueError, OverflowError) as error:

@@ -27,6 +27,10 @@ class Connection:
     def rollback(self) -> None:
         self.connection.rollback()
 
+    def interrupt(self) -> None:
+        """End the query that runs, from another thread, with an error in its own."""
+        self.connection.interrupt()
+
     def close(self) -> None:
         self.connection.close()
 

@@ -491,3 +491,25 @@ def test_further_columns_have_plain_names_of_their_own(
 
     with pytest.raises(DataError, match=message):
         ask(in_project, "[label]" if "label" in columns else "[]", "null", query)
+
+
+def test_when_all_rows_are_rejected_the_stage_fails_with_three_of_them_and_keeps_its_tables(
+    in_project: Path, database: str
+) -> None:
+    rows = ", ".join(f"({number}, 'front', 'https://me:secret@h/{number}.jpg?key=secret')" for number in range(1, 5))
+    (in_project / "queries/listings.sql").write_text(
+        f"SELECT * FROM (VALUES {rows}, (5, '0', NULL)) AS listed (product_id, position, image_url)"
+    )
+    with pytest.raises(DataError) as caught:
+        run(in_project)
+
+    message = str(caught.value).replace(f"{in_project}/", "")
+
+    assert message == (
+        "all 5 rows of queries/listings.sql are rejected (4 bad_position, 1 no_url), such as "
+        "product_id '1', position 'front', image_url 'https://h/1.jpg'; "
+        "product_id '2', position 'front', image_url 'https://h/2.jpg'; "
+        "product_id '3', position 'front', image_url 'https://h/3.jpg' (bad_position): return whole numbers from 0 to "
+        "32767, such as ROW_NUMBER() OVER (PARTITION BY product_id); data/listings_rejects.csv lists them"
+    )
+    assert len(tables.read(in_project / "data/listings_rejects.csv", tables.LISTING_REJECTS)) == 5

@@ -1,0 +1,1 @@
+"""Try everything that `dvc repro` needs, in ten seconds and before the first photo. Start with command.py."""
