@@ -1,0 +1,96 @@
+"""The worked sources of docs/own-data.md, taken from its text and run on real servers by dvc."""
+
+import json
+import os
+import re
+import sys
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from imageset.formats import tables
+from imageset.reader import ImageSet
+from imageset.storage.bucket import Bucket
+from tests.conftest import execute, photo_bytes
+from tests.documents import blocks, section
+from tests.project import ROOT, Project, copy_project
+
+PAGE = "docs/own-data.md"
+GARMENTS = ("t-shirt", "dress", "pants")
+EACH = 6  # listings of a garment
+
+
+@pytest.fixture
+def own(tmp_path: Path, bucket: Bucket, database: str) -> Project:
+    """A copy of the project, with no queries, whose settings lead to a bucket and a database of its own."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    project = copy_project(tmp_path / "project", os.environ | {"PATH": path, "IMAGESET_WORKERS": "2"})
+    for query in (project.folder / "queries").iterdir():
+        query.unlink()
+    # Neither is what this is about, and both take time.
+    project.set_param("masks.background", "keep")
+    project.set_param("embed.enabled", "false")
+    return project
+
+
+def write_files(project: Project, title: str, change: Callable[[str], str] = lambda text: text) -> str:
+    """Write the queries, .env and lines of params that a section of the page shows; return the section."""
+    text = section(PAGE, title)
+    found = re.findall(r"^`([\w./]+)`[^\n]*(?:\n[^\n]+)*\n\n```\w+\n(.*?)```", text, re.MULTILINE | re.DOTALL)
+    written = [(name, content) for name, content in found if name != "params.yaml"]
+
+    assert {"queries/classes.sql", "queries/labels.sql", "queries/listings.sql"} <= {name for name, _ in written}
+    for name, content in written:
+        (project.folder / name).write_text(change(content))
+    for block in blocks(text, "yaml"):
+        for line in block.splitlines():
+            key, value = line.strip().split(": ")
+            project.set_param(f"source.{key}", value)
+    return text
+
+
+def run(project: Project, **environment: str) -> ImageSet:
+    """Check the project, run its pipeline up to the dataset, and return the training photos."""
+    checked = project.run("python", "-m", "tools.check", **environment)
+
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "--  " not in checked.stdout
+    project.succeed("dvc", "repro", "--quiet", "validate", **environment)
+    return ImageSet(project.folder / "data/dataset.h5", subset="train")
+
+
+def list_garments() -> list[tuple[int, str]]:
+    return [(number, garment) for garment in GARMENTS for number in range(EACH)]
+
+
+def test_a_marketplace_in_postgresql(own: Project, database: str, photo_folder: tuple[Path, str]) -> None:
+    text = write_files(own, "A marketplace in PostgreSQL")
+    execute(database, next(block for block in blocks(text, "sql") if block.startswith("CREATE TABLE")))
+    folder, url = photo_folder
+    execute(database, "INSERT INTO categories VALUES ('clothes', 'Clothes', NULL)")
+    for garment in GARMENTS:
+        execute(database, f"INSERT INTO categories VALUES ('clothes/{garment}', 'A {garment}', 'clothes')")
+    for number, garment in list_garments():
+        names = [f"{garment}-{number}-{part}.jpg" for part in range(3)]
+        for part, name in enumerate(names):
+            (folder / name).write_bytes(photo_bytes(10 * number + part, garment))
+        pictures = json.dumps([{"url": f"{url}/{name}", "alt": "front"} for name in names])
+        item = uuid.uuid5(uuid.NAMESPACE_URL, names[0])
+        execute(
+            database,
+            f"INSERT INTO items VALUES ('{item}', '{pictures}', 'clothes/{garment}', 'Brand {number}', "
+            f"'seller {garment} {number}', '2026-01-0{number + 1}')",
+        )
+    photos = run(own)
+    ingested = tables.read(own.folder / "data/ingest.csv", tables.INGEST)
+    listed = (own.folder / "data/listings.csv").read_text()
+
+    assert len(ingested) == 2 * EACH * len(GARMENTS)
+    assert set(ingested["position"]) == {1, 2}
+    assert str(uuid.uuid5(uuid.NAMESPACE_URL, "dress-3-0.jpg")) in listed
+    assert set(photos.classes) == {f"A {garment}" for garment in GARMENTS}
+    assert {uuid.UUID(str(source_id)).version for source_id in photos.source_ids} == {5}
+    assert set(photos.columns["brand"]) <= {f"Brand {number}" for number in range(EACH)}
+    assert own.folder != ROOT
