@@ -32,7 +32,7 @@ def main(labels_sql: Path, classes_sql: Path, labels_csv: Path, classes_csv: Pat
         dated = label_dates.spell(labels_sql, connection.dialect.name, rows)
         labels = label_rows.number_labels(labels_sql, columns, dated)
         if columns == label_rows.BY_NAME:
-            classes = label_rows.classes_of_names(labels)
+            classes = label_rows.classes_of_names(labels_sql, labels)
         else:
             require_query(classes_sql, labels_sql)
             found = database.fetch_rows(connection, classes_sql, label_rows.CLASSES, source.as_of, needs_as_of=False)

@@ -42,9 +42,15 @@ def number_labels(query: Path, columns: Sequence[str], rows: Sequence[Row]) -> p
     )
 
 
-def classes_of_names(labels: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of classes.csv where classes have names alone: the name is the id, and there is no tree."""
+def classes_of_names(query: Path, labels: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of classes.csv where classes have names alone: the name is the id, and there is no tree.
+
+    Raises:
+        DataError: no row has a name.
+    """
     its_numbers = labels["catalog_id"].dropna().unique().tolist()
+    if len(labels) and not its_numbers:
+        raise DataError(f"{query}: class_name is null or blank in all {len(labels):,} rows: return the classes' names")
     return tables.frame(tables.CLASSES, [(number, source_ids.text(number), None) for number in its_numbers])
 
 

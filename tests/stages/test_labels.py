@@ -185,6 +185,11 @@ def test_ids_of_classes_need_a_query_of_classes(classes_sql: str | None, databas
         ("product_id, catalog_id, date", "(1.5, 12, NULL)", "product_id Decimal.*1.5.*the row is product_id Decimal"),
         ("product_id, catalog_id, date", "(1, true, NULL)", "catalog_id True is no id.*product_id 1, catalog_id True"),
         ("product_id, class_name, date", "(1, repeat('x', 256), NULL)", "class_name .*more than 255 bytes"),
+        (
+            "product_id, class_name, date",
+            "(1, NULL, NULL), (2, ' ', NULL)",
+            "class_name is null or blank in all 2 rows",
+        ),
         ("product_id, date, catalog_id", "(1, NULL, 1)", "expected product_id, catalog_id, date, or product_id, class"),
     ],
 )
