@@ -39,7 +39,7 @@ def project(in_project: Path) -> Path:
         "label_changes": (tables.LABEL_CHANGES, [(1004, 0, "rare_merged", "21", 12)]),
         "labels": (tables.LABELS, [(product_id, class_, "") for product_id, _, class_ in photos]),
         "groups": (tables.GROUPS, [(1005, 0, 0, 0, 0, "")]),
-        "listings": (tables.LISTINGS, [(1001, 0, "https://photos.example/1.jpg", "")]),
+        "listings": (tables.LISTINGS, [(1001, 0, "https://photos.example/1.jpg", ""), (1002, 0, "", "hats/2.png")]),
     }
     (in_project / "data").mkdir()
     for name, (table, rows) in content.items():
@@ -95,6 +95,7 @@ def test_the_rows_have_what_a_person_needs_and_no_action(project: Path) -> None:
         "catalog_id": "12", "reason": "", "note": "", "by": "mm", "date": "", "image_url": "https://photos.example/1.jpg",
     }  # fmt: skip
     assert [row["product_id"] for row in found] == ["1001", "1002"]
+    assert found[1]["image_url"] == "hats/2.png"  # its key in the bucket, where it has no URL
     assert done.stderr.startswith("suspects: 2 of 4 rows of kind label; 0 passed over")
 
 
