@@ -1,5 +1,6 @@
 """The worked sources of docs/own-data.md, taken from its text and run on real servers by dvc."""
 
+import datetime
 import json
 import os
 import re
@@ -8,14 +9,16 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from imageset.formats import tables
 from imageset.reader import ImageSet
-from imageset.storage.bucket import Bucket
-from tests.conftest import execute, photo_bytes
+from imageset.storage.bucket import Bucket, list_objects
+from tests.conftest import execute, photo_bytes, put
 from tests.documents import blocks, section
-from tests.project import ROOT, Project, copy_project
+from tests.project import Project, copy_project
 
 PAGE = "docs/own-data.md"
 GARMENTS = ("t-shirt", "dress", "pants")
@@ -36,14 +39,15 @@ def own(tmp_path: Path, bucket: Bucket, database: str) -> Project:
 
 
 def write_files(project: Project, title: str, change: Callable[[str], str] = lambda text: text) -> str:
-    """Write the queries, .env and lines of params that a section of the page shows; return the section."""
+    """Write the queries and lines of params that a section of the page shows; return the section."""
     text = section(PAGE, title)
     found = re.findall(r"^`([\w./]+)`[^\n]*(?:\n[^\n]+)*\n\n```\w+\n(.*?)```", text, re.MULTILINE | re.DOTALL)
     written = [(name, content) for name, content in found if name != "params.yaml"]
 
     assert {"queries/classes.sql", "queries/labels.sql", "queries/listings.sql"} <= {name for name, _ in written}
     for name, content in written:
-        (project.folder / name).write_text(change(content))
+        if name != ".env":
+            (project.folder / name).write_text(change(content))
     for block in blocks(text, "yaml"):
         for line in block.splitlines():
             key, value = line.strip().split(": ")
@@ -59,6 +63,14 @@ def run(project: Project, **environment: str) -> ImageSet:
     assert "--  " not in checked.stdout
     project.succeed("dvc", "repro", "--quiet", "validate", **environment)
     return ImageSet(project.folder / "data/dataset.h5", subset="train")
+
+
+def settings_of(text: str, project: Project) -> dict[str, str]:
+    """Return the settings that a section shows, but for the bucket, which is the test's."""
+    shown = dict(line.split("=", 1) for block in blocks(text, "sh") for line in block.splitlines())
+
+    assert shown["IMAGE_STORE"].startswith("s3://")
+    return shown | {"IMAGE_STORE": project.environment["IMAGE_STORE"]}
 
 
 def list_garments() -> list[tuple[int, str]]:
@@ -93,4 +105,51 @@ def test_a_marketplace_in_postgresql(own: Project, database: str, photo_folder: 
     assert set(photos.classes) == {f"A {garment}" for garment in GARMENTS}
     assert {uuid.UUID(str(source_id)).version for source_id in photos.source_ids} == {5}
     assert set(photos.columns["brand"]) <= {f"Brand {number}" for number in range(EACH)}
-    assert own.folder != ROOT
+
+
+def test_parquet_files_and_a_bucket_that_is_filled_already(own: Project, bucket: Bucket) -> None:
+    text = write_files(own, "Parquet files, and a bucket that is filled already")
+    exports = own.folder / "exports"
+    exports.mkdir()
+    pictures, classified = [], []
+    for number, garment in list_garments():
+        for part in range(2):
+            key = f"2025/{garment} {number}/{part}.JPG"
+            put(bucket, key, photo_bytes(10 * number + part, garment))
+            pictures.append((f"{garment[0].upper()}-{number:03}", part + 1, key))
+        classified.append((pictures[-1][0], f"{garment[:1]}1", datetime.datetime(2026, 1, number + 1)))
+    put(bucket, "readme.txt", b"another system's")
+    classes = [("top", "Clothes", None), *((f"{garment[:1]}1", garment, "top") for garment in GARMENTS)]
+    for name, columns, rows in (
+        ("pictures-1", ("sku", "number", "file"), pictures[:9]),
+        ("pictures-2", ("sku", "number", "file"), pictures[9:]),
+        ("classified", ("sku", "class_id", "since"), classified),
+        ("classes", ("id", "title", "parent"), classes),
+    ):
+        pq.write_table(pa.table(dict(zip(columns, zip(*rows, strict=True), strict=True))), exports / f"{name}.parquet")
+    photos = run(own, **settings_of(text, own))
+    objects = {stored.key for stored in list_objects(bucket)}
+
+    assert objects == {"readme.txt", *(key for _, _, key in pictures)}
+    assert set(photos.classes) == set(GARMENTS)
+    assert set(photos.source_ids) <= {sku for sku, _, _ in classified}
+    assert tables.read(own.folder / "data/inventory.csv", tables.INVENTORY)["key"].str.endswith(".JPG").all()
+
+
+def test_a_folder_of_photos_with_a_csv_of_labels(own: Project, bucket: Bucket, tmp_path: Path) -> None:
+    folder = tmp_path / "my photos"
+    text = write_files(
+        own, "A folder of photos with a CSV of labels", lambda text: text.replace("/srv/photos", str(folder))
+    )
+    folder.mkdir()
+    lines = ["file,class"]
+    for number, garment in list_garments():
+        name = f"{garment} {number:02}.jpg"
+        (folder / name).write_bytes(photo_bytes(number, garment))
+        lines.append(f"{name},A {garment}")
+    (folder / "labels.csv").write_text("\n".join([*lines, ""]))
+    photos = run(own, **settings_of(text.replace("/srv/photos", str(folder)), own))
+
+    assert set(photos.classes) == {f"A {garment}" for garment in GARMENTS}
+    assert set(photos.source_ids) <= {path.name for path in folder.iterdir()}
+    assert len(list(list_objects(bucket))) == EACH * len(GARMENTS)

@@ -97,7 +97,7 @@ def test_a_project_that_is_set_up_well_is_ok_in_every_line_and_changes_nothing(s
         "queries/listings.sql: 6 rows: product_id integer, position integer, image_url text",
         "queries/labels.sql: 6 rows: product_id integer, catalog_id integer, date timestamp",
         "queries/classes.sql: 2 rows: catalog_id integer, name text, parent_id integer or null",
-        "labels: 100 % of 6 products",
+        "labels: 6 of 6 products of queries/listings.sql (100 %) have one",
         "positions: 0 to 0",
         "source.as_of: null",
         "one photo: http://127.0.0.1",
@@ -346,7 +346,7 @@ def test_the_share_of_products_with_a_label_is_said_with_examples_of_the_others(
 
     assert not faults(lines)
     assert (
-        "ok  labels: 50 % of 6 products of queries/listings.sql have one that names a class; not so '4', '5', '6'"
+        "ok  labels: 3 of 6 products of queries/listings.sql (50 %) have one that names a class; not so '4', '5', '6'"
         in lines
     )
 
@@ -370,7 +370,7 @@ def test_of_many_labels_those_of_some_products_are_looked_up(labelled: str, shop
 
     if labelled == "n":
         assert not faults(lines)
-        assert "ok  labels: 100 % of 6 products of queries/listings.sql have one that names a class" in lines
+        assert "ok  labels: 6 of 6 products of queries/listings.sql (100 %) have one that names a class" in lines
     else:
         assert "one side has numbers, the other text" in the_fault(lines)
 
@@ -498,7 +498,7 @@ def test_where_another_system_fills_the_bucket_its_photos_are_tried(
     lines = run(*topics)
 
     assert not faults(lines)
-    assert "ok  labels: 50 % of 2 products of the bucket have one that names a class; not so '77'" in lines
+    assert "ok  labels: 1 of 2 products of the bucket (50 %) have one that names a class; not so '77'" in lines
     assert "ok  one photo: 2.jpeg is read in the bucket and decoded, 2 kB" in lines
     assert "ok  writing to the bucket: no stage does, as ingest.enabled is false" in lines
 

@@ -130,9 +130,10 @@ def check_labelled(found: Findings) -> Iterator[Line]:
     labelled.require_labelled_product(set(products), table if len(table) else found.label_table, found.class_table)
     with_class = set(table.loc[table["catalog_id"].isin(found.class_table["catalog_id"]), "product_id"].dropna())
     without = [source_ids.text(product) for product in products if product not in with_class]
-    share = 100 * (len(products) - len(without)) / len(products)
+    having = len(products) - len(without)
+    share = f"{having:,} of {len(products):,} products of {where} ({100 * having // len(products)} %)"
     example = f"; not so {show(list(without))}" if without else ""
-    yield ok(f"labels: {share:.0f} % of {len(products):,} products of {where} have one that names a class{example}")
+    yield ok(f"labels: {share} have one that names a class{example}")
 
 
 def list_products(found: Findings) -> tuple[list[int], str]:
