@@ -457,7 +457,7 @@ def break_cache(released: Released) -> None:
         ),
         (break_cache, (), r"forget: .*masks\.sqlite: .*; it may be removed: it is a cache"),
         (None, ("12", "--no-such-option"), r".*unrecognized arguments: --no-such-option"),
-        (None, ("12x",), r".*'12x' is no product's id, such as 1234567"),
+        (None, ("1\t2",), r".*'1\\t2' is no product's id, such as 1234567 or SKU-7"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_line(
