@@ -94,7 +94,7 @@ def check_classes(found: Findings) -> Iterator[Line]:
         yield untried(str(CLASSES), "it needs rows of labels.sql, see above")
         return
     if by_name and found.label_table is not None:
-        found.class_table = label_rows.classes_of_names(found.label_table)
+        found.class_table = label_rows.classes_of_names(LABELS, found.label_table)
         yield ok(f"{CLASSES}: not needed, as {LABELS} returns class_name: {len(found.class_table):,} classes")
         return
     labels.require_query(CLASSES, LABELS)
