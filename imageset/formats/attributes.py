@@ -50,13 +50,16 @@ def read(path: Path, names: Sequence[str]) -> pd.DataFrame:
 
 
 def require_names(query: Path, further: Sequence[str]) -> None:
-    """Raise DataError when a further column of a query has no plain name, or a name that comes twice."""
+    """Raise DataError when a further column has no plain name, or one that comes twice, in whatever case.
+
+    Exports make file names of them, and some file systems know no case.
+    """
     for place, name in enumerate(further):
         if not NAME.fullmatch(name):
             raise DataError(
                 f"{query} returns a column {name!r}: give it a name of letters, digits and _, such as `AS brand`"
             )
-        if name in further[:place]:
+        if name.lower() in map(str.lower, further[:place]):
             raise DataError(f"{query} returns two columns {name}: give one another name, such as `AS other_{name}`")
 
 

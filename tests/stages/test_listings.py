@@ -481,6 +481,7 @@ def test_a_text_too_long_for_the_dataset_is_refused_and_may_be_in_the_table(data
     [
         ("'x' AS \"der Preis\"", r"returns a column 'der Preis': give it a name of letters, digits and _"),
         ("'x' AS brand, 'y' AS brand", "returns two columns brand"),
+        ("'x' AS brand, 'y' AS \"Brand\"", "returns two columns Brand"),
         ("'x' AS label", "source.columns names label, which exports call a column of their own"),
     ],
 )

@@ -18,6 +18,7 @@ from imageset.errors import ServerError
 from imageset.formats import hdf5, source_ids, tables
 from imageset.page.assemble import assemble
 from imageset.storage.bucket import Bucket, list_objects, open_bucket
+from tests import dataset_files
 from tests.conftest import put
 from tests.project import ROOT
 from tests.storage.test_bulk import Wire
@@ -135,6 +136,31 @@ def test_a_product_is_found_by_the_id_that_the_source_gives_it(its_id: str, cach
         )
 
     assert found == [[True] * 3, [None, False, False]]
+
+
+@pytest.mark.parametrize(("product_id", "answer"), [(1_000_002, True), (999, False)])
+def test_a_dataset_with_text_ids_and_columns_is_searched_by_its_numbers(
+    product_id: int, answer: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "dataset.h5"
+    arrays = dataset_files.write(path)
+    with h5py.File(path, "r+") as file:
+        for subset in ("train", "test"):
+            texts = ["999"] * len(arrays[f"{subset}_ids"])
+            hdf5.add_text(file, f"{subset}_source_ids", texts)
+            hdf5.add_text(file, f"{subset}_column_shop_ids", texts)
+
+    assert working_files.holds(path, "data/dataset.h5", frozenset([product_id])) is answer
+
+
+@pytest.mark.parametrize("name", ["attributes", "listing_groups"])
+def test_what_the_source_says_of_a_product_stays(name: str, cache: Path) -> None:
+    Path("data").mkdir()
+    Path("dvc.yaml").write_text(f"stages: {{listings: {{outs: [data/{name}.csv, data/rejects.csv]}}}}")
+    for path in (f"data/{name}.csv", "data/rejects.csv"):
+        Path(path).write_text("product_id,value\n12,x\n")
+
+    assert working_files.find_outputs(IDS) == [Path("data/rejects.csv")]
 
 
 def test_a_branch_of_which_a_merge_kept_nothing_is_searched(cache: Path) -> None:
