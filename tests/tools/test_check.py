@@ -257,12 +257,25 @@ def test_of_a_large_query_the_first_rows_are_read(shop: Path) -> None:
     assert time.monotonic() - started < 30
 
 
-@pytest.mark.parametrize("query", ["SELECT 1 AS product_id, 0 AS position, pg_sleep(60)::text AS image_url"])
+@pytest.mark.parametrize(
+    ("url", "product_id"),
+    [
+        (None, "pg_sleep(60)::text"),
+        (
+            "sqlite:///shop.db",
+            "(WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT max(x) FROM n)",
+        ),
+        ("duckdb://", "(SELECT max(a.range * b.range) FROM range(10000000) AS a, range(10000000) AS b)"),
+    ],
+)
 def test_a_query_that_gives_no_row_in_time_is_interrupted(
-    query: str, shop: Path, monkeypatch: pytest.MonkeyPatch
+    url: str | None, product_id: str, shop: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reading, "SECONDS", 0.5)
-    write_query(shop, "listings", query)
+    if url:
+        (shop / "shop.db").touch()
+        monkeypatch.setenv("DATABASE_URL", url)
+    write_query(shop, "listings", f"SELECT {product_id} AS product_id, 0 AS position, 'http://a/1' AS image_url")
     started = time.monotonic()
     lines = run(*LISTINGS, queries.check_positions)
 
