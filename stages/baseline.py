@@ -39,6 +39,13 @@ def answer(file: h5py.File, classes: int, classifier: Classifier) -> tuple[Label
     return np.concatenate(labels), Answers(*map(np.concatenate, zip(*answers, strict=True)))
 
 
+def remember_ids(file: h5py.File) -> None:
+    """Let the table and the picture have the source's ids where they are text: the file has them beside the numbers."""
+    for name in ("class_ids", "test_source_ids"):
+        if name in file:
+            source_ids.numbers(hdf5.read_text(file, name).tolist())
+
+
 def list_predictions(file: h5py.File, labels: Labels, answers: Answers) -> pd.DataFrame:
     """Return predictions.csv: the label of each test photo, the answer, and its probability."""
     with hdf5.reading(file.filename):
@@ -72,6 +79,7 @@ def main(
     # One thread: the number of threads that add up a product of floats changes its last bits.
     with hdf5.open_file(dataset_h5, hdf5.DATASET) as file, threadpool_limits(limits=1):
         with hdf5.reading(dataset_h5):
+            remember_ids(file)
             names = class_captions(file)
         sums = learn(file, len(names))
         actual, answers = answer(file, len(names), fit(sums))

@@ -24,13 +24,18 @@ class LeftOut(NamedTuple):
 
 
 def choose_objects(
-    objects: Iterable[StoredObject], wanted: frozenset[str] | None, taken_down: frozenset[int] = frozenset()
+    objects: Iterable[StoredObject], photos: pd.DataFrame | None, taken_down: frozenset[int] = frozenset()
 ) -> tuple[pd.DataFrame, LeftOut]:
-    """Return the table of the wanted objects (None: of all with a photo's key), and how many are left out.
+    """Return the table of the photos' objects, and how many objects are left out.
 
-    Objects named like photos of products in `taken_down` are wanted only where `wanted` names them: another product's
-    photo may have such a key. Memory does not grow with those that are left out.
+    Memory does not grow with those that are left out.
+
+    Args:
+        objects: of the bucket.
+        photos: key, product_id and position. None: all objects that have the name of a photo are photos.
+        taken_down: products of which no object is taken by its name. Another product's photo may have such a key.
     """
+    wanted = None if photos is None else frozenset(photos["key"])
     parts, rows, forbidden, others, examples = [], [], 0, 0, list[str]()
     for stored in objects:
         photo = parse_key(stored.key)
@@ -47,7 +52,8 @@ def choose_objects(
             if len(examples) < KEYS_TO_SHOW:
                 examples.append(stored.key)
     table = pd.concat([*parts, tables.frame(OBJECTS, rows)], ignore_index=True)
-    return table, LeftOut(forbidden, others, examples)
+    named = parse_photos(table["key"]) if photos is None else photos
+    return named.merge(table, on="key", validate="many_to_one"), LeftOut(forbidden, others, examples)
 
 
 def read_wanted_photos(ingest_csv: Path, enabled: bool, taken_down: frozenset[int]) -> pd.DataFrame | None:
@@ -99,20 +105,17 @@ def main(ingest_csv: Path, takedowns_csv: Path, inventory_csv: Path) -> None:
     photos = read_wanted_photos(ingest_csv, ingest.enabled, taken_down)
     bucket = open_bucket()
     listed = progress.bar(list_objects(bucket), "inventory", None, unit="key")
-    wanted = None if photos is None else frozenset(photos["key"])
-    objects, left_out = choose_objects(listed, wanted, taken_down)
-    if wanted is not None and (lost := sorted(wanted.difference(objects["key"]))):
+    inventory, left_out = choose_objects(listed, photos, taken_down)
+    if photos is not None and (lost := sorted(set(photos["key"]).difference(inventory["key"]))):
         raise DataError(
             f"{len(lost)} photos that ingest found or uploaded are missing in {bucket}, such as {lost[0]}: "
             "run `make refresh`"
         )
-    if objects.empty:
+    if inventory.empty:
         raise DataError(describe_empty(bucket, left_out, takedowns_csv, photos is None))
-    named = parse_photos(objects["key"]) if photos is None else photos
-    inventory = named.merge(objects, on="key", validate="many_to_one")
     tables.write(inventory_csv, tables.INVENTORY, inventory)
     print(
-        f"inventory: {len(inventory)} photos, {objects['bytes'].sum() / 1e6:,.1f} MB; "
+        f"inventory: {len(inventory)} photos, {inventory.drop_duplicates('key')['bytes'].sum() / 1e6:,.1f} MB; "
         f"{left_out.taken_down} of products taken down and {left_out.others} other objects are ignored"
     )
 

@@ -17,7 +17,7 @@ from imageset.dataset.check import Check
 from imageset.formats import hdf5
 from imageset.runtime import command
 from tools.export.read import open_source
-from tools.product_id import parse_id
+from tools.product_id import parse_id, spellings
 
 PROCESSED = Path("data/processed.h5")
 
@@ -40,7 +40,8 @@ class Absence:
 
     def check(self, contents: verify.Contents, found: verify.Scan) -> Iterator[Check]:
         """Yield the results."""
-        yield absence.absent_by_id(contents.rows, self.product_ids)
+        all_spellings = frozenset(each for product_id in self.product_ids for each in spellings(product_id))
+        yield absence.absent_by_id(contents.rows, all_spellings)
         if self.reference is None:
             self.note = "not compared: no file at hand holds the product, name one with --reference"
             return

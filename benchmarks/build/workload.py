@@ -76,6 +76,8 @@ class Workload:
             "data/catalog.csv",
             "data/label_map.csv",
             "data/split.csv",
+            # Earlier checkouts have no further columns.
+            *(["data/attributes.csv"] if (checkout / "imageset/formats/attributes.py").exists() else []),
             "data/dataset.h5",
         ]
         return measure(command, self.emptied(count), {"PYTHONPATH": str(checkout)})

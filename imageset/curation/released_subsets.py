@@ -75,7 +75,7 @@ def name_photos(photos: pd.DataFrame) -> str:
     """Return the first photos with their subsets and groups, as text."""
     ordered = photos.sort_values(["group", "product_id", "position"])[["product_id", "position", "subset", "group"]]
     names = [
-        f"{source_ids.text(product_id)}/{position} ({subset}, group {group})"
+        f"{source_ids.text(product_id)}/{position} ({subset}, group {source_ids.text(group)})"
         for product_id, position, subset, group in ordered.head(PHOTOS_TO_NAME).itertuples(index=False)
     ]
     return ", ".join([*names, *(["..."] if len(photos) > PHOTOS_TO_NAME else [])])

@@ -32,7 +32,10 @@ def groups_in_one_subset(rows: SubsetRows, groups: NDArray[np.int64]) -> Check:
     """No group is in two subsets. groups: of each row, (N,)."""
     wrong, _ = cross_subset_duplicates(rows.subsets, groups)
     return check_result(
-        "groups_in_one_subset", len(groups), wrong, lambda row: f"{rows.describe(row)} of group {groups[row]}"
+        "groups_in_one_subset",
+        len(groups),
+        wrong,
+        lambda row: f"{rows.describe(row)} of group {source_ids.text(groups[row])}",
     )
 
 
@@ -42,7 +45,10 @@ def products_in_one_group(rows: SubsetRows, groups: NDArray[np.int64]) -> Check:
     ids, of_ids = rows.ids[order], groups[order]
     wrong = order[1:][(ids[1:] == ids[:-1]) & (of_ids[1:] != of_ids[:-1])]
     return check_result(
-        "products_in_one_group", len(groups), wrong, lambda row: f"{rows.describe(row)} of group {groups[row]}"
+        "products_in_one_group",
+        len(groups),
+        wrong,
+        lambda row: f"{rows.describe(row)} of group {source_ids.text(groups[row])}",
     )
 
 

@@ -78,7 +78,11 @@ def numbers(values: Iterable[Any]) -> list[int]:
         found = list(map(int, values))
         if min(found) >= 0 and max(found) <= INT64_MAX:
             return found
-    found = [number(value) for value in values]
+    if kinds == {str}:  # each text once: a column of classes repeats few of them
+        known = {value: number(value) for value in dict.fromkeys(values)}
+        found = [known[value] for value in values]
+    else:
+        found = [number(value) for value in values]
     if not _texts.keys().isdisjoint(found):
         require_apart(values, found)
     return found

@@ -85,8 +85,8 @@ PHOTOS = Table(
     },
     PHOTO_KEY,
 )
-GROUPS = Table({**PHOTO, "row": "int64", "group": "int64", "picture": "int64", "reason": "string"}, PHOTO_KEY)
-CATALOG = Table({**PHOTO, "row": "int64", "catalog_id": "id", "label": "int64", "group": "int64"}, PHOTO_KEY)
+GROUPS = Table({**PHOTO, "row": "int64", "group": "id", "picture": "int64", "reason": "string"}, PHOTO_KEY)
+CATALOG = Table({**PHOTO, "row": "int64", "catalog_id": "id", "label": "int64", "group": "id"}, PHOTO_KEY)
 CATALOG_REJECTS = Table({**PHOTO, "reason": "string", "catalog_id": "Id"}, PHOTO_KEY)
 NEAR_DUPLICATES = Table(
     {**PHOTO, "other_product_id": "id", "other_position": "int64", "likeness": "string"},

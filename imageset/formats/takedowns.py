@@ -1,6 +1,7 @@
 """corrections/takedowns.csv: the products whose photos are never fetched and never used again, and since when."""
 
 import datetime
+import re
 from collections.abc import Collection
 from pathlib import Path
 
@@ -14,14 +15,18 @@ EXAMPLE = 1234567
 def read(path: Path) -> frozenset[int]:
     """Return the ids of the products that were taken down.
 
-    A cell "7.0" takes down both 7, which spreadsheets write so, and the product that the source calls "7.0".
+    A cell "7.0" or "007" takes down both 7, which spreadsheets and people write so, and the product that the source
+    calls so: nobody sees that a takedown names no product.
 
     Raises:
         DataError: the file is missing, or a line is wrong: the message has its number.
     """
     found = set()
     for row in hand_edited.read(path, COLUMNS):
-        found |= {check(row), source_ids.number(hand_edited.id_of_cell(row.cells["product_id"]))}
+        its_id = hand_edited.id_of_cell(row.cells["product_id"])
+        found |= {check(row), source_ids.number(its_id)}
+        if re.fullmatch("0[0-9]+", its_id):
+            found.add(source_ids.number(its_id.lstrip("0") or "0"))
     return frozenset(found)
 
 

@@ -54,6 +54,8 @@ def list_photos(data: PageInputs) -> pd.DataFrame:
 
 def in_order_of_source(photos: pd.DataFrame) -> pd.DataFrame:
     """Return product_id and position of photos, in the order of `list_photos`."""
+    if not source_ids.has_text(photos["product_id"]):
+        return photos.sort_values(KEY, ignore_index=True)
     texts = source_ids.texts(photos["product_id"])
     is_number = texts == photos["product_id"].astype(str)
     keys = photos.assign(text=texts.mask(is_number, ""), number=photos["product_id"].where(is_number, 0))

@@ -7,7 +7,7 @@ import pytest
 
 from imageset.curation import label_map
 from imageset.errors import DataError
-from imageset.formats import tables
+from imageset.formats import source_ids, tables
 from tests.curation.test_classes import LARGE, named
 
 
@@ -44,6 +44,12 @@ def test_a_class_without_any_name_is_called_by_its_catalog_id() -> None:
         (2, 4, "4"),
         (3, 5, "5"),
     ]
+
+
+def test_a_class_without_any_name_is_called_by_its_text_id() -> None:
+    known = tables.frame(tables.CLASSES, [("hats & caps", "", None)])
+
+    assert number({source_ids.number("hats & caps")}, [], known)[0][2] == "hats & caps"
 
 
 @pytest.mark.parametrize("numbers", [(0, 2), (1, 2), (0, 0), (-1, 0)])

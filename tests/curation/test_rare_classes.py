@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from imageset.curation import rare_classes
 from imageset.errors import DataError
+from imageset.formats import tables
 from tests.curation.test_classes import LARGE, UNHURRIED, family
 
 
@@ -24,6 +25,13 @@ def test_a_class_that_is_its_own_parent_is_a_root() -> None:
 def test_parents_in_a_circle_are_an_error_that_names_one_of_them(parents: dict[int, int | None]) -> None:
     with pytest.raises(DataError, match=r"class (10|11|3|4) is its own ancestor by parent_id: .*catalog\.rare: drop"):
         rare_classes.parents_of(family(parents))
+
+
+def test_texts_in_a_circle_are_named_as_the_source_spells_them() -> None:
+    classes = tables.frame(tables.CLASSES, [("hats", "Hats", "caps"), ("caps", "Caps", "hats")])
+
+    with pytest.raises(DataError, match=r"^class (hats|caps) is its own ancestor"):
+        rare_classes.parents_of(classes)
 
 
 def test_a_class_of_min_photos_photos_stays_and_a_smaller_one_does_not() -> None:

@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from imageset.formats import tables
+from imageset.reader import ImageSet
 from imageset.runtime import params
 from sandbox import draw
 from tests.documents import blocks, commands, read, section
@@ -73,6 +74,35 @@ def test_a_changed_param_reruns_the_stages_that_the_page_says(unchanged: Project
     unchanged.set_param(key, CHANGES[key])
 
     assert unchanged.stages_that_run() == documented()[key]
+
+
+def test_further_columns_reach_the_dataset_and_another_price_processes_nothing(unchanged: Project) -> None:
+    """And the listings of a shop are in one group, so in one subset."""
+    query = unchanged.folder / "queries/listings.sql"
+    own = query.read_text()
+    columns = "'shop ' || product_id % 9 AS shop, product_id % {} AS price"
+    query.write_text(f"SELECT listed.*, {columns.format(7)} FROM (\n{own}) AS listed")
+    unchanged.set_param("source.columns", "[shop]")
+    unchanged.set_param("source.group_by", "shop")
+    assert unchanged.stages_that_run() == ["listings", "labels", *after("duplicates")]
+
+    before = unchanged.md5()
+    shops: dict[str, set[tuple[str, int]]] = {}
+    for subset in ("train", "test"):
+        photos = ImageSet(unchanged.folder / "data/dataset.h5", subset)
+        assert photos.groups is not None
+        for product_id, shop, group in zip(
+            photos.source_ids.tolist(), photos.columns["shop"].tolist(), photos.groups.tolist(), strict=True
+        ):
+            assert shop == f"shop {product_id % 9}"
+            shops.setdefault(shop, set()).add((subset, group))
+    assert len(shops) > 5
+    assert {len(places) for places in shops.values()} == {1}
+    assert {subset for places in shops.values() for subset, _ in places} == {"train", "test"}
+
+    query.write_text(f"SELECT listed.*, {columns.format(5)} FROM (\n{own}) AS listed")
+    assert unchanged.stages_that_run() == ["listings", "build", "validate"]
+    assert unchanged.md5() == before
 
 
 NOWHERE = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:9/none", "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}

@@ -20,7 +20,7 @@ from imageset.evaluation.hog_features import CELLS, DIRECTIONS, features
 from imageset.evaluation.linear_discriminant import SHRINKAGE, Classifier, ClassSums
 from imageset.evaluation.linear_discriminant import fit as fit_classifier
 from imageset.evaluation.scores import scores
-from imageset.formats import hdf5, tables
+from imageset.formats import hdf5, source_ids, tables
 from imageset.formats.hdf5 import Pixels
 from imageset.report import confusion_plot
 from stages import baseline
@@ -98,6 +98,20 @@ def run(dataset: Path) -> dict[str, Any]:
     with Image.open(folder / "confusion.png") as image:
         image.load()
     return dict(json.loads((folder / "baseline.json").read_text()))
+
+
+def test_the_predictions_have_the_ids_of_the_source(tmp_path: Path) -> None:
+    """In a process of its own, as DVC runs the stage: nothing else has told it the texts."""
+    path = make(tmp_path / "dataset.h5")
+    with h5py.File(path, "r+") as file:
+        texts = [f"product-{number}" for number in file["test_ids"][:]]
+        file["test_ids"][:] = source_ids.numbers(texts)
+        hdf5.add_text(file, "test_source_ids", texts)
+    done = run_stage("baseline", path, valid(tmp_path), *(tmp_path / name for name in OUTPUTS), cwd=ROOT)
+
+    assert done.returncode == 0, done.stderr
+    rows = (tmp_path / "predictions.csv").read_text().splitlines()[1:]
+    assert sorted(row.split(",")[0] for row in rows) == sorted(texts)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -37,12 +37,14 @@ def test_captions_of_a_file_differ_where_names_do_not(tmp_path: Path) -> None:
 def test_classes_that_the_source_calls_by_texts_are_never_shown_by_a_number(tmp_path: Path) -> None:
     with hdf5.create(tmp_path / "dataset.h5", hdf5.DATASET) as file:
         hdf5.add_text(
-            file, "label_map", [f"{label},{source_ids.number(name)}" for label, name in enumerate(["K1", "קוד", "K3"])]
+            file,
+            "label_map",
+            [f"{label},{source_ids.number(name)}" for label, name in enumerate(["K1", "קוד", "K3", "K4"])],
         )
-        hdf5.add_text(file, "class_names", ["靴", "שמלה", "other"])
-        hdf5.add_text(file, "class_ids", ["K1", "קוד", "K3"])
+        hdf5.add_text(file, "class_names", ["靴", "שמלה", "other", "other"])
+        hdf5.add_text(file, "class_ids", ["K1", "קוד", "K3", "K4"])
 
-        assert lettering.class_captions(file) == ["catalog K1", "label 1", "other"]
+        assert lettering.class_captions(file) == ["catalog K1", "label 1", "other (K3)", "other (K4)"]
 
 
 def test_the_letters_of_sheets_are_those_that_are_checked() -> None:

@@ -3,6 +3,8 @@
 import contextlib
 import datetime
 import sqlite3
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -356,3 +358,26 @@ def test_a_query_that_is_not_utf_8_is_named() -> None:
 
 def test_a_byte_order_mark_is_no_part_of_a_query() -> None:
     assert ask("sqlite", "\ufeffSELECT product_id, title FROM listings") == ROWS
+
+
+def test_a_file_that_another_process_writes_to_is_named() -> None:
+    code = "import duckdb, sys; kept = duckdb.connect('shop.duckdb'); print('open', flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"open\n"
+
+        with pytest.raises(ServerError, match=r"^DuckDB shop\.duckdb: IO Error: Could not set lock on file"):
+            ask("duckdb", "SELECT product_id, title FROM listings")
+
+        other.communicate()
+
+    assert sorted(ask("duckdb", "SELECT product_id, title FROM listings")) == ROWS
+
+
+def test_a_database_of_sqlite_that_stays_locked_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "SECONDS_FOR_A_LOCK", 0.1)
+    with contextlib.closing(sqlite3.connect("shop.db", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+
+        with pytest.raises(ServerError, match=r"^SQLite shop\.db: database is locked$"):
+            ask("sqlite", "SELECT product_id, title FROM listings")

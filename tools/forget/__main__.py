@@ -1,6 +1,7 @@
 """`python -m tools.forget ID [ID ...]`: take products down. Their photos are removed and never used again.
 
-Asks first; --yes does not. Appends the products to corrections/takedowns.csv. Removes their photos from this machine's
+Asks first; --yes does not. Objects that something else wrote and listings name by their keys stay in the bucket, unless
+--delete-named is given. Appends the products to corrections/takedowns.csv. Removes their photos from this machine's
 caches, from the bucket (all versions), from data/, reports/ and DVC's cache. Lists the released versions that still
 hold them, with the commands that remake or delete each, and what it cannot reach. Commits nothing. A second run
 finishes what a killed one left.
@@ -19,8 +20,8 @@ from imageset.errors import DataError, ImagesetError, ServerError
 from imageset.formats import hand_edited, source_ids, tables, takedowns
 from imageset.runtime import command, dvc, files, params, settings, stage
 from imageset.storage.bucket import Bucket, StoredObject, open_bucket
-from tools.forget import caches, objects, remaining, working_files
-from tools.product_id import parse_id
+from tools.forget import caches, named, objects, remaining, working_files
+from tools.product_id import parse_id, spellings
 
 TAKEDOWNS = Path(remaining.TAKEDOWNS)
 INVENTORY = Path(remaining.INVENTORY)
@@ -30,6 +31,7 @@ NEAR_DUPLICATES = Path("data/near_duplicates.csv")
 class Found(NamedTuple):
     """What this machine and the bucket have of the products."""
 
+    keys: named.Keys
     listed: objects.Listed
     known: list[StoredObject]  # by the bucket, or by an inventory: the bucket may have lost them
     outputs: list[Path]
@@ -38,13 +40,16 @@ class Found(NamedTuple):
     releases: list[remaining.Release]
 
 
-def find(bucket: Bucket, product_ids: frozenset[int]) -> Found:
-    """Look everywhere. Nothing is changed."""
-    listed = objects.list_product(bucket, product_ids)
+def find(bucket: Bucket, product_ids: frozenset[int], may_go: bool) -> Found:
+    """Look everywhere. Nothing is changed. `may_go`: whether objects that imageset did not write may be removed."""
     cache = working_files.cache_folder()
-    stored = caches.read_inventory(working_files.find_inventories(cache), product_ids)
-    listed_too = [version.stored for version in listed.versions if not version.is_marker]
+    inventories = working_files.find_inventories(cache)
+    keys = named.find_keys(product_ids, inventories, takedowns.read(TAKEDOWNS), may_go)
+    listed = objects.list_product(bucket, product_ids, keys)
+    stored = caches.read_inventory(inventories, product_ids)
+    listed_too = [version.stored for version in (*listed.versions, *listed.kept) if not version.is_marker]
     return Found(
+        keys,
         listed,
         sorted({*stored, *listed_too}, key=lambda one: (one.key, one.etag, one.version_id)),
         working_files.find_outputs(product_ids),
@@ -98,11 +103,11 @@ def is_known(product_id: int, found: Found) -> bool:
 def describe(bucket: Bucket, product_ids: list[int], found: Found) -> str:
     """Return what will be removed, and what to think of before."""
     lines = [f"forget: products {', '.join(map(source_ids.text, product_ids))}"]
-    lines += [
-        f"  warning: nothing here knows product {source_ids.text(product_id)}: is the id right?"
-        for product_id in product_ids
-        if not is_known(product_id, found)
-    ]
+    for product_id in product_ids:
+        if not is_known(product_id, found):
+            others = [source_ids.text(one) for one in spellings(product_id) - {product_id} if is_known(one, found)]
+            hint = f"did you mean {others[0]}?" if others else "is the id right?"
+            lines.append(f"  warning: nothing here knows product {source_ids.text(product_id)}: {hint}")
     keys = {version.stored.key for version in found.listed.versions}
     lines += [
         "This will be removed:",
@@ -112,12 +117,28 @@ def describe(bucket: Bucket, product_ids: list[int], found: Found) -> str:
         *(f"  {path}" for path in found.outputs),
         f"  {len(found.cached)} files in DVC's cache",
     ]
+    lines += describe_kept(found)
     if rows := list(find_corrections(frozenset(product_ids))):
         lines += ["These rows name it as well. Edit them by hand: git keeps them.", *(f"  {row}" for row in rows)]
     if found.alike:
         lines += ["Photos of other products that look alike stay. If they go too, name these products as well:"]
         lines += [f"  {line}" for line in found.alike]
     return "\n".join(lines)
+
+
+def describe_kept(found: Found) -> list[str]:
+    """Return lines about the products' objects that stay in the bucket, none where all go."""
+    kept = sorted({version.stored.key for version in found.listed.kept})
+    used = [key for key in kept if key in found.keys.others]
+    rest = [key for key in kept if key not in found.keys.others]
+    lines = []
+    if rest:
+        lines.append("These objects stay, as imageset did not write them. Delete them yourself, or add --delete-named:")
+        lines += [f"  {key!r}" for key in rest]
+    if used:
+        lines.append("These objects stay, as they are photos of other products, too. If they go, name these as well:")
+        lines += [f"  {key!r}, of product {source_ids.text(found.keys.others[key])}" for key in used]
+    return lines
 
 
 def confirm() -> bool:
@@ -159,7 +180,7 @@ def forget(bucket: Bucket, product_ids: frozenset[int], found: Found) -> None:
         print(f"forget: {line}", flush=True)
     refused: ServerError | None = None
     try:
-        objects.remove(bucket, product_ids, found.listed)
+        objects.remove(bucket, product_ids, found.listed, found.keys)
         print(f"forget: removed {len(found.listed.versions)} versions from {bucket}", flush=True)
     except ServerError as error:
         refused = error
@@ -174,8 +195,9 @@ def say_what_remains(found: Found) -> str:
     branch = dvc.capture("git", "branch", "--show-current").strip() or "<your branch>"
     has_origin = "origin" in dvc.capture("git", "remote").split()
     releases = remaining.describe_releases(found.releases, branch, has_origin)
+    kept = "".join(f"{line}\n" for line in ["", *describe_kept(found)]) if found.listed.kept else ""
     return (
-        f"\nNow make the dataset again, and commit and push it:\n"
+        f"{kept}\nNow make the dataset again, and commit and push it:\n"
         f'    dvc repro && git add {TAKEDOWNS} dvc.lock reports && git commit -m "A takedown" && dvc push\n\n'
         f"{releases}\n"
         f"When that is done, this deletes the data of all other commits from the remote and from this machine. First "
@@ -188,6 +210,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tools.forget", description=__doc__)
     parser.add_argument("ids", metavar="ID", nargs="+", type=parse_id, help="product_id of the source, such as 1234567")
     parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument(
+        "--delete-named", action="store_true", help="also delete objects that imageset did not write: those of `key`"
+    )
     arguments = parser.parse_args()
     settings.load()
     if not Path("dvc.yaml").exists():
@@ -195,7 +220,7 @@ def main() -> None:
     product_ids, bucket = frozenset(arguments.ids), open_bucket()
     takedowns.read(TAKEDOWNS)
     with no_stage_runs():
-        found = find(bucket, product_ids)
+        found = find(bucket, product_ids, arguments.delete_named)
         print(describe(bucket, sorted(product_ids), found), flush=True)
         if not arguments.yes and not confirm():
             print("forget: nothing was removed")

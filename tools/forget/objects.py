@@ -1,4 +1,4 @@
-"""The objects of a product in the bucket: all positions, all versions."""
+"""The objects of a product in the bucket: all positions, all versions, also those that listings name by other keys."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -10,7 +10,9 @@ from imageset.errors import ObjectChanged, ServerError
 from imageset.storage import object_cache
 from imageset.storage.bucket import Bucket, StoredObject, bucket_errors, get_object, http_status
 from imageset.storage.object_keys import parse_key
+from tools.forget.named import Keys
 
+NO_KEYS = Keys(frozenset(), {}, are_used=False, may_go=False)
 NO_VERSIONS = (405, 501)  # what servers answer that have none
 
 
@@ -26,16 +28,25 @@ class Version(NamedTuple):
 
 
 class Listed(NamedTuple):
-    """The versions of the objects of some products; whether the server let us list versions."""
+    """The versions of the objects of some products; whether the server let us list versions.
+
+    versions: those to remove. kept: those that stay, because something else wrote them, or another product uses them.
+    """
 
     versions: list[Version]
     knows_versions: bool
+    kept: list[Version]
 
 
-def list_product(bucket: Bucket, product_ids: Iterable[int]) -> Listed:
+def list_product(bucket: Bucket, product_ids: Iterable[int], keys: Keys = NO_KEYS) -> Listed:
     """Return every version of every object of some products.
 
     Where the server refuses to list versions, the current objects.
+
+    Args:
+        bucket: where to list.
+        product_ids: the products.
+        keys: by which listings name further objects.
 
     Raises:
         SettingsError: there are no credentials.
@@ -43,7 +54,7 @@ def list_product(bucket: Bucket, product_ids: Iterable[int]) -> Listed:
     """
     wanted = sorted(set(product_ids))
     # 12.jpeg and 12-1.jpeg, but not the objects of products 120 to 129.
-    prefixes = [f"{product_id}{end}" for product_id in wanted for end in (".jpeg", "-")]
+    prefixes = [f"{product_id}{end}" for product_id in wanted for end in (".jpeg", "-")] + sorted(keys.named)
     with bucket_errors(bucket):
         try:
             found = [version for prefix in prefixes for version in list_versions(bucket, prefix)]
@@ -53,12 +64,42 @@ def list_product(bucket: Bucket, product_ids: Iterable[int]) -> Listed:
                 raise
             found = [version for prefix in prefixes for version in list_current(bucket, prefix)]
             knows_versions = http_status(error) in NO_VERSIONS
-    return Listed([version for version in found if is_of(version, wanted)], knows_versions)
+        found = list(dict.fromkeys(found))  # a prefix of a name may be that of a key as well
+        own = find_own(bucket, found, wanted, keys)
+    removed, kept = [], []
+    for version in found:
+        key = version.stored.key
+        if key not in keys.others and (key in own or (key in keys.named and keys.may_go)):
+            removed.append(version)
+        elif key in own or key in keys.named:
+            kept.append(version)
+    return Listed(removed, knows_versions, kept)
 
 
-def is_of(version: Version, product_ids: list[int]) -> bool:
-    photo = parse_key(version.stored.key)
-    return photo is not None and photo[0] in product_ids
+def find_own(bucket: Bucket, found: list[Version], product_ids: list[int], keys: Keys) -> set[str]:
+    """Return the keys of objects that are the products' by their names.
+
+    Where listings have keys of their own, an object of such a name may be anything. Then ingest must have written it.
+    """
+    own = set()
+    for version in found:
+        photo = parse_key(version.stored.key)
+        is_named = photo is not None and photo[0] in product_ids and version.stored.key not in own
+        if is_named and (not keys.are_used or (not version.is_marker and is_of_ingest(bucket, version))):
+            own.add(version.stored.key)
+    return own
+
+
+def is_of_ingest(bucket: Bucket, version: Version) -> bool:
+    """Return whether ingest wrote an object: it puts the sha256 into the metadata."""
+    pinned = {"VersionId": version.version_id} if version.version_id else {}
+    try:
+        answer = bucket.client.head_object(Bucket=bucket.name, Key=bucket.prefix + version.stored.key, **pinned)
+    except ClientError as error:
+        if http_status(error) == 404:
+            return False
+        raise
+    return "sha256" in answer.get("Metadata", {})
 
 
 def list_versions(bucket: Bucket, prefix: str) -> Iterator[Version]:
@@ -92,7 +133,7 @@ def describe(bucket: Bucket, entry: dict[str, Any]) -> StoredObject:
 def read_samples(bucket: Bucket, listed: Listed) -> set[bytes]:
     """Return a sample of the bytes of each version that has any, to find them in the cache of objects."""
     samples = set()
-    for version in listed.versions:
+    for version in (*listed.versions, *listed.kept):
         if not version.is_marker:
             try:
                 pinned = replace(version.stored, version_id=version.version_id)
@@ -102,8 +143,8 @@ def read_samples(bucket: Bucket, listed: Listed) -> set[bytes]:
     return samples
 
 
-def remove(bucket: Bucket, product_ids: Iterable[int], listed: Listed) -> None:
-    """Remove what was listed, and list again to see that nothing is left.
+def remove(bucket: Bucket, product_ids: Iterable[int], listed: Listed, keys: Keys = NO_KEYS) -> None:
+    """Remove what was listed and may go, and list again to see that nothing is left.
 
     A version that the server refuses to remove, such as one that is locked, does not keep the others.
 
@@ -121,7 +162,7 @@ def remove(bucket: Bucket, product_ids: Iterable[int], listed: Listed) -> None:
                 refused.append(error)
         if refused:
             raise refused[0]
-    left = list_product(bucket, product_ids)
+    left = list_product(bucket, product_ids, keys)
     if left.versions:
         raise ServerError(
             f"{bucket} still holds {len(left.versions)} versions of the product's photos, such as "
