@@ -64,7 +64,8 @@ def fill(bucket: Bucket, project: Path, photos: dict[str, bytes]) -> None:
     """Put photos by key into the bucket and take the inventory."""
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(partial(put, bucket), photos, photos.values()))
-    table, _ = inventory.choose_objects(list_objects(bucket), None)
+    objects, _ = inventory.choose_objects(list_objects(bucket), None)
+    table = inventory.parse_photos(objects["key"]).merge(objects, on="key")
     tables.write(project / "data/inventory.csv", tables.INVENTORY, table)
 
 
