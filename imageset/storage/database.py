@@ -20,7 +20,7 @@ ROWS_AT_ONCE = 10_000
 
 @contextmanager
 def snapshot() -> Iterator[sqlalchemy.Connection]:
-    """Yield a connection whose queries cannot change the database. docs/own-data.md says which see one state of it.
+    """Yield a connection whose queries cannot change the database. docs/queries.md says which see one state of it.
 
     Raises:
         SettingsError: DATABASE_URL is missing or malformed, its driver is not installed, or its file is not there.

@@ -195,7 +195,7 @@ def test_the_checks_of_make_lint_pass(command: list[str]) -> None:
 
 
 def test_the_page_says_of_every_reason_of_listings_what_it_means() -> None:
-    rows = re.findall(r"^\| (`[a-z_`, ]+`) \|[^|]+\|$", section("docs/own-data.md", "Adapt the queries"), re.MULTILINE)
+    rows = re.findall(r"^\| (`[a-z_`, ]+`) \|[^|]+\|$", section("docs/queries.md", "Adapt the queries"), re.MULTILINE)
 
     assert sorted(re.findall("[a-z_]+", " ".join(rows))) == sorted(listings.REASONS)
 

@@ -62,7 +62,7 @@ def try_to_write(bucket: Bucket) -> Line:
     if not refused:
         return wrong(
             f"{bucket} overwrites objects although the request says If-None-Match: *: ingest must not run on such a "
-            "server; see docs/own-data.md"
+            "server; see docs/queries.md"
         )
     if read != body:
         return wrong(f"{bucket} gives other bytes than were written: look at what is between you and it")
