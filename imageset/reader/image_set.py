@@ -42,13 +42,8 @@ class ImageSet(Dataset[tuple[Any, Any]]):
         class_ids (list[int] or list[str]): The marketplace's own id of each class, by label.
         labels (torch.Tensor): The label of each item, int64 (N,).
         product_ids (torch.Tensor): The number of each item's product, int64 (N,), as catalog_ids.
-        source_ids (numpy.ndarray): The marketplace's own id of each item's product, (N,): int64 where all ids of the
-            file are whole numbers, else str (dtype object). Read when first used.
         groups (torch.Tensor or None): The group of each item, int64 (N,). Items that show one picture or one product
             are in one group, and a group is in one subset. None in files of format version 1, which lack it.
-        columns (dict[str, numpy.ndarray]): The further columns of each item by name, such as columns["brand"], str
-            (dtype object) (N,); "" where the marketplace has no value. Read when first used. A file of format version
-            1 has none.
         mean (torch.Tensor): The mean of each channel over the training photos, 0 to 255, float32 (C,).
         std (torch.Tensor): The standard deviation of each channel over the training photos, float32 (C,).
         image_shape (list[int]): The shape of an image in the file, (H, W, C).
@@ -147,7 +142,8 @@ class ImageSet(Dataset[tuple[Any, Any]]):
 
     @property
     def source_ids(self) -> NDArray[Any]:
-        """The marketplace's own id of each item's product, (N,): int64, or str (dtype object) where an id is text."""
+        """The marketplace's own id of each item's product, (N,): int64 where all ids of the file are whole numbers,
+        else str (dtype object). Read when first used."""
         if self._source_ids is None:
             with self._opened_again() as file:
                 name = f"{self.subset}_source_ids"
@@ -156,7 +152,8 @@ class ImageSet(Dataset[tuple[Any, Any]]):
 
     @property
     def columns(self) -> dict[str, NDArray[Any]]:
-        """The further columns of each item, by name: str (dtype object), (N,) each."""
+        """The further columns of each item by name, such as columns["brand"]: str (dtype object), (N,) each; "" where
+        the marketplace has no value. Read when first used. A file of format version 1 has none."""
         if self._columns is None:
             with self._opened_again() as file:
                 self._columns = {
