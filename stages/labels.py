@@ -20,7 +20,7 @@ def main(labels_sql: Path, classes_sql: Path, labels_csv: Path, classes_csv: Pat
         labels_csv: every dated class of every product.
         classes_csv: the name and the parent of every class.
     """
-    source = params.load().source
+    as_of = params.load().source.as_of
     columns: list[str] = []
 
     def require(found: list[str]) -> None:
@@ -28,14 +28,14 @@ def main(labels_sql: Path, classes_sql: Path, labels_csv: Path, classes_csv: Pat
         columns.extend(found)
 
     with database.snapshot() as connection:
-        rows = database.fetch_any_rows(connection, labels_sql, require, source.as_of)
+        rows = database.fetch_any_rows(connection, labels_sql, require, as_of)
         dated = label_dates.spell(labels_sql, connection.dialect.name, rows)
         labels = label_rows.number_labels(labels_sql, columns, dated)
         if columns == label_rows.BY_NAME:
             classes = label_rows.classes_of_names(labels_sql, labels)
         else:
             require_query(classes_sql, labels_sql)
-            found = database.fetch_rows(connection, classes_sql, label_rows.CLASSES, source.as_of, needs_as_of=False)
+            found = database.fetch_rows(connection, classes_sql, label_rows.CLASSES, as_of, needs_as_of=False)
             classes = label_rows.number_classes(classes_sql, found)
     tables.write(labels_csv, tables.LABELS, labels)
     tables.write(classes_csv, tables.CLASSES, classes)

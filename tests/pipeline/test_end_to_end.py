@@ -84,7 +84,7 @@ def test_further_columns_reach_the_dataset_and_another_price_processes_nothing(u
     query.write_text(f"SELECT listed.*, {columns.format(7)} FROM (\n{own}) AS listed")
     unchanged.set_param("source.columns", "[shop]")
     unchanged.set_param("source.group_by", "shop")
-    assert unchanged.stages_that_run() == ["listings", "labels", *after("duplicates")]
+    assert unchanged.stages_that_run() == ["listings", *after("duplicates")]
 
     before = unchanged.md5()
     shops: dict[str, set[tuple[str, int]]] = {}

@@ -125,8 +125,8 @@ def test_a_stage_takes_only_keys_of_a_section_that_is_another_stages(name: str) 
     others = [stage for stage in STAGES if stage != SHOWS_PARAMS]
     users = {section: [stage for stage in others if section in STAGES[stage].get("params", [])] for section in listed}
 
-    # listings and labels read the same database, ingest and inventory see to the same bucket.
-    shared = {"source": ["listings", "labels"], "ingest": ["ingest", "inventory"]}
+    # Both see to the same bucket.
+    shared = {"ingest": ["ingest", "inventory"]}
     assert [section for section in listed if "." not in section and users[section] != shared.get(section, [name])] == []
     assert not [key for key in listed if key.partition(".")[0] in set(listed) - {key}]
 
