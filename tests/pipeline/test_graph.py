@@ -279,3 +279,9 @@ def test_no_stage_depends_on_what_audit_finds_but_page() -> None:
     users = [name for name, stage in STAGES.items() if set(found) & set(stage["deps"])]
 
     assert set(users) <= {"page"}
+
+
+def test_git_ignores_the_outputs_in_the_order_in_which_dvc_writes_their_names() -> None:
+    made = [path for stage in STAGES.values() for path in outputs(stage) if path.startswith("data/")]
+
+    assert (ROOT / "data/.gitignore").read_text().split() == [path.removeprefix("data") for path in made]
