@@ -25,16 +25,18 @@ REASONS = frozenset(
     )
 )
 
+# In a fixed order: else each run would number the photos anew, and a key in the bucket would be another photo's.
+NUMBERED = "such as ROW_NUMBER() OVER (PARTITION BY product_id ORDER BY uploaded_at, image)"
 # What to do where many rows have a reason.
 REMEDIES = {
     "no_id": "return an id in every row, or leave these rows out",
     "bad_id": "return whole numbers, text or UUIDs, and cast other types to text",
-    "bad_position": "return whole numbers from 0 to 32767, such as ROW_NUMBER() OVER (PARTITION BY product_id)",
+    "bad_position": f"return whole numbers from 0 to 32767, {NUMBERED}",
     "no_url": "leave out rows without a photo, such as by WHERE image IS NOT NULL",
     "bad_url": "return one URL in each row, such as https://shop.example/1.jpg",
     "bad_key": "return the name of an object below the prefix of IMAGE_STORE, without parts that are . or ..",
     "url_and_key": "return null for image_url or for key in each row",
-    "repeated": "return each product_id and position once, such as by ROW_NUMBER() OVER (PARTITION BY product_id)",
+    "repeated": f"return each product_id and position once, {NUMBERED}",
 }
 EXAMPLES = 3
 

@@ -511,6 +511,7 @@ def test_when_all_rows_are_rejected_the_stage_fails_with_three_of_them_and_keeps
         "product_id '1', position 'front', image_url 'https://h/1.jpg'; "
         "product_id '2', position 'front', image_url 'https://h/2.jpg'; "
         "product_id '3', position 'front', image_url 'https://h/3.jpg' (bad_position): return whole numbers from 0 to "
-        "32767, such as ROW_NUMBER() OVER (PARTITION BY product_id); data/listings_rejects.csv lists them"
+        "32767, such as ROW_NUMBER() OVER (PARTITION BY product_id ORDER BY uploaded_at, image); "
+        "data/listings_rejects.csv lists them"
     )
     assert len(tables.read(in_project / "data/listings_rejects.csv", tables.LISTING_REJECTS)) == 5

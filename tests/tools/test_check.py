@@ -352,6 +352,19 @@ def test_ids_that_differ_in_case_are_said_to(shop: Path) -> None:
     )
 
 
+def test_some_ids_that_differ_in_case_are_a_fault_too(shop: Path) -> None:
+    rows = "('ab-1', 0, 'http://a/1'), ('ab-2', 0, 'http://a/2'), ('ab-3', 0, 'http://a/3')"
+    write_query(shop, "listings", listing("product_id, position, image_url", rows))
+    write_query(shop, "labels", listing(LABEL, "('AB-1', 12, now()), ('ab-2', 12, now()), ('ab-4', 12, now())"))
+    lines = run(*LABELS)
+
+    assert the_fault(lines) == (
+        "--  1 of 3 products of queries/listings.sql have labels whose product_id differs in upper and lower case: "
+        "'ab-1 (AB-1 in labels)': return lower(product_id) in both queries"
+    )
+    assert lines[-1].startswith("ok  labels: 1 of 3 products")
+
+
 def test_the_share_of_products_with_a_label_is_said_with_examples_of_the_others(shop: Path, database: str) -> None:
     execute(database, "DELETE FROM tracking_staging WHERE product_id > 3; UPDATE tracking_staging SET catalog_id = 12")
     execute(database, "INSERT INTO tracking_staging VALUES (4, 77, now())")
@@ -369,6 +382,15 @@ def test_where_labels_name_their_classes_no_query_of_classes_is_needed(shop: Pat
     write_query(shop, "classes", "")
 
     assert "ok  queries/classes.sql: not needed, as queries/labels.sql returns class_name: 1 classes" in run(*LABELS)
+
+
+def test_the_file_of_classes_has_to_be_there_for_dvc(shop: Path) -> None:
+    write_query(shop, "labels", "SELECT product_id, 'tops' AS class_name, date FROM tracking_staging")
+    (shop / "queries/classes.sql").unlink()
+
+    assert the_fault(run(*LABELS)) == (
+        "--  queries/classes.sql is not there. It is not read, but DVC wants it: `git checkout -- queries/classes.sql`"
+    )
 
 
 @pytest.mark.parametrize("labelled", ["n", "n::text || '-x'"])

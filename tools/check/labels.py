@@ -95,6 +95,9 @@ def check_classes(found: Findings) -> Iterator[Line]:
         return
     if by_name and found.label_table is not None:
         found.class_table = label_rows.classes_of_names(LABELS, found.label_table)
+        if not CLASSES.is_file():
+            yield wrong(f"{CLASSES} is not there. It is not read, but DVC wants it: `git checkout -- {CLASSES}`")
+            return
         yield ok(f"{CLASSES}: not needed, as {LABELS} returns class_name: {len(found.class_table):,} classes")
         return
     labels.require_query(CLASSES, LABELS)
@@ -130,10 +133,22 @@ def check_labelled(found: Findings) -> Iterator[Line]:
     labelled.require_labelled_product(set(products), table if len(table) else found.label_table, found.class_table)
     with_class = set(table.loc[table["catalog_id"].isin(found.class_table["catalog_id"]), "product_id"].dropna())
     without = [source_ids.text(product) for product in products if product not in with_class]
+    if spelt := find_other_spellings(without, table):
+        yield wrong(
+            f"{len(spelt):,} of {len(products):,} products of {where} have labels whose product_id differs in upper and "
+            f"lower case: {show(spelt)}: return lower(product_id) in both queries"
+        )
     having = len(products) - len(without)
     share = f"{having:,} of {len(products):,} products of {where} ({100 * having // len(products)} %)"
     example = f"; not so {show(list(without))}" if without else ""
     yield ok(f"labels: {share} have one that names a class{example}")
+
+
+def find_other_spellings(products: list[str], labels: pd.DataFrame) -> list[str]:
+    """Return products as "AB-1 (ab-1 in labels)" where the labels have no such id but one in other capitals."""
+    lowered = {spelt.lower(): spelt for spelt in source_ids.texts(labels["product_id"].dropna().drop_duplicates())}
+    others = {product: lowered.get(product.lower(), product) for product in products}
+    return [f"{product} ({other} in labels)" for product, other in others.items() if other != product]
 
 
 def list_products(found: Findings) -> tuple[list[int], str]:
