@@ -32,7 +32,8 @@ EXAMPLES = 3  # photos that a message names
 PHOTOS_PER_DECODER = 8  # the most photos that wait for one worker process
 TAKEN_DOWN = "taken_down"  # decided by corrections/takedowns.csv alone, so no cache remembers it
 MISSING_OBJECT = "missing_object"  # decided by the bucket's listing alone
-HINTS = {  # settings decide these
+HINTS = {  # settings and queries decide these
+    "bad_url": "return image_url as https://..., http://..., s3://bucket/key or file:///folder/file",
     "private_address": "if their host is yours, name it in IMAGESET_ALLOWED_HOSTS",
     "bucket_not_allowed": "if whoever writes such URLs may read that bucket, name it in IMAGESET_ALLOWED_BUCKETS",
     "folder_not_allowed": "if whoever writes such URLs may read their folder, name it in IMAGESET_ALLOWED_FOLDERS",
@@ -164,8 +165,8 @@ def describe_missing(keys: list[str], found: Found, bucket: Bucket) -> str:
     """Return which objects that photos name are missing, and what there is instead."""
     others = f", such as {show_keys(found.examples)}" if found.examples else ""
     return (
-        f"{len(keys)} photos name objects that are not there, such as {show_keys(keys)}; {bucket} has {found.objects} "
-        f"objects{others}: correct `key` in queries/listings.sql, or the prefix in IMAGE_STORE"
+        f"{len(keys)} photos name objects that are not there, such as {show_keys(dict.fromkeys(keys))}; {bucket} has "
+        f"{found.objects} objects{others}: correct `key` in queries/listings.sql, or the prefix in IMAGE_STORE"
     )
 
 

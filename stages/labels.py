@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from imageset.curation import label_dates, label_rows, labelled
+from imageset.curation import label_dates, label_rows, labelled, rare_classes
 from imageset.errors import DataError
 from imageset.formats import tables
 from imageset.runtime import params, stage
@@ -41,6 +41,8 @@ def main(labels_sql: Path, classes_sql: Path, labels_csv: Path, classes_csv: Pat
     tables.write(classes_csv, tables.CLASSES, classes)
     origin = f", named by {labels_sql}: {classes_sql} is not read" if columns == label_rows.BY_NAME else ""
     print(f"labels: {len(labels)} rows, {len(classes)} classes{origin}")
+    for odd in rare_classes.describe_tree(classes):
+        print(f"labels: {classes_sql}: {odd}")
     labelled.require_known_class(labels, classes)
 
 

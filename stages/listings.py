@@ -63,6 +63,9 @@ def find_columns(query: Path, found: list[str], source: SourceParams) -> Columns
             f"{', '.join(photo)} and then {' or '.join(where)}, or both, where one of the two is null in each row"
         )
         raise DataError(f"{query} returns columns {', '.join(found)}; expected {expected}")
+    for name in COLUMNS:
+        if found.count(name) > 1:
+            raise DataError(f"{query} returns two columns {name}: leave one out, or give it another name")
     attributes.require_names(query, found[len(photo) :])
     further = [place for place, name in enumerate(found) if name not in COLUMNS]
     names = [found[place] for place in further]

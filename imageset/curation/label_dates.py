@@ -18,6 +18,7 @@ CASTS = {
     "duckdb": ("CAST({} AS timestamptz)", "strptime({}, '%d.%m.%Y')", "CAST({} AS decimal(38, 9))"),
     "mysql": ("CAST({} AS datetime)", "STR_TO_DATE({}, '%d.%m.%Y')", "CAST({} AS decimal(38, 9))"),
 }
+MONTHS = 12
 ANOTHER = ("CAST({} AS timestamp)", "TO_TIMESTAMP({}, 'DD.MM.YYYY')", "CAST({} AS decimal(38, 9))")
 
 
@@ -74,12 +75,17 @@ def cast(dialect: str, text: str, column: str) -> str:
 
     >>> cast("postgresql", "31/12/2025", "date")
     "to_timestamp(date, 'DD/MM/YYYY')"
+    >>> cast("postgresql", "12/31/2025", "date")
+    "to_timestamp(date, 'MM/DD/YYYY')"
     """
     iso, by_pattern, number = CASTS.get("mysql" if dialect == "mariadb" else dialect, ANOTHER)
     if dates.NUMBER.fullmatch(text.strip()):
         return number.format(column)
     if re.match(r"\s*\d{4}-\d\d-\d\d", text):
         return iso.format(column)
-    if match := re.match(r"\s*\d{1,2}([/-])\d{1,2}[/-]\d{4}", text):
-        by_pattern = re.sub(r"(DD|%d)\.(MM|%m)\.", rf"\1{match[1]}\2{match[1]}", by_pattern)
+    if match := re.match(r"\s*\d{1,2}([/-])(\d{1,2})[/-]\d{4}", text):
+        by_pattern = by_pattern.replace(".", match[1])
+        if int(match[2]) > MONTHS:
+            other = {"DD": "MM", "MM": "DD", "%d": "%m", "%m": "%d", "4, 2": "1, 2", "1, 2": "4, 2"}
+            by_pattern = re.sub("|".join(other), lambda part: other[part[0]], by_pattern)
     return by_pattern.format(column)

@@ -7,6 +7,8 @@ import pandas as pd
 from imageset.errors import DataError
 from imageset.formats import source_ids
 
+EXAMPLES = 3
+
 
 def parents_of(classes: pd.DataFrame) -> dict[int, int]:
     """Return the parent of each class whose parent is a class, too.
@@ -42,6 +44,27 @@ def depths(parents: Mapping[int, int]) -> dict[int, int]:
             depth += 1
             known[catalog_id] = depth
     return known
+
+
+def describe_tree(classes: pd.DataFrame) -> list[str]:
+    """Return what is odd about the tree of parents, a sentence each. Only `catalog.rare: merge` uses the tree.
+
+    classes: the rows of classes.csv.
+    """
+    odd = []
+    try:
+        parents_of(classes)
+    except DataError as error:
+        odd.append(str(error))
+    parents = classes["parent_id"].dropna().drop_duplicates()
+    unknown = parents[~parents.isin(classes["catalog_id"])]
+    if len(unknown):
+        shown = ", ".join(repr(text) for text in sorted(source_ids.texts(unknown))[:EXAMPLES])
+        odd.append(
+            f"{len(unknown):,} of {len(parents):,} parent_id are no class, such as {shown}: their children are at the "
+            "top of the tree; return a row for each parent, or null"
+        )
+    return odd
 
 
 def merge_rare(photos: Mapping[int, int], parents: Mapping[int, int], min_photos: int) -> dict[int, int]:

@@ -75,10 +75,13 @@ def identify_object(bucket: Bucket, stored: StoredObject) -> list[str | int]:
     return content if has_md5(stored) else [*content, str(bucket), stored.key, stored.version_id]
 
 
-def open_bucket() -> Bucket:
+def open_bucket(config: Config = CONFIG) -> Bucket:
     """Return the bucket that IMAGE_STORE names, at AWS_ENDPOINT_URL or at Amazon.
 
     No request is made yet.
+
+    Args:
+        config: how often and for how long boto3 tries a request.
 
     Raises:
         SettingsError: a setting is missing or cannot be used.
@@ -88,9 +91,11 @@ def open_bucket() -> Bucket:
         session = botocore.session.get_session()
         # Parsing dates, which nobody reads, would take more than half of a listing's time.
         session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=str)
-        client = boto3.Session(botocore_session=session).client("s3", config=CONFIG)
+        client = boto3.Session(botocore_session=session).client("s3", config=config)
     except (BotoCoreError, ValueError) as error:
-        raise SettingsError(f"AWS settings: {error}") from None
+        raise SettingsError(
+            f"AWS settings: {error}: correct AWS_* in .env, such as AWS_ENDPOINT_URL=https://s3.example.com"
+        ) from None
     return Bucket(session, client, name, prefix)
 
 

@@ -19,8 +19,11 @@ ROWS_AT_ONCE = 10_000
 
 
 @contextmanager
-def snapshot() -> Iterator[sqlalchemy.Connection]:
+def snapshot(attempts: int = CONNECT_ATTEMPTS) -> Iterator[sqlalchemy.Connection]:
     """Yield a connection whose queries cannot change the database. docs/queries.md says which see one state of it.
+
+    Args:
+        attempts: how often to try to connect.
 
     Raises:
         SettingsError: DATABASE_URL is missing or malformed, its driver is not installed, or its file is not there.
@@ -30,7 +33,7 @@ def snapshot() -> Iterator[sqlalchemy.Connection]:
     url = engines.parse_url(settings.database_url())
     engine = engines.open_engine(url)
     try:
-        with connect_with_retries(engine) as connection:
+        with connect_with_retries(engine, url, attempts) as connection:
             engines.begin(connection)
             yield connection
     except DBAPIError as error:
@@ -39,13 +42,21 @@ def snapshot() -> Iterator[sqlalchemy.Connection]:
         engine.dispose()
 
 
-def connect_with_retries(engine: sqlalchemy.Engine) -> sqlalchemy.Connection:
-    for _ in range(CONNECT_ATTEMPTS - 1):
+def connect_with_retries(engine: sqlalchemy.Engine, url: sqlalchemy.URL, attempts: int) -> sqlalchemy.Connection:
+    for attempt in range(1, attempts + 1):
         try:
             return engine.connect()
-        except DBAPIError:
-            time.sleep(SECONDS_BETWEEN_ATTEMPTS)
-    return engine.connect()
+        except DBAPIError as error:
+            if attempt < attempts:
+                time.sleep(SECONDS_BETWEEN_ATTEMPTS)
+                continue
+            if url.get_backend_name() in engines.FILES:
+                raise
+            said = engines.describe_error(url, error)
+            raise ServerError(
+                f"{engines.describe(url)}: {said.rstrip(' .')}: correct DATABASE_URL in .env, or start the database"
+            ) from None
+    raise AssertionError("the last attempt returns or raises")
 
 
 def fetch_rows(

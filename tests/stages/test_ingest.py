@@ -846,6 +846,12 @@ def test_photos_come_from_allowed_buckets_and_folders_as_from_hosts(
     assert contents(bucket) == {"1.jpeg": photos[0], "4.jpeg": photos[2], "7.jpeg": b"put by another system"}
 
 
+def test_urls_without_a_scheme_are_met_with_what_to_write(project: Path) -> None:
+    write_listings(project, "/img/1.jpg")
+    with pytest.raises(DataError, match=r"/img/1\.jpg \(bad_url\); none is left: return image_url as https://"):
+        ingest.main(*paths(project))
+
+
 def test_what_no_setting_allows_is_refused_with_the_setting_s_name(
     project: Path, host: PhotoHost, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -215,6 +215,18 @@ def write_classes(project: Path, *rows: str) -> None:
     write_query(project, "classes", "catalog_id, name, parent_id", *rows)
 
 
+def test_a_tree_with_a_circle_or_unknown_parents_is_said(
+    database: str, in_project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    execute(database, "INSERT INTO catalogs VALUES (12, 'tops', 13), (13, 'hats', 12), (14, 'a', 98), (15, 'b', 99)")
+    execute(database, "INSERT INTO tracking_staging VALUES (1, 12, now())")
+    run(in_project)
+    said = capsys.readouterr().out
+
+    assert "classes.sql: class 12 is its own ancestor by parent_id: correct it in the database" in said
+    assert "classes.sql: 2 of 4 parent_id are no class, such as '98', '99': their children are at the top" in said
+
+
 def test_labels_that_name_no_class_fail_with_examples_of_both_sides(database: str, in_project: Path) -> None:
     write_labels(in_project, *(f"({number}, {900 + number}, NULL)" for number in range(1, 6)))
     write_classes(in_project, "(12, 'tops', NULL)", "(13, 'dresses', NULL)")

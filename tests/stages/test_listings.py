@@ -409,6 +409,12 @@ def test_a_query_may_return_keys_in_place_of_urls_or_beside_them(database: str, 
     assert found["listings"].splitlines()[1:] == ["7,0,,hats/a.png"]
 
 
+def test_a_column_that_is_there_twice_is_an_error(database: str, in_project: Path) -> None:
+    sql = "SELECT 1 AS product_id, 0 AS position, 'https://a/1.jpg' AS image_url, 'https://a/2.jpg' AS image_url"
+    with pytest.raises(DataError, match="returns two columns image_url: leave one out, or give it another name"):
+        ask(in_project, "[]", "null", sql)
+
+
 @pytest.mark.parametrize(
     "columns", ["product_id, position", "product_id, image_url, position", "position, product_id, key"]
 )

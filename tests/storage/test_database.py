@@ -245,6 +245,7 @@ def test_a_server_that_is_down_is_one_line_with_host_and_port_and_no_password(in
 
     assert ended.returncode == 1
     assert ended.stderr.startswith("listings: PostgreSQL at 127.0.0.1:1, database shop: ")
+    assert ended.stderr.endswith(": correct DATABASE_URL in .env, or start the database\n")
     assert ended.stderr.count("\n") == 1
     assert "hidden" not in ended.stderr + ended.stdout
 

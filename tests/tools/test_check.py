@@ -384,6 +384,24 @@ def test_where_labels_name_their_classes_no_query_of_classes_is_needed(shop: Pat
     assert "ok  queries/classes.sql: not needed, as queries/labels.sql returns class_name: 1 classes" in run(*LABELS)
 
 
+def test_what_is_odd_about_the_tree_is_a_fault_where_the_tree_is_used(shop: Path, edit_params: Edit) -> None:
+    write_query(
+        shop, "classes", listing("catalog_id, name, parent_id", "(12, 'tops', 13), (13, 'hats', 12)", "(14, 'a', 99)")
+    )
+    lines = [line for line in run(*LABELS) if "parent_id" in line][1:]
+
+    assert lines == [
+        "ok  queries/classes.sql: class 12 is its own ancestor by parent_id: correct it in the database, or set "
+        "catalog.rare: drop (catalog.rare: merge alone uses it)",
+        "ok  queries/classes.sql: 1 of 3 parent_id are no class, such as '99': their children are at the top of the "
+        "tree; return a row for each parent, or null (catalog.rare: merge alone uses it)",
+    ]
+
+    edit_params("  rare: drop", "  rare: merge")
+
+    assert len(faults(run(*LABELS))) == 2
+
+
 def test_the_file_of_classes_has_to_be_there_for_dvc(shop: Path) -> None:
     write_query(shop, "labels", "SELECT product_id, 'tops' AS class_name, date FROM tracking_staging")
     (shop / "queries/classes.sql").unlink()
@@ -515,6 +533,25 @@ def test_a_photo_that_the_listings_name_by_its_key_is_read_in_the_bucket(shop: P
 
     put(bucket, "img/a.jpg", photo_bytes(1))
     assert "ok  one photo: img/a.jpg is read in the bucket and decoded, 2 kB" in run(*topics)
+
+
+def test_a_bucket_without_photos_is_a_fault_where_nothing_fetches_any(
+    shop: Path, bucket: Bucket, edit_params: Edit
+) -> None:
+    edit_params("  enabled: true\n  # Refuse", "  enabled: false\n  # Refuse")
+    topics = (*LISTINGS, bucket_topic.check_bucket)
+
+    assert " has 0 objects: correct the bucket and the prefix in IMAGE_STORE" in the_fault(run(*topics))
+
+    for name in ("front.jpg", "back.jpg", "side.jpg", "top.jpg"):
+        put(bucket, f"2025/{name}", photo_bytes(1))
+
+    assert re.fullmatch(
+        r"--  no object is named <product_id>\.jpeg: s3://.* has 4 objects, such as '2025/back\.jpg', "
+        r"'2025/front\.jpg', '2025/side\.jpg'; correct .* the column `key` of queries/listings\.sql; or set "
+        r"ingest\.enabled: true to fetch photos",
+        the_fault(run(*topics)),
+    )
 
 
 def test_where_another_system_fills_the_bucket_its_photos_are_tried(

@@ -5,9 +5,13 @@ import hashlib
 import secrets
 from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
+
+from botocore.config import Config
 
 from imageset.errors import ObjectExists
 from imageset.storage import bulk
+from imageset.storage.bucket import CONFIG as BOTO3
 from imageset.storage.bucket import (
     Bucket,
     StoredObject,
@@ -18,22 +22,30 @@ from imageset.storage.bucket import (
     open_bucket,
 )
 from imageset.storage.object_keys import parse_key, show_keys
+from stages.inventory import LeftOut, describe_empty
 from tools.check.findings import Findings
-from tools.check.line import Line, ok, untried, wrong
+from tools.check.line import EXAMPLES, Line, ok, untried, wrong
 
+CONFIG = BOTO3.merge(Config(retries={"mode": "standard", "max_attempts": 2}, connect_timeout=2, read_timeout=4))
 MOST_OBJECTS = 1000  # that are listed: one request
+TAKEDOWNS = Path("corrections/takedowns.csv")
 PROBE = "imageset-check"  # the key of the object that is written begins so
 
 
 def check_bucket(found: Findings) -> Iterator[Line]:
     """List the first objects."""
-    bucket = open_bucket()
+    bucket = open_bucket(CONFIG)
     listed = list(islice(list_objects(bucket, MOST_OBJECTS), MOST_OBJECTS))
     found.bucket, found.keys = bucket, [stored.key for stored in listed]
     count = f"{len(listed):,}{' or more' if len(listed) == MOST_OBJECTS else ''} objects"
     photos = list(filter(parse_key, found.keys))
     named = f"{len(photos):,} of them named <product_id>.jpeg" if listed else "as it is before the first run"
     others = [key for key in found.keys if not parse_key(key)]
+    by_name = found.params is not None and not found.params.ingest.enabled and not found.has_keys()
+    if by_name and not photos and len(listed) < MOST_OBJECTS:
+        left_out = LeftOut(0, len(others), others[:EXAMPLES])
+        yield wrong(f"{describe_empty(bucket, left_out, TAKEDOWNS, True)}; or set ingest.enabled: true to fetch photos")
+        return
     yield ok(f"bucket: {bucket} has {count}, {named}{f', others such as {show_keys(others)}' if others else ''}")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from imageset.curation import label_dates, label_rows, labelled
+from imageset.curation import label_dates, label_rows, labelled, rare_classes
 from imageset.errors import DataError
 from imageset.formats import source_ids
 from imageset.storage import database
@@ -107,6 +107,9 @@ def check_classes(found: Findings) -> Iterator[Line]:
         return
     found.class_table = label_rows.number_classes(CLASSES, sample.rows)
     yield ok(f"{CLASSES}: {sample.scope()}: {describe_columns(sample)}")
+    for odd in rare_classes.describe_tree(found.class_table):
+        text = f"{CLASSES}: {odd}"
+        yield wrong(text) if found.params.catalog.rare == "merge" else ok(f"{text} (catalog.rare: merge alone uses it)")
 
 
 def require(names: list[str], expected: list[str]) -> None:
@@ -135,8 +138,8 @@ def check_labelled(found: Findings) -> Iterator[Line]:
     without = [source_ids.text(product) for product in products if product not in with_class]
     if spelt := find_other_spellings(without, table):
         yield wrong(
-            f"{len(spelt):,} of {len(products):,} products of {where} have labels whose product_id differs in upper and "
-            f"lower case: {show(spelt)}: return lower(product_id) in both queries"
+            f"{len(spelt):,} of {len(products):,} products of {where} have labels whose product_id differs in upper "
+            f"and lower case: {show(list(spelt))}: return lower(product_id) in both queries"
         )
     having = len(products) - len(without)
     share = f"{having:,} of {len(products):,} products of {where} ({100 * having // len(products)} %)"

@@ -1,6 +1,7 @@
 """One photo: fetched as ingest does, through the address guard, or read in the bucket; decoded in a worker process."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from typing import NamedTuple
@@ -15,13 +16,14 @@ from imageset.web.fetch_photo import IngestContext, check_body
 from imageset.web.sources import open_sources
 from imageset.web.transfer import Body
 from imageset.workers.local import LocalWorkers
-from stages.ingest import MISSING_OBJECT
+from stages.ingest import HINTS, MISSING_OBJECT
 from tools.check.bucket import find_object
 from tools.check.findings import Findings
 from tools.check.line import EXAMPLES, Line, ok, untried, wrong
 
 SECONDS = 12.0  # for one photo, with the start of its decoder
 ADVICE = {
+    "bad_url": HINTS["bad_url"],
     "private_address": "if their host is yours, name it in IMAGESET_ALLOWED_HOSTS",
     "bucket_not_allowed": "if the bucket is yours, name it in IMAGESET_ALLOWED_BUCKETS",
     "folder_not_allowed": "if the folder is yours, name it in IMAGESET_ALLOWED_FOLDERS",
@@ -66,13 +68,16 @@ def try_photos(kind: str, places: list[str], found: Findings, ingest: IngestPara
         ingest: the limits of photos.
     """
     failed: list[Tried] = []
+    deadline = time.monotonic() + SECONDS
     for place in places:
+        if time.monotonic() > deadline:
+            break
         tried = asyncio.run(try_photo(place, None if kind == "fetched" else found.bucket, ingest))
         if not tried.reason:
             but = f"; not so {show_failed(failed)}" if failed else ""
             return ok(f"one photo: {urls.show(place)} is {kind} and decoded, {tried.bytes / 1e3:,.0f} kB{but}")
         failed.append(tried)
-    advice = advise({tried.reason for tried in failed})
+    advice = advise({tried.reason for tried in failed}, kind == "fetched")
     return wrong(f"no photo of {len(failed)} can be {kind}: {show_failed(failed)}: {advice}")
 
 
@@ -121,9 +126,10 @@ def read_object(bucket: Bucket, key: str) -> bytes:
     return get_object(bucket, stored)
 
 
-def advise(reasons: set[str]) -> str:
-    """Return what to do when all photos that were tried failed."""
+def advise(reasons: set[str], by_url: bool) -> str:
+    """Return what to do when all photos that were tried failed. by_url: they have URLs, not keys of the bucket."""
     for reason, advice in ADVICE.items():
         if reason in reasons:
             return advice
-    return "open one in a browser, and correct image_url in queries/listings.sql; docs/photos.md explains the reasons"
+    look, column = ("open one in a browser", "image_url") if by_url else ("look at one", "`key`")
+    return f"{look}, and correct {column} in queries/listings.sql; docs/photos.md explains the reasons"
