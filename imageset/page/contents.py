@@ -91,7 +91,7 @@ def photo_columns(
 ) -> dict[str, list[Any]]:
     """Return the photos a column each."""
     reject_places = pd.MultiIndex.from_frame(rejects) if len(rejects) else pd.MultiIndex.from_arrays([[], []])
-    answers = photos["answer"].map(label_map.set_index("label")["catalog_id"])
+    answers = photos["answer"].map(label_map.set_index("label")["catalog_id"].astype("Int64")).astype("Int64")
     return {
         "product_id": source_ids.texts(photos["product_id"]).tolist(),
         "position": photos["position"].tolist(),

@@ -34,8 +34,9 @@ def list_photos(data: PageInputs) -> pd.DataFrame:
     listed = [stages.listings] if len(stages.ingest) else []
     named = pd.concat([frame[KEY] for frame in (*listed, rejects, stages.inventory)]).drop_duplicates()
     photos = in_order_of_source(named[~named["product_id"].isin(data.taken_down)])
+    # Ids that a left merge may leave missing are Int64: pandas makes float64 of int64, which rounds large ids.
     for table in (
-        stages.catalog[[*KEY, "catalog_id"]],
+        stages.catalog[[*KEY, "catalog_id"]].astype({"catalog_id": "Int64"}),
         stages.split,
         rejects,
         group_sizes(data.groups),
@@ -101,7 +102,7 @@ def are_positions(texts: pd.Series) -> pd.Series:
 
 def group_sizes(groups: pd.DataFrame) -> pd.DataFrame:
     """Return product_id, position, group, and group_size: how many photos of the group duplicates kept."""
-    kept = groups.loc[groups["reason"] == "", [*KEY, "group"]]
+    kept = groups.loc[groups["reason"] == "", [*KEY, "group"]].astype({"group": "Int64"})
     return kept.assign(group_size=kept.groupby("group")["group"].transform("size"))
 
 

@@ -1,6 +1,7 @@
 """What the page gets to read: one JSON value."""
 
 import json
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -138,6 +139,12 @@ def test_a_dataset_of_one_class_without_predictions_suspects_and_rejects_has_a_p
     assert contents["classes"]["photos"] == {"train": [5, 0, 0], "test": [0, 0, 0]}
 
 
+def classes_of(contents: dict[str, Any], column: str) -> list[str | None]:
+    """Return the catalog_ids that a column of the photos names by place."""
+    ids = contents["classes"]["catalog_id"]
+    return [ids[place] if place >= 0 else None for place in contents["photos"][column]]
+
+
 def test_ids_are_those_of_the_source_in_the_order_of_numbers_and_texts() -> None:
     names = {100: "b-10", 101: "9", 102: "</script>", 103: "a 7", 900: "10", 901: "constructor"}
     classes = {7: "dresses", 8: "Kleider / Röcke", 9: "=1+1"}
@@ -164,6 +171,12 @@ def test_ids_are_those_of_the_source_in_the_order_of_numbers_and_texts() -> None
         "9", "10", "903", str(HUGE), "</script>", "a 7", "b-10", "b-10", "constructor"
     ]  # fmt: skip
     assert sorted(contents["classes"]["catalog_id"]) == sorted(classes.values())
+    assert classes_of(contents, "class") == [
+        "dresses", "dresses", None, *["Kleider / Röcke"] * 3, "dresses", "dresses", "=1+1"
+    ]  # fmt: skip
+    assert classes_of(contents, "answer") == [
+        "Kleider / Röcke", *[None] * 4, "Kleider / Röcke", *[None] * 3
+    ]  # fmt: skip
     assert contents["changes"]["told"] == [["dresses", "Kleider / Röcke"]]
     assert contents["label_rows"]["b-10"] == [
         ["Kleider / Röcke", "2026-01-01T00:00:00+00:00"],
