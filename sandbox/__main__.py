@@ -60,12 +60,18 @@ def serve(photos: Path | None) -> None:
             ENV_FILE.write_text(ENV_MARK + "".join(lines) + ENV_END, encoding="utf-8")
             signal.sigwait({signal.SIGTERM, signal.SIGINT})
         finally:
-            ENV_FILE.unlink(missing_ok=True)
+            if not written_by_a_person(ENV_FILE):
+                ENV_FILE.unlink(missing_ok=True)
+
+
+def written_by_a_person(env_file: Path) -> bool:
+    """Return whether the file is there and the sandbox did not write it."""
+    return env_file.exists() and not env_file.read_text(encoding="utf-8").startswith(ENV_MARK)
 
 
 def start_services(photos: Path | None) -> None:
     """Start `serve` in the background and return when it is ready."""
-    if ENV_FILE.exists() and not ENV_FILE.read_text(encoding="utf-8").startswith(ENV_MARK):
+    if written_by_a_person(ENV_FILE):
         raise ImagesetError(".env was not written by the sandbox: move it away first, for example to .env.mine")
     require_home()
     ENV_FILE.unlink(missing_ok=True)

@@ -121,6 +121,14 @@ def test_an_env_file_that_the_sandbox_did_not_write_stays(tmp_path: Path, monkey
     assert (tmp_path / ".env").read_text() == "DATABASE_URL=postgresql://shop/production\n"
 
 
+def test_a_persons_env_file_outlives_the_servers(served: subprocess.Popen[bytes], tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("DATABASE_URL=sqlite:///shop.db\n")
+    served.terminate()
+    served.wait(SECONDS)
+
+    assert (tmp_path / ".env").read_text() == "DATABASE_URL=sqlite:///shop.db\n"
+
+
 def test_settings_for_other_servers_do_not_disturb(
     tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
