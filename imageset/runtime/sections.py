@@ -36,10 +36,10 @@ class SourceParams(Section):
     columns: list[Name]
     group_by: Name | None
 
-    @field_validator("as_of")
+    @field_validator("as_of", mode="before")
     @classmethod
-    def is_utc_timestamp(cls, value: str | None) -> str | None:
-        if value is not None and not is_utc(value):
+    def is_utc_timestamp(cls, value: object) -> object:
+        if value is not None and not (isinstance(value, str) and is_utc(value)):
             raise ValueError('expected null or a quoted UTC timestamp such as "2026-01-31T00:00:00Z"')
         return value
 

@@ -112,6 +112,7 @@ def fetch_any_rows(
         raise DataError(
             f"{query} does not use :as_of, but source.as_of is {as_of}: leave out later rows, such as by {example}, or "
             "set source.as_of to null"
+            + ("; compare a date in Unix seconds as date <= unixepoch(:as_of)" if dialect.name == "sqlite" else "")
         )
     text, parameters = parsed.render(dialect.paramstyle, engines.as_of_value(dialect.name, as_of))
 
