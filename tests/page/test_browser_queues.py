@@ -123,7 +123,7 @@ def test_that_the_class_is_right_leaves_the_question_of_the_mask_open(browser: B
         expect(page.locator(".review-progress")).to_contain_text("0 of 1 decided")
         expect(page.locator(".review-caption")).to_have_text("marked in Labels: right")
         expect(page.locator(".review-note")).to_contain_text(
-            "Marked in Labels: right as it is. That is about its class"
+            "Marked in Labels: right as it is. That is about its class, so this card is still open"
         )
         press(page, "y")
         expect(page.locator(".review-finish")).to_contain_text("All 1 are decided.")

@@ -42,8 +42,8 @@ export function keepTileSide(side) {
  * (index => text under the tile), kind (of suspect: marks take its reason, rank and suggestion), side (of tiles), which
  * (picture the tiles show: original, mask or result), onSelect (called with the selected photos).
  *
- * Returns {element, show(indices, {keepPage}), focusPhoto(index), selection(), selectAll(), selectNone(), setSide(side),
- * close()}. Call close() when the view closes.
+ * Returns {element, show(indices, {keepPage}), focusPhoto(index), focusActive(), selection(), countElsewhere(), selectAll(),
+ * selectNone(), setSide(side), close()}. A mark of selected photos ends the selection. Call close() when the view closes.
  */
 export function photoGrid(host, options) {
     const grid = new PhotoGrid(options);
@@ -129,7 +129,6 @@ class PhotoGrid {
         this.page = Math.floor(this.active / this.pageSize);
         this.anchor = null;
         this.draw();
-        this.onSelect?.(this.selection());
     }
 
     /** Show tiles of another size. The photo at which the person is stays on the page. */
@@ -150,6 +149,7 @@ class PhotoGrid {
         if (hadFocus) {
             this.optionAt(this.active)?.focus();
         }
+        this.onSelect?.(this.selection());
     }
 
     drawTile(index, place) {
@@ -195,6 +195,10 @@ class PhotoGrid {
             if (changed === null || changed.has(index)) {
                 this.dress(made, index);
             }
+        }
+        // What was marked is done with: the next mark is for what is selected then.
+        if ([...(changed ?? [])].some((index) => this.selected.has(index))) {
+            this.selectNone();
         }
     }
 
@@ -354,6 +358,17 @@ class PhotoGrid {
         const [index] = this.targets();
         const isSuspect = this.kind && this.targets().length === 1 && suspicionOf(index, this.kind);
         return this.kind ? { kind: isSuspect || this.targets().length > 1 ? this.kind : null } : {};
+    }
+
+    /** How many selected photos are on other pages. */
+    countElsewhere() {
+        const here = this.indices.slice(this.first, this.first + this.pageSize);
+        return this.selected.size - here.filter((index) => this.selected.has(index)).length;
+    }
+
+    /** Focus the photo at which the person was. */
+    focusActive() {
+        this.optionAt(this.active)?.focus({ preventScroll: true });
     }
 
     /** The selected photos, in the grid's order. */

@@ -25,12 +25,16 @@ function openPhotos(host, query) {
     const controls = drawControls((...changed) => changeQuery(state.query, ...changed), () => state.query);
     const result = element("p", { class: "result", role: "status" });
     const selectionBar = element("div", { class: "selection-bar", role: "group", "aria-label": "Selected photos" });
-    host.append(controls.element, element("div", { class: "result-row" }, result, selectionBar));
+    const row = element("div", { class: "result-row" }, result, selectionBar);
+    host.append(controls.element, row);
     let grid = null; // the grid tells its selection while it is made
     grid = photoGrid(host, {
         label: "Photos",
         which: tilePicture(),
-        onSelect: (selected) => drawSelection(selectionBar, grid, selected, state),
+        onSelect: (selected) => {
+            row.classList.toggle("has-selection", selected.length > 0);
+            drawSelection(selectionBar, grid, selected, state);
+        },
     });
     const empty = element(
         "p",
@@ -49,7 +53,6 @@ function openPhotos(host, query) {
         empty.hidden = chosen.length > 0;
         controls.update(state.query);
         grid.show(chosen);
-        drawSelection(selectionBar, grid, grid.selection(), state);
     };
     controls.onLook(() => {
         grid.caption = captionFor(state.query);
@@ -320,17 +323,22 @@ function drawSelection(bar, grid, selected, state) {
         quiet: true,
         disabled: grid.indices.length === 0,
     });
+    const hadFocus = bar.contains(document.activeElement);
     if (!selected.length) {
         bar.replaceChildren(all);
+        if (hadFocus) {
+            grid.focusActive();
+        }
         return;
     }
+    const elsewhere = grid.countElsewhere();
     bar.replaceChildren(
-        element("span", { role: "status" }, `${number(selected.length)} selected`),
+        element("span", { role: "status" }, `${number(selected.length)} selected${elsewhere ? `, ${number(elsewhere)} on other pages` : ""}`),
         button("Exclude…", () => chooseReason(selected, options)),
         button("Relabel…", () => chooseClass(selected, options)),
         button("Right as they are", () => confirmPhotos(selected, options)),
         button("Remove marks", () => clearPhotos(selected), { quiet: true }),
         ...(selected.length < grid.indices.length ? [all] : []),
-        button("Select none", () => grid.selectNone(), { quiet: true }),
+        button("Clear selection", () => grid.selectNone(), { quiet: true }),
     );
 }

@@ -243,8 +243,17 @@ class ReviewQueue {
         this.list.setCurrent();
         this.actions.describe();
         this.writePlace();
+        this.showTop();
         if (hadFocus) {
             this.focusCard();
+        }
+    }
+
+    // A card begins at its title, also where somebody has scrolled on: the tabs would hide it, or it would be below.
+    showTop() {
+        const { top } = this.heading.getBoundingClientRect();
+        if (this.card.isConnected && (top < Math.max(0, document.getElementById("tabs").getBoundingClientRect().bottom) || top > innerHeight)) {
+            this.card.scrollIntoView({ block: "start", behavior: "instant" });
         }
     }
 
@@ -303,11 +312,11 @@ class ReviewQueue {
         this.undoSteps = stepCounts().undo;
         const before = this.current;
         const next = this.afterMarks(changed, isUndo || photosChanged === null);
-        const isEnd = next === before && goesOnAfterMark && this.nextOpen() === null; // which hidden ones leave open
+        const following = this.nextOpen(); // where the current one is hidden: on in the list's order, never back
         this.filterItems();
         this.list.describe(changed);
-        if (next !== before || !this.visible.includes(before)) {
-            this.select(this.visible.includes(next) ? next : isEnd ? null : this.firstOpen());
+        if (next !== before || (before && !this.visible.includes(before))) {
+            this.select([next, following].find((item) => this.visible.includes(item)) ?? null);
         } else {
             this.actions.describe();
         }

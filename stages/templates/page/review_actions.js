@@ -94,7 +94,7 @@ export class ReviewActions {
         if (!mark) {
             return before;
         }
-        const more = isDecided(this.queue.current) ? "" : " That is about its class: say whether this is right, too.";
+        const more = isDecided(this.queue.current) ? "" : " That is about its class, so this card is still open: say whether the rest is right, too.";
         return `Marked${markedWhere(mark, this.queue.current)}: ${describeMark(mark)}.${more}`;
     }
 

@@ -17,15 +17,20 @@ export function isDecided(item) {
     return item.photos.some((photo) => photos.decided[photo] > 0 || closes(markOf(photo), item));
 }
 
-// That a class is right says nothing about what else may be wrong with the photo, such as its mask.
+// A mark about the class says nothing about what else may be wrong with the photo, such as its mask. `right` in Masks or
+// Oddities is about the whole photo.
 function closes(mark, item) {
-    const isOfClass = mark?.action === "right" && OF_CLASSES.includes(mark.kind);
-    return mark !== null && (!isOfClass || OF_CLASSES.includes(item.kind));
+    if (mark === null || mark.action === "exclude" || OF_CLASSES.includes(item.kind)) {
+        return mark !== null;
+    }
+    const isOfClass = mark.action === "relabel" || !mark.kind || OF_CLASSES.includes(mark.kind);
+    return mark.kind === item.kind || !isOfClass;
 }
 
-/** Where a photo was marked, as words before the mark: " in Labels", or "" if it was here or in no queue. */
+/** Where a photo was marked, as words before the mark: " in Labels"; "" if it was here, or in no queue and for good. */
 export function markedWhere(mark, item) {
-    return mark.kind && mark.kind !== item.kind ? ` in ${LISTED_IN[mark.kind]}` : "";
+    const other = LISTED_IN[mark.kind] ?? (closes(mark, item) ? "" : "Photos");
+    return other && mark.kind !== item.kind ? ` in ${other}` : "";
 }
 
 // The mark as short as a list has room for.
@@ -87,13 +92,15 @@ export class ReviewList {
             const entry = this.buttons.get(item);
             const marks = item.photos.map(markOf).filter(Boolean);
             const wasDecided = !marks.length && isDecided(item);
-            const said = marks.map((mark) => `${describeMark(mark)}${markedWhere(mark, item)}`).join("; ") || (wasDecided ? "decided before" : "not decided");
+            const isOpen = !isDecided(item);
+            const how = marks.map((mark) => `${describeMark(mark)}${markedWhere(mark, item)}`).join("; ");
+            const said = how ? `${how}${isOpen ? ", still open here" : ""}` : wasDecided ? "decided before" : "open";
             if (entry) {
                 const caption = entry.querySelector(".review-caption");
                 caption.textContent = marks.length ? [...new Set(marks.map((mark) => captionOf(mark, item)))].join("; ") : item.caption;
                 entry.title = said;
-                entry.lastChild.textContent = !isDecided(item) ? "" : marks.length ? MARK_SIGNS[marks[0].action] : "✓";
-                entry.lastChild.dataset.action = marks[0]?.action ?? (wasDecided ? "before" : "");
+                entry.lastChild.textContent = isOpen ? "open" : marks.length ? MARK_SIGNS[marks[0].action] : "✓";
+                entry.lastChild.dataset.action = isOpen ? "open" : (marks[0]?.action ?? "before");
                 const lacked = lackedPicture(item.photo, this.which());
                 entry.setAttribute("aria-label", `${number(item.rank)}: ${item.title}; ${lacked && `${lacked}; `}${said}`);
             }
