@@ -1,5 +1,6 @@
 """Catalog, photos and masks -> suspects, a map and components: what looks wrong, for people to look at."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,15 +11,16 @@ from threadpoolctl import threadpool_limits
 from imageset.audit import features, folds, labels, mask_measures, outliers, photo_map, principal_axes
 from imageset.audit.class_suspects import find_class_suspects
 from imageset.audit.features import Features
-from imageset.audit.mask_suspects import find_mask_suspects
+from imageset.audit.mask_suspects import score_masks
 from imageset.audit.photo_suspects import find_photo_suspects
 from imageset.audit.principal_axes import Components
+from imageset.audit.suspects import most_suspect
 from imageset.errors import DataError
 from imageset.evaluation.linear_discriminant import ClassSums, Floats
 from imageset.formats import hdf5, tables
 from imageset.runtime import files, stage
 
-SCORE_DIGITS, PLACE_DIGITS = 4, 2
+SCORE_DIGITS, PLACE_DIGITS, CHANCE_DIGITS = 4, 2, 6
 
 
 class Photos(NamedTuple):
@@ -48,8 +50,16 @@ def read_photos(catalog_csv: Path, embeddings_h5: Path, thumbnails_h5: Path) -> 
         return Photos(catalog, features.read_thumbnails(file["images"], rows), contrasts)
 
 
-def find_suspects(photos: Photos, classes: pd.DataFrame) -> tuple[dict[str, pd.DataFrame], ClassSums]:
-    """Return the suspects of the kinds that classifiers find, and the sums over all photos."""
+class Found(NamedTuple):
+    """What classifiers find: the suspects by kind, a doubt of each photo, and the sums over all photos."""
+
+    kinds: dict[str, pd.DataFrame]
+    doubts: pd.DataFrame
+    total: ClassSums
+
+
+def find_suspects(photos: Photos, classes: pd.DataFrame) -> Found:
+    """Return the suspects of the kinds that classifiers find, and what they say of every photo."""
     catalog = photos.catalog
     names, own = np.unique(catalog["catalog_id"].to_numpy(), return_inverse=True)
     dealt = folds.deal_folds(own, catalog["group"].to_numpy())
@@ -60,17 +70,21 @@ def find_suspects(photos: Photos, classes: pd.DataFrame) -> tuple[dict[str, pd.D
         remoteness = outliers.measure_remoteness(photos.features, dealt, total, of_fold)
     known = judgements.judged
     answers = names[judgements.likeliest[known, 0]]
-    return {
+    kinds = {
         "class": find_class_suspects(classes, catalog["catalog_id"].to_numpy()[known], answers),
         "label": labels.find_label_suspects(catalog, own, judgements),
         "outlier": outliers.find_outliers(catalog, remoteness, photos.contrasts),
-    }, total
+    }
+    return Found(kinds, labels.find_doubts(catalog, own, judgements), total)
 
 
-def find_in_masks(catalog: pd.DataFrame, masks_h5: Path, previews_h5: Path) -> pd.DataFrame:
-    """Return the photos whose masks look wrong; none where backgrounds are kept."""
+def find_in_masks(catalog: pd.DataFrame, masks_h5: Path, previews_h5: Path) -> tuple[pd.DataFrame, Floats]:
+    """Return the photos whose masks look wrong, and the score of each mask; none, and NaN, without masks."""
     measures = mask_measures.read_measures(masks_h5, previews_h5, catalog)
-    return catalog.iloc[:0] if measures is None else find_mask_suspects(catalog, measures)
+    if measures is None:
+        return catalog.iloc[:0], np.full(len(catalog), np.nan)
+    scores, why = score_masks(catalog, measures)
+    return most_suspect(catalog, scores, why), scores
 
 
 def find_in_facts(catalog: pd.DataFrame, photos_csv: Path) -> pd.DataFrame:
@@ -96,6 +110,19 @@ def rank_suspects(kinds: dict[str, pd.DataFrame]) -> pd.DataFrame:
         if len(found)
     ]
     return tables.frame(tables.SUSPECTS, pd.concat(ranked).to_dict("records") if ranked else [])
+
+
+def write_doubts(doubts_csv: Path, doubts: pd.DataFrame, mask_scores: Floats) -> None:
+    """Write doubts.csv: what is known of every photo, whether it is listed or not."""
+    rows = doubts.assign(
+        probability=as_texts(doubts["probability"], CHANCE_DIGITS), mask_score=as_texts(mask_scores, SCORE_DIGITS)
+    )
+    tables.write(doubts_csv, tables.DOUBTS, rows)
+
+
+def as_texts(values: Iterable[float], digits: int) -> list[str]:
+    """Return numbers as tables have them, "" for NaN."""
+    return ["" if value != value else f"{value:.{digits}f}" for value in values]
 
 
 def find_components(photos: Photos, total: ClassSums) -> Components:
@@ -134,6 +161,7 @@ def main(
     suspects_csv: Path,
     map_csv: Path,
     components_h5: Path,
+    doubts_csv: Path,
 ) -> None:
     """List the photos that look wrong, for people to look at, and draw a map of all; reject nothing.
 
@@ -148,16 +176,18 @@ def main(
         suspects_csv: what looks wrong, ranked within each kind, with a reason.
         map_csv: two coordinates for each photo; photos that look alike are near each other.
         components_h5: 50 numbers for each photo, from which the map was drawn; they say which photos look alike.
+        doubts_csv: of every photo, the probability of its class, the likeliest other class and the score of its mask.
     """
     photos = read_photos(catalog_csv, embeddings_h5, thumbnails_h5)
-    kinds, total = find_suspects(photos, read_classes(photos.catalog, classes_csv))
-    kinds["mask"] = find_in_masks(photos.catalog, masks_h5, previews_h5)
+    kinds, doubts, total = find_suspects(photos, read_classes(photos.catalog, classes_csv))
+    kinds["mask"], mask_scores = find_in_masks(photos.catalog, masks_h5, previews_h5)
     kinds["photo"] = find_in_facts(photos.catalog, photos_csv)
     components = find_components(photos, total)
     suspects, places = rank_suspects(kinds), draw_map(photos.catalog, components)
     tables.write(suspects_csv, tables.SUSPECTS, suspects)
     tables.write(map_csv, tables.MAP, places)
     write_components(components_h5, photos.catalog, components)
+    write_doubts(doubts_csv, doubts, mask_scores)
     print(f"audit: {len(photos.catalog)} photos, suspects: {tables.tally(suspects['kind'])}")
 
 

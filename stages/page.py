@@ -37,6 +37,7 @@ MORE_TABLES = {  # of data/, by the names that PageInputs has
     "masks": tables.MASKS,
     "suspects": tables.SUSPECTS,
     "map": tables.MAP,
+    "doubts": tables.DOUBTS,
     "predictions": tables.PREDICTIONS,
 }
 PICTURES = ("previews.h5", "masks.h5", "processed.h5", "dataset.h5")  # in the order of PicturePaths

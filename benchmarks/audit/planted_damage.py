@@ -18,8 +18,9 @@ from benchmarks.audit import damage
 from benchmarks.shared.measure import ROOT
 from benchmarks.shared.tables import table
 from imageset.audit.mask_measures import MaskMeasures, decode_preview, measure_mask
-from imageset.audit.mask_suspects import find_mask_suspects
+from imageset.audit.mask_suspects import score_masks
 from imageset.audit.photo_suspects import find_photo_suspects
+from imageset.audit.suspects import most_suspect
 from imageset.formats.hdf5 import Pixels
 from imageset.formats.stable_hash import rank
 from imageset.photos.engines import Network
@@ -33,6 +34,11 @@ from imageset.runtime.params import load
 PLANTED = 0.05  # of the photos, and of the ranks that count
 SIDE = 320
 FACTS = ("width", "height", "sharpness", "brightness", "contrast", "aspect_ratio")
+
+
+def find_mask_suspects(photos: pd.DataFrame, measures: MaskMeasures) -> pd.DataFrame:
+    """Return the photos whose masks look wrong, as stage audit lists them."""
+    return most_suspect(photos, *score_masks(photos, measures))
 
 
 class Measured(NamedTuple):

@@ -72,7 +72,7 @@ class Repeated:
         for turn, rows in self.rows(frame):
             part = self.part(rows["product_id"], turn)
             changed = {"product_id": rows["product_id"] + STEP * turn}
-            for column in ("catalog_id", "suggestion"):
+            for column in ("catalog_id", "suggestion", "other_class"):
                 if column in rows:
                     changed[column] = rows[column] * self.of_class + part
             for column in ("label", "answer"):

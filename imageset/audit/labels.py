@@ -180,6 +180,27 @@ def other_classes(labels: Labels, judgements: Judgements) -> Labels:
     return np.where(likeliest[:, 0] == labels, likeliest[:, 1], likeliest[:, 0])
 
 
+def find_doubts(photos: pd.DataFrame, labels: Labels, judgements: Judgements) -> pd.DataFrame:
+    """Return what the models say of every photo, listed or not.
+
+    Args:
+        photos: as of `find_label_suspects`.
+        labels: as of `find_label_suspects`.
+        judgements: from `judge`.
+
+    Returns:
+        product_id, position, probability (of its own class, float64) and other_class (the catalog_id of the likeliest
+        other class, Int64). Both are missing for a photo of which the models know nothing.
+    """
+    names = np.zeros(int(labels.max(initial=-1)) + 1, np.int64)
+    names[labels] = photos["catalog_id"]
+    judged = judgements.judged
+    return photos[["product_id", "position"]].assign(
+        probability=np.where(judged, judgements.own, np.nan),
+        other_class=pd.Series(names[other_classes(labels, judgements)], photos.index, "Int64").where(judged),
+    )
+
+
 def flag(labels: Labels, judgements: Judgements) -> NDArray[np.bool_]:
     """Return which photos are off the diagonal of the confident joint (Northcutt et al., 2021, 3.1)."""
     classes = int(max(labels.max(initial=-1), judgements.likeliest.max(initial=-1))) + 1

@@ -7,10 +7,11 @@ which masks.csv has too, found nothing that these do not, so they have no weight
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from imageset.audit.mask_measures import MaskMeasures, Shapes
 from imageset.audit.robust_scores import CENTRE_PRIOR, standardize
-from imageset.audit.suspects import most_suspect
+from imageset.audit.suspects import DECIMALS
 from imageset.evaluation.feature_blocks import Labels
 from imageset.evaluation.linear_discriminant import Floats
 
@@ -68,8 +69,8 @@ def overlap(values: Labels, others: Labels) -> Floats:
     return np.asarray(np.minimum(values, others).sum(axis=1) / np.maximum(larger, 1))
 
 
-def find_mask_suspects(photos: pd.DataFrame, measures: MaskMeasures) -> pd.DataFrame:
-    """Return the photos whose masks look wrong, the most suspect first.
+def score_masks(photos: pd.DataFrame, measures: MaskMeasures) -> tuple[Floats, NDArray[np.str_]]:
+    """Return how wrong each mask looks, and why.
 
     A score adds weighted robust z-scores within the class (`robust_scores.standardize`): of the likeness to the class's
     mean mask, and of the weak outline. Or, if that is more, it is that of the uncertainty alone: a mask that is smoke
@@ -80,8 +81,7 @@ def find_mask_suspects(photos: pd.DataFrame, measures: MaskMeasures) -> pd.DataF
         measures: of their masks.
 
     Returns:
-        product_id, position, catalog_id, score (float64), why (of REASONS), suggestion (none), as
-        `suspects.most_suspect` lists them.
+        scores float64 (N,), rounded as `suspects.most_suspect` lists them, and reasons (N,), of REASONS.
     """
     classes = photos["catalog_id"].to_numpy(np.int64)
     groups = photos["group"].to_numpy(np.int64)
@@ -101,4 +101,4 @@ def find_mask_suspects(photos: pd.DataFrame, measures: MaskMeasures) -> pd.DataF
         ["unsure", "weak_outline", "small_foreground", "large_foreground"],
         "unlike_class",
     )
-    return most_suspect(photos, np.maximum(unlike + outline, unsure), why)
+    return np.asarray(np.round(np.maximum(unlike + outline, unsure), DECIMALS), np.float64), why

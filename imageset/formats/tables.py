@@ -113,6 +113,7 @@ SUSPECTS = Table(
     ("kind", "rank"),
 )
 MAP = Table({**PHOTO, "x": "string", "y": "string"}, PHOTO_KEY)
+DOUBTS = Table({**PHOTO, "probability": "string", "other_class": "Id", "mask_score": "string"}, PHOTO_KEY)
 
 
 def frame(table: Table, rows: Any) -> pd.DataFrame:

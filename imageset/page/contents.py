@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from imageset.curation.corrections import DEFAULT_REASONS, RECOMMENDED
 from imageset.formats import dates, hdf5, source_ids
 from imageset.page.inputs import PageInputs
-from imageset.page.photo_list import FACTS, KEY, MASK_MEASURES
+from imageset.page.photo_list import DOUBTS, FACTS, KEY, MASK_MEASURES
 from imageset.page.public_url import public_url
 from imageset.report.figures import class_table, photo_flow
 
@@ -100,11 +100,12 @@ def photo_columns(
         "reject": reject_places.get_indexer(pd.MultiIndex.from_frame(photos[["stage", "reason"]])).tolist(),
         "group": pd.factorize(photos["group"])[0].tolist(),
         "answer": places.of_classes(answers),
+        "other_class": places.of_classes(photos["other_class"]),
         **{name: photos[name].tolist() for name in ("group_size", "key", "format", "decided")},
         "url": [public_url(url) for url in photos["image_url"]],
         **{
             name: numbers(photos[name])
-            for name in (*FACTS, *MASK_MEASURES, "probability", "x", "y")
+            for name in (*FACTS, *MASK_MEASURES, "probability", "x", "y", *DOUBTS)
             if name != "format"
         },
     }

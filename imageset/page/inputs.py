@@ -19,6 +19,7 @@ class PageInputs(NamedTuple):
     masks: pd.DataFrame
     suspects: pd.DataFrame
     map: pd.DataFrame
+    doubts: pd.DataFrame
     predictions: pd.DataFrame
     label_decisions: list[Decision]
     exclusions: list[Decision]

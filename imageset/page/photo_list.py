@@ -12,6 +12,7 @@ from imageset.storage.object_keys import POSITION_MAX
 KEY = ["product_id", "position"]
 FACTS = ["width", "height", "format", "sharpness", "brightness", "contrast", "aspect_ratio"]
 MASK_MEASURES = ["foreground_share", "border_share", "pieces", "uncertainty"]
+DOUBTS = ["own_probability", "mask_score"]
 NAMELESS = ("no_id", "bad_id", "bad_position")  # why a rejected row of listings names no photo
 UNDECIDED, CLASS_DECIDED, EXCLUDED, PRODUCT_DECIDED = 0, 1, 2, 3
 
@@ -25,7 +26,8 @@ def list_photos(data: PageInputs) -> pd.DataFrame:
     Returns:
         product_id, position, catalog_id (Int64: the class that it has, or would have), subset, stage and reason of its
         reject (both "" for a photo of the dataset), group (Int64), group_size (int64), image_url as the seller wrote
-        it, key, decided, the FACTS, the MASK_MEASURES, answer (Int64, a label), probability, x, y. Numbers with
+        it, key, decided, the FACTS, the MASK_MEASURES, answer (Int64, a label), probability, x, y, the
+        DOUBTS and other_class (Int64, a catalog_id). Numbers with
         fractions are float64, NaN where none is known.
     """
     stages = data.stages
@@ -46,6 +48,7 @@ def list_photos(data: PageInputs) -> pd.DataFrame:
         data.masks[[*KEY, *MASK_MEASURES]],
         data.predictions[[*KEY, "answer", "probability"]],
         data.map,
+        data.doubts.rename(columns={"probability": "own_probability"}),
     ):
         photos = photos.merge(table, on=KEY, how="left", validate="one_to_one")
     own, given = photos["catalog_id"].astype("Int64"), photos.pop("rejected_class").astype("Int64")
@@ -125,8 +128,8 @@ def latest_classes(photos: pd.DataFrame, labels: pd.DataFrame) -> pd.Series:
 def with_types(photos: pd.DataFrame) -> pd.DataFrame:
     """Return the photos with "" for missing texts, and numbers in place of the tables' texts."""
     texts = ["subset", "stage", "reason", "image_url", "key", "format"]
-    whole = ["group", "width", "height", "pieces", "answer"]
-    fractions = [*FACTS[3:], "foreground_share", "border_share", "uncertainty", "probability", "x", "y"]
+    whole = ["group", "width", "height", "pieces", "answer", "other_class"]
+    fractions = [*FACTS[3:], "foreground_share", "border_share", "uncertainty", "probability", "x", "y", *DOUBTS]
     changed = {name: photos[name].fillna("").astype(object) for name in texts}
     changed |= {name: photos[name].astype("Int64") for name in whole}
     changed |= {name: pd.to_numeric(photos[name].replace("", None)).astype("float64") for name in fractions}

@@ -9,10 +9,16 @@ import pytest
 
 from imageset.audit import mask_suspects
 from imageset.audit.mask_measures import MaskMeasures, measure_mask
-from imageset.audit.mask_suspects import compare_shapes, find_mask_suspects
+from imageset.audit.mask_suspects import compare_shapes, score_masks
 from imageset.audit.robust_scores import CENTRE_PRIOR
+from imageset.audit.suspects import most_suspect
 from imageset.formats.hdf5 import Pixels
 from tests.audit.drawn_masks import SIDE, half, photo_of, shirt, shrink_photo, trousers
+
+
+def find_mask_suspects(photos: pd.DataFrame, measures: MaskMeasures) -> pd.DataFrame:
+    """Return the photos whose masks look wrong, as stage audit lists them."""
+    return most_suspect(photos, *score_masks(photos, measures))
 
 
 def measure(masks: list[Pixels], photos: list[Pixels]) -> MaskMeasures:

@@ -152,6 +152,9 @@ SAME = {
     "border_share": 0.1,
     "pieces": 1,
     "decided": 0,
+    "own_probability": 0.9,
+    "other_class": -1,
+    "mask_score": 1.0,
     "tile": -1,
     "detail": -1,
 }

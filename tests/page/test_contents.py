@@ -35,6 +35,9 @@ def test_the_photos_are_columns_of_one_length_that_name_classes_subsets_and_reje
     assert photos["group"] == [0, 0, 1, 2, 2, -1, 3, -1, -1]
     assert photos["answer"] == [-1, -1, 0 + 1, -1, 1, -1, -1, -1, -1]
     assert photos["probability"][2:5] == [0.75, None, 0.5]
+    assert photos["own_probability"] == [0.9, 0.1, 0.01, None, 0.8, None, None, None, None]
+    assert photos["other_class"] == [1, 1, 1, -1, 0, -1, -1, -1, -1]
+    assert photos["mask_score"][:5] == [1.5, 0.5, 5.0, 2.0, None]
     assert photos["url"][0] == "https://h.example/100.jpg"
 
 

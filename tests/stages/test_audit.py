@@ -42,7 +42,7 @@ INPUTS = (
 )
 FACTS = (600, 800, "JPEG", "0.6", "140.0", "50.0", "1.3333")  # of every photo, in the order of photos.csv
 BLURRED = (600, 800, "JPEG", "0.05", "140.0", "50.0", "1.3333")
-OUTPUTS = ("data/suspects.csv", "data/map.csv", "data/components.h5")
+OUTPUTS = ("data/suspects.csv", "data/map.csv", "data/components.h5", "data/doubts.csv")
 Key = tuple[int, int]
 Embedding = NDArray[np.float32]
 
@@ -129,6 +129,24 @@ def test_a_wrong_label_and_a_blank_picture_are_listed(in_project: Path, capsys: 
     assert outlier["score"] == "1.0000"
     assert list(zip(places["product_id"], places["position"], strict=True)) == sorted(photos)
     assert capsys.readouterr().out.startswith(f"audit: {len(photos)} photos, suspects: ")
+
+
+def test_doubts_are_known_of_every_photo_and_listed_ones_have_the_same(in_project: Path) -> None:
+    photos = drawn()
+    photos[105, 0] = (photos[105, 0][0], 12)  # a dress among the pants
+    photos[300, 1] = (Image.new("L", (64, 64), 200), 10)  # a blank picture says nothing of its class
+    write_project(in_project, photos)
+    suspects, _ = run(in_project)
+    doubts = tables.read(in_project / OUTPUTS[3], tables.DOUBTS).set_index(["product_id", "position"])
+    label = suspects[suspects["kind"] == "label"].set_index("product_id")
+
+    assert list(doubts.index) == sorted(photos)
+    assert doubts.loc[105, 0]["other_class"] == 11
+    assert doubts["probability"].replace("", "1").astype(float).idxmin() == (105, 0)
+    assert abs(float(doubts.loc[105, 0]["probability"]) + float(label.loc[105, "score"]) - 1) < 1e-4
+    assert doubts.loc[300, 1]["probability"] == ""
+    assert pd.isna(doubts.loc[300, 1]["other_class"])
+    assert (doubts["mask_score"].astype(float) >= 0).all()
 
 
 def test_with_embeddings_they_alone_say_what_a_photo_shows(in_project: Path) -> None:
@@ -284,7 +302,9 @@ def test_where_backgrounds_are_kept_no_mask_is_suspect(in_project: Path) -> None
         pass
 
     suspects, places = run(in_project)
+    doubts = tables.read(in_project / OUTPUTS[3], tables.DOUBTS)
 
+    assert set(doubts["mask_score"]) == {""}
     assert "mask" not in set(suspects["kind"])
     assert len(places) == 12
 

@@ -53,6 +53,7 @@ def write_tables(data: Path) -> None:
     ]
     write(data, "suspects", tables.SUSPECTS, suspects)
     write(data, "map", tables.MAP, [(*photo, "0.5", "-1.25") for photo in PHOTOS])
+    write(data, "doubts", tables.DOUBTS, [(*photo, "0.25", 1001, "1.5") for photo in PHOTOS])
 
 
 def write_pictures(data: Path) -> None:
