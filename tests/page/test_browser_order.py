@@ -125,3 +125,59 @@ def test_the_next_card_begins_at_its_title_wherever_one_has_scrolled(browser: Br
 
         assert 0 <= top - bar < 60
     seen.assert_quiet(path)
+
+
+def beside(page: Page, title: str) -> list[str | None]:
+    """Return the titles of the examples under a heading of the card."""
+    section = page.locator(".review-content section", has=page.get_by_role("heading", name=title))
+    return [tile.get_attribute("title") for tile in section.get_by_role("button").all()]
+
+
+def test_examples_are_in_no_doubt_and_follow_the_marks(browser: Browser, tmp_path: Path) -> None:
+    """Of the dresses 10 to 13 and the shirts 14, 14 photo 1 and 15: 10, 13 and 14 are label suspects."""
+    path = write_page(tmp_path, contents())
+    with opened(browser, path, "labels") as (page, seen):
+        assert beside(page, "It is dress") == ["11, dress", "12, dress"]
+        assert beside(page, "Perhaps <b>shirt</b>") == ["14 photo 1, <b>shirt</b>", "15, <b>shirt</b>"]
+        press(page, "r", "k")
+        page.locator(".beside-tile[title^='12,']").first.click()
+        page.get_by_role("dialog").get_by_role("button", name="Exclude …").click()
+        page.get_by_role("dialog").last.get_by_role("button", name="off topic").click()
+        press(page, "Escape")
+        expect(page.get_by_role("dialog")).to_have_count(0)
+        expect(page.locator(".review-card")).to_be_focused()
+        assert beside(page, "It is dress") == ["11, dress"]
+        press(page, "j")
+        assert beside(page, "It is <b>shirt</b>") == ["15, <b>shirt</b>", "10, dress"]
+    seen.assert_quiet(path)
+
+
+def test_a_tile_and_a_dialog_say_what_a_mark_makes_of_the_photo(browser: Browser, tmp_path: Path) -> None:
+    path = write_page(tmp_path, contents())
+    with opened(browser, path, "photos") as (page, seen):
+        tiles(page).first.focus()
+        press(page, "r")
+        caption = page.locator(".tile-caption").first
+        expect(caption).to_have_text("dress → <b>shirt</b>")
+        press(page, "Enter")
+        expect(page.get_by_role("dialog").get_by_role("heading").first).to_contain_text("dress → <b>shirt</b>")
+        press(page, "x")
+        page.get_by_role("dialog").last.get_by_role("button", name="off topic").click()
+        expect(page.get_by_role("dialog").get_by_role("heading").first).to_contain_text("excluded: off topic")
+        press(page, "Escape")
+        expect(caption).to_have_text("excluded: off topic")
+        page.get_by_label("Under them").select_option("product")
+        expect(caption).to_have_text("10 · excluded: off topic")
+        page.keyboard.press("Control+z")
+        page.keyboard.press("Control+z")
+        expect(caption).to_have_text("10")
+    seen.assert_quiet(path)
+
+
+def test_without_a_suggestion_r_asks_for_a_class_as_c_does(browser: Browser, tmp_path: Path) -> None:
+    path = write_page(tmp_path, contents())
+    with opened(browser, path, "photos?search=12") as (page, seen):
+        tiles(page).first.focus()
+        press(page, "r")
+        expect(page.get_by_role("dialog").get_by_role("combobox", name="Class")).to_be_focused()
+    seen.assert_quiet(path)

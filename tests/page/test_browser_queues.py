@@ -22,11 +22,13 @@ def test_what_the_baseline_takes_for_another_class_can_be_looked_at_and_relabele
     data["photos"]["probability"] = [0.6, 0.9, 0.9, None, None, None, None, None]
     path = write_page(tmp_path, data)
     with opened(browser, path, "labels") as (page, seen):
-        line = page.locator(".review-below")
-        expect(line).to_contain_text("takes 2 test photos for another class, 1 of them not listed here")
+        line = page.locator(".review-above")
+        expect(line).to_contain_text(
+            "takes 2 test photos for another class, 1 of them not listed here: look at it in Photos."
+        )
         line.get_by_role("link").click()
         tiles = page.get_by_role("listbox", name="Photos").get_by_role("option")
-        expect(tiles).to_have_count(2)
+        expect(tiles.locator(".tile-caption")).to_have_text(["dress; baseline: <b>shirt</b>"])
         tiles.first.click()
         expect(page.get_by_role("dialog").get_by_role("button", name="Relabel to <b>shirt</b>")).to_be_enabled()
         press(page, "r")
@@ -72,6 +74,7 @@ def test_classes_without_photos_are_the_last_to_choose(browser: Browser, tmp_pat
     data["classes"]["photos"] = {"train": [0, 3, 1], "test": [0, 0, 0]}
     data["suspects"] = {name: [] for name in data["suspects"]}
     data["components"]["photos"] = []
+    data["photos"]["own_probability"] = [None] * 8
     path = write_page(tmp_path, data)
     with opened(browser, path, "pairs") as (page, seen):
         press(page, "c")

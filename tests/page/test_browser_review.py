@@ -45,6 +45,9 @@ def contents() -> dict[str, Any]:
         "brightness": [120, 10, 130, 140, 120, 120, 120, 120],
         "foreground_share": list(SHARES),
         "detail": [-1, -1, 0, -1, -1, -1, -1, -1],
+        "own_probability": [0.01, 0.4, 0.9, 0.2, 0.1, 0.8, 0.3, None],
+        "other_class": [1, 1, 1, 2, 0, 0, 0, -1],
+        "mask_score": [0.5, 1.5, 6.0, 2.5, 0.1, 0.2, 0.3, None],
     }
     photos |= {name: [0] * count for name in ("subset", "decided")}
     photos |= {name: [-1] * count for name in ("reject", "answer", "tile")}

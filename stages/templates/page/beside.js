@@ -46,8 +46,15 @@ export function tileButtons(indices, side = roomySides().tile) {
             class: "beside-tile",
             title: `${photoLabel(index)}, ${classLabel(photos.class[index])}`,
             "aria-label": `Open ${describePhoto(index)}`,
-            on: { click: () => openDetail(index, indices) },
+            on: { click: () => openDetail(index, indices, { onClose: focusCardAgain }) },
         }, tile(index, side))));
+}
+
+// A mark in the dialog may have filled the card anew, without the button that opened it.
+function focusCardAgain() {
+    if (document.activeElement === document.body) {
+        document.querySelector(".review-card")?.focus({ preventScroll: true });
+    }
 }
 
 /** A section with the photos of a class that look most like a photo, of other groups. */

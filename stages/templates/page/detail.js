@@ -32,7 +32,7 @@ import {
     suggestionOf,
     usualReason,
 } from "./keys.js";
-import { describeMark, markOf, onMarks, whyNotAnotherClass, whyNotMark } from "./marks.js";
+import { markChange, describeMark, markOf, onMarks, whyNotAnotherClass, whyNotMark } from "./marks.js";
 import { nearest } from "./nearest.js";
 import { picture, tile } from "./pictures.js";
 import { explainReject } from "./reasons.js";
@@ -72,7 +72,11 @@ class PhotoDialog {
         });
         this.opened.heading.after(this.back, this.text, this.previous, this.next);
         this.opened.dialog.addEventListener("keydown", (event) => this.onKey(event));
-        const stop = onMarks(() => refreshBar(this.opened, this.shown, kind));
+        this.change = element("span", { class: "detail-change", dir: "auto" });
+        const stop = onMarks(() => {
+            this.change.textContent = markChange(this.shown);
+            refreshBar(this.opened, this.shown, kind);
+        });
         this.opened.closed.then(() => {
             stop();
             onClose?.(this.siblings[this.place]);
@@ -116,7 +120,9 @@ class PhotoDialog {
             "Product ",
             element("bdi", {}, photoLabel(index)),
             copyButton(photos.product_id[index], "Copy the product id"),
+            this.change,
         );
+        this.change.textContent = markChange(index);
         this.text.textContent = total > 1 ? `${number(this.place + 1)} of ${number(total)}` : "";
         this.back.hidden = !this.isAside;
         this.back.textContent = `Back to ${photoLabel(this.siblings[this.place])}`;
@@ -180,7 +186,7 @@ function detailContent(index, kind, show) {
             show,
             index,
         ),
-        relatedTiles("Looks most like it", "", nearest(index, NEIGHBOURS), show, index),
+        relatedTiles("Looks most like it", "", nearest(index, NEIGHBOURS, { examples: true }), show, index),
         tables,
     ];
 }

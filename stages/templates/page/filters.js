@@ -13,6 +13,7 @@ import {
     suspicionsOf,
     suspectsOf,
 } from "./data.js";
+import { share } from "./dom.js";
 import { markOf } from "./marks.js";
 
 let namePlaces = null;
@@ -27,6 +28,7 @@ export const FILTERS = [
             ["any", "of any kind"],
             ["none", "of no kind"],
             ...page.kinds.map((kind) => [kind, `of kind ${kind}`]),
+            ...page.kinds.map((kind) => [`not_${kind}`, `not of kind ${kind}`]),
         ],
     },
     {
@@ -89,8 +91,8 @@ export const FILTERS = [
     },
 ];
 
-/** All names that a query of photos may have. */
-export const QUERY_NAMES = [...FILTERS.map(({ id }) => id), "class", "answer", "search", "photos", "sort", "order"];
+/** The names of a query that choose photos. The others, sort and order, are their order. */
+export const QUERY_NAMES = [...FILTERS.map(({ id }) => id), "class", "answer", "search", "photos"];
 
 function rejectOptions() {
     return page.rejects.map(({ stage, reason }) => [`${stage}:${reason}`, `${stage}: ${inWords(reason)}`]);
@@ -119,6 +121,8 @@ function placeOfName(index) {
 export const SORTS = [
     ["product", "product id", () => (index) => index],
     ["class", "class name", () => placeOfName],
+    ["doubt_class", "doubt about the class", () => byPosition(photos.own_probability)],
+    ["doubt_mask", "doubt about the mask", () => (index) => (photos.mask_score[index] === null ? null : -photos.mask_score[index])],
     ["width", "width", () => byPosition(photos.width)],
     ["height", "height", () => byPosition(photos.height)],
     ["sharpness", "sharpness", () => byPosition(photos.sharpness)],
@@ -141,10 +145,7 @@ const GROUP_TESTS = {
 
 const TESTS = {
     subset: (value) => (index) => (page.subsets[photos.subset[index]] ?? "none") === value,
-    kind: (value) => (index) =>
-        value === "any" || value === "none"
-            ? suspicionsOf(index).length > 0 === (value === "any")
-            : suspicionOf(index, value) !== null,
+    kind: (value) => (index) => matchesKind(index, value),
     why: (value) => (index) => suspicionsOf(index).some(({ why }) => why === value),
     reject: (value) => (index) => matchesReject(photos.reject[index], value),
     group: (value) => (index) =>
@@ -165,6 +166,14 @@ const TESTS = {
 // A class that a person gave to the whole product is the photo's, too.
 function decisionOf(index) {
     return ["0", "1", "2", "1"][photos.decided[index]];
+}
+
+function matchesKind(index, value) {
+    if (value === "any" || value === "none") {
+        return suspicionsOf(index).length > 0 === (value === "any");
+    }
+    const kind = value.replace(/^not_/, "");
+    return (suspicionOf(index, kind) !== null) === (kind === value);
 }
 
 function matchesReject(reject, value) {
@@ -225,6 +234,22 @@ function sortPhotos(chosen, sort, order) {
     return keyed.map(([, index]) => index);
 }
 
+// What a query of photos is about, beside their class: id of the sort, or of the filter; what is under a tile.
+const CLASS_CAPTIONS = {
+    doubt_class: (index) => {
+        const [own, other] = [photos.own_probability[index], photos.other_class[index]];
+        return own === null ? "" : ` ${share(own)}${own < 0.5 && other >= 0 ? `, or ${classLabel(other)}?` : ""}`;
+    },
+    doubt_mask: (index) => (photos.mask_score[index] === null ? "" : ` ${photos.mask_score[index].toFixed(2)}`),
+    wrong: (index) => (baselineWasRight(index) === false ? `; baseline: ${classLabel(photos.answer[index])}` : ""),
+};
+
+/** The class as the text under a photo's tile, with the doubt by which a query sorts, or the baseline's wrong answer. */
+export function classCaption(query) {
+    const more = [query.get("sort"), query.get("baseline")].find((name) => Object.hasOwn(CLASS_CAPTIONS, name));
+    return (index) => `${classLabel(photos.class[index])}${CLASS_CAPTIONS[more]?.(index) ?? ""}`;
+}
+
 /** What a sort shows of a photo, as the text under its tile. */
 export function sortCaption(sort) {
     const found = SORTS.find(([id]) => id === sort);
@@ -236,7 +261,7 @@ export function sortCaption(sort) {
     }
     const valueOf = found[2]();
     return (index) => {
-        const value = valueOf(index);
+        const value = sort === "doubt_mask" ? photos.mask_score[index] : valueOf(index);
         return value === null || value === undefined ? "—" : String(Number(value.toPrecision(4)));
     };
 }

@@ -1,10 +1,10 @@
 // A grid of photos, one page at a time: by keyboard, with a selection, with marks.
 
-import { describePhoto, suspicionOf } from "./data.js";
+import { classLabel, describePhoto, photos, suspicionOf } from "./data.js";
 import { openDetail } from "./detail.js";
 import { announce, button, counted, element, icon, number } from "./dom.js";
 import { markKeys } from "./keys.js";
-import { describeMark, markOf, onMarks } from "./marks.js";
+import { markChange, describeMark, markOf, onMarks } from "./marks.js";
 import { lackedPicture, tile } from "./pictures.js";
 
 /** The sides of tiles that a person can choose, in pixels. */
@@ -166,7 +166,7 @@ class PhotoGrid {
         );
         if (this.caption) {
             made.append(
-                element("span", { class: "tile-caption", dir: "auto", "aria-hidden": "true" }, this.caption(index)),
+                element("span", { class: "tile-caption", dir: "auto", "aria-hidden": "true" }),
             );
         }
         this.dress(made, index);
@@ -183,10 +183,19 @@ class PhotoGrid {
         made.title = made.getAttribute("aria-label");
         made.setAttribute("aria-selected", String(this.selected.has(index)));
         made.dataset.mark = mark?.action ?? "";
+        if (this.caption) {
+            made.querySelector(".tile-caption").textContent = this.captionWithMark(index);
+        }
         made.querySelector(".tile-mark")?.remove();
         if (mark) {
             made.append(element("span", { class: "tile-mark", "aria-hidden": "true" }, icon(mark.action)));
         }
+    }
+
+    // What a mark makes of the photo is there in place of its class, and behind another caption.
+    captionWithMark(index) {
+        const [usual, change] = [this.caption(index), markChange(index)];
+        return change && !usual.includes(classLabel(photos.class[index])) ? `${usual} · ${change}` : change || usual;
     }
 
     refreshMarks(changed) {

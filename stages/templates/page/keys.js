@@ -6,6 +6,7 @@ import { announce, button, counted, element, number, uniqueId } from "./dom.js";
 import { clearMark, describeMark, markOf, redo, setMark, undo, whyNotAnotherClass, whyNotReason } from "./marks.js";
 import { nearest } from "./nearest.js";
 import { picture, sheetTile } from "./pictures.js";
+import { HELP_OF_REASONS } from "./reasons.js";
 
 const LIKELY_NEIGHBOURS = 24;
 const lastReasons = new Map(); // by kind of suspect, "" for none
@@ -16,7 +17,7 @@ const KEY_HELP = [
         "On photos: in a grid, on a card, in a photo's dialog",
         [
             ["x", "exclude; Shift + X chooses another reason"],
-            ["r", "relabel to the suggested class"],
+            ["r", "relabel to the suggested class; without one, as c"],
             ["c", "choose another class"],
             ["y", "right as it is"],
             ["e", "remove the mark"],
@@ -179,7 +180,7 @@ export async function chooseReason(indices, { kind } = {}) {
             autofocus: reason === preset,
         });
         choose.append(element("kbd", { "aria-hidden": "true" }, place + 1), ` ${inWords(reason)}`);
-        return choose;
+        return element("div", { class: "reason" }, choose, element("span", { class: "hint" }, HELP_OF_REASONS[reason] ?? ""));
     });
     const fieldId = uniqueId("reason");
     const problem = element("p", { class: "problem", id: `${fieldId}-problem`, role: "alert" });
@@ -206,12 +207,13 @@ export async function chooseReason(indices, { kind } = {}) {
     });
     const own = element("div", { class: "field-row" }, field, button("Use this word", take));
     opened.body.append(
-        element("div", { class: "choices" }, list),
+        element("div", { class: "reasons" }, list),
         element("label", { for: fieldId }, "Or a word of your own"),
         own,
         problem,
     );
-    (list.find((each) => each.autofocus) ?? list[0] ?? field).focus();
+    const buttons = list.map((each) => each.firstChild);
+    (buttons.find((each) => each.autofocus) ?? buttons[0] ?? field).focus();
     const reason = await opened.closed;
     if (reason) {
         lastReasons.set(kind ?? "", reason);
@@ -242,10 +244,14 @@ function likelyClasses(indices) {
     suspicionsOf(indices[0]).forEach(
         ({ suggestion }) => suggestion >= 0 && votes.set(suggestion, LIKELY_NEIGHBOURS + 1),
     );
+    const { own_probability: own, other_class: other } = photos;
+    if (own[indices[0]] !== null && own[indices[0]] < 0.5 && other[indices[0]] >= 0) {
+        votes.set(other[indices[0]], LIKELY_NEIGHBOURS + 1);
+    }
     for (const neighbour of nearest(indices[0], LIKELY_NEIGHBOURS, { exceptGroup: true })) {
-        const other = photos.class[neighbour];
-        if (other >= 0) {
-            votes.set(other, (votes.get(other) ?? 0) + 1);
+        const its = photos.class[neighbour];
+        if (its >= 0) {
+            votes.set(its, (votes.get(its) ?? 0) + 1);
         }
     }
     return [...votes]

@@ -25,10 +25,10 @@ function fillLabelCard(card, { photo, score, suggestion }) {
 function baselineLine() {
     const taken = [...photos.answer.keys()].filter((index) => baselineWasRight(index) === false);
     const unlisted = taken.filter((index) => suspicionOf(index, "label") === null).length;
-    const route = routeTo("photos", { baseline: "wrong", sort: "probability", order: "down" });
-    return unlisted === 0 ? null : element("p", { class: "review-below" },
+    const route = routeTo("photos", { baseline: "wrong", kind: "not_label", sort: "probability", order: "down" });
+    return unlisted === 0 ? null : element("p", { class: "review-above" },
         `The baseline takes ${counted(taken.length, "test photo")} for another class, ${number(unlisted)} of them not listed here: `,
-        element("a", { href: `#${route}` }, "look at them in Photos"), ".");
+        element("a", { href: `#${route}` }, `look at ${unlisted === 1 ? "it" : `these ${number(unlisted)}`} in Photos`), ".");
 }
 
 /** The view of label suspects. */
@@ -45,7 +45,8 @@ export const labelsView = {
         listLabel: "Photos that look like another class, the most suspect first",
         intro: "Photos that look like another class than theirs. A suggestion is the guess of models, and often wrong: "
             + "compare, then decide.",
-        below: baselineLine(),
+        above: baselineLine(),
+        goOn: routeTo("photos", { kind: "not_label", sort: "doubt_class" }),
         empty: "No photo looks like another class than its own. Stage audit found no label suspect.",
     }),
 };

@@ -1,6 +1,6 @@
 // What a person decided about photos: marks. They survive a reload, and become rows for tools.suspects --apply.
 
-import { catalogName, classOfCatalogId, inWords, isFoundAs, LISTED_IN, page, photoCount, photoOf, photos, suspicionOf } from "./data.js";
+import { catalogName, classLabel, classOfCatalogId, inWords, isFoundAs, LISTED_IN, page, photoCount, photoOf, photos, suspicionOf } from "./data.js";
 import { REASON_WORDS } from "./reasons.js";
 
 const STORAGE_KEY = `imageset-marks-${page.digest}`;
@@ -333,6 +333,15 @@ export function describeMark({ action, catalog_id: catalogId, reason }) {
         return `relabel to ${catalogName(catalogId)}`;
     }
     return action === "exclude" ? `exclude, ${inWords(reason)}` : "right as it is";
+}
+
+/** What a mark makes of a photo, for captions: "shirt → dress" or "excluded: off topic"; "" where it keeps its class. */
+export function markChange(index) {
+    const mark = markOf(index);
+    if (!mark || mark.action === "right") {
+        return "";
+    }
+    return mark.action === "exclude" ? shortMark(mark) : `${classLabel(photos.class[index])} ${shortMark(mark)}`;
 }
 
 /** A mark as short as a list has room for: "→ dress", "excluded: off topic" or "right". */

@@ -93,6 +93,7 @@ export const masksView = {
         items: suspectItems("mask"),
         fill: fillMaskCard,
         picturesVary: true,
+        goOn: routeTo("photos", { kind: "not_mask", sort: "doubt_mask" }),
         whyWords: WHY_WORDS,
         listLabel: "Masks that look wrong, the most suspect first",
         intro: "Masks that may have lost a part of the garment, or kept something else. "

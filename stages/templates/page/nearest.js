@@ -1,6 +1,7 @@
 // Which photos look alike: distances between embeddings, of which the page has the first principal components.
 
 import { page, photos } from "./data.js";
+import { exampleClass } from "./examples.js";
 import { bytesOf } from "./pictures.js";
 
 let componentRows = null;
@@ -17,9 +18,10 @@ function readComponents() {
 
 /**
  * The photos that look most like one, the nearest first; [] if the page knows no embedding of it.
- * Options: ofClass (an index: only photos of that class), exceptGroup (true: none of the photo's own group).
+ * Options: ofClass (an index: only examples of that class), examples (true: only examples of any class), exceptGroup
+ * (true: none of the photo's own group).
  */
-export function nearest(index, count, { ofClass = null, exceptGroup = false } = {}) {
+export function nearest(index, count, { ofClass = null, examples = false, exceptGroup = false } = {}) {
     readComponents();
     const row = rowOfPhoto.get(index);
     if (row === undefined || componentRows.length === 0) {
@@ -27,7 +29,7 @@ export function nearest(index, count, { ofClass = null, exceptGroup = false } = 
     }
     const found = [];
     for (const [photo, other] of rowOfPhoto) {
-        const isWanted = ofClass === null || photos.class[photo] === ofClass;
+        const isWanted = ofClass === null ? !examples || exampleClass(photo) >= 0 : exampleClass(photo) === ofClass;
         const isOwnGroup = exceptGroup && photos.group[index] >= 0 && photos.group[photo] === photos.group[index];
         if (photo !== index && isWanted && !isOwnGroup) {
             keepNearest(found, count, { photo, distance: squaredDistance(row, other) });

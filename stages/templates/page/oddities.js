@@ -28,7 +28,7 @@ const ODD_KINDS = {
 };
 
 function fillOutlierCard(card, { photo, why }) {
-    const near = nearest(photo, 9, { exceptGroup: true });
+    const near = nearest(photo, 9, { examples: true, exceptGroup: true });
     fillBeside(card, photo, [
         nearestOfClass(photo, photos.class[photo], "It is"),
         near.length ? element("section", { class: "beside" }, element("h4", {}, "Looks most like"), tileButtons(near)) : null,

@@ -11,7 +11,7 @@ const WHY_PAIR = {
     classes_differ: "the two have different classes",
     rows_differ: "their rows of labels name different classes",
     left_out: "one of the two is left out",
-    alike: "nothing disagrees",
+    alike: "both have the same class and the same latest label",
 };
 const PAIR_ORDER = Object.keys(WHY_PAIR);
 const REASON_OF_COPIES = "copy";
@@ -97,11 +97,22 @@ function groupSection(photo, members) {
 function pairWords(first, second) {
     const isOut = [first, second].some((index) => photos.subset[index] < 0);
     return [
-        isOut ? null : "Both are in one subset, so a copy does no harm to the test score. Whether to exclude one is a matter of taste.",
+        isOut ? null : "Without a mark, both photos stay, and both are in the same subset: the test score is as good as without the copy.",
+        isOut ? null : `To keep one of them, exclude the ${worseInWords(first, second)}.`,
         olderInWords(first, second),
-        "A class goes to both, but not to a photo with a correction of its own.",
-        "Two garments? No mark parts them: raise duplicates.likeness in params.yaml.",
+        "A class that you give one of them goes to both, but not to a photo with a correction of its own.",
+        "Are these two garments? No mark parts them. If their classes differ, raise duplicates.likeness in params.yaml: then only photos "
+            + "that are more alike count as one picture.",
     ].filter(Boolean);
+}
+
+// Which of the two to exclude, where one of them is to go.
+function worseInWords(first, second) {
+    const [one, other] = [first, second].map((index) => (photos.width[index] ?? 0) * (photos.height[index] ?? 0));
+    if (one === other) {
+        return "one whose class is wrong, else either one: they have the same size";
+    }
+    return `one whose class is wrong, else the smaller one, ${photoLabel(one < other ? first : second)}`;
 }
 
 function olderInWords(first, second) {

@@ -2,7 +2,7 @@
 
 import { classLabel, page, photoCount } from "./data.js";
 import { button, counted, debounce, element, icon, number, uniqueId } from "./dom.js";
-import { choosePhotos, FILTERS, QUERY_NAMES, sortCaption, SORTS } from "./filters.js";
+import { choosePhotos, classCaption, FILTERS, QUERY_NAMES, sortCaption, SORTS } from "./filters.js";
 import { keepTileSide, photoGrid, TILE_SIDES, tileSide } from "./grid.js";
 import { chooseClass, chooseReason, clearPhotos, confirmPhotos, pickClass } from "./keys.js";
 import { keepTilePicture, lackedPicture, PICTURE_CHOICES, tilePicture } from "./pictures.js";
@@ -14,6 +14,7 @@ const CAPTIONS = [
     ["product", "product id"],
     ["sort", "what it is sorted by"],
 ];
+const NO_MASK = "The page has no mask of dimmed photos.";
 let captionChoice = "class";
 let keptOrder = {}; // "sort" and "order" of the last query: the tab has none
 
@@ -30,7 +31,7 @@ function openPhotos(host, query) {
     let grid = null; // the grid tells its selection while it is made
     grid = photoGrid(host, {
         label: "Photos",
-        which: tilePicture(),
+        which: tilePicture("photos"),
         onSelect: (selected) => {
             row.classList.toggle("has-selection", selected.length > 0);
             drawSelection(selectionBar, grid, selected, state);
@@ -40,7 +41,7 @@ function openPhotos(host, query) {
         "p",
         { class: "empty", hidden: true },
         "No photo fits. ",
-        button("Clear filters", () => go("photos")),
+        button("Clear filters", clearFilters),
     );
     host.append(empty);
     const update = (wanted) => {
@@ -56,7 +57,7 @@ function openPhotos(host, query) {
     };
     controls.onLook(() => {
         grid.caption = captionFor(state.query);
-        grid.which = tilePicture();
+        grid.which = tilePicture("photos");
         grid.setSide(tileSide());
         result.textContent = sayShown(grid.indices);
     });
@@ -87,6 +88,11 @@ function inKeptOrder(query) {
     return new URLSearchParams(route.split("?")[1]);
 }
 
+// The order is no filter, so it stays.
+function clearFilters() {
+    go(routeTo("photos", keptOrder));
+}
+
 // Of the suspects of a kind, the most suspicious come first.
 function sortByRank(query, kind) {
     if (page.kinds.includes(kind)) {
@@ -103,8 +109,8 @@ function countShown(chosen) {
 }
 
 function sayShown(chosen) {
-    const which = tilePicture();
-    const dimmed = { mask: "The page has no mask of dimmed photos.", result: "The page does not have dimmed photos as they are in the dataset." }[which];
+    const which = tilePicture("photos");
+    const dimmed = { mask: NO_MASK, tinted: NO_MASK, result: "The page does not have dimmed photos as they are in the dataset." }[which];
     const isLacking = chosen.some((index) => lackedPicture(index, which));
     return isLacking ? `${countShown(chosen)}. ${dimmed}` : countShown(chosen);
 }
@@ -112,6 +118,9 @@ function sayShown(chosen) {
 function captionFor(query) {
     if (!captionChoice) {
         return null;
+    }
+    if (captionChoice === "class") {
+        return classCaption(query);
     }
     return sortCaption(captionChoice === "sort" ? (query.get("sort") ?? "product") : captionChoice);
 }
@@ -132,7 +141,7 @@ function drawControls(change, currentQuery) {
         classField("Class", "class", change, updates),
         classField("Baseline's answer", "answer", change, updates),
     ];
-    const clear = button("Clear filters", () => go("photos"), { quiet: true });
+    const clear = button("Clear filters", clearFilters, { quiet: true });
     updates.push((query) => {
         clear.disabled = !QUERY_NAMES.some((name) => query.get(name));
     });
@@ -293,10 +302,10 @@ function lookFields(tell) {
         "Pictures",
         PICTURE_CHOICES,
         (value) => {
-            keepTilePicture(value);
+            keepTilePicture("photos", value);
             tell();
         },
-        tilePicture,
+        () => tilePicture("photos"),
         updates,
     );
     const caption = selectField(

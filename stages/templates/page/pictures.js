@@ -10,33 +10,42 @@ const PICTURE_NAMES = { original: "Photo", mask: "Mask", result: "Result" };
 export const PICTURE_CHOICES = [
     ["original", "photo"],
     ["mask", "mask"],
+    ["tinted", "what the mask leaves out"],
     ["result", "in the dataset"],
 ];
-const LACKED_WORDS = { mask: "mask", result: "picture in the dataset" };
-let tileChoice = "original";
+const LACKED_WORDS = { mask: "mask", tinted: "mask", result: "picture in the dataset" };
+const TINT = "linear-gradient(#ff8cc6, #ff8cc6)";
+const tileChoices = { photos: "original", masks: "result" }; // by view
 const sheetUrls = new Map();
 const detailScripts = new Map();
 
-/** What tiles show, as the person chose last: "original", "mask" or "result". */
-export function tilePicture() {
-    return tileChoice;
+/** What the tiles of a view show, as the person chose last: a name of PICTURE_CHOICES. */
+export function tilePicture(view) {
+    return tileChoices[view];
 }
 
-/** Remember what tiles show, until the page is closed. */
-export function keepTilePicture(which) {
-    tileChoice = which;
+/** Remember what the tiles of a view show, until the page is closed. */
+export function keepTilePicture(view, which) {
+    tileChoices[view] = which;
+}
+
+// What a tile shows, one above the other; [] without it. Tinted is the photo, multiplied with white in the mask and with a
+// colour outside.
+function tileLayers(index, which) {
+    const urls = (which === "tinted" ? ["original", "mask"] : [which]).map((each) => pictureUrl(index, each));
+    return urls.includes("") ? [] : urls;
 }
 
 /**
- * The small picture of a photo: "original", "mask" or "result". Where the page does not have that, the photo is dimmed.
+ * The small picture of a photo, of PICTURE_CHOICES. Where the page does not have that, the photo is dimmed.
  * It is decoration: what is around it says which photo it is, and what lacks.
  */
 export function tile(index, side = page.sheets.tiles.side, which = "original") {
-    const url = which === "original" ? "" : pictureUrl(index, which);
-    if (url) {
-        const made = element("span", { class: "tile tile-whole", "aria-hidden": "true" });
+    const layers = which === "original" ? [] : tileLayers(index, which).map((url) => `url("${url}")`);
+    if (layers.length) {
+        const made = element("span", { class: `tile tile-whole ${which}`, "aria-hidden": "true" });
         made.style.width = made.style.height = `${side}px`;
-        made.style.backgroundImage = `url("${url}")`;
+        made.style.backgroundImage = layers.join(`, ${TINT}, `);
         return made;
     }
     const made = photos.tile[index] < 0 ? emptyTile(side) : sheetTile("tiles", photos.tile[index], side);
@@ -46,7 +55,7 @@ export function tile(index, side = page.sheets.tiles.side, which = "original") {
 
 /** Say what a tile lacks: "no mask", "mask not in this page", or "" where it shows what was chosen. */
 export function lackedPicture(index, which) {
-    if (which === "original" || pictureUrl(index, which)) {
+    if (which === "original" || tileLayers(index, which).length) {
         return "";
     }
     return photos.detail[index] < 0 && photos.tile[index] >= 0

@@ -51,6 +51,16 @@ export const REASON_WORDS = {
     url_and_key: "the row has both a URL and a key",
 };
 
+/** What a person may exclude a photo for, as stage catalog recommends it: what each reason means. */
+export const HELP_OF_REASONS = {
+    off_topic: "no photo of the product: a screenshot, a price tag, a size chart, a logo",
+    several_garments: "several garments, and nothing says which one is sold",
+    no_garment: "a photo without a garment: a box, a face, a room",
+    bad_mask: "the mask has lost a part of the garment, or has kept something else",
+    bad_photo: "too dark, blurred or small to see what it is",
+    wrong_product: "a garment, but not the one that the listing sells",
+};
+
 /** Say why a photo is not in the dataset: {stage, text}; null for one that is. */
 export function explainReject(index) {
     const reject = rejectOf(index);

@@ -7,7 +7,7 @@ import { isTyping, markKeys } from "./keys.js";
 import { onMarks, stepCounts } from "./marks.js";
 import { keepTilePicture, PICTURE_CHOICES, tilePicture } from "./pictures.js";
 import { ReviewActions } from "./review_actions.js";
-import { isDecided, ReviewList } from "./review_list.js";
+import { goOnLink, isDecided, ReviewList } from "./review_list.js";
 import { replaceRoute, routeTo } from "./router.js";
 
 const ADDRESS_PAUSE = 300; // milliseconds
@@ -25,13 +25,13 @@ let marksWholeProduct = false;
  * words where there is no item). Where a view differs from the usual: query (what else is in its address), grouped
  * (whether the list has a heading for each why), targets(item) (the photos between which left and right choose),
  * onSide(content, side), suggestion(item, photo), reason (of an exclusion), grid (a route with the same photos),
- * below (what is under the queue, or null), picturesVary (whether a person chooses what the list shows).
+ * above (what is above the list, or null), goOn (a route with the photos that are not listed), picturesVary (whether a person chooses what the list shows).
  * An item has: photo, photos (all that it shows), rank (from 1 within the queue), kind (of LISTED_IN), why,
  * suggestion (a class or -1), title, caption.
  */
 export function openReview(host, query, spec) {
     if (!spec.items.length) {
-        host.append(element("p", { class: "review-empty" }, spec.empty), spec.below ?? "");
+        host.append(element("p", { class: "review-empty" }, spec.empty, " ", goOnLink(spec)), spec.above ?? "");
         return { close: () => {}, update: () => {} };
     }
     let queue = startReview(host, spec, query);
@@ -126,9 +126,9 @@ class ReviewQueue {
             this.heading, this.content, this.actions.element);
         this.root = element("div", { class: "review", tabindex: "-1", on: { keydown: (event) => this.onKey(event) } },
             element("p", { class: "review-intro" }, this.spec.intro),
+            spec.above ?? null,
             this.makeBar(),
-            element("div", { class: "review-body" }, this.list.element, this.card),
-            spec.below ?? null);
+            element("div", { class: "review-body" }, this.list.element, this.card));
     }
 
     makeBar() {
@@ -175,14 +175,14 @@ class ReviewQueue {
         return element("label", { class: "review-choice" }, `${label} `, select);
     }
 
-    // Which picture the list shows; the view Photos shares the choice.
+    // Which picture the list shows; the view Photos has a choice of its own.
     makePictureChoice() {
         const select = element("select", { on: { change: () => {
-            keepTilePicture(select.value);
+            keepTilePicture(this.spec.view, select.value);
             this.list.show();
             this.list.setCurrent();
         } } }, PICTURE_CHOICES.map(([value, text]) => element("option", { value }, text)));
-        select.value = tilePicture();
+        select.value = tilePicture(this.spec.view);
         return element("label", { class: "review-choice" }, "Pictures ", select);
     }
 
@@ -318,7 +318,16 @@ class ReviewQueue {
         if (next !== before || (before && !this.visible.includes(before))) {
             this.select([next, following].find((item) => this.visible.includes(item)) ?? null);
         } else {
+            this.refill(photosChanged);
             this.actions.describe();
+        }
+    }
+
+    // Examples beside the card may be marked meanwhile, from their dialogs or in another tab.
+    refill(photosChanged) {
+        if (this.current && !this.spec.targets && [...(photosChanged ?? [-1])].some((photo) => !this.current.photos.includes(photo))) {
+            this.content.replaceChildren();
+            this.spec.fill(this.content, this.current, this);
         }
     }
 

@@ -4,7 +4,7 @@ import { classLabel, inWords, photoLabel, photos } from "./data.js";
 import { button, element, number } from "./dom.js";
 import { chooseClass, clearPhotos, confirmPhotos, excludePhotos, relabelPhotos, undoMark, usualReason } from "./keys.js";
 import { describeMark, markOf, stepCounts, whyNotAnotherClass, whyNotMark } from "./marks.js";
-import { isDecided, markedWhere, OF_CLASSES } from "./review_list.js";
+import { goOnLink, isDecided, markedWhere, OF_CLASSES } from "./review_list.js";
 import { go } from "./router.js";
 
 /** What `right` decides, where a photo is not listed for its class. */
@@ -115,7 +115,7 @@ export class ReviewActions {
             const act = isDone
                 ? button("See and save the marks", () => go("marks"))
                 : button("Go to the first of them", () => this.queue.goToFirstOpen());
-            this.finish.replaceChildren(...(text ? [text, act] : []));
+            this.finish.replaceChildren(...(text ? [text, act, " ", goOnLink(this.queue.spec)] : []));
         }
     }
 }

@@ -27,6 +27,11 @@ function closes(mark, item) {
     return mark.kind === item.kind || !isOfClass;
 }
 
+/** A link to the photos that a queue does not list, or "" for a queue that lists all. */
+export function goOnLink({ goOn }) {
+    return goOn ? element("a", { href: `#${goOn}` }, "Go on in Photos, most doubtful first") : "";
+}
+
 /** Where a photo was marked, as words before the mark: " in Labels"; "" if it was here, or in no queue and for good. */
 export function markedWhere(mark, item) {
     const other = LISTED_IN[mark.kind] ?? (closes(mark, item) ? "" : "Photos");
@@ -65,13 +70,14 @@ export class ReviewList {
         this.items.replaceChildren(
             ...(this.start > 0 ? [step(this.start - 1, `${number(this.start)} before`)] : []),
             ...lines,
-            ...(after < visible.length ? [step(after, `${number(visible.length - after)} more`)] : []));
+            ...(after < visible.length ? [step(after, `${number(visible.length - after)} more`)] : []),
+            ...(after === visible.length && spec.goOn ? [element("li", { class: "review-go-on" }, goOnLink(spec))] : []));
         this.describe(shown);
     }
 
     // Which picture the entries show: the photo, unless the view lets a person choose.
     which() {
-        return this.queue.spec.picturesVary ? tilePicture() : "original";
+        return this.queue.spec.picturesVary ? tilePicture(this.queue.spec.view) : "original";
     }
 
     makeButton(item) {

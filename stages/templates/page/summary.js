@@ -1,8 +1,9 @@
 // The first screen: whether to train on this, and what was lost, suspected and learned. Then the facts of the photos.
 import { chartFigure, chartKey, dotPlot, histogram, stackBar } from "./charts.js";
-import { inWords, page, photoCount, photoLabel, photos } from "./data.js";
+import { inWords, page, photoCount, photoLabel, photos, suspicionsOf } from "./data.js";
 import { copyButton, counted, element, number, share } from "./dom.js";
 import { photoGrid } from "./grid.js";
+import { markOf, onMarks } from "./marks.js";
 import { sheetTile, tile } from "./pictures.js";
 
 const VERDICTS = {
@@ -16,6 +17,7 @@ const LINK_WORDS = {
     "photos?reject=any": "See the photos that were left out",
     confusion: "See what it confuses",
 };
+const SUSPECT_LINK = "photos?kind=any";
 const SUSPECT_VIEWS = [["labels", "Labels"], ["masks", "Masks"], ["oddities", "Oddities"]];
 const DIGITS_IN_METRICS = 12; // of the content digest, in reports/metrics.json
 const STAGE_WORDS = {
@@ -35,11 +37,20 @@ function verdictLines() {
 
 function verdictLinks(link) {
     const linkTo = (route, words) => element("a", { href: `#${route}` }, words);
-    if (link === "photos?kind=any") {
+    if (link === SUSPECT_LINK) {
         const views = SUSPECT_VIEWS.map(([view, words]) => [linkTo(view, words), ", "]);
         return ["Decide on them in ", views, "or see ", linkTo(link, "all suspects"), "."];
     }
     return link ? linkTo(link, LINK_WORDS[link] ?? "See more") : null;
+}
+
+// The verdict is of the dataset. What is marked since then counts once it is applied.
+function showMarkedSuspects(host) {
+    const isMarked = (index) => photos.decided[index] === 0 && suspicionsOf(index).length > 0 && markOf(index) !== null;
+    const count = [...photos.decided.keys()].filter(isMarked).length;
+    const place = host.querySelector(".marked-here");
+    place?.replaceChildren(...(count ? [`Here ${count === 1 ? "1 more is" : `${number(count)} more are`} marked, `,
+        element("a", { href: "#marks" }, "not applied yet"), ". "] : []));
 }
 
 function verdictBanner() {
@@ -50,7 +61,7 @@ function verdictBanner() {
             "div",
             { class: "verdict-line" },
             element("dt", {}, line.name),
-            element("dd", {}, line.text, " ", verdictLinks(line.link)),
+            element("dd", {}, line.text, " ", line.link === SUSPECT_LINK ? element("span", { class: "marked-here" }) : null, verdictLinks(line.link)),
         ),
     );
     return element(
@@ -246,6 +257,11 @@ export const summaryView = {
             section,
             augmentedSheet() ?? "",
         );
-        return close;
+        showMarkedSuspects(host);
+        const stop = onMarks(() => showMarkedSuspects(host));
+        return () => {
+            stop();
+            close();
+        };
     },
 };

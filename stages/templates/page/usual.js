@@ -1,7 +1,8 @@
 // What is usual in a class: medians and spreads of facts, and lines that set a photo beside them.
 
-import { classLabel, photoCount, photos, suspicionOf } from "./data.js";
+import { classLabel, photoCount, photos } from "./data.js";
 import { counted, element, number, share } from "./dom.js";
+import { exampleClass } from "./examples.js";
 
 const membersOfClass = new Map();
 const usualOfClass = new Map();
@@ -60,15 +61,7 @@ function describeValues(unsorted) {
     return { values, median: at(0.5), low: at(0.05), high: at(0.95) };
 }
 
-// A suspect of kind label may be of another class. A person who decided on it kept its class.
-function isDoubtful(index) {
-    return suspicionOf(index, "label") !== null && photos.decided[index] === 0;
-}
-
-/**
- * Return the photo of a class with the fact nearest to the median, other than the given one and no suspect of kind
- * label; -1 without one.
- */
+/** Return the example of a class with the fact nearest to the median, other than the given photo; -1 without one. */
 export function usualPhoto(index, fact) {
     const usual = usualIn(photos.class[index], fact);
     let best = -1;
@@ -76,7 +69,7 @@ export function usualPhoto(index, fact) {
     for (const other of usual ? photosOfClass(photos.class[index]) : []) {
         const value = factOf(other, fact);
         const distance = value === null ? Infinity : Math.abs(value - usual.median);
-        if (other !== index && photos.tile[other] >= 0 && distance < least && !isDoubtful(other)) {
+        if (other !== index && photos.tile[other] >= 0 && distance < least && exampleClass(other) === photos.class[index]) {
             [best, least] = [other, distance];
         }
     }
