@@ -16,6 +16,10 @@ EDGES = """() => [
 ]"""
 
 
+KEEP_TIMERS = "() => { window.timers = []; window.setTimeout = (call) => window.timers.push(call); }"
+LEAVE = "() => { location.hash = '#masks'; window.timers.forEach((call) => call()); }"
+
+
 def selected(page: Page) -> list[str | None]:
     """Return the names of the tiles that are selected on this page of the grid."""
     return [
@@ -124,6 +128,20 @@ def test_the_next_card_begins_at_its_title_wherever_one_has_scrolled(browser: Br
         top, bar = page.evaluate(EDGES)
 
         assert 0 <= top - bar < 60
+    seen.assert_quiet(path)
+
+
+def test_a_queue_writes_no_address_over_that_of_the_view_that_is_opened_meanwhile(
+    browser: Browser, tmp_path: Path
+) -> None:
+    path = write_page(tmp_path, contents())
+    with opened(browser, path, "labels") as (page, seen):
+        page.evaluate(KEEP_TIMERS)
+        press(page, "j")
+        expect(heading(page)).to_contain_text("2. 14")
+        page.evaluate(LEAVE)
+        expect(page.locator("#tabs [aria-current=page]")).to_have_attribute("href", "#masks")
+        assert page.url.partition("#")[2].startswith("masks")
     seen.assert_quiet(path)
 
 

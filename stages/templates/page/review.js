@@ -8,7 +8,7 @@ import { onMarks, stepCounts } from "./marks.js";
 import { keepTilePicture, PICTURE_CHOICES, tilePicture } from "./pictures.js";
 import { ReviewActions } from "./review_actions.js";
 import { goOnLink, isDecided, ReviewList } from "./review_list.js";
-import { replaceRoute, routeTo } from "./router.js";
+import { currentRoute, replaceRoute, routeTo } from "./router.js";
 
 const ADDRESS_PAUSE = 300; // milliseconds
 const BY_NAME = new Intl.Collator();
@@ -261,7 +261,7 @@ class ReviewQueue {
     writePlace() {
         clearTimeout(this.writing);
         this.writing = setTimeout(() => {
-            if (this.isOpen) {
+            if (this.isOpen && currentRoute().view === this.spec.view) { // another address may be on its way
                 this.written = this.place();
                 replaceRoute(this.written);
             }
