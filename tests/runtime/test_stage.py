@@ -22,7 +22,14 @@ from tests.project import ROOT
 
 PATIENCE = 60.0
 SPLIT = ("data/catalog.csv", "releases/split.csv", "data/split.csv")
-BUILD = ("data/processed.h5", "data/catalog.csv", "data/label_map.csv", "data/split.csv", "data/dataset.h5")
+BUILD = (
+    "data/processed.h5",
+    "data/catalog.csv",
+    "data/label_map.csv",
+    "data/split.csv",
+    "data/attributes.csv",
+    "data/dataset.h5",
+)
 PHOTOS = 300
 # All but model, which reads no file, and those that first ask the database.
 STAGES = sorted({path.stem for path in (ROOT / "stages").glob("[a-z]*.py")} - {"model", "listings", "labels"})
