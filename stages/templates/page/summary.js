@@ -211,7 +211,7 @@ function augmentedSheet() {
             element("span", { class: "augmented-copies", role: "img", "aria-label": `${number(tiles.length)} rows of photo ${photoLabel(photo)} in the dataset` }, tiles.map((place) => sheetTile("augmented", place, 64))),
         ),
     );
-    return chartFigure("Training photos and their rows in the dataset", element("ul", { class: "augmented" }, rows), "Left: the photo as it was. Right: its rows, the first unchanged, the others augmented.", "chart-wide");
+    return chartFigure("Training photos and their rows in the dataset", element("ul", { class: "augmented" }, rows), "The photo as it was, then its rows: the first unchanged, the others augmented.", "chart-wide");
 }
 
 const FACT_CHARTS = [
