@@ -64,9 +64,12 @@ def compare(column: str, of_labels: pd.Series, others: pd.Series, name: str = "c
     sides = [spell(ids) for ids in (of_labels, others)]
     shown = [", ".join(sorted(side)[:EXAMPLES]) or "none" for side in sides]
     lowered = [{text.lower() for text in side} for side in sides]
+    without_zeros = [{text.lstrip("0") for text in side} for side in sides]
     are_numbers = [bool(side) and all(text.isdigit() for text in side) for side in sides]
     if lowered[0] & lowered[1]:
         remedy = f"they differ in upper and lower case: return lower({column}) in both queries"
+    elif without_zeros[0] & without_zeros[1]:
+        remedy = f"they differ in leading zeros: return the same text as {column} in both queries"
     elif all(sides) and are_numbers[0] != are_numbers[1]:
         remedy = f"one side has numbers, the other text: return the same {column} in both queries"
     else:

@@ -140,7 +140,9 @@ def read_query(query: Path, dialect: str) -> query_text.Query:
     try:
         parsed = query_text.parse(query.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as error:
-        raise DataError(f"{query} is not UTF-8: byte {error.start} is {error.object[error.start]:#04x}") from None
+        raise DataError(
+            f"{query} is not UTF-8: byte {error.start} is {error.object[error.start]:#04x}: save it as UTF-8"
+        ) from None
     except DataError as error:
         raise DataError(f"{query} {error}") from None
     if dialect == "sqlite" and parsed.casts_as_of_to_a_date:

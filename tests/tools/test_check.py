@@ -352,17 +352,35 @@ def test_ids_that_differ_in_case_are_said_to(shop: Path) -> None:
     )
 
 
+def test_ids_that_differ_in_leading_zeros_are_said_to(shop: Path) -> None:
+    write_query(shop, "listings", listing("product_id, position, image_url", "('0042', 0, 'http://a/1')"))
+    write_query(shop, "labels", listing(LABEL, "(42, 12, now())"))
+
+    assert "labels have product_id 42, listings have 0042: they differ in leading zeros" in the_fault(run(*LABELS))
+
+
 def test_some_ids_that_differ_in_case_are_a_fault_too(shop: Path) -> None:
-    rows = "('ab-1', 0, 'http://a/1'), ('ab-2', 0, 'http://a/2'), ('ab-3', 0, 'http://a/3')"
-    write_query(shop, "listings", listing("product_id, position, image_url", rows))
-    write_query(shop, "labels", listing(LABEL, "('AB-1', 12, now()), ('ab-2', 12, now()), ('ab-4', 12, now())"))
+    ids = ("ab-1", "ab-2", "ab-3", "007", "08", "8")
+    rows = [f"('{text}', 0, 'http://a/{text}')" for text in ids]
+    write_query(shop, "listings", listing("product_id, position, image_url", *rows))
+    rows = [f"('{text}', 12, now())" for text in ("AB-1", "ab-2", "ab-4", "7", "8")]
+    write_query(shop, "labels", listing(LABEL, *rows))
     lines = run(*LABELS)
 
     assert the_fault(lines) == (
-        "--  1 of 3 products of queries/listings.sql have labels whose product_id differs in upper and lower case: "
-        "'ab-1 (AB-1 in labels)': return lower(product_id) in both queries"
+        "--  2 of 6 products of queries/listings.sql have labels whose product_id differs in upper and lower case, or "
+        "in leading zeros: '007 (7 in labels)', 'ab-1 (AB-1 in labels)': return the same product_id in both queries"
     )
-    assert lines[-1].startswith("ok  labels: 1 of 3 products")
+    assert lines[-1].startswith("ok  labels: 2 of 6 products")
+
+
+def test_a_query_that_is_not_there_is_a_fault(shop: Path) -> None:
+    (shop / "queries/listings.sql").unlink()
+
+    assert the_fault(run(*LISTINGS)) == (
+        "--  queries/listings.sql is not there: write it, or `git checkout -- queries/listings.sql` brings the shipped "
+        "one"
+    )
 
 
 def test_the_share_of_products_with_a_label_is_said_with_examples_of_the_others(shop: Path, database: str) -> None:

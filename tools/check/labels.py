@@ -136,10 +136,10 @@ def check_labelled(found: Findings) -> Iterator[Line]:
     labelled.require_labelled_product(set(products), table if len(table) else found.label_table, found.class_table)
     with_class = set(table.loc[table["catalog_id"].isin(found.class_table["catalog_id"]), "product_id"].dropna())
     without = [source_ids.text(product) for product in products if product not in with_class]
-    if spelt := find_other_spellings(without, table):
+    if spelt := find_other_spellings(without, table, set(products)):
         yield wrong(
             f"{len(spelt):,} of {len(products):,} products of {where} have labels whose product_id differs in upper "
-            f"and lower case: {show(list(spelt))}: return lower(product_id) in both queries"
+            f"and lower case, or in leading zeros: {show(list(spelt))}: return the same product_id in both queries"
         )
     having = len(products) - len(without)
     share = f"{having:,} of {len(products):,} products of {where} ({100 * having // len(products)} %)"
@@ -147,11 +147,17 @@ def check_labelled(found: Findings) -> Iterator[Line]:
     yield ok(f"labels: {share} have one that names a class{example}")
 
 
-def find_other_spellings(products: list[str], labels: pd.DataFrame) -> list[str]:
-    """Return products as "AB-1 (ab-1 in labels)" where the labels have no such id but one in other capitals."""
-    lowered = {spelt.lower(): spelt for spelt in source_ids.texts(labels["product_id"].dropna().drop_duplicates())}
-    others = {product: lowered.get(product.lower(), product) for product in products}
+def find_other_spellings(products: list[str], labels: pd.DataFrame, listed: set[int]) -> list[str]:
+    """Return products as "AB-1 (ab-1 in labels)" where the labels have no such id but one in other capitals, or with
+    other zeros before it. listed: products that are listed as the labels spell them, and so are others."""
+    numbers = labels["product_id"].dropna().drop_duplicates()
+    plain = {plain_spelling(spelt): spelt for spelt in source_ids.texts(numbers[~numbers.isin(listed)])}
+    others = {product: plain.get(plain_spelling(product), product) for product in products}
     return [f"{product} ({other} in labels)" for product, other in others.items() if other != product]
+
+
+def plain_spelling(product: str) -> str:
+    return product.lower().lstrip("0")
 
 
 def list_products(found: Findings) -> tuple[list[int], str]:

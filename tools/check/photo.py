@@ -77,7 +77,7 @@ def try_photos(kind: str, places: list[str], found: Findings, ingest: IngestPara
             but = f"; not so {show_failed(failed)}" if failed else ""
             return ok(f"one photo: {urls.show(place)} is {kind} and decoded, {tried.bytes / 1e3:,.0f} kB{but}")
         failed.append(tried)
-    advice = advise({tried.reason for tried in failed}, kind == "fetched")
+    advice = advise(failed, kind == "fetched")
     return wrong(f"no photo of {len(failed)} can be {kind}: {show_failed(failed)}: {advice}")
 
 
@@ -126,10 +126,12 @@ def read_object(bucket: Bucket, key: str) -> bytes:
     return get_object(bucket, stored)
 
 
-def advise(reasons: set[str], by_url: bool) -> str:
+def advise(failed: list[Tried], by_url: bool) -> str:
     """Return what to do when all photos that were tried failed. by_url: they have URLs, not keys of the bucket."""
+    reasons = {tried.reason for tried in failed}
     for reason, advice in ADVICE.items():
         if reason in reasons:
             return advice
-    look, column = ("open one in a browser", "image_url") if by_url else ("look at one", "`key`")
+    look = "open one in a browser" if failed[0].place.startswith("http") else "look at one"
+    column = "image_url" if by_url else "`key`"
     return f"{look}, and correct {column} in queries/listings.sql; docs/photos.md explains the reasons"

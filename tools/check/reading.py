@@ -61,6 +61,8 @@ def read(
     Raises:
         ImagesetError: as fetch_any_rows does.
     """
+    if not query.is_file():
+        raise DataError(f"{query} is not there: write it, or `git checkout -- {query}` brings the shipped one")
     reader = Reader()
 
     def note(columns: list[str]) -> None:
