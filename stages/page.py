@@ -15,7 +15,7 @@ from imageset.curation.corrections import (
     check_exclusions,
     check_labels,
 )
-from imageset.formats import hand_edited, hdf5, tables, takedowns
+from imageset.formats import dates, hand_edited, hdf5, tables, takedowns
 from imageset.page.assemble import assemble
 from imageset.page.components import encode_components
 from imageset.page.contents import make_contents
@@ -59,7 +59,8 @@ def describe_dataset(dataset_h5: Path) -> tuple[str, dict[str, int], dict[str, A
 
 def describe_source(as_of: str | None, labels: pd.DataFrame) -> dict[str, str | None]:
     """Return of which time the rows of the marketplace are: source.as_of, and the date of the newest label."""
-    return {"as_of": as_of, "newest_row": max(labels["date"], default="") or None}
+    newest = labels["date"].iloc[dates.sortable(labels["date"]).to_numpy(object).argmax()] if len(labels) else ""
+    return {"as_of": as_of, "newest_row": newest or None}
 
 
 def read_version(pyproject_toml: Path) -> str:

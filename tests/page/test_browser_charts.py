@@ -97,6 +97,14 @@ def test_the_summary_says_where_the_dataset_comes_from(page: Page) -> None:
     expect(origin.get_by_role("row", name="split.test_share 0.3 0.2")).to_be_visible()
 
 
+def test_a_newest_date_that_is_a_number_is_said_to_be_one(browser: Browser, tmp_path: Path) -> None:
+    path, _ = write_page(tmp_path, *FEW, source={"as_of": None, "newest_row": "1788418800"})
+    with opened(browser, path) as (page, _):
+        expect(page.get_by_role("region", name="Where this comes from")).to_contain_text(
+            "all, the newest dated 1788418800, a number as the source has it"
+        )
+
+
 def test_a_failed_check_is_shown_and_those_that_passed_are_counted(page: Page) -> None:
     expect(page.get_by_role("row", name="✕ failed b 3")).to_be_visible()
     expect(page.get_by_text("2 of 3 checks passed")).to_be_visible()

@@ -77,6 +77,20 @@ def test_the_summary_counts_suspects_that_are_marked_and_not_applied(browser: Br
     seen.assert_quiet(path)
 
 
+def test_the_summary_names_the_views_that_have_suspects(browser: Browser, tmp_path: Path) -> None:
+    data = contents()
+    data["suspects"] = {name: values[:1] for name, values in data["suspects"].items()} | {"kind": [3]}
+    data["verdict"]["lines"] = [
+        {"name": "Fit to train on", "text": "Yes: all is well.", "link": ""},
+        {"name": "Suspect", "text": "1 photo.", "link": "photos?kind=any"},
+    ]
+    path = write_page(tmp_path, data)
+    with opened(browser, path, "summary") as (page, seen):
+        line = page.locator(".verdict-line").last
+        expect(line).to_contain_text("1 photo. Decide on them in Oddities, or see all suspects.")
+    seen.assert_quiet(path)
+
+
 def test_each_reason_is_explained_where_it_is_chosen(browser: Browser, tmp_path: Path) -> None:
     path = write_page(tmp_path, contents())
     with opened(browser, path, "labels") as (page, seen):

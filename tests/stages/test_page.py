@@ -160,6 +160,13 @@ def test_the_page_says_where_it_comes_from(project: Path) -> None:
     assert data["verdict"]["lines"][0]["name"] == "Fit to train on"
 
 
+def test_the_newest_of_dates_that_are_numbers_is_the_largest_number() -> None:
+    labels = tables.frame(tables.LABELS, [(1, 12, "999999999"), (2, 12, "1788418800"), (3, 12, "")])
+
+    assert page.describe_source(None, labels)["newest_row"] == "1788418800"
+    assert page.describe_source(None, labels.iloc[:0])["newest_row"] is None
+
+
 def test_the_components_are_bytes_of_the_photos_in_the_order_that_the_page_says(project: Path) -> None:
     text = run(project)
     found = re.search(r'<script type="text/plain" id="components">(.*?)</script>', text)

@@ -1,6 +1,6 @@
 // The first screen: whether to train on this, and what was lost, suspected and learned. Then the facts of the photos.
 import { chartFigure, chartKey, dotPlot, histogram, stackBar } from "./charts.js";
-import { inWords, page, photoCount, photoLabel, photos, suspicionsOf } from "./data.js";
+import { inWords, page, photoCount, photoLabel, photos, suspectsOf, suspicionsOf } from "./data.js";
 import { copyButton, counted, element, number, share } from "./dom.js";
 import { photoGrid } from "./grid.js";
 import { markOf, onMarks } from "./marks.js";
@@ -18,11 +18,16 @@ const LINK_WORDS = {
     confusion: "See what it confuses",
 };
 const SUSPECT_LINK = "photos?kind=any";
-const SUSPECT_VIEWS = [["labels", "Labels"], ["masks", "Masks"], ["oddities", "Oddities"]];
+// The views that have suspects, each with its kinds of suspects.
+const SUSPECT_VIEWS = [
+    { view: "labels", words: "Labels", kinds: ["label"] },
+    { view: "masks", words: "Masks", kinds: ["mask"] },
+    { view: "oddities", words: "Oddities", kinds: ["outlier", "photo"] },
+];
 const DIGITS_IN_METRICS = 12; // of the content digest, in reports/metrics.json
 const STAGE_WORDS = {
     listings: "Photos in the listings",
-    ingest: "Fetched from the web",
+    ingest: "Fetched",
     preprocess: "Made into pixels",
     catalog: "Given a class",
     split: "Given a subset",
@@ -38,8 +43,9 @@ function verdictLines() {
 function verdictLinks(link) {
     const linkTo = (route, words) => element("a", { href: `#${route}` }, words);
     if (link === SUSPECT_LINK) {
-        const views = SUSPECT_VIEWS.map(([view, words]) => [linkTo(view, words), ", "]);
-        return ["Decide on them in ", views, "or see ", linkTo(link, "all suspects"), "."];
+        const views = SUSPECT_VIEWS.filter(({ kinds }) => kinds.some((kind) => suspectsOf(kind).length));
+        const names = views.map(({ view, words }) => [linkTo(view, words), ", "]);
+        return [names.length ? ["Decide on them in ", names, "or see "] : "See ", linkTo(link, "all suspects"), "."];
     }
     return link ? linkTo(link, LINK_WORDS[link] ?? "See more") : null;
 }
@@ -93,8 +99,15 @@ function writeMoment(text) {
     return text.replace(/^(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d)(:\d\d(\.\d+)?)?(Z|\+00:00)$/, "$1 $2 UTC");
 }
 
-function originFacts() {
+// Up to which date rows are used. The source alone knows what a number of its dates counts.
+function sourceRows() {
     const { as_of: asOf, newest_row: newest } = page.source;
+    const isMoment = /^\d{4}-\d\d-\d\d/.test(newest ?? "");
+    const dated = isMoment ? `the newest of ${writeMoment(newest)}` : `the newest dated ${newest}, a number as the source has it`;
+    return `${asOf ? `up to ${writeMoment(asOf)}` : "all"}${newest ? `, ${dated}` : ""}`;
+}
+
+function originFacts() {
     const digest = page.digest.slice(0, DIGITS_IN_METRICS);
     const command = `git log -S${digest} --oneline -- reports/metrics.json`;
     const fact = (name, ...value) => [element("dt", {}, name), element("dd", {}, value)];
@@ -104,7 +117,7 @@ function originFacts() {
         element(
             "dl",
             {},
-            fact("Source rows", `${asOf ? `up to ${writeMoment(asOf)}` : "all"}${newest ? `, the newest of ${writeMoment(newest)}` : ""}`),
+            fact("Source rows", sourceRows()),
             fact("Content digest", element("code", { title: page.digest }, digest), " ", copyButton(page.digest, "Copy the whole digest")),
             fact("Find its commit", element("code", {}, command), " ", copyButton(command, "Copy the command that finds the commit")),
             fact("Made by", `imageset ${page.version}`),
