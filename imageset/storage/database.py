@@ -1,5 +1,6 @@
 """The database, read only: all queries of a stage see one snapshot, where the database gives one."""
 
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,9 @@ from imageset.storage import engines, query_text, unreadable
 CONNECT_ATTEMPTS = 3
 SECONDS_BETWEEN_ATTEMPTS = 1.0
 ROWS_AT_ONCE = 10_000
+# As PostgreSQL and DuckDB say it, and as SQLite does. In the SQL of all three, double quotes make a name of any word.
+SYNTAX_AT_A_WORD = re.compile(r'syntax error at or near "\w+"|near "\w+": syntax error')
+RESERVED = "a column may be a reserved word: put it in double quotes"
 
 
 @contextmanager
@@ -154,9 +158,12 @@ def read_query(query: Path, dialect: str) -> query_text.Query:
 
 
 def describe_failure(connection: sqlalchemy.Connection, error: Exception, sql: str) -> str:
-    """Return what comes after the query's name: the line, where the driver tells, its message, and the database."""
+    """Return what comes after the query's name: the line, where the driver tells, its message, the database, and what
+    a syntax error at a word may come from."""
     url = connection.engine.url
     if not isinstance(error, DBAPIError):
         return f": a value cannot be read: {error} ({engines.describe(url)})"
     line = engines.line_of(error, sql)
-    return f"{f', line {line}' if line else ''}: {engines.describe_error(url, error)} ({engines.describe(url)})"
+    said = engines.describe_error(url, error)
+    hint = f": {RESERVED}" if SYNTAX_AT_A_WORD.search(said) else ""
+    return f"{f', line {line}' if line else ''}: {said} ({engines.describe(url)}){hint}"

@@ -141,6 +141,9 @@ def test_a_query_cannot_change_anything(kind: str, statement: str, shop: Path) -
     assert contents(shop) == before
 
 
+HINT = ": a column may be a reserved word: put it in double quotes"
+
+
 @pytest.mark.parametrize(
     ("kind", "query", "message"),
     [
@@ -164,8 +167,24 @@ def test_what_the_database_refuses_names_the_file_and_the_line(kind: str, query:
     with pytest.raises(DataError, match=rf"^query\.sql, {message}") as caught:
         ask(kind, query)
 
-    assert str(caught.value).endswith(f" ({NAMES[kind]})")
+    assert str(caught.value).removesuffix(HINT).endswith(f" ({NAMES[kind]})")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "query", "at_a_word"),
+    [
+        ("duckdb", "SELECT product_id, lateral AS title FROM listings", True),
+        ("sqlite", "SELECT product_id, group AS title FROM listings", True),
+        ("duckdb", "SELECT product_id, title) FROM listings", False),
+        ("sqlite", "SELECT product_id, title) FROM listings", False),
+    ],
+)
+def test_a_syntax_error_at_a_word_may_be_a_reserved_one(kind: str, query: str, at_a_word: bool) -> None:
+    with pytest.raises(DataError) as caught:
+        ask(kind, query)
+
+    assert str(caught.value).endswith(f" ({NAMES[kind]}){HINT if at_a_word else ''}")
 
 
 def test_files_of_a_query_that_are_not_there_are_named() -> None:
