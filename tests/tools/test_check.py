@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -730,3 +731,21 @@ def test_an_empty_prefix_of_a_bucket_is_a_remote(shop: Path) -> None:
     config.write_text(config.read_text().replace("s3://imageset-dvc", "s3://imageset-dvc/nothing/yet"))
 
     assert dvc_remote.find_remote() == Line("ok", "DVC remote: s3://imageset-dvc/nothing/yet answers")
+
+
+def test_without_keys_the_remote_is_not_tried(shop: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    found = Findings()
+    found.answers["remote"] = Future()
+    found.answers["remote"].set_result(dvc_remote.find_remote())
+    lines = run(bucket_topic.check_bucket, dvc_remote.check_remote, found=found)
+
+    assert the_fault(lines).startswith("--  AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set: ")
+    assert lines[-1] == "??  DVC remote: not tried: the keys are not set, see above"
+
+    found.failed.clear()
+    (line,) = run(dvc_remote.check_remote, found=found)
+
+    assert line.startswith("--  DVC remote s3://imageset-dvc: NoCredentialsError: ")

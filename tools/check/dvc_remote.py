@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 from imageset.web import urls
 from tools.check.findings import Findings
-from tools.check.line import Line, ok, wrong
+from tools.check.line import Line, ok, untried, wrong
 
 SECONDS = 15.0
-SHIPPED = "s3://imageset-dvc"  # .dvc/config as it is shipped: the sandbox's
+NO_KEYS = "NoCredentialsError: "  # as botocore says it
 # An empty place and one that is not there look alike to DVC, but a missing bucket has a message of its own.
 CODE = """
 import json, logging
@@ -36,7 +36,10 @@ print(json.dumps(found))
 
 def check_remote(found: Findings) -> Iterator[Line]:
     """Say whether `dvc push` will find its remote."""
-    yield found.answers["remote"].result()
+    line: Line = found.answers["remote"].result()
+    if NO_KEYS in line.text and any("AWS_ACCESS_KEY_ID" in text for text in found.failed):
+        line = untried("DVC remote", "the keys are not set, see above")
+    yield line
 
 
 def find_remote() -> Line:
