@@ -112,11 +112,9 @@ def fetch_any_rows(
     parsed = read_query(query, connection.dialect.name)
     dialect = connection.dialect
     if as_of and needs_as_of and not parsed.has_as_of:
-        example = engines.AS_OF_EXAMPLES.get(dialect.name, "WHERE date <= :as_of")
         raise DataError(
-            f"{query} does not use :as_of, but source.as_of is {as_of}: leave out later rows, such as by {example}, or "
-            "set source.as_of to null"
-            + ("; compare a date in Unix seconds as date <= unixepoch(:as_of)" if dialect.name == "sqlite" else "")
+            f"{query} does not use :as_of, but source.as_of is {as_of}: set source.as_of to null, or leave out later "
+            f"rows, such as by {engines.as_of_condition(dialect.name)}"
         )
     text, parameters = parsed.render(dialect.paramstyle, engines.as_of_value(dialect.name, as_of))
 

@@ -160,6 +160,12 @@ def as_of_value(dialect: str, as_of: str | None) -> datetime.datetime | str | No
     return naive.isoformat(" ") if dialect == "sqlite" else naive
 
 
+def as_of_condition(dialect: str) -> str:
+    """Return how a query leaves out rows that are later than :as_of, as a message says it."""
+    condition = AS_OF_EXAMPLES.get(dialect, "WHERE :as_of IS NULL OR date <= :as_of")
+    return condition + ("; of a date in Unix seconds, date <= unixepoch(:as_of)" if dialect == "sqlite" else "")
+
+
 def describe(url: sqlalchemy.URL) -> str:
     """Return how an error names the database: host, port and name, or the file; never the password.
 

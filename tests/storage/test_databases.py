@@ -106,7 +106,7 @@ def test_what_the_message_about_as_of_says_to_write_works(kind: str) -> None:
     query = f"SELECT product_id, title FROM {SOURCE[kind]} "
     with pytest.raises(DataError) as caught:
         ask(kind, query, "2026-02-01T00:00:00Z")
-    advice = str(caught.value).partition("such as by ")[2].partition(", or set")[0]
+    advice = str(caught.value).partition("such as by ")[2].partition(";")[0]
 
     assert ask(kind, query + advice, "2026-02-01T00:00:00Z") == ROWS[:1]
 

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
@@ -17,8 +18,8 @@ from sandbox.servers import Servers
 from stages import listings as stage
 from tests.conftest import execute, photo_bytes, put
 from tests.project import ROOT
+from tools.check import as_of, command, disk, dvc_remote, labels, photo, queries, reading, setup, weights
 from tools.check import bucket as bucket_topic
-from tools.check import command, disk, dvc_remote, labels, photo, queries, reading, setup, weights
 from tools.check.findings import Findings
 from tools.check.line import Line
 
@@ -457,7 +458,7 @@ def as_of_january(shop: Path, edit_params: Edit) -> None:
 
 @pytest.mark.usefixtures("as_of_january")
 def test_as_of_binds_in_both_queries(shop: Path) -> None:
-    lines = run(*LABELS, queries.check_as_of)
+    lines = run(*LABELS, as_of.check_as_of)
 
     assert not faults(lines)
     for name in ("listings", "labels"):
@@ -468,7 +469,85 @@ def test_as_of_binds_in_both_queries(shop: Path) -> None:
 def test_a_query_that_would_ignore_as_of_is_a_fault(shop: Path) -> None:
     write_query(shop, "labels", "SELECT product_id, catalog_id, date FROM tracking_staging")
 
-    assert "queries/labels.sql does not use :as_of, but source.as_of is" in the_fault(run(*LABELS, queries.check_as_of))
+    assert "queries/labels.sql does not use :as_of, but source.as_of is" in the_fault(run(*LABELS, as_of.check_as_of))
+
+
+AS_OF = (*LABELS, as_of.check_as_of)
+IGNORING = "WHERE CAST(:as_of AS timestamptz) IS NULL OR true"
+REMEDY = (
+    "leave out later rows, such as by WHERE CAST(:as_of AS timestamptz) IS NULL OR date <= CAST(:as_of AS timestamptz)"
+)
+
+
+@pytest.mark.usefixtures("as_of_january")
+def test_a_label_that_is_later_than_as_of_is_a_fault(shop: Path) -> None:
+    write_query(shop, "labels", f"SELECT product_id, catalog_id, date FROM tracking_staging {IGNORING}")
+
+    assert the_fault(run(*AS_OF)) == (
+        "--  source.as_of: 3 of 6 rows of queries/labels.sql have a later date than 2026-01-03T00:00:00Z, up to "
+        f"2026-01-06T00:00:00+00:00: {REMEDY}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("date", "condition", "mark"),
+    [
+        ("unixepoch(day)", "unixepoch(day) <= :as_of", "--"),
+        ("unixepoch(day)", "unixepoch(day) <= unixepoch(:as_of)", "ok"),
+        ("CAST(strftime('%Y%m%d', day) AS integer)", "unixepoch(day) <= :as_of", "??"),  # of what, nobody knows
+        ("CAST(strftime('%Y%m%d', day) AS integer)", "unixepoch(day) <= unixepoch(:as_of)", "ok"),
+    ],
+)
+@pytest.mark.usefixtures("as_of_january")
+def test_numbers_are_compared_with_as_of_where_they_may_be_unix_seconds(
+    date: str, condition: str, mark: str, shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite takes every number for less than every text."""
+    sqlite3.connect(shop / "shop.db").close()
+    monkeypatch.setenv("DATABASE_URL", "sqlite:///shop.db")
+    rows = "(SELECT 1 AS id, '2026-01-01' AS day UNION SELECT 2, '2026-01-05')"
+    where = f"WHERE :as_of IS NULL OR {condition}"
+    write_query(
+        shop, "listings", f"SELECT id AS product_id, 0 AS position, 'http://a/' || id AS image_url FROM {rows} {where}"
+    )
+    write_query(shop, "labels", f"SELECT id AS product_id, 12 AS catalog_id, {date} AS date FROM {rows} {where}")
+    line = run(*AS_OF)[-1]
+
+    assert line.startswith(mark)
+    if mark == "--":
+        assert ", up to 1767571200, in Unix seconds 2026-01-05T00:00:00+00:00: leave out later rows" in line
+        assert line.endswith("; of a date in Unix seconds, date <= unixepoch(:as_of)")
+
+
+@pytest.mark.usefixtures("as_of_january")
+def test_a_query_that_has_the_same_rows_without_as_of_is_asked_about(shop: Path) -> None:
+    """Without dates of the labels, or with later ones, nobody knows whether that is right."""
+    query = (shop / "queries/listings.sql").read_text()
+    write_query(
+        shop, "listings", f"SELECT product_id, 0 AS position, image AS image_url FROM products_catalog {IGNORING}"
+    )
+    lines = run(*AS_OF)
+
+    assert not faults(lines)
+    assert lines[-2:] == [
+        "??  source.as_of: queries/listings.sql returns the same 6 rows with 2026-01-03T00:00:00Z and without it. If "
+        f"some are later, {REMEDY}",
+        "ok  source.as_of: queries/labels.sql returns 3 rows up to 2026-01-03T00:00:00Z",
+    ]
+
+    write_query(shop, "listings", query)
+    write_query(shop, "labels", f"SELECT product_id, catalog_id, NULL AS date FROM tracking_staging {IGNORING}")
+
+    assert [line[:4] for line in run(*AS_OF)[-2:]] == ["ok  ", "??  "]
+
+
+@pytest.mark.parametrize("moment", ["2026-01-06T00:00:00Z", "2099-01-01T00:00:00Z"])
+def test_an_as_of_after_all_rows_is_no_reason_to_ask(moment: str, shop: Path, edit_params: Edit) -> None:
+    edit_params("as_of: null", f'as_of: "{moment}"')
+    if moment > "2098":
+        write_query(shop, "labels", f"SELECT product_id, catalog_id, NULL AS date FROM tracking_staging {IGNORING}")
+
+    assert [line[:4] for line in run(*AS_OF)[-2:]] == ["ok  ", "ok  "]
 
 
 def test_an_as_of_before_all_rows_is_a_fault(shop: Path, edit_params: Edit) -> None:

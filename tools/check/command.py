@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from imageset.errors import ImagesetError
 from imageset.runtime import command, settings
-from tools.check import bucket, disk, dvc_remote, labels, photo, queries, setup, weights
+from tools.check import as_of, bucket, disk, dvc_remote, labels, photo, queries, setup, weights
 from tools.check.findings import Findings
 from tools.check.line import Line, untried, wrong
 
@@ -22,7 +22,7 @@ TOPICS: tuple[Topic, ...] = (
     queries.check_positions,
     labels.check_labels,
     labels.check_classes,
-    queries.check_as_of,
+    as_of.check_as_of,
     bucket.check_bucket,
     bucket.check_writing,
     labels.check_labelled,

@@ -7,7 +7,7 @@ EXAMPLES = 3
 
 
 class Line(NamedTuple):
-    """A result: ok, wrong (--), or not tried (??). text: what; if wrong, also where and what to do about it."""
+    """A result: ok, wrong (--), or not known (??). text: what; if wrong, also where and what to do about it."""
 
     mark: Mark
     text: str
@@ -29,6 +29,11 @@ def wrong(text: str) -> Line:
 def untried(what: str, why: str) -> Line:
     """Return the line of what could not be tried."""
     return Line("??", f"{what}: not tried: {why}")
+
+
+def unsure(text: str) -> Line:
+    """Return the line of what may be wrong: a person has to look."""
+    return Line("??", text)
 
 
 def show(values: list[object]) -> str:

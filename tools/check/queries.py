@@ -103,19 +103,3 @@ def check_positions(found: Findings) -> Iterator[Line]:
         f"positions: {least} to {most}, up to {most_photos} photos of a listing; source.photos_per_listing = "
         f"{found.params.source.photos_per_listing} uses {len(found.chosen):,} of {len(photos):,} photos"
     )
-
-
-def check_as_of(found: Findings) -> Iterator[Line]:
-    """Say what source.as_of does."""
-    if found.params is None or found.dialect is None:
-        yield untried("source.as_of", "it needs the database and params.yaml, see above")
-        return
-    as_of = found.params.source.as_of
-    if as_of is None:
-        yield ok("source.as_of: null, so rows of all dates are used")
-        return
-    for name, sample in (("listings", found.listings), ("labels", found.labels)):
-        if sample is None:
-            yield untried(f"source.as_of in queries/{name}.sql", "the query gave no rows, see above")
-        else:
-            yield ok(f"source.as_of: queries/{name}.sql returns {sample.scope()} up to {as_of}")
