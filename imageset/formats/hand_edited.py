@@ -13,14 +13,13 @@ from typing import NamedTuple
 
 from imageset.errors import DataError
 from imageset.formats import source_ids
+from imageset.formats.source_ids import LARGEST_EXACT_FLOAT, WHOLE_NUMBER
 from imageset.runtime import files
 from imageset.runtime.params import suggestion
 
 DELIMITERS = ",;\t"
 # What a spreadsheet takes for a formula. A cell with such an id has a ' in front, as tools and the page write it.
 FORMULA = re.compile(r"'*[=+\-@]")
-# A float holds every integer up to here: 9007199254740993.0 may have been another number.
-LARGEST_EXACT_FLOAT = 2**53
 
 
 class Row(NamedTuple):
@@ -202,7 +201,7 @@ def source_id(row: Row, column: str, example: object) -> int:
     number = source_ids.hash_text(spelt)
     if source_ids.text(number) == spelt:
         return number
-    found = re.fullmatch(r"(0|[1-9][0-9]{0,18})\.0*", spelt)
+    found = re.fullmatch(rf"({WHOLE_NUMBER})\.0*", spelt)
     if found and int(found[1]) <= LARGEST_EXACT_FLOAT:
         return int(found[1])
     if found or re.fullmatch(r"-?[0-9]+([.,][0-9]+)?[eE]\+[0-9]+", spelt):

@@ -20,8 +20,8 @@ from imageset.formats import blanks
 
 INT64_MAX = 2**63 - 1
 LONGEST_BYTES = 255
-# Floats beyond this skip integers, so that two ids of the source may be one.
-FLOAT_MAX = 2**53
+# A float beyond this may have been another integer: 2**53 and 2**53 + 1 are one float. JavaScript has floats alone.
+LARGEST_EXACT_FLOAT = 2**53 - 1
 
 WHOLE_NUMBER = r"(?:0|[1-9][0-9]{0,18})"
 NUMBER = re.compile(WHOLE_NUMBER)
@@ -108,7 +108,8 @@ def text(its_number: int) -> str:
 
 
 def texts(column: pd.Series) -> pd.Series:
-    """Return the source's ids of a column of numbers as text, "" where one is missing."""
+    """Return the source's ids of a column of numbers, int64 or Int64, as text, "" where one is missing."""
+    assert column.dtype.kind != "f", f"{column.name} has floats, which round ids"
     return pd.Series(
         ["" if value is pd.NA else _texts.get(value, str(value)) for value in column.tolist()], column.index, object
     )
@@ -131,7 +132,8 @@ def clean(value: Any) -> str:
     if type(value) is str and PLAIN.fullmatch(value):
         return value
     if isinstance(value, float | np.floating | Decimal):
-        if not math.isfinite(value) or value != int(value) or (not isinstance(value, Decimal) and value > FLOAT_MAX):
+        is_exact = isinstance(value, Decimal) or -LARGEST_EXACT_FLOAT <= value <= LARGEST_EXACT_FLOAT
+        if not math.isfinite(value) or value != int(value) or not is_exact:
             raise ValueError(f"{value!r} is no whole number: cast it to text or bigint")
         return str(int(value))
     if value is None or value is pd.NA or value is pd.NaT or isinstance(value, NO_IDS):

@@ -17,7 +17,6 @@ from imageset.page.public_url import public_url
 from imageset.report.figures import class_table, photo_flow
 
 KINDS = tuple(DEFAULT_REASONS)
-EXACT_IN_JAVASCRIPT = 2**53 - 1
 
 
 class Places(NamedTuple):
@@ -127,7 +126,7 @@ def numbers(values: pd.Series) -> list[int | float | None]:
 def id_value(number: int) -> int | str:
     """Return the source's id that has a number, as text where it is one or where JavaScript would round it."""
     text = source_ids.text(number)
-    return number if text == str(number) and number <= EXACT_IN_JAVASCRIPT else text
+    return number if text == str(number) and number <= source_ids.LARGEST_EXACT_FLOAT else text
 
 
 def pick(row: dict[str, Any], *names: str) -> dict[str, Any]:
