@@ -9,9 +9,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from imageset.dataset.check import EXAMPLES, Check
-from imageset.formats import hdf5
-
-NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")  # of a further column
+from imageset.formats import attributes, hdf5
 
 
 class Copies(BaseModel):
@@ -83,7 +81,8 @@ def expected_arrays(file: h5py.File) -> dict[str, tuple[int, str]]:
 def further_arrays(file: h5py.File) -> dict[str, str]:
     """Return the arrays that version 2 adds to each subset, and their dtypes. What one subset has, every one has."""
     has_text = any(f"{subset}_source_ids" in file for subset in hdf5.SUBSETS)
-    columns = [f"{hdf5.COLUMN}{name}".removeprefix("_") for name in hdf5.column_names(file) if NAME.fullmatch(name)]
+    names = [name for name in hdf5.column_names(file) if attributes.NAME.fullmatch(name)]
+    columns = [f"{hdf5.COLUMN}{name}".removeprefix("_") for name in names]
     return {"groups": "int64"} | dict.fromkeys([*(["source_ids"] if has_text else []), *columns], "")
 
 

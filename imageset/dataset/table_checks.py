@@ -37,7 +37,8 @@ def columns_as_attributes(contents: Contents, table: pd.DataFrame) -> Check:
     wrong = np.zeros(rows.total, bool)
     for name, values in columns.items():
         expected = np.append(table[name.removeprefix("column_")].to_numpy(), "")[places]  # -1 takes the last one: empty
-        wrong |= np.array([text.encode() for text in expected.tolist()], values.dtype) != values
+        # As wide as the longest of them: in the width of the file, a text that the file cuts off would be equal.
+        wrong |= np.array([text.encode() for text in expected.tolist()], np.bytes_) != values
     examined = rows.total if columns else 0
     return check_result("columns_as_attributes", examined, np.flatnonzero(wrong), rows.describe)
 

@@ -264,6 +264,20 @@ def test_other_further_columns_than_the_tables_fail(tmp_path: Path) -> None:
     assert failed(data) == {"columns_as_attributes"}
 
 
+def test_a_further_column_that_the_file_cuts_off_fails(tmp_path: Path) -> None:
+    """The longest text of the file fills its width."""
+    data = build_in(tmp_path, columns="[brand]").parent
+    make_hashes(data)
+    with h5py.File(data / "dataset.h5") as file:
+        width = file["train_column_brand"].dtype.itemsize
+    written = (data / "attributes.csv").read_text().splitlines()
+    longer = [line + "x" if len(line.partition(",0,")[2].encode()) == width else line for line in written]
+    assert longer != written
+    (data / "attributes.csv").write_text("\n".join(longer) + "\n")
+
+    assert "columns_as_attributes" in refused(data)
+
+
 def test_photos_in_other_subsets_than_in_the_split_fail(data: Path) -> None:
     """100 and 109, two photos of one class each, have changed places: the counts stay as they are."""
     places = {100: "test", 109: "train"}
