@@ -77,7 +77,8 @@ def value_ties(
         placed = pd.DataFrame({"product_id": photos["product_id"].to_numpy()[order], "place": order})
         valued = placed.merge(values, on="product_id")
         places = valued["place"].to_numpy(np.intp)
-        parts.append(Ties(places, places[first_of_equal(valued["value"].to_numpy(str))]))
+        # As numbers: an array of text would give every photo the width of the longest value.
+        parts.append(Ties(places, places[first_of_equal(pd.factorize(valued["value"])[0])]))
     return join(parts)
 
 

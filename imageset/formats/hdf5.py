@@ -129,10 +129,12 @@ def add_images(file: h5py.File, name: str, shape: tuple[int, ...], compression: 
 
 
 def add_text(file: h5py.File, name: str, values: list[str]) -> None:
-    """Write strings as fixed-length UTF-8."""
-    encoded = [value.encode() for value in values]
-    width = max(map(len, encoded), default=1) or 1
-    add(file, name, np.array(encoded, dtype=h5py.string_dtype("utf-8", width)))
+    """Write strings as fixed-length UTF-8, in blocks: each value takes the width of the longest."""
+    width = max((len(value.encode()) for value in values), default=1) or 1
+    dtype = h5py.string_dtype("utf-8", width)
+    array = file.create_dataset(name, shape=(len(values),), dtype=dtype, track_times=False)
+    for block in blocks(array):
+        array[block] = np.array([value.encode() for value in values[block]], dtype)
 
 
 def open_file(path: Path, kind: str) -> h5py.File:
@@ -222,17 +224,17 @@ def column_names(file: h5py.File) -> list[str]:
     return sorted({name.partition(COLUMN)[2] for name in file if name.startswith(starts)})
 
 
-def unique_names(names: list[str], catalog_ids: Sequence[int] | Sequence[str]) -> list[str]:
-    """Return unique class names: names that several classes share get their catalog_id behind them.
+def unique_names(names: list[str], class_ids: Sequence[int] | Sequence[str]) -> list[str]:
+    """Return unique class names: names that several classes share get the source's id behind them.
 
     >>> unique_names(["hats", "other", "other"], [12, 7, 31])
     ['hats', 'other (7)', 'other (31)']
     """
-    # Again if another class already has such a name. Names that got their own catalog_id differ for good.
+    # Again if another class already has such a name. Names that got their own id differ for good.
     while repeated := {name for name, count in Counter(names).items() if count > 1}:
         names = [
-            f"{name} ({catalog_id})" if name in repeated else name
-            for name, catalog_id in zip(names, catalog_ids, strict=True)
+            f"{name} ({class_id})" if name in repeated else name
+            for name, class_id in zip(names, class_ids, strict=True)
         ]
     return names
 

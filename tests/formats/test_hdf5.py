@@ -245,3 +245,15 @@ def test_damage_found_by_a_worker_process_reaches_ours() -> None:
     error = DamagedFile("data/dataset.h5", "ends too early")
 
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+def test_text_is_written_in_blocks_of_the_longest_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hdf5, "BLOCK_BYTES", 12)
+    values = ["a", "Größe", "", "zwölf", "b"]
+    with hdf5.create(tmp_path / "dataset.h5", hdf5.DATASET) as file:
+        hdf5.add_text(file, "brands", values)
+        hdf5.add_text(file, "of_nobody", [])
+
+        assert hdf5.read_text(file, "brands").tolist() == values
+        assert (file["brands"].dtype, file["brands"].chunks) == (np.dtype("S7"), None)
+        assert hdf5.read_text(file, "of_nobody").tolist() == []

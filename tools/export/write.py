@@ -107,7 +107,7 @@ def photos_of(subset: Subset, contents: Iterator[bytes], advance: Callable[[int]
     """Yield the photos of a subset with their contents. Call `advance(1)` for each."""
     rows = subset.rows
     columns = [values.tolist() for values in (rows.labels, rows.ids, rows.positions, rows.copies)]
-    further = pd.DataFrame(subset.further).to_dict("records")
+    further = zip(*(values.tolist() for values in subset.further.values()), strict=True)
     for label, product_id, position, copy, its, content in zip(*columns, further, contents, strict=True):
         advance(1)
-        yield Photo(label, product_id, position, copy, its, content)
+        yield Photo(label, product_id, position, copy, dict(zip(subset.further, its, strict=True)), content)
