@@ -337,6 +337,12 @@ def test_products_and_classes_are_named_as_the_source_names_them(repository: Pat
     assert "| 007 | 0 | shoes | test | too_dark |" in lists
     assert "| NA | 0 | shoes | train | head does not have it |" in lists
     assert "hat (Hüte / hats)" in section(compared("texts")[0], "Class balance")
+    for photo in (2, 29, 30):
+        dataset.classes[photo] = 1202
+    change(repository, dataset)
+    assert said(judged("texts"), r"^\*\*1 class lost all its photos\*\*: dress \(007, 2 photos\)\.$")
+    dataset.classes |= {2: 1203, 29: 1203, 30: 1203}
+    change(repository, dataset)
 
     page = write_page(repository, "texts")
     assert f"<b>{UUID}</b>" in page

@@ -40,10 +40,15 @@ def shorten(name: str) -> str:
     return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…"
 
 
-def name_class(name: str, catalog_id: int) -> str:
-    """Return the name of a class with the source's catalog_id, once where both are the same."""
+def name_class(name: str, catalog_id: int, *more: str) -> str:
+    """Return the name of a class with the source's catalog_id, once where both are the same, and what else is said.
+
+    >>> name_class("hat", 1202), name_class("1202", 1202), name_class("hat", 1202, "2 photos")
+    ('hat (1202)', '1202', 'hat (1202, 2 photos)')
+    """
     text = source_ids.text(catalog_id)
-    return shorten(name) if name == text else f"{shorten(name)} ({shorten(text)})".strip()
+    described = ([] if name == text else [shorten(text)]) + list(more)
+    return (shorten(name) + (f" ({', '.join(described)})" if described else "")).strip()
 
 
 def count(number: int, one: str, many: str = "") -> str:

@@ -8,7 +8,7 @@ from imageset.curation import released_subsets
 from imageset.formats import hdf5
 from imageset.report.identity import identify
 from imageset.report.markdown import escape
-from tools.compare.markdown import arrow, count, format_names, shorten
+from tools.compare.markdown import arrow, count, format_names, name_class, shorten
 from tools.compare.photos import PhotoChanges, Side
 from tools.compare.scores import PairedScores
 from tools.compare.snapshot import BASELINE, CLASS_COUNTS, IDENTITY, METRICS, RELEASED, VALIDATION, Snapshot
@@ -185,7 +185,10 @@ def judge_classes(base: Snapshot, head: Snapshot, found: Found) -> Part:
     lost = find_lost_classes(*(side.reports[CLASS_COUNTS].content for side in (base, head)))
     if lost.empty:
         return "No class lost all its photos.", set()
-    names = [f"{shorten(row['name'])} ({key}, {count(row['photos'], 'photo')})" for key, row in lost.iterrows()]
+    names = [
+        name_class(name, catalog_id, count(photos, "photo"))
+        for catalog_id, name, photos in zip(lost.index.tolist(), lost["name"], lost["photos"], strict=True)
+    ]
     lost_all = "class lost all its photos" if len(names) == 1 else "classes lost all their photos"
     return f"**{len(names):,} {lost_all}**: {format_names(names)}.", {"lost-class"}
 
