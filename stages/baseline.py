@@ -50,8 +50,6 @@ def list_predictions(file: h5py.File, labels: Labels, answers: Answers) -> pd.Da
     """Return predictions.csv: the label of each test photo, the answer, and its probability."""
     with hdf5.reading(file.filename):
         photos = hdf5.read_rows(file, "test")
-        if "test_source_ids" in file:
-            source_ids.numbers(hdf5.read_text(file, "test_source_ids").tolist())  # so that the table has these texts
         columns = {
             "product_id": photos.ids,
             "position": photos.positions.astype(np.int64),

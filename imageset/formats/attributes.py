@@ -69,7 +69,7 @@ def require_wanted(query: Path, further: Sequence[str], columns: Sequence[str], 
     for param, names in (("source.columns", columns), ("source.group_by", [group_by] if group_by else [])):
         if unknown := [name for name in names if name not in further]:
             raise DataError(f"{param} names {unknown[0]}, but {returned}: add it to the query, or change the param")
-    if taken := [name for name in columns if name in TAKEN]:
+    if taken := [name for name in columns if name.lower() in TAKEN]:  # engines of SQL know no case
         raise DataError(
             f"source.columns names {taken[0]}, which exports call a column of their own: give it another name in "
             f"{query}, such as `AS source_{taken[0]}`"

@@ -25,7 +25,10 @@ def draw_samples(file: h5py.File, wanted: int) -> bytes:
     wanted: photos in all; each subset gets the same number of them.
     """
     names = class_captions(file)
-    numbers = [describe_class(name, label, str(hdf5.class_ids(file)[label])) for label, name in enumerate(names)]
+    numbers = [
+        describe_class(name, label, str(class_id))
+        for label, (name, class_id) in enumerate(zip(names, hdf5.class_ids(file), strict=True))
+    ]
     subsets = hdf5.subsets(file)
     parts = []
     for subset in subsets:

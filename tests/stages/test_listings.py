@@ -489,6 +489,7 @@ def test_a_text_too_long_for_the_dataset_is_refused_and_may_be_in_the_table(data
         ("'x' AS brand, 'y' AS brand", "returns two columns brand"),
         ("'x' AS brand, 'y' AS \"Brand\"", "returns two columns Brand"),
         ("'x' AS label", "source.columns names label, which exports call a column of their own"),
+        ("'x' AS \"Label\"", "source.columns names Label, which exports call a column of their own"),
     ],
 )
 def test_further_columns_have_plain_names_of_their_own(
@@ -497,7 +498,7 @@ def test_further_columns_have_plain_names_of_their_own(
     query = f"SELECT 1 AS product_id, 0 AS position, 'http://h/1' AS image_url, {columns}"
 
     with pytest.raises(DataError, match=message):
-        ask(in_project, "[label]" if "label" in columns else "[]", "null", query)
+        ask(in_project, f"[{'Label' if 'Label' in columns else 'label'}]" if "abel" in columns else "[]", "null", query)
 
 
 def test_when_all_rows_are_rejected_the_stage_fails_with_three_of_them_and_keeps_its_tables(
