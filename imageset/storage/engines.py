@@ -1,8 +1,8 @@
 """What differs between databases: how to connect read only, what begins a snapshot, how errors name them."""
 
 import datetime
-import os
 import re
+import secrets
 import sqlite3
 import tempfile
 from pathlib import Path
@@ -55,9 +55,10 @@ def parse_url(text: str) -> sqlalchemy.URL:
         url = sqlalchemy.make_url(text)
     except (ArgumentError, ValueError):
         raise SettingsError(f"DATABASE_URL: expected {EXAMPLES}") from None
-    if "@" in (url.host or ""):
-        raise SettingsError("DATABASE_URL: write the @ of a user or password as %40")
     backend = url.get_backend_name()
+    # What follows an @ in a password counts as the host, and what follows a slash as the database. Messages show both.
+    if "@" in f"{url.host or ''}{'' if backend in FILES else url.database or ''}":
+        raise SettingsError("DATABASE_URL: write @ and / in a user or password as %40 and %2F")
     if backend in FILES and url.host:
         raise SettingsError(
             f"DATABASE_URL: write three slashes before the file, such as {backend}:///shop.db, and four before a path "
@@ -127,10 +128,12 @@ def connect_duckdb(path: Path | None) -> Connection:
     import duckdb
 
     root = settings.project_directory()
+    # Nobody else can have made a folder of this name.
+    temporary = Path(tempfile.gettempdir()) / f"imageset-duckdb-{secrets.token_hex(16)}"
     config: dict[str, str | bool | int | float | list[str]] = {
         "python_enable_replacements": False,
         # For queries that need more than the memory. DuckDB makes the folder then, beside the database by default.
-        "temp_directory": str(Path(tempfile.gettempdir()) / f"imageset-duckdb-{os.getpid()}"),
+        "temp_directory": str(temporary),
         "file_search_path": "" if root == Path() else str(root.resolve()),
     }
     return Connection(duckdb.connect(str(path or ":memory:"), read_only=path is not None, config=config))
@@ -184,14 +187,22 @@ def describe(url: sqlalchemy.URL) -> str:
 
 def describe_error(url: sqlalchemy.URL, error: DBAPIError) -> str:
     """Return the driver's message in one line, without the lines that point at the SQL, and without a secret."""
-    lines = str(error.orig).splitlines()
+    text = str(error.orig)
+    for secret in sorted(find_secrets(url), key=len, reverse=True):  # one may be a part of another
+        text = text.replace(secret, "***")
+    lines = text.splitlines()
     places = [number for number, line in enumerate(lines) if re.match(r"LINE \d+: ", line)]
     dropped = {number + step for number in places for step in (0, 1)}
     text = " ".join(" ".join(line for number, line in enumerate(lines) if number not in dropped).split())
-    secrets = [url.password, *(str(value) for name, value in url.query.items() if SECRETS.search(name))]
-    for secret in filter(None, secrets):
-        text = text.replace(str(secret), "***")
     return text or type(error.orig).__name__
+
+
+def find_secrets(url: sqlalchemy.URL) -> set[str]:
+    """Return the texts of a URL that no message may show: the password, and what else is named like one."""
+    named = [(name, value) for name, values in url.normalized_query.items() for value in values]
+    # A connection string of ODBC has parameters of its own: DRIVER=...;UID=...;PWD=...
+    named += [part.partition("=")[::2] for name, value in named if name == "odbc_connect" for part in value.split(";")]
+    return {url.password or "", *(value for name, value in named if SECRETS.search(name))} - {""}
 
 
 def line_of(error: DBAPIError, sql: str) -> int | None:

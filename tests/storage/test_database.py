@@ -260,6 +260,8 @@ def test_a_server_that_is_down_is_one_line_with_host_and_port_and_no_password(in
         "postgresql://someone:hidden@host:port/shop",
         "postgresql://someone:hid/den@host:hidden/shop",
         "postgresql://someone:hid@den@127.0.0.1:1/shop",
+        "postgresql://someone:x@127.0.0.1/hid@den:1/shop",
+        "postgresql://some/one:hidden@127.0.0.1:1/shop",
     ],
 )
 @pytest.mark.usefixtures("impatient")

@@ -210,6 +210,12 @@ def test_what_a_query_of_duckdb_needs_beside_the_memory_is_not_in_the_project(sh
     assert not Path(str(folder)).resolve().is_relative_to(shop)
 
 
+def test_nobody_can_guess_the_folder_that_duckdb_makes_in_a_shared_one() -> None:
+    query = "SELECT current_setting('temp_directory') AS product_id, NULL AS title"
+
+    assert ask("duckdb", query) != ask("duckdb", query)
+
+
 def test_dates_of_csv_files_are_read_as_the_documents_say() -> None:
     Path("dates.csv").write_text("id,date\n007,01/02/2026\n")
     documented = "read_csv('dates.csv', dateformat = '%m/%d/%Y', types = {'id': 'VARCHAR'})"
@@ -354,6 +360,20 @@ def test_a_password_in_the_message_of_a_driver_is_hidden() -> None:
 
 
 @pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("mssql+pyodbc:///?odbc_connect=DRIVER%3DX%3BUID%3Dme%3BPWD%3Dhidden", "no hidden for me"),
+        ("postgresql://me@host/shop?sslpassword=hidden&sslpassword=hidden2", "no hidden2 for me"),
+        ("postgresql://me:hidden%20%20word@host/shop?token=hidden", "no hidden  word for me"),
+    ],
+)
+def test_what_is_named_like_a_secret_is_hidden_wherever_it_is(url: str, message: str) -> None:
+    error = DBAPIError("", None, Exception(message))
+
+    assert engines.describe_error(engines.parse_url(url), error) == "no *** for me"
+
+
+@pytest.mark.parametrize(
     ("message", "line"),
     [
         ('syntax error at or near "x"\nLINE 12: x\n         ^', 12),
@@ -371,7 +391,7 @@ def test_the_line_is_the_one_that_the_driver_names(message: str, line: int | Non
 def test_a_query_that_is_not_utf_8_is_named() -> None:
     Path("query.sql").write_bytes("SELECT 'été' AS product_id".encode("latin-1"))
 
-    with pytest.raises(ImagesetError, match=r"^query\.sql is not UTF-8: byte 8 is 0xe9$"):
+    with pytest.raises(ImagesetError, match=r"^query\.sql is not UTF-8: byte 8 is 0xe9: save it as UTF-8$"):
         database.read_query(Path("query.sql"), "sqlite")
 
 
