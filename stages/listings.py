@@ -39,6 +39,7 @@ REMEDIES = {
     "repeated": f"return each product_id and position once, {NUMBERED}",
 }
 EXAMPLES = 3
+BYTES = (bytes, bytearray, memoryview)  # what drivers make of bytea and blob
 
 Row = tuple[Any, ...]
 
@@ -103,7 +104,9 @@ def place_reason(image_url: Any, key: Any) -> str | None:
     if url and name:
         return "url_and_key"
     if url:
-        return "bad_url" if re.search(r"[\x00-\x1f\x7f]", url) else None
+        return "bad_url" if isinstance(image_url, BYTES) or re.search(r"[\x00-\x1f\x7f]", url) else None
+    if isinstance(key, BYTES):
+        return "bad_key"
     try:
         object_keys.check_key(name)
     except ValueError:
@@ -113,7 +116,7 @@ def place_reason(image_url: Any, key: Any) -> str | None:
 
 def read_text(value: Any) -> str:
     """Return a URL or a key without the blanks around it, "" for null."""
-    return "" if source_ids.is_blank(value) else blanks.strip(str(value))
+    return "" if source_ids.is_blank(value) else blanks.strip(as_text(value))
 
 
 def read_position(value: Any) -> int:
@@ -170,7 +173,10 @@ def clean_rows(rows: Iterable[Row]) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def as_text(value: Any) -> str:
-    return "" if value is None else str(value)
+    """Return a value as listings_rejects.csv has it. Of a memoryview, str would return its address in memory."""
+    if value is None:
+        return ""
+    return str(bytes(value)) if isinstance(value, BYTES) else str(value)
 
 
 def choose_photos(listings: pd.DataFrame, photos_per_listing: int, limit: int | None) -> pd.Series:

@@ -115,6 +115,9 @@ def test_what_can_be_percent_encoded_is_a_url_as_it_is(url: str) -> None:
         (None, "..", "bad_key"),
         (None, "a/../b", "bad_key"),
         (None, "./a", "bad_key"),
+        (memoryview(URL.encode()), None, "bad_url"),
+        (URL.encode(), None, "bad_url"),
+        (None, b"a.png", "bad_key"),
     ],
 )
 def test_a_photo_has_a_url_or_a_key(image_url: Any, key: Any, expected: tuple[str, str] | str) -> None:
@@ -133,6 +136,17 @@ def test_rejects_have_the_key_as_the_query_returned_it() -> None:
     _, bad = listings.clean_rows([(1, 0, None, " ../a "), (1, 1, "a", "b")])
 
     assert bad[["image_url", "key", "reason"]].values.tolist() == [["", " ../a ", "bad_key"], ["a", "b", "url_and_key"]]
+
+
+def test_rejects_have_bytes_the_same_in_every_run() -> None:
+    rows = [(memoryview(b"\xe9\n"), 0, URL, None), (1, 0, memoryview(b"a"), None), (2, 0, None, bytearray(b"b"))]
+    _, bad = listings.clean_rows(rows)
+
+    assert bad[["product_id", "image_url", "key", "reason"]].values.tolist() == [
+        ["b'\\xe9\\n'", URL, "", "bad_id"],
+        ["1", "b'a'", "", "bad_url"],
+        ["2", "", "b'b'", "bad_key"],
+    ]
 
 
 def test_of_repeated_photos_with_keys_the_same_one_is_kept_in_any_order() -> None:
