@@ -78,12 +78,17 @@ def fetch_rows(
     Raises:
         DataError: the query fails, has other columns or is no SELECT, or a value cannot be read.
     """
+    return fetch_any_rows(connection, query, require_columns(query, columns), as_of, needs_as_of)
+
+
+def require_columns(query: Path, columns: list[str]) -> Callable[[list[str]], None]:
+    """Return a function that raises DataError for other columns than a query has to return."""
 
     def require(found: list[str]) -> None:
         if found != columns:
             raise DataError(f"{query} returns columns {', '.join(found)}; expected {', '.join(columns)}")
 
-    return fetch_any_rows(connection, query, require, as_of, needs_as_of)
+    return require
 
 
 def take_all(result: Iterable[Any]) -> list[tuple[Any, ...]]:

@@ -16,6 +16,7 @@ import pytest
 from imageset.storage.bucket import Bucket, list_objects
 from sandbox.servers import Servers
 from stages import listings as stage
+from stages.ingest import HINTS
 from tests.conftest import execute, photo_bytes, put
 from tests.project import ROOT
 from tools.check import as_of, command, disk, dvc_remote, labels, photo, queries, reading, setup, weights
@@ -610,7 +611,7 @@ def test_photos_of_a_folder_are_tried_where_settings_allow_it(shop: Path, monkey
     (shop / "photos/a b.jpg").write_bytes(photo_bytes(1))
     list_urls(shop, f"file://{shop}/photos/a b.jpg")
 
-    assert "(folder_not_allowed): if the folder is yours, name it in IMAGESET_ALLOWED_FOLDERS" in the_fault(run(*PHOTO))
+    assert f"(folder_not_allowed): {HINTS['folder_not_allowed']}" in the_fault(run(*PHOTO))
 
     monkeypatch.setenv("IMAGESET_ALLOWED_FOLDERS", str(shop / "photos"))
 
@@ -626,11 +627,12 @@ def test_a_photo_that_the_listings_name_by_its_key_is_read_in_the_bucket(shop: P
         run(*topics)
     )
 
-    put(bucket, "img/a.jpg", b"<html>")
-    assert "img/a.jpg (not_an_image)" in the_fault(run(*topics))
+    put(bucket, "img/a#1?.jpg", b"<html>")
+    write_query(shop, "listings", "SELECT 'ab-1' AS product_id, 0 AS position, 'img/a#1?.jpg' AS key")
+    assert "img/a#1?.jpg (not_an_image)" in the_fault(run(*topics))
 
-    put(bucket, "img/a.jpg", photo_bytes(1))
-    assert "ok  one photo: img/a.jpg is read in the bucket and decoded, 2 kB" in run(*topics)
+    put(bucket, "img/a#1?.jpg", photo_bytes(1))
+    assert "ok  one photo: img/a#1?.jpg is read in the bucket and decoded, 2 kB" in run(*topics)
 
 
 def test_a_bucket_without_photos_is_a_fault_where_nothing_fetches_any(
@@ -828,3 +830,12 @@ def test_without_keys_the_remote_is_not_tried(shop: Path, bucket: Bucket, monkey
     (line,) = run(dvc_remote.check_remote, found=found)
 
     assert line.startswith("--  DVC remote s3://imageset-dvc: NoCredentialsError: ")
+
+
+def test_no_message_about_a_remote_of_dvc_has_its_password(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "webdav://me:hidden@host/dav"
+    monkeypatch.setattr(dvc_remote, "CODE", f"""print('{{"url": "{url}", "error": "cannot reach {url}."}}')""")
+
+    assert str(dvc_remote.find_remote()).startswith(
+        "--  DVC remote webdav://host/dav: cannot reach webdav://host/dav: "
+    )

@@ -57,5 +57,6 @@ def find_remote() -> Line:
         return wrong(f"DVC remote: DVC cannot look: {last}: {remedy}")
     url = urls.show(answer["url"])
     if answer["error"]:
-        return wrong(f"DVC remote {url}: {answer['error'].rstrip('.')}: {remedy}")
+        error = answer["error"].replace(answer["url"] or url, url).rstrip(".")  # its user and password are secret
+        return wrong(f"DVC remote {url}: {error}: {remedy}")
     return ok(f"DVC remote: {url} answers")

@@ -1,7 +1,8 @@
 """The queries of labels and classes, and whether they fit the listings."""
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from tools.check.reading import SECONDS, Sample, read
 
 LABELS, CLASSES = Path("queries/labels.sql"), Path("queries/classes.sql")
 MOST_PRODUCTS = 200  # of which labels are looked up where labels.sql has more rows than are read
+
+BACKSLASHES_ESCAPE = ("mysql", "mariadb")  # in literals
 
 Row = tuple[Any, ...]
 
@@ -66,10 +69,11 @@ def sort_out(sample: Sample, dialect: str) -> tuple[list[Row], list[str]]:
         try:
             judge(rows)
         except DataError as error:
-            refused = [row for row in rows if is_refused(judge, row)]
+            verdicts = [is_refused(judge, row) for row in rows]
+            refused = list(compress(rows, verdicts))
             more = f"; {len(refused):,} of {sample.scope()} are refused so: {show_products(refused)}" if refused else ""
             faults.append(f"{error}{more}")
-            rows = [row for row in rows if row not in refused] if refused else rows[:1]
+            rows = [row for row, is_bad in zip(rows, verdicts, strict=True) if not is_bad] if refused else rows[:1]
     return rows, faults
 
 
@@ -101,7 +105,7 @@ def check_classes(found: Findings) -> Iterator[Line]:
         yield ok(f"{CLASSES}: not needed, as {LABELS} returns class_name: {len(found.class_table):,} classes")
         return
     labels.require_query(CLASSES, LABELS)
-    sample = read(CLASSES, lambda names: require(names, label_rows.CLASSES), found.params.source.as_of, False)
+    sample = read(CLASSES, database.require_columns(CLASSES, label_rows.CLASSES), found.params.source.as_of, False)
     if sample is None or not sample.rows:
         yield describe_nothing(CLASSES, sample, None)
         return
@@ -110,12 +114,6 @@ def check_classes(found: Findings) -> Iterator[Line]:
     for odd in rare_classes.describe_tree(found.class_table):
         text = f"{CLASSES}: {odd}"
         yield wrong(text) if found.params.catalog.rare == "merge" else ok(f"{text} (catalog.rare: merge alone uses it)")
-
-
-def require(names: list[str], expected: list[str]) -> None:
-    """Raise DataError for other columns than classes.sql has to return."""
-    if names != expected:
-        raise DataError(f"{CLASSES} returns columns {', '.join(names)}; expected {', '.join(expected)}")
 
 
 def check_labelled(found: Findings) -> Iterator[Line]:
@@ -178,11 +176,23 @@ def read_labels_of(products: list[int], found: Findings) -> Sample | None:
     assert found.params is not None
     assert found.dialect is not None
     query = ":as_of".join(database.read_query(LABELS, found.dialect).pieces)
-    kind = "char" if found.dialect in ("mysql", "mariadb") else "varchar"
-    ids = ", ".join("'" + source_ids.text(product).replace("'", "''") + "'" for product in products)
+    kind = "char" if found.dialect in BACKSLASHES_ESCAPE else "varchar"
+    ids = quote_ids(map(source_ids.text, products), found.dialect)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / LABELS.name
         path.write_text(
             f"SELECT * FROM (\n{query}\n) AS labels WHERE CAST(product_id AS {kind}) IN ({ids})", encoding="utf-8"
         )
         return read(path, lambda names: None, found.params.source.as_of)
+
+
+def quote_ids(ids: Iterable[str], dialect: str) -> str:
+    """Return ids, which sellers may have written, as literals of SQL.
+
+    >>> print(quote_ids(["it's", "a\\\\"], "postgresql"), quote_ids(["it's", "a\\\\"], "mysql"))
+    'it''s', 'a\\' 'it''s', 'a\\\\'
+    """
+    quoted = (one.replace("'", "''") for one in ids)
+    if dialect in BACKSLASHES_ESCAPE:
+        quoted = (one.replace("\\", "\\\\") for one in quoted)
+    return ", ".join(f"'{one}'" for one in quoted)

@@ -22,17 +22,13 @@ from tools.check.findings import Findings
 from tools.check.line import EXAMPLES, Line, ok, untried, wrong
 
 SECONDS = 12.0  # for one photo, with the start of its decoder
-ADVICE = {
-    "bad_url": HINTS["bad_url"],
-    "private_address": "if their host is yours, name it in IMAGESET_ALLOWED_HOSTS",
-    "bucket_not_allowed": "if the bucket is yours, name it in IMAGESET_ALLOWED_BUCKETS",
-    "folder_not_allowed": "if the folder is yours, name it in IMAGESET_ALLOWED_FOLDERS",
-    MISSING_OBJECT: "correct `key` in queries/listings.sql, or the prefix in IMAGE_STORE: see the line of the bucket",
+ADVICE = HINTS | {
+    MISSING_OBJECT: "correct `key` in queries/listings.sql, or the prefix in IMAGE_STORE: see the line of the bucket"
 }
 
 
 class Tried(NamedTuple):
-    """How a photo ended: its bytes, or the reason that ingest would give it, and what happened."""
+    """How a photo ended: its URL without secrets or its key, its bytes, or the reason that ingest would give it."""
 
     place: str
     bytes: int
@@ -75,7 +71,7 @@ def try_photos(kind: str, places: list[str], found: Findings, ingest: IngestPara
         tried = asyncio.run(try_photo(place, None if kind == "fetched" else found.bucket, ingest))
         if not tried.reason:
             but = f"; not so {show_failed(failed)}" if failed else ""
-            return ok(f"one photo: {urls.show(place)} is {kind} and decoded, {tried.bytes / 1e3:,.0f} kB{but}")
+            return ok(f"one photo: {tried.place} is {kind} and decoded, {tried.bytes / 1e3:,.0f} kB{but}")
         failed.append(tried)
     advice = advise(failed, kind == "fetched")
     return wrong(f"no photo of {len(failed)} can be {kind}: {show_failed(failed)}: {advice}")
@@ -83,7 +79,7 @@ def try_photos(kind: str, places: list[str], found: Findings, ingest: IngestPara
 
 def show_failed(failed: list[Tried]) -> str:
     """Return photos and their reasons."""
-    return ", ".join(f"{urls.show(tried.place)} ({tried.reason})" for tried in failed)
+    return ", ".join(f"{tried.place} ({tried.reason})" for tried in failed)
 
 
 def spread(places: list[str]) -> list[str]:
@@ -98,6 +94,7 @@ def spread(places: list[str]) -> list[str]:
 async def try_photo(place: str, listed: Bucket | None, ingest: IngestParams) -> Tried:
     """Download a photo, or read it in a bucket, and decode it: as ingest does, but for the retries and the upload."""
     bucket = open_bucket()
+    shown = place if listed else urls.show(place)
     with LocalWorkers(1, import_main=False) as decoders:
         async with open_sources(ingest, bucket) as sources:
             uploads = bulk.open_client(bucket)
@@ -109,13 +106,13 @@ async def try_photo(place: str, listed: Bucket | None, ingest: IngestParams) -> 
                     else:
                         body = Body(read_object(listed, place), True)
                     await check_body(body, context)
-                    return Tried(place, len(body.content), "")
+                    return Tried(shown, len(body.content), "")
             except Refused as refusal:
-                return Tried(place, 0, str(refusal))
+                return Tried(shown, 0, str(refusal))
             except Unreachable as failure:
-                return Tried(place, 0, f"unreachable: {failure}")
+                return Tried(shown, 0, f"unreachable: {failure}")
             except TimeoutError:
-                return Tried(place, 0, f"unreachable: no photo in {SECONDS:.0f} s")
+                return Tried(shown, 0, f"unreachable: no photo in {SECONDS:.0f} s")
 
 
 def read_object(bucket: Bucket, key: str) -> bytes:

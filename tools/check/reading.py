@@ -97,3 +97,4 @@ def interrupting(connection: Any, reader: Reader) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
+        timer.join()  # an interrupt that has begun needs the connection

@@ -1,5 +1,6 @@
 """The weights of both networks: here, or at a source that can be reached. Nothing is downloaded."""
 
+import http.client
 import subprocess
 import sys
 import tempfile
@@ -100,6 +101,6 @@ def answers(url: str) -> bool:
         urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=SECONDS).close()
     except urllib.error.HTTPError:
         return True
-    except (OSError, ValueError):
+    except (OSError, http.client.HTTPException, ValueError):
         return False
     return True
