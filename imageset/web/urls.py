@@ -70,7 +70,10 @@ def show(url: str) -> str:
     >>> show("https://me:secret@shop.example/a.jpg?signature=1"), show("shop.example/a b.jpg")
     ('https://shop.example/a.jpg', 'shop.example/a b.jpg')
     """
-    place = re.sub(r"(?<=//)[^/]*@", "", re.split(r"[?#]", url, maxsplit=1)[0])
+    place = re.split(r"[?#]", url, maxsplit=1)[0]
+    # In a path an @ is no secret. But a password with a slash looks like a path, and makes a bad URL.
+    user = r"[^/]*@" if URL.fullmatch(url) or re.match(r"(?i)(s3|file)://", url) else r".*@"
+    place = re.sub(rf"(?is)\A((?:[a-z][a-z0-9+.-]*:)?[/\\]*){user}", r"\1", place)
     return place if len(place) <= SHOWN else f"{place[:SHOWN]}..."
 
 
