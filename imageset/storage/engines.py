@@ -5,6 +5,7 @@ import re
 import secrets
 import sqlite3
 import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -128,15 +129,19 @@ def connect_duckdb(path: Path | None) -> Connection:
     import duckdb
 
     root = settings.project_directory()
-    # Nobody else can have made a folder of this name.
-    temporary = Path(tempfile.gettempdir()) / f"imageset-duckdb-{secrets.token_hex(16)}"
     config: dict[str, str | bool | int | float | list[str]] = {
         "python_enable_replacements": False,
         # For queries that need more than the memory. DuckDB makes the folder then, beside the database by default.
-        "temp_directory": str(temporary),
+        "temp_directory": str(temporary_folder()),
         "file_search_path": "" if root == Path() else str(root.resolve()),
     }
     return Connection(duckdb.connect(str(path or ":memory:"), read_only=path is not None, config=config))
+
+
+@cache
+def temporary_folder() -> Path:
+    """Return a name that nobody can guess. A process has one: DuckDB opens no file under two configurations."""
+    return Path(tempfile.gettempdir()) / f"imageset-duckdb-{secrets.token_hex(16)}"
 
 
 def begin(connection: sqlalchemy.Connection) -> None:
