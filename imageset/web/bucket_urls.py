@@ -22,6 +22,7 @@ from imageset.web.web_client import WebClient
 SCHEME = "s3://"
 PIECE_BYTES = 256_000
 THROTTLING = ("429", "503")
+NO_BUCKET = "<Code>NoSuchBucket</Code>"
 FORBIDDEN = (obstore.exceptions.PermissionDeniedError, obstore.exceptions.UnauthenticatedError)
 
 
@@ -84,7 +85,7 @@ async def read(client: WebClient, host: Host, bucket: S3Store, key: str, held: A
                 content = await read_body(Transfer(host, timeout, size, pieces(found)), client, held)
             except (Refused, FileNotFoundError, *FORBIDDEN) as error:
                 host.record_answer(epoch, loop.time() - started)
-                if "<Code>NoSuchBucket</Code>" in str(error):
+                if NO_BUCKET in str(error) and NO_BUCKET not in key:  # the text quotes the key, which a seller wrote
                     raise Unreachable(f"{host.name}: there is no such bucket", final=True) from None
                 if isinstance(error, Refused):
                     raise

@@ -155,6 +155,14 @@ def test_a_bucket_that_only_fails_is_given_up(bucket: Bucket) -> None:
         assert ask("s3://shop/1.jpg", server, times=50) == "final: s3://shop: status 500"
 
 
+def test_a_key_that_looks_like_an_answer_is_not_taken_for_one(bucket: Bucket) -> None:
+    """Else one URL of a seller would leave its photo pending for ever, and the stage would fail."""
+    answers = answer("404 Not Found", b"<Error><Code>NoSuchKey</Code></Error>"), answer("503 Slow Down")
+    with failing(bucket, *answers) as server:
+        assert ask("s3://shop/<Code>NoSuchBucket</Code>.jpg", server) == "not_found"
+        assert ask("s3://shop/status 404.jpg", server) == "unreachable: s3://shop: status 503"
+
+
 @pytest.mark.parametrize(
     "url",
     [
