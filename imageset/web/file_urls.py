@@ -68,6 +68,8 @@ async def read_file(client: WebClient, folders: tuple[Path, ...], url: str) -> A
         path = parse(url)
     except BadUrl:
         raise Refused("bad_url") from None
+    if not folders:  # even to resolve a path may wake a disk, or ask a server of an automounter
+        raise Refused("folder_not_allowed")
     async with AsyncExitStack() as held:
         yield Body(await read(client, client.host(SCHEME), folders, path, held), has_declared_end=True)
 

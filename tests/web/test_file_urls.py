@@ -98,9 +98,12 @@ def test_what_is_not_below_an_allowed_folder_is_refused(name: str, folder: Path)
     assert ask(f"file://{folder}/{name}", folder) == "folder_not_allowed"
 
 
-def test_without_a_setting_nothing_is_read(folder: Path) -> None:
-    assert ask(f"file://{folder}/1.jpg") == "folder_not_allowed"
+def test_without_a_setting_no_path_is_looked_at(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert ask(f"file://{folder}/1.jpg", folder.parent / "secret", folder) == PHOTO
+
+    monkeypatch.setattr(file_urls, "open_below", lambda *_: pytest.fail("it looks at the disk"))
+
+    assert ask(f"file://{folder}/1.jpg") == "folder_not_allowed"
 
 
 def test_a_dot_twice_encoded_is_a_name(folder: Path) -> None:
