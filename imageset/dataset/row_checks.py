@@ -146,7 +146,8 @@ def label_map_complete(pairs: list[bytes], names: list[bytes], class_ids: list[b
         wrong.append(f"{len(pairs)} labels and {len(names)} class names")
     wrong += [f"class name {label} is {name!r}" for label, name in enumerate(names) if not is_text(name)]
     if class_ids is not None:
-        found = [b"%d,%d" % (label, number_of(text) or 0) for label, text in enumerate(class_ids)]
+        numbers = map(number_of, class_ids)
+        found = [None if number is None else b"%d,%d" % (label, number) for label, number in enumerate(numbers)]
         wrong += [f"class id {label} is {text!r}" for label, text in enumerate(class_ids) if found[label] not in pairs]
         wrong += [f"{len(pairs)} labels and {len(class_ids)} class ids"] if len(class_ids) != len(pairs) else []
     return Check("label_map_complete", len(pairs), len(wrong), wrong[:EXAMPLES])

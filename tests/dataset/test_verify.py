@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 import pytest
 
-from imageset.dataset import verify
+from imageset.dataset import row_checks, verify
 from imageset.dataset.channel_stats import ChannelStats
 from imageset.dataset.check import Check
 from imageset.errors import DataError
@@ -707,3 +707,8 @@ def test_what_is_no_whole_dataset_of_this_version_is_one_line(
 
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_class_id_of_no_text_is_not_that_of_class_0() -> None:
+    assert row_checks.label_map_complete([b"0,0"], [b"hat"], [b"0"]).passed
+    assert not row_checks.label_map_complete([b"0,0"], [b"hat"], [b"\xff"]).passed

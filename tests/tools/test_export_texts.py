@@ -138,6 +138,16 @@ def test_numpy_has_an_array_for_each(dataset: Path, tmp_path: Path) -> None:
         assert np.load(folder / f"{subset}_column_brand.npy").tolist() == [brand_of(row) for row in rows]
 
 
+def test_numpy_writes_the_same_text_in_pieces(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = run("numpy", tmp_path / "whole", dataset)
+    monkeypatch.setattr("tools.export.formats.numpy.VALUES_AT_ONCE", 3)
+    in_pieces = run("numpy", tmp_path / "pieces", dataset)
+
+    assert contents(in_pieces) == contents(whole)
+    texts = [source_id(row) for row in PHOTOS["train"]]
+    assert np.load(in_pieces / "train_source_ids.npy").dtype == np.array(texts).dtype
+
+
 def test_another_further_column_is_another_export(dataset: Path, tmp_path: Path) -> None:
     identity = contents(run("webdataset", tmp_path / "export", dataset))["export.json"]
     with h5py.File(dataset, "r+") as file:
