@@ -46,7 +46,7 @@ AS_OF_EXAMPLES = {
     "sqlite": "WHERE :as_of IS NULL OR unixepoch(date) <= unixepoch(:as_of)",
     "duckdb": "WHERE CAST(:as_of AS timestamptz) IS NULL OR date <= CAST(:as_of AS timestamptz)",
 }
-SECRETS = re.compile(r"(?i)pass|pwd|secret|token|key|odbc_connect")  # names of a URL's parameters
+SECRETS = re.compile(r"(?i)pass|pwd|secret|token|key|credential|odbc_connect")  # names of a URL's parameters
 
 
 def parse_url(text: str) -> sqlalchemy.URL:
@@ -80,7 +80,7 @@ def open_engine(url: sqlalchemy.URL) -> sqlalchemy.Engine:
         connect = {"sqlite": connect_sqlite, "duckdb": connect_duckdb}[backend]
         file = find_file(url)
         options["creator"] = lambda: connect(file)
-        url = url.set(drivername=backend)
+        url = sqlalchemy.URL.create(backend, database=url.database)  # a file has no user and no parameters
     if backend in SNAPSHOT_LEVELS:
         options["isolation_level"] = SNAPSHOT_LEVELS[backend]
     if backend == "postgresql":
@@ -96,6 +96,8 @@ def open_engine(url: sqlalchemy.URL) -> sqlalchemy.Engine:
             f"DATABASE_URL: SQLAlchemy does not know {url.drivername}: check its spelling, or install the package that "
             f"brings it, such as pip install {package}"
         ) from None
+    except (ArgumentError, ValueError):
+        raise SettingsError(f"DATABASE_URL: {backend} does not take the parameters after its ?: correct them") from None
     except ImportError as error:
         module = error.name or backend
         name, package = f"{backend}+{dialect.driver}", PACKAGES.get(module, module)

@@ -218,6 +218,13 @@ def test_nobody_can_guess_the_folder_that_duckdb_makes_in_a_shared_one() -> None
     assert ask("duckdb", query) != first
 
 
+@pytest.mark.parametrize("kind", ["sqlite", "duckdb"])
+def test_a_user_and_parameters_of_a_file_change_nothing(kind: str) -> None:
+    name = URLS[kind].rpartition("/")[2]
+
+    assert sorted(ask(f"{kind}://me:hidden@/{name}?timeout=x", f"SELECT product_id, title FROM {SOURCE[kind]}")) == ROWS
+
+
 def test_two_snapshots_of_a_file_of_duckdb_may_be_open_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", URLS["duckdb"])
     with database.snapshot() as first, database.snapshot() as second:
@@ -335,6 +342,7 @@ def test_the_zone_of_the_machine_does_not_move_what_duckdb_reads(monkeypatch: py
         ("sqlite://hidden.db", "write three slashes before the file, such as sqlite:///shop.db"),
         ("duckdb://hidden.db", "write three slashes before the file, such as duckdb:///shop.db"),
         ("sqlite://", "DATABASE_URL names no file: write sqlite:///shop.db"),
+        ("postgresql://me:hidden@/shop?host=a:1&host=b:hidden", "postgresql does not take the parameters after its ?"),
     ],
 )
 def test_a_url_that_cannot_work_says_what_to_do(url: str, message: str) -> None:
@@ -372,6 +380,7 @@ def test_a_password_in_the_message_of_a_driver_is_hidden() -> None:
     [
         ("mssql+pyodbc:///?odbc_connect=DRIVER%3DX%3BUID%3Dme%3BPWD%3Dhidden", "no hidden for me"),
         ("postgresql://me@host/shop?sslpassword=hidden&sslpassword=hidden2", "no hidden2 for me"),
+        ("bigquery://shop?credentials_base64=hidden", "no hidden for me"),
         ("postgresql://me:hidden%20%20word@host/shop?token=hidden", "no hidden  word for me"),
     ],
 )
