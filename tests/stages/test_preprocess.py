@@ -62,8 +62,7 @@ def fill(bucket: Bucket, project: Path, photos: dict[str, bytes]) -> None:
     """Put photos by key into the bucket and take the inventory."""
     for key, body in photos.items():
         put(bucket, key, body)
-    objects, _ = inventory.choose_objects(list_objects(bucket), None)
-    table = inventory.parse_photos(objects["key"]).merge(objects, on="key")
+    table, _ = inventory.choose_objects(list_objects(bucket), None)
     tables.write(project / "data/inventory.csv", tables.INVENTORY, table)
 
 

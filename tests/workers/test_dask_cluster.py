@@ -220,8 +220,7 @@ def project(in_project: Path, bucket: Bucket, edit_params: Edit) -> Path:
     edit_params("\n  side: null", "\n  side: 192")
     for number in range(PHOTOS):
         put(bucket, f"{number}.jpeg", photo_bytes(number))
-    objects, _ = inventory.choose_objects(list_objects(bucket), None)
-    table = inventory.parse_photos(objects["key"]).merge(objects, on="key")
+    table, _ = inventory.choose_objects(list_objects(bucket), None)
     tables.write(in_project / "data/inventory.csv", tables.INVENTORY, table)
     return in_project
 
