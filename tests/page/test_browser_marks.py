@@ -34,7 +34,7 @@ def mark_of(page: Page, product: int) -> str:
 
 
 def press(page: Page, product: int, *keys: str) -> None:
-    focus_tile(page, product)
+    expect(focus_tile(page, product)).to_be_focused()
     for key in keys:
         page.keyboard.press(key)
 
@@ -99,6 +99,7 @@ def test_keys_do_nothing_while_somebody_types(page: Page) -> None:
 def test_marks_survive_a_reload_and_undo_does_not_reach_behind_it(page: Page, made: Made) -> None:
     press(page, GOOD, "y")
     press(page, made.flipped[0], "r")
+    expect(page.locator("#marks-link")).to_have_text("2 marks")
     page.reload()
     expect(page.locator("#marks-link")).to_have_text("2 marks")
     assert mark_of(page, made.flipped[0]) == f"relabel to {NAMES[0]}"

@@ -11,10 +11,22 @@ export function openDialog(title, { className = "", content = [], returnFocus = 
     const headingId = uniqueId("dialog");
     const heading = element("h2", { id: headingId, dir: "auto" }, title);
     const body = element("div", { class: "dialog-body" }, content);
-    let chosen;
+    let resolveClosed;
+    const closed = new Promise((resolve) => {
+        resolveClosed = resolve;
+    });
+    const finish = (value) => {
+        if (dialog.isConnected) {
+            document.body.append(document.getElementById("announcement")); // announce() may have put it into the dialog
+            dialog.remove();
+            restoreFocus(returnFocus?.() ?? focused);
+            resolveClosed(value);
+        }
+    };
+    // The event "close" comes later: by then a person may have gone on to another photo, and the focus would be taken back.
     const close = (value) => {
-        chosen = value;
         dialog.close();
+        finish(value);
     };
     const closer = button("", () => close(), {
         iconName: "close",
@@ -24,14 +36,7 @@ export function openDialog(title, { className = "", content = [], returnFocus = 
     });
     const head = element("div", { class: "dialog-head" }, heading, closer);
     const dialog = element("dialog", { class: `dialog ${className}`, "aria-labelledby": headingId }, head, body);
-    const closed = new Promise((resolve) => {
-        dialog.addEventListener("close", () => {
-            document.body.append(document.getElementById("announcement")); // announce() may have put it into the dialog
-            dialog.remove();
-            restoreFocus(returnFocus?.() ?? focused);
-            resolve(chosen);
-        });
-    });
+    dialog.addEventListener("close", () => finish()); // Escape
     dialog.addEventListener("mousedown", (event) => {
         if (event.target === dialog && isBeside(dialog, event)) {
             close();
