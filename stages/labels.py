@@ -1,13 +1,12 @@
 """The database -> data/labels.csv and data/classes.csv: all rows. Stage catalog decides about them."""
 
-import re
 from pathlib import Path
 
 from imageset.curation import label_dates, label_rows, labelled, rare_classes
 from imageset.errors import DataError
 from imageset.formats import tables
 from imageset.runtime import params, stage
-from imageset.storage import database
+from imageset.storage import database, query_text
 
 
 def main(labels_sql: Path, classes_sql: Path, labels_csv: Path, classes_csv: Path) -> None:
@@ -58,7 +57,7 @@ def require_columns(labels_sql: Path, found: list[str]) -> None:
 def require_query(classes_sql: Path, labels_sql: Path) -> None:
     """Raise DataError where the file has no query, or is not there."""
     text = classes_sql.read_text(encoding="utf-8-sig", errors="replace") if classes_sql.exists() else ""
-    if not re.sub(r"--[^\n]*|/\*.*?\*/", "", text, flags=re.DOTALL).strip():
+    if not query_text.has_statement(text):
         raise DataError(
             f"{classes_sql} has no query, but {labels_sql} returns catalog_id: write a SELECT of "
             f"{', '.join(label_rows.CLASSES)}, or return class_name in place of catalog_id"

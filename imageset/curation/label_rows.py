@@ -110,7 +110,7 @@ def number_column(
 def first_without_number(
     query: Path, columns: Sequence[str], rows: Sequence[Row], name: str, values: Sequence[Any]
 ) -> str:
-    """Return the message about the first row whose value is no id."""
+    """Return the message about the first row with a value that is no id."""
     for row, value in zip(rows, values, strict=True):
         try:
             if not source_ids.is_blank(value):

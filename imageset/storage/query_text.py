@@ -4,6 +4,7 @@ Everything else is SQL as it is: a colon in a literal, a comment, a cast or a sl
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from imageset.errors import DataError
@@ -66,17 +67,12 @@ def parse(text: str) -> Query:
         DataError: the text has no statement, several, or one that is no query. The message is the rest of a sentence
             that begins with the file.
     """
-    pieces, first_word, place = [""], "", 0
+    pieces, first_word = [""], ""
     has_code, is_over = False, False
-    while place < len(text):
-        token = TOKEN.match(text, place)
-        kind = token.lastgroup if token else None
-        stop = block_end(text, place) if kind == "block" else token.end() if token else place + 1
-        part = text[place:stop]
-        place = stop
+    for kind, part in tokens(text):
         if kind == "end":
             is_over = has_code
-        elif kind in ("comment", "block") or part.isspace():
+        elif is_no_code(kind, part):
             pieces[-1] += part
         elif is_over:
             raise DataError("has several statements: write one SELECT, and no semicolon but at its end")
@@ -91,6 +87,30 @@ def parse(text: str) -> Query:
     if first_word.lower() not in FIRST_WORDS:
         raise DataError(f"is not a query that returns rows, as it begins with {first_word}: write one SELECT")
     return Query(tuple(pieces))
+
+
+def has_statement(text: str) -> bool:
+    """Return whether a text has more than comments, blanks and semicolons.
+
+    >>> has_statement("-- not needed /* here */;"), has_statement("/* a */ SELECT 1")
+    (False, True)
+    """
+    return any(kind != "end" and not is_no_code(kind, part) for kind, part in tokens(text))
+
+
+def tokens(text: str) -> Iterator[tuple[str | None, str]]:
+    """Yield the parts of a text, each with its kind: a group of TOKEN, or None."""
+    place = 0
+    while place < len(text):
+        token = TOKEN.match(text, place)
+        kind = token.lastgroup if token else None
+        stop = block_end(text, place) if kind == "block" else token.end() if token else place + 1
+        yield kind, text[place:stop]
+        place = stop
+
+
+def is_no_code(kind: str | None, part: str) -> bool:
+    return kind in ("comment", "block") or part.isspace()
 
 
 def block_end(text: str, start: int) -> int:
