@@ -49,10 +49,11 @@ class Loader:
         self._device = device
         self._threads = threads
         shape = dataset.image_shape
+        batch_rows, window_rows = (min(rows, order.rows_per_rank) for rows in (order.batch_size, order.window_rows))
         self._pixels, self._floats = (
-            BufferPool((order.batch_size, *shape), dtype, threads + 2) for dtype in ("uint8", "float32")
+            BufferPool((batch_rows, *shape), dtype, threads + 2) for dtype in ("uint8", "float32")
         )
-        self._windows = BufferPool((order.window_rows, *shape), "uint8", 3)
+        self._windows = BufferPool((window_rows, *shape), "uint8", 3)
 
     @property
     def epoch(self) -> int:
@@ -221,7 +222,8 @@ def loader(
 
     Args:
         dataset: An ImageSet. A subclass with a `__getitem__` of its own needs DataLoader.
-        batch_size: Images per batch. The last batch of an epoch may be shorter.
+        batch_size: Images per batch. The last batch of an epoch may be shorter: where `batch_size` is above the number
+            of images, it is the only one.
         shuffle: False keeps the file's order. True mixes all rows; use it if the file fits in memory. "blocks" reads
             blocks of rows in mixed order and mixes them again in memory; use it for a larger file.
         seed: Decides the order, with the epoch.
@@ -229,7 +231,8 @@ def loader(
         rank: Number of this process, from 0 to world_size - 1.
         world_size: Number of processes. Each gets the same number of rows, in batches of the same sizes. Up to
             world_size - 1 rows come twice for that.
-        drop_last: Leave out the rows that do not fill a batch on every rank. Then no row comes twice.
+        drop_last: Leave out the rows that do not fill a batch on every rank. Then no row comes twice. A set smaller
+            than one batch on every rank then has no batches.
         device: The device of the batches. uint8 pixels are copied to it; floats are made there.
         threads: Threads that make batches. 0 means two, or for a compressed file as many as torch has, at least two.
         buffer_bytes: Bytes of images that "blocks" mixes at a time. It needs three times as much memory.

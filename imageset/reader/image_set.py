@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, default_collate
 
 from imageset.errors import DamagedFile, DataError
 from imageset.formats import hdf5
@@ -22,8 +22,12 @@ class ImageSet(Dataset[tuple[Any, Any]]):
     """One subset of dataset.h5 as a map-style dataset. Item i is (image, label), as in torchvision's datasets.
 
     An image is a uint8 tensor (C, H, W); C is 1 for grayscale and 3 for RGB. A label is an int from 0 to
-    num_labels - 1. An ImageSet can be pickled, used in several threads, and passed to DataLoader's workers, whatever
-    their start method.
+    num_labels - 1. Several indices at once give a batch, as `torch.utils.data.default_collate` makes it of the items:
+    images uint8 (B, C, H, W), labels int64 (B,). They may be a list, a tuple, a range, a slice, an array or a tensor,
+    of numbers or of one bool for each item.
+
+    An ImageSet can be pickled, used in several threads, and passed to DataLoader's workers, whatever their start
+    method.
 
     Args:
         path: The dataset file.
@@ -194,27 +198,33 @@ class ImageSet(Dataset[tuple[Any, Any]]):
         if "__getitem__" in vars(cls) and "__getitems__" not in vars(cls):
             cls.__getitems__ = None  # type: ignore[assignment]  # else DataLoader would not call its __getitem__
 
-    def __getitem__(self, index: int) -> tuple[Any, Any]:
-        return self._items([index])[0]
+    def __getitem__(self, index: Any) -> tuple[Any, Any]:
+        items = select_items(index, len(self))
+        if items is None:
+            return self._samples(*self._read_items(np.array([operator.index(index)])))[0]
+        images, labels = self._read_items(items)
+        if self.transform is None and self.target_transform is None:
+            return self.normalized(images) if self.normalize else images, labels
+        images, labels = default_collate(self._samples(images, labels))
+        return images, labels
 
     def __getitems__(self, indices: Iterable[int]) -> list[tuple[Any, Any]]:
         """Return several items, read together. DataLoader calls this. Raises IndexError when one is out of range."""
-        return self._items(indices)
+        return self._samples(*self._read_items(np.fromiter(map(operator.index, indices), np.int64)))
 
-    def _items(self, indices: Iterable[int]) -> list[tuple[Any, Any]]:
-        items = np.fromiter(map(operator.index, indices), np.int64)
+    def _read_items(self, items: Indices) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return images as they are in the file, uint8 (B, C, H, W), and their labels, int64 (B,)."""
         wrong = items[(items < -len(self)) | (items >= len(self))]
         if len(wrong):
             raise IndexError(f"index {wrong[0]} is out of range for {len(self)} images")
-        if not len(items):
-            return []
         pixels = np.empty((len(items), *self.image_shape), np.uint8)
-        self.images.gather(self.file_rows[items], pixels)
-        images = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
-        samples = [
-            self.transformed(image, label)
-            for image, label in zip(images, self.labels[torch.from_numpy(items)].tolist(), strict=True)
-        ]
+        if len(items):
+            self.images.gather(self.file_rows[items], pixels)
+        return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(), self.labels[torch.from_numpy(items)]
+
+    def _samples(self, images: torch.Tensor, labels: torch.Tensor) -> list[tuple[Any, Any]]:
+        """Return the items of these images: transformed, then normalised."""
+        samples = [self.transformed(image, label) for image, label in zip(images, labels.tolist(), strict=True)]
         return [(self.normalized(image), target) for image, target in samples] if self.normalize else samples
 
     def transformed(self, image: torch.Tensor, label: int) -> tuple[Any, Any]:
@@ -261,3 +271,25 @@ class ImageSet(Dataset[tuple[Any, Any]]):
         return (
             f"ImageSet({str(self.path)!r}, {self.subset!r}): {len(self):,} images of {shape}, {self.num_labels} classes"
         )
+
+
+def select_items(index: Any, count: int) -> Indices | None:
+    """Return the numbers of the items that an index selects; None if it is the number of one item.
+
+    >>> select_items(slice(-2, None), 10), select_items([3, 1], 10), select_items(np.int64(7), 10)
+    (array([8, 9]), array([3, 1]), None)
+    """
+    if isinstance(index, slice):
+        return np.arange(*index.indices(count))
+    if not isinstance(index, list | tuple | range) and getattr(index, "ndim", 0) == 0:
+        operator.index(index)  # which raises TypeError for what is no number
+        return None
+    items = np.asarray(index)
+    if items.dtype == bool and items.shape == (count,):
+        return np.flatnonzero(items)
+    if items.ndim != 1 or (items.dtype.kind not in "iu" and len(items)):
+        raise IndexError(
+            f"{items.dtype} {items.shape} selects no images: an index is a whole number, a slice, whole numbers (B,), "
+            f"or one bool for each of the {count} images"
+        )
+    return items.astype(np.int64)

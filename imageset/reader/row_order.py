@@ -78,8 +78,9 @@ class RowOrder:
 
     def windows(self, epoch: int, first: int = 0) -> Iterator[Window]:
         """Yield the rank's windows of an epoch, from number `first` on."""
-        blocks = seeded_generator(self.seed, epoch).permutation(-(-self.total // self.block_rows))
-        rows = (blocks[:, None] * self.block_rows + np.arange(self.block_rows)).ravel()
+        block_rows = min(self.block_rows, max(1, self.total))
+        blocks = seeded_generator(self.seed, epoch).permutation(-(-self.total // block_rows))
+        rows = (blocks[:, None] * block_rows + np.arange(block_rows)).ravel()
         # Each rank gets one stretch, not every other row, so all its blocks but the first and the last are complete.
         own_rows = self._divide(rows[rows < self.total]).reshape(self.world_size, -1)[self.rank]
         for number in range(first, -(-len(own_rows) // self.window_rows)):

@@ -324,6 +324,41 @@ def test_two_loops_over_one_loader_do_not_disturb_each_other(path: Path, shuffle
 
 
 @every_shuffle
+@pytest.mark.parametrize("batch_size", [24, 10**9, 10**18])
+@pytest.mark.parametrize("normalize", [False, True])
+def test_a_batch_larger_than_the_set_has_all_of_it(path: Path, shuffle: Any, batch_size: int, normalize: bool) -> None:
+    """And takes no more memory than the set: numpy.empty of 10**9 images fails."""
+    arrays = write(path)
+    dataset = ImageSet(path, normalize=normalize)
+    batches = loader(dataset, batch_size, shuffle)
+
+    for epoch in range(2):
+        ((images, labels),) = batches
+        rows = RowOrder(23, 10, shuffle, block_rows=23, window_rows=23).rows(epoch)
+        assert labels.tolist() == arrays["train_labels"][rows].tolist()
+        assert torch.equal(images, dataset[rows][0])
+    assert len(batches) == 1
+    assert saved(batches)["epoch"] == 2
+
+
+@every_shuffle
+def test_ranks_with_less_than_a_batch_have_one_each_unless_they_drop_it(path: Path, shuffle: Any) -> None:
+    write(path)
+    ranks = [list(loader(ImageSet(path), 100, shuffle, rank=rank, world_size=2)) for rank in (0, 1)]
+
+    assert [[len(labels) for _, labels in rank] for rank in ranks] == [[12], [12]]
+    assert set(rows_of(ranks[0] + ranks[1])) == set(range(23))
+    assert list(loader(ImageSet(path), 100, shuffle, world_size=2, drop_last=True)) == []
+
+
+def test_blocks_and_buffers_larger_than_the_set_take_its_memory_alone(path: Path) -> None:
+    write(path)
+    huge = loader(ImageSet(path), 10, "blocks", buffer_bytes=10**25, block_bytes=10**25)
+
+    assert rows_of(huge) == rows_of(loader(ImageSet(path), 10, "blocks"))
+
+
+@every_shuffle
 def test_a_subset_without_rows_has_no_batches(path: Path, shuffle: Any) -> None:
     write(path, counts={"train": 9, "test": 0})
 

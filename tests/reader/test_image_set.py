@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import ConcatDataset, DataLoader, Subset
+from torch.utils.data import BatchSampler, ConcatDataset, DataLoader, RandomSampler, SequentialSampler, Subset
 
 from imageset.errors import DataError
 from imageset.formats import hdf5
@@ -346,6 +346,115 @@ def test_an_index_out_of_range_is_refused_with_both_numbers(path: Path, index: i
 
     with pytest.raises(IndexError, match=f"index {index} is out of range for 23 images"):
         ImageSet(path)[index]
+
+
+@pytest.mark.parametrize(
+    ("index", "expected"),
+    [
+        ([3, 0, -1, 3], [3, 0, 22, 3]),
+        ((4, 2), [4, 2]),
+        (range(5, 2, -1), [5, 4, 3]),
+        (slice(-2, None), [21, 22]),
+        (slice(20, 99), [20, 21, 22]),
+        (slice(5, 5), []),
+        (slice(None, None, -11), [22, 11, 0]),
+        (np.array([7, -23], np.int8), [7, 0]),
+        (np.array([9], np.uint64), [9]),
+        (torch.tensor([8]), [8]),
+        (np.arange(23) % 11 == 0, [0, 11, 22]),
+        (torch.arange(23) < 2, [0, 1]),
+        ([], []),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("augmented", [False, True])
+def test_several_indices_give_a_batch(path: Path, index: Any, expected: list[int], augmented: bool) -> None:
+    arrays = write(path)
+    kept = np.arange(23) if augmented else np.flatnonzero(arrays["train_copies"] == 0)
+    dataset = ImageSet(path, augmented=augmented)
+    if not augmented:  # 8 items
+        index, expected = [number % 8 for number in expected], [number % 8 for number in expected]
+    images, labels = dataset[index]
+
+    assert (images.dtype, labels.dtype) == (torch.uint8, torch.int64)
+    assert images.is_contiguous()
+    assert tuple(images.shape) == (len(expected), 3, 6, 6)
+    assert (images.numpy() == arrays["train_images"][kept[expected]].transpose(0, 3, 1, 2)).all()
+    assert labels.tolist() == arrays["train_labels"][kept[expected]].tolist()
+
+
+@pytest.mark.parametrize("index", [np.int64(5), np.array(5), torch.tensor(5)], ids=repr)
+def test_a_number_of_numpy_or_torch_is_one_item(path: Path, index: Any) -> None:
+    write(path)
+    image, label = ImageSet(path)[index]
+
+    assert torch.equal(image, ImageSet(path)[5][0])
+    assert type(label) is int
+
+
+@pytest.mark.parametrize(
+    ("index", "error", "named"),
+    [
+        ([0, 23], IndexError, "index 23 is out of range for 23 images"),
+        (np.array([-24]), IndexError, "index -24 is out of range"),
+        ([1.0, 2.0], IndexError, r"float64 \(2,\) selects no images: an index is a whole number, a slice"),
+        ([[1, 2]], IndexError, r"int64 \(1, 2\) selects no images"),
+        ([True, False], IndexError, r"bool \(2,\) selects no images.* one bool for each of the 23 images"),
+        ("3", TypeError, "'str' object cannot be interpreted as an integer"),
+        (1.5, TypeError, "'float' object cannot be interpreted"),
+    ],
+)
+def test_what_selects_no_images_is_refused(path: Path, index: Any, error: type[Exception], named: str) -> None:
+    write(path)
+
+    with pytest.raises(error, match=named):
+        ImageSet(path)[index]
+
+
+def halve_pixels(image: torch.Tensor) -> dict[str, torch.Tensor]:
+    return {"half": image[:, ::2] / 2}
+
+
+def label_pair(label: int) -> tuple[int, float]:
+    return label, label / 2
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"normalize": True},
+        {"augmented": False},
+        {"transform": torch.fliplr, "normalize": True},
+        {"transform": halve_pixels, "target_transform": label_pair},
+        {"target_transform": float},
+    ],
+    ids=str,
+)
+def test_a_batch_sampler_may_be_the_sampler(path: Path, options: dict[str, Any]) -> None:
+    """torch's page on loading without automatic batching: sampler=BatchSampler(...), batch_size=None."""
+    write(path)
+    dataset = ImageSet(path, **options)
+    batches = BatchSampler(SequentialSampler(dataset), 5, drop_last=False)
+    ours = list(DataLoader(dataset, sampler=batches, batch_size=None))
+    theirs = list(DataLoader(dataset, batch_size=5))
+
+    assert len(ours) == len(theirs) == (2 if "augmented" in options else 5)
+    for batch, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(batch, other, rtol=0, atol=0)  # of the same dtypes and shapes
+
+
+def test_a_batch_sampler_may_shuffle_a_part_of_a_dataset(path: Path) -> None:
+    arrays = write(path)
+    part = Subset(ImageSet(path), range(3, 17))
+    batches = BatchSampler(RandomSampler(part, generator=torch.Generator().manual_seed(1)), 4, drop_last=True)
+    found = list(DataLoader(part, sampler=batches, batch_size=None))
+    rows = [int(image[0, 0, 0]) for images, _ in found for image in images]
+
+    assert [len(labels) for _, labels in found] == [4, 4, 4]
+    assert len(set(rows)) == 12
+    assert set(rows) <= set(range(3, 17))
+    assert [int(label) for _, labels in found for label in labels] == arrays["train_labels"][rows].tolist()
 
 
 def test_iterating_the_dataset_ends(path: Path) -> None:
