@@ -12,14 +12,12 @@ from typing import Literal
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from imageset.errors import Undecodable
-
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF")  # JPEG includes MPO, the two-picture files of some cameras
+from imageset.photos.colors import convert
+from imageset.photos.file_formats import FORMATS
 
 Mode = Literal["RGB", "L"]
 
 JPEG_FACTORS = (1, 2, 4, 8)  # libjpeg itself can divide the sides by these
-
-HEAD_BYTES = 16  # what Pillow itself looks at to tell formats apart
 
 # What Pillow's decoders raise on broken files (its own Tests/images are full of them), and what they might.
 DECODER_ERRORS = (
@@ -96,12 +94,6 @@ def check(data: bytes, max_pixels: int) -> tuple[str, str]:
     return "", hashlib.sha256(data).hexdigest()
 
 
-def begins_like_photo(head: bytes) -> bool:
-    """Return whether bytes that begin with this head, HEAD_BYTES of it, may be a file of FORMATS."""
-    Image.init()
-    return any(accept is None or accept(head) for _, accept in map(Image.OPEN.__getitem__, FORMATS))
-
-
 def read_sides(data: bytes, max_pixels: int) -> tuple[int, int]:
     """Return a photo's width and height as it is stored, read from its header. Raises Undecodable."""
     with translate_errors():
@@ -146,15 +138,3 @@ def turn_upright(image: Image.Image) -> Image.Image:
     with suppress(*DECODER_ERRORS):
         ImageOps.exif_transpose(image, in_place=True)
     return image
-
-
-def convert(image: Image.Image, mode: Mode) -> Image.Image:
-    """Return the image in a mode, 8 bits a channel, without transparency."""
-    if image.mode.startswith("I;16"):
-        import numpy as np  # here, as processes that only check do without: 50 ms of their start
-
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    if image.has_transparency_data:
-        layer = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
-    return image if image.mode == mode else image.convert(mode)

@@ -6,12 +6,13 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError
 
 from imageset.errors import ImagesetError
-from imageset.photos import checkpoint, decode, efficientnet, embeddings, engines, networks, scaled_decodes
+from imageset.photos import checkpoint, efficientnet, embeddings, engines, networks
+from imageset.photos.decode_recipe import DECODE_CODE, DECODE_LIBRARIES
 from imageset.photos.fingerprint import fingerprint
 from imageset.photos.hardware import name_engine
 
-EMBEDDING_CODE = (checkpoint, decode, efficientnet, embeddings, engines, scaled_decodes)
-EMBEDDING_LIBRARIES = ("numpy", "openvino", "pillow")
+EMBEDDING_CODE = (*DECODE_CODE, checkpoint, efficientnet, embeddings, engines)
+EMBEDDING_LIBRARIES = (*DECODE_LIBRARIES, "openvino")
 
 
 @cache

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from imageset.photos import decode
+from imageset.photos.file_formats import find_format
 from imageset.photos.scaled_decodes import ScaledDecodes
 
 # Photos are measured with their longer side reduced to this many pixels, so that two resolutions of a photo give about
@@ -62,12 +62,6 @@ def measure_photo(body: bytes, gray: Image.Image, decodes: ScaledDecodes) -> Pho
     brightness, contrast = measure_grays(small)
     ratio = round(max(width, height) / min(width, height), 4)
     return PhotoFacts(width, height, find_format(body), measure_sharpness(small), brightness, contrast, ratio)
-
-
-def find_format(body: bytes) -> str:
-    """Return the format of a photo that was decoded, by Pillow's name. JPEG includes MPO."""
-    head = body[: decode.HEAD_BYTES]
-    return next(name for name in decode.FORMATS if (accept := Image.OPEN[name][1]) is None or accept(head))
 
 
 def find_upright_sides(upright: Image.Image, decodes: ScaledDecodes) -> tuple[int, int]:

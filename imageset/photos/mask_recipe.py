@@ -5,16 +5,17 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError
 
 from imageset.errors import ImagesetError
-from imageset.photos import background, decode, engines, gpu, masks, scaled_decodes
+from imageset.photos import background, engines, gpu, masks
+from imageset.photos.decode_recipe import DECODE_CODE, DECODE_LIBRARIES
 from imageset.photos.engines import Network
 from imageset.photos.fingerprint import fingerprint
 from imageset.photos.hardware import name_engine
 from imageset.runtime import files
 from imageset.runtime.sections import Device, Precision
 
-MASK_CODE = (background, decode, engines, masks, scaled_decodes)
+MASK_CODE = (*DECODE_CODE, background, engines, masks)
 # Not scipy, which counts pieces: whole numbers, whichever version counts.
-MASK_LIBRARIES = ("deflate", "numpy", "pillow", "rembg")
+MASK_LIBRARIES = (*DECODE_LIBRARIES, "deflate", "rembg")
 ENGINE_LIBRARIES = {"cpu": "openvino", "cuda": "onnxruntime-gpu"}
 
 

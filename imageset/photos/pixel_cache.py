@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from imageset.photos import decode, fact_limits, facts, gray_and_color, pixels, preprocess, previews, scaled_decodes
+from imageset.photos import fact_limits, facts, gray_and_color, pixels, preprocess, previews
 from imageset.photos.cache import PhotoCache
+from imageset.photos.decode_recipe import DECODE_CODE, DECODE_LIBRARIES
 from imageset.photos.facts import PhotoFacts
 from imageset.photos.fingerprint import fingerprint
 from imageset.photos.outcomes import Rejected
@@ -21,8 +22,8 @@ from imageset.runtime.sections import PreprocessParams
 from imageset.storage.bucket import Bucket, StoredObject
 
 # What decides pixels, besides params and masks.
-PIXEL_CODE = (decode, facts, gray_and_color, pixels, preprocess, previews, scaled_decodes)
-PIXEL_LIBRARIES = ("ImageHash", "numpy", "pillow", "scipy")
+PIXEL_CODE = (*DECODE_CODE, facts, gray_and_color, pixels, preprocess, previews)
+PIXEL_LIBRARIES = (*DECODE_LIBRARIES, "ImageHash", "scipy")
 
 TABLE = "pixels"
 COLUMNS = "reason TEXT, facts TEXT, preview BLOB, sha256 TEXT, phash TEXT, phash_mirrored TEXT, pixels BLOB"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from imageset.errors import Refused
-from imageset.photos import decode
+from imageset.photos.file_formats import HEAD_BYTES, begins_like_photo
 from imageset.web.host_limits import Host
 from imageset.web.web_client import WebClient
 
@@ -45,7 +45,7 @@ async def read_body(transfer: Transfer, client: WebClient, held: AsyncExitStack)
     async for piece in transfer.pieces:
         seen = len(body)
         body += piece
-        if seen < decode.HEAD_BYTES <= len(body) and not decode.begins_like_photo(bytes(body[: decode.HEAD_BYTES])):
+        if seen < HEAD_BYTES <= len(body) and not begins_like_photo(bytes(body[:HEAD_BYTES])):
             raise Refused("not_an_image")
         if len(body) > client.max_bytes:
             raise Refused("too_large")

@@ -10,7 +10,8 @@ from typing import Any
 import deflate
 import pytest
 
-from imageset.photos import background, decode, engines, mask_recipe, masks, pixels, preprocess, scaled_decodes
+from imageset.photos import background, engines, mask_recipe, masks, pixels, preprocess
+from imageset.photos.decode_recipe import DECODE_CODE
 from imageset.photos.engines import Network
 from imageset.photos.mask_cache import MaskCache
 from imageset.photos.mask_recipe import describe_recipe, identify_masks
@@ -151,7 +152,7 @@ def test_the_content_of_the_weights_changes_the_key_and_their_path_does_not(netw
     assert find(network._replace(weights=moved)) is None
 
 
-@pytest.mark.parametrize("module", [background, decode, engines, masks, scaled_decodes])
+@pytest.mark.parametrize("module", [*DECODE_CODE, background, engines, masks])
 def test_other_code_is_another_key(module: ModuleType, network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     add(network)
     changed = network.weights.with_name("changed.py")

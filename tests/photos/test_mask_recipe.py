@@ -50,8 +50,9 @@ def test_the_recipe_says_what_decides_masks(network: Network) -> None:
     }
     assert engine == "openvino float32"
     assert [line.split()[0] for line in lines] == [
-        *("background.py", "decode.py", "engines.py", "masks.py", "scaled_decodes.py"),
-        *("deflate", "numpy", "pillow", "rembg", "openvino"),
+        *("colors.py", "decode.py", "file_formats.py", "scaled_decodes.py"),
+        *("background.py", "engines.py", "masks.py"),
+        *("numpy", "pillow", "deflate", "rembg", "openvino"),
         "x86_64",
     ]
 

@@ -1,6 +1,8 @@
 """One photo's bytes and its mask: pixels and what identifies it, or the reason why it has none."""
 
 import hashlib
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,6 @@ from imageset.photos.preprocess import (
 from imageset.runtime.sections import PreprocessParams
 from sandbox import draw
 from tests.conftest import jpeg, photo_bytes, plain_image
-from tests.photos.test_decode import saved
 from tests.stages.test_ingest import bomb, broken_png
 
 RED, GREEN = (220, 20, 20), (20, 200, 20)
@@ -236,14 +237,28 @@ def test_bytes_that_are_no_photo_are_rejected(body: bytes, reason: str) -> None:
         assert preprocess_photo(body, section(), mask) == Rejected(reason)
 
 
-def test_a_photo_that_needs_too_much_memory_is_rejected_and_the_next_one_is_not(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("imageset.photos.scaled_decodes.BYTES_TO_DECODE", 50_000_000)
-    greedy = saved(Image.new("1", (7000, 7000)), "PNG")
+def test_a_photo_that_needs_too_much_memory_is_rejected_and_the_next_one_is_not() -> None:
+    # In a process of its own: memory that earlier tests freed would not count as new.
+    script = """
+import io
+from PIL import Image
+from imageset.photos import scaled_decodes
+from imageset.photos.preprocess import preprocess_photo
+from imageset.runtime.sections import PreprocessParams
 
-    assert preprocess_photo(greedy, section(max_pixels=50_000_000)) == Rejected("decoder_memory")
-    assert prepared(preprocess_photo(photo_bytes(), section()))
+scaled_decodes.BYTES_TO_DECODE = 50_000_000
+for side in 7000, 70:
+    file = io.BytesIO()
+    Image.new("1", (side, side)).save(file, "PNG")
+    outcome = preprocess_photo(file.getvalue(), PreprocessParams(**SECTION))
+    print(getattr(outcome, "reason", "prepared"))
+"""
+    values = section(max_pixels=50_000_000).model_dump()
+    ended = subprocess.run(
+        [sys.executable, "-c", script.replace("SECTION", repr(values))], capture_output=True, text=True
+    )
+
+    assert (ended.stdout.split(), ended.stderr) == (["decoder_memory", "prepared"], "")
 
 
 def test_what_identifies_a_photo_depends_on_no_param_and_no_mask() -> None:
