@@ -128,5 +128,5 @@ def check_headers(answer: aiohttp.ClientResponse, client: WebClient) -> None:
         raise Refused(REASONS_BY_STATUS.get(answer.status, "refused"))
     if headers.robots_tags(answer.headers.getall("X-Robots-Tag", []), client.agent_names) & client.refused_robots_tags:
         raise Refused("robots_tag")
-    if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
+    if headers.names_compression(answer.headers.getall("Content-Encoding", [])):
         raise Refused("encoded")

@@ -26,6 +26,10 @@ DEFINITE = frozenset(
 )
 # Decided by the params too; remembered until these change.
 BY_PARAMS = frozenset({"too_large", "too_many_pixels", "robots_tag"})
+# Where newer code may take what older code refused: the version of the rule. A refusal of another version is not valid,
+# so the photo is asked for once more. Raise the number of each reason that a change concerns; refusals without a number
+# count as version 1.
+RULES = {"encoded": 2, "truncated": 2}
 # Decided by the settings, the hour or the machine; not remembered.
 TEMPORARY = frozenset(
     {
@@ -62,18 +66,24 @@ class RefusalCache:
         self.database = sqlite_cache.connect(path, SCHEMA)
 
     def reasons(self) -> dict[tuple[str, str], str]:
-        """Return the reasons that are valid under these params, by (key, url)."""
+        """Return the reasons that are valid under these params and today's rules, by (key, url)."""
         with sqlite_cache.sqlite_errors(self.path):
-            rows = self.database.execute("SELECT key, url, reason FROM refused WHERE limits IN ('', ?)", (self.params,))
-            return {(key, url): reason for key, url, reason in rows}
+            rows = self.database.execute("SELECT key, url, reason, limits FROM refused")
+            return {(key, url): reason for key, url, reason, limits in rows if limits == self.limits(reason)}
+
+    def limits(self, reason: str) -> str:
+        """Return what a refusal for a reason depends on: the params, the version of the rule, or nothing."""
+        if reason in BY_PARAMS:
+            return self.params
+        return f"rule {RULES[reason]}" if reason in RULES else ""
 
     def remember(self, key: str, url: str, reason: str) -> None:
         """Remember a refusal, unless it is temporary."""
         if reason in TEMPORARY:
             return
-        limits = self.params if reason in BY_PARAMS else ""
+        row = key, url, reason, self.limits(reason)
         with sqlite_cache.sqlite_errors(self.path):
-            self.database.execute("INSERT OR REPLACE INTO refused VALUES (?, ?, ?, ?)", (key, url, reason, limits))
+            self.database.execute("INSERT OR REPLACE INTO refused VALUES (?, ?, ?, ?)", row)
 
     def forget(self, reasons: Iterable[str]) -> None:
         """Forget all refusals for these reasons, so that the photos are asked for again."""

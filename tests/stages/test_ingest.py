@@ -17,6 +17,7 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from imageset.formats import tables
 from imageset.photos import decode
 from imageset.storage.bucket import CONFIG, Bucket, get_object, list_objects
 from imageset.web import fetch_photo, host_limits, transfer
-from imageset.web.refusals import REASONS
+from imageset.web.refusals import REASONS, RefusalCache
 from stages import ingest
 from tests.conftest import jpeg, photo_bytes, plain_image, put, run_stage
 from tests.project import ROOT
@@ -490,7 +491,18 @@ def test_an_endless_body_is_cut_off_and_refused(
     assert sent < 100_000_000
 
 
-@pytest.mark.usefixtures("any_share")
+def test_what_earlier_versions_refused_as_encoded_without_a_compression_is_asked_for_again(
+    project: Path, host: PhotoHost
+) -> None:
+    url = host.at("/1", body(PHOTO, Content_Encoding="aws-chunked"))
+    (project / ".cache").mkdir(exist_ok=True)
+    with closing(RefusalCache(project / ".cache/ingest.sqlite", "")) as refusals:
+        row = "1.jpeg", url, "encoded", ""  # as versions wrote it that took aws-chunked for a compression
+        refusals.database.execute("INSERT INTO refused VALUES (?, ?, ?, ?)", row)
+
+    assert run(project, url) == [""]
+
+
 @pytest.mark.usefixtures("any_share")
 @pytest.mark.parametrize("coding", ["deflate", "gzip", "br", "zstd", "x"])
 def test_a_compressed_body_is_refused_unread(coding: str, project: Path, host: PhotoHost) -> None:

@@ -405,7 +405,6 @@ def test_an_answer_without_a_body_is_refused(status: str) -> None:
     [
         ["X-Robots-Tag: nofollow"],
         ["X-Robots-Tag: googlebot: noai"],
-        ["Content-Encoding: Identity"],
         ["Content-Type: text/html"],
         ['Set-Cookie: =;;\u00ff="\\', "Content-Type: \u00ff/;;;charset=\u00ff"],
         ["Link: <x>", "Refresh: 0; url=/other", "Location: /other"],
@@ -413,6 +412,15 @@ def test_an_answer_without_a_body_is_refused(status: str) -> None:
 )
 def test_headers_that_do_not_concern_the_bytes_refuse_no_photo(headers: list[str]) -> None:
     assert ask_one(complete(PHOTO, *headers)) == PHOTO
+
+
+NO_COMPRESSION = ["", "identity", "none", "utf-8", "aws-chunked", "binary", "UTF-8, aws-chunked", "aws-chunked,"]
+
+
+@pytest.mark.parametrize("names", NO_COMPRESSION)
+def test_a_content_encoding_that_names_no_compression_is_no_reason(names: str) -> None:
+    assert ask_one(complete(PHOTO, f"Content-Encoding: {names}")) == PHOTO
+    assert ask_one(complete(PHOTO, f"Content-Encoding: {names}", "Content-Encoding: gzip")) == "encoded"
 
 
 def test_html_is_cut_off_after_its_first_bytes() -> None:

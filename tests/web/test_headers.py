@@ -1,4 +1,4 @@
-"""X-Robots-Tag and Retry-After, well-formed and malformed."""
+"""X-Robots-Tag, Retry-After and Content-Encoding, well-formed and malformed."""
 
 import datetime
 import email.utils
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imageset.web.headers import robots_tags, seconds_to_wait
+from imageset.web.headers import names_compression, robots_tags, seconds_to_wait
 
 
 @pytest.mark.parametrize(
@@ -64,6 +64,23 @@ def test_any_text_in_a_robots_tag_is_parsed(headers: list[str]) -> None:
     assert all(tag == tag.strip() for tag in robots_tags(headers, {"imageset"}))
 
 
+# Content-Encoding
+
+
+@pytest.mark.parametrize("names", ["", " , ", "Identity", "none", "UTF-8", "aws-chunked", "binary", "image/jpeg"])
+def test_what_names_no_compression_is_none(names: str) -> None:
+    assert not names_compression([])
+    assert not names_compression([names])
+    assert not names_compression(["identity", f"{names},binary"])
+
+
+@pytest.mark.parametrize("names", ["gzip", "X-GZIP", "br", "deflate", "zstd", "compress", "x", "application/gzip"])
+def test_all_other_names_are_compressions_in_lists_too(names: str) -> None:
+    assert names_compression([names])
+    assert names_compression([f"identity , {names}"])
+    assert names_compression(["aws-chunked", names])
+
+
 # Retry-After
 
 
@@ -78,6 +95,8 @@ def in_an_hour() -> datetime.datetime:
         ("7", 7.0),
         (" 120 ", 120.0),
         ("007", 7.0),
+        ("1.5", 1.5),
+        (" 0.25 ", 0.25),
         ("9" * 400, float("inf")),
         ("9" * 5000, float("inf")),
     ],
@@ -92,7 +111,9 @@ def test_seconds_to_wait_are_a_number(text: str, seconds: float) -> None:
         "",
         " ",
         "-1",
-        "1.5",
+        "1.5.1",
+        ".",
+        "1.",
         "1e3",
         "+5",
         "0x10",

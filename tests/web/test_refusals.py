@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from imageset.errors import ImagesetError
-from imageset.web.refusals import TEMPORARY, RefusalCache
+from imageset.web.refusals import RULES, TEMPORARY, RefusalCache
 
 PARAMS = "10 bytes"
 
@@ -34,6 +34,18 @@ def test_a_reason_that_the_params_decided_is_valid_under_these_params_only(path:
         assert refusals.reasons() == {("1.jpeg", "http://a/1"): "too_large", ("2.jpeg", "http://a/2"): "gone"}
     with closing(RefusalCache(path, "20 bytes")) as refusals:
         assert refusals.reasons() == {("2.jpeg", "http://a/2"): "gone"}
+
+
+def test_a_refusal_by_a_rule_that_has_changed_is_asked_for_once_more(path: Path) -> None:
+    with closing(RefusalCache(path, PARAMS)) as refusals:
+        for number, reason in enumerate(RULES):  # as versions wrote them that had no numbers
+            refusals.database.execute("INSERT INTO refused VALUES (?, 'http://a/', ?, '')", (f"{number}.jpeg", reason))
+        refusals.remember("x.jpeg", "http://a/", "gone")
+    with closing(RefusalCache(path, "other params")) as refusals:
+        assert refusals.reasons() == {("x.jpeg", "http://a/"): "gone"}
+        refusals.remember("0.jpeg", "http://a/", "encoded")
+    with closing(RefusalCache(path, PARAMS)) as refusals:
+        assert refusals.reasons() == {("0.jpeg", "http://a/"): "encoded", ("x.jpeg", "http://a/"): "gone"}
 
 
 def test_temporary_reasons_are_not_remembered(path: Path) -> None:
