@@ -5,7 +5,8 @@
     ├── SettingsError     runtime/settings.py: the environment or .env has a fault. Exit code 2
     ├── ServerError       storage/, web/, workers/: a server cannot be reached, or refuses
     ├── DataError         every stage: a table, a file or an answer is not what it has to be
-    │   └── DamagedFile   formats/, reader/, dataset/: a file is not as it was written
+    │   ├── DamagedFile   formats/, reader/, dataset/: a file is not as it was written
+    │   └── FileInUse     formats/hdf5.py: another process has a file open for writing
     ├── ObjectChanged     storage/: an object was replaced or deleted after it was listed
     ├── ObjectExists      storage/bulk.py: an object with this key exists already
     ├── WorkerLost        workers/: a worker process ended before it answered
@@ -69,6 +70,10 @@ class DamagedFile(DataError):
         path, what = self.args
         # Removed first: dvc neither looks into a file whose size and time it knows, nor replaces one that it does not.
         return f"{path} {what}: remove it, then `dvc pull {path}` fetches it, or `dvc repro` builds it"
+
+
+class FileInUse(DataError):
+    """Another process has a file open for writing."""
 
 
 class ObjectChanged(ImagesetError):

@@ -34,7 +34,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from imageset.errors import DamagedFile, DataError
+from imageset.errors import DamagedFile, DataError, FileInUse
 
 PROCESSED = "imageset-processed"
 THUMBNAILS = "imageset-thumbnails"
@@ -100,7 +100,7 @@ def one_line(error: Exception) -> str:
 
 def create(path: Path, kind: str) -> h5py.File:
     """Create a file of a kind, marked incomplete until `finish`."""
-    file = h5py.File(path, "w", libver=("v110", "v110"))
+    file = open_locked(path, "w", libver=("v110", "v110"))
     file.attrs["complete"] = False
     file.attrs["format"] = kind
     file.attrs["format_version"] = VERSIONS[kind][-1]
@@ -141,10 +141,11 @@ def open_file(path: Path, kind: str) -> h5py.File:
     """Open a file for reading.
 
     Raises:
-        DataError: it is missing, or of another format or version; DamagedFile: it is no HDF5, damaged or incomplete.
+        DataError: it is missing, or of another format or version; FileInUse: another process has it open for writing;
+            DamagedFile: it is no HDF5, damaged or incomplete.
     """
     try:
-        file = h5py.File(path, "r")
+        file = open_locked(path)
     except FileNotFoundError:
         raise DataError(f"{path} is missing: run `dvc repro` or `dvc pull {path}`") from None
     except OSError as error:
@@ -156,6 +157,43 @@ def open_file(path: Path, kind: str) -> h5py.File:
         file.close()
         raise
     return file
+
+
+def open_locked(path: Path, mode: str = "r", **options: Any) -> h5py.File:
+    """Open an HDF5 file of any format. Where the file system has no locks, it is opened without one.
+
+    Every file of ours is written under another name first, which one process knows. So a lock protects nothing of ours:
+    it shows that a program of somebody else writes to the file.
+
+    Raises:
+        FileInUse: another process has it open for writing.
+        OSError: it is missing, or no HDF5, or damaged.
+    """
+    try:
+        return h5py.File(path, mode, **options)
+    except BlockingIOError:
+        raise FileInUse(
+            f"{path} is open for writing in another process: close it there, then run this again; "
+            f"`lsof {path}` names the process"
+        ) from None
+    except OSError as error:
+        if "already open for write" in str(error):  # a mark in the file, which also a killed writer leaves
+            raise FileInUse(
+                f"{path} is open for writing in another process, or its writer was killed: close it there "
+                f"(`lsof {path}` names the process); if none has it open, remove it, then run "
+                f"`dvc pull {path}` or `dvc repro`"
+            ) from None
+        if "unable to lock file" not in str(error):
+            raise
+    try:  # NFS without its lock service, for one: errno 37, "No locks available"
+        return h5py.File(path, mode, **options, locking=False)
+    except OSError as error:
+        if "unable to lock file" not in str(error):
+            raise
+        raise DataError(
+            f"{path} is on a file system without locks, and HDF5_USE_FILE_LOCKING asks for them: "
+            "unset it, or set HDF5_USE_FILE_LOCKING=FALSE"
+        ) from None
 
 
 def require_format(path: Path, file: h5py.File, kind: str) -> None:

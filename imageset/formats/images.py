@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from imageset.errors import DamagedFile, DataError
-from imageset.formats.hdf5 import Indices, Pixels, reading
+from imageset.formats.hdf5 import Indices, Pixels, open_locked, reading
 
 DEFLATE = 1  # the filter gzip, by its number in HDF5's registry
 SKIPPED = 1  # bit of a chunk's filter mask: it is stored uncompressed, because compression would have made it longer
@@ -132,7 +132,7 @@ class Chunked:
 
     def _open(self) -> None:
         self._file.require_own_name()  # HDF5 opens by name
-        self._dataset, self._process = h5py.File(self._file.path)[self._name], os.getpid()
+        self._dataset, self._process = open_locked(self._file.path)[self._name], os.getpid()
 
 
 class Bytes:

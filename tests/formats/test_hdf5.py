@@ -1,11 +1,14 @@
 """The HDF5 files: the same bytes for the same content, and a clear error for anything that is not one."""
 
+import errno
 import os
 import pickle
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +18,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imageset.errors import DamagedFile, DataError
+from imageset.errors import DamagedFile, DataError, FileInUse
 from imageset.formats import hdf5
+from imageset.reader import ImageSet
 from tests.project import ROOT
 
 IMAGES = np.random.default_rng(1).integers(0, 256, (600, 4, 4, 3), np.uint8)
@@ -126,6 +130,79 @@ def test_what_a_killed_writer_left_is_refused(flush: str, tmp_path: Path) -> Non
 
     assert writer.returncode == -signal.SIGKILL
     assert refusal(tmp_path / "file.h5")
+
+
+@contextmanager
+def open_in_another_process(path: Path, mode: str, locking: str = "TRUE") -> Iterator[None]:
+    """Have another process open a file, as a notebook does."""
+    code = "import sys, h5py; file = h5py.File(*sys.argv[1:]); print('open', flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(path), mode],
+        env=os.environ | {"HDF5_USE_FILE_LOCKING": locking},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as other:
+        assert other.stdout
+        assert other.stdout.readline() == b"open\n"
+        yield
+
+
+def test_a_file_that_another_process_has_open_for_writing_is_in_use(tmp_path: Path) -> None:
+    path = write(tmp_path / "dataset.h5")
+    with open_in_another_process(path, "r+"):
+        message = refusal(path)
+        with pytest.raises(FileInUse) as caught:
+            ImageSet(path)
+
+    assert message == (
+        f"{path} is open for writing in another process: close it there, then run this again; "
+        f"`lsof {path}` names the process"
+    )
+    assert str(caught.value) == message
+    hdf5.open_file(path, hdf5.DATASET).close()
+
+
+def test_readers_do_not_lock_each_other_out(tmp_path: Path) -> None:
+    path = write(tmp_path / "dataset.h5")
+    with open_in_another_process(path, "r"):
+        hdf5.open_file(path, hdf5.DATASET).close()
+
+
+def test_a_writer_without_locks_leaves_a_mark_in_the_file(tmp_path: Path) -> None:
+    """HDF5_USE_FILE_LOCKING=FALSE, as people set it for NFS. A killed writer leaves the same mark."""
+    path = write(tmp_path / "dataset.h5")
+    with open_in_another_process(path, "r+", locking="FALSE"):
+        message = refusal(path)
+
+    assert "is open for writing in another process, or its writer was killed: close it there" in message
+    assert f"if none has it open, remove it, then run `dvc pull {path}` or `dvc repro`" in message
+    hdf5.open_file(path, hdf5.DATASET).close()
+
+
+def without_locks(path: Any, mode: str, locking: Any = None, *, real: Any = h5py.File, **options: Any) -> Any:
+    """Open a file as on NFS without its lock service. The message is h5py's over a flock that gives ENOLCK."""
+    if locking is not False or os.environ.get("HDF5_USE_FILE_LOCKING") == "TRUE":
+        cause = "unable to lock file, errno = 37, error message = 'No locks available'"
+        raise OSError(errno.ENOLCK, f"Unable to synchronously open file ({cause})")
+    return real(path, mode, **options)
+
+
+def test_a_file_system_without_locks_needs_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(h5py, "File", without_locks)
+    path = write(tmp_path / "dataset.h5", mean=[1.0])
+    with hdf5.open_file(path, hdf5.DATASET) as file:
+        assert (file["train_images"][...] == IMAGES).all()
+
+
+def test_locks_that_the_environment_asks_for_in_vain_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "dataset.h5")
+    monkeypatch.setattr(h5py, "File", without_locks)
+    monkeypatch.setenv("HDF5_USE_FILE_LOCKING", "TRUE")
+
+    assert refusal(path) == (
+        f"{path} is on a file system without locks, and HDF5_USE_FILE_LOCKING asks for them: "
+        "unset it, or set HDF5_USE_FILE_LOCKING=FALSE"
+    )
 
 
 @pytest.mark.parametrize("options", [{}, {"chunks": (1, 4, 4, 3), "compression": "gzip"}, {"chunks": (7, 4, 4, 3)}])

@@ -25,9 +25,9 @@ from tools.export.source import WITHOUT_SUBSETS, Classes, Source, Subset
 def open_source(path: Path) -> Iterator[h5py.File]:
     """Open dataset.h5 or processed.h5. Raises DataError for any other file, and for a damaged one."""
     try:
-        with h5py.File(path, "r") as file:
+        with hdf5.open_locked(path) as file:
             kind = file.attrs.get("format")
-    except hdf5.HDF5_ERRORS:  # open_file says what is wrong
+    except (*hdf5.HDF5_ERRORS, DataError):  # open_file says what is wrong
         kind = None
     with hdf5.open_file(path, hdf5.PROCESSED if kind == hdf5.PROCESSED else hdf5.DATASET) as file:
         yield file

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import h5py
 import numpy as np
 import yaml
 
+from imageset.errors import DataError
 from imageset.formats import hdf5, source_ids, tables
 from imageset.runtime import dvc, progress
 
@@ -56,12 +56,12 @@ def holds(path: Path, name: str, product_ids: frozenset[int]) -> bool | None:
         if name.endswith(".csv"):
             return holds_row(path, product_ids)
         if name.endswith(".h5"):
-            with h5py.File(path, "r") as file:
+            with hdf5.open_locked(path) as file:
                 ids = [file[key] for key in ("ids", *(f"{subset}_ids" for subset in hdf5.SUBSETS)) if key in file]
                 return any(np.isin(column[:], sorted(product_ids)).any() for column in ids) if ids else None
         if name.endswith(".html"):  # true or unknown: a sample names few of the photos of which it shows means
             return names_product(path, product_ids) or None
-    except (*hdf5.HDF5_ERRORS, csv.Error):  # damaged: it may hold anything
+    except (*hdf5.HDF5_ERRORS, DataError, csv.Error):  # damaged: it may hold anything
         return None
     return None
 
@@ -256,9 +256,9 @@ def guess_name(path: Path) -> str:
 def is_of_imageset(path: Path) -> bool:
     """Return whether an HDF5 file has a format of imageset's; not where it is damaged."""
     try:
-        with h5py.File(path, "r") as file:
+        with hdf5.open_locked(path) as file:
             return str(file.attrs["format"]).startswith(FORMATS)
-    except hdf5.HDF5_ERRORS:
+    except (*hdf5.HDF5_ERRORS, DataError):
         return False
 
 
