@@ -9,6 +9,7 @@ from imageset.errors import DataError
 from imageset.formats import tables
 from imageset.photos import embedding_worker, networks
 from imageset.photos.batches import collect_results, load_networks, look_up, make_batches, run_batches
+from imageset.photos.decode import PhotoLimits
 from imageset.photos.earlier_embeddings import EARLIER_EMBEDDINGS
 from imageset.photos.earlier_file import import_earlier
 from imageset.photos.embedding_cache import EmbeddingCache
@@ -76,7 +77,7 @@ def main(inventory_csv: Path, efficientnet_lite0_pth: Path, embeddings_h5: Path)
             if unknown:
                 weights = load_weights(pool, weights, unknown, address)
             batches = make_batches(look_up(inventory_csv, cache.find), PHOTOS_AT_ONCE, BYTES_PER_PHOTO)
-            function = partial(embedding_worker.embed_batch, recipe=EmbeddingRecipe(weights, max_pixels))
+            function = partial(embedding_worker.embed_batch, recipe=EmbeddingRecipe(weights, PhotoLimits(max_pixels)))
             answers = run_batches(batches, pool, function, lambda request, made: cache.add(request.stored, made))
             outcomes, asked = collect_results(
                 answers,

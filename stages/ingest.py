@@ -15,6 +15,7 @@ import pandas as pd
 from imageset.curation import labelled
 from imageset.errors import DataError, ParamsError, ServerError
 from imageset.formats import stable_hash, tables, takedowns
+from imageset.photos.decode import PhotoLimits
 from imageset.runtime import params, progress, rates, settings, stage
 from imageset.runtime.sections import IngestParams
 from imageset.storage import bulk
@@ -103,7 +104,7 @@ async def fetch_photos(
         async with open_sources(ingest, bucket) as sources:
             decode_slots = asyncio.Semaphore(PHOTOS_PER_DECODER * settings.workers())
             uploads = bulk.open_client(bucket)
-            context = IngestContext(sources, decoders, decode_slots, bucket, uploads, ingest.max_pixels)
+            context = IngestContext(sources, decoders, decode_slots, bucket, uploads, PhotoLimits(ingest.max_pixels))
 
             async def fetch_and_note(photo: PhotoToFetch) -> None:
                 outcome = await fetch_photo(photo, context)

@@ -11,6 +11,7 @@ from imageset.errors import DataError, ParamsError
 from imageset.formats import tables
 from imageset.photos import mask_worker, networks
 from imageset.photos.batches import PhotoRow, collect_results, load_networks, look_up, make_batches, run_batches
+from imageset.photos.decode import PhotoLimits
 from imageset.photos.earlier_file import import_earlier
 from imageset.photos.earlier_masks import EARLIER_MASKS
 from imageset.photos.engines import Network
@@ -106,7 +107,7 @@ def main(inventory_csv: Path, background_onnx: Path, u2netp_int8_zip: Path, mask
     files.require_space(masks_h5, int(BYTES_PER_PIXEL * network.side**2 * photos))
     if address:
         network = network._replace(weights=carry_file(network.weights))
-    function = partial(mask_worker.mask_batch, recipe=MaskRecipe(network, max_pixels))
+    function = partial(mask_worker.mask_batch, recipe=MaskRecipe(network, PhotoLimits(max_pixels)))
     identify = partial(identify_masks, network.precision, network.device)
     processes = len(list_gpus()) if network.device == "cuda" else settings.workers()
     with closing(MaskCache(settings.mask_cache(), bucket, recipe, max_pixels)) as cache:

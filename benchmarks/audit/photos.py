@@ -14,6 +14,7 @@ from imageset.audit import features
 from imageset.audit.features import Features
 from imageset.curation import duplicate_search, groups, ties
 from imageset.formats import tables
+from imageset.photos.decode import PhotoLimits
 from imageset.photos.embeddings import EmbeddingRecipe, embed_photos
 from imageset.photos.outcomes import Rejected
 from imageset.photos.preprocess import PreparedPhoto
@@ -21,7 +22,7 @@ from imageset.runtime import params, progress
 from tests import planted
 
 CACHE = ROOT / ".cache/bench-audit"
-MAX_PIXELS = 50_000_000
+LIMITS = PhotoLimits(50_000_000)
 
 
 class Photos(NamedTuple):
@@ -75,7 +76,7 @@ def embed(bodies: Sequence[bytes], weights: Path) -> NDArray[np.float32]:
     digest = hashlib.sha256(b"".join(hashlib.sha256(body).digest() for body in bodies)).hexdigest()[:16]
     path = CACHE / f"{digest}.npy"
     if not path.exists():
-        recipe = EmbeddingRecipe(weights, MAX_PIXELS)
+        recipe = EmbeddingRecipe(weights, LIMITS)
         found = [embed_photos([body], recipe)[0] for body in progress.bar(bodies, "embeddings", len(bodies))]
         values = [np.frombuffer(each.values, "<f4") for each in found if not isinstance(each, Rejected)]
         path.parent.mkdir(parents=True, exist_ok=True)

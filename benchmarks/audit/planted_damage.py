@@ -23,6 +23,7 @@ from imageset.audit.photo_suspects import find_photo_suspects
 from imageset.audit.suspects import most_suspect
 from imageset.formats.hdf5 import Pixels
 from imageset.formats.stable_hash import rank
+from imageset.photos.decode import PhotoLimits
 from imageset.photos.engines import Network
 from imageset.photos.facts import PhotoFacts
 from imageset.photos.masks import MaskRecipe, describe_mask, mask_photos
@@ -52,7 +53,7 @@ class Measured(NamedTuple):
 
 def measure(body: bytes, network: Network) -> Measured:
     """Return what the pipeline measures of a photo."""
-    recipe = MaskRecipe(network, load(ROOT / "params.yaml").preprocess.max_pixels)
+    recipe = MaskRecipe(network, PhotoLimits(load(ROOT / "params.yaml").preprocess.max_pixels))
     (masked,) = mask_photos([body], recipe)
     assert isinstance(masked, PhotoMask)
     whole = decode(body)

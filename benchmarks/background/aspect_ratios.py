@@ -20,6 +20,7 @@ from benchmarks.background.masks import THRESHOLD
 from benchmarks.shared.tables import table
 from imageset.formats import stable_hash
 from imageset.photos import background, decode, networks, pixels
+from imageset.photos.decode import PhotoLimits
 from imageset.photos.engines import Network
 from imageset.report import plots
 from imageset.runtime import files, progress
@@ -104,7 +105,7 @@ def draw(known: Known, network: Network) -> list[Image.Image]:
 def main(photos: Path, weights: Path, sheet: Path) -> None:
     paths = sorted(photos.glob("*/*.jp*g"), key=lambda path: stable_hash.rank(*path.name.encode()))[:PHOTOS]
     network = Network("u2netp", weights, networks.NETWORKS["u2netp"].side)
-    whole = [decode.decode(path.read_bytes(), 50_000_000) for path in paths]
+    whole = [decode.decode(path.read_bytes(), PhotoLimits(50_000_000)) for path in paths]
     known = [(photo, mask_like(photo, network)) for photo in progress.bar(whole, "masks", len(whole))]
     table(("aspect ratio", "made long by", *MAX_ASPECTS), lines(known, network))
     columns = [draw((lengthen, cut)[number % 2](*known[number], 4), network) for number in range(SHOWN)]

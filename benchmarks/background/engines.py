@@ -19,9 +19,10 @@ from PIL import Image
 
 from benchmarks.shared.together import time_together
 from imageset.photos import decode, engines
+from imageset.photos.decode import PhotoLimits
 
 SIDE = 320
-MAX_PIXELS = 50_000_000
+LIMITS = PhotoLimits(50_000_000)
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # rembg's for u2netp
 
 Tensor = NDArray[np.float32]
@@ -69,7 +70,7 @@ def levels(outputs: Tensor) -> NDArray[np.uint8]:
 
 def tensor(photo: Path) -> Tensor:
     """Return a photo as u2netp's input, prepared as rembg does, float32 (3, SIDE, SIDE)."""
-    image = decode.decode(photo.read_bytes(), MAX_PIXELS).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+    image = decode.decode(photo.read_bytes(), LIMITS).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
     array = np.asarray(image) / max(np.max(np.asarray(image)), 1e-6)
     normal: Tensor = ((array - MEAN) / DEVIATION).transpose(2, 0, 1).astype(np.float32)
     return normal

@@ -12,6 +12,7 @@ from PIL import Image
 from imageset.formats import stable_hash
 from imageset.formats.hdf5 import Pixels
 from imageset.photos import background, decode, networks, pixels
+from imageset.photos.decode import PhotoLimits
 from imageset.photos.engines import Network
 from imageset.report import plots
 from imageset.runtime import files, progress
@@ -39,7 +40,7 @@ def main(photos: Path, weights: Path, sheet: Path) -> None:
     paths = sorted(photos.glob("*/*.jp*g"), key=lambda path: stable_hash.rank(*path.name.encode()))[:PHOTOS]
     network = Network("u2netp", weights, networks.NETWORKS["u2netp"].side)
     columns = [
-        four_ways(decode.decode(path.read_bytes(), 50_000_000), network)
+        four_ways(decode.decode(path.read_bytes(), PhotoLimits(50_000_000)), network)
         for path in progress.bar(paths, "mask", len(paths))
     ]
     captions = [

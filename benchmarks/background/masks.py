@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.background.engines import MAX_PIXELS, SIDE, Setup, Tensor, infer, levels
+from benchmarks.background.engines import LIMITS, SIDE, Setup, Tensor, infer, levels
 from benchmarks.shared.tables import table
 from imageset.photos import background, decode
 from imageset.photos.engines import Network
@@ -27,8 +27,8 @@ Mask = NDArray[np.uint8]
 
 def mask(body: bytes, network: Network) -> Mask:
     """Return a photo's mask as the stage makes it."""
-    factor = background.choose_reduction(*decode.read_sides(body, MAX_PIXELS))
-    return np.asarray(background.predict_mask(decode.decode(body, MAX_PIXELS, factor), network))
+    factor = background.choose_reduction(*decode.read_sides(body, LIMITS))
+    return np.asarray(background.predict_mask(decode.decode(body, LIMITS, factor), network))
 
 
 def masks(photos: Sequence[bytes], networks: Sequence[Network]) -> dict[Network, list[Mask]]:

@@ -17,6 +17,7 @@ from benchmarks.shared.measure import ROOT
 from benchmarks.shared.workload import read_photos
 from imageset.formats.hdf5 import Pixels
 from imageset.photos import decode, pixels
+from imageset.photos.decode import PhotoLimits
 from imageset.photos.engines import Network
 from imageset.report import plots
 from imageset.runtime import files
@@ -27,7 +28,7 @@ WORST = 20
 COLUMNS = 12
 SIDE = 128  # of the pictures that are drawn
 NETWORK_SIDE = 320
-MAX_PIXELS = 50_000_000
+LIMITS = PhotoLimits(50_000_000)
 MAGENTA = (255, 0, 255)
 
 
@@ -49,7 +50,7 @@ def main(folder: Path, weights: Path, precision: Precision, sheet: Path) -> None
     worst = np.argsort(overlaps, kind="stable")[:WORST]
     pictures, captions = [], []
     for number in worst:
-        photo = decode.decode(photos[number], MAX_PIXELS)
+        photo = decode.decode(photos[number], LIMITS)
         kept = [cut_out(photo, predicted[which][number]) for which in (reference, network)]
         pictures += [pixels.to_array(pixels.fit(photo, SIDE, "pad", (255, 255, 255))), *kept]
         captions += ["photo", "float32", f"{precision}: {overlaps[number]:.3f}"]

@@ -21,10 +21,11 @@ from benchmarks.shared.measure import ROOT, Run, measure
 from benchmarks.shared.workload import DRAWN_PHOTOS, drawn
 from imageset.formats import hdf5, tables
 from imageset.photos import decode, pixels
+from imageset.photos.decode import PhotoLimits
 
 SIDE = 128
 WHITE = (255, 255, 255)
-MAX_PIXELS = 50_000_000
+LIMITS = PhotoLimits(50_000_000)
 HELD_OUT = 5  # every fifth photo is for testing
 COPIES = 5  # as in params.yaml
 BYTES_PER_PHOTO = 7 * SIDE * SIDE  # in processed.h5 and dataset.h5, with some to spare
@@ -152,7 +153,7 @@ def read_photos(folder: Path) -> list[Photo]:
 
 
 def square(body: bytes) -> Image.Image:
-    return pixels.fit(decode.decode(body, MAX_PIXELS).convert("RGB"), SIDE, "pad", WHITE)
+    return pixels.fit(decode.decode(body, LIMITS).convert("RGB"), SIDE, "pad", WHITE)
 
 
 def varied(photos: Sequence[Photo], count: int) -> Iterator[Photo]:

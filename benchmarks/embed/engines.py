@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.background.engines import MAX_PIXELS
+from benchmarks.background.engines import LIMITS
 from benchmarks.shared.together import time_together
 from imageset.photos import decode, efficientnet, embeddings, engines
 from imageset.photos.checkpoint import read_checkpoint
@@ -60,8 +60,8 @@ def infer(setup: Setup, weights: Path, photos: Sequence[Path], processes: int = 
 def prepare(photo: Path) -> Tensor:
     """Return a photo as the network takes it, float32 (1, 3, 224, 224), prepared as the stage does."""
     body = photo.read_bytes()
-    factor = embeddings.choose_reduction(*decode.read_sides(body, MAX_PIXELS))
-    return embeddings.normalize(embeddings.make_square(decode.decode(body, MAX_PIXELS, factor)))
+    factor = embeddings.choose_reduction(*decode.read_sides(body, LIMITS))
+    return embeddings.normalize(embeddings.make_square(decode.decode(body, LIMITS, factor)))
 
 
 def load_openvino(weights: Path, threads: int) -> Infer:

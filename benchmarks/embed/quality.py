@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.background.engines import MAX_PIXELS
+from benchmarks.background.engines import LIMITS
 from benchmarks.shared.tables import table
 from imageset.photos import decode, embeddings
 from imageset.photos.efficientnet import SIDE
@@ -56,13 +56,13 @@ VARIANTS = (
 def make_input(body: bytes, variant: Variant) -> Image.Image:
     """Return the square that the network sees."""
     if variant.enlarged > 1:
-        photo = decode.decode(body, MAX_PIXELS)
+        photo = decode.decode(body, LIMITS)
         file = io.BytesIO()
         sides = photo.width * variant.enlarged, photo.height * variant.enlarged
         photo.resize(sides, Image.Resampling.LANCZOS).save(file, "JPEG", quality=90)
         body = file.getvalue()
-    longer = max(decode.read_sides(body, MAX_PIXELS))
-    image = decode.decode(body, MAX_PIXELS, max(1, longer // variant.longer_side) if variant.longer_side else 1)
+    longer = max(decode.read_sides(body, LIMITS))
+    image = decode.decode(body, LIMITS, max(1, longer // variant.longer_side) if variant.longer_side else 1)
     width, height = image.size
     if variant.borders == "squeezed":
         return image.resize((SIDE, SIDE), variant.resampling)

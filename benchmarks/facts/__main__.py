@@ -21,13 +21,14 @@ from benchmarks.shared.measure import ROOT
 from benchmarks.shared.tables import circumstances, options, origin, spread, table
 from benchmarks.shared.workload import read_photos
 from imageset.photos import decode, facts, preprocess, previews
+from imageset.photos.decode import PhotoLimits
 from imageset.photos.facts import PhotoFacts
 from imageset.photos.gray_and_color import decode_gray_and_color
 from imageset.photos.pixels import choose_hash_reduction
 from imageset.photos.scaled_decodes import ScaledDecodes
 from imageset.runtime import params
 
-MAX_PIXELS = 50_000_000
+LIMITS = PhotoLimits(50_000_000)
 RADII = (1.0, 1.5, 2.0, 3.0)
 NOISE = 6.0  # standard deviation, of 255
 GRAYS = (0, 128, 230, 245, 250)  # of plain garments on white
@@ -63,11 +64,11 @@ def encode(image: Image.Image) -> bytes:
 
 
 def decode_gray(body: bytes) -> Image.Image:
-    return ScaledDecodes(body, MAX_PIXELS).decode_reduced(choose_hash_reduction, "L")
+    return ScaledDecodes(body, LIMITS).decode_reduced(choose_hash_reduction, "L")
 
 
 def decode_both(body: bytes, decodes: ScaledDecodes | None = None) -> tuple[Image.Image, Image.Image]:
-    decodes = decodes or ScaledDecodes(body, MAX_PIXELS)
+    decodes = decodes or ScaledDecodes(body, LIMITS)
     return decode_gray_and_color(body, decodes, choose_hash_reduction, previews.choose_preview_reduction)
 
 
@@ -108,7 +109,7 @@ def compare_measures(bodies: Sequence[bytes]) -> list[list[float]]:
     kinds: dict[str, list[Image.Image]] = {"sharp": [], **{f"{radius} px": [] for radius in RADII}}
     kinds |= {"2 px, noisy": [], "3/4": []}
     for number, body in enumerate(bodies):
-        photo = decode.decode(body, MAX_PIXELS)
+        photo = decode.decode(body, LIMITS)
         made = [photo, *(blurred(photo, radius) for radius in RADII)]
         made += [noisy(blurred(photo, 2), number), smaller(photo)]
         for name, image in zip(kinds, made, strict=True):
@@ -153,7 +154,7 @@ def print_limits(found: Sequence[PhotoFacts], copies: Sequence[Sequence[float]])
 def print_costs(bodies: Sequence[bytes], turns: int) -> None:
     """Print the processor time of a photo: of all that preprocess does with it, and of its parts."""
     section = params.load(ROOT / "params.yaml").preprocess
-    opened = [ScaledDecodes(body, MAX_PIXELS) for body in bodies]
+    opened = [ScaledDecodes(body, LIMITS) for body in bodies]
     decoded = [decode_both(body, decodes) for body, decodes in zip(bodies, opened, strict=True)]
     steps: dict[str, Callable[[int], object]] = {
         "all of a photo, its background kept": lambda number: preprocess.preprocess_photo(bodies[number], section),
@@ -200,7 +201,7 @@ def main() -> None:
     circumstances(chosen, f"{len(bodies)} {origin(chosen.folder)}", "pillow", "numpy")
     found, shown = [], []
     for body in bodies:
-        decodes = ScaledDecodes(body, MAX_PIXELS)
+        decodes = ScaledDecodes(body, LIMITS)
         gray, color = decode_both(body, decodes)
         found.append(facts.measure_photo(body, gray, decodes))
         shown.append(previews.make_preview(color))

@@ -18,15 +18,16 @@ import boto3
 from botocore.config import Config
 
 from imageset.photos import decode
+from imageset.photos.decode import PhotoLimits
 
-MAX_PIXELS = 50_000_000
+LIMITS = PhotoLimits(50_000_000)
 
 Keep = Callable[[str, bytes], Awaitable[object]]
 
 
 def check(body: bytes) -> None:
     """Decode to the last pixel; raises Undecodable."""
-    decode.check(body, MAX_PIXELS)
+    decode.check(body, LIMITS)
 
 
 @cache

@@ -11,6 +11,7 @@ from PIL import Image
 from imageset.curation.crop_hashes import Hashes
 from imageset.formats.hdf5 import Indices, Pixels
 from imageset.photos import background, decode, networks, pixels
+from imageset.photos.decode import PhotoLimits
 from imageset.photos.engines import Network
 from imageset.photos.preprocess import DecodedPhoto, PreparedPhoto, preprocess_photo
 from imageset.runtime import progress
@@ -19,7 +20,7 @@ from sandbox import draw
 from sandbox.garments import GARMENTS
 from tests import planted
 
-MAX_PIXELS = 50_000_000
+LIMITS = PhotoLimits(50_000_000)
 
 
 class Photos(NamedTuple):
@@ -50,7 +51,7 @@ def with_copies(bodies: Sequence[bytes], make: Callable[[bytes], PreparedPhoto |
     """Return photos and one copy of each kind of each; make: None where a photo has no pixels, which leaves it out."""
     made = []
     for source, body in enumerate(progress.bar(bodies, "plant", len(bodies))):
-        photo = decode.decode(body, MAX_PIXELS)
+        photo = decode.decode(body, LIMITS)
         everything = [body, *(planted.plant(photo, kind, source) for kind in planted.KINDS)]
         made += [(one, source, kind) for kind, one in enumerate(map(make, everything)) if one is not None]
     return gather(*zip(*made, strict=True))
@@ -59,8 +60,8 @@ def with_copies(bodies: Sequence[bytes], make: Callable[[bytes], PreparedPhoto |
 def masked(body: bytes, weights: Path) -> PreparedPhoto | None:
     """Return a photo with the thumbnail and hashes that it would have without its background."""
     network = Network("u2netp", weights, networks.NETWORKS["u2netp"].side)
-    factor = background.choose_reduction(*decode.read_sides(body, MAX_PIXELS))
-    mask = background.predict_mask(decode.decode(body, MAX_PIXELS, factor), network)
+    factor = background.choose_reduction(*decode.read_sides(body, LIMITS))
+    mask = background.predict_mask(decode.decode(body, LIMITS, factor), network)
     photo = preprocess_photo(body, load().preprocess, mask)
     if not isinstance(photo, DecodedPhoto) or not isinstance(photo.prepared, PreparedPhoto):
         return None

@@ -24,6 +24,7 @@ from benchmarks.page.photos import Planned, Random, make_folder
 from benchmarks.page.truth import Truth
 from imageset.errors import ImagesetError
 from imageset.formats import tables
+from imageset.photos.decode import PhotoLimits
 from imageset.photos.engines import Network
 from imageset.photos.mask_file import MEASURED, read_mask
 from imageset.photos.masks import MaskRecipe, describe_mask, mask_photos
@@ -64,7 +65,11 @@ def plant_photos(random: Random) -> Planned:
         source,
         FOLDER,
         lambda path: products[files.sha256(path)] in alone,
-        partial(has_garment, recipe=MaskRecipe(network, shipped.preprocess.max_pixels), preprocess=shipped.preprocess),
+        partial(
+            has_garment,
+            recipe=MaskRecipe(network, PhotoLimits(shipped.preprocess.max_pixels)),
+            preprocess=shipped.preprocess,
+        ),
         random,
     )
 

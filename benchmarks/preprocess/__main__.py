@@ -20,7 +20,7 @@ from benchmarks.shared.measure import Run, measure
 from benchmarks.shared.tables import circumstances, options, origin, ratio, rounds, spread, table
 from benchmarks.shared.workload import Row, Workload, read_photos, set_up
 from imageset.photos import decode, pixels
-from imageset.photos.decode import Mode
+from imageset.photos.decode import Mode, PhotoLimits
 from imageset.report import plots
 from imageset.runtime import files
 from imageset.runtime.sections import Fit
@@ -28,7 +28,7 @@ from imageset.runtime.sections import Fit
 SIDE = 128
 FIT: Fit = "pad"
 WHITE = (255, 255, 255)
-MAX_PIXELS = 50_000_000
+LIMITS = PhotoLimits(50_000_000)
 SHOWN = 12
 AMPLIFIED = 8
 GETS = {
@@ -109,12 +109,12 @@ def gets(workload: Workload, turns: int) -> None:
 
 def compare(body: bytes, mode: Mode) -> Pair:
     """Decode a photo whole and at reduced scale, and make it square."""
-    factor = pixels.choose_fit_reduction(*decode.read_sides(body, MAX_PIXELS), SIDE, FIT)
+    factor = pixels.choose_fit_reduction(*decode.read_sides(body, LIMITS), SIDE, FIT)
     begin = time.perf_counter()
     # In RGB, as the luma alone is part of what is compared.
-    whole = pixels.fit(decode.decode(body, MAX_PIXELS).convert(mode), SIDE, FIT, WHITE)
+    whole = pixels.fit(decode.decode(body, LIMITS).convert(mode), SIDE, FIT, WHITE)
     middle = time.perf_counter()
-    reduced = pixels.fit(decode.decode(body, MAX_PIXELS, factor, mode), SIDE, FIT, WHITE)
+    reduced = pixels.fit(decode.decode(body, LIMITS, factor, mode), SIDE, FIT, WHITE)
     return Pair(factor, whole, reduced, middle - begin, time.perf_counter() - middle)
 
 

@@ -7,7 +7,7 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -36,14 +36,25 @@ DECODER_ERRORS = (
 )
 
 
-def decode(data: bytes, max_pixels: int, factor: int = 1, mode: Mode = "RGB") -> Image.Image:
+class PhotoLimits(NamedTuple):
+    """Which photos are accepted.
+
+    max_pixels: the largest width times height.
+    formats: names of FORMATS.
+    """
+
+    max_pixels: int
+    formats: tuple[str, ...] = tuple(FORMATS)
+
+
+def decode(data: bytes, limits: PhotoLimits, factor: int = 1, mode: Mode = "RGB") -> Image.Image:
     """Decode every pixel of a photo, turn it upright by its EXIF orientation, and divide its sides.
 
     Of an animation, the first frame is taken. Transparent pixels are put on white. 16-bit values are scaled to 8 bits.
 
     Args:
         data: the photo's bytes, untrusted.
-        max_pixels: the largest width times height to accept.
+        limits: which photos are accepted.
         factor: by what to divide the sides. A JPEG's may be divided by less: libjpeg divides by 1, 2, 4 or 8 while it
             decodes, and a whole number divides what it returns.
         mode: "RGB", or "L" for the luma, which a JPEG holds as a channel of its own.
@@ -55,7 +66,7 @@ def decode(data: bytes, max_pixels: int, factor: int = 1, mode: Mode = "RGB") ->
         Undecodable: the bytes are no photo, or too large a one.
     """
     with translate_errors():
-        image = open_image(data, max_pixels)
+        image = open_image(data, limits)
         left = factor // reduce_while_decoding(image, factor, mode)
         photo = convert(turn_upright(load_pixels(image)), mode)
         return photo if left == 1 else photo.reduce(left)
@@ -74,19 +85,19 @@ def translate_errors() -> Iterator[None]:
         raise Undecodable("undecodable") from None
 
 
-def check(data: bytes, max_pixels: int) -> tuple[str, str]:
+def check(data: bytes, limits: PhotoLimits) -> tuple[str, str]:
     """Decode a photo fully, only to learn whether it is one. Made for worker processes: raises nothing.
 
     Args:
         data: the photo's bytes, untrusted.
-        max_pixels: the largest width times height to accept.
+        limits: which photos are accepted.
 
     Returns:
         "" and the sha256 of a photo; else the reason why it is none, as in Undecodable, and "".
     """
     try:
         with translate_errors():
-            load_pixels(open_image(data, max_pixels))
+            load_pixels(open_image(data, limits))
     except Undecodable as error:
         return error.reason, ""
     except Exception:  # at a process's edge: an error that no decoder is known to raise must cost one photo only
@@ -94,23 +105,23 @@ def check(data: bytes, max_pixels: int) -> tuple[str, str]:
     return "", hashlib.sha256(data).hexdigest()
 
 
-def read_sides(data: bytes, max_pixels: int) -> tuple[int, int]:
+def read_sides(data: bytes, limits: PhotoLimits) -> tuple[int, int]:
     """Return a photo's width and height as it is stored, read from its header. Raises Undecodable."""
     with translate_errors():
-        return open_image(data, max_pixels).size
+        return open_image(data, limits).size
 
 
-def open_image(data: bytes, max_pixels: int) -> Image.Image:
+def open_image(data: bytes, limits: PhotoLimits) -> Image.Image:
     """Read a photo's header."""
     if not data:
         raise Undecodable("empty")
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = Image.open(io.BytesIO(data), formats=[FORMATS[name] for name in limits.formats])
     except UnidentifiedImageError:
         raise Undecodable("not_an_image") from None
     except Image.DecompressionBombError:
         raise Undecodable("too_many_pixels") from None
-    if image.width * image.height > max_pixels:
+    if image.width * image.height > limits.max_pixels:
         raise Undecodable("too_many_pixels")
     return image
 

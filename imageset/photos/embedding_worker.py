@@ -20,7 +20,7 @@ def embed_batch(batch: Sequence[PhotoRequest], recipe: EmbeddingRecipe) -> list[
 
     Args:
         batch: the objects to get.
-        recipe: the network's weights and the largest photo to accept.
+        recipe: the network's weights and which photos are accepted.
 
     Returns:
         A PhotoEmbedding, Rejected or ChangedObject for each photo, in the batch's order.

@@ -13,6 +13,7 @@ from PIL import Image
 
 from imageset.errors import Undecodable
 from imageset.photos import checkpoint, efficientnet
+from imageset.photos.decode import PhotoLimits
 from imageset.photos.efficientnet import SIDE
 from imageset.photos.engines import OPENVINO_OPTIONS, PRECISION_HINTS, Tensor
 from imageset.photos.outcomes import PhotoEmbedding, Rejected
@@ -36,7 +37,7 @@ class EmbeddingRecipe(NamedTuple):
     """Everything that decides an embedding except the photo."""
 
     weights: Path
-    max_pixels: int
+    limits: PhotoLimits
 
 
 def embed_photos(bodies: Sequence[bytes], recipe: EmbeddingRecipe) -> list[PhotoEmbedding | Rejected]:
@@ -46,7 +47,7 @@ def embed_photos(bodies: Sequence[bytes], recipe: EmbeddingRecipe) -> list[Photo
 
     Args:
         bodies: each photo's bytes, untrusted.
-        recipe: the network's weights and the largest photo to accept.
+        recipe: the network's weights and which photos are accepted.
 
     Returns:
         An embedding, or the reason why there is none, for each photo.
@@ -60,7 +61,7 @@ def embed_photos(bodies: Sequence[bytes], recipe: EmbeddingRecipe) -> list[Photo
 def embed_photo(body: bytes, recipe: EmbeddingRecipe) -> PhotoEmbedding | Rejected:
     """Make the embedding of a photo; see `embed_photos`."""
     try:
-        decodes = ScaledDecodes(body, recipe.max_pixels)
+        decodes = ScaledDecodes(body, recipe.limits)
         image = decodes.decode_reduced(choose_reduction, "RGB")
     except Undecodable as error:
         return Rejected(error.reason)

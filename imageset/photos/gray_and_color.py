@@ -37,7 +37,7 @@ def decode_gray_and_color(
     Raises:
         Undecodable: the bytes are no photo, or too large a one.
     """
-    if is_color_jpeg(body, decodes.max_pixels):
+    if is_color_jpeg(body, decodes.photo_limits):
         try:
             both = decodes.decode_reduced(choose_gray, YCBCR)
         except Undecodable as error:
@@ -52,8 +52,8 @@ def decode_gray_and_color(
     return decodes.decode_reduced(choose_gray, "L"), decodes.decode_reduced(choose_color, "RGB")
 
 
-def is_color_jpeg(body: bytes, max_pixels: int) -> bool:
+def is_color_jpeg(body: bytes, limits: decode.PhotoLimits) -> bool:
     """Return whether a photo is a JPEG of three channels, by its header. Raises Undecodable."""
     with decode.translate_errors():
-        image = decode.open_image(body, max_pixels)
+        image = decode.open_image(body, limits)
         return image.format in ("JPEG", "MPO") and image.mode == "RGB"

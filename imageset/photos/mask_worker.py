@@ -20,7 +20,7 @@ def mask_batch(batch: Sequence[PhotoRequest], recipe: MaskRecipe) -> list[Answer
 
     Args:
         batch: the objects to get.
-        recipe: the network and the largest photo to accept.
+        recipe: the network and which photos are accepted.
 
     Returns:
         A PhotoMask, Rejected or ChangedObject for each photo, in the batch's order.

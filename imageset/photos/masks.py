@@ -14,6 +14,7 @@ from scipy import ndimage
 from imageset.errors import Undecodable
 from imageset.formats.hdf5 import Pixels
 from imageset.photos import background
+from imageset.photos.decode import PhotoLimits
 from imageset.photos.engines import Network
 from imageset.photos.outcomes import PhotoMask, Rejected
 from imageset.photos.scaled_decodes import ScaledDecodes
@@ -30,7 +31,7 @@ class MaskRecipe(NamedTuple):
     """Everything that decides a mask except the photo."""
 
     network: Network
-    max_pixels: int
+    limits: PhotoLimits
 
 
 def mask_photos(bodies: Sequence[bytes], recipe: MaskRecipe) -> list[PhotoMask | Rejected]:
@@ -40,21 +41,21 @@ def mask_photos(bodies: Sequence[bytes], recipe: MaskRecipe) -> list[PhotoMask |
 
     Args:
         bodies: each photo's bytes, untrusted.
-        recipe: the network and the largest photo to accept.
+        recipe: the network and which photos are accepted.
 
     Returns:
         A mask, or the reason why there is none, for each photo.
     """
-    decoded = [decode_to_mask(body, recipe.max_pixels) for body in bodies]
+    decoded = [decode_to_mask(body, recipe.limits) for body in bodies]
     images = [each[0] for each in decoded if not isinstance(each, Rejected)]
     masks = iter(background.predict_masks(images, recipe.network))
     return [each if isinstance(each, Rejected) else describe_mask(next(masks), each[1]) for each in decoded]
 
 
-def decode_to_mask(body: bytes, max_pixels: int) -> tuple[Image.Image, int] | Rejected:
+def decode_to_mask(body: bytes, limits: PhotoLimits) -> tuple[Image.Image, int] | Rejected:
     """Return a photo, mode RGB, no larger than the network needs, and its number of pixels; or why it has none."""
     try:
-        decodes = ScaledDecodes(body, max_pixels)
+        decodes = ScaledDecodes(body, limits)
         width, height = decodes.sides
         return decodes.decode_reduced(background.choose_reduction, "RGB"), width * height
     except Undecodable as error:

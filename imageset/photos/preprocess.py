@@ -14,6 +14,7 @@ from imageset.errors import Undecodable
 from imageset.formats.hdf5 import Pixels
 from imageset.photos import decode, facts, pixels, previews
 from imageset.photos.facts import PhotoFacts
+from imageset.photos.file_formats import FORMATS
 from imageset.photos.gray_and_color import decode_gray_and_color
 from imageset.photos.outcomes import Rejected
 from imageset.photos.scaled_decodes import ScaledDecodes
@@ -60,7 +61,10 @@ def count_image_bytes(preprocess: PreprocessParams) -> int:
 
 
 def preprocess_photo(
-    body: bytes, preprocess: PreprocessParams, mask: Image.Image | None = None
+    body: bytes,
+    preprocess: PreprocessParams,
+    mask: Image.Image | None = None,
+    formats: tuple[str, ...] = tuple(FORMATS),
 ) -> DecodedPhoto | Rejected:
     """Turn one photo into pixels: decode, remove the background, make it square, make its thumbnail and hashes.
 
@@ -72,13 +76,14 @@ def preprocess_photo(
         body: the photo's bytes, untrusted.
         preprocess: the params.
         mask: the photo's mask (mode L), stretched over it; None to keep the background.
+        formats: of photos that are decoded, names of FORMATS.
 
     Returns:
         The photo as it was and its pixels, or the reason why it cannot be decoded.
     """
     choose_fit = partial(pixels.choose_fit_reduction, image_side=preprocess.image_side, how=preprocess.fit)
     try:
-        decodes = ScaledDecodes(body, preprocess.max_pixels)
+        decodes = ScaledDecodes(body, decode.PhotoLimits(preprocess.max_pixels, formats))
         whole, colored = decode_gray_and_color(
             body, decodes, pixels.choose_hash_reduction, previews.choose_preview_reduction
         )

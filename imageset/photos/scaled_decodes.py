@@ -17,20 +17,20 @@ class ScaledDecodes:
     Decoding that hangs ends the process by SIGALRM, as `limits.deadline` does.
     """
 
-    def __init__(self, body: bytes, max_pixels: int) -> None:
+    def __init__(self, body: bytes, photo_limits: decode.PhotoLimits) -> None:
         """Read the header alone.
 
         Args:
             body: the photo's bytes, untrusted.
-            max_pixels: the largest width times height to accept.
+            photo_limits: which photos are accepted.
 
         Raises:
             Undecodable: the bytes are no photo, or too large a one.
         """
         self.body = body
-        self.max_pixels = max_pixels
+        self.photo_limits = photo_limits
         with limits.deadline(SECONDS_TO_DECODE), limits.memory_limit(BYTES_TO_DECODE):
-            self.sides = decode.read_sides(body, max_pixels)
+            self.sides = decode.read_sides(body, photo_limits)
         self.decoded: dict[tuple[int, decode.Mode], Image.Image] = {}
 
     def decode_reduced(self, choose_reduction: Callable[[int, int], int], mode: decode.Mode) -> Image.Image:
@@ -46,5 +46,5 @@ class ScaledDecodes:
         view = choose_reduction(*self.sides), mode
         if view not in self.decoded:
             with limits.deadline(SECONDS_TO_DECODE), limits.memory_limit(BYTES_TO_DECODE):
-                self.decoded[view] = decode.decode(self.body, self.max_pixels, *view)
+                self.decoded[view] = decode.decode(self.body, self.photo_limits, *view)
         return self.decoded[view]

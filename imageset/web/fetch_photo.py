@@ -52,7 +52,7 @@ class IngestContext:
     decode_slots: asyncio.Semaphore
     bucket: Bucket
     uploads: S3Store
-    max_pixels: int
+    limits: decode.PhotoLimits
 
 
 async def fetch_photo(photo: PhotoToFetch, context: IngestContext) -> Outcome:
@@ -101,7 +101,7 @@ async def check_body(body: Body, context: IngestContext) -> str:
 
 async def decode_in_process(content: bytes, context: IngestContext) -> tuple[str, str]:
     """Return (reason, sha256) as decode.check does, or the reason that its process ended."""
-    check = partial(decode.check, max_pixels=context.max_pixels)
+    check = partial(decode.check, limits=context.limits)
     bounded = partial(run_bounded, function=check, seconds=SECONDS_TO_DECODE, max_bytes=BYTES_TO_DECODE)
     try:
         async with context.decode_slots:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from imageset.photos import background, decode
+from imageset.photos.decode import PhotoLimits
 from imageset.photos.engines import Network
 from sandbox import draw
 from tests.conftest import jpeg, plain_image
@@ -77,8 +78,8 @@ def test_masks_are_those_that_rembg_makes_but_for_the_last_bit_of_some_pixels(we
 
 def test_a_photo_reduced_for_the_network_has_the_mask_of_the_whole_photo(weights: Path, rembg: Any) -> None:
     body = jpeg(draw.draw("t-shirt", 3).resize((1600, 2100)))
-    whole = decode.decode(body, 10_000_000)
-    reduced = decode.decode(body, 10_000_000, background.choose_reduction(*whole.size))
+    whole = decode.decode(body, PhotoLimits(10_000_000))
+    reduced = decode.decode(body, PhotoLimits(10_000_000), background.choose_reduction(*whole.size))
     mask = covered(background.predict_mask(reduced, network(weights)), whole)
 
     assert background.MASKING_SIDE <= reduced.height < whole.height / 3

@@ -12,11 +12,11 @@ import pytest
 from PIL import Image, ImageCms
 
 from imageset.errors import Undecodable
-from imageset.photos.decode import Mode, check, decode, read_sides
+from imageset.photos.decode import Mode, PhotoLimits, check, decode, read_sides
 from sandbox import draw
 from tests.conftest import jpeg, photo_bytes, plain_image
 
-MAX_PIXELS = 1_000_000
+LIMITS = PhotoLimits(1_000_000)
 ORIENTATION = 0x0112
 RED, GREEN, BLUE, GREY = (220, 20, 20), (20, 200, 20), (20, 20, 220), (120, 120, 120)
 
@@ -41,7 +41,7 @@ def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
 def reason(data: bytes, factor: int = 1, mode: Mode = "RGB") -> str:
     """Return why the bytes are refused."""
     with pytest.raises(Undecodable) as caught:
-        decode(data, MAX_PIXELS, factor, mode)
+        decode(data, LIMITS, factor, mode)
     return caught.value.reason
 
 
@@ -68,7 +68,7 @@ def png_header(width: int, height: int) -> bytes:
     ],
 )
 def test_every_format_gives_the_photo(kind: str, options: dict[str, Any]) -> None:
-    photo = decode(saved(quartered(), kind, **options), MAX_PIXELS)
+    photo = decode(saved(quartered(), kind, **options), LIMITS)
 
     assert (photo.mode, photo.size) == ("RGB", (32, 48))
     assert np.abs(np.asarray(photo, int) - np.asarray(quartered(), int)).mean() < 8
@@ -93,7 +93,7 @@ def test_a_photo_is_upright_however_the_camera_was_held(orientation: int | None,
     if orientation is not None:
         exif[ORIENTATION] = orientation
     stored = quartered().transpose(STORED_AS[orientation]) if orientation in STORED_AS else quartered()
-    photo = decode(saved(stored, kind, exif=exif, quality=95), MAX_PIXELS)
+    photo = decode(saved(stored, kind, exif=exif, quality=95), LIMITS)
     corners = np.asarray(photo)[[12, 12, 36, 36], [8, 24, 8, 24]]
 
     assert photo.size == (32, 48)
@@ -110,13 +110,13 @@ def test_a_photo_is_upright_however_the_camera_was_held(orientation: int | None,
     ],
 )
 def test_a_photo_with_broken_exif_is_not_turned(exif: bytes) -> None:
-    assert decode(saved(quartered(), "JPEG", exif=b"Exif\x00\x00" + exif), MAX_PIXELS).size == (32, 48)
+    assert decode(saved(quartered(), "JPEG", exif=b"Exif\x00\x00" + exif), LIMITS).size == (32, 48)
 
 
 def test_a_photo_with_a_broken_colour_profile_is_accepted() -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()[:100]
 
-    assert decode(saved(quartered(), "JPEG", icc_profile=profile), MAX_PIXELS).size == (32, 48)
+    assert decode(saved(quartered(), "JPEG", icc_profile=profile), LIMITS).size == (32, 48)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_a_photo_with_a_broken_colour_profile_is_accepted() -> None:
 )
 def test_other_colour_modes_become_rgb(mode: str, kind: str, options: dict[str, Any]) -> None:
     image = quartered().convert(mode)
-    photo = decode(saved(image, kind, **options), MAX_PIXELS)
+    photo = decode(saved(image, kind, **options), LIMITS)
 
     assert photo.mode == "RGB"
     assert np.abs(np.asarray(photo, int) - np.asarray(image.convert("RGB"), int)).mean() < 8
@@ -139,9 +139,9 @@ def test_other_colour_modes_become_rgb(mode: str, kind: str, options: dict[str, 
 
 def test_sixteen_bits_are_scaled_to_eight() -> None:
     values = np.array([[0, 255, 256, 0x7FFF], [0x8000, 0xFEFF, 0xFF00, 0xFFFF]], np.uint16)
-    photo = decode(saved(Image.fromarray(values), "PNG"), MAX_PIXELS)
+    photo = decode(saved(Image.fromarray(values), "PNG"), LIMITS)
 
-    assert decode(saved(Image.fromarray(values), "PNG"), MAX_PIXELS, mode="L").tobytes() == photo.convert("L").tobytes()
+    assert decode(saved(Image.fromarray(values), "PNG"), LIMITS, mode="L").tobytes() == photo.convert("L").tobytes()
     assert np.asarray(photo)[..., 0].tolist() == [[0, 0, 1, 127], [128, 254, 255, 255]]
     assert np.ptp(np.asarray(photo), axis=2).max() == 0
 
@@ -160,21 +160,21 @@ def test_transparent_pixels_are_put_on_white() -> None:
         saved(palette, "PNG", transparency=0),
         saved(palette, "GIF", transparency=0),
     ):
-        assert np.asarray(decode(data, MAX_PIXELS)).tolist() == [[[255, 255, 255], [200, 0, 0]]]
-        assert np.asarray(decode(data, MAX_PIXELS, mode="L")).tolist() == [[255, 60]]
+        assert np.asarray(decode(data, LIMITS)).tolist() == [[[255, 255, 255], [200, 0, 0]]]
+        assert np.asarray(decode(data, LIMITS, mode="L")).tolist() == [[255, 60]]
 
 
 def test_half_transparent_palette_entries_are_mixed_with_white() -> None:
     palette = Image.new("P", (1, 1))
     palette.putpalette([0, 0, 0])
 
-    assert decode(saved(palette, "PNG", transparency=b"\x80"), MAX_PIXELS).getpixel((0, 0)) == (127, 127, 127)
+    assert decode(saved(palette, "PNG", transparency=b"\x80"), LIMITS).getpixel((0, 0)) == (127, 127, 127)
 
 
 @pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "MPO"])
 def test_of_several_frames_the_first_is_the_photo(kind: str) -> None:
     frames = [plain_image(RED), plain_image(GREEN), plain_image(BLUE)]
-    photo = decode(saved(frames[0], kind, save_all=True, append_images=frames[1:]), MAX_PIXELS)
+    photo = decode(saved(frames[0], kind, save_all=True, append_images=frames[1:]), LIMITS)
 
     assert photo.size == (40, 60)
     assert np.allclose(np.asarray(photo), RED, atol=10)
@@ -209,24 +209,24 @@ def drawn(kind: str, width: int, height: int) -> bytes:
 def test_a_reduced_photo_is_the_whole_one_shrunk(kind: str) -> None:
     data = drawn(kind, 192, 256)
     for mode in MODES:
-        whole = decode(data, MAX_PIXELS, mode=mode)
+        whole = decode(data, LIMITS, mode=mode)
         for factor in (2, 4, 8, 16):
-            reduced = decode(data, MAX_PIXELS, factor, mode)
+            reduced = decode(data, LIMITS, factor, mode)
             apart = np.asarray(reduced, int) - np.asarray(whole.reduce(factor), int)
 
             assert reduced.mode == mode
             assert np.abs(apart).mean() < 2
 
-    luma = decode(data, MAX_PIXELS).convert("L")
+    luma = decode(data, LIMITS).convert("L")
 
-    assert np.abs(np.asarray(decode(data, MAX_PIXELS, mode="L"), int) - np.asarray(luma, int)).mean() < 0.5
+    assert np.abs(np.asarray(decode(data, LIMITS, mode="L"), int) - np.asarray(luma, int)).mean() < 0.5
 
 
 @every_kind
 def test_jpeg_is_reduced_by_a_power_of_two_as_it_is_decoded_and_then_by_the_rest(kind: str) -> None:
     """By 3 as by 2, then; by 23 as by 8 and by 2. Other formats are reduced by all of it."""
     data = drawn(kind, 203, 271)
-    standing = decode(data, MAX_PIXELS).size
+    standing = decode(data, LIMITS).size
     is_jpeg = STORED[kind][0] in ("JPEG", "MPO")
     for factor, steps in {
         1: (1, 1),
@@ -243,7 +243,7 @@ def test_jpeg_is_reduced_by_a_power_of_two_as_it_is_decoded_and_then_by_the_rest
         for step in steps if is_jpeg else (factor,):
             expected = math.ceil(expected[0] / step), math.ceil(expected[1] / step)
 
-        assert decode(data, MAX_PIXELS, factor).size == decode(data, MAX_PIXELS, factor, "L").size == expected
+        assert decode(data, LIMITS, factor).size == decode(data, LIMITS, factor, "L").size == expected
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP"])
@@ -251,7 +251,7 @@ def test_a_photo_that_is_smaller_than_its_factor_keeps_a_pixel_and_its_colour(ki
     for stored in ((1, 1), (1, 300), (300, 2), (5, 3), (7, 300)):
         data = saved(plain_image(RED, stored), kind)
         for factor in (2, 3, 7, 8, 9, 100, 1000):
-            color, luma = decode(data, MAX_PIXELS, factor), decode(data, MAX_PIXELS, factor, "L")
+            color, luma = decode(data, LIMITS, factor), decode(data, LIMITS, factor, "L")
 
             assert all(1 <= side <= whole for side, whole in zip(color.size, stored, strict=True))
             assert max(color.size) <= math.ceil(max(stored) / min(factor, 2))
@@ -261,7 +261,7 @@ def test_a_photo_that_is_smaller_than_its_factor_keeps_a_pixel_and_its_colour(ki
 
 @every_kind
 def test_sides_are_those_in_the_header(kind: str) -> None:
-    assert read_sides(drawn(kind, 203, 271), MAX_PIXELS) == (203, 271)
+    assert read_sides(drawn(kind, 203, 271), LIMITS) == (203, 271)
 
 
 @pytest.mark.parametrize(
@@ -275,7 +275,7 @@ def test_sides_are_those_in_the_header(kind: str) -> None:
 )
 def test_what_is_no_photo_by_its_header_has_no_sides(data: bytes, expected: str) -> None:
     with pytest.raises(Undecodable) as caught:
-        read_sides(data, MAX_PIXELS)
+        read_sides(data, LIMITS)
 
     assert caught.value.reason == expected
 
@@ -330,12 +330,12 @@ def test_a_pixel_bomb_is_refused_by_its_header(sides: tuple[int, int]) -> None:
 
 
 def test_the_limit_itself_is_accepted() -> None:
-    assert decode(jpeg(plain_image(sides=(1000, 1000))), MAX_PIXELS).size == (1000, 1000)
+    assert decode(jpeg(plain_image(sides=(1000, 1000))), LIMITS).size == (1000, 1000)
 
 
 @pytest.mark.parametrize("sides", [(1, 1), (1, 20_000), (20_000, 1)])
 def test_a_photo_of_odd_sides_is_a_photo(sides: tuple[int, int]) -> None:
-    assert decode(jpeg(plain_image(sides=sides)), MAX_PIXELS).size == sides
+    assert decode(jpeg(plain_image(sides=sides)), LIMITS).size == sides
 
 
 def test_a_damaged_photo_is_refused_or_has_all_its_pixels() -> None:
@@ -346,7 +346,7 @@ def test_a_damaged_photo_is_refused_or_has_all_its_pixels() -> None:
     for place in random.integers(0, len(data), 150):
         damaged = bytes(data[:place]) + bytes([data[place] ^ 0xFF]) + bytes(data[place + 1 :])
         try:
-            outcomes.add(decode(damaged, MAX_PIXELS).mode)
+            outcomes.add(decode(damaged, LIMITS).mode)
         except Undecodable as error:
             outcomes.add(error.reason)
 
@@ -362,14 +362,14 @@ def test_more_transparent_colours_than_a_palette_has_are_refused() -> None:
     png[at:at] = struct.pack(">I", 300) + transparency + struct.pack(">I", zlib.crc32(transparency))
 
     assert reason(bytes(png)) == "undecodable"
-    assert check(bytes(png), MAX_PIXELS)[0] == ""  # all of its pixels are there
+    assert check(bytes(png), LIMITS)[0] == ""  # all of its pixels are there
 
 
 def test_a_check_returns_the_reason_or_the_sha256(monkeypatch: pytest.MonkeyPatch) -> None:
     photo = jpeg(plain_image())
 
-    assert check(photo, MAX_PIXELS) == ("", hashlib.sha256(photo).hexdigest())
-    assert check(b"", MAX_PIXELS) == ("empty", "")
+    assert check(photo, LIMITS) == ("", hashlib.sha256(photo).hexdigest())
+    assert check(b"", LIMITS) == ("empty", "")
 
     monkeypatch.setattr(Image, "open", lambda file, formats: file.what_no_file_has)
-    assert check(saved(Image.new("L", (8, 8)), "PNG"), MAX_PIXELS) == ("undecodable", "")
+    assert check(saved(Image.new("L", (8, 8)), "PNG"), LIMITS) == ("undecodable", "")

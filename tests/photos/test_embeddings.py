@@ -13,6 +13,7 @@ from PIL import Image
 
 from imageset.errors import DataError
 from imageset.photos import embeddings
+from imageset.photos.decode import PhotoLimits
 from imageset.photos.embeddings import EmbeddingRecipe, choose_reduction, embed_photos, make_square
 from imageset.photos.outcomes import PhotoEmbedding, Rejected
 from sandbox import draw
@@ -26,16 +27,18 @@ from tests.stages.test_ingest import bomb, broken_png
 ALONE = """
 import sys
 from pathlib import Path
+from imageset.photos.decode import PhotoLimits
 from imageset.photos.embeddings import EmbeddingRecipe, embed_photos
 from tests.conftest import photo_bytes
-made = embed_photos([photo_bytes(number) for number in range(3)], EmbeddingRecipe(Path(sys.argv[1]), 10**7))
+recipe = EmbeddingRecipe(Path(sys.argv[1]), PhotoLimits(10**7))
+made = embed_photos([photo_bytes(number) for number in range(3)], recipe)
 sys.stdout.buffer.write(b"".join(each.values for each in made))
 """
 
 
 @pytest.fixture(scope="module")
 def recipe(embedding_weights: Path) -> EmbeddingRecipe:
-    return EmbeddingRecipe(embedding_weights, 2_000_000)
+    return EmbeddingRecipe(embedding_weights, PhotoLimits(2_000_000))
 
 
 def embed(body: bytes, recipe: EmbeddingRecipe) -> NDArray[np.float32]:
@@ -134,9 +137,9 @@ def test_a_large_photo_is_decoded_small_and_has_nearly_the_same_embedding(
     recipe: EmbeddingRecipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     large = jpeg(draw.draw("pants", 4).resize((1200, 1600), Image.Resampling.LANCZOS))
-    reduced = embed(large, recipe._replace(max_pixels=10**7))
+    reduced = embed(large, recipe._replace(limits=PhotoLimits(10**7)))
     monkeypatch.setattr(embeddings, "choose_reduction", lambda width, height: 1)
-    whole = embed(large, recipe._replace(max_pixels=10**7))
+    whole = embed(large, recipe._replace(limits=PhotoLimits(10**7)))
 
     assert (reduced != whole).any()
     assert likeness(reduced, whole) > 0.99
@@ -159,4 +162,4 @@ def test_a_file_that_holds_other_weights_is_an_error(tmp_path: Path, embedding_w
     path.write_bytes(embedding_weights.read_bytes()[:-1])
 
     with pytest.raises(DataError, match=r"cut\.pth is no checkpoint of PyTorch that can be read: it ends too early"):
-        embed_photos([photo_bytes()], EmbeddingRecipe(path, 10**6))
+        embed_photos([photo_bytes()], EmbeddingRecipe(path, PhotoLimits(10**6)))

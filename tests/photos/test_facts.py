@@ -8,6 +8,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
 from imageset.photos import facts
+from imageset.photos.decode import PhotoLimits
 from imageset.photos.facts import PhotoFacts, measure_sharpness
 from imageset.photos.pixels import HASHING_SIDE, choose_hash_reduction
 from imageset.photos.scaled_decodes import ScaledDecodes
@@ -20,7 +21,7 @@ GARMENTS = [(cut, seed) for cut in ("t-shirt", "dress", "pants", "bag") for seed
 
 def measure(body: bytes) -> PhotoFacts:
     """Measure a photo as preprocess does."""
-    decodes = ScaledDecodes(body, 50_000_000)
+    decodes = ScaledDecodes(body, PhotoLimits(50_000_000))
     return facts.measure_photo(body, decodes.decode_reduced(choose_hash_reduction, "L"), decodes)
 
 

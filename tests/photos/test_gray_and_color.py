@@ -10,6 +10,7 @@ from PIL import Image
 
 from imageset.errors import Undecodable
 from imageset.photos import decode
+from imageset.photos.decode import PhotoLimits
 from imageset.photos.gray_and_color import decode_gray_and_color
 from imageset.photos.pixels import choose_hash_reduction
 from imageset.photos.previews import choose_preview_reduction
@@ -44,7 +45,7 @@ def without_jfif(body: bytes) -> bytes:
 
 
 def decode_both(body: bytes, factor: Any = choose_hash_reduction) -> tuple[Image.Image, Image.Image]:
-    return decode_gray_and_color(body, ScaledDecodes(body, 50_000_000), factor, choose_preview_reduction)
+    return decode_gray_and_color(body, ScaledDecodes(body, PhotoLimits(50_000_000)), factor, choose_preview_reduction)
 
 
 @pytest.mark.parametrize("kind", JPEGS)
@@ -53,7 +54,7 @@ def test_the_gray_photo_is_that_of_a_decode_of_its_own(kind: str, sides: tuple[i
     write, mode = JPEGS[kind]
     body = write(PHOTO.resize(sides))
     gray, color = decode_both(body)
-    expected = decode.decode(body, 50_000_000, choose_hash_reduction(*sides), "L")
+    expected = decode.decode(body, PhotoLimits(50_000_000), choose_hash_reduction(*sides), "L")
 
     assert (gray.mode, color.mode) == ("L", mode)
     assert gray.size == expected.size
@@ -65,7 +66,7 @@ def test_it_is_so_however_the_sides_are_divided(factor: int) -> None:
     body = saved(PHOTO.resize((1003, 777)), "JPEG", quality=85)
     gray, _ = decode_both(body, lambda *_: factor)
 
-    assert gray.tobytes() == decode.decode(body, 50_000_000, factor, "L").tobytes()
+    assert gray.tobytes() == decode.decode(body, PhotoLimits(50_000_000), factor, "L").tobytes()
 
 
 @pytest.mark.parametrize("orientation", [2, 3, 5, 6, 7, 8])
@@ -76,14 +77,16 @@ def test_both_are_turned_upright(orientation: int) -> None:
     gray, color = decode_both(body)
 
     assert gray.size == color.size
-    assert gray.tobytes() == decode.decode(body, 50_000_000, 2, "L").tobytes()
+    assert gray.tobytes() == decode.decode(body, PhotoLimits(50_000_000), 2, "L").tobytes()
 
 
 @pytest.mark.parametrize("kind", JPEGS)
 def test_the_colours_are_those_of_the_photo(kind: str) -> None:
     body = JPEGS[kind][0](PHOTO)
     _, color = decode_both(body)
-    expected = np.asarray(decode.decode(body, 50_000_000).resize(color.size, Image.Resampling.BOX), np.int64)
+    expected = np.asarray(
+        decode.decode(body, PhotoLimits(50_000_000)).resize(color.size, Image.Resampling.BOX), np.int64
+    )
 
     assert np.abs(np.asarray(color.convert("RGB")) - expected).mean() < 4
 
@@ -91,7 +94,7 @@ def test_the_colours_are_those_of_the_photo(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["4:2:0", "red, green, blue", "gray", "png"])
 def test_later_uses_find_the_gray_photo(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     body = JPEGS[kind][0](PHOTO)
-    decodes = ScaledDecodes(body, 50_000_000)
+    decodes = ScaledDecodes(body, PhotoLimits(50_000_000))
     gray, _ = decode_gray_and_color(body, decodes, choose_hash_reduction, choose_preview_reduction)
     monkeypatch.setattr(decode, "decode", None)
 
@@ -103,7 +106,7 @@ def test_a_photo_that_is_cut_off_is_rejected_as_before(kind: str) -> None:
     body = JPEGS[kind][0](PHOTO)
     cut = body[: len(body) // 4]
     with pytest.raises(Undecodable) as alone:
-        decode.decode(cut, 50_000_000, 2, "L")
+        decode.decode(cut, PhotoLimits(50_000_000), 2, "L")
     with pytest.raises(Undecodable) as both:
         decode_both(cut)
 
@@ -130,4 +133,4 @@ def test_a_jpeg_of_red_green_and_blue_is_one() -> None:
 
     assert Image.open(io.BytesIO(body)).info["adobe_transform"] == 0
     with pytest.raises(Undecodable):
-        decode.decode(body, 50_000_000, 1, "YCbCr")  # type: ignore[arg-type]
+        decode.decode(body, PhotoLimits(50_000_000), 1, "YCbCr")  # type: ignore[arg-type]

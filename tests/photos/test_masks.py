@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from imageset.photos import background, decode
+from imageset.photos.decode import PhotoLimits
 from imageset.photos.engines import Network
 from imageset.photos.masks import MaskRecipe, count_pieces, describe_mask, mask_photos
 from imageset.photos.outcomes import PhotoMask, Rejected
@@ -20,7 +21,7 @@ from tests.stages.test_ingest import bomb, broken_png
 
 
 def recipe(weights: Path, side: int = 320, max_pixels: int = 2_000_000) -> MaskRecipe:
-    return MaskRecipe(Network("u2netp", weights, side), max_pixels)
+    return MaskRecipe(Network("u2netp", weights, side), PhotoLimits(max_pixels))
 
 
 def values_of(mask: PhotoMask | Rejected) -> NDArray[np.uint8]:
@@ -113,7 +114,7 @@ def test_a_masks_bytes_are_zlibs_format_and_the_same_again() -> None:
 def test_a_mask_says_of_which_photo_it_is(weights: Path) -> None:
     body = jpeg(draw.draw("t-shirt", 3).resize((1100, 1500)))
     (found,) = mask_photos([body], recipe(weights))
-    small = decode.decode(body, 2_000_000, background.choose_reduction(1100, 1500))
+    small = decode.decode(body, PhotoLimits(2_000_000), background.choose_reduction(1100, 1500))
 
     assert isinstance(found, PhotoMask)
     assert found.photo_pixels == 1100 * 1500

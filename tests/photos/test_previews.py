@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from imageset.photos import decode, previews
+from imageset.photos.decode import PhotoLimits
 from imageset.photos.preprocess import preprocess_photo
 from tests.conftest import jpeg, photo_bytes, plain_image
 from tests.photos.test_decode import saved
@@ -45,7 +46,7 @@ def test_the_whole_photo_fits_into_a_square_and_is_not_enlarged(
 
 
 def test_a_preview_is_near_the_photo() -> None:
-    photo = decode.decode(photo_bytes(), 2_000_000)
+    photo = decode.decode(photo_bytes(), PhotoLimits(2_000_000))
     shown = show(photo_bytes())
     expected = photo.resize(shown.size, Image.Resampling.LANCZOS)
 

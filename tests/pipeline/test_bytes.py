@@ -20,6 +20,7 @@ from imageset.curation.stratified_split import assign_subsets
 from imageset.dataset.augment import augment_photo
 from imageset.formats import hdf5, stable_hash, tables
 from imageset.photos import embeddings, pixels
+from imageset.photos.decode import PhotoLimits
 from imageset.photos.embeddings import EmbeddingRecipe
 from imageset.photos.outcomes import PhotoEmbedding
 from imageset.photos.preprocess import DecodedPhoto, PreparedPhoto, preprocess_photo
@@ -145,7 +146,7 @@ def test_the_input_of_the_embedding_network() -> None:
     ]
     squares = []
     for photo in photos:
-        decodes = ScaledDecodes(photo, 2_000_000)
+        decodes = ScaledDecodes(photo, PhotoLimits(2_000_000))
         squares.append(embeddings.make_square(decodes.decode_reduced(embeddings.choose_reduction, "RGB")))
 
     assert sha256(b"".join(embeddings.normalize(square).tobytes() for square in squares)) == SQUARE_INPUTS
@@ -154,7 +155,7 @@ def test_the_input_of_the_embedding_network() -> None:
 def test_an_embedding(embedding_weights: Path) -> None:
     """Not to the last bit, which processors without AVX2 may round in another way."""
     photo = saved(Image.fromarray(pattern(700, 3)), "PNG")
-    [made] = embeddings.embed_photos([photo], EmbeddingRecipe(embedding_weights, 2_000_000))
+    [made] = embeddings.embed_photos([photo], EmbeddingRecipe(embedding_weights, PhotoLimits(2_000_000)))
     assert isinstance(made, PhotoEmbedding)
     found = np.frombuffer(made.values, "<f4").astype(np.float64)
 

@@ -13,6 +13,7 @@ from PIL import Image
 from imageset.formats import hdf5, tables
 from imageset.formats.stable_hash import rank
 from imageset.photos import decode
+from imageset.photos.decode import PhotoLimits
 from sandbox import draw
 from sandbox.garments import GARMENTS
 from stages import catalog, duplicates, split
@@ -30,7 +31,8 @@ def real_photos() -> list[tuple[str, Image.Image]]:
     ranked = [sorted(folder.glob("*.jp*g"), key=lambda path: rank(*path.name.encode())) for folder in folders]
     in_turn = (path for paths in itertools.zip_longest(*ranked) for path in paths if path is not None)
     return [
-        (path.parent.name, decode.decode(path.read_bytes(), 50_000_000)) for path in itertools.islice(in_turn, PHOTOS)
+        (path.parent.name, decode.decode(path.read_bytes(), PhotoLimits(50_000_000)))
+        for path in itertools.islice(in_turn, PHOTOS)
     ]
 
 

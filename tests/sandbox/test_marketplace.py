@@ -7,6 +7,7 @@ import pytest
 from imageset.errors import DataError, Undecodable
 from imageset.formats import tables
 from imageset.photos import decode
+from imageset.photos.decode import PhotoLimits
 from sandbox import dirty_listings, marketplace
 from sandbox.listing import FIRST_PRODUCT, Listing
 from sandbox.marketplace import FIRST_CATALOG
@@ -69,7 +70,7 @@ def test_a_folder_without_photos_is_refused_with_what_was_expected(tmp_path: Pat
 
 def outcome(photo: bytes) -> str:
     try:
-        decode.decode(photo, 1_000_000)
+        decode.decode(photo, PhotoLimits(1_000_000))
     except Undecodable as error:
         return error.reason
     return "a photo"

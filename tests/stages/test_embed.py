@@ -15,6 +15,7 @@ from PIL import Image
 from imageset.errors import DataError, ImagesetError, ServerError
 from imageset.formats import hdf5, tables
 from imageset.photos import embedding_worker, embeddings
+from imageset.photos.decode import PhotoLimits
 from imageset.photos.embedding_recipe import describe_recipe, identify_embeddings
 from imageset.photos.embeddings import EmbeddingRecipe, embed_photos
 from imageset.photos.outcomes import PhotoEmbedding
@@ -102,7 +103,7 @@ def test_every_object_has_its_own_embedding_or_a_reason_whatever_the_number_of_w
         monkeypatch.setenv("IMAGESET_CACHE", f"cache of {workers}")
         written = run()
         sums.append(md5())
-    alone = embed_photos(list(GOOD.values()), EmbeddingRecipe(WEIGHTS, 10**7))
+    alone = embed_photos(list(GOOD.values()), EmbeddingRecipe(WEIGHTS, PhotoLimits(10**7)))
 
     assert sums[0] == sums[1]
     assert list(zip(written.photos, written.reasons, strict=True)) == [

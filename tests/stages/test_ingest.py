@@ -297,13 +297,13 @@ def test_a_definite_answer_refuses_the_photo(
     assert contents(bucket) == {}
 
 
-def check_or_fall(data: bytes, max_pixels: int) -> tuple[str, str]:
+def check_or_fall(data: bytes, limits: decode.PhotoLimits) -> tuple[str, str]:
     """Do as decode.check, but crash or hang over photos that end with such a word."""
     if data.endswith(b"crash"):
         os.kill(os.getpid(), signal.SIGSEGV)
     if data.endswith(b"hang"):
         time.sleep(600)
-    return decode.check(data, max_pixels)
+    return decode.check(data, limits)
 
 
 @pytest.mark.usefixtures("any_share")
@@ -341,13 +341,13 @@ def test_every_reason_of_the_closed_list_comes_from_a_real_answer(
     assert list(contents(bucket)) == [f"{list(answers).index('good') + 1}.jpeg"]
 
 
-def fall_once(data: bytes, max_pixels: int) -> tuple[str, str]:
+def fall_once(data: bytes, limits: decode.PhotoLimits) -> tuple[str, str]:
     """Be killed over the first photo, as by the kernel when memory is short; decode all others."""
     mark = Path("killed")
     if not mark.exists():
         mark.touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    return decode.check(data, max_pixels)
+    return decode.check(data, limits)
 
 
 def test_a_photo_whose_decoder_is_killed_once_is_decoded_again(

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from typing import NamedTuple
 
 from imageset.errors import Refused, Unreachable
+from imageset.photos.decode import PhotoLimits
 from imageset.runtime.sections import IngestParams
 from imageset.storage import bulk
 from imageset.storage.bucket import Bucket, get_object, open_bucket
@@ -98,7 +99,9 @@ async def try_photo(place: str, listed: Bucket | None, ingest: IngestParams) -> 
     with LocalWorkers(1, import_main=False) as decoders:
         async with open_sources(ingest, bucket) as sources:
             uploads = bulk.open_client(bucket)
-            context = IngestContext(sources, decoders, asyncio.Semaphore(1), bucket, uploads, ingest.max_pixels)
+            context = IngestContext(
+                sources, decoders, asyncio.Semaphore(1), bucket, uploads, PhotoLimits(ingest.max_pixels)
+            )
             try:
                 async with asyncio.timeout(SECONDS), AsyncExitStack() as opened:
                     if listed is None:

@@ -37,6 +37,7 @@ from PIL import Image
 from imageset.errors import DataError
 from imageset.formats import stable_hash
 from imageset.photos import background, decode
+from imageset.photos.decode import PhotoLimits
 from imageset.runtime import command, files, progress
 from tools.quantize.build import build
 from tools.quantize.layers import Floats, Layers, equalize, read_layers
@@ -47,7 +48,7 @@ LEAST_SIDE = 80
 IN_FLOAT = "Conv_787"
 PHOTOS = 24  # 48 and 96 made no better masks
 WINDOWS = 256  # of each photo and layer
-MAX_PIXELS = 50_000_000
+LIMITS = PhotoLimits(50_000_000)
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # rembg's for u2netp
 MEMBERS = ("u2netp-int8.xml", "u2netp-int8.bin")
 
@@ -67,8 +68,8 @@ def choose_photos(folder: Path) -> list[Path]:
 def read_tensor(path: Path) -> Floats:
     """Return a photo as the network's input, prepared as the stage and rembg do, float32 (1, 3, SIDE, SIDE)."""
     body = path.read_bytes()
-    reduction = background.choose_reduction(*decode.read_sides(body, MAX_PIXELS))
-    image = decode.decode(body, MAX_PIXELS, reduction).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+    reduction = background.choose_reduction(*decode.read_sides(body, LIMITS))
+    image = decode.decode(body, LIMITS, reduction).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
     array = np.asarray(image) / max(np.max(np.asarray(image)), 1e-6)
     normal: Floats = ((array - MEAN) / DEVIATION).transpose(2, 0, 1)[None].astype(np.float32)
     return normal
