@@ -15,6 +15,7 @@
         ├── BadUrl        web/urls.py (also a ValueError)
         ├── AddressRefused  web/address_guard.py (also an OSError)
         ├── HostGivenUp   web/host_limits.py
+        ├── MalformedBody  web/connections.py
         ├── Refused       web/download.py, web/fetch_photo.py: a definite answer, with its reason code
         ├── Unreachable   web/download.py, web/fetch_photo.py: a failure that may pass
         └── Undecodable   photos/decode.py: the bytes are no photo, with its reason code
@@ -117,6 +118,10 @@ class AddressRefused(PhotoError, OSError):
 
 class HostGivenUp(PhotoError):
     """The host has not answered for so long that no photo waits for it any more."""
+
+
+class MalformedBody(PhotoError):
+    """The body of an answer breaks the rules of HTTP, such as a chunk without length."""
 
 
 class Refused(PhotoError):

@@ -31,6 +31,7 @@ REASONS_OF_STAGES = frozenset(
         "bad_id",
         "bad_key",
         "bad_position",
+        "bad_response",
         "bad_url",
         "beyond_limit",
         "beyond_position",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from imageset.errors import AddressRefused, BadUrl, HostGivenUp, Refused, ServerError, Unreachable
+from imageset.errors import AddressRefused, BadUrl, HostGivenUp, MalformedBody, Refused, ServerError, Unreachable
 from imageset.web import headers, transfer, urls
 from imageset.web.host_limits import Host
 from imageset.web.transfer import Body, Transfer, read_body
@@ -100,6 +100,10 @@ async def open_exchange(client: WebClient, url: str) -> AsyncIterator[Exchange]:
         raise Unreachable(f"{host.name}: {host.trouble}", final=True) from None
     except aiohttp.InvalidURL:  # such as 127.1
         raise Refused("bad_url") from None
+    except (aiohttp.ClientResponseError, MalformedBody):  # the host answered, so it has not failed
+        host.record_answer(epoch, asyncio.get_running_loop().time() - started)
+        # Perhaps these are bytes behind the end of the answer to the request before, for another photo.
+        raise Unreachable(f"{host.name}: a malformed answer", reason="bad_response") from None
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, AddressRefused):
             raise Refused("private_address") from None

@@ -6,7 +6,7 @@ from functools import partial
 from typing import NamedTuple
 
 from obstore.store import S3Store
-from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
 from imageset.errors import ObjectExists, Refused, Unreachable, WorkerLost
 from imageset.photos import decode
@@ -18,6 +18,7 @@ from imageset.workers.local import LocalWorkers
 from imageset.workers.worker_process import run_bounded
 
 ATTEMPTS = 6
+ATTEMPTS_BY_REASON = {"bad_response": 3}  # on another connection each time
 SECONDS_BEFORE_RETRY = 1.0  # doubled with each attempt; the wait is drawn between 0 and that ("full jitter")
 MAX_SECONDS_BEFORE_RETRY = 30.0
 DECODE_ATTEMPTS = 2  # a decoder's process can also be killed by the system, or time out while the machine sleeps
@@ -70,7 +71,7 @@ async def fetch_photo(photo: PhotoToFetch, context: IngestContext) -> Outcome:
     retrying = AsyncRetrying(
         retry=retry_if_exception(lambda error: isinstance(error, Unreachable) and not error.final),
         wait=wait_random_exponential(SECONDS_BEFORE_RETRY, MAX_SECONDS_BEFORE_RETRY),
-        stop=stop_after_attempt(ATTEMPTS),
+        stop=was_last_attempt,
         reraise=True,
     )
     try:
@@ -84,6 +85,13 @@ async def fetch_photo(photo: PhotoToFetch, context: IngestContext) -> Outcome:
     except Unreachable as failure:
         return Outcome(photo, failure.reason or "unreachable", str(failure))
     return Outcome(photo, "")
+
+
+def was_last_attempt(state: RetryCallState) -> bool:
+    """Return whether a photo has had all its attempts."""
+    failure = state.outcome.exception() if state.outcome else None
+    reason = failure.reason if isinstance(failure, Unreachable) else ""
+    return state.attempt_number >= ATTEMPTS_BY_REASON.get(reason, ATTEMPTS)
 
 
 async def check_body(body: Body, context: IngestContext) -> str:

@@ -15,6 +15,7 @@ DEFINITE = frozenset(
     {
         *REASONS_BY_STATUS.values(),
         "refused",
+        "bad_response",
         "bad_url",
         "too_many_redirects",
         "encoded",

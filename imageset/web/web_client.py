@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import aiohttp
 
 from imageset.web.address_guard import AddressGuard
+from imageset.web.connections import HEAD_BYTES, Connector
 from imageset.web.host_headers import HostHeaders
 from imageset.web.host_limits import Host
 from imageset.web.weighted_semaphore import WeightedSemaphore
@@ -51,9 +52,7 @@ class WebClient:
         guard = AddressGuard(allowed_hosts)
         # By default aiohttp takes no proxy and no .netrc from the environment. It has no limits here: our own waiting
         # for a slot or for memory must not count as the host's failure to answer.
-        connector = aiohttp.TCPConnector(
-            limit=0, resolver=guard, socket_factory=guard.open_socket, keepalive_timeout=SECONDS_IDLE
-        )
+        connector = Connector(limit=0, resolver=guard, socket_factory=guard.open_socket, keepalive_timeout=SECONDS_IDLE)
         # Without this glibc waits half a minute for name servers that do not answer, and Ctrl-C waits with it.
         os.environ.setdefault("RES_OPTIONS", "timeout:3 attempts:2")
         # Look-ups run in the loop's threads, few by default: some names without an answer would block all others.
@@ -65,6 +64,10 @@ class WebClient:
             auto_decompress=False,
             headers={"Accept-Encoding": "identity", "User-Agent": user_agent},
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=SECONDS_TO_CONNECT),
+            # The connections bound all headers together.
+            max_line_size=HEAD_BYTES,
+            max_field_size=HEAD_BYTES,
+            max_headers=HEAD_BYTES,
         )
         self.connections_per_host = connections_per_host
         self.hosts: dict[str, Host] = {}

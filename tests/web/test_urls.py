@@ -49,6 +49,7 @@ def test_a_url_without_path_leads_to_the_root(url: str, path: str) -> None:
     ("url", "path"),
     [
         ("http://shop.example/a b.jpg", "/a%20b.jpg"),
+        ("https://shop.example/photos/my photo.jpg", "/photos/my%20photo.jpg"),
         ("http://shop.example/caf\u00e9?n=\u00e9", "/caf%C3%A9?n=%C3%A9"),
         ("http://shop.example/\U0001f455.jpg", "/%F0%9F%91%95.jpg"),
         ('http://shop.example/a"b<c>d`e{f}|g^h\\i', "/a%22b%3Cc%3Ed%60e%7Bf%7D|g%5Eh/i"),

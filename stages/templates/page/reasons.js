@@ -7,6 +7,7 @@ export const REASON_WORDS = {
     bad_id: "the product_id is too long, or no text or whole number",
     bad_key: "no object of a bucket can have this key",
     bad_position: "the position is no whole number from 0 to 32,767",
+    bad_response: "the answer of the host is malformed",
     bad_url: "the URL is no web address",
     beyond_limit: "its listing is not among those that source.limit lets in",
     beyond_position: "the listing has more photos than source.photos_per_listing",
