@@ -135,12 +135,14 @@ class Unreachable(PhotoError):
         trouble: the message.
         final: whether more attempts in this run are useless.
         reason: the photo's reason code when all attempts ended so, "" for that of hosts that fail.
+        failing_host: the host that answered with a server error, "" for all other failures.
     """
 
-    def __init__(self, trouble: str, final: bool = False, reason: str = "") -> None:
+    def __init__(self, trouble: str, final: bool = False, reason: str = "", failing_host: str = "") -> None:
         super().__init__(trouble)
         self.final = final
         self.reason = reason
+        self.failing_host = failing_host
 
 
 class Undecodable(PhotoError):

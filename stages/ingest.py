@@ -5,8 +5,9 @@ A photo that the listings name by its key is never fetched: the bucket has it, o
 
 import asyncio
 from collections import Counter, defaultdict, deque
+from collections.abc import Iterable
 from contextlib import closing
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ from imageset.runtime.sections import IngestParams
 from imageset.storage import bulk
 from imageset.storage.bucket import Bucket, list_objects, open_bucket
 from imageset.storage.object_keys import KEYS_TO_SHOW, object_key, show_keys
-from imageset.web import urls
+from imageset.web import server_errors, urls
 from imageset.web.fetch_photo import IngestContext, Outcome, PhotoToFetch, fetch_photo
 from imageset.web.host_limits import Host
 from imageset.web.host_queues import work_through
@@ -33,8 +34,9 @@ EXAMPLES = 3  # photos that a message names
 PHOTOS_PER_DECODER = 8  # the most photos that wait for one worker process
 TAKEN_DOWN = "taken_down"  # decided by corrections/takedowns.csv alone, so no cache remembers it
 MISSING_OBJECT = "missing_object"  # decided by the bucket's listing alone
-HINTS = {  # settings and queries decide these
+HINTS = {  # settings, queries and the hour decide these
     "bad_url": "return image_url as https://..., http://..., s3://bucket/key or file:///folder/file",
+    "server_error": "their hosts serve other photos, but not these; the next `make refresh` asks for them again",
     "private_address": "if their host is yours, name it in IMAGESET_ALLOWED_HOSTS",
     "bucket_not_allowed": "if whoever writes such URLs may read that bucket, name it in IMAGESET_ALLOWED_BUCKETS",
     "folder_not_allowed": "if whoever writes such URLs may read their folder, name it in IMAGESET_ALLOWED_FOLDERS",
@@ -92,9 +94,16 @@ def look_into_bucket(photos: list[PhotoToFetch], bucket: Bucket, max_bytes: int)
 
 
 async def fetch_photos(
-    photos: list[PhotoToFetch], bucket: Bucket, ingest: IngestParams, refusals: RefusalCache
+    photos: list[PhotoToFetch],
+    served: Iterable[PhotoToFetch],
+    bucket: Bucket,
+    ingest: IngestParams,
+    refusals: RefusalCache,
 ) -> list[Outcome]:
-    """Fetch photos from all their hosts at once and return their outcomes; refusals are remembered as they come."""
+    """Fetch photos from all their hosts at once and return their outcomes; refusals are remembered as they come.
+
+    `served` are photos that the bucket had before.
+    """
     outcomes: list[Outcome] = []
     reasons: Counter[str] = Counter()
     with (
@@ -116,7 +125,8 @@ async def fetch_photos(
                 bar.update()
 
             await work_through(queue_by_host(photos, sources), fetch_and_note)
-    return outcomes
+            done = (outcome.photo for outcome in outcomes if not outcome.reason)
+            return await server_errors.settle(outcomes, chain(done, served), context, ingest.max_rejected_share)
 
 
 def queue_by_host(photos: list[PhotoToFetch], sources: Sources) -> dict[Host, deque[PhotoToFetch]]:
@@ -145,7 +155,8 @@ def ingest_photos(photos: list[PhotoToFetch], bucket: Bucket, ingest: IngestPara
     )
     # Neighbours in the table are often on one host; a fixed shuffle spreads the load.
     missing.sort(key=lambda photo: stable_hash.rank(photo.product_id, photo.position))
-    outcomes = asyncio.run(fetch_photos(missing, bucket, ingest, refusals)) if missing else []
+    served = (photo for photo in photos if photo.image_url and known[photo.key] == "")
+    outcomes = asyncio.run(fetch_photos(missing, served, bucket, ingest, refusals)) if missing else []
     pending = [outcome.trouble for outcome in outcomes if outcome.reason == "unreachable"]
     if pending and ingest.unreachable == "fail":
         most = ", ".join(f"{trouble} ({count} photos)" for trouble, count in Counter(pending).most_common(3))

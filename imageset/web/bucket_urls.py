@@ -68,7 +68,7 @@ async def read_object(client: WebClient, buckets: Mapping[str, S3Store], url: st
         raise Refused("bucket_not_allowed")
     host = client.host(SCHEME + name)
     async with AsyncExitStack() as held:
-        yield Body(await read(client, host, buckets[name], key, held), has_declared_end=True)
+        yield Body(await read(client, host, buckets[name], key, held), True, host.name)
 
 
 async def read(client: WebClient, host: Host, bucket: S3Store, key: str, held: AsyncExitStack) -> bytes:

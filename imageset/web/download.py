@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ RETRIED_STATUSES = {408, 425, 429}
 # The reasons of the most common definite statuses; the others are "refused".
 REASONS_BY_STATUS = {401: "forbidden", 403: "forbidden", 404: "not_found", 410: "gone", 451: "forbidden"}
 THROTTLING_STATUSES = {429, 503}
+SERVER_ERROR = re.compile("status 5(?!03)[0-9][0-9]")
 REDIRECT_STATUSES = {301, 302, 303, 307, 308}
 
 
@@ -65,7 +67,8 @@ async def download(client: WebClient, url: str) -> AsyncIterator[Body]:
             break
         else:
             raise Refused("too_many_redirects")
-        yield Body(content, has_declared_end or exchange.answer.content_length is not None)
+        has_declared_end = has_declared_end or exchange.answer.content_length is not None
+        yield Body(content, has_declared_end, exchange.host.name)
 
 
 @asynccontextmanager
@@ -97,7 +100,9 @@ async def open_exchange(client: WebClient, url: str) -> AsyncIterator[Exchange]:
                     raise
                 host.record_answer(epoch, latency)
     except HostGivenUp:
-        raise Unreachable(f"{host.name}: {host.trouble}", final=True) from None
+        raise Unreachable(
+            f"{host.name}: {host.trouble}", final=True, failing_host=name_failing(host, host.trouble)
+        ) from None
     except aiohttp.InvalidURL:  # such as 127.1
         raise Refused("bad_url") from None
     except (aiohttp.ClientResponseError, MalformedBody):  # the host answered, so it has not failed
@@ -123,7 +128,12 @@ def check_status(host: Host, epoch: int, answer: aiohttp.ClientResponse) -> None
     elif answer.status >= 500:
         host.record_failure(epoch, trouble)
     if answer.status in RETRIED_STATUSES or answer.status >= 500:
-        raise Unreachable(f"{host.name}: {trouble}")
+        raise Unreachable(f"{host.name}: {trouble}", failing_host=name_failing(host, trouble))
+
+
+def name_failing(host: Host, trouble: str) -> str:
+    """Return the name of a host whose trouble is a server error, which one photo alone may cause; else ""."""
+    return host.name if SERVER_ERROR.fullmatch(trouble) else ""
 
 
 def check_headers(answer: aiohttp.ClientResponse, client: WebClient) -> None:

@@ -37,11 +37,16 @@ class PhotoToFetch(NamedTuple):
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a photo ended: `reason` is "" when it is in the bucket; `trouble` says what failed when it is unreachable."""
+    """How a photo ended.
+
+    reason: "" when it is in the bucket. trouble: what failed when it is unreachable. failing_host: the host that
+    answered with a server error then.
+    """
 
     photo: PhotoToFetch
     reason: str
     trouble: str = ""
+    failing_host: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ class IngestContext:
     limits: decode.PhotoLimits
 
 
-async def fetch_photo(photo: PhotoToFetch, context: IngestContext) -> Outcome:
+async def fetch_photo(photo: PhotoToFetch, context: IngestContext, attempts: int | None = None) -> Outcome:
     """Bring one photo into the bucket, with retries of failures that may pass.
 
     An object that another run has uploaded in the meantime stays as it is.
@@ -64,6 +69,7 @@ async def fetch_photo(photo: PhotoToFetch, context: IngestContext) -> Outcome:
     Args:
         photo: the photo.
         context: shared by all photos of the run.
+        attempts: at most so many; None: ATTEMPTS.
 
     Raises:
         ServerError: the bucket cannot be reached or refuses.
@@ -71,7 +77,7 @@ async def fetch_photo(photo: PhotoToFetch, context: IngestContext) -> Outcome:
     retrying = AsyncRetrying(
         retry=retry_if_exception(lambda error: isinstance(error, Unreachable) and not error.final),
         wait=wait_random_exponential(SECONDS_BEFORE_RETRY, MAX_SECONDS_BEFORE_RETRY),
-        stop=was_last_attempt,
+        stop=partial(was_last_attempt, attempts=attempts or ATTEMPTS),
         reraise=True,
     )
     try:
@@ -83,15 +89,15 @@ async def fetch_photo(photo: PhotoToFetch, context: IngestContext) -> Outcome:
     except Refused as refusal:
         return Outcome(photo, str(refusal))
     except Unreachable as failure:
-        return Outcome(photo, failure.reason or "unreachable", str(failure))
+        return Outcome(photo, failure.reason or "unreachable", str(failure), failure.failing_host)
     return Outcome(photo, "")
 
 
-def was_last_attempt(state: RetryCallState) -> bool:
+def was_last_attempt(state: RetryCallState, attempts: int) -> bool:
     """Return whether a photo has had all its attempts."""
     failure = state.outcome.exception() if state.outcome else None
     reason = failure.reason if isinstance(failure, Unreachable) else ""
-    return state.attempt_number >= ATTEMPTS_BY_REASON.get(reason, ATTEMPTS)
+    return state.attempt_number >= min(attempts, ATTEMPTS_BY_REASON.get(reason, attempts))
 
 
 async def check_body(body: Body, context: IngestContext) -> str:

@@ -71,7 +71,8 @@ async def read_file(client: WebClient, folders: tuple[Path, ...], url: str) -> A
     if not folders:  # even to resolve a path may wake a disk, or ask a server of an automounter
         raise Refused("folder_not_allowed")
     async with AsyncExitStack() as held:
-        yield Body(await read(client, client.host(SCHEME), folders, path, held), has_declared_end=True)
+        host = client.host(SCHEME)
+        yield Body(await read(client, host, folders, path, held), True, host.name)
 
 
 async def read(client: WebClient, host: Host, folders: tuple[Path, ...], path: bytes, held: AsyncExitStack) -> bytes:

@@ -38,6 +38,7 @@ TEMPORARY = frozenset(
         "bucket_not_allowed",
         "folder_not_allowed",
         "unreachable",
+        "server_error",
         "decoder_crash",
         "decoder_timeout",
         "decoder_memory",

@@ -18,10 +18,14 @@ BYTES_IF_UNDECLARED = 1_000_000  # what a body of undeclared length counts for
 
 
 class Body(NamedTuple):
-    """The body of an answer, and whether its end was declared: if not, it may have broken off unnoticed."""
+    """The body of an answer.
+
+    has_declared_end: if not, it may have broken off unnoticed. host: the name of the one that sent it.
+    """
 
     content: bytes
     has_declared_end: bool
+    host: str
 
 
 @dataclass(frozen=True)

@@ -329,6 +329,7 @@ def test_every_reason_of_the_closed_list_comes_from_a_real_answer(
         "robots": (body(PHOTO, X_Robots_Tag="noai"), "robots_tag"),
         "packed": (body(zlib.compress(PHOTO), Content_Encoding="deflate"), "encoded"),
         "large": (body(b"", Content_Length="20000001"), "too_large"),
+        "lasting 500": (status(500), "server_error"),
         "memory": (body(jpeg(plain_image(sides=(7000, 7000)))), "decoder_memory"),
         "crash": (body(PHOTO + b"crash"), "decoder_crash"),
         "hang": (body(PHOTO + b"hang"), "decoder_timeout"),
@@ -670,7 +671,7 @@ def test_failures_that_pass_leave_no_trace(project: Path, host: PhotoHost) -> No
 @pytest.mark.parametrize(
     ("answer", "trouble"),
     [
-        (status(500), "status 500"),
+        (status(503), "status 503"),
         (status(429), "status 429"),
         (body(PHOTO[:50], Content_Length=str(len(PHOTO))), "ClientPayloadError"),
     ],
@@ -689,8 +690,113 @@ def test_failures_that_stay_leave_the_photo_pending(
     assert contents(bucket) == {"2.jpeg": PHOTO}
 
 
+def test_one_lasting_500_of_21_is_a_reason_and_no_failure_of_the_stage(
+    project: Path, bucket: Bucket, host: PhotoHost
+) -> None:
+    urls = [host.at(f"/{number}", status(500 if number == 7 else 200)) for number in range(21)]
+    expected = ["server_error" if number == 7 else "" for number in range(21)]
+    write_listings(project, *urls)
+    ended = run_stage("ingest", *PATHS, cwd=project)
+
+    assert ended.returncode == 0, ended.stderr
+    assert "20 done, 1 rejected (1 server_error)" in ended.stdout
+    assert (
+        "ingest: 1 server_error: their hosts serve other photos, but not these; the next `make refresh`" in ended.stdout
+    )
+    assert list(tables.read(project / "data/ingest.csv", tables.INGEST)["reason"]) == expected
+    assert len(contents(bucket)) == 20
+
+    asked = host.asked["/7"]
+
+    assert run(project, *urls) == expected  # where it is the only one to ask for, too
+    assert host.asked["/7"] == 2 * asked
+
+    host.at("/7", status(200))
+
+    assert run(project, *urls) == [""] * 21
+
+
+def serve_until(photos: int, then: Answer, host: PhotoHost) -> Answer:
+    """Serve so many photos of a host, then give another answer for good."""
+
+    def answer(request: Request) -> None:
+        (status(200) if host.asked.total() <= photos else then)(request)
+
+    return answer
+
+
+def break_off(request: Request) -> None:
+    """Close the connection without an answer."""
+    request.close_connection = True
+
+
+@pytest.mark.parametrize("then", [status(500), status(502), status(503), status(599), break_off], ids=str)
+@pytest.mark.parametrize("served", [0, 1, 19])
+def test_an_outage_of_a_host_rejects_no_photo(
+    served: int, then: Answer, project: Path, bucket: Bucket, host: PhotoHost, any_share: None
+) -> None:
+    answer = serve_until(served, then, host)
+    urls = [host.at(f"/{number}", answer) for number in range(20)]
+
+    with pytest.raises(ServerError, match=f"{20 - served} photos are pending"):
+        run(project, *urls)
+
+    assert len(contents(bucket)) == served
+
+
+def test_an_outage_that_ends_with_the_run_rejects_no_photo(project: Path, host: PhotoHost) -> None:
+    passing = Counter[str]()
+
+    def answer(request: Request) -> None:
+        passing[request.path] += 1
+        request.answer(500 if passing[request.path] <= fetch_photo.ATTEMPTS else 200)
+
+    urls = [host.at(f"/{number}", status(200)) for number in range(9)] + [host.at("/late", answer)]
+
+    assert run(project, *urls) == [""] * 10
+    assert host.asked["/late"] == fetch_photo.ATTEMPTS + 1
+
+
+@pytest.mark.usefixtures("any_share")
+def test_a_host_that_fails_while_it_is_asked_again_rejects_no_photo(project: Path, host: PhotoHost) -> None:
+    """It serves the photo before, but not the one after."""
+
+    def last(request: Request) -> None:
+        if host.asked["/500"] > fetch_photo.ATTEMPTS:
+            for number in range(9):
+                host.at(f"/{number}", status(500))
+        request.answer(500)
+
+    urls = [host.at(f"/{number}", status(200)) for number in range(9)] + [host.at("/500", last)]
+
+    with pytest.raises(ServerError, match="1 photos are pending"):
+        run(project, *urls)
+
+
+def test_many_errors_of_a_host_that_serves_others_reject_no_photo(project: Path, host: PhotoHost) -> None:
+    """Perhaps a cache serves what it has, and the host behind it is down."""
+    urls = [host.at(f"/{number}", status(200 if number < 7 else 500)) for number in range(10)]
+
+    with pytest.raises(ServerError, match="3 photos are pending"):
+        run(project, *urls)
+
+
+def test_an_error_behind_a_redirect_is_one_of_the_host_that_it_leads_to(project: Path, host: PhotoHost) -> None:
+    other = host.url.replace("127.0.0.1", "localhost")  # another host for us
+    host.at("/good", status(200))
+    host.at("/bad", status(500))
+    urls = [host.at(f"/{number}", redirect("/good")) for number in range(9)]
+
+    with pytest.raises(ServerError, match="1 photos are pending: localhost"):
+        run(project, *urls, host.at("/9", redirect(f"{other}/bad")))  # nobody knows whether it serves anything
+
+    urls[3] = host.at("/3", redirect(f"{other}/good"))
+
+    assert run(project, *urls, f"{host.url}/9") == [""] * 9 + ["server_error"]
+
+
 def test_the_next_run_after_failures_continues_where_the_first_one_ended(project: Path, host: PhotoHost) -> None:
-    urls = host.at("/1", status(200)), host.at("/2", status(500))
+    urls = host.at("/1", status(200)), host.at("/2", status(503))
     with pytest.raises(ServerError):
         run(project, *urls)
     host.at("/2", status(200))
@@ -714,7 +820,7 @@ def test_photos_of_dead_hosts_are_rejected_on_request(
     project: Path, host: PhotoHost, dead_host: str, edit_params: Edit
 ) -> None:
     edit_params("unreachable: fail", "unreachable: reject")
-    urls = f"{dead_host}/1.jpg", host.at("/2", status(500)), host.at("/3", status(200))
+    urls = f"{dead_host}/1.jpg", host.at("/2", status(503)), host.at("/3", status(200))
 
     assert run(project, *urls) == ["unreachable", "unreachable", ""]
 

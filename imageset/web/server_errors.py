@@ -1,0 +1,91 @@
+"""Photos that their host answers with a server error (5xx) for good, while it answers others.
+
+An outage looks the same for a single photo, and must never reject one. So this decides at the end of a run. It asks for
+the photo again between two requests for photos that the host has served before. Only if it serves these both times, the
+error is the photo's own. It never is where many photos of a host have one: then perhaps a part of the host is down, and
+another part, such as a cache, answers.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable
+
+from imageset.errors import Refused, Unreachable
+from imageset.web.fetch_photo import IngestContext, Outcome, PhotoToFetch, fetch_photo
+
+SERVER_ERROR = "server_error"
+WITNESSES = 20  # photos that are tried until the host serves one
+HOSTS_AT_ONCE = 16
+PHOTOS_AT_ONCE = 16  # of one host, between two requests for photos that it has served
+
+
+async def settle(
+    outcomes: list[Outcome], served: Iterable[PhotoToFetch], context: IngestContext, max_share: float
+) -> list[Outcome]:
+    """Ask again for the photos that ended with a server error, and return all outcomes.
+
+    Args:
+        outcomes: those of this run.
+        served: photos of the listings that are in the bucket.
+        context: shared by all photos of the run.
+        max_share: where more of a host's photos than this share have an error, they stay unreachable; one may always.
+    """
+    groups: defaultdict[tuple[str, str], list[Outcome]] = defaultdict(list)
+    for outcome in outcomes:
+        if outcome.failing_host:
+            groups[origin(outcome.photo), outcome.failing_host].append(outcome)
+    served_by: dict[str, list[PhotoToFetch]] = {place: [] for place, _ in groups}
+    for photo in served if groups else ():
+        if (place := origin(photo)) in served_by:
+            served_by[place].append(photo)
+    slots = asyncio.Semaphore(HOSTS_AT_ONCE)
+
+    async def settle_group(place: str, failing_host: str, group: list[Outcome]) -> list[Outcome]:
+        if len(group) > max(1, max_share * (len(group) + len(served_by[place]))):
+            return []
+        async with slots:
+            return await ask_again(group, failing_host, served_by[place][:WITNESSES], context)
+
+    settled = await asyncio.gather(*(settle_group(*key, group) for key, group in groups.items()))
+    by_photo = {outcome.photo: outcome for outcome in outcomes}
+    by_photo |= {outcome.photo: outcome for group in settled for outcome in group}
+    return list(by_photo.values())
+
+
+async def ask_again(
+    group: list[Outcome], failing_host: str, witnesses: list[PhotoToFetch], context: IngestContext
+) -> list[Outcome]:
+    """Return the outcomes that are settled: of all photos, of none, or of those before the host failed."""
+    settled: list[Outcome] = []
+    context.sources.client.hosts.pop(failing_host, None)  # it may have been given up
+    if not await serves(failing_host, witnesses, context):
+        return settled
+    for start in range(0, len(group), PHOTOS_AT_ONCE):
+        photos = [outcome.photo for outcome in group[start : start + PHOTOS_AT_ONCE]]
+        again = await asyncio.gather(*(fetch_photo(photo, context, attempts=1) for photo in photos))
+        if not await serves(failing_host, witnesses, context):
+            return settled + [outcome for outcome in again if outcome.reason != "unreachable"]
+        settled += [
+            Outcome(outcome.photo, SERVER_ERROR) if outcome.failing_host == failing_host else outcome
+            for outcome in again
+        ]
+    return settled
+
+
+async def serves(host: str, witnesses: list[PhotoToFetch], context: IngestContext) -> bool:
+    """Return whether a host serves one of these photos, at the end of its redirects. Some may have been removed."""
+    for photo in witnesses:
+        try:
+            async with context.sources.open(photo.image_url) as body:
+                if body.host == host:
+                    return True
+        except Refused:
+            continue
+        except Unreachable:
+            return False
+    return False
+
+
+def origin(photo: PhotoToFetch) -> str:
+    """Return scheme, host and port of a photo's URL as it is written: those of all photos are looked at."""
+    return "/".join(photo.image_url.split("/", 3)[:3]).lower()
