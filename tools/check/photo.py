@@ -107,7 +107,7 @@ async def try_photo(place: str, listed: Bucket | None, ingest: IngestParams) -> 
                     if listed is None:
                         body = await opened.enter_async_context(sources.open(place))
                     else:
-                        body = Body(read_object(listed, place), True)
+                        body = Body(read_object(listed, place), has_declared_end=True, host="")
                     await check_body(body, context)
                     return Tried(shown, len(body.content), "")
             except Refused as refusal:
