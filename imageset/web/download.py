@@ -11,6 +11,7 @@ import aiohttp
 
 from imageset.errors import AddressRefused, BadUrl, HostGivenUp, MalformedBody, Refused, ServerError, Unreachable
 from imageset.web import headers, transfer, urls
+from imageset.web.hop_cookies import HopCookies
 from imageset.web.host_limits import Host
 from imageset.web.transfer import Body, Transfer, read_body
 from imageset.web.web_client import WebClient
@@ -54,11 +55,13 @@ async def download(client: WebClient, url: str) -> AsyncIterator[Body]:
         Unreachable: the host failed; asking again may help unless `final`.
         ServerError: this process has too many open files.
     """
+    cookies = HopCookies()
     async with AsyncExitStack() as held:
         for _ in range(1 + MAX_REDIRECTS):
-            async with open_exchange(client, url) as exchange:
+            async with open_exchange(client, url, cookies) as exchange:
                 location = exchange.answer.headers.get("Location")
                 if exchange.answer.status in REDIRECT_STATUSES and location is not None:
+                    cookies.take(exchange.answer)
                     url = urls.join(url, location)
                     continue
                 check_headers(exchange.answer, client)
@@ -72,7 +75,7 @@ async def download(client: WebClient, url: str) -> AsyncIterator[Body]:
 
 
 @asynccontextmanager
-async def open_exchange(client: WebClient, url: str) -> AsyncIterator[Exchange]:
+async def open_exchange(client: WebClient, url: str, cookies: HopCookies) -> AsyncIterator[Exchange]:
     """Send one request and yield the exchange when the headers have arrived; its host learns how all of it went.
 
     Raises Refused for a URL that cannot be asked, Unreachable for what fails, also inside the context.
@@ -85,6 +88,9 @@ async def open_exchange(client: WebClient, url: str) -> AsyncIterator[Exchange]:
     own_headers = client.host_headers.of(target)
     if "authorization" in map(str.lower, own_headers):  # that of the settings, not the user in a seller's URL
         target = target.with_user(None)
+    if cookie := cookies.header(target):
+        name = next((name for name in own_headers if name.lower() == "cookie"), "Cookie")
+        own_headers[name] = "; ".join(filter(None, [own_headers.get(name), cookie]))
     try:
         # The timeout starts once the slot is ours.
         async with host.slot() as epoch, asyncio.timeout(transfer.SECONDS_TO_ANSWER) as timeout:

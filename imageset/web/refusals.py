@@ -30,7 +30,7 @@ BY_PARAMS = frozenset({"too_large", "too_many_pixels", "robots_tag"})
 # Where newer code may take what older code refused: the version of the rule. A refusal of another version is not valid,
 # so the photo is asked for once more. Raise the number of each reason that a change concerns; refusals without a number
 # count as version 1.
-RULES = {"encoded": 2, "truncated": 2}
+RULES = {"encoded": 2, "too_many_redirects": 2, "truncated": 2}
 # Decided by the settings, the hour or the machine; not remembered.
 TEMPORARY = frozenset(
     {

@@ -331,6 +331,78 @@ def test_a_redirect_loop_ends(location: str) -> None:
     assert len(host.asked) == 6 + 1
 
 
+def needs_cookie(host: RawHost, path: str, location: str, cookie: bytes = b"session=1") -> None:
+    """Redirect a path until the request has the cookie that the redirect sets."""
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        has_cookie = f"\r\ncookie: {cookie.decode()}\r\n" in host.heads[-1]
+        sets = b"Set-Cookie: %s; Path=/; HttpOnly\r\n\r\n" % cookie
+        await send(writer, complete() if has_cookie else redirect(location).replace(b"\r\n\r\n", b"\r\n" + sets))
+
+    host.answers[path] = answer
+
+
+@pytest.mark.parametrize("location", ["/photo", "", "photo", "//{}/photo", "http://{}/photo"])
+def test_a_redirect_to_itself_that_sets_a_cookie_is_followed_with_it(location: str) -> None:
+    async def main() -> None:
+        host = RawHost()
+        async with host.serving() as port, new_client(port) as client:
+            url = f"http://127.0.0.1:{port}/photo"
+            needs_cookie(host, "/photo", location.format(f"127.0.0.1:{port}"))
+
+            assert [await outcome(client, url) for _ in range(2)] == [PHOTO] * 2
+            # No cookie outlives its photo.
+            assert ["cookie:" in head for head in host.heads] == [False, True] * 2
+
+    asyncio.run(main())
+
+
+def test_a_cookie_of_a_page_between_is_sent_back() -> None:
+    host = RawHost()
+    needs_cookie(host, "/photo", "/consent", b"session=0; ok=1")
+    host.answers["/consent"] = complete(b"", "Location: /photo", "Set-Cookie: ok=1", status="302 Found")
+
+    assert ask(host) == PHOTO
+    assert host.asked[:-1] == ["/photo", "/consent", "/photo"]
+
+
+def test_a_cookie_that_changes_nothing_ends_with_the_redirects() -> None:
+    host = RawHost()
+    host.answers["/photo"] = complete(b"", "Location: /photo", "Set-Cookie: a=b", status="302 Found")
+
+    assert ask(host) == "too_many_redirects"
+    assert len(host.asked) == 6 + 1
+
+
+def test_a_cookie_is_sent_to_no_other_host_and_no_other_port() -> None:
+    async def main() -> None:
+        here, there = RawHost(), RawHost()
+        async with here.serving() as port, there.serving() as other_port, new_client(port, other_port) as client:
+            location = f"http://127.0.0.1:{other_port}/photo"
+            cookies = [f"Set-Cookie: a{number}=b; Domain={name}" for number, name in enumerate(["127.0.0.1", "0.0.1"])]
+            here.answers["/photo"] = complete(
+                b"", f"Location: {location}", "Set-Cookie: c=d", *cookies, status="302 Found"
+            )
+            there.answers["/photo"] = complete()
+
+            assert await outcome(client, f"http://127.0.0.1:{port}/photo") == PHOTO
+            assert "cookie" not in there.heads[0]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    "cookie",
+    [b'=;;\xff="\\', b"caf\xe9=1", b"a=\x01", b"=", b"a" * 60_000, b"a=b; Expires=never; Max-Age=-", b"a=b\x7f"],
+)
+def test_odd_cookies_do_no_harm(cookie: bytes) -> None:
+    host = RawHost()
+    sets = b"\r\n" + b"Set-Cookie: %s\r\n" % cookie * (1 if len(cookie) > 1000 else 500)
+    host.answers |= {"/photo": redirect("/there").replace(b"\r\n\r\n", sets + b"\r\n"), "/there": complete()}
+
+    assert ask(host) == PHOTO
+
+
 @pytest.mark.parametrize(
     "location",
     [
