@@ -8,6 +8,7 @@ stopped, `git checkout -- dvc.lock releases reports && dvc checkout --force` und
 import argparse
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -88,15 +89,22 @@ def git(*arguments: str) -> str:
 
 
 def check_repository(version: str) -> str:
-    """Return the branch. Raises ImagesetError if the version or the working tree cannot be released."""
+    """Return the branch. Raises ImagesetError if the version or the project's folder cannot be released.
+
+    The project may be a folder of its repository: what is not committed in other folders is no reason.
+    """
     versions.parse_version(version)
-    if git("rev-parse", "--show-cdup").strip() or not Path("dvc.yaml").exists():
-        raise ImagesetError("run this in the root folder of the project, which must be the root of its git repository")
+    root = Path(git("rev-parse", "--show-toplevel").removesuffix("\n"))
+    if not Path("dvc.yaml").exists():
+        raise ImagesetError("run this in the root folder of the project, the one with dvc.yaml")
     branch = git("branch", "--show-current").strip()
     if not branch:
         raise ImagesetError("no branch is checked out: switch to the branch of the release, such as `git switch main`")
-    versions.require_higher(version, git("tag", "--list").split())
-    changed = [entry[3:] for entry in git("status", "--porcelain", "-z", "--no-renames", "-uall").split("\0")[:-1]]
+    folder = dvc.find_folder()
+    versions.require_folder(folder)
+    versions.require_higher(version, git("tag", "--list").split(), versions.name_artifact(folder))
+    listed = git("status", "--porcelain", "-z", "--no-renames", "-uall", "--", ".").split("\0")[:-1]
+    changed = [os.path.relpath(root / entry[3:]) for entry in listed]
     if changed:
         more = f" and {len(changed) - 5} more" if len(changed) > 5 else ""
         hint = f"; `{UNDO}` undoes a release that was stopped" if changed[0].split("/")[0] in RELEASE_PATHS else ""
@@ -176,11 +184,12 @@ def release(version: str) -> str:
             )
         dvc.run("push")
     has_origin = "origin" in git("remote").split()
-    address = versions.without_credentials(git("remote", "get-url", "origin").strip()) if has_origin else "."
+    origin = git("remote", "get-url", "origin") if has_origin else git("rev-parse", "--show-toplevel")
+    address = versions.without_credentials(origin.strip())
     if Path(address).exists():
         address = str(Path(address).resolve())
     to_commit = bool(git("status", "--porcelain", "--", *RELEASE_PATHS))
-    return versions.instructions(version, md5, address, branch, has_origin, to_commit)
+    return versions.instructions(version, md5, address, branch, has_origin, to_commit, dvc.find_folder())
 
 
 def main() -> None:

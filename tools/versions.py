@@ -7,9 +7,10 @@ from urllib.parse import urlsplit, urlunsplit
 
 from imageset.errors import ImagesetError
 
-ARTIFACT = "dataset"  # in dvc.yaml's artifacts. DVC finds its versions by git tags as gto names them: dataset@v1.2.0
+ARTIFACT = "dataset"  # in dvc.yaml's artifacts
 DATASET = "data/dataset.h5"
 RELEASE_PATHS = ("dvc.lock", "releases", "reports")  # what a release, or the run before it, writes
+IN_TAGS = "[a-zA-Z0-9-_./]+"  # what gto takes for a folder in a tag
 VERSION = r"v(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)"
 
 Version = tuple[int, ...]
@@ -23,23 +24,44 @@ def parse_version(text: str) -> Version:
     return tuple(map(int, match.groups()))
 
 
-def released_versions(tags: Iterable[str]) -> list[Version]:
+def name_artifact(folder: str) -> str:
+    """Return the artifact's name in git tags, by which DVC and gto find its versions: dataset@v1.2.0.
+
+    Args:
+        folder: that of the project in its git repository, "" for the root. Several projects may share a repository.
+
+    >>> name_artifact(""), name_artifact("teams/shoes")
+    ('dataset', 'teams/shoes=dataset')
+    """
+    return f"{folder}={ARTIFACT}" if folder else ARTIFACT
+
+
+def require_folder(folder: str) -> None:
+    """Raise ImagesetError for a folder that gto has no name for, in tags: see `name_artifact`."""
+    if folder and not re.fullmatch(IN_TAGS, folder):
+        raise ImagesetError(
+            f"the project is in folder {folder!r} of its git repository, which DVC accepts in no tag: rename the "
+            "folder to letters of English, digits, - and _, such as teams/shoes"
+        )
+
+
+def released_versions(tags: Iterable[str], artifact: str = ARTIFACT) -> list[Version]:
     """Return the versions that git tags name, lowest first. Withdrawn versions count: their numbers are taken.
 
     >>> released_versions(["dataset@v1.10.0", "dataset@v1.9.0!#2", "dataset@v2.0.0-rc.1", "model@v3.0.0", "v4.0.0"])
     [(1, 9, 0), (1, 10, 0)]
     """
-    matches = (re.fullmatch(rf"{ARTIFACT}@{VERSION}!?(#[0-9]+)?", tag) for tag in tags)
+    matches = (re.fullmatch(rf"{re.escape(artifact)}@{VERSION}!?(#[0-9]+)?", tag) for tag in tags)
     return sorted(tuple(map(int, match.groups()[:3])) for match in matches if match)
 
 
-def require_higher(version: str, tags: Iterable[str]) -> None:
+def require_higher(version: str, tags: Iterable[str], artifact: str = ARTIFACT) -> None:
     """Raise ImagesetError for a version that is not higher than all released ones."""
-    highest = max(released_versions(tags), default=None)
+    highest = max(released_versions(tags, artifact), default=None)
     if highest is not None and parse_version(version) <= highest:
         last = "v" + ".".join(map(str, highest))
         raise ImagesetError(
-            f"{version} is not higher than {last}, which tag {ARTIFACT}@{last} released: choose a higher version"
+            f"{version} is not higher than {last}, which tag {artifact}@{last} released: choose a higher version"
         )
 
 
@@ -60,7 +82,9 @@ def without_credentials(url: str) -> str:
     return urlunsplit((parts.scheme, kept + host, parts.path, "", ""))
 
 
-def instructions(version: str, md5: str, address: str, branch: str, has_origin: bool, to_commit: bool) -> str:
+def instructions(
+    version: str, md5: str, address: str, branch: str, has_origin: bool, to_commit: bool, folder: str = ""
+) -> str:
     """Return the commands that make the release, and those that get it.
 
     Args:
@@ -70,10 +94,14 @@ def instructions(version: str, md5: str, address: str, branch: str, has_origin: 
         branch: to push.
         has_origin: whether git has a remote named origin.
         to_commit: whether there is anything to commit.
+        folder: that of the project in its git repository, "" for the root.
     """
-    tag = f"{ARTIFACT}@{version}"
+    artifact = name_artifact(folder)
+    tag = f"{artifact}@{version}"
     # Annotated: gto and `dvc artifacts get` ignore other tags. Atomic: no tag without its commit.
-    steps = [f"git add {' '.join(RELEASE_PATHS)}", f'git commit -m "Release {tag}"'] if to_commit else []
+    paths = " ".join(RELEASE_PATHS)
+    # With paths: in another folder of the repository something else may be staged.
+    steps = [f"git add {paths}", f'git commit -m "Release {tag}" -- {paths}'] if to_commit else []
     steps.append(f'git tag -a {tag} -m "Release {tag}"')
     if has_origin:
         steps.append(f"git push --atomic origin {shlex.quote(branch)} {tag}")
@@ -83,6 +111,6 @@ def instructions(version: str, md5: str, address: str, branch: str, has_origin: 
         f"    {commands}\n\n"
         f"{'' if has_origin else 'Git has no remote named origin yet: add one, then push the branch and the tag. '}"
         f"With dvc[s3] and the AWS_* variables of the bucket, either of these gets it in any folder:\n\n"
-        f"    dvc get {shlex.quote(address)} {DATASET} --rev {tag}\n"
-        f"    dvc artifacts get {shlex.quote(address)} {ARTIFACT} --rev {version}\n"
+        f"    dvc get {shlex.quote(address)} {'/'.join(filter(None, [folder, DATASET]))} --rev {tag}\n"
+        f"    dvc artifacts get {shlex.quote(address)} {artifact.replace('=', ':')} --rev {version}\n"
     )

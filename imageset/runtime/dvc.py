@@ -95,6 +95,11 @@ def find_md5(lock: str, output: str) -> str:
         return ""
 
 
+def find_folder() -> str:
+    """Return the folder of the working directory in its git repository, such as "teams/shoes"; "" for the root."""
+    return capture("git", "rev-parse", "--show-prefix").removesuffix("\n").rstrip("/")
+
+
 def read_text(path: Path) -> str:
     """Return a file's text, "" where there is none."""
     try:

@@ -352,6 +352,8 @@ def test_a_project_in_a_folder_of_a_larger_repository(
     git(tmp_path, "init", "--quiet", "--initial-branch=main")
     commit(tmp_path)
     monkeypatch.chdir(tmp_path / "project")
+    assert stage_rows(compared("HEAD", "HEAD")) == {}  # though a stage depends on a folder
+    assert "is older than its own" not in compared()
     edit(tmp_path / "project", "params.yaml", "seed: 1", "seed: 2")
 
     assert rows(section(compared(), "Params changed")) == [("split.seed", "1", "2")]

@@ -19,6 +19,7 @@ from imageset.runtime import params
 from tests import documents
 from tests.project import KEPT, ROOT, Project
 from tools import release, versions
+from tools.forget import remaining
 
 AUTHOR = {
     "GIT_AUTHOR_NAME": "test",
@@ -239,10 +240,16 @@ def test_what_is_not_in_order_is_refused_and_stays_as_it_is(
     assert state(copied) == before
 
 
-def test_a_folder_below_the_root_is_refused(copied: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_of_the_project_is_refused(copied: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir("data")
-    with pytest.raises(ImagesetError, match="in the root folder"):
+    with pytest.raises(ImagesetError, match=r"in the root folder of the project, the one with dvc\.yaml$"):
         release.release("v1.2.0")
+
+
+@pytest.mark.parametrize("folder", ["my data", "güzel", "a=b"])
+def test_a_folder_that_no_tag_can_name_is_refused(folder: str) -> None:
+    with pytest.raises(ImagesetError, match=f"in folder '{folder}' of its git repository, which DVC accepts in no tag"):
+        versions.require_folder(folder)
 
 
 def test_a_wrong_version_is_refused_in_one_line(copied: Project) -> None:
@@ -377,6 +384,91 @@ def test_where_git_has_no_remote_no_push_is_printed() -> None:
     assert "git push" not in output
     assert "Git has no remote named origin yet" in output
     assert "dvc get '/srv/my data' data/dataset.h5" in output
+
+
+# A project that is a folder of its repository.
+
+
+@pytest.fixture(scope="module")
+def below(pulled: Project, tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str]:
+    """The clone as folder teams/shoes of a repository, after a release and its printed commands; what the release said.
+
+    The repository has another project's versions, and changes in other folders that are not committed.
+    """
+    top = tmp_path_factory.mktemp("below") / "top"
+    project = Project(top / "teams/shoes", pulled.environment)
+    shutil.copytree(pulled.folder, project.folder, symlinks=True, ignore=lambda *_: [".git"])
+    project.succeed("git", "init", "--quiet", "--initial-branch=main", str(top))
+    (top / "other.txt").touch()
+    Project(top, pulled.environment).commit("two projects")
+    project.succeed("git", "clone", "--quiet", "--bare", str(top), str(top.parent / "origin.git"))
+    project.succeed("git", "remote", "add", "origin", str(top.parent / "origin.git"))
+    project.succeed("git", "tag", "--annotate", "dataset@v7.0.0", "--message", "another project's")
+    (top / "other.txt").write_text("staged")
+    project.succeed("git", "add", str(top / "other.txt"))
+    (top / "teams/notes.txt").touch()
+    output = project.succeed(*COMMAND, "v1.2.0")
+    run_printed(project.folder, project.environment, commands(output)[0])
+    return project, output
+
+
+def test_a_project_in_a_folder_of_its_repository_is_released_under_the_folders_name(below: tuple[Project, str]) -> None:
+    project, output = below
+
+    assert 'git tag -a teams/shoes=dataset@v1.2.0 -m "Release teams/shoes=dataset@v1.2.0"' in output
+    assert "v1.2.0" in project.succeed("gto", "show", "teams/shoes:dataset")
+    assert project.succeed("git", "show", "--name-only", "--format=", "HEAD").split() == [
+        "teams/shoes/dvc.lock",
+        "teams/shoes/releases/label_map.csv",
+        "teams/shoes/releases/split.csv",
+    ]
+    assert project.succeed("git", "status", "--porcelain") == "M  other.txt\n?? teams/notes.txt\n"
+
+
+@pytest.mark.parametrize("way", [1, 2])
+def test_the_printed_ways_get_the_dataset_of_a_folder(below: tuple[Project, str], way: int, tmp_path: Path) -> None:
+    project, output = below
+    run_printed(tmp_path, project.environment, commands(output)[way])
+
+    assert (tmp_path / "dataset.h5").read_bytes() == (project.folder / versions.DATASET).read_bytes()
+
+
+def test_what_is_not_in_order_in_a_folder_is_named_from_there(
+    below: tuple[Project, str], copy_of: Callable[[Project], Project], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, _ = below
+    project = copy_of(Project(source.folder.parent.parent, source.environment))
+    monkeypatch.chdir(project.folder / "teams/shoes")
+    with pytest.raises(ImagesetError, match=r"which tag teams/shoes=dataset@v1\.2\.0 released"):
+        release.check_repository("v1.2.0")
+    assert release.check_repository("v1.2.1") == "main"
+    Path("reports/metrics.json").write_text("{}")
+    with pytest.raises(ImagesetError, match=r"^not committed: reports/metrics\.json; commit first; `git checkout"):
+        release.check_repository("v1.2.1")
+
+
+def test_a_takedown_finds_the_versions_of_a_folder(
+    below: tuple[Project, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    project, _ = below
+    monkeypatch.chdir(project.folder)
+    for name, value in project.environment.items():
+        monkeypatch.setenv(name, value)
+    (product_id, *_), *_ = tables.scan(project.folder / "data/split.csv", tables.SPLIT)
+
+    # Of the data that DVC fetches, as its cache is said to be elsewhere.
+    assert [tuple(one)[:2] for one in remaining.find_releases(frozenset({product_id}), tmp_path)] == [
+        ("teams/shoes=dataset@v1.2.0", True)
+    ]
+    assert [one.holds for one in remaining.find_releases(frozenset({-5}), tmp_path)] == [False]
+
+
+def test_a_comparison_in_a_folder_knows_what_a_commit_has_there(below: tuple[Project, str]) -> None:
+    project, _ = below
+    printed = project.succeed(sys.executable, "-m", "tools.compare", "main", "--fetch")
+
+    assert "**The dataset is the same**, to the last pixel" in printed
+    assert "## Stages that rerun, and why\n\nNone." in printed
 
 
 # Releases that fail or are stopped.

@@ -44,10 +44,9 @@ def checked_out(revision: str | None) -> Iterator[Path]:
     if revision is None:
         yield Path.cwd()
         return
-    prefix = Path(dvc.capture("git", "rev-parse", "--show-prefix").strip())
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(["git", "worktree", "add", "--quiet", "--detach", f"{folder}/side", revision], check=True)
-        project = Path(folder) / "side" / prefix
+        project = Path(folder) / "side" / dvc.find_folder()
         try:
             local = Path(".dvc/config.local")
             if local.exists():

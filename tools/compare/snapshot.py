@@ -143,7 +143,9 @@ def read_commit(commit: str, path: str) -> Content:
     if not done.returncode:
         return done.stdout
     listed = subprocess.run(
-        ["git", "ls-tree", "-r", "-z", "--name-only", f"{commit}:./{path}"], capture_output=True, text=True
+        ["git", "ls-tree", "--full-tree", "-r", "-z", "--name-only", f"{commit}:./{path}"],
+        capture_output=True,
+        text=True,
     )
     names = [name for name in listed.stdout.split("\0") if name]
     contents = {name: read_commit(commit, f"{path}/{name}") for name in names}

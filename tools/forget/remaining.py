@@ -32,8 +32,11 @@ class Release(NamedTuple):
 
 def find_releases(product_ids: frozenset[int], cache: Path | None) -> list[Release]:
     """Return every released version, lowest first, with what is known of whether it holds one of the products."""
-    tags = dvc.capture("git", "tag", "--list", f"{versions.ARTIFACT}@*").split()
-    by_version = {numbers: tag for tag in tags for numbers in versions.released_versions([tag]) if "!" not in tag}
+    artifact = versions.name_artifact(dvc.find_folder())
+    tags = dvc.capture("git", "tag", "--list", f"{artifact}@*").split()
+    by_version = {
+        numbers: tag for tag in tags for numbers in versions.released_versions([tag], artifact) if "!" not in tag
+    }
     named = [by_version[numbers] for numbers in sorted(by_version)]
     with progress.bar(None, "forget: released versions", len(named), unit="version") as bar:
         found = []
@@ -60,7 +63,8 @@ def is_held(tag: str, product_ids: frozenset[int], cache: Path | None) -> bool |
         inventory = working_files.locate(cache, md5) if cache and md5 else copy
         if not (cache and md5 and inventory.is_file()):
             inventory = Path(folder) / "inventory.csv"
-            get = ("get", "--quiet", ".", INVENTORY, "--rev", tag, "--out", str(inventory))
+            path = (Path(dvc.find_folder()) / INVENTORY).as_posix()  # DVC looks from the root of the repository
+            get = ("get", "--quiet", ".", path, "--rev", tag, "--out", str(inventory))
             dvc.capture(sys.executable, "-m", "dvc", *get)
         if inventory.is_file():
             return working_files.holds(inventory, INVENTORY, open_ids)
