@@ -1,5 +1,6 @@
 """Turn the bucket's photos into data/processed.h5: decoded, upright, without background, square, uint8."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
@@ -96,15 +97,15 @@ def pair_with_masks(inventory_csv: Path, masks_h5: Path | None) -> Iterator[tupl
 
 def collect(
     answers: Iterator[tuple[PhotoRow, Answer]], photos: int, collected: Collected, preprocess: PreprocessParams
-) -> tuple[Outcomes, int]:
+) -> tuple[Outcomes, int, Counter[str]]:
     """Take results as they come: rows go to their tables, pixels and previews to temporary files.
 
     The limits on facts are applied here, to what workers made and to what the cache knew.
 
     Returns:
-        What the photos became, and how many of them the bucket was asked for.
+        What the photos became, how many of them the bucket was asked for, and how often each fact `profile` occurs.
     """
-    outcomes, asked, made = Outcomes(), 0, 0
+    outcomes, asked, made, profiles = Outcomes(), 0, 0, Counter[str]()
     for row, answer in progress.bar(answers, "preprocess", photos):
         outcome, photo = answer.outcome, (row.product_id, row.position)
         asked += answer.asked
@@ -115,6 +116,7 @@ def collect(
         if isinstance(outcome, DecodedPhoto):
             collected.add_photo((*photo, *format_facts(outcome.facts)))
             collected.previews.append(*photo, outcome.preview)
+            profiles[outcome.facts.profile] += 1
             outcome = accept(outcome, preprocess)
         if isinstance(outcome, PreparedPhoto):
             collected.add_processed((*photo, outcomes.done, *outcome[2:]))
@@ -125,7 +127,13 @@ def collect(
             collected.add_reject((*photo, outcome.reason))
             outcomes.reasons[outcome.reason] += 1
     rates.note(photos, made)
-    return outcomes, asked
+    return outcomes, asked, profiles
+
+
+def say_profiles(profiles: Counter[str]) -> str:
+    """Return how many photos name their colours, "" for none: photos without a profile are not counted."""
+    said = ", ".join(f"{profile} {profiles[profile]}" for profile in sorted(profiles) if profile)
+    return f"; colour profiles: {said}" if said else ""
 
 
 def accept(photo: DecodedPhoto, preprocess: PreprocessParams) -> PreparedPhoto | Rejected:
@@ -137,7 +145,8 @@ def accept(photo: DecodedPhoto, preprocess: PreprocessParams) -> PreparedPhoto |
 def format_facts(facts: PhotoFacts) -> tuple[Any, ...]:
     """Return facts as the columns of the table PHOTOS, from width on."""
     sharpness, ratio = f"{facts.sharpness:.4f}", f"{facts.aspect_ratio:.4f}"
-    return facts.width, facts.height, facts.format, sharpness, f"{facts.brightness:.2f}", f"{facts.contrast:.2f}", ratio
+    light = f"{facts.brightness:.2f}", f"{facts.contrast:.2f}"
+    return facts.width, facts.height, facts.format, sharpness, *light, ratio, facts.profile
 
 
 def main(
@@ -182,7 +191,7 @@ def main(
         function = partial(pixel_worker.preprocess_batch, preprocess=preprocess)
         answers = run_batches(batches, pool, function, lambda request, made: cache.add(*request, made))
         collected = Collected(squares, thumbnails, previews, add_processed, add_photo, add_reject)
-        outcomes, asked = collect(answers, photos, collected, preprocess)
+        outcomes, asked, profiles = collect(answers, photos, collected, preprocess)
         assert outcomes.total == photos
         assert set(outcomes.reasons) <= REASONS
         outcomes.check(preprocess.max_rejected_share, str(rejects_csv))
@@ -192,7 +201,8 @@ def main(
         previews.write(previews_h5)
     print(
         f"preprocess: {photos} photos, {outcomes.done} done, {outcomes.reasons.total()} rejected "
-        f"({outcomes.tally()}); the bucket was asked for {asked}{outcomes.suggest_retry('masks preprocess')}"
+        f"({outcomes.tally()}); the bucket was asked for {asked}{say_profiles(profiles)}"
+        f"{outcomes.suggest_retry('masks preprocess')}"
     )
 
 

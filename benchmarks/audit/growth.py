@@ -36,7 +36,7 @@ def make_project(folder: Path, photos: int, classes: int) -> None:
     tables.write(data / "catalog.csv", tables.CATALOG, tables.frame(tables.CATALOG, rows))
     named = [(10 + label, f"class {label}", None) for label in range(classes)]
     tables.write(data / "classes.csv", tables.CLASSES, tables.frame(tables.CLASSES, named))
-    facts = [(n, 0, 300, 400, "JPEG", "100.0", "128.0", "60.0", "0.750") for n in range(photos)]
+    facts = [(n, 0, 300, 400, "JPEG", "100.0", "128.0", "60.0", "0.750", "") for n in range(photos)]
     tables.write(data / "photos.csv", tables.PHOTOS, tables.frame(tables.PHOTOS, facts))
     with writing_masks(data / "masks.h5", 0, 0, ""), open_temporary_previews(data) as previews:
         previews.write(data / "previews.h5")

@@ -82,6 +82,7 @@ PHOTOS = Table(
         "brightness": "string",
         "contrast": "string",
         "aspect_ratio": "string",
+        "profile": "string",
     },
     PHOTO_KEY,
 )

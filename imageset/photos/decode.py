@@ -12,12 +12,14 @@ from typing import Literal, NamedTuple
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from imageset.errors import Undecodable
-from imageset.photos.colors import convert
+from imageset.photos import colors, png_colors
+from imageset.photos.colors import WHITE, Color, Colors, Layers
 from imageset.photos.file_formats import FORMATS
 
 Mode = Literal["RGB", "L"]
 
-JPEG_FACTORS = (1, 2, 4, 8)  # libjpeg itself can divide the sides by these
+JPEG_FACTORS = (8, 4, 2, 1)  # libjpeg itself can divide the sides by these
+MAX_EDGE_SHARE = 1 / 16  # of a side, that decoding at a scale may cut off
 
 # What Pillow's decoders raise on broken files (its own Tests/images are full of them), and what they might.
 DECODER_ERRORS = (
@@ -47,10 +49,10 @@ class PhotoLimits(NamedTuple):
     formats: tuple[str, ...] = tuple(FORMATS)
 
 
-def decode(data: bytes, limits: PhotoLimits, factor: int = 1, mode: Mode = "RGB") -> Image.Image:
-    """Decode every pixel of a photo, turn it upright by its EXIF orientation, and divide its sides.
+def decode(data: bytes, limits: PhotoLimits, factor: int = 1, mode: Mode = "RGB", ground: Color = WHITE) -> Image.Image:
+    """Decode every pixel of a photo to sRGB, turn it upright by its EXIF orientation, and divide its sides.
 
-    Of an animation, the first frame is taken. Transparent pixels are put on white. 16-bit values are scaled to 8 bits.
+    Of an animation, the first frame is taken. 16-bit values are scaled to 8 bits.
 
     Args:
         data: the photo's bytes, untrusted.
@@ -58,6 +60,7 @@ def decode(data: bytes, limits: PhotoLimits, factor: int = 1, mode: Mode = "RGB"
         factor: by what to divide the sides. A JPEG's may be divided by less: libjpeg divides by 1, 2, 4 or 8 while it
             decodes, and a whole number divides what it returns.
         mode: "RGB", or "L" for the luma, which a JPEG holds as a channel of its own.
+        ground: what transparent pixels are put on, RGB.
 
     Returns:
         The image in this mode.
@@ -67,9 +70,23 @@ def decode(data: bytes, limits: PhotoLimits, factor: int = 1, mode: Mode = "RGB"
     """
     with translate_errors():
         image = open_image(data, limits)
-        left = factor // reduce_while_decoding(image, factor, mode)
-        photo = convert(turn_upright(load_pixels(image)), mode)
+        if not colors.read_colors(image).is_plain:
+            return colors.compose(decode_layers(data, limits, factor), mode, ground)
+        photo, left = load_reduced(image, factor, mode)
+        photo = colors.convert(photo, mode)
         return photo if left == 1 else photo.reduce(left)
+
+
+def decode_layers(data: bytes, limits: PhotoLimits, factor: int) -> Layers:
+    """Decode a photo as `decode` does, but leave its transparency a layer of its own. Raises Undecodable."""
+    with translate_errors():
+        image = open_image(data, limits)
+        meant, low = colors.read_colors(image), None
+        png_colors.scale_transparency(image)
+        if png_colors.needs_low_bytes(image, meant.gamma):
+            low, _ = load_reduced(png_colors.open_low_bytes(data), 1, "RGB")
+        photo, left = load_reduced(image, factor, "RGB")
+        return colors.separate(photo, low, meant, left)
 
 
 @contextmanager
@@ -107,8 +124,14 @@ def check(data: bytes, limits: PhotoLimits) -> tuple[str, str]:
 
 def read_sides(data: bytes, limits: PhotoLimits) -> tuple[int, int]:
     """Return a photo's width and height as it is stored, read from its header. Raises Undecodable."""
+    return read_header(data, limits)[0]
+
+
+def read_header(data: bytes, limits: PhotoLimits) -> tuple[tuple[int, int], Colors]:
+    """Return a photo's sides as it is stored, and what its values mean, by its header. Raises Undecodable."""
     with translate_errors():
-        return open_image(data, limits).size
+        image = open_image(data, limits)
+        return image.size, colors.read_colors(image)
 
 
 def open_image(data: bytes, limits: PhotoLimits) -> Image.Image:
@@ -126,13 +149,32 @@ def open_image(data: bytes, limits: PhotoLimits) -> Image.Image:
     return image
 
 
-def reduce_while_decoding(image: Image.Image, factor: int, mode: Mode) -> int:
-    """Let a JPEG be decoded in a mode with its sides divided by factor or less; return by how much they will be."""
+def load_reduced(image: Image.Image, factor: int, mode: Mode) -> tuple[Image.Image, int]:
+    """Decode every pixel of an image that was opened, and turn it upright.
+
+    Returns:
+        The image, and by what its sides are still to be divided. A JPEG's were divided as it was decoded.
+    """
     width, height = image.size
-    possible = max(number for number in JPEG_FACTORS if number <= factor)
-    # Formats other than JPEG ignore this.
-    image.draft(mode, (max(1, width // possible), max(1, height // possible)))
-    return round(max(width, height) / max(image.size))
+    divided = reduce_while_decoding(image, factor, mode)
+    loaded = load_pixels(image)
+    # Where the sides are no multiples, libjpeg makes the last row and column of what is beyond the picture, too.
+    if loaded.size != (inner := (width // divided, height // divided)):
+        loaded = loaded.crop((0, 0, *inner))
+    return turn_upright(loaded), factor // divided
+
+
+def reduce_while_decoding(image: Image.Image, factor: int, mode: Mode) -> int:
+    """Let a JPEG be decoded in a mode with its sides divided by factor or less; return by what they will be."""
+    if image.format not in ("JPEG", "MPO"):
+        return 1
+    divided = next(
+        number
+        for number in JPEG_FACTORS
+        if number <= factor and all(side % number <= side * MAX_EDGE_SHARE for side in image.size)
+    )
+    image.draft(mode, (image.width // divided, image.height // divided))
+    return divided
 
 
 def load_pixels(image: Image.Image) -> Image.Image:

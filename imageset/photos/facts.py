@@ -35,6 +35,8 @@ class PhotoFacts(NamedTuple):
     brightness: mean of the gray values, 0 to 255.
     contrast: standard deviation of the gray values, 0 to 127.5.
     aspect_ratio: the longer side divided by the shorter one.
+    profile: what the file says of its colours: "" nothing, "srgb", "converted" by its ICC profile, "gamma" of a PNG,
+        "broken": nothing that can be used.
     """
 
     width: int
@@ -44,6 +46,7 @@ class PhotoFacts(NamedTuple):
     brightness: float
     contrast: float
     aspect_ratio: float
+    profile: str
 
 
 def measure_photo(body: bytes, gray: Image.Image, decodes: ScaledDecodes) -> PhotoFacts:
@@ -61,7 +64,8 @@ def measure_photo(body: bytes, gray: Image.Image, decodes: ScaledDecodes) -> Pho
     small = reduce_to_measure(gray)
     brightness, contrast = measure_grays(small)
     ratio = round(max(width, height) / min(width, height), 4)
-    return PhotoFacts(width, height, find_format(body), measure_sharpness(small), brightness, contrast, ratio)
+    sharpness, profile = measure_sharpness(small), decodes.colors.profile
+    return PhotoFacts(width, height, find_format(body), sharpness, brightness, contrast, ratio, profile)
 
 
 def find_upright_sides(upright: Image.Image, decodes: ScaledDecodes) -> tuple[int, int]:

@@ -37,6 +37,8 @@ def decode_gray_and_color(
     Raises:
         Undecodable: the bytes are no photo, or too large a one.
     """
+    if not decodes.colors.is_plain:  # one decode, for its colours have to be converted before they become gray
+        return decodes.decode_reduced(choose_gray, "L"), decodes.decode_reduced(choose_gray, "RGB")
     if is_color_jpeg(body, decodes.photo_limits):
         try:
             both = decodes.decode_reduced(choose_gray, YCBCR)

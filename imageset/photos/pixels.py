@@ -64,6 +64,8 @@ def fit(image: Image.Image, side: int, how: Fit, fill: tuple[int, int, int]) -> 
         return image.resize((side, side), Image.Resampling.LANCZOS)
     if how == "crop":
         return ImageOps.fit(image, (side, side), Image.Resampling.LANCZOS)
+    if not round(min(image.size) / max(image.size) * side):  # ImageOps.pad would leave the bars alone
+        image = image.resize((1, side) if image.width < image.height else (side, 1), Image.Resampling.LANCZOS)
     return ImageOps.pad(image, (side, side), Image.Resampling.LANCZOS, color=convert_fill(fill, image))
 
 

@@ -87,7 +87,7 @@ def preprocess_photo(
         whole, colored = decode_gray_and_color(
             body, decodes, pixels.choose_hash_reduction, previews.choose_preview_reduction
         )
-        photo = decodes.decode_reduced(choose_fit, get_image_mode(preprocess))
+        photo = decodes.decode_reduced(choose_fit, get_image_mode(preprocess), preprocess.fill)
         measured = facts.measure_photo(body, whole, decodes)
     except Undecodable as error:
         return Rejected(error.reason)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from PIL import Image
 
-from imageset.photos import decode
+from imageset.photos import colors, decode
 from imageset.workers import limits
 
 SECONDS_TO_DECODE = 30.0
@@ -30,21 +30,35 @@ class ScaledDecodes:
         self.body = body
         self.photo_limits = photo_limits
         with limits.deadline(SECONDS_TO_DECODE), limits.memory_limit(BYTES_TO_DECODE):
-            self.sides = decode.read_sides(body, photo_limits)
+            self.sides, self.colors = decode.read_header(body, photo_limits)
         self.decoded: dict[tuple[int, decode.Mode], Image.Image] = {}
+        self.layers: dict[int, colors.Layers] = {}
 
-    def decode_reduced(self, choose_reduction: Callable[[int, int], int], mode: decode.Mode) -> Image.Image:
+    def decode_reduced(
+        self, choose_reduction: Callable[[int, int], int], mode: decode.Mode, ground: colors.Color = colors.WHITE
+    ) -> Image.Image:
         """Decode the photo in a mode, its sides divided by a factor.
 
         Args:
             choose_reduction: from width and height to the factor.
             mode: "RGB" or "L".
+            ground: what transparent pixels are put on, RGB.
 
         Raises:
             Undecodable: the bytes are no photo, or too large a one.
         """
+        if not self.colors.is_plain:
+            return colors.compose(self.decode_layers(choose_reduction), mode, ground)
         view = choose_reduction(*self.sides), mode
         if view not in self.decoded:
             with limits.deadline(SECONDS_TO_DECODE), limits.memory_limit(BYTES_TO_DECODE):
                 self.decoded[view] = decode.decode(self.body, self.photo_limits, *view)
         return self.decoded[view]
+
+    def decode_layers(self, choose_reduction: Callable[[int, int], int]) -> colors.Layers:
+        """Decode the photo's colours and its transparency as decode_reduced does. All modes share one decode."""
+        factor = choose_reduction(*self.sides)
+        if factor not in self.layers:
+            with limits.deadline(SECONDS_TO_DECODE), limits.memory_limit(BYTES_TO_DECODE):
+                self.layers[factor] = decode.decode_layers(self.body, self.photo_limits, factor)
+        return self.layers[factor]

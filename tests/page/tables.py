@@ -9,7 +9,7 @@ from imageset.page.inputs import PageInputs
 from imageset.report.figures import StageTables
 
 KEPT = [(100, 0), (100, 1), (101, 0), (102, 0), (103, 0)]
-FACTS = (400, 600, "JPEG", "0.5", "120.0", "40.0", "1.5")
+FACTS = (400, 600, "JPEG", "0.5", "120.0", "40.0", "1.5", "")
 BASELINE: dict[str, Any] = {
     "accuracy": 0.9,
     "accuracy_standard_error": 0.03,

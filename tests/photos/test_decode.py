@@ -224,7 +224,10 @@ def test_a_reduced_photo_is_the_whole_one_shrunk(kind: str) -> None:
 
 @every_kind
 def test_jpeg_is_reduced_by_a_power_of_two_as_it_is_decoded_and_then_by_the_rest(kind: str) -> None:
-    """By 3 as by 2, then; by 23 as by 8 and by 2. Other formats are reduced by all of it."""
+    """By 3 as by 2, then; by 23 as by 8 and by 2. Other formats are reduced by all of it.
+
+    The first step leaves out what is no whole block of the factor's side.
+    """
     data = drawn(kind, 203, 271)
     standing = decode(data, LIMITS).size
     is_jpeg = STORED[kind][0] in ("JPEG", "MPO")
@@ -239,11 +242,52 @@ def test_jpeg_is_reduced_by_a_power_of_two_as_it_is_decoded_and_then_by_the_rest
         40: (8, 5),
         1000: (8, 125),
     }.items():
-        expected = standing
-        for step in steps if is_jpeg else (factor,):
-            expected = math.ceil(expected[0] / step), math.ceil(expected[1] / step)
+        first, second = steps if is_jpeg else (1, factor)
+        expected = math.ceil(standing[0] // first / second), math.ceil(standing[1] // first / second)
 
         assert decode(data, LIMITS, factor).size == decode(data, LIMITS, factor, "L").size == expected
+
+
+def cropped_without_decoding(image: Image.Image, sides: tuple[int, int], **options: Any) -> bytes:
+    """Return a JPEG of the upper left part of an image. The rest of its last blocks is in the file, but not seen.
+
+    jpegtran makes such files. Other programs fill the last blocks by gray or black.
+    """
+    data = saved(image, "JPEG", quality=98, subsampling=0, **options)
+    at = next(data.index(marker) for marker in (b"\xff\xc0\x00", b"\xff\xc2\x00") if marker in data)
+    return data[: at + 5] + struct.pack(">HH", sides[1], sides[0]) + data[at + 9 :]
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("factor", [2, 4, 8])
+@pytest.mark.parametrize("side", [1001, 1004, 1007])
+def test_scaled_decoding_shows_the_picture_alone(side: int, factor: int, progressive: bool) -> None:
+    """What is beyond the picture in its last blocks is white here, and the picture is dark."""
+    whole = Image.new("RGB", (1008, 1008), "white")
+    whole.paste((40, 20, 20), (0, 0, side, side))
+    data = cropped_without_decoding(whole, (side, side), progressive=progressive)
+    limits = PhotoLimits(2_000_000)
+    for mode in MODES:
+        full = decode(data, limits, 1, mode)
+        expected = np.asarray(full.crop((0, 0, *(side // factor * factor,) * 2)).reduce(factor), int)
+        found = np.asarray(decode(data, limits, factor, mode), int)
+
+        assert full.size == (side, side)
+        assert found.shape == expected.shape
+        assert np.abs(found - expected).max() <= 32  # the waves of the edge; the white that leaked in was 100 and more
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_the_edge_that_is_cut_off_is_that_of_the_stored_photo(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    image = Image.new("RGB", (203, 271), GREY)
+    image.paste(RED, (0, 0, 8, 271))  # seen where it was stored first
+    photo = decode(saved(image, "JPEG", exif=exif, quality=95), LIMITS, 2)
+    turned = {1: (0, 60), 3: (-1, 60), 6: (60, 0), 8: (60, -1)}[orientation]
+
+    assert photo.size == ((101, 135) if orientation in (1, 3) else (135, 101))
+    assert np.allclose(np.asarray(photo)[turned[1], turned[0]], RED, atol=12)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP"])

@@ -10,7 +10,7 @@ from imageset.photos.facts import PhotoFacts
 from imageset.runtime.sections import PreprocessParams
 from tests.photos.test_preprocess import section
 
-FACTS = PhotoFacts(400, 600, "JPEG", 0.5, 100.0, 50.0, 1.5)
+FACTS = PhotoFacts(400, 600, "JPEG", 0.5, 100.0, 50.0, 1.5, "")
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_a_limit_rejects_what_is_beyond_it_with_its_own_reason(
 
 
 def test_without_limits_nothing_is_rejected() -> None:
-    assert judge_facts(PhotoFacts(1, 9000, "GIF", 0.0, 0.0, 0.0, 9000.0), section()) == ""
+    assert judge_facts(PhotoFacts(1, 9000, "GIF", 0.0, 0.0, 0.0, 9000.0, ""), section()) == ""
 
 
 def test_of_several_reasons_the_first_counts() -> None:

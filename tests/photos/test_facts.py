@@ -58,6 +58,7 @@ def test_facts_of_known_pixels() -> None:
         *(40, 60, "PNG", 0.0, 100.0),
         round(5000**0.5, 2),
         1.5,
+        "",
     )
 
 

@@ -117,13 +117,13 @@ def test_lines_name_the_file_that_differs() -> None:
     machine = platform.machine()
 
     assert masks == [
-        *("colors.py", "decode.py", "file_formats.py", "scaled_decodes.py"),
+        *("colors.py", "decode.py", "file_formats.py", "png_colors.py", "scaled_decodes.py"),
         *("background.py", "engines.py", "masks.py"),
         *("numpy", "pillow", "deflate", "rembg", "openvino", machine, "openvino"),
     ]
     assert identify_masks("float32", "cpu")[-1] == "openvino float32"
     assert pixels == [
-        *("colors.py", "decode.py", "file_formats.py", "scaled_decodes.py"),
+        *("colors.py", "decode.py", "file_formats.py", "png_colors.py", "scaled_decodes.py"),
         *("facts.py", "gray_and_color.py", "pixels.py", "preprocess.py", "previews.py"),
         *("numpy", "pillow", "ImageHash", "scipy", machine),
     ]

@@ -67,7 +67,7 @@ HARMLESS: dict[str, Any] = {
 MASK = b"a mask, compressed"
 
 
-FACTS = PhotoFacts(400, 533, "JPEG", 0.6183, 131.07, 57.5, 1.3325)
+FACTS = PhotoFacts(400, 533, "JPEG", 0.6183, 131.07, 57.5, 1.3325, "")
 PREVIEW = b"a small \x00 JPEG"
 
 

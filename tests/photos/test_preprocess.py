@@ -1,6 +1,7 @@
 """One photo's bytes and its mask: pixels and what identifies it, or the reason why it has none."""
 
 import hashlib
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from PIL import Image
 
 from imageset.formats.hdf5 import Pixels
-from imageset.photos import background, decode
+from imageset.photos import background, decode, embeddings
 from imageset.photos.decode import PhotoLimits
 from imageset.photos.engines import Network
 from imageset.photos.outcomes import Rejected
@@ -22,9 +23,11 @@ from imageset.photos.preprocess import (
     get_image_shape,
     preprocess_photo,
 )
+from imageset.photos.scaled_decodes import ScaledDecodes
 from imageset.runtime.sections import PreprocessParams
 from sandbox import draw
 from tests.conftest import jpeg, photo_bytes, plain_image
+from tests.photos.test_decode import saved
 from tests.stages.test_ingest import bomb, broken_png
 
 RED, GREEN = (220, 20, 20), (20, 200, 20)
@@ -301,3 +304,35 @@ def test_a_photo_is_decoded_once_for_all_uses_of_one_size_and_mode(
     preprocess_photo(large_photo(), section(color=color, image_side=128), half_covered())
 
     assert views == expected
+
+
+STRIPS = [(3, 2000), (5, 1300), (1, 20_000), (2000, 3), (20_000, 1)]
+
+
+@pytest.mark.parametrize("how", ["pad", "crop", "stretch"])
+@pytest.mark.parametrize("sides", STRIPS)
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_thin_strips(kind: str, sides: tuple[int, int], how: str) -> None:
+    """Some of the picture is in the dataset, and in all that is made of it: never a blank with a label."""
+    body = saved(plain_image(RED, sides), kind)
+    for color in ("rgb", "grayscale"):
+        for mask in (None, Image.new("L", (320, 320), 255)):
+            params = section(fit=how, color=color, image_side=128, fill=(255, 255, 255), max_foreground=1.0)
+            made = preprocess_photo(body, params, mask)
+            assert isinstance(made, DecodedPhoto)
+            assert isinstance(made.prepared, PreparedPhoto)
+            shown = (made.prepared.pixels < 240).any(axis=2)
+
+            assert shown.sum() >= 128
+            assert made.prepared.thumbnail.max() < 90
+            assert (made.facts.width, made.facts.height) == sides
+            assert made.facts.brightness < 90
+            assert min(Image.open(io.BytesIO(made.preview)).size) >= 1
+    decodes = ScaledDecodes(body, PhotoLimits(2_000_000))
+    seen = background.frame(decodes.decode_reduced(background.choose_reduction, "RGB"), 320)
+    left, top, right, bottom = seen.box
+    square = embeddings.make_square(decodes.decode_reduced(embeddings.choose_reduction, "RGB"))
+
+    assert min(right - left, bottom - top) >= 1
+    assert np.asarray(seen.image)[top:bottom, left:right, 1].max() < 40
+    assert (np.asarray(square)[..., 1] < 128).any(axis=int(sides[0] < sides[1])).sum() == 224

@@ -40,8 +40,8 @@ INPUTS = (
     "data/previews.h5",
     "data/photos.csv",
 )
-FACTS = (600, 800, "JPEG", "0.6", "140.0", "50.0", "1.3333")  # of every photo, in the order of photos.csv
-BLURRED = (600, 800, "JPEG", "0.05", "140.0", "50.0", "1.3333")
+FACTS = (600, 800, "JPEG", "0.6", "140.0", "50.0", "1.3333", "")  # of every photo, in the order of photos.csv
+BLURRED = (600, 800, "JPEG", "0.05", "140.0", "50.0", "1.3333", "")
 OUTPUTS = ("data/suspects.csv", "data/map.csv", "data/components.h5", "data/doubts.csv")
 Key = tuple[int, int]
 Embedding = NDArray[np.float32]

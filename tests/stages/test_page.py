@@ -31,7 +31,7 @@ DEPS = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["page"]["deps"]
 SIDE = 32
 PHOTOS = [(row.product_id, row.position) for row in photo_table(8).itertuples()]
 SEEN = [*PHOTOS, (900, 0), (901, 0)]  # test_report.py: 900 is rejected by preprocess, 901 by catalog
-FACTS = (400, 600, "JPEG", "0.5", "120.0", "40.0", "1.5")
+FACTS = (400, 600, "JPEG", "0.5", "120.0", "40.0", "1.5", "")
 
 
 def write(data: Path, name: str, table: tables.Table, rows: list[tuple[Any, ...]]) -> None:

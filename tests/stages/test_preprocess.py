@@ -34,6 +34,7 @@ from tests.falling_decoder import little_room
 from tests.photos.test_cache import OBJECT
 from tests.photos.test_decode import saved
 from tests.photos.test_preprocess import GREEN, HTML, RED, is_near
+from tests.profiles import SRGB, rgb_profile
 from tests.stages.test_ingest import bomb, broken_png
 
 BLUE = (20, 20, 220)
@@ -454,6 +455,23 @@ def read_photos(project: Path) -> list[tuple[Any, ...]]:
     return list(tables.read(project / "data/photos.csv", tables.PHOTOS).itertuples(index=False, name=None))
 
 
+def test_what_files_say_of_their_colours_is_a_fact_and_counted(
+    removing: Path, bucket: Bucket, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = rgb_profile()
+    profiles = {"converted": whole, "srgb": rgb_profile(SRGB), "broken": whole[:150]}
+    photos = {
+        f"{number}.jpeg": saved(plain_image(BLUE), "JPEG", icc_profile=profile)
+        for number, profile in enumerate((*profiles.values(), profiles["broken"], None), 1)
+    }
+    fill(bucket, removing, photos)
+    write_masks(removing, {(number, 0): half() for number in range(1, 6)})
+    run(removing)
+
+    assert [row[-1] for row in read_photos(removing)] == [*profiles, "broken", ""]
+    assert "colour profiles: broken 2, converted 1, srgb 1" in capsys.readouterr().out
+
+
 @pytest.mark.usefixtures("any_share")
 def test_facts_and_previews_are_of_every_photo_that_can_be_decoded(removing: Path, bucket: Bucket) -> None:
     photos = {
@@ -471,12 +489,12 @@ def test_facts_and_previews_are_of_every_photo_that_can_be_decoded(removing: Pat
 
     assert rejects["reason"].tolist() == ["truncated", "mask_empty", "mask_full", "not_an_image"]
     # Of one colour: no sharpness, no contrast. 43 and 80 are the luma of BLUE and RED.
-    assert [row[:-1] for row in read_photos(removing)][:2] == [
+    assert [row[:-2] for row in read_photos(removing)][:2] == [
         (1, 0, 300, 200, "JPEG", "0.0000", "43.00", "0.00"),
         (3, 0, 40, 50, "PNG", "0.0000", "80.00", "0.00"),
     ]
     assert [row[0] for row in read_photos(removing)] == [1, 3, 4, 6]
-    assert [row[-1] for row in read_photos(removing)[:2]] == ["1.5000", "1.2500"]
+    assert [row[-2] for row in read_photos(removing)[:2]] == ["1.5000", "1.2500"]
     with hdf5.open_file(removing / "data/previews.h5", hdf5.PREVIEWS) as file:
         assert file["ids"][:].tolist() == [1, 3, 4, 6]
         assert file["positions"][:].tolist() == [0] * 4

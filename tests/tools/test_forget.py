@@ -157,7 +157,7 @@ def fill_caches(folder: Path, bucket: Bucket, stored: StoredObject, extra: bytes
     with closing(MaskCache(folder / "masks.sqlite", bucket, "a recipe of the past", 10**6)) as masks:
         masks.add(stored, PhotoMask(mask, 1000, 0.5, 0.0, 1, 0.1))
     with closing(PixelCache(folder / "pixels.sqlite", bucket, SMALL_IMAGES)) as pixels:
-        facts = PhotoFacts(120, 160, "JPEG", 0.6, 130.0, 57.5, 1.3325)
+        facts = PhotoFacts(120, 160, "JPEG", 0.6, 130.0, 57.5, 1.3325, "")
         prepared = PreparedPhoto(square, thumbnail, "a" * 64, "0" * 16, "1" * 16)
         pixels.add(stored, mask, DecodedPhoto(facts, b"a preview", prepared))
     with closing(RefusalCache(folder / "ingest.sqlite", "params")) as refusals:

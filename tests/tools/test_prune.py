@@ -56,7 +56,7 @@ def made(side: int = SMALL_IMAGES.image_side) -> DecodedPhoto:
     random = np.random.default_rng(1)
     square, thumbnail = (random.integers(0, 256, shape, np.uint8) for shape in ((side, side, 1), (64, 64, 1)))
     prepared = PreparedPhoto(square, thumbnail, "b" * 64, "0123456789abcdef", "fedcba9876543210")
-    return DecodedPhoto(PhotoFacts(400, 533, "JPEG", 0.6, 130.0, 57.5, 1.3325), b"a preview", prepared)
+    return DecodedPhoto(PhotoFacts(400, 533, "JPEG", 0.6, 130.0, 57.5, 1.3325, ""), b"a preview", prepared)
 
 
 def add(folder: Path, stored: StoredObject, large: bool = False) -> None:

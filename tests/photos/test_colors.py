@@ -1,0 +1,241 @@
+"""What a file's values mean: profiles become sRGB, and a broken profile costs nothing but its own effect."""
+
+import io
+import struct
+import zlib
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from imageset.photos import colors
+from imageset.photos.colors import Color, open_profile
+from imageset.photos.decode import Mode, PhotoLimits, decode, read_header
+from sandbox import draw
+from tests.conftest import plain_image
+from tests.profiles import ADOBE_RGB, SRGB, chunk, cmyk_profile, gamma_curve, gray_profile, profile, rgb_profile
+
+LIMITS = PhotoLimits(1_000_000)
+P3_RED = (234, 51, 35)  # sRGB's red, as telephones store it
+MODES: tuple[Mode, ...] = ("RGB", "L")
+LUMA_OF_RED = 76
+
+
+def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def middle(data: bytes, mode: Mode = "RGB", factor: int = 1) -> Any:
+    photo = decode(data, LIMITS, factor, mode)
+    return photo.getpixel((photo.width // 2, photo.height // 2))
+
+
+def name_profile(data: bytes) -> str:
+    return read_header(data, LIMITS)[1].profile
+
+
+def is_near(found: Any, expected: Any, levels: int) -> bool:
+    return bool(np.abs(np.asarray(found, int) - np.asarray(expected, int)).max() <= levels)
+
+
+KINDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "jpeg": ("JPEG", {"quality": 100, "subsampling": 0}),
+    "mpo": ("MPO", {"quality": 100, "subsampling": 0}),
+    "png": ("PNG", {}),
+    "webp": ("WEBP", {"lossless": True}),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_display_p3_becomes_srgb(kind: str) -> None:
+    stored_as, options = KINDS[kind]
+    data = saved(plain_image(P3_RED, (64, 64)), stored_as, icc_profile=rgb_profile(), **options)
+
+    assert name_profile(data) == "converted"
+    for factor in (1, 2, 8, 16):
+        assert is_near(middle(data, "RGB", factor), (255, 0, 0), 2 if kind in ("jpeg", "mpo") else 1)
+        assert is_near(middle(data, "L", factor), LUMA_OF_RED, 2)
+
+
+def test_a_palette_with_a_profile_becomes_srgb() -> None:
+    palette = plain_image(P3_RED).quantize(2)
+
+    assert is_near(middle(saved(palette, "PNG", icc_profile=rgb_profile())), (255, 0, 0), 1)
+
+
+def test_gray_is_made_of_the_converted_colours() -> None:
+    data = saved(draw.draw("t-shirt", 1), "JPEG", quality=95, icc_profile=rgb_profile(ADOBE_RGB, gamma_curve(2.2)))
+    color, gray = decode(data, LIMITS, 2), decode(data, LIMITS, 2, "L")
+
+    assert gray.tobytes() == color.convert("L").tobytes()
+
+
+def own_srgb() -> list[bytes]:
+    """sRGB as LittleCMS has it, with colorants of other roundings, and with a table for its curve."""
+    steps = [value / 1023 for value in range(1024)]
+    linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in steps]
+    table = b"curv\0\0\0\0" + struct.pack(">I1024H", 1024, *(round(value * 65535) for value in linear))
+    return [
+        ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(),
+        rgb_profile(SRGB),
+        rgb_profile(SRGB, table),
+        rgb_profile(SRGB, kind=b"scnr"),
+        rgb_profile(SRGB, kind=b"spac"),
+    ]
+
+
+@pytest.mark.parametrize("number", range(5))
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_a_profile_that_is_srgb_changes_no_byte(mode: str, number: int) -> None:
+    image = draw.draw("dress", 2).convert(mode)
+    for kind in ("JPEG", "PNG", "WEBP"):
+        with_profile = saved(image, kind, icc_profile=own_srgb()[number])
+
+        assert name_profile(with_profile) == "srgb"
+        for factor in (1, 2, 3):
+            for wanted in MODES:
+                plain = decode(saved(image, kind), LIMITS, factor, wanted)
+
+                assert decode(with_profile, LIMITS, factor, wanted).tobytes() == plain.tobytes()
+
+
+@pytest.mark.parametrize("gamma", [1.0, 1.8, 3.0])
+def test_a_gray_profile_becomes_srgb(gamma: float) -> None:
+    light = (128 / 255) ** gamma
+    expected = 255 * (1.055 * light ** (1 / 2.4) - 0.055)
+    for kind in ("JPEG", "PNG"):
+        data = saved(Image.new("L", (32, 32), 128), kind, icc_profile=gray_profile(gamma))
+
+        assert is_near(middle(data), [expected] * 3, 2)
+        assert is_near(middle(data, "L"), expected, 2)
+
+
+def test_a_gray_photo_takes_the_curve_of_a_profile_of_colours() -> None:
+    gray = Image.new("L", (32, 32), 128)
+    as_gray = middle(saved(gray, "JPEG", icc_profile=rgb_profile(ADOBE_RGB, gamma_curve(1.8))), "L")
+
+    assert is_near(as_gray, middle(saved(gray, "JPEG", icc_profile=gray_profile(1.8)), "L"), 1)
+    assert as_gray != 128
+
+
+def test_a_printers_profile_decides_the_colours_of_its_inks() -> None:
+    """The paper is white, full black ink is as dark as the profile says: without black point compensation."""
+    for name, ink, lightest, expected in (
+        ("paper", (0, 0, 0, 0), 1.0, (255, 255, 255)),
+        ("black", (0, 0, 0, 255), 1.0, (0, 0, 0)),
+        ("weak black", (0, 0, 0, 255), 0.8, (48, 48, 48)),
+    ):
+        data = saved(Image.new("CMYK", (32, 32), ink), "JPEG", quality=100, icc_profile=cmyk_profile(lightest))
+
+        assert name_profile(data) == "converted", name
+        assert is_near(middle(data), expected, 4), name
+
+    magenta = saved(Image.new("CMYK", (32, 32), (0, 255, 0, 0)), "JPEG", quality=100, icc_profile=cmyk_profile())
+    red, green, blue = middle(magenta)
+
+    assert red > 200 > 120 > green
+    assert (red, green, blue) != middle(saved(Image.new("CMYK", (32, 32), (0, 255, 0, 0)), "JPEG", quality=100))
+
+
+def broken_profiles() -> dict[str, bytes]:
+    whole = rgb_profile()
+    no_curve = profile(b"RGB ", {b"rXYZ": b"XYZ \0\0\0\0" + bytes(12)})
+    return {
+        "cut": whole[:200],
+        "header alone": whole[:128],
+        "no profile": b"<html>" * 40,
+        "not signed": whole[:36] + b"xxxx" + whole[40:],
+        "of gray": gray_profile(2.2),
+        "of a printer": cmyk_profile(),
+        "a link": whole[:12] + b"link" + whole[16:],
+        "abstract": whole[:12] + b"abst" + whole[16:],
+        "of names": whole[:12] + b"nmcl" + whole[16:],
+        "of unknown colours": whole[:16] + b"9CLR" + whole[20:],
+        "without curves": no_curve,
+        "too large": whole + bytes(colors.MAX_PROFILE_BYTES),
+    }
+
+
+@pytest.mark.parametrize("name", broken_profiles())
+def test_a_broken_profile_is_named_and_changes_no_byte(name: str) -> None:
+    image = draw.draw("dress", 2)
+    data = saved(image, "JPEG", quality=90, icc_profile=broken_profiles()[name])
+
+    assert name_profile(data) == "broken"
+    assert decode(data, LIMITS, 2).tobytes() == decode(saved(image, "JPEG", quality=90), LIMITS, 2).tobytes()
+
+
+def test_parts_of_a_profile_that_are_missing_make_it_broken() -> None:
+    data = saved(plain_image(P3_RED), "JPEG", quality=100, icc_profile=rgb_profile())
+    at = data.index(b"ICC_PROFILE\0")
+    missing = data[: at + 13] + b"\x02" + data[at + 14 :]  # this is the first of two parts
+
+    assert name_profile(missing) == "broken"
+    assert is_near(middle(missing), P3_RED, 3)
+
+
+def test_a_profile_that_png_cannot_unpack_is_broken() -> None:
+    data = saved(plain_image(P3_RED), "PNG")
+    for packed in (b"x\0\0" + b"no deflate", b"x\0\0" + zlib.compress(rgb_profile())[:100]):
+        made = data[:33] + chunk(b"iCCP", packed) + data[33:]
+
+        assert name_profile(made) == "broken"
+        assert middle(made) == P3_RED
+
+
+def test_a_damaged_profile_ends_in_a_photo_within_time_and_memory() -> None:
+    """Profiles come from strangers. Whatever they say, the photo is decoded, with its colours or without."""
+    random = np.random.default_rng(3)
+    verdicts = set()
+    for whole, mode in ((rgb_profile(), "RGB"), (cmyk_profile(), "CMYK"), (gray_profile(1.8), "L")):
+        for _ in range(120):
+            damaged = bytearray(whole)
+            for place in random.integers(0, len(whole), 3):
+                damaged[place] = random.integers(256)
+            verdicts.add(open_profile(bytes(damaged), mode).kind)
+    for grid in (3, 33, 255):  # of a table that is not there: 255^4 colours
+        bomb = cmyk_profile().replace(bytes([4, 3, 2, 0]), bytes([4, 3, grid, 0]))
+
+        assert open_profile(bomb, "CMYK").kind == "broken"
+    many = cmyk_profile().replace(bytes([4, 3, 2, 0]), bytes([16, 16, 255, 0]))
+
+    assert open_profile(many, "CMYK").kind == "broken"
+    assert {"broken", "converted"} <= verdicts
+
+
+def test_the_profile_of_a_transparent_photo_leaves_its_ground_alone() -> None:
+    image = Image.new("RGBA", (8, 8), (*P3_RED, 255))
+    image.paste((*P3_RED, 0), (0, 0, 4, 8))
+    data = saved(image, "PNG", icc_profile=rgb_profile())
+    ground: Color = (10, 200, 30)
+    for factor in (1, 2):
+        photo = decode(data, LIMITS, factor, "RGB", ground)
+
+        assert photo.getpixel((0, 0)) == ground
+        assert is_near(photo.getpixel((photo.width - 1, 0)), (255, 0, 0), 1)
+
+
+def test_transparent_areas_leave_no_fringe_where_sides_are_divided() -> None:
+    """What a transparent pixel has for a colour is not to be seen, however the photo is reduced."""
+    image = Image.new("RGBA", (9, 4), (200, 0, 0, 255))
+    image.paste((0, 255, 0, 0), (0, 0, 3, 4))  # green, and invisible
+    for kind, options in (("PNG", {}), ("WEBP", {"lossless": True, "exact": True})):
+        photo = decode(saved(image, kind, **options), LIMITS, 2)
+
+        assert is_near(photo.getpixel((1, 0)), (228, 128, 128), 1)  # half of it white
+        assert photo.getpixel((0, 0)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_adobe_rgb_that_only_exif_names_is_taken_for_srgb(kind: str) -> None:
+    """Cameras write it as the interoperability index R03. Browsers ignore that, too."""
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0xA001] = 65535  # ColorSpace: uncalibrated
+    exif.get_ifd(0xA005)[1] = "R03"
+    data = saved(plain_image((100, 150, 50), (32, 32)), kind, exif=exif)
+
+    assert name_profile(data) == ""
+    assert is_near(middle(data), (100, 150, 50), 3)
