@@ -16,8 +16,8 @@
         ├── AddressRefused  web/address_guard.py (also an OSError)
         ├── HostGivenUp   web/host_limits.py
         ├── MalformedBody  web/connections.py
-        ├── Refused       web/download.py, web/fetch_photo.py: a definite answer, with its reason code
-        ├── Unreachable   web/download.py, web/fetch_photo.py: a failure that may pass
+        ├── Refused       web/exchange.py, web/download.py, web/fetch_photo.py: a definite answer, with its reason code
+        ├── Unreachable   web/exchange.py, web/download.py, web/fetch_photo.py: a failure that may pass
         └── Undecodable   photos/decode.py: the bytes are no photo, with its reason code
 
 `runtime/command.py` ends a program with the message and the exit code of what reaches it. The others are caught by the

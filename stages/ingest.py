@@ -251,7 +251,7 @@ def main(
     rates.note(0)
     if wanted:
         deciding_params = ingest.model_dump_json(include={"max_bytes", "max_pixels", "refused_robots_tags"})
-        with closing(RefusalCache(settings.refusal_cache(), deciding_params)) as refusals:
+        with closing(RefusalCache(settings.refusal_cache(), deciding_params, ingest.robots)) as refusals:
             refusals.forget(retry)
             ended = ingest_photos(wanted, open_bucket(), ingest, refusals)
     refused = [(photo, reason) for photo, reason in ended.reasons.items() if reason]

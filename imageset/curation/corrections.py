@@ -60,6 +60,7 @@ REASONS_OF_STAGES = frozenset(
         "refused",
         "repeated",
         "robots_tag",
+        "robots_txt",
         "server_error",
         "shared_picture",
         "taken_down",

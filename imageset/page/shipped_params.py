@@ -16,6 +16,7 @@ SHIPPED: dict[str, dict[str, Any]] = {
         "max_bytes": 20000000,
         "max_pixels": 50000000,
         "refused_robots_tags": ["noai", "noimageai", "noindex", "noimageindex"],
+        "robots": "ignore",
         "unreachable": "fail",
         "max_rejected_share": 0.2,
     },

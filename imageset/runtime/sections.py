@@ -58,6 +58,7 @@ class IngestParams(Section):
     max_bytes: int = Field(ge=1)
     max_pixels: int = Field(ge=1)
     refused_robots_tags: list[str]
+    robots: Literal["ignore", "obey"]
     unreachable: Literal["fail", "reject"]
     max_rejected_share: Share
 

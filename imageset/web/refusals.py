@@ -26,7 +26,7 @@ DEFINITE = frozenset(
     }
 )
 # Decided by the params too; remembered until these change.
-BY_PARAMS = frozenset({"too_large", "too_many_pixels", "robots_tag"})
+BY_PARAMS = frozenset({"too_large", "too_many_pixels", "robots_tag", "robots_txt"})
 # Where newer code may take what older code refused: the version of the rule. A refusal of another version is not valid,
 # so the photo is asked for once more. Raise the number of each reason that a change concerns; refusals without a number
 # count as version 1.
@@ -53,18 +53,20 @@ SCHEMA = "CREATE TABLE IF NOT EXISTS refused (key TEXT, url TEXT, reason TEXT, l
 class RefusalCache:
     """Refusals of earlier runs, by key and URL: a photo with another URL is asked for again."""
 
-    def __init__(self, path: Path, params: str) -> None:
+    def __init__(self, path: Path, params: str, robots: str = "ignore") -> None:
         """Open the cache, or make it.
 
         Args:
             path: the SQLite file.
             params: the params that decide about photos, in any fixed spelling.
+            robots: the param ingest.robots. A refusal by robots.txt is valid as long as it is obeyed.
 
         Raises:
             ImagesetError: the file is no such cache; the message says what to do.
         """
         self.path = path
         self.params = params
+        self.robots = robots
         self.database = sqlite_cache.connect(path, SCHEMA)
 
     def reasons(self) -> dict[tuple[str, str], str]:
@@ -75,6 +77,8 @@ class RefusalCache:
 
     def limits(self, reason: str) -> str:
         """Return what a refusal for a reason depends on: the params, the version of the rule, or nothing."""
+        if reason == "robots_txt":
+            return f"robots {self.robots}"
         if reason in BY_PARAMS:
             return self.params
         return f"rule {RULES[reason]}" if reason in RULES else ""

@@ -80,5 +80,6 @@ async def open_sources(ingest: IngestParams, bucket: Bucket) -> AsyncIterator[So
         frozenset(ingest.refused_robots_tags),
         settings.user_agent(),
         headers,
+        ingest.robots == "obey",
     ) as client:
         yield Sources(client, buckets, folders)

@@ -6,6 +6,7 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 
 import aiohttp
+from protego import Protego
 
 from imageset.web.address_guard import AddressGuard
 from imageset.web.connections import HEAD_BYTES, Connector
@@ -38,6 +39,7 @@ class WebClient:
         refused_robots_tags: frozenset[str],
         user_agent: str = USER_AGENT,
         host_headers: HostHeaders | None = None,
+        obeys_robots: bool = False,
     ) -> None:
         """Open no connection yet.
 
@@ -48,6 +50,7 @@ class WebClient:
             refused_robots_tags: a photo with one of these X-Robots-Tag directives is refused as robots_tag.
             user_agent: what requests call themselves. X-Robots-Tag may address its first word, or imageset.
             host_headers: further headers for single hosts.
+            obeys_robots: whether robots.txt of each host decides which photos may be fetched.
         """
         guard = AddressGuard(allowed_hosts)
         # By default aiohttp takes no proxy and no .netrc from the environment. It has no limits here: our own waiting
@@ -75,8 +78,11 @@ class WebClient:
         self.undeclared = asyncio.Semaphore(LARGE_UNDECLARED_AT_ONCE)
         self.max_bytes = max_bytes
         self.refused_robots_tags = refused_robots_tags
-        self.agent_names = {USER_AGENT, re.split(r"[/\s]", user_agent)[0].lower()}
+        self.product_token = re.split(r"[/\s]", user_agent)[0].lower()
+        self.agent_names = {USER_AGENT, self.product_token}
         self.host_headers = host_headers or HostHeaders({})
+        self.obeys_robots = obeys_robots
+        self.robots: dict[str, asyncio.Task[Protego | None]] = {}  # the rules of each scheme, host and port
 
     async def __aenter__(self) -> "WebClient":
         return self

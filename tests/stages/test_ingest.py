@@ -321,6 +321,8 @@ def test_every_reason_of_the_closed_list_comes_from_a_real_answer(
     project: Path, bucket: Bucket, host: PhotoHost, dead_host: str, edit_params: Edit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     edit_params("unreachable: fail", "unreachable: reject")
+    edit_params("robots: ignore", "robots: obey")
+    host.at("/robots.txt", body(b"User-agent: *\nDisallow: /disallowed"))
     monkeypatch.setattr(decode, "check", check_or_fall)
     monkeypatch.setattr(fetch_photo, "SECONDS_TO_DECODE", 5.0)
     monkeypatch.setattr(fetch_photo, "BYTES_TO_DECODE", 100_000_000)
@@ -341,12 +343,13 @@ def test_every_reason_of_the_closed_list_comes_from_a_real_answer(
         for number, (name, (answer, _)) in enumerate(answers.items())
     ]
 
+    urls.append(host.at("/disallowed", status(200)))
     others = "http://10.0.0.1/photo.jpg", "s3://shop/photo.jpg", "file:///photo.jpg", f"{dead_host}/photo.jpg"
 
     reasons = run(project, *urls, *others)
 
     assert dict(zip(answers, reasons, strict=False)) == {name: reason for name, (_, reason) in answers.items()}
-    assert reasons[-4:] == ["private_address", "bucket_not_allowed", "folder_not_allowed", "unreachable"]
+    assert reasons[-5:] == ["robots_txt", "private_address", "bucket_not_allowed", "folder_not_allowed", "unreachable"]
     assert set(reasons) == REASONS | {""}
     assert [host.asked[f"/{list(answers).index(name)}"] for name in ("memory", "crash", "hang")] == [1, 1, 1]
     assert list(contents(bucket)) == [f"{list(answers).index('good') + 1}.jpeg"]
@@ -559,6 +562,51 @@ def test_robots_tags_refuse_photos_as_the_params_say(project: Path, host: PhotoH
     edit_params("[noai, noimageai, noindex, noimageindex]", "[noai]")
 
     assert [before, run(project, url)] == [["robots_tag"], [""]]
+
+
+@pytest.mark.usefixtures("any_share")
+def test_what_robots_txt_refuses_is_remembered_as_long_as_it_is_obeyed(
+    project: Path, host: PhotoHost, edit_params: Edit
+) -> None:
+    host.at("/robots.txt", body(b"User-agent: *\nDisallow: /private"))
+    urls = [host.at("/private/1", status(200)), host.at("/2", status(200)), host.at("/3", status(404))]
+    edit_params("robots: ignore", "robots: obey")
+    first = run(project, *urls)
+    host.at("/robots.txt", body(b""))
+    again = run(project, *urls)
+
+    assert first == again == ["robots_txt", "", "not_found"]
+    assert host.asked == {"/robots.txt": 1, "/2": 1, "/3": 1}
+
+    edit_params("robots: obey", "robots: ignore")
+
+    assert run(project, *urls) == ["", "", "not_found"]
+    assert host.asked == {"/robots.txt": 1, "/2": 1, "/3": 1, "/private/1": 1}
+
+
+@pytest.mark.usefixtures("any_share")
+def test_robots_txt_is_read_again_on_request(project: Path, host: PhotoHost, edit_params: Edit) -> None:
+    edit_params("robots: ignore", "robots: obey")
+    host.at("/robots.txt", body(b"User-agent: *\nDisallow: /"))
+    run(project, host.at("/1", status(200)))
+    host.at("/robots.txt", body(b""))
+    ingest.main(*paths(project), retry=("robots_txt",))
+
+    assert list(tables.read(project / "data/ingest.csv", tables.INGEST)["reason"]) == [""]
+
+
+@pytest.mark.usefixtures("any_share")
+def test_a_robots_txt_that_fails_for_good_leaves_all_photos_pending(
+    project: Path, host: PhotoHost, edit_params: Edit
+) -> None:
+    urls = [host.at("/1", status(200)), host.at("/2", status(200))]
+    run(project, urls[0])
+    edit_params("robots: ignore", "robots: obey")
+    host.at("/robots.txt", status(500))
+
+    with pytest.raises(ServerError, match=r"1 photos are pending: .* status 500, for http://127.*/robots\.txt"):
+        run(project, *urls)
+    assert host.asked["/2"] == 0
 
 
 def test_retry_after_is_obeyed_up_to_a_limit(project: Path, host: PhotoHost, monkeypatch: pytest.MonkeyPatch) -> None:

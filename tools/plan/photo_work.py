@@ -173,7 +173,7 @@ def count_requests(params: Params, listings_csv: Path, ingest_csv: Path) -> int:
     refused: dict[tuple[str, str], str] = {}
     if settings.refusal_cache().is_file():
         limits = params.ingest.model_dump_json(include={"max_bytes", "max_pixels", "refused_robots_tags"})
-        with closing(RefusalCache(settings.refusal_cache(), limits)) as refusals:
+        with closing(RefusalCache(settings.refusal_cache(), limits, params.ingest.robots)) as refusals:
             refused = refusals.reasons()
     keys = (
         (object_key(number, position), url)
