@@ -108,7 +108,7 @@ def open_profile(profile: bytes, mode: str) -> Conversion:
     try:
         source = ImageCms.ImageCmsProfile(BytesIO(profile))
         transform = ImageCms.buildTransform(
-            source, make_srgb(), space, "RGB", ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.NONE
+            source, make_srgb(), space, "RGB", ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.NOCACHE
         )
     except (ImageCms.PyCMSError, OSError, TypeError, ValueError):
         return Conversion("broken")
@@ -138,13 +138,13 @@ def make_grid() -> Image.Image:
 
 def is_identity(transform: ImageCms.ImageCmsTransform) -> bool:
     """Return whether a transform from RGB to sRGB changes no colour but by rounding."""
-    apart: Any = ImageChops.difference(make_grid(), apply(transform, make_grid())).getextrema()
+    apart: Any = ImageChops.difference(make_grid(), apply(transform, make_grid().copy())).getextrema()
     return all(most <= ROUNDING for _, most in apart)
 
 
 def apply(transform: ImageCms.ImageCmsTransform, image: Image.Image) -> Image.Image:
-    """Return an image in sRGB, mode RGB, without metadata."""
-    converted = transform.apply(image)
+    """Return an image in sRGB, mode RGB, without metadata. One of mode RGB is converted in place: a fifth faster."""
+    converted = transform.apply_in_place(image) if image.mode == "RGB" else transform.apply(image)
     converted.info = {}  # sRGB's profile
     return converted
 
@@ -154,7 +154,7 @@ def convert(image: Image.Image, mode: str) -> Image.Image:
     return image if image.mode == mode else image.convert(mode)
 
 
-def separate(image: Image.Image, low: Image.Image | None, colors: Colors, factor: int) -> Layers:
+def separate(image: Image.Image, low: Image.Image | None, colors: Colors, factor: float) -> Layers:
     """Return a photo's colours in sRGB and its transparency, its sides divided.
 
     Both are divided before colours are converted, which costs by the pixel. What transparent pixels have for a colour
@@ -164,14 +164,17 @@ def separate(image: Image.Image, low: Image.Image | None, colors: Colors, factor
         image: of any mode, its pixels decoded.
         low: the low bytes of 16 bits, from `png_colors.open_low_bytes`; None where image has all that counts.
         colors: of the image.
-        factor: by what to divide the sides.
+        factor: by what to divide the sides. No whole number where libjpeg divided them by a part of one.
     """
     is_deep = low is not None or image.mode == "I;16"
     image = unfold(png_colors.reduce_depth(image, low, colors.gamma) if is_deep else image)
     if colors.gamma is not None and not is_deep:
         image = png_colors.bend(image, colors.gamma)
-    if factor > 1:
-        image = image.reduce(factor)
+    if factor == int(factor):
+        image = image.reduce(int(factor)) if factor > 1 else image
+    else:
+        sides = max(1, round(image.width / factor)), max(1, round(image.height / factor))
+        image = image.resize(sides, Image.Resampling.BOX)
     alpha = image.getchannel("A") if image.mode in ("LA", "RGBA") else None
     color = image if alpha is None else image.convert(image.mode.removesuffix("A"))
     if colors.conversion is None:

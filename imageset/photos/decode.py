@@ -57,8 +57,8 @@ def decode(data: bytes, limits: PhotoLimits, factor: int = 1, mode: Mode = "RGB"
     Args:
         data: the photo's bytes, untrusted.
         limits: which photos are accepted.
-        factor: by what to divide the sides. A JPEG's may be divided by less: libjpeg divides by 1, 2, 4 or 8 while it
-            decodes, and a whole number divides what it returns.
+        factor: by what to divide the sides. A JPEG's may be divided by less, if its colours need no conversion:
+            libjpeg divides by 1, 2, 4 or 8 while it decodes, and a whole number divides what it returns.
         mode: "RGB", or "L" for the luma, which a JPEG holds as a channel of its own.
         ground: what transparent pixels are put on, RGB.
 
@@ -72,7 +72,8 @@ def decode(data: bytes, limits: PhotoLimits, factor: int = 1, mode: Mode = "RGB"
         image = open_image(data, limits)
         if not colors.read_colors(image).is_plain:
             return colors.compose(decode_layers(data, limits, factor), mode, ground)
-        photo, left = load_reduced(image, factor, mode)
+        photo, divided = load_reduced(image, factor, mode)
+        left = factor // divided
         photo = colors.convert(photo, mode)
         return photo if left == 1 else photo.reduce(left)
 
@@ -85,8 +86,8 @@ def decode_layers(data: bytes, limits: PhotoLimits, factor: int) -> Layers:
         png_colors.scale_transparency(image)
         if png_colors.needs_low_bytes(image, meant.gamma):
             low, _ = load_reduced(png_colors.open_low_bytes(data), 1, "RGB")
-        photo, left = load_reduced(image, factor, "RGB")
-        return colors.separate(photo, low, meant, left)
+        photo, divided = load_reduced(image, factor, "RGB")
+        return colors.separate(photo, low, meant, factor / divided)
 
 
 @contextmanager
@@ -153,7 +154,7 @@ def load_reduced(image: Image.Image, factor: int, mode: Mode) -> tuple[Image.Ima
     """Decode every pixel of an image that was opened, and turn it upright.
 
     Returns:
-        The image, and by what its sides are still to be divided. A JPEG's were divided as it was decoded.
+        The image, and by what its sides were divided: a JPEG's by factor or less.
     """
     width, height = image.size
     divided = reduce_while_decoding(image, factor, mode)
@@ -161,7 +162,7 @@ def load_reduced(image: Image.Image, factor: int, mode: Mode) -> tuple[Image.Ima
     # Where the sides are no multiples, libjpeg makes the last row and column of what is beyond the picture, too.
     if loaded.size != (inner := (width // divided, height // divided)):
         loaded = loaded.crop((0, 0, *inner))
-    return turn_upright(loaded), factor // divided
+    return turn_upright(loaded), divided
 
 
 def reduce_while_decoding(image: Image.Image, factor: int, mode: Mode) -> int:
