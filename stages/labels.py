@@ -13,7 +13,8 @@ def main(labels_sql: Path, classes_sql: Path, labels_csv: Path, classes_csv: Pat
     """Read from the database every dated class of every product, and the classes' names.
 
     Args:
-        labels_sql: the query: product_id, catalog_id or class_name, and date of every labelled row.
+        labels_sql: the query: product_id, catalog_id or class_name, and date of every labelled row. Without a query,
+            people alone label the photos, in corrections/labels.csv, and labels_csv has no rows.
         classes_sql: the query: catalog_id, name, parent_id of every class. It is not read where labels_sql returns
             class_name.
         labels_csv: every dated class of every product.
@@ -26,10 +27,11 @@ def main(labels_sql: Path, classes_sql: Path, labels_csv: Path, classes_csv: Pat
         require_columns(labels_sql, found)
         columns.extend(found)
 
+    by_people = not has_query(labels_sql)
     with database.snapshot() as connection:
-        rows = database.fetch_any_rows(connection, labels_sql, require, as_of)
+        rows = [] if by_people else database.fetch_any_rows(connection, labels_sql, require, as_of)
         dated = label_dates.spell(labels_sql, connection.dialect.name, rows)
-        labels = label_rows.number_labels(labels_sql, columns, dated)
+        labels = label_rows.number_labels(labels_sql, columns or label_rows.BY_ID, dated)
         if columns == label_rows.BY_NAME:
             classes = label_rows.classes_of_names(labels_sql, labels)
         else:
@@ -42,7 +44,10 @@ def main(labels_sql: Path, classes_sql: Path, labels_csv: Path, classes_csv: Pat
     print(f"labels: {len(labels)} rows, {len(classes)} classes{origin}")
     for odd in rare_classes.describe_tree(classes):
         print(f"labels: {classes_sql}: {odd}")
-    labelled.require_known_class(labels, classes)
+    if by_people:
+        print(f"labels: {labels_sql} has no query: corrections/labels.csv alone gives photos their classes")
+    else:
+        labelled.require_known_class(labels, classes)
 
 
 def require_columns(labels_sql: Path, found: list[str]) -> None:
@@ -54,14 +59,22 @@ def require_columns(labels_sql: Path, found: list[str]) -> None:
         )
 
 
+def has_query(path: Path) -> bool:
+    """Return whether a file has more than comments; not where it is not there."""
+    return path.exists() and query_text.has_statement(path.read_text(encoding="utf-8-sig", errors="replace"))
+
+
 def require_query(classes_sql: Path, labels_sql: Path) -> None:
-    """Raise DataError where the file has no query, or is not there."""
-    text = classes_sql.read_text(encoding="utf-8-sig", errors="replace") if classes_sql.exists() else ""
-    if not query_text.has_statement(text):
+    """Raise DataError where classes_sql has no query, or is not there: nothing else names the classes."""
+    if has_query(classes_sql):
+        return
+    columns = ", ".join(label_rows.CLASSES)
+    if has_query(labels_sql):
         raise DataError(
-            f"{classes_sql} has no query, but {labels_sql} returns catalog_id: write a SELECT of "
-            f"{', '.join(label_rows.CLASSES)}, or return class_name in place of catalog_id"
+            f"{classes_sql} has no query, but {labels_sql} returns catalog_id: write a SELECT of {columns}, or return "
+            "class_name in place of catalog_id"
         )
+    raise DataError(f"neither {classes_sql} nor {labels_sql} has a query: write a SELECT of {columns} in the first")
 
 
 if __name__ == "__main__":

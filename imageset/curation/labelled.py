@@ -1,5 +1,7 @@
 """Whether listings, labels and classes name the same products and classes: else no photo would get a class."""
 
+from collections.abc import Iterable
+
 import pandas as pd
 
 from imageset.errors import DataError
@@ -18,7 +20,8 @@ def require_known_class(labels: pd.DataFrame, classes: pd.DataFrame) -> None:
     if labels.empty:
         raise DataError(
             "queries/labels.sql returned no rows, so no photo gets a class: correct it; where it compares with :as_of, "
-            "let null pass as well"
+            "let null pass as well; where corrections/labels.csv has the class of all photos, leave a comment alone in "
+            "it, no query"
         )
     if not labels["catalog_id"].isin(classes["catalog_id"]).any():
         raise DataError(
@@ -32,9 +35,11 @@ def require_labelled_product(products: set[int], labels: pd.DataFrame, classes: 
 
     Args:
         products: those that have photos.
-        labels: the rows of labels.csv.
+        labels: the rows of labels.csv. Without any, people label all photos: stage labels lets no other reason pass.
         classes: the rows of classes.csv.
     """
+    if labels.empty:
+        return
     is_known = labels["catalog_id"].isin(classes["catalog_id"])
     found = labels[labels["product_id"].isin(products)]
     if not products or is_known[found.index].any():
@@ -63,18 +68,31 @@ def compare(column: str, of_labels: pd.Series, others: pd.Series, name: str = "c
     """
     sides = [spell(ids) for ids in (of_labels, others)]
     shown = [", ".join(sorted(side)[:EXAMPLES]) or "none" for side in sides]
-    lowered = [{text.lower() for text in side} for side in sides]
-    without_zeros = [{text.lstrip("0") for text in side} for side in sides]
+    near = find_other_spellings(*sides)
     are_numbers = [bool(side) and all(text.isdigit() for text in side) for side in sides]
-    if lowered[0] & lowered[1]:
+    if any(text.lower() == other.lower() for text, other in near.items()):
         remedy = f"they differ in upper and lower case: return lower({column}) in both queries"
-    elif without_zeros[0] & without_zeros[1]:
+    elif near:
         remedy = f"they differ in leading zeros: return the same text as {column} in both queries"
     elif all(sides) and are_numbers[0] != are_numbers[1]:
         remedy = f"one side has numbers, the other text: return the same {column} in both queries"
     else:
         remedy = f"return the same {column} in both queries"
     return f"labels have {column} {shown[0]}, {name} have {shown[1]}: {remedy}"
+
+
+def find_other_spellings(texts: Iterable[str], known: Iterable[str]) -> dict[str, str]:
+    """Return those texts that `known` has in other capitals alone, or with other zeros in front, with that one.
+
+    >>> find_other_spellings(["AB-1", "007", "8"], ["ab-1", "7", "8"])
+    {'AB-1': 'ab-1', '007': '7'}
+    """
+    plain = {plain_spelling(text): text for text in sorted(known)}
+    return {text: plain[plain_spelling(text)] for text in texts if plain.get(plain_spelling(text), text) != text}
+
+
+def plain_spelling(text: str) -> str:
+    return text.lower().lstrip("0")
 
 
 def spell(ids: pd.Series) -> set[str]:

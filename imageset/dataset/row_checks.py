@@ -1,6 +1,7 @@
 """Checks that the rows of any dataset file must pass, by its columns and by a hash of the pixels of each row."""
 
 import re
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +36,7 @@ def groups_in_one_subset(rows: SubsetRows, groups: NDArray[np.int64]) -> Check:
         "groups_in_one_subset",
         len(groups),
         wrong,
-        lambda row: f"{rows.describe(row)} of group {source_ids.text(groups[row])}",
+        describe_with_group(rows, groups),
     )
 
 
@@ -48,8 +49,13 @@ def products_in_one_group(rows: SubsetRows, groups: NDArray[np.int64]) -> Check:
         "products_in_one_group",
         len(groups),
         wrong,
-        lambda row: f"{rows.describe(row)} of group {source_ids.text(groups[row])}",
+        describe_with_group(rows, groups),
     )
+
+
+def describe_with_group(rows: SubsetRows, groups: NDArray[np.int64]) -> Callable[[int], str]:
+    """Return the function that names a row and its group. groups: of each row, (N,)."""
+    return lambda row: f"{rows.describe(row)} of group {source_ids.text(groups[row])}"
 
 
 def ids_of_source_ids(rows: SubsetRows, texts: NDArray[np.bytes_]) -> Check:

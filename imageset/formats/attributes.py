@@ -1,15 +1,11 @@
-"""What the source says of each photo beyond our own columns: data/attributes.csv, and how values become its text.
+"""What the source says of each photo beyond our own columns: data/attributes.csv.
 
 Its columns are those of queries/listings.sql that are not ours, so they are another project's in another project.
 """
 
-import datetime
-import decimal
-import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -87,29 +83,3 @@ def require_short(query: Path, photos: pd.DataFrame, columns: Sequence[str]) -> 
                     f"{LONGEST_BYTES:,}: shorten it there, such as `left({name}, 200) AS {name}`, or take it out of "
                     "source.columns"
                 )
-
-
-def as_text(value: Any) -> str:
-    """Return a value of the database as one line of text, "" for null.
-
-    >>> as_text(None), as_text(True), as_text(datetime.date(2026, 1, 31)), as_text({"b": 1, "a": "é"})
-    ('', 'true', '2026-01-31', '{"a": "é", "b": 1}')
-    """
-    if value is None or value != value:
-        return ""
-    if isinstance(value, bool):
-        text = str(value).lower()
-    elif isinstance(value, decimal.Decimal):
-        text = format(value, "f")
-    elif isinstance(value, datetime.date | datetime.time):  # a datetime is a date
-        text = value.isoformat()
-    elif isinstance(value, bytes | bytearray | memoryview):
-        text = bytes(value).hex()
-    elif isinstance(value, dict | list | tuple):
-        text = json.dumps(value, ensure_ascii=False, sort_keys=True, default=as_text)
-    else:
-        text = str(value)
-    if text.isprintable():  # most are, and this is four times as fast
-        return text.strip()
-    one_line = re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+", " ", text).strip()
-    return one_line.encode("utf-8", "replace").decode()

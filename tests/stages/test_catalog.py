@@ -33,6 +33,18 @@ from tests.curated import (
 )
 
 
+def test_people_may_label_all_photos_by_themselves(in_project: Path, edit_params: Edit) -> None:
+    """queries/labels.sql has no query then: labels.csv has no rows."""
+    edit_params("min_photos: 5", "min_photos: 1")
+    write_photos(in_project, {(number, 0): photo("bag", number) for number in range(1, 5)})
+    write_labels(in_project, [], {11: None, 12: None})
+    (in_project / "corrections/labels.csv").write_text("product_id,position,catalog_id\n1,,11\n2,,12\n3,0,11\n")
+    found = run(in_project)
+
+    assert found.classes == {(1, 0): 11, (2, 0): 12, (3, 0): 11}
+    assert found.reasons == {(4, 0): "no_label"}
+
+
 @pytest.mark.usefixtures("likeness_of_patterns")
 def test_each_reason_is_reached_and_label_changes_are_listed(in_project: Path, edit_params: Edit) -> None:
     everywhere = [(product_id, 0) for product_id in (11, 12, 13, 14)]

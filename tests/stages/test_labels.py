@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from imageset.curation import labelled
 from imageset.errors import DataError
 from imageset.formats import source_ids, tables
 from stages import labels
@@ -249,5 +250,26 @@ def test_one_label_that_names_a_class_is_enough(database: str, in_project: Path)
 
 
 def test_no_labels_at_all_fail_the_stage(database: str, in_project: Path) -> None:
-    with pytest.raises(DataError, match=r"^queries/labels\.sql returned no rows, .* let null pass"):
+    with pytest.raises(DataError, match=r"^queries/labels\.sql returned no rows, .* let null pass.* no query$"):
+        run(in_project)
+
+
+def test_a_comment_in_place_of_labels_leaves_them_to_people(
+    database: str, in_project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (in_project / "queries/labels.sql").write_text("-- corrections/labels.csv has them all\n")
+    write_classes(in_project, "(12, 'tops', NULL)")
+    found, classes = run(in_project)
+
+    assert found.empty
+    assert classes["name"].tolist() == ["tops"]
+    assert "has no query: corrections/labels.csv alone gives photos their classes" in capsys.readouterr().out
+    labelled.require_labelled_product({1, 2}, found, classes)  # as stage ingest does
+
+
+def test_without_a_query_of_labels_that_of_classes_is_needed(database: str, in_project: Path) -> None:
+    for name in ("labels", "classes"):
+        (in_project / f"queries/{name}.sql").write_text("-- later")
+
+    with pytest.raises(DataError, match=r"^neither \S+/classes\.sql nor \S+/labels\.sql has a query: "):
         run(in_project)

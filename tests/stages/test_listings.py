@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from imageset.curation import listing_rows
 from imageset.errors import DataError
 from imageset.formats import source_ids, stable_hash, tables
 from stages import listings
@@ -50,7 +51,7 @@ URL = "https://photos.example/1.jpg"
     ],
 )
 def test_a_row_that_names_no_photo_is_rejected(row: tuple[Any, ...], reason: str) -> None:
-    assert listings.reject_reason(row[0], row[1], row[2], None) == reason
+    assert listing_rows.reject_reason(row[0], row[1], row[2], None) == reason
 
 
 @pytest.mark.parametrize(
@@ -58,12 +59,12 @@ def test_a_row_that_names_no_photo_is_rejected(row: tuple[Any, ...], reason: str
     [0, 2**63 - 1, 2**63, -1, "42", Decimal("42"), 42.0, "007", "ab-1", "../../etc/passwd", uuid.UUID(int=7)],
 )
 def test_any_text_and_any_whole_number_is_an_id(product_id: Any) -> None:
-    assert listings.reject_reason(product_id, 0, URL, None) is None
+    assert listing_rows.reject_reason(product_id, 0, URL, None) is None
 
 
-def clean(rows: Iterable[listings.Row]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def clean(rows: Iterable[listing_rows.Row]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Clean rows without a key."""
-    return listings.clean_rows([(*row, None) for row in rows])
+    return listing_rows.clean_rows([(*row, None) for row in rows])
 
 
 @pytest.mark.parametrize("position", [3, "3", 3.0, Decimal("3"), " 3"])
@@ -121,7 +122,7 @@ def test_what_can_be_percent_encoded_is_a_url_as_it_is(url: str) -> None:
     ],
 )
 def test_a_photo_has_a_url_or_a_key(image_url: Any, key: Any, expected: tuple[str, str] | str) -> None:
-    good, bad = listings.clean_rows([(1, 0, image_url, key)])
+    good, bad = listing_rows.clean_rows([(1, 0, image_url, key)])
 
     assert len(good) + len(bad) == 1
     assert (
@@ -129,18 +130,18 @@ def test_a_photo_has_a_url_or_a_key(image_url: Any, key: Any, expected: tuple[st
         if isinstance(expected, str)
         else good[["image_url", "key"]].values.tolist() == [list(expected)]
     )
-    assert listings.reject_reason(1, 0, image_url, key) == (expected if isinstance(expected, str) else None)
+    assert listing_rows.reject_reason(1, 0, image_url, key) == (expected if isinstance(expected, str) else None)
 
 
 def test_rejects_have_the_key_as_the_query_returned_it() -> None:
-    _, bad = listings.clean_rows([(1, 0, None, " ../a "), (1, 1, "a", "b")])
+    _, bad = listing_rows.clean_rows([(1, 0, None, " ../a "), (1, 1, "a", "b")])
 
     assert bad[["image_url", "key", "reason"]].values.tolist() == [["", " ../a ", "bad_key"], ["a", "b", "url_and_key"]]
 
 
 def test_rejects_have_bytes_the_same_in_every_run() -> None:
     rows = [(memoryview(b"\xe9\n"), 0, URL, None), (1, 0, memoryview(b"a"), None), (2, 0, None, bytearray(b"b"))]
-    _, bad = listings.clean_rows(rows)
+    _, bad = listing_rows.clean_rows(rows)
 
     assert bad[["product_id", "image_url", "key", "reason"]].values.tolist() == [
         ["b'\\xe9\\n'", URL, "", "bad_id"],
@@ -153,7 +154,7 @@ def test_of_repeated_photos_with_keys_the_same_one_is_kept_in_any_order() -> Non
     rows = [(1, 0, None, "b"), (1, 0, None, "a"), (1, 0, URL, None), (2, 0, None, "a")]
 
     for order in itertools.permutations(rows):
-        good, bad = listings.clean_rows(order)
+        good, bad = listing_rows.clean_rows(order)
 
         assert sorted(good[["product_id", "image_url", "key"]].values.tolist()) == [[1, "", "a"], [2, "", "a"]]
         assert bad["reason"].tolist() == ["repeated", "repeated"]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from imageset.curation import listing_rows
 from imageset.storage.bucket import Bucket, list_objects
 from sandbox.servers import Servers
 from stages import listings as stage
@@ -288,7 +289,7 @@ def test_a_query_that_gives_no_row_in_time_is_interrupted(
 
 
 def test_every_reason_has_a_remedy() -> None:
-    assert set(stage.REMEDIES) == stage.REASONS - {"beyond_position", "beyond_limit"}
+    assert set(listing_rows.REMEDIES) == stage.REASONS - {"beyond_position", "beyond_limit"}
 
 
 # Labels and classes.
@@ -332,6 +333,7 @@ LABEL = "product_id, catalog_id, date"
             "classes.sql returns columns catalog_id, t",
         ),
         ("classes", "SELECT 12 AS catalog_id, 'x' AS name, 1 AS parent_id WHERE false", "classes.sql returns no rows"),
+        ("labels", "-- by hand", "labels.sql has no query, and corrections/labels.csv has no rows: write a query, or"),
         ("classes", "-- later", "classes.sql has no query, but queries/labels.sql returns catalog_id"),
         (
             "classes",
@@ -344,6 +346,16 @@ def test_a_fault_in_labels_or_classes_is_named(name: str, query: str, said: str,
     write_query(shop, name, query)
 
     assert said in the_fault(run(*LABELS))
+
+
+def test_labels_that_people_alone_write_are_counted(shop: Path) -> None:
+    write_query(shop, "labels", "-- by hand")
+    Path("corrections/labels.csv").write_text("product_id,position,catalog_id\n1,,12\n2,,12\n")
+    said = [line for line in run(*LABELS) if "corrections/labels.csv" in line]
+
+    assert len(said) == 2
+    assert said[0].startswith("ok ")
+    assert "has no query: 2 rows of corrections/labels.csv alone give photos their classes" in said[0]
 
 
 def test_ids_that_differ_in_case_are_said_to(shop: Path) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from imageset.curation import label_dates, label_rows, labelled, rare_classes
+from imageset.curation import corrections, label_dates, label_rows, labelled, rare_classes
 from imageset.errors import DataError
-from imageset.formats import source_ids
+from imageset.formats import hand_edited, source_ids
 from imageset.storage import database
 from imageset.storage.object_keys import parse_key
 from stages import labels
@@ -20,6 +20,7 @@ from tools.check.queries import LISTINGS, describe_columns, describe_nothing
 from tools.check.reading import SECONDS, Sample, read
 
 LABELS, CLASSES = Path("queries/labels.sql"), Path("queries/classes.sql")
+CORRECTIONS = Path("corrections/labels.csv")
 MOST_PRODUCTS = 200  # of which labels are looked up where labels.sql has more rows than are read
 
 BACKSLASHES_ESCAPE = ("mysql", "mariadb")  # in literals
@@ -31,6 +32,11 @@ def check_labels(found: Findings) -> Iterator[Line]:
     """Read labels.sql, and say which rows stage labels refuses."""
     if found.dialect is None or found.params is None:
         yield untried(str(LABELS), "it needs the database and params.yaml, see above")
+        return
+    if not labels.has_query(LABELS):
+        found.labels = Sample(label_rows.BY_ID, [], True)
+        found.label_table = make_table(label_rows.BY_ID, [], found.dialect)
+        yield describe_people()
         return
     as_of = found.params.source.as_of
     sample = read(LABELS, lambda names: labels.require_columns(LABELS, names), as_of)
@@ -49,6 +55,14 @@ def check_labels(found: Findings) -> Iterator[Line]:
         yield ok(
             f"{LABELS}: {empty:,} of {sample.scope()} have no {sample.columns[0]} or {sample.columns[1]}: not used"
         )
+
+
+def describe_people() -> Line:
+    """Say how many rows people have written, where they alone label the photos."""
+    rows = len(hand_edited.read(CORRECTIONS, corrections.LABEL_COLUMNS, corrections.REMARKS))
+    if rows:
+        return ok(f"{LABELS} has no query: {rows:,} rows of {CORRECTIONS} alone give photos their classes")
+    return wrong(f"{LABELS} has no query, and {CORRECTIONS} has no rows: write a query, or the class of some photos")
 
 
 def make_table(columns: list[str], rows: list[Row], dialect: str) -> pd.DataFrame:
@@ -123,6 +137,9 @@ def check_labelled(found: Findings) -> Iterator[Line]:
         yield untried("products with a label", "it needs rows of all three queries, see above")
         return
     table = found.label_table
+    if table.empty:
+        yield ok(f"products with a label: those of {CORRECTIONS}, see above")
+        return
     if not found.labels.complete:
         products = products[:MOST_PRODUCTS]
         sample = read_labels_of(products, found)
@@ -134,28 +151,18 @@ def check_labelled(found: Findings) -> Iterator[Line]:
     labelled.require_labelled_product(set(products), table if len(table) else found.label_table, found.class_table)
     with_class = set(table.loc[table["catalog_id"].isin(found.class_table["catalog_id"]), "product_id"].dropna())
     without = [source_ids.text(product) for product in products if product not in with_class]
-    if spelt := find_other_spellings(without, table, set(products)):
+    numbers = table["product_id"].dropna().drop_duplicates()
+    unlisted = source_ids.texts(numbers[~numbers.isin(products)])  # a listed one is another product
+    if spelt := labelled.find_other_spellings(without, unlisted):
+        pairs = [f"{product} ({other} in labels)" for product, other in spelt.items()]
         yield wrong(
             f"{len(spelt):,} of {len(products):,} products of {where} have labels whose product_id differs in upper "
-            f"and lower case, or in leading zeros: {show(list(spelt))}: return the same product_id in both queries"
+            f"and lower case, or in leading zeros: {show(list(pairs))}: return the same product_id in both queries"
         )
     having = len(products) - len(without)
     share = f"{having:,} of {len(products):,} products of {where} ({100 * having // len(products)} %)"
     example = f"; not so {show(list(without))}" if without else ""
     yield ok(f"labels: {share} have one that names a class{example}")
-
-
-def find_other_spellings(products: list[str], labels: pd.DataFrame, listed: set[int]) -> list[str]:
-    """Return products as "AB-1 (ab-1 in labels)" where the labels have no such id but one in other capitals, or with
-    other zeros before it. listed: products that are listed as the labels spell them, and so are others."""
-    numbers = labels["product_id"].dropna().drop_duplicates()
-    plain = {plain_spelling(spelt): spelt for spelt in source_ids.texts(numbers[~numbers.isin(listed)])}
-    others = {product: plain.get(plain_spelling(product), product) for product in products}
-    return [f"{product} ({other} in labels)" for product, other in others.items() if other != product]
-
-
-def plain_spelling(product: str) -> str:
-    return product.lower().lstrip("0")
 
 
 def list_products(found: Findings) -> tuple[list[int], str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from imageset.curation import listing_rows
 from imageset.runtime import settings
 from imageset.storage import database, engines
 from stages import listings
@@ -55,7 +56,7 @@ def check_listings(found: Findings) -> Iterator[Line]:
         return
     yield ok(f"{LISTINGS}: {sample.scope()}: {describe_columns(sample)}")
     columns = listings.find_columns(LISTINGS, sample.columns, source)
-    photos, rejects = listings.clean_rows(map(columns.pick, sample.rows))
+    photos, rejects = listing_rows.clean_rows(map(columns.pick, sample.rows))
     reasons = listings.choose_photos(photos, source.photos_per_listing, source.limit)
     found.listings, found.photos, found.chosen = sample, photos, photos[reasons == ""]
     yield from describe_rejects(sample, rejects)
@@ -86,7 +87,7 @@ def describe_rejects(sample: Sample, rejects: pd.DataFrame) -> Iterator[Line]:
     for reason, rows in rejects.groupby("reason"):
         text = f"{LISTINGS}: {len(rows):,} of {sample.scope()} have {reason}: {listings.describe_rejects(rows)}"
         if len(rows) > MAX_SHARE * len(sample.rows):
-            yield wrong(f"{text}: {listings.REMEDIES[str(reason)]}")
+            yield wrong(f"{text}: {listing_rows.REMEDIES[str(reason)]}")
         else:
             yield ok(f"{text}; they will be in data/listings_rejects.csv")
 
