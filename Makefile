@@ -76,7 +76,7 @@ forget: .venv/pipeline  ## Remove a product's photos for good, after asking: ID=
 environment: .venv/pipeline .venv/train .venv/docs  ## Install everything in .venv
 
 constraints:  ## Renew the pins of what the requirements bring along
-	cat requirements-pixels.txt requirements.txt requirements-export.txt requirements-dev.txt requirements-docs.txt | grep -v '^-' > .constraints.in
+	cat requirements-pixels.txt requirements.txt requirements-export.txt requirements-heif.txt requirements-dev.txt requirements-docs.txt | grep -v '^-' > .constraints.in
 	$(BIN)/uv pip compile --quiet --python-version 3.11 --no-annotate --no-header .constraints.in -o constraints.txt
 	rm .constraints.in
 
@@ -86,7 +86,7 @@ constraints:  ## Renew the pins of what the requirements bring along
 	$(BIN)/pip install --quiet --disable-pip-version-check uv==0.13.9
 	touch $@
 
-.venv/pipeline: .venv/uv requirements-pixels.txt requirements.txt requirements-export.txt requirements-dev.txt constraints.txt
+.venv/pipeline: .venv/uv requirements-pixels.txt requirements.txt requirements-export.txt requirements-heif.txt requirements-dev.txt constraints.txt
 	@echo "Installing the environment into .venv: about half a minute"
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements-dev.txt
 	touch $@

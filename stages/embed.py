@@ -16,6 +16,7 @@ from imageset.photos.embedding_cache import EmbeddingCache
 from imageset.photos.embedding_file import BYTES_PER_PHOTO, writing_embeddings
 from imageset.photos.embedding_recipe import describe_recipe, identify_embeddings
 from imageset.photos.embeddings import EmbeddingRecipe
+from imageset.photos.file_formats import decodable
 from imageset.runtime import files, params, rates, settings, stage
 from imageset.storage.bucket import open_bucket
 from imageset.workers.carried_file import carry_file
@@ -57,27 +58,28 @@ def main(inventory_csv: Path, efficientnet_lite0_pth: Path, embeddings_h5: Path)
         efficientnet_lite0_pth: the weights of the network; not read where all embeddings are known.
         embeddings_h5: the embedding of every photo, or why it has none.
     """
-    embed, max_pixels = params.load().embed, params.load().preprocess.max_pixels
+    embed = params.load().embed
     if not embed.enabled:
         with writing_embeddings(embeddings_h5, 0, ""):
             pass
         rates.note(0)
         print("embed: none, as embed.enabled is false")
         return
+    limits = PhotoLimits(params.load().preprocess.max_pixels, decodable(params.load().ingest.formats))
     max_rejected_share = params.load().preprocess.max_rejected_share
     bucket, address, photos = open_bucket(), settings.dask(), tables.count(inventory_csv)
     files.require_space(embeddings_h5, BYTES_PER_PHOTO * photos)
-    recipe, weights = describe_recipe(), efficientnet_lite0_pth
-    with closing(EmbeddingCache(settings.embedding_cache(), bucket, recipe, max_pixels)) as cache:
+    recipe, weights = describe_recipe(limits.formats), efficientnet_lite0_pth
+    with closing(EmbeddingCache(settings.embedding_cache(), bucket, recipe, limits.max_pixels)) as cache:
         unknown = import_earlier(EARLIER_EMBEDDINGS, inventory_csv, cache, embeddings_h5, recipe)
         with (
-            open_workers(address, settings.workers(), identify_embeddings) as pool,
+            open_workers(address, settings.workers(), partial(identify_embeddings, limits.formats)) as pool,
             writing_embeddings(embeddings_h5, photos, recipe) as add_embedding,
         ):
             if unknown:
                 weights = load_weights(pool, weights, unknown, address)
             batches = make_batches(look_up(inventory_csv, cache.find), PHOTOS_AT_ONCE, BYTES_PER_PHOTO)
-            function = partial(embedding_worker.embed_batch, recipe=EmbeddingRecipe(weights, PhotoLimits(max_pixels)))
+            function = partial(embedding_worker.embed_batch, recipe=EmbeddingRecipe(weights, limits))
             answers = run_batches(batches, pool, function, lambda request, made: cache.add(request.stored, made))
             outcomes, asked = collect_results(
                 answers,

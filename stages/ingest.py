@@ -16,6 +16,7 @@ import pandas as pd
 from imageset.curation import labelled
 from imageset.errors import DataError, ParamsError, ServerError
 from imageset.formats import stable_hash, tables, takedowns
+from imageset.photos import file_formats
 from imageset.photos.decode import PhotoLimits
 from imageset.runtime import params, progress, rates, settings, stage
 from imageset.runtime.sections import IngestParams
@@ -26,7 +27,7 @@ from imageset.web import server_errors, urls
 from imageset.web.fetch_photo import IngestContext, Outcome, PhotoToFetch, fetch_photo
 from imageset.web.host_limits import Host
 from imageset.web.host_queues import work_through
-from imageset.web.refusals import REMEMBERED, RefusalCache
+from imageset.web.refusals import DECIDING_PARAMS, REMEMBERED, RefusalCache
 from imageset.web.sources import Sources, open_sources
 from imageset.workers.local import LocalWorkers
 
@@ -34,7 +35,11 @@ EXAMPLES = 3  # photos that a message names
 PHOTOS_PER_DECODER = 8  # the most photos that wait for one worker process
 TAKEN_DOWN = "taken_down"  # decided by corrections/takedowns.csv alone, so no cache remembers it
 MISSING_OBJECT = "missing_object"  # decided by the bucket's listing alone
-HINTS = {  # settings, queries and the hour decide these
+CONVERT = "imageset cannot decode this format: return the image_url of a copy in another one"
+HINTS = {  # params, settings, queries and the hour decide these
+    **dict.fromkeys(sorted(file_formats.REASONS), CONVERT),
+    **{f"format_{name}": f"to take them, add {name} to ingest.formats" for name in file_formats.FORMATS},
+    "format_heic": "to take them, run `pip install -r requirements-heif.txt` and add heic to ingest.formats",
     "bad_url": "return image_url as https://..., http://..., s3://bucket/key or file:///folder/file",
     "server_error": "their hosts serve other photos, but not these; the next `make refresh` asks for them again",
     "private_address": "if their host is yours, name it in IMAGESET_ALLOWED_HOSTS",
@@ -113,7 +118,8 @@ async def fetch_photos(
         async with open_sources(ingest, bucket) as sources:
             decode_slots = asyncio.Semaphore(PHOTOS_PER_DECODER * settings.workers())
             uploads = bulk.open_client(bucket)
-            context = IngestContext(sources, decoders, decode_slots, bucket, uploads, PhotoLimits(ingest.max_pixels))
+            limits = PhotoLimits(ingest.max_pixels, tuple(ingest.formats))
+            context = IngestContext(sources, decoders, decode_slots, bucket, uploads, limits)
 
             async def fetch_and_note(photo: PhotoToFetch) -> None:
                 outcome = await fetch_photo(photo, context)
@@ -241,6 +247,7 @@ def main(
     ingest = params.load().ingest
     if unknown := set(retry) - REMEMBERED:
         raise ParamsError(f"--retry {min(unknown)}: expected one of {', '.join(sorted(REMEMBERED))}")
+    file_formats.require_decoders(ingest.formats)
     taken_down = takedowns.read(takedowns_csv)
     photos = list_photos(listings_csv, ingest.enabled)
     wanted = [photo for photo in photos if photo.product_id not in taken_down]
@@ -250,7 +257,7 @@ def main(
     ended = Ended({}, "")
     rates.note(0)
     if wanted:
-        deciding_params = ingest.model_dump_json(include={"max_bytes", "max_pixels", "refused_robots_tags"})
+        deciding_params = ingest.model_dump_json(include=DECIDING_PARAMS)
         with closing(RefusalCache(settings.refusal_cache(), deciding_params, ingest.robots)) as refusals:
             refusals.forget(retry)
             ended = ingest_photos(wanted, open_bucket(), ingest, refusals)

@@ -15,6 +15,7 @@ from imageset.photos.decode import PhotoLimits
 from imageset.photos.earlier_file import import_earlier
 from imageset.photos.earlier_masks import EARLIER_MASKS
 from imageset.photos.engines import Network
+from imageset.photos.file_formats import decodable
 from imageset.photos.hardware import list_gpus, name_engine
 from imageset.photos.mask_cache import MaskCache
 from imageset.photos.mask_file import AddMask, writing_masks
@@ -96,21 +97,21 @@ def main(inventory_csv: Path, background_onnx: Path, u2netp_int8_zip: Path, mask
         masks_csv: what each mask looks like, or why a photo has none.
     """
     masks, name, sha256 = params.load().masks, params.load().model.name, params.load().model.sha256
-    max_pixels = params.load().preprocess.max_pixels
+    limits = PhotoLimits(params.load().preprocess.max_pixels, decodable(params.load().ingest.formats))
     max_rejected_share = params.load().preprocess.max_rejected_share
     if masks.background == "keep":
         write_nothing(masks_h5, masks_csv)
         return
     network = choose_network(masks, name, sha256, background_onnx, u2netp_int8_zip)
-    recipe, engine = describe_recipe(network), name_engine(network.precision, network.device)
+    recipe, engine = describe_recipe(network, limits.formats), name_engine(network.precision, network.device)
     bucket, address, photos = open_bucket(), settings.dask(), tables.count(inventory_csv)
     files.require_space(masks_h5, int(BYTES_PER_PIXEL * network.side**2 * photos))
     if address:
         network = network._replace(weights=carry_file(network.weights))
-    function = partial(mask_worker.mask_batch, recipe=MaskRecipe(network, PhotoLimits(max_pixels)))
-    identify = partial(identify_masks, network.precision, network.device)
+    function = partial(mask_worker.mask_batch, recipe=MaskRecipe(network, limits))
+    identify = partial(identify_masks, network.precision, network.device, limits.formats)
     processes = len(list_gpus()) if network.device == "cuda" else settings.workers()
-    with closing(MaskCache(settings.mask_cache(), bucket, recipe, max_pixels)) as cache:
+    with closing(MaskCache(settings.mask_cache(), bucket, recipe, limits.max_pixels)) as cache:
         unknown = import_earlier(EARLIER_MASKS, inventory_csv, cache, masks_h5, recipe)
         with (
             open_workers(address, processes, identify) as pool,

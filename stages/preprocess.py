@@ -1,7 +1,7 @@
 """Turn the bucket's photos into data/processed.h5: decoded, upright, without background, square, uint8."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing
 from functools import partial
 from itertools import zip_longest
@@ -13,10 +13,11 @@ import numpy as np
 from imageset.errors import DataError
 from imageset.formats import hdf5, tables
 from imageset.formats.preview_file import TemporaryPreviews, open_temporary_previews
-from imageset.photos import fact_limits, pixel_worker, pixels
+from imageset.photos import fact_limits, file_formats, pixel_worker, pixels
 from imageset.photos.batches import InventoryRow, PhotoRow, make_batches, run_batches, scan_inventory
 from imageset.photos.fact_limits import judge_facts
 from imageset.photos.facts import PhotoFacts
+from imageset.photos.file_formats import decodable
 from imageset.photos.mask_file import MaskRow, scan_masks
 from imageset.photos.outcomes import ChangedObject, Outcomes, Rejected
 from imageset.photos.photo_file import is_of_photo
@@ -36,6 +37,7 @@ REASONS = frozenset(
         "too_many_pixels",
         "truncated",
         "undecodable",
+        *file_formats.REASONS,
         *fact_limits.REASONS,
         "mask_empty",
         "mask_full",
@@ -96,7 +98,11 @@ def pair_with_masks(inventory_csv: Path, masks_h5: Path | None) -> Iterator[tupl
 
 
 def collect(
-    answers: Iterator[tuple[PhotoRow, Answer]], photos: int, collected: Collected, preprocess: PreprocessParams
+    answers: Iterator[tuple[PhotoRow, Answer]],
+    photos: int,
+    collected: Collected,
+    preprocess: PreprocessParams,
+    formats: Collection[str],
 ) -> tuple[Outcomes, int, Counter[str]]:
     """Take results as they come: rows go to their tables, pixels and previews to temporary files.
 
@@ -117,7 +123,7 @@ def collect(
             collected.add_photo((*photo, *format_facts(outcome.facts)))
             collected.previews.append(*photo, outcome.preview)
             profiles[outcome.facts.profile] += 1
-            outcome = accept(outcome, preprocess)
+            outcome = accept(outcome, preprocess, formats)
         if isinstance(outcome, PreparedPhoto):
             collected.add_processed((*photo, outcomes.done, *outcome[2:]))
             collected.squares.append(outcome.pixels)
@@ -136,9 +142,9 @@ def say_profiles(profiles: Counter[str]) -> str:
     return f"; colour profiles: {said}" if said else ""
 
 
-def accept(photo: DecodedPhoto, preprocess: PreprocessParams) -> PreparedPhoto | Rejected:
-    """Return a photo's pixels, or why it has none: first what the limits on facts say, then what its mask says."""
-    reason = judge_facts(photo.facts, preprocess)
+def accept(photo: DecodedPhoto, preprocess: PreprocessParams, formats: Collection[str]) -> PreparedPhoto | Rejected:
+    """Return a photo's pixels, or why it has none: what the limits on facts say comes before what its mask says."""
+    reason = judge_facts(photo.facts, preprocess, formats)
     return Rejected(reason) if reason else photo.prepared
 
 
@@ -172,6 +178,8 @@ def main(
         previews_h5: a small picture in colour of each of these photos, for people to look at.
     """
     preprocess, background = params.load().preprocess, params.load().masks.background
+    listed = params.load().ingest.formats
+    formats = decodable(listed)
     address, bucket, photos = settings.dask(), open_bucket(), tables.count(inventory_csv)
     result_bytes = count_image_bytes(preprocess) + pixels.THUMBNAIL_SIDE**2 + PREVIEW_BYTES
     # Twice: first temporary files hold pixels and previews, then the outputs as well.
@@ -180,18 +188,18 @@ def main(
         open_temporary_pixels(processed_h5.parent, get_image_shape(preprocess)) as squares,
         open_temporary_pixels(processed_h5.parent, THUMBNAIL_SHAPE) as thumbnails,
         open_temporary_previews(previews_h5.parent) as previews,
-        open_workers(address, settings.workers(), identify_pixels) as pool,
-        closing(PixelCache(settings.pixel_cache(), bucket, preprocess)) as cache,
+        open_workers(address, settings.workers(), partial(identify_pixels, formats)) as pool,
+        closing(PixelCache(settings.pixel_cache(), bucket, preprocess, formats)) as cache,
         tables.writing(processed_csv, tables.PROCESSED) as add_processed,
         tables.writing(photos_csv, tables.PHOTOS) as add_photo,
         tables.writing(rejects_csv, tables.REJECTS) as add_reject,
     ):
         rows = look_up(inventory_csv, masks_h5 if background == "remove" else None, cache)
         batches = make_batches(rows, PHOTOS_AT_ONCE, result_bytes)
-        function = partial(pixel_worker.preprocess_batch, preprocess=preprocess)
+        function = partial(pixel_worker.preprocess_batch, preprocess=preprocess, formats=formats)
         answers = run_batches(batches, pool, function, lambda request, made: cache.add(*request, made))
         collected = Collected(squares, thumbnails, previews, add_processed, add_photo, add_reject)
-        outcomes, asked, profiles = collect(answers, photos, collected, preprocess)
+        outcomes, asked, profiles = collect(answers, photos, collected, preprocess, listed)
         assert outcomes.total == photos
         assert set(outcomes.reasons) <= REASONS
         outcomes.check(preprocess.max_rejected_share, str(rejects_csv))

@@ -15,6 +15,7 @@ from contextlib import closing, contextmanager
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import botocore.session
 import psycopg2
@@ -194,6 +195,13 @@ def plain_image(color: tuple[int, int, int] = (200, 30, 30), sides: tuple[int, i
 def jpeg(image: Image.Image, **options: object) -> bytes:
     file = io.BytesIO()
     image.save(file, "JPEG", quality=95, **options)
+    return file.getvalue()
+
+
+def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
+    """Return an image as a file of a kind, by Pillow's name."""
+    file = io.BytesIO()
+    image.save(file, kind, **options)
     return file.getvalue()
 
 

@@ -15,6 +15,7 @@ SHIPPED: dict[str, dict[str, Any]] = {
         "enabled": True,
         "max_bytes": 20000000,
         "max_pixels": 50000000,
+        "formats": ["jpeg", "png", "webp", "gif", "avif"],
         "refused_robots_tags": ["noai", "noimageai", "noindex", "noimageindex"],
         "robots": "ignore",
         "unreachable": "fail",

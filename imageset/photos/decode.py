@@ -1,7 +1,6 @@
 """Decode untrusted image bytes to an upright RGB or grayscale image, or say why they cannot be decoded."""
 
 import hashlib
-import io
 import struct
 import warnings
 import zlib
@@ -12,9 +11,9 @@ from typing import Literal, NamedTuple
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from imageset.errors import Undecodable
-from imageset.photos import colors, png_colors
+from imageset.photos import boxes, colors, png_colors
 from imageset.photos.colors import WHITE, Color, Colors, Layers
-from imageset.photos.file_formats import FORMATS
+from imageset.photos.file_formats import BRANDS, FORMATS, MAX_HEAD_BYTES, find_refusal, open_as, tell_format
 
 Mode = Literal["RGB", "L"]
 
@@ -42,11 +41,11 @@ class PhotoLimits(NamedTuple):
     """Which photos are accepted.
 
     max_pixels: the largest width times height.
-    formats: names of FORMATS.
+    formats: as params.yaml names them.
     """
 
     max_pixels: int
-    formats: tuple[str, ...] = tuple(FORMATS)
+    formats: tuple[str, ...] = FORMATS
 
 
 def decode(data: bytes, limits: PhotoLimits, factor: int = 1, mode: Mode = "RGB", ground: Color = WHITE) -> Image.Image:
@@ -139,10 +138,16 @@ def open_image(data: bytes, limits: PhotoLimits) -> Image.Image:
     """Read a photo's header."""
     if not data:
         raise Undecodable("empty")
+    head = data[:MAX_HEAD_BYTES]
+    if reason := find_refusal(head, limits.formats):
+        raise Undecodable(reason)
+    name = tell_format(head)
+    if name in BRANDS and boxes.is_cut(data):
+        raise Undecodable("truncated")
     try:
-        image = Image.open(io.BytesIO(data), formats=[FORMATS[name] for name in limits.formats])
+        image = open_as(data, name)
     except UnidentifiedImageError:
-        raise Undecodable("not_an_image") from None
+        raise Undecodable("undecodable" if name in BRANDS else "not_an_image") from None
     except Image.DecompressionBombError:
         raise Undecodable("too_many_pixels") from None
     if image.width * image.height > limits.max_pixels:

@@ -1,6 +1,18 @@
 """What decides how a photo's bytes are decoded: a part of the recipes of masks, embeddings and pixels."""
 
-from imageset.photos import colors, decode, file_formats, png_colors, scaled_decodes
+from collections.abc import Collection
 
-DECODE_CODE = (colors, decode, file_formats, png_colors, scaled_decodes)
+from imageset.photos import boxes, colors, decode, file_formats, png_colors, scaled_decodes
+
+DECODE_CODE = (boxes, colors, decode, file_formats, png_colors, scaled_decodes)
 DECODE_LIBRARIES = ("numpy", "pillow")
+
+
+def list_libraries(formats: Collection[str]) -> tuple[str, ...]:
+    """Return the libraries that decide how photos of these formats are decoded.
+
+    Raises:
+        ParamsError: one of them is not installed.
+    """
+    file_formats.require_decoders(formats)
+    return (*DECODE_LIBRARIES, "pi-heif") if "heic" in formats else DECODE_LIBRARIES

@@ -12,14 +12,14 @@ import numpy as np
 
 from imageset.errors import DataError
 from imageset.formats import hdf5
-from imageset.photos import photo_file
+from imageset.photos import file_formats, photo_file
 from imageset.photos.batches import scan_inventory
 from imageset.photos.outcomes import Rejected
 from imageset.runtime import dvc, files
 from imageset.storage.bucket import StoredObject, has_md5
 
 # What every run and machine rejects, whatever max_pixels is.
-LASTING = ("empty", "not_an_image")
+LASTING = frozenset({"empty", "not_an_image", *file_formats.REASONS})
 
 Result = TypeVar("Result")
 

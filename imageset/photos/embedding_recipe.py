@@ -7,19 +7,23 @@ from importlib.metadata import PackageNotFoundError
 
 from imageset.errors import ImagesetError
 from imageset.photos import checkpoint, efficientnet, embeddings, engines, networks
-from imageset.photos.decode_recipe import DECODE_CODE, DECODE_LIBRARIES
+from imageset.photos.decode_recipe import DECODE_CODE, list_libraries
+from imageset.photos.file_formats import FORMATS
 from imageset.photos.fingerprint import fingerprint
 from imageset.photos.hardware import name_engine
 
 EMBEDDING_CODE = (*DECODE_CODE, checkpoint, efficientnet, embeddings, engines)
-EMBEDDING_LIBRARIES = (*DECODE_LIBRARIES, "openvino")
+EMBEDDING_LIBRARIES = ("openvino",)  # and those that decode
 
 
 @cache
-def identify_embeddings() -> list[str]:
+def identify_embeddings(formats: tuple[str, ...] = FORMATS) -> list[str]:
     """Return what decides embeddings besides the weights, to compare with another machine's answer.
 
     Computed once a process: files may change later, but the process goes on running the code that it loaded.
+
+    Args:
+        formats: of photos that are decoded.
 
     Returns:
         The lines of `fingerprint`, then the engine that this machine runs the network with.
@@ -27,8 +31,9 @@ def identify_embeddings() -> list[str]:
     Raises:
         ImagesetError: a library is not installed.
     """
+    libraries = (*list_libraries(formats), *EMBEDDING_LIBRARIES)
     try:
-        return [*fingerprint(EMBEDDING_CODE, EMBEDDING_LIBRARIES), name_engine("float32", "cpu")]
+        return [*fingerprint(EMBEDDING_CODE, libraries), name_engine("float32", "cpu")]
     except PackageNotFoundError as error:
         raise ImagesetError(
             f"stage embed needs the package {error.name}: `pip install -r requirements.txt`; or set embed.enabled: "
@@ -36,12 +41,15 @@ def identify_embeddings() -> list[str]:
         ) from None
 
 
-def describe_recipe() -> str:
+def describe_recipe(formats: tuple[str, ...] = FORMATS) -> str:
     """Return everything that decides an embedding except the photo, as JSON.
+
+    Args:
+        formats: of photos that are decoded.
 
     Raises:
         ImagesetError: a library is not installed.
     """
     network, sha256 = networks.EMBEDDING
-    recipe = {"network": network, "weights_sha256": sha256, "made_by": identify_embeddings()}
+    recipe = {"network": network, "weights_sha256": sha256, "made_by": identify_embeddings(formats)}
     return json.dumps(recipe, sort_keys=True)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from imageset.photos.file_formats import find_format
+from imageset.photos.file_formats import MAX_HEAD_BYTES, tell_format
 from imageset.photos.scaled_decodes import ScaledDecodes
 
 # Photos are measured with their longer side reduced to this many pixels, so that two resolutions of a photo give about
@@ -30,7 +30,7 @@ class PhotoFacts(NamedTuple):
     """Facts of a photo, upright.
 
     width, height: in pixels.
-    format: of the file, by Pillow's name: JPEG, PNG, WEBP or GIF.
+    format: of the file, as ingest.formats names it, in capitals, such as JPEG.
     sharpness: 0 where blurring changes nothing, near 1 where every edge is as sharp as pixels can show it.
     brightness: mean of the gray values, 0 to 255.
     contrast: standard deviation of the gray values, 0 to 127.5.
@@ -64,8 +64,9 @@ def measure_photo(body: bytes, gray: Image.Image, decodes: ScaledDecodes) -> Pho
     small = reduce_to_measure(gray)
     brightness, contrast = measure_grays(small)
     ratio = round(max(width, height) / min(width, height), 4)
+    name = tell_format(body[:MAX_HEAD_BYTES]).upper()
     sharpness, profile = measure_sharpness(small), decodes.colors.profile
-    return PhotoFacts(width, height, find_format(body), sharpness, brightness, contrast, ratio, profile)
+    return PhotoFacts(width, height, name, sharpness, brightness, contrast, ratio, profile)
 
 
 def find_upright_sides(upright: Image.Image, decodes: ScaledDecodes) -> tuple[int, int]:

@@ -6,8 +6,9 @@ from importlib.metadata import PackageNotFoundError
 
 from imageset.errors import ImagesetError
 from imageset.photos import background, engines, gpu, masks
-from imageset.photos.decode_recipe import DECODE_CODE, DECODE_LIBRARIES
+from imageset.photos.decode_recipe import DECODE_CODE, list_libraries
 from imageset.photos.engines import Network
+from imageset.photos.file_formats import FORMATS
 from imageset.photos.fingerprint import fingerprint
 from imageset.photos.hardware import name_engine
 from imageset.runtime import files
@@ -15,15 +16,20 @@ from imageset.runtime.sections import Device, Precision
 
 MASK_CODE = (*DECODE_CODE, background, engines, masks)
 # Not scipy, which counts pieces: whole numbers, whichever version counts.
-MASK_LIBRARIES = (*DECODE_LIBRARIES, "deflate", "rembg")
+MASK_LIBRARIES = ("deflate", "rembg")  # and those that decode
 ENGINE_LIBRARIES = {"cpu": "openvino", "cuda": "onnxruntime-gpu"}
 
 
 @cache
-def identify_masks(precision: Precision, device: Device) -> list[str]:
+def identify_masks(precision: Precision, device: Device, formats: tuple[str, ...] = FORMATS) -> list[str]:
     """Return what decides masks, besides the network and its side, to compare with another machine's answer.
 
     Computed once a process: files may change later, but the process goes on running the code that it loaded.
+
+    Args:
+        precision: masks.precision.
+        device: masks.device.
+        formats: of photos that are decoded.
 
     Returns:
         The lines of `fingerprint`, then the engine that this machine runs the network with.
@@ -32,8 +38,9 @@ def identify_masks(precision: Precision, device: Device) -> list[str]:
         ImagesetError: this machine's processor cannot run it, or the library is not installed.
     """
     code = (*MASK_CODE, gpu) if device == "cuda" else MASK_CODE
+    libraries = (*list_libraries(formats), *MASK_LIBRARIES, ENGINE_LIBRARIES[device])
     try:
-        return [*fingerprint(code, (*MASK_LIBRARIES, ENGINE_LIBRARIES[device])), name_engine(precision, device)]
+        return [*fingerprint(code, libraries), name_engine(precision, device)]
     except PackageNotFoundError as error:
         remedy = "`pip install -r requirements.txt`"
         if device == "cuda" and error.name == ENGINE_LIBRARIES["cuda"]:
@@ -44,8 +51,12 @@ def identify_masks(precision: Precision, device: Device) -> list[str]:
         raise ImagesetError(f"masks.device: {device} needs the package {error.name}: {remedy}") from None
 
 
-def describe_recipe(network: Network) -> str:
+def describe_recipe(network: Network, formats: tuple[str, ...] = FORMATS) -> str:
     """Return everything that decides a mask except the photo, as JSON.
+
+    Args:
+        network: the network.
+        formats: of photos that are decoded.
 
     Raises:
         ImagesetError: this machine cannot run the network.
@@ -54,6 +65,6 @@ def describe_recipe(network: Network) -> str:
         "network": network.name,
         "side": network.side,
         "weights_sha256": files.sha256(network.weights),
-        "made_by": identify_masks(network.precision, network.device),
+        "made_by": identify_masks(network.precision, network.device, formats),
     }
     return json.dumps(recipe, sort_keys=True)

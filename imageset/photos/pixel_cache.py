@@ -13,8 +13,9 @@ import numpy as np
 
 from imageset.photos import fact_limits, facts, gray_and_color, pixels, preprocess, previews
 from imageset.photos.cache import PhotoCache
-from imageset.photos.decode_recipe import DECODE_CODE, DECODE_LIBRARIES
+from imageset.photos.decode_recipe import DECODE_CODE, list_libraries
 from imageset.photos.facts import PhotoFacts
+from imageset.photos.file_formats import FORMATS
 from imageset.photos.fingerprint import fingerprint
 from imageset.photos.outcomes import Rejected
 from imageset.photos.preprocess import DecodedPhoto, PreparedPhoto
@@ -23,7 +24,7 @@ from imageset.storage.bucket import Bucket, StoredObject
 
 # What decides pixels, besides params and masks.
 PIXEL_CODE = (*DECODE_CODE, facts, gray_and_color, pixels, preprocess, previews)
-PIXEL_LIBRARIES = (*DECODE_LIBRARIES, "ImageHash", "scipy")
+PIXEL_LIBRARIES = ("ImageHash", "scipy")  # and those that decode
 
 TABLE = "pixels"
 COLUMNS = "reason TEXT, facts TEXT, preview BLOB, sha256 TEXT, phash TEXT, phash_mirrored TEXT, pixels BLOB"
@@ -32,19 +33,22 @@ COLUMNS = "reason TEXT, facts TEXT, preview BLOB, sha256 TEXT, phash TEXT, phash
 class PixelCache(PhotoCache):
     """The pixels of one bucket's photos under one section of params."""
 
-    def __init__(self, path: Path, bucket: Bucket, section: PreprocessParams) -> None:
+    def __init__(
+        self, path: Path, bucket: Bucket, section: PreprocessParams, formats: tuple[str, ...] = FORMATS
+    ) -> None:
         """Open the cache, and make its file if there is none.
 
         Args:
             path: the SQLite file.
             bucket: where the photos are; nothing is read from it.
             section: the params.
+            formats: of photos that are decoded.
 
         Raises:
             ImagesetError: the file is no cache of this version, or cannot be opened.
         """
         shaping = section.model_dump(exclude={"max_rejected_share", *fact_limits.PARAMS})
-        super().__init__(path, TABLE, COLUMNS, bucket, json.dumps([identify_pixels(), shaping], sort_keys=True))
+        super().__init__(path, TABLE, COLUMNS, bucket, json.dumps([identify_pixels(formats), shaping], sort_keys=True))
         self.side = section.image_side
 
     def find(self, stored: StoredObject, mask: bytes | None) -> DecodedPhoto | Rejected | None:
@@ -80,12 +84,15 @@ class PixelCache(PhotoCache):
 
 
 @cache
-def identify_pixels() -> list[str]:
+def identify_pixels(formats: tuple[str, ...] = FORMATS) -> list[str]:
     """Return what decides pixels, besides params and masks, to compare with another machine's answer.
 
     Computed once a process: files may change later, but the process goes on running the code that it loaded.
+
+    Args:
+        formats: of photos that are decoded.
     """
-    return fingerprint(PIXEL_CODE, PIXEL_LIBRARIES)
+    return fingerprint(PIXEL_CODE, (*list_libraries(formats), *PIXEL_LIBRARIES))
 
 
 def identify_mask(mask: bytes | None) -> str:

@@ -13,12 +13,15 @@ from imageset.photos.worker import Answer, PhotoRequest, get_bodies
 from imageset.runtime.sections import PreprocessParams
 
 
-def preprocess_batch(batch: Sequence[PhotoRequest], preprocess: PreprocessParams) -> list[Answer]:
+def preprocess_batch(
+    batch: Sequence[PhotoRequest], preprocess: PreprocessParams, formats: tuple[str, ...]
+) -> list[Answer]:
     """Get and preprocess a batch of photos.
 
     Args:
         batch: the objects to get, with their masks where backgrounds are removed.
         preprocess: the params.
+        formats: of photos that are decoded.
 
     Returns:
         A DecodedPhoto, Rejected or ChangedObject for each photo, in the batch's order.
@@ -28,7 +31,10 @@ def preprocess_batch(batch: Sequence[PhotoRequest], preprocess: PreprocessParams
     """
     return [
         Answer(
-            body if isinstance(body, ChangedObject) else preprocess_photo(body, preprocess, read_mask(request)), asked
+            body
+            if isinstance(body, ChangedObject)
+            else preprocess_photo(body, preprocess, read_mask(request), formats),
+            asked,
         )
         for request, (body, asked) in zip(batch, get_bodies(batch), strict=True)
     ]

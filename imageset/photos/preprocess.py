@@ -64,7 +64,7 @@ def preprocess_photo(
     body: bytes,
     preprocess: PreprocessParams,
     mask: Image.Image | None = None,
-    formats: tuple[str, ...] = tuple(FORMATS),
+    formats: tuple[str, ...] = FORMATS,
 ) -> DecodedPhoto | Rejected:
     """Turn one photo into pixels: decode, remove the background, make it square, make its thumbnail and hashes.
 
@@ -76,7 +76,7 @@ def preprocess_photo(
         body: the photo's bytes, untrusted.
         preprocess: the params.
         mask: the photo's mask (mode L), stretched over it; None to keep the background.
-        formats: of photos that are decoded, names of FORMATS.
+        formats: of photos that are decoded, as params.yaml names them.
 
     Returns:
         The photo as it was and its pixels, or the reason why it cannot be decoded.

@@ -19,6 +19,7 @@ Color = Literal["grayscale", "rgb"]
 Fit = Literal["stretch", "pad", "crop"]
 Precision = Literal["float32", "bfloat16", "int8"]
 Device = Literal["cpu", "cuda"]
+Format = Literal["jpeg", "png", "webp", "gif", "avif", "heic"]
 
 
 class Section(BaseModel):
@@ -57,6 +58,7 @@ class IngestParams(Section):
     enabled: bool
     max_bytes: int = Field(ge=1)
     max_pixels: int = Field(ge=1)
+    formats: list[Format] = Field(min_length=1)
     refused_robots_tags: list[str]
     robots: Literal["ignore", "obey"]
     unreachable: Literal["fail", "reject"]

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+from imageset.photos import file_formats
 from imageset.runtime import sqlite_cache
 from imageset.web.download import REASONS_BY_STATUS
 
@@ -26,11 +27,12 @@ DEFINITE = frozenset(
     }
 )
 # Decided by the params too; remembered until these change.
-BY_PARAMS = frozenset({"too_large", "too_many_pixels", "robots_tag", "robots_txt"})
+BY_PARAMS = frozenset({"too_large", "too_many_pixels", "robots_tag", "robots_txt", *file_formats.REASONS})
+DECIDING_PARAMS = {"formats", "max_bytes", "max_pixels", "refused_robots_tags"}  # of section ingest
 # Where newer code may take what older code refused: the version of the rule. A refusal of another version is not valid,
 # so the photo is asked for once more. Raise the number of each reason that a change concerns; refusals without a number
 # count as version 1.
-RULES = {"encoded": 2, "too_many_redirects": 2, "truncated": 2}
+RULES = {"encoded": 2, "not_an_image": 2, "too_many_redirects": 2, "truncated": 2}
 # Decided by the settings, the hour or the machine; not remembered.
 TEMPORARY = frozenset(
     {

@@ -81,5 +81,6 @@ async def open_sources(ingest: IngestParams, bucket: Bucket) -> AsyncIterator[So
         settings.user_agent(),
         headers,
         ingest.robots == "obey",
+        frozenset(ingest.formats),
     ) as client:
         yield Sources(client, buckets, folders)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from imageset.errors import Refused
-from imageset.photos.file_formats import HEAD_BYTES, begins_like_photo
+from imageset.photos.file_formats import HEAD_BYTES, MAX_HEAD_BYTES, find_refusal, is_undecided
 from imageset.web.host_limits import Host
 from imageset.web.web_client import WebClient
 
@@ -45,12 +45,15 @@ async def read_body(transfer: Transfer, client: WebClient, held: AsyncExitStack)
     reserved = transfer.length if transfer.length is not None else BYTES_IF_UNDECLARED
     await acquire_untimed(transfer, held, transfer.host.bytes.acquire(reserved))
     await acquire_untimed(transfer, held, client.bytes.acquire(reserved))
-    body = bytearray()
+    body, is_told = bytearray(), False
     async for piece in transfer.pieces:
         seen = len(body)
         body += piece
-        if seen < HEAD_BYTES <= len(body) and not begins_like_photo(bytes(body[:HEAD_BYTES])):
-            raise Refused("not_an_image")
+        if not is_told and len(body) >= HEAD_BYTES:
+            head = bytes(body[:MAX_HEAD_BYTES])
+            is_told = not is_undecided(head)
+            if is_told and (reason := find_refusal(head, client.formats)):
+                raise Refused(reason)
         if len(body) > client.max_bytes:
             raise Refused("too_large")
         if seen <= reserved < len(body):  # a large body of undeclared length

@@ -3,11 +3,13 @@
 import asyncio
 import os
 import re
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 
 import aiohttp
 from protego import Protego
 
+from imageset.photos.file_formats import FORMATS
 from imageset.web.address_guard import AddressGuard
 from imageset.web.connections import HEAD_BYTES, Connector
 from imageset.web.host_headers import HostHeaders
@@ -40,6 +42,7 @@ class WebClient:
         user_agent: str = USER_AGENT,
         host_headers: HostHeaders | None = None,
         obeys_robots: bool = False,
+        formats: Collection[str] = FORMATS,
     ) -> None:
         """Open no connection yet.
 
@@ -51,6 +54,7 @@ class WebClient:
             user_agent: what requests call themselves. X-Robots-Tag may address its first word, or imageset.
             host_headers: further headers for single hosts.
             obeys_robots: whether robots.txt of each host decides which photos may be fetched.
+            formats: of photos that are accepted.
         """
         guard = AddressGuard(allowed_hosts)
         # By default aiohttp takes no proxy and no .netrc from the environment. It has no limits here: our own waiting
@@ -83,6 +87,7 @@ class WebClient:
         self.host_headers = host_headers or HostHeaders({})
         self.obeys_robots = obeys_robots
         self.robots: dict[str, asyncio.Task[Protego | None]] = {}  # the rules of each scheme, host and port
+        self.formats = formats
 
     async def __aenter__(self) -> "WebClient":
         return self

@@ -13,8 +13,11 @@ from PIL import Image, ImageCms
 
 from imageset.errors import Undecodable
 from imageset.photos.decode import Mode, PhotoLimits, check, decode, read_sides
+from imageset.photos.file_formats import PLUGINS
 from sandbox import draw
 from tests.conftest import jpeg, photo_bytes, plain_image
+from tests.conftest import saved as saved
+from tests.photos.samples import DECODED, REFUSED, SVG
 
 LIMITS = PhotoLimits(1_000_000)
 ORIENTATION = 0x0112
@@ -30,12 +33,6 @@ def quartered() -> Image.Image:
     for color, place in zip((RED, GREEN, BLUE, GREY), ((0, 0), (16, 0), (0, 24), (16, 24)), strict=True):
         image.paste(color, (*place, place[0] + 16, place[1] + 24))
     return image
-
-
-def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
-    file = io.BytesIO()
-    image.save(file, kind, **options)
-    return file.getvalue()
 
 
 def reason(data: bytes, factor: int = 1, mode: Mode = "RGB") -> str:
@@ -334,6 +331,7 @@ def test_what_is_no_photo_by_its_header_has_no_sides(data: bytes, expected: str)
         ("WEBP", {}),
         ("WEBP", {"lossless": True}),
         ("MPO", {}),
+        ("AVIF", {}),
     ],
 )
 @pytest.mark.parametrize("tenths", range(10))
@@ -356,16 +354,47 @@ def test_a_truncated_photo_is_never_accepted(kind: str, options: dict[str, Any],
         (b"\x00" * 1000, "not_an_image"),
         (b"\xff\xd8\xff", "not_an_image"),
         (b"GIF89a", "not_an_image"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not_an_image"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "format_svg"),
     ],
 )
 def test_what_is_no_photo_is_refused_with_its_reason(data: bytes, expected: str) -> None:
     assert reason(data) == expected
 
 
-@pytest.mark.parametrize("kind", ["BMP", "TIFF", "ICO", "PPM", "EPS", "PDF"])
-def test_a_format_that_was_not_asked_for_is_not_opened(kind: str) -> None:
+@pytest.mark.parametrize("kind", ["PPM", "EPS", "PCX", "TGA"])
+def test_a_format_without_a_name_is_not_opened(kind: str) -> None:
     assert reason(saved(plain_image(), kind)) == "not_an_image"
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_format_that_cannot_be_decoded_is_refused_by_its_name(name: str) -> None:
+    assert reason(REFUSED[name]) == f"format_{name}"
+
+
+@pytest.mark.parametrize("name", DECODED)
+def test_a_format_is_decoded_where_it_is_listed_and_refused_by_its_name_where_not(name: str) -> None:
+    others = tuple(other for other in DECODED if other != name)
+
+    assert decode(DECODED[name], PhotoLimits(1_000_000, (name,))).mode == "RGB"
+    with pytest.raises(Undecodable, match=f"^format_{name}$"):
+        decode(DECODED[name], PhotoLimits(1_000_000, others))
+
+
+def test_no_plugin_but_that_of_the_format_sees_a_photo(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that its own plugin refuses is tried by no other one, whatever is listed."""
+    asked = []
+    for name in PLUGINS.values():
+        factory, accept = Image.OPEN.get(name, (None, None))
+
+        def note(*arguments: Any, name: str = name, factory: Any = factory) -> Any:
+            asked.append(name)
+            return factory(*arguments)
+
+        monkeypatch.setitem(Image.OPEN, name, (note, accept))
+    reasons = {reason(data) for data in (b"\x89PNG\r\n\x1a\n" + bytes(9), SVG, REFUSED["tiff"], REFUSED["bmp"])}
+
+    assert reasons == {"not_an_image", "format_svg", "format_tiff", "format_bmp"}
+    assert asked == ["PNG"]
 
 
 @pytest.mark.parametrize("sides", [(1001, 1000), (50_000, 50_000), (2**31 - 1, 2**31 - 1)])

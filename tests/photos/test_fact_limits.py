@@ -7,6 +7,7 @@ import pytest
 from imageset.photos import fact_limits
 from imageset.photos.fact_limits import judge_facts
 from imageset.photos.facts import PhotoFacts
+from imageset.photos.file_formats import FORMATS
 from imageset.runtime.sections import PreprocessParams
 from tests.photos.test_preprocess import section
 
@@ -26,12 +27,17 @@ FACTS = PhotoFacts(400, 600, "JPEG", 0.5, 100.0, 50.0, 1.5, "")
 def test_a_limit_rejects_what_is_beyond_it_with_its_own_reason(
     limit: str, at: float, beyond: float, reason: str
 ) -> None:
-    assert judge_facts(FACTS, section(**{limit: at})) == ""
-    assert judge_facts(FACTS, section(**{limit: beyond})) == reason
+    assert judge_facts(FACTS, section(**{limit: at}), FORMATS) == ""
+    assert judge_facts(FACTS, section(**{limit: beyond}), FORMATS) == reason
 
 
 def test_without_limits_nothing_is_rejected() -> None:
-    assert judge_facts(PhotoFacts(1, 9000, "GIF", 0.0, 0.0, 0.0, 9000.0, ""), section()) == ""
+    assert judge_facts(PhotoFacts(1, 9000, "GIF", 0.0, 0.0, 0.0, 9000.0, ""), section(), FORMATS) == ""
+
+
+def test_a_format_that_is_not_listed_rejects_by_its_name_before_any_limit() -> None:
+    assert judge_facts(FACTS, section(min_side=401), ["png", "gif"]) == "format_jpeg"
+    assert judge_facts(FACTS._replace(format="AVIF"), section(), FORMATS[:-1]) == "format_avif"
 
 
 def test_of_several_reasons_the_first_counts() -> None:
@@ -44,7 +50,7 @@ def test_of_several_reasons_the_first_counts() -> None:
     }
     found = []
     for name in limits:
-        found.append(judge_facts(FACTS, section(**limits)))
+        found.append(judge_facts(FACTS, section(**limits), FORMATS))
         limits[name] = None
 
     assert found == ["too_small", "extreme_aspect", "too_dark", "too_blurred", "too_blurred"]

@@ -202,8 +202,8 @@ def test_the_page_says_of_every_reason_of_listings_what_it_means() -> None:
 
 def test_the_page_says_of_every_reason_of_ingest_what_it_means_and_whether_it_is_remembered() -> None:
     text = section("docs/photos.md", "Photos from the web")
-    rows = re.findall(r"^\| (`[a-z_`, ]+`) \|.*\| ([a-z ]+) \|$", text, re.MULTILINE)
-    told = {reason: remembered for reasons, remembered in rows for reason in re.findall("[a-z_]+", reasons)}
+    rows = re.findall(r"^\| (`[a-z0-9_`, ]+`) \|.*\| ([a-z ]+) \|$", text, re.MULTILINE)
+    told = {reason: remembered for reasons, remembered in rows for reason in re.findall("[a-z0-9_]+", reasons)}
 
     assert told == (
         dict.fromkeys(refusals.DEFINITE, "for good")
@@ -214,9 +214,9 @@ def test_the_page_says_of_every_reason_of_ingest_what_it_means_and_whether_it_is
 
 def test_the_page_says_of_every_reason_of_preprocess_what_it_means() -> None:
     text = section("docs/photos.md", "From photos to pixels")
-    rows = re.findall(r"^\| (`[a-z_`, ]+`) \|[^|]+\|$", text, re.MULTILINE)
+    rows = re.findall(r"^\| (`[a-z0-9_`, ]+`) \|[^|]+\|$", text, re.MULTILINE)
 
-    assert sorted(re.findall("[a-z_]+", " ".join(rows))) == sorted(preprocess.REASONS)
+    assert sorted(re.findall("[a-z0-9_]+", " ".join(rows))) == sorted(preprocess.REASONS)
 
 
 def test_the_page_says_of_every_reason_of_catalog_what_it_means() -> None:

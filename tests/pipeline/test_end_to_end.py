@@ -28,6 +28,7 @@ from tests.project import KEPT, ROOT, Project, command_line, copy_project
 CHANGES: dict[str, object] = {
     "source.limit": 20,
     "ingest.max_bytes": 30_000_000,
+    "ingest.formats": "[jpeg, png, webp, gif]",
     "masks.side": 256,
     "embed.enabled": "false",
     "preprocess.image_side": 64,

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from imageset.photos.decode_recipe import DECODE_LIBRARIES
 from imageset.photos.embedding_recipe import EMBEDDING_CODE, EMBEDDING_LIBRARIES
 from imageset.photos.mask_recipe import ENGINE_LIBRARIES, MASK_CODE, MASK_LIBRARIES
 from imageset.photos.pixel_cache import PIXEL_CODE, PIXEL_LIBRARIES
@@ -134,7 +135,7 @@ def test_a_stage_takes_only_keys_of_a_section_that_is_another_stages(name: str) 
 @every_stage
 def test_the_command_names_just_the_deps_and_outputs(name: str) -> None:
     stage = STAGES[name]
-    data = [dep for dep in stage["deps"] if not dep.endswith(".py") and dep != "requirements-pixels.txt"]
+    data = [dep for dep in stage["deps"] if not dep.endswith(".py") and not dep.startswith("requirements-")]
     graph_paths = {*data, *outputs(stage)}
     command_paths = paths_in_command(stage)
     folders = [path for path in command_paths if (ROOT / path).is_dir() or "." not in Path(path).name]
@@ -224,7 +225,7 @@ def test_the_keys_of_the_caches_name_all_code_that_shapes_what_they_hold(module:
 
 def test_the_keys_of_the_caches_name_all_pinned_libraries_but_those_of_the_files_and_of_build() -> None:
     pinned = set(re.findall(r"^([\w-]+)==", (ROOT / "requirements-pixels.txt").read_text(), re.MULTILINE))
-    named = {*MASK_LIBRARIES, *PIXEL_LIBRARIES, *EMBEDDING_LIBRARIES, ENGINE_LIBRARIES["cpu"]}
+    named = {*DECODE_LIBRARIES, *MASK_LIBRARIES, *PIXEL_LIBRARIES, *EMBEDDING_LIBRARIES, ENGINE_LIBRARIES["cpu"]}
 
     assert named == pinned - {"h5py", "opencv-python-headless"}
 

@@ -23,14 +23,16 @@ from pathlib import Path
 
 import pytest
 
-from imageset.errors import DataError, ServerError
+from imageset.errors import DataError, ParamsError, ServerError
 from imageset.formats import tables
-from imageset.photos import decode
+from imageset.photos import decode, file_formats
+from imageset.photos.file_formats import PLUGINS
 from imageset.storage.bucket import CONFIG, Bucket, get_object, list_objects
 from imageset.web import fetch_photo, host_limits, transfer
 from imageset.web.refusals import REASONS, RefusalCache
 from stages import ingest
 from tests.conftest import jpeg, photo_bytes, plain_image, put, run_stage
+from tests.photos.samples import BY_NAME, DECODED, REFUSED, SHIPPED, heic
 from tests.project import ROOT
 
 PHOTO = jpeg(plain_image())
@@ -317,12 +319,85 @@ def check_or_fall(data: bytes, limits: decode.PhotoLimits) -> tuple[str, str]:
 
 
 @pytest.mark.usefixtures("any_share")
+@pytest.mark.parametrize("name", DECODED)
+def test_a_listed_format_is_taken_whatever_the_url_and_the_headers_say(
+    name: str, project: Path, bucket: Bucket, host: PhotoHost, edit_params: Edit
+) -> None:
+    edit_params(f"  formats: {SHIPPED}", f"  formats: [{name}]")
+    lying = "image/png" if name == "jpeg" else "image/jpeg"
+
+    assert run(project, host.at("/photo.bmp", body(DECODED[name], Content_Type=lying))) == [""]
+    assert contents(bucket) == {"1.jpeg": DECODED[name]}
+
+
+@pytest.mark.usefixtures("any_share")
+def test_what_is_not_listed_is_refused_by_its_name_until_the_list_changes(
+    project: Path, host: PhotoHost, edit_params: Edit, capsys: pytest.CaptureFixture[str]
+) -> None:
+    urls = [host.at(f"/{name}.jpg", body(each, Content_Type="image/jpeg")) for name, each in BY_NAME.items()]
+    names = list(BY_NAME)
+    edit_params(f"  formats: {SHIPPED}", "  formats: [gif]")
+    expected = ["" if name == "gif" else f"format_{name}" for name in names]
+
+    assert run(project, *urls) == run(project, *urls) == expected
+    assert set(host.asked.values()) == {1}
+    said = capsys.readouterr().out
+    assert "ingest: 1 format_webp: to take them, add webp to ingest.formats" in said
+    assert "ingest: 1 format_tiff: imageset cannot decode this format: return the image_url of a copy in " in said
+    assert "1 format_heic: to take them, run `pip install -r requirements-heif.txt` and add heic to ingest.f" in said
+
+    edit_params("  formats: [gif]", "  formats: [gif, heic]")
+    expected[names.index("heic")] = ""
+    assert run(project, *urls) == expected
+    assert host.asked["/heic.jpg"] == host.asked["/tiff.jpg"] == 2
+
+
+@pytest.mark.usefixtures("any_share")
+def test_a_format_can_be_asked_for_again(project: Path, host: PhotoHost) -> None:
+    answers = iter([REFUSED["tiff"], PHOTO])
+    url = host.at("/photo", lambda request: request.answer(200, next(answers)))
+
+    assert run(project, url) == run(project, url) == ["format_tiff"]
+    ingest.main(*paths(project), retry=("format_tiff",))
+    assert tables.read(project / "data/ingest.csv", tables.INGEST)["reason"].tolist() == [""]
+
+
+def test_heic_without_its_package_is_an_error_before_the_first_photo(
+    project: Path, host: PhotoHost, edit_params: Edit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edit_params(f"  formats: {SHIPPED}", "  formats: [jpeg, heic]")
+    monkeypatch.setattr(file_formats, "find_spec", lambda _: None)
+
+    with pytest.raises(ParamsError, match=r"which needs the package pi-heif: run `pip install -r requirements-heif"):
+        run(project, host.at("/photo", status(200)))
+    assert host.asked == {}
+
+
+WHOLE = {name: photo_bytes(kind=PLUGINS[name]) for name in ("jpeg", "png", "webp", "gif", "avif")} | {"heic": heic()}
+
+
+@pytest.mark.usefixtures("any_share")
+def test_a_cut_photo_of_any_format_is_refused(
+    project: Path, bucket: Bucket, host: PhotoHost, edit_params: Edit
+) -> None:
+    edit_params(f"  formats: {SHIPPED}", "  formats: [jpeg, png, webp, gif, avif, heic]")
+    cut = {name: each[: len(each) * 3 // 4] for name, each in WHOLE.items()}
+    urls = [host.at(f"/{name}", body(each, Content_Length=str(len(each)))) for name, each in cut.items()]
+    reasons = run(project, *urls)
+
+    assert set(reasons) <= {"truncated", "undecodable"}
+    assert reasons[-2:] == ["truncated", "truncated"]
+    assert contents(bucket) == {}
+
+
+@pytest.mark.usefixtures("any_share")
 def test_every_reason_of_the_closed_list_comes_from_a_real_answer(
     project: Path, bucket: Bucket, host: PhotoHost, dead_host: str, edit_params: Edit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     edit_params("unreachable: fail", "unreachable: reject")
     edit_params("robots: ignore", "robots: obey")
     host.at("/robots.txt", body(b"User-agent: *\nDisallow: /disallowed"))
+    edit_params(f"  formats: {SHIPPED}", "  formats: [jpeg, png]")
     monkeypatch.setattr(decode, "check", check_or_fall)
     monkeypatch.setattr(fetch_photo, "SECONDS_TO_DECODE", 5.0)
     monkeypatch.setattr(fetch_photo, "BYTES_TO_DECODE", 100_000_000)
@@ -337,6 +412,7 @@ def test_every_reason_of_the_closed_list_comes_from_a_real_answer(
         "hang": (body(PHOTO + b"hang"), "decoder_timeout"),
         "undecodable": (body(broken_png()), "undecodable"),
         "good": (status(200), ""),
+        **{name: (body(each), f"format_{name}") for name, each in BY_NAME.items() if name not in ("jpeg", "png")},
     }
     urls = [
         host.at("/photo" if "loop" in name else f"/{number}", answer)
@@ -350,7 +426,7 @@ def test_every_reason_of_the_closed_list_comes_from_a_real_answer(
 
     assert dict(zip(answers, reasons, strict=False)) == {name: reason for name, (_, reason) in answers.items()}
     assert reasons[-5:] == ["robots_txt", "private_address", "bucket_not_allowed", "folder_not_allowed", "unreachable"]
-    assert set(reasons) == REASONS | {""}
+    assert set(reasons) == REASONS - {"format_jpeg", "format_png"} | {""}
     assert [host.asked[f"/{list(answers).index(name)}"] for name in ("memory", "crash", "hang")] == [1, 1, 1]
     assert list(contents(bucket)) == [f"{list(answers).index('good') + 1}.jpeg"]
 
@@ -460,7 +536,7 @@ def test_a_photo_of_exactly_the_most_bytes_and_pixels_is_accepted(
     project: Path, host: PhotoHost, edit_params: Edit
 ) -> None:
     edit_params("max_bytes: 20000000", f"max_bytes: {len(PHOTO)}")
-    edit_params("  max_pixels: 50000000\n  # Refuse photos whose", "  max_pixels: 2400\n  # Refuse photos whose")
+    edit_params("  max_pixels: 50000000\n  # File formats", "  max_pixels: 2400\n  # File formats")
 
     assert run(project, host.at("/photo", status(200))) == [""]
 
@@ -512,7 +588,7 @@ def test_waiting_for_a_slot_at_a_slow_host_is_not_a_failure(
 
 @pytest.mark.usefixtures("any_share")
 def test_a_photo_of_one_pixel_more_is_refused(project: Path, host: PhotoHost, edit_params: Edit) -> None:
-    edit_params("  max_pixels: 50000000\n  # Refuse photos whose", "  max_pixels: 2399\n  # Refuse photos whose")
+    edit_params("  max_pixels: 50000000\n  # File formats", "  max_pixels: 2399\n  # File formats")
 
     assert run(project, host.at("/photo", status(200))) == ["too_many_pixels"]
 

@@ -29,6 +29,7 @@ from sandbox import draw
 from stages import masks, preprocess
 from tests.conftest import U2NETP_SHA256, jpeg, photo_bytes, plain_image, put, run_stage
 from tests.falling_decoder import little_room
+from tests.photos.samples import BY_NAME, REFUSED, SHIPPED
 from tests.photos.test_decode import saved
 from tests.photos.test_masks import by_hand, recipe, values_of
 from tests.photos.test_preprocess import HTML
@@ -167,6 +168,7 @@ def test_every_reason_of_the_closed_list_comes_from_a_real_object_and_preprocess
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     edit_params("  side: 64", "  side: null")
+    edit_params(f"  formats: {SHIPPED}", "  formats: [jpeg, png, webp, avif]")
     edit_params("max_foreground: 0.99", "max_foreground: 0.45")
     monkeypatch.setattr(mask_worker, "mask_batch", work_with_little)
     monkeypatch.setenv("IMAGESET_OBJECTS_MB", "0")  # preprocess has to ask the bucket, too
@@ -179,6 +181,9 @@ def test_every_reason_of_the_closed_list_comes_from_a_real_object_and_preprocess
         "too_many_pixels": bomb(),
         "truncated": photo_bytes()[:1500],
         "undecodable": broken_png(),
+        "format_heic": BY_NAME["heic"],
+        **{f"format_{name}": body for name, body in REFUSED.items()},
+        "format_gif": saved(plain_image(), "GIF"),
         "mask_empty": jpeg(plain_image()),
         "mask_full": jpeg(draw.draw("bag", 2).crop((30, 64, 474, 631))),
         "": photo_bytes(),
@@ -189,12 +194,15 @@ def test_every_reason_of_the_closed_list_comes_from_a_real_object_and_preprocess
     preprocess.main(INVENTORY, MASKS, *PROCESSED)
     rejects = tables.read(PROCESSED[3], tables.REJECTS)
 
-    assert table["reason"].tolist() == [*list(bodies)[:8], "", "", ""]
+    undecoded = list(bodies)[: list(bodies).index("format_gif")]
+    assert table["reason"].tolist() == [*undecoded, "", "", "", ""]
     assert rejects["reason"].tolist() == list(bodies)[:-1]
-    assert set(rejects["reason"]) == preprocess.REASONS - set(fact_limits.REASONS)
+    assert set(rejects["reason"]) == preprocess.REASONS - set(fact_limits.REASONS) - {
+        *("format_jpeg", "format_png", "format_webp", "format_avif")
+    }
     assert tables.read(PROCESSED[2], tables.PROCESSED)["product_id"].tolist() == [len(bodies)]
     assert "decoder_* may be temporary: `dvc repro --force --single-item masks` tries these photos again" in said
-    assert "the bucket was asked for 3;" in capsys.readouterr().out
+    assert "the bucket was asked for 4;" in capsys.readouterr().out
 
 
 # What fails the stage

@@ -31,6 +31,7 @@ from imageset.storage.bucket import Bucket, list_objects
 from stages import inventory, preprocess
 from tests.conftest import jpeg, photo_bytes, plain_image, put
 from tests.falling_decoder import little_room
+from tests.photos.samples import BY_NAME, SHIPPED
 from tests.photos.test_cache import OBJECT
 from tests.photos.test_decode import saved
 from tests.photos.test_preprocess import GREEN, HTML, RED, is_near
@@ -132,16 +133,23 @@ def test_every_object_is_a_row_of_its_own_pixels_or_a_reject_whatever_the_number
             assert is_near(file["images"][row, 8, 8], color)
 
 
-def work_with_little(batch: Sequence[PhotoRequest], preprocess: PreprocessParams) -> list[Answer]:
+def work_with_little(
+    batch: Sequence[PhotoRequest], preprocess: PreprocessParams, formats: tuple[str, ...]
+) -> list[Answer]:
     """Call pixel_worker.preprocess_batch in a worker process, with little time and memory and a decoder that falls."""
     with little_room():
-        return pixel_worker.preprocess_batch(batch, preprocess)
+        return pixel_worker.preprocess_batch(batch, preprocess, formats)
 
 
 @pytest.mark.usefixtures("any_share")
 def test_where_backgrounds_are_kept_this_stage_itself_finds_every_reason_but_those_of_masks(
-    project: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    project: Path,
+    bucket: Bucket,
+    edit_params: Edit,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    edit_params(f"  formats: {SHIPPED}", "  formats: [jpeg, png]")
     monkeypatch.setattr(pixel_worker, "preprocess_batch", work_with_little)
     bodies = {
         "decoder_crash": photo_bytes() + b"crash",
@@ -152,13 +160,17 @@ def test_where_backgrounds_are_kept_this_stage_itself_finds_every_reason_but_tho
         "too_many_pixels": bomb(),
         "truncated": photo_bytes()[:1500],
         "undecodable": broken_png(),
+        **{f"format_{name}": body for name, body in BY_NAME.items() if name not in ("jpeg", "png")},
         "": photo_bytes(),
     }
     fill(bucket, project, {f"{number}.jpeg": body for number, body in enumerate(bodies.values(), 1)})
     processed, rejects = run(project)
 
     assert rejects["reason"].tolist() == list(bodies)[:-1]
-    assert set(rejects["reason"]) == preprocess.REASONS - {"mask_empty", "mask_full", *fact_limits.REASONS}
+    assert set(rejects["reason"]) == preprocess.REASONS - {
+        *("mask_empty", "mask_full", "format_jpeg", "format_png"),
+        *fact_limits.REASONS,
+    }
     assert processed["product_id"].tolist() == [len(bodies)]
     assert "`dvc repro --force --single-item masks preprocess` tries these photos again" in capsys.readouterr().out
 
@@ -273,10 +285,12 @@ class Asked:
 
     log: Path
 
-    def __call__(self, batch: Sequence[PhotoRequest], preprocess: PreprocessParams) -> list[Answer]:
+    def __call__(
+        self, batch: Sequence[PhotoRequest], preprocess: PreprocessParams, formats: tuple[str, ...]
+    ) -> list[Answer]:
         with self.log.open("a") as file:
             file.writelines(f"{request.stored.key}\n" for request in batch)
-        return pixel_worker.preprocess_batch(batch, preprocess)
+        return pixel_worker.preprocess_batch(batch, preprocess, formats)
 
 
 @pytest.fixture

@@ -16,9 +16,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from imageset.errors import Refused, Unreachable
+from imageset.photos.file_formats import FORMATS, HEAD_BYTES
 from imageset.web import download, host_limits, transfer, urls, web_client
 from imageset.web.web_client import WebClient
 from tests.conftest import jpeg, plain_image
+from tests.photos.samples import BY_NAME
 
 PHOTO = jpeg(plain_image())
 LARGE = PHOTO + bytes(300_000)
@@ -438,6 +440,7 @@ def test_a_redirect_with_a_body_that_does_not_end_is_followed() -> None:
 
 # Refusals: the bodies of these are not read
 
+NOT_LISTED = {name: body for name, body in BY_NAME.items() if name not in FORMATS}
 REFUSED = {
     "206": (head("Content-Length: 1000", status="206 Partial Content"), "refused"),
     "300": (head("Content-Length: 1000", "Location: /there", status="300 Multiple Choices"), "refused"),
@@ -456,6 +459,9 @@ REFUSED = {
     "large": (head(f"Content-Length: {BYTES_IN_MEMORY + 1}"), "too_large"),
     "as large as can be": (head(f"Content-Length: {2**63 - 1}"), "too_large"),
     "html": (head("Content-Length: 1000") + b"<!DOCTYPE html><html>", "not_an_image"),
+    **{name: (head("Content-Length: 1000") + each[:HEAD_BYTES], f"format_{name}") for name, each in NOT_LISTED.items()},
+    "svg after a declaration": (head("Content-Length: 1000") + b'<?xml version="1.0"?>\n<svg>', "format_svg"),
+    "heic of a general brand": (head("Content-Length: 1000") + b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic", "format_heic"),
     "html in chunks": (head("Transfer-Encoding: chunked") + b"15\r\n<!DOCTYPE html><html>\r\n", "not_an_image"),
 }
 

@@ -98,10 +98,8 @@ async def try_photo(place: str, listed: Bucket | None, ingest: IngestParams) -> 
     shown = place if listed else urls.show(place)
     with LocalWorkers(1, import_main=False) as decoders:
         async with open_sources(ingest, bucket) as sources:
-            uploads = bulk.open_client(bucket)
-            context = IngestContext(
-                sources, decoders, asyncio.Semaphore(1), bucket, uploads, PhotoLimits(ingest.max_pixels)
-            )
+            uploads, limits = bulk.open_client(bucket), PhotoLimits(ingest.max_pixels, tuple(ingest.formats))
+            context = IngestContext(sources, decoders, asyncio.Semaphore(1), bucket, uploads, limits)
             try:
                 async with asyncio.timeout(SECONDS), AsyncExitStack() as opened:
                     if listed is None:

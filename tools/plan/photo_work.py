@@ -16,6 +16,7 @@ from imageset.photos.earlier_file import EarlierFile, FileKind, open_earlier
 from imageset.photos.earlier_masks import EARLIER_MASKS
 from imageset.photos.embedding_cache import EmbeddingCache
 from imageset.photos.engines import Network
+from imageset.photos.file_formats import decodable
 from imageset.photos.mask_cache import MaskCache
 from imageset.photos.outcome_cache import OutcomeCache
 from imageset.photos.outcomes import Rejected
@@ -24,7 +25,7 @@ from imageset.runtime import settings
 from imageset.runtime.sections import Params
 from imageset.storage.bucket import Bucket, StoredObject, open_bucket
 from imageset.storage.object_keys import object_key
-from imageset.web.refusals import RefusalCache
+from imageset.web.refusals import DECIDING_PARAMS, RefusalCache
 
 BACKGROUND_ONNX = Path("models/background.onnx")
 U2NETP_INT8 = Path("models/u2netp-int8.zip")
@@ -78,7 +79,7 @@ def count_embeddings(params: Params, inventory_csv: Path, bucket: Bucket, _pixel
     """Return how many embeddings are to be made."""
     if not params.embed.enabled:
         return {"embed": 0}
-    recipe = embedding_recipe.describe_recipe()
+    recipe = embedding_recipe.describe_recipe(decodable(params.ingest.formats))
     path, max_pixels = settings.embedding_cache(), params.preprocess.max_pixels
     unknown = 0
     with ExitStack() as opened:
@@ -92,13 +93,16 @@ def count_embeddings(params: Params, inventory_csv: Path, bucket: Bucket, _pixel
 
 def count_masks_and_pixels(params: Params, inventory_csv: Path, bucket: Bucket, pixels: bool) -> dict[str, int]:
     """Return how many masks are to be made, and how many photos' pixels. New masks make new pixels."""
+    formats = decodable(params.ingest.formats)
     made, keep = {"masks": 0, "preprocess": 0}, params.masks.background == "keep"
-    recipe = "" if keep else mask_recipe.describe_recipe(find_network(params))
+    recipe = "" if keep else mask_recipe.describe_recipe(find_network(params), formats)
     path, max_pixels = settings.mask_cache(), params.preprocess.max_pixels
     pixel_path = settings.pixel_cache()
     with ExitStack() as opened:
         cache = opened.enter_context(reading(lambda: MaskCache(path, bucket, recipe, max_pixels), path))
-        known = opened.enter_context(reading(lambda: PixelCache(pixel_path, bucket, params.preprocess), pixel_path))
+        known = opened.enter_context(
+            reading(lambda: PixelCache(pixel_path, bucket, params.preprocess, formats), pixel_path)
+        )
         earlier = Earlier(opened, EARLIER_MASKS, MASKS_H5, recipe)
         for _, _, stored in scan_inventory(inventory_csv):
             mask = None if keep else find_result(cache, "mask", stored)
@@ -172,7 +176,7 @@ def count_requests(params: Params, listings_csv: Path, ingest_csv: Path) -> int:
         had = {row[0] for row in tables.scan(ingest_csv, tables.INGEST) if row[3] == "done"}
     refused: dict[tuple[str, str], str] = {}
     if settings.refusal_cache().is_file():
-        limits = params.ingest.model_dump_json(include={"max_bytes", "max_pixels", "refused_robots_tags"})
+        limits = params.ingest.model_dump_json(include=DECIDING_PARAMS)
         with closing(RefusalCache(settings.refusal_cache(), limits, params.ingest.robots)) as refusals:
             refused = refusals.reasons()
     keys = (
