@@ -29,7 +29,7 @@ def test_the_recipe_says_what_decides_embeddings() -> None:
         "weights_sha256": "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
     }
     assert [line.split()[0] for line in lines[:-1]] == [
-        *("colors.py", "decode.py", "file_formats.py", "png_colors.py", "scaled_decodes.py"),
+        *("boxes.py", "colors.py", "decode.py", "file_formats.py", "png_colors.py", "scaled_decodes.py"),
         *("checkpoint.py", "efficientnet.py", "embeddings.py", "engines.py"),
         *("numpy", "pillow", "openvino"),
         "x86_64",

@@ -1,12 +1,15 @@
 """The fingerprint of code: every change of code is another one, no change of words is, in all versions of Python."""
 
 import platform
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from imageset.photos import decode
+from imageset.photos.embedding_recipe import identify_embeddings
+from imageset.photos.file_formats import FORMATS
 from imageset.photos.fingerprint import fingerprint, hash_code
 from imageset.photos.mask_recipe import identify_masks
 from imageset.photos.pixel_cache import identify_pixels
@@ -110,6 +113,17 @@ def test_a_module_counts_by_its_code_wherever_its_package_is(tmp_path: Path, mon
     assert fingerprint([elsewhere], ["numpy"]) == fingerprint([decode], ["numpy"])
 
 
+def test_the_version_of_pi_heif_counts_where_heic_is_decoded() -> None:
+    heif = f"pi-heif {metadata.version('pi-heif')}"
+    identified = {
+        some: (identify_masks("float32", "cpu", some), identify_embeddings(some), identify_pixels(some))
+        for some in (FORMATS, (*FORMATS, "heic"))
+    }
+
+    assert [lines.count(heif) for lines in identified[FORMATS]] == [0, 0, 0]
+    assert [lines.count(heif) for lines in identified[*FORMATS, "heic"]] == [1, 1, 1]
+
+
 def test_lines_name_the_file_that_differs() -> None:
     masks, pixels = (
         [line.split()[0] for line in lines] for lines in (identify_masks("float32", "cpu"), identify_pixels())
@@ -117,13 +131,13 @@ def test_lines_name_the_file_that_differs() -> None:
     machine = platform.machine()
 
     assert masks == [
-        *("colors.py", "decode.py", "file_formats.py", "png_colors.py", "scaled_decodes.py"),
+        *("boxes.py", "colors.py", "decode.py", "file_formats.py", "png_colors.py", "scaled_decodes.py"),
         *("background.py", "engines.py", "masks.py"),
         *("numpy", "pillow", "deflate", "rembg", "openvino", machine, "openvino"),
     ]
     assert identify_masks("float32", "cpu")[-1] == "openvino float32"
     assert pixels == [
-        *("colors.py", "decode.py", "file_formats.py", "png_colors.py", "scaled_decodes.py"),
+        *("boxes.py", "colors.py", "decode.py", "file_formats.py", "png_colors.py", "scaled_decodes.py"),
         *("facts.py", "gray_and_color.py", "pixels.py", "preprocess.py", "previews.py"),
         *("numpy", "pillow", "ImageHash", "scipy", machine),
     ]
