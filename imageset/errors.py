@@ -135,7 +135,7 @@ class Unreachable(PhotoError):
         trouble: the message.
         final: whether more attempts in this run are useless.
         reason: the photo's reason code when all attempts ended so, "" for that of hosts that fail.
-        failing_host: the host that answered with a server error, "" for all other failures.
+        failing_host: the host, if perhaps it fails for this photo alone, such as with a 5xx; else "".
     """
 
     def __init__(self, trouble: str, final: bool = False, reason: str = "", failing_host: str = "") -> None:

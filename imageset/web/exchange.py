@@ -21,7 +21,8 @@ MAX_REDIRECTS = 5
 # Statuses from 400 to 499 are definite answers, which another request would not change, except these.
 RETRIED_STATUSES = {408, 425, 429}
 THROTTLING_STATUSES = {429, 503}
-SERVER_ERROR = re.compile("status 5(?!03)[0-9][0-9]")
+# Troubles that one photo alone may have: a server error, and a connection that breaks off after the request.
+OF_ONE_PHOTO = re.compile("status 5(?!03)[0-9][0-9]|ClientPayloadError|ServerDisconnectedError|ClientOSError")
 REDIRECT_STATUSES = {301, 302, 303, 307, 308}
 
 
@@ -89,7 +90,8 @@ async def open_exchange(client: WebClient, url: str, cookies: HopCookies) -> Asy
         if getattr(error, "errno", None) in (errno.EMFILE, errno.ENFILE):  # our failure, not the host's
             raise ServerError("too many open files: raise `ulimit -n`") from None
         host.record_failure(epoch, type(error).__name__)
-        raise Unreachable(f"{host.name}: {host.trouble}") from None
+        trouble = host.trouble
+        raise Unreachable(f"{host.name}: {trouble}", failing_host=name_failing(host, trouble)) from None
     except ValueError:  # a bad redirect; the idna codec, for a..b; aiohttp, for a colon in a user's name
         raise Refused("bad_url") from None
 
@@ -106,5 +108,5 @@ def check_status(host: Host, epoch: int, answer: aiohttp.ClientResponse) -> None
 
 
 def name_failing(host: Host, trouble: str) -> str:
-    """Return the name of a host whose trouble is a server error, which one photo alone may cause; else ""."""
-    return host.name if SERVER_ERROR.fullmatch(trouble) else ""
+    """Return the name of a host if one photo alone may have its trouble, else ""."""
+    return host.name if OF_ONE_PHOTO.fullmatch(trouble) else ""

@@ -39,8 +39,8 @@ class PhotoToFetch(NamedTuple):
 class Outcome:
     """How a photo ended.
 
-    reason: "" when it is in the bucket. trouble: what failed when it is unreachable. failing_host: the host that
-    answered with a server error then.
+    reason: "" when it is in the bucket. trouble: what failed when it is unreachable. failing_host: the host, if perhaps
+    it fails for this photo alone.
     """
 
     photo: PhotoToFetch

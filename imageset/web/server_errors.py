@@ -1,4 +1,4 @@
-"""Photos that their host answers with a server error (5xx) for good, while it answers others.
+"""Photos for which their host fails for good, while it serves others: by a server error (5xx), or it breaks off.
 
 An outage looks the same for a single photo, and must never reject one. So this decides at the end of a run. It asks for
 the photo again between two requests for photos that the host has served before. Only if it serves these both times, the
@@ -22,7 +22,7 @@ PHOTOS_AT_ONCE = 16  # of one host, between two requests for photos that it has 
 async def settle(
     outcomes: list[Outcome], served: Iterable[PhotoToFetch], context: IngestContext, max_share: float
 ) -> list[Outcome]:
-    """Ask again for the photos that ended with a server error, and return all outcomes.
+    """Ask again for the photos that may have an error of their own, and return all outcomes.
 
     Args:
         outcomes: those of this run.

@@ -797,7 +797,7 @@ def test_failures_that_pass_leave_no_trace(project: Path, host: PhotoHost) -> No
     [
         (status(503), "status 503"),
         (status(429), "status 429"),
-        (body(PHOTO[:50], Content_Length=str(len(PHOTO))), "ClientPayloadError"),
+        (status(408), "status 408"),
     ],
 )
 def test_failures_that_stay_leave_the_photo_pending(
@@ -840,6 +840,22 @@ def test_one_lasting_500_of_21_is_a_reason_and_no_failure_of_the_stage(
     assert run(project, *urls) == [""] * 21
 
 
+def break_off(request: Request) -> None:
+    """Close the connection without an answer."""
+    request.close_connection = True
+
+
+@pytest.mark.parametrize(
+    "answer", [status(502), status(599), break_off, body(PHOTO[:50], Content_Length=str(len(PHOTO)))], ids=range(4)
+)
+def test_a_photo_for_which_its_host_fails_for_good_is_a_server_error(
+    answer: Answer, project: Path, host: PhotoHost
+) -> None:
+    urls = [host.at(f"/{number}", answer if number == 3 else status(200)) for number in range(6)]
+
+    assert run(project, *urls) == ["", "", "", "server_error", "", ""]
+
+
 def serve_until(photos: int, then: Answer, host: PhotoHost) -> Answer:
     """Serve so many photos of a host, then give another answer for good."""
 
@@ -849,12 +865,12 @@ def serve_until(photos: int, then: Answer, host: PhotoHost) -> Answer:
     return answer
 
 
-def break_off(request: Request) -> None:
-    """Close the connection without an answer."""
-    request.close_connection = True
+CUT_SHORT = body(PHOTO[:50], Content_Length=str(len(PHOTO)))
 
 
-@pytest.mark.parametrize("then", [status(500), status(502), status(503), status(599), break_off], ids=str)
+@pytest.mark.parametrize(
+    "then", [status(500), status(502), status(503), status(599), break_off, CUT_SHORT], ids=range(6)
+)
 @pytest.mark.parametrize("served", [0, 1, 19])
 def test_an_outage_of_a_host_rejects_no_photo(
     served: int, then: Answer, project: Path, bucket: Bucket, host: PhotoHost, any_share: None

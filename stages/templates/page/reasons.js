@@ -53,7 +53,7 @@ export const REASON_WORDS = {
     repeated: "another row names the same photo",
     robots_tag: "the host does not allow this use (X-Robots-Tag)",
     robots_txt: "robots.txt of the host does not allow it",
-    server_error: "the host serves other photos, and answers with an error for this one (5xx)",
+    server_error: "the host serves other photos, and fails for this one (5xx, or it breaks off)",
     shared_picture: "many products show it: a size chart, a logo, a placeholder",
     taken_down: "somebody asked for its removal: corrections/takedowns.csv",
     too_blurred: "it is blurred, beyond preprocess.min_sharpness",
