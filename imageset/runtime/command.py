@@ -3,10 +3,12 @@
 import signal
 import sqlite3
 import sys
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 from imageset.errors import ImagesetError
-from imageset.runtime import lifetime
+from imageset.runtime import files, lifetime
 
 FAILED = 1
 INTERRUPTED = 128 + signal.SIGINT
@@ -29,9 +31,17 @@ def run(name: str, main: Callable[[], None]) -> None:
     except ImagesetError as error:
         end(name, str(error), error.exit_code)
     except (OSError, sqlite3.Error) as error:
-        end(name, str(error), FAILED)
+        end(name, describe(error), FAILED)
     except KeyboardInterrupt:
         end(name, "interrupted", INTERRUPTED)
+
+
+def describe(error: Exception) -> str:
+    """Return one line for an error that no module has explained."""
+    if files.lacks_space(error):
+        folders = " or ".join(sorted({str(Path.cwd()), tempfile.gettempdir()}))
+        return f"a disk is full: make room on that of {folders}, then run this again"
+    return " ".join(str(error).split())
 
 
 def end(name: str, message: str, code: int) -> None:

@@ -1,5 +1,6 @@
 """Files: atomic writes, checksums, free space, and locks that keep two runs of one stage apart."""
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -9,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from imageset.errors import ImagesetError
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
@@ -21,6 +24,9 @@ def atomic(path: Path) -> Iterator[Path]:
 
     Args:
         path: the file to write. Its folder is made if it is missing.
+
+    Raises:
+        ImagesetError: its disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
@@ -30,8 +36,22 @@ def atomic(path: Path) -> Iterator[Path]:
         sync(temporary)
         os.replace(temporary, path)
         sync(path.parent)
+    except (OSError, RuntimeError) as error:
+        if not lacks_space(error):
+            raise
+        raise ImagesetError(f"{path}: its disk is full: make room, then run this again") from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def lacks_space(error: BaseException) -> bool:
+    """Return whether an error says that a disk, or an account's share of it, is full, and does not name the file.
+
+    h5py raises OSError, or RuntimeError where a file is closed.
+    """
+    if isinstance(error, OSError) and error.errno in FULL:
+        return error.filename is None
+    return any(f"errno = {number}," in str(error) for number in FULL)
 
 
 def sync(path: Path) -> None:

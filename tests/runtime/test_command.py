@@ -1,10 +1,13 @@
 """The edge of a program: one line for an error, and the exit code that belongs to it."""
 
+import errno
 import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -56,6 +59,19 @@ def test_an_error_is_one_line_with_an_exit_code(
 
     assert ended.value.code == code
     assert capsys.readouterr().err == f"split: {str(error) or 'interrupted'}\n"
+
+
+def test_a_full_disk_without_a_file_names_the_disks_that_programs_write_to(capsys: pytest.CaptureFixture[str]) -> None:
+    def main() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(SystemExit):
+        command.run("page", main)
+
+    said = capsys.readouterr().err
+    assert said.startswith("page: a disk is full: make room on that of ")
+    assert tempfile.gettempdir() in said
+    assert str(Path.cwd()) in said
 
 
 def test_a_fault_of_the_program_keeps_its_traceback() -> None:

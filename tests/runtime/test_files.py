@@ -1,8 +1,10 @@
 """Files: whole or not there; one holder of a lock."""
 
+import errno
 import hashlib
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,40 @@ def test_the_old_file_stands_until_the_new_one_is_whole(tmp_path: Path) -> None:
     assert (before, path.read_text()) == ("old", "new")
 
 
+def fill_disk(path: Path) -> None:
+    """Write to a disk that is full, as text, pictures and tables are written."""
+    with Path("/dev/full").open("w") as file:
+        file.write("a table")
+
+
+def close_hdf5(path: Path) -> None:
+    """Fail as h5py does when it closes a file on a full disk."""
+    raise RuntimeError(f"Can't decrement id ref count (file write failed: filename = '{path}', errno = 28, error mess")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, which Linux has")
+@pytest.mark.parametrize("write", [fill_disk, close_hdf5])
+def test_a_full_disk_is_an_error_that_names_the_file(tmp_path: Path, write: Callable[[Path], None]) -> None:
+    path = tmp_path / "reports" / "samples.png"
+
+    with pytest.raises(ImagesetError, match=rf"^{path}: its disk is full: make room, then run this again$"):
+        write_with(path, write)
+    assert list(path.parent.iterdir()) == []
+
+
+def test_an_error_that_names_its_file_stays_as_it_is(tmp_path: Path) -> None:
+    def fail(path: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/tmp/other")
+
+    with pytest.raises(OSError, match="/tmp/other"):
+        write_with(tmp_path / "table.csv", fail)
+
+
+def write_with(path: Path, write: Callable[[Path], None]) -> None:
+    with files.atomic(path) as temporary:
+        write(temporary)
+
+
 @pytest.mark.parametrize("failure", [ValueError, OSError, KeyboardInterrupt, SystemExit])
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, failure: type[BaseException]) -> None:
     path = tmp_path / "table.csv"
@@ -75,7 +111,7 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> Non
             temporary.symlink_to("/dev/full")
             temporary.write_text("new")
 
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(ImagesetError, match=r"table\.csv: its disk is full"):
         fill_the_disk()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]

@@ -395,7 +395,7 @@ def test_a_failure_while_writing_leaves_the_old_file_and_nothing_else(
 
     monkeypatch.setattr(hdf5, "content_digest", disk_full)
 
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(ImagesetError, match=r"dataset\.h5: its disk is full"):
         run(project)
 
     assert md5(project / "data/dataset.h5") == before
