@@ -73,7 +73,8 @@ def write_photo(row: PhotoRow, outcome: PhotoMask | Rejected, engine: str, add_m
     add_mask(*photo, row.request.stored, outcome)
     if isinstance(outcome, PhotoMask):
         shares = f"{outcome.foreground_share:.4f}", f"{outcome.border_share:.4f}"
-        add_row((*photo, *shares, outcome.pieces, f"{outcome.uncertainty:.4f}", engine, ""))
+        made_by = "alpha" if outcome.from_alpha else engine
+        add_row((*photo, *shares, outcome.pieces, f"{outcome.uncertainty:.4f}", made_by, ""))
     else:
         add_row((*photo, "", "", None, "", "", outcome.reason))
 
@@ -103,12 +104,13 @@ def main(inventory_csv: Path, background_onnx: Path, u2netp_int8_zip: Path, mask
         write_nothing(masks_h5, masks_csv)
         return
     network = choose_network(masks, name, sha256, background_onnx, u2netp_int8_zip)
-    recipe, engine = describe_recipe(network, limits.formats), name_engine(network.precision, network.device)
+    recipe = describe_recipe(network, limits.formats, masks.use_alpha)
+    engine = name_engine(network.precision, network.device)
     bucket, address, photos = open_bucket(), settings.dask(), tables.count(inventory_csv)
     files.require_space(masks_h5, int(BYTES_PER_PIXEL * network.side**2 * photos))
     if address:
         network = network._replace(weights=carry_file(network.weights))
-    function = partial(mask_worker.mask_batch, recipe=MaskRecipe(network, limits))
+    function = partial(mask_worker.mask_batch, recipe=MaskRecipe(network, limits, masks.use_alpha))
     identify = partial(identify_masks, network.precision, network.device, limits.formats)
     processes = len(list_gpus()) if network.device == "cuda" else settings.workers()
     with closing(MaskCache(settings.mask_cache(), bucket, recipe, limits.max_pixels)) as cache:

@@ -31,6 +31,7 @@ SHIPPED: dict[str, dict[str, Any]] = {
         "side": None,
         "precision": "float32",
         "device": "cpu",
+        "use_alpha": False,
     },
     "embed": {
         "enabled": True,

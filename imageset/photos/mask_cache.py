@@ -9,7 +9,7 @@ from imageset.storage.bucket import Bucket
 TABLE = "masks"
 COLUMNS = (
     "reason TEXT, mask BLOB, photo_pixels INTEGER, foreground_share REAL, border_share REAL, pieces INTEGER, "
-    "uncertainty REAL"
+    "uncertainty REAL, from_alpha INTEGER"
 )
 
 

@@ -24,6 +24,7 @@ MEASURED = {
     "border_share": "float64",
     "pieces": "int64",
     "uncertainty": "float64",
+    "from_alpha": "int8",
 }
 
 AddMask = Callable[[int, int, StoredObject, PhotoMask | Rejected], None]
@@ -58,7 +59,7 @@ def writing_masks(path: Path, photos: int, side: int, recipe: str) -> Iterator[A
                 masks.id.write_direct_chunk((writer.added, 0, 0), outcome.compressed)
                 writer.add(product_id, position, stored, "", *outcome[1:])
             else:
-                writer.add(product_id, position, stored, outcome.reason, 0, 0.0, 0.0, 0, 0.0)
+                writer.add(product_id, position, stored, outcome.reason, 0, 0.0, 0.0, 0, 0.0, 0)
 
         yield add
         writer.flush()

@@ -5,7 +5,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError
 
 from imageset.errors import ImagesetError
-from imageset.photos import background, engines, gpu, masks
+from imageset.photos import background, cut_outs, engines, gpu, masks
 from imageset.photos.decode_recipe import DECODE_CODE, list_libraries
 from imageset.photos.engines import Network
 from imageset.photos.file_formats import FORMATS
@@ -14,7 +14,7 @@ from imageset.photos.hardware import name_engine
 from imageset.runtime import files
 from imageset.runtime.sections import Device, Precision
 
-MASK_CODE = (*DECODE_CODE, background, engines, masks)
+MASK_CODE = (*DECODE_CODE, background, cut_outs, engines, masks)
 # Not scipy, which counts pieces: whole numbers, whichever version counts.
 MASK_LIBRARIES = ("deflate", "rembg")  # and those that decode
 ENGINE_LIBRARIES = {"cpu": "openvino", "cuda": "onnxruntime-gpu"}
@@ -51,12 +51,13 @@ def identify_masks(precision: Precision, device: Device, formats: tuple[str, ...
         raise ImagesetError(f"masks.device: {device} needs the package {error.name}: {remedy}") from None
 
 
-def describe_recipe(network: Network, formats: tuple[str, ...] = FORMATS) -> str:
+def describe_recipe(network: Network, formats: tuple[str, ...] = FORMATS, use_alpha: bool = False) -> str:
     """Return everything that decides a mask except the photo, as JSON.
 
     Args:
         network: the network.
         formats: of photos that are decoded.
+        use_alpha: masks.use_alpha.
 
     Raises:
         ImagesetError: this machine cannot run the network.
@@ -67,4 +68,4 @@ def describe_recipe(network: Network, formats: tuple[str, ...] = FORMATS) -> str
         "weights_sha256": files.sha256(network.weights),
         "made_by": identify_masks(network.precision, network.device, formats),
     }
-    return json.dumps(recipe, sort_keys=True)
+    return json.dumps(recipe | ({"use_alpha": True} if use_alpha else {}), sort_keys=True)

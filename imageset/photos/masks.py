@@ -3,7 +3,7 @@
 This module and the modules that it uses are part of the cache's keys (imageset/photos/fingerprint.py).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import deflate
@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from imageset.errors import Undecodable
 from imageset.formats.hdf5 import Pixels
-from imageset.photos import background
+from imageset.photos import background, cut_outs
 from imageset.photos.decode import PhotoLimits
 from imageset.photos.engines import Network
 from imageset.photos.outcomes import PhotoMask, Rejected
@@ -28,10 +28,26 @@ SMALLEST_PIECE = 0.01  # of the garment's pixels: less is a speck
 
 
 class MaskRecipe(NamedTuple):
-    """Everything that decides a mask except the photo."""
+    """Everything that decides a mask except the photo.
+
+    use_alpha: whether a photo's transparency is its mask where it is a cut-out.
+    """
 
     network: Network
     limits: PhotoLimits
+    use_alpha: bool = False
+
+
+class PhotoToMask(NamedTuple):
+    """A photo, mode RGB, no larger than the network needs.
+
+    photo_pixels: width times height of the photo as it is stored.
+    cut_out: its mask, mode L, in the network's side, where its transparency serves as one.
+    """
+
+    image: Image.Image
+    photo_pixels: int
+    cut_out: Image.Image | None
 
 
 def mask_photos(bodies: Sequence[bytes], recipe: MaskRecipe) -> list[PhotoMask | Rejected]:
@@ -41,25 +57,44 @@ def mask_photos(bodies: Sequence[bytes], recipe: MaskRecipe) -> list[PhotoMask |
 
     Args:
         bodies: each photo's bytes, untrusted.
-        recipe: the network and which photos are accepted.
+        recipe: the network, which photos are accepted, and whether cut-outs are masks.
 
     Returns:
         A mask, or the reason why there is none, for each photo.
     """
-    decoded = [decode_to_mask(body, recipe.limits) for body in bodies]
-    images = [each[0] for each in decoded if not isinstance(each, Rejected)]
-    masks = iter(background.predict_masks(images, recipe.network))
-    return [each if isinstance(each, Rejected) else describe_mask(next(masks), each[1]) for each in decoded]
+    decoded = [decode_to_mask(body, recipe) for body in bodies]
+    images = [each.image for each in decoded if isinstance(each, PhotoToMask) and each.cut_out is None]
+    masks = iter(background.predict_masks(images, recipe.network) if images else ())
+    return [each if isinstance(each, Rejected) else finish_mask(each, masks) for each in decoded]
 
 
-def decode_to_mask(body: bytes, limits: PhotoLimits) -> tuple[Image.Image, int] | Rejected:
-    """Return a photo, mode RGB, no larger than the network needs, and its number of pixels; or why it has none."""
+def decode_to_mask(body: bytes, recipe: MaskRecipe) -> PhotoToMask | Rejected:
+    """Decode a photo for the network; return why that is not possible where it is not."""
     try:
-        decodes = ScaledDecodes(body, limits)
+        decodes = ScaledDecodes(body, recipe.limits)
         width, height = decodes.sides
-        return decodes.decode_reduced(background.choose_reduction, "RGB"), width * height
+        image = decodes.decode_reduced(background.choose_reduction, "RGB")
+        cut_out = find_cut_out(decodes, recipe.network.side) if recipe.use_alpha else None
+        return PhotoToMask(image, width * height, cut_out)
     except Undecodable as error:
         return Rejected(error.reason)
+
+
+def find_cut_out(decodes: ScaledDecodes, side: int) -> Image.Image | None:
+    """Return a photo's transparency as a mask, mode L, side x side; None where it is no cut-out. Raises Undecodable."""
+    if decodes.colors.is_plain:
+        return None
+    alpha = decodes.decode_layers(background.choose_reduction).alpha
+    if alpha is None or not cut_outs.is_cut_out(alpha):
+        return None
+    return alpha.resize((side, side), Image.Resampling.LANCZOS)
+
+
+def finish_mask(photo: PhotoToMask, predicted: Iterator[Image.Image]) -> PhotoMask:
+    """Return a photo's own mask, or the next one that the network predicted."""
+    if photo.cut_out is None:
+        return describe_mask(next(predicted), photo.photo_pixels)
+    return describe_mask(photo.cut_out, photo.photo_pixels)._replace(from_alpha=1)
 
 
 def describe_mask(mask: Image.Image, photo_pixels: int) -> PhotoMask:

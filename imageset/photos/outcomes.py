@@ -18,6 +18,7 @@ class PhotoMask(NamedTuple):
     border_share: of the pixels at the photo's edge that it keeps, 0 to 1.
     pieces: connected parts, without specks.
     uncertainty: mean over all pixels, 0 where the network was sure, 1 where it was undecided.
+    from_alpha: 1 where the photo's transparency is the mask, 0 where the network predicted it.
     """
 
     compressed: bytes
@@ -26,6 +27,7 @@ class PhotoMask(NamedTuple):
     border_share: float
     pieces: int
     uncertainty: float
+    from_alpha: int = 0
 
 
 class PhotoEmbedding(NamedTuple):

@@ -80,6 +80,7 @@ class MasksParams(Section):
     side: int | None = Field(ge=64, le=2048, multiple_of=32)
     precision: Precision
     device: Device
+    use_alpha: bool
 
     @model_validator(mode="after")
     def fits_the_device(self) -> Self:

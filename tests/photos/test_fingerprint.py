@@ -132,7 +132,7 @@ def test_lines_name_the_file_that_differs() -> None:
 
     assert masks == [
         *("boxes.py", "colors.py", "decode.py", "file_formats.py", "png_colors.py", "scaled_decodes.py"),
-        *("background.py", "engines.py", "masks.py"),
+        *("background.py", "cut_outs.py", "engines.py", "masks.py"),
         *("numpy", "pillow", "deflate", "rembg", "openvino", machine, "openvino"),
     ]
     assert identify_masks("float32", "cpu")[-1] == "openvino float32"

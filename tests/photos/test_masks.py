@@ -15,6 +15,7 @@ from imageset.photos.masks import MaskRecipe, count_pieces, describe_mask, mask_
 from imageset.photos.outcomes import PhotoMask, Rejected
 from sandbox import draw
 from tests.conftest import jpeg, photo_bytes, plain_image
+from tests.photos.test_cut_outs import cut_out
 from tests.photos.test_decode import saved
 from tests.photos.test_preprocess import HTML
 from tests.stages.test_ingest import bomb, broken_png
@@ -64,7 +65,7 @@ def test_the_numbers_of_masks_made_by_hand(
 ) -> None:
     found = describe_mask(mask, 12_345)
 
-    assert found[1:] == (12_345, foreground, border, pieces, uncertainty)
+    assert found[1:] == (12_345, foreground, border, pieces, uncertainty, 0)
     assert (values_of(found) == np.asarray(mask)).all()
 
 
@@ -188,3 +189,39 @@ def test_a_photo_without_a_garment_has_a_mask_and_not_a_rejection(weights: Path)
     (found,) = mask_photos([jpeg(plain_image())], recipe(weights))
 
     assert isinstance(found, PhotoMask)
+
+
+# Cut-outs
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_a_cut_out_is_its_own_mask_and_asks_no_network(kind: str, tmp_path: Path) -> None:
+    photo = cut_out("dress", (300, 400))
+    body = saved(photo, kind, **({"lossless": True} if kind == "WEBP" else {}))
+    asking = recipe(tmp_path / "there is no network here")._replace(use_alpha=True)
+    (made,) = mask_photos([body], asking)
+    expected = photo.getchannel("A").resize((320, 320), Image.Resampling.LANCZOS)
+    assert isinstance(made, PhotoMask)
+
+    assert values_of(made).tobytes() == expected.tobytes()
+    assert (made.from_alpha, made.photo_pixels) == (1, 300 * 400)
+
+
+def test_only_cut_outs_are_their_own_masks_and_only_where_that_is_asked_for(weights: Path) -> None:
+    cut, opaque = saved(cut_out("dress", (300, 400)), "PNG"), photo_bytes()
+    asked = mask_photos([opaque, cut, opaque], recipe(weights)._replace(use_alpha=True))
+    unasked = mask_photos([opaque, cut, opaque], recipe(weights))
+
+    assert [made.from_alpha for made in asked if isinstance(made, PhotoMask)] == [0, 1, 0]
+    assert [made.from_alpha for made in unasked if isinstance(made, PhotoMask)] == [0, 0, 0]
+    assert asked[::2] == unasked[::2]
+
+
+def test_a_cut_out_of_a_lying_photo_is_turned_upright(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    standing = cut_out("dress", (300, 400))
+    body = saved(standing.transpose(Image.Transpose.ROTATE_90), "PNG", exif=exif)
+    (made,) = mask_photos([body], recipe(tmp_path / "none")._replace(use_alpha=True))
+
+    assert (values_of(made) == np.asarray(standing.getchannel("A").resize((320, 320), Image.Resampling.LANCZOS))).all()

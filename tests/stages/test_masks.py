@@ -30,6 +30,7 @@ from stages import masks, preprocess
 from tests.conftest import U2NETP_SHA256, jpeg, photo_bytes, plain_image, put, run_stage
 from tests.falling_decoder import little_room
 from tests.photos.samples import BY_NAME, REFUSED, SHIPPED
+from tests.photos.test_cut_outs import cut_out
 from tests.photos.test_decode import saved
 from tests.photos.test_masks import by_hand, recipe, values_of
 from tests.photos.test_preprocess import HTML
@@ -139,7 +140,7 @@ def test_every_object_has_its_own_mask_or_a_reason_whatever_the_number_of_worker
         if row.reason:
             assert found == ("", "", pd.NA, "", "")
         else:
-            _, _, foreground, border, pieces, uncertainty = expected[row.product_id, row.position]
+            _, _, foreground, border, pieces, uncertainty, _ = expected[row.product_id, row.position]
 
             assert found == (f"{foreground:.4f}", f"{border:.4f}", pieces, f"{uncertainty:.4f}", "openvino float32")
     with hdf5.open_file(MASKS, hdf5.MASKS) as file:
@@ -206,6 +207,19 @@ def test_every_reason_of_the_closed_list_comes_from_a_real_object_and_preprocess
 
 
 # What fails the stage
+
+
+def test_a_cut_out_is_its_own_mask_where_params_say_so_and_the_table_names_it(
+    project: Path, bucket: Bucket, edit_params: Edit
+) -> None:
+    fill(bucket, project, {"10.jpeg": GOOD["10.jpeg"], "12.jpeg": saved(cut_out("dress", (300, 400)), "PNG")})
+    edit_params("use_alpha: false", "use_alpha: true")
+    first, again = run(), run()  # predicted, and out of the cache
+
+    assert first["engine"].tolist() == again["engine"].tolist() == ["openvino float32", "alpha"]
+    with hdf5.open_file(MASKS, hdf5.MASKS) as file:
+        assert file["from_alpha"][:].tolist() == [0, 1]
+        assert '"use_alpha": true' in read_recipe(file)
 
 
 def test_more_rejected_photos_than_params_allow_fail_the_stage_by_their_reasons(project: Path, bucket: Bucket) -> None:
@@ -299,7 +313,7 @@ def test_the_empty_outputs_are_the_same_bytes_whatever_the_other_params_are(
 
 
 def section(**changes: Any) -> MasksParams:
-    values = {"background": "remove", "side": None, "precision": "float32", "device": "cpu"}
+    values = {"background": "remove", "side": None, "precision": "float32", "device": "cpu", "use_alpha": False}
     return MasksParams(**values | changes)
 
 

@@ -95,7 +95,7 @@ def count_masks_and_pixels(params: Params, inventory_csv: Path, bucket: Bucket, 
     """Return how many masks are to be made, and how many photos' pixels. New masks make new pixels."""
     formats = decodable(params.ingest.formats)
     made, keep = {"masks": 0, "preprocess": 0}, params.masks.background == "keep"
-    recipe = "" if keep else mask_recipe.describe_recipe(find_network(params), formats)
+    recipe = "" if keep else mask_recipe.describe_recipe(find_network(params), formats, params.masks.use_alpha)
     path, max_pixels = settings.mask_cache(), params.preprocess.max_pixels
     pixel_path = settings.pixel_cache()
     with ExitStack() as opened:
