@@ -50,19 +50,23 @@ def garment() -> list[tuple[int, int]]:
     ]
 
 
+def draw_with_shadow(on: ImageDraw.ImageDraw) -> None:
+    on.rectangle((70, 330, 230, 370), fill=60)
+    on.polygon(garment(), fill=255)
+
+
+def draw_shoes(on: ImageDraw.ImageDraw) -> None:
+    for left in (30, 170):
+        shoe = [(0, 100), (30, 100), (40, 280), (100, 300), (100, 330), (0, 330)]
+        on.polygon([(left + x, y) for x, y in shoe], fill=255)
+
+
 CUT_OUTS = {
     "shirt": drawn(lambda on: on.polygon(garment(), fill=255)),
     "shirt with soft edges": drawn(lambda on: on.polygon(garment(), fill=255)).filter(ImageFilter.GaussianBlur(3)),
     "shirt cut off below": drawn(lambda on: on.polygon([(x, y + 60) for x, y in garment()], fill=255)),
-    "shirt with a faint shadow": drawn(
-        lambda on: (on.rectangle((70, 330, 230, 370), fill=60), on.polygon(garment(), fill=255))
-    ),
-    "two shoes": drawn(
-        lambda on: (
-            on.polygon([(30, 100), (60, 100), (70, 280), (130, 300), (130, 330), (30, 330)], fill=255),
-            on.polygon([(170, 100), (200, 100), (210, 280), (270, 300), (270, 330), (170, 330)], fill=255),
-        )
-    ),
+    "shirt with a faint shadow": drawn(draw_with_shadow),
+    "two shoes": drawn(draw_shoes),
     "thin chain": drawn(lambda on: on.arc((60, 60, 240, 340), 0, 360, fill=255, width=8)),
 }
 OTHERS = {
