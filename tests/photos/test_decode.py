@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageFile
 
 from imageset.errors import Undecodable
 from imageset.photos.decode import Mode, PhotoLimits, check, decode, read_sides
@@ -17,7 +17,7 @@ from imageset.photos.file_formats import PLUGINS
 from sandbox import draw
 from tests.conftest import jpeg, photo_bytes, plain_image
 from tests.conftest import saved as saved
-from tests.photos.samples import DECODED, REFUSED, SVG
+from tests.photos.samples import DECODED, REFUSED, SVG, heic
 
 LIMITS = PhotoLimits(1_000_000)
 ORIENTATION = 0x0112
@@ -83,7 +83,7 @@ STORED_AS = {
 }
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF"])
 @pytest.mark.parametrize("orientation", [None, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
 def test_a_photo_is_upright_however_the_camera_was_held(orientation: int | None, kind: str) -> None:
     exif = Image.Exif()
@@ -168,13 +168,23 @@ def test_half_transparent_palette_entries_are_mixed_with_white() -> None:
     assert decode(saved(palette, "PNG", transparency=b"\x80"), LIMITS).getpixel((0, 0)) == (127, 127, 127)
 
 
-@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "MPO"])
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "MPO", "AVIF"])
 def test_of_several_frames_the_first_is_the_photo(kind: str) -> None:
     frames = [plain_image(RED), plain_image(GREEN), plain_image(BLUE)]
     photo = decode(saved(frames[0], kind, save_all=True, append_images=frames[1:]), LIMITS)
 
     assert photo.size == (40, 60)
     assert np.allclose(np.asarray(photo), RED, atol=10)
+
+
+@pytest.mark.parametrize("name", ["quartered", "turned", "two", "transparent"])
+def test_a_heic_photo_is_upright_its_first_picture_and_on_white(name: str) -> None:
+    photo = decode(heic(name), PhotoLimits(1_000_000, ("heic",)))
+    corners = np.asarray(photo)[[24, 24, 72, 72], [16, 48, 16, 48]]
+    others = [(255, 255, 255)] * 3 if name == "transparent" else [GREEN, BLUE, GREY]
+
+    assert photo.size == (64, 96)
+    assert np.allclose(corners, [RED, *others], atol=12)
 
 
 EXIF_LYING = Image.Exif()
@@ -191,6 +201,7 @@ STORED: dict[str, tuple[str, str, dict[str, Any]]] = {
     "of two pictures": ("MPO", "RGB", {"save_all": True, "append_images": [plain_image()]}),
     "png": ("PNG", "RGB", {"exif": EXIF_LYING}),
     "gif": ("GIF", "P", {}),
+    "avif": ("AVIF", "RGB", {"exif": EXIF_LYING, "subsampling": "4:4:4", "quality": 95}),
     "webp": ("WEBP", "RGB", {}),
 }
 every_kind = pytest.mark.parametrize("kind", STORED)
@@ -400,6 +411,32 @@ def test_no_plugin_but_that_of_the_format_sees_a_photo(monkeypatch: pytest.Monke
 @pytest.mark.parametrize("sides", [(1001, 1000), (50_000, 50_000), (2**31 - 1, 2**31 - 1)])
 def test_a_pixel_bomb_is_refused_by_its_header(sides: tuple[int, int]) -> None:
     assert reason(png_header(*sides)) == "too_many_pixels"
+
+
+def with_sides(body: bytes, width: int, height: int) -> bytes:
+    """Return an AVIF or HEIC file that says it has these sides."""
+    at = body.index(b"ispe") + 8
+    return body[:at] + width.to_bytes(4) + height.to_bytes(4) + body[at + 8 :]
+
+
+@pytest.mark.parametrize("sides", [(1001, 1000), (16_384, 16_384), (32_768, 8_192)])
+@pytest.mark.parametrize("name", ["avif", "heic"])
+def test_a_file_of_boxes_with_too_many_pixels_is_refused_before_they_are_decoded(
+    name: str, sides: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ImageFile.ImageFile, "load", None)
+    body = with_sides(DECODED[name], *sides)
+
+    assert check(body, PhotoLimits(1_000_000, (name,))) == ("too_many_pixels", "")
+
+
+def test_an_avif_of_more_pixels_than_it_says_has_the_sides_that_it_says() -> None:
+    """libavif decodes what the file has, at most 16,384 by 16,384, and scales it. Time and memory have limits, too."""
+    body = saved(Image.new("RGB", (2000, 2000), RED), "AVIF", speed=10)
+    photo = decode(with_sides(body, 100, 100), LIMITS)
+
+    assert photo.size == (100, 100)
+    assert np.allclose(np.asarray(photo), RED, atol=12)
 
 
 def test_the_limit_itself_is_accepted() -> None:

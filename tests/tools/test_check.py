@@ -19,6 +19,7 @@ from sandbox.servers import Servers
 from stages import listings as stage
 from stages.ingest import HINTS
 from tests.conftest import execute, photo_bytes, put
+from tests.photos.samples import REFUSED, SHIPPED
 from tests.project import ROOT
 from tools.check import as_of, command, disk, dvc_remote, labels, photo, queries, reading, setup, weights
 from tools.check import bucket as bucket_topic
@@ -607,6 +608,25 @@ def test_where_three_photos_fail_their_reasons_are_named_and_nothing_secret(
     assert f"no photo of 3 can be fetched: {url}/a-gone.jpg (not_found), {url}/b-page.jpg (not_an_image), " in fault
     assert "(truncated)" in fault
     assert "hunter2" not in fault
+
+
+def test_a_photo_of_another_format_is_named_with_what_to_do(shop: Path, photo_folder: tuple[Path, str]) -> None:
+    folder, url = photo_folder
+    (folder / "d.jpg").write_bytes(REFUSED["tiff"])
+    list_urls(shop, f"{url}/d.jpg")
+
+    assert f"{url}/d.jpg (format_tiff): imageset cannot decode this format: return the image_url of a " in the_fault(
+        run(*PHOTO)
+    )
+
+
+def test_heic_without_its_package_is_a_fault_before_the_first_photo(
+    shop: Path, edit_params: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edit_params(f"  formats: {SHIPPED}", "  formats: [jpeg, heic]")
+    monkeypatch.setattr("imageset.photos.file_formats.find_spec", lambda _: None)
+
+    assert "which needs the package pi-heif: run `pip install -r requirements-heif.txt`" in the_fault(run(*PHOTO))
 
 
 def test_one_good_photo_of_three_is_enough(shop: Path, photo_folder: tuple[Path, str]) -> None:

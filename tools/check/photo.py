@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from typing import NamedTuple
 
 from imageset.errors import Refused, Unreachable
+from imageset.photos import file_formats
 from imageset.photos.decode import PhotoLimits
 from imageset.runtime.sections import IngestParams
 from imageset.storage import bulk
@@ -42,6 +43,7 @@ def check_photo(found: Findings) -> Iterator[Line]:
         yield untried("one photo", "it is not known which photos there are, see above")
         return
     ingest, chosen = found.params.ingest, found.chosen
+    file_formats.require_decoders(ingest.formats)
     in_bucket = [key for key in chosen["key"].tolist() if key]
     if not ingest.enabled and not in_bucket:
         in_bucket = list(filter(parse_key, found.keys))

@@ -1,0 +1,79 @@
+"""AVIF and HEIC files that lack their end are found; what cameras append is no fault."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from imageset.errors import Undecodable
+from imageset.photos.boxes import ZEROS, is_cut
+from imageset.photos.decode import PhotoLimits, decode
+from tests.conftest import photo_bytes, saved
+from tests.photos.samples import heic
+
+LIMITS = PhotoLimits(1_000_000, ("avif", "heic"))
+FILES = {"avif": photo_bytes(3, kind="AVIF"), "heic": heic(), "heic of two pictures": heic("two")}
+every_file = pytest.mark.parametrize("body", FILES.values(), ids=FILES)
+
+
+def last_box(body: bytes) -> int:
+    """Return where the last box of a file begins: its pixels."""
+    return body.index(b"mdat") - 4
+
+
+WHOLE: dict[str, Callable[[bytes], bytes]] = {
+    "as it is": lambda body: body,
+    "with zeros behind it": lambda body: body + bytes(5000),
+    "with a box behind it": lambda body: body + (5008).to_bytes(4) + b"free" + bytes(5000),
+    "with a part of a box behind it": lambda body: body + (5008).to_bytes(4) + b"free" + bytes(50),
+    "with something else behind it": lambda body: body + b"SEFH of some telephones",
+    "with a last box without size": lambda body: body[: (at := last_box(body))] + bytes(4) + body[at + 4 :],
+}
+
+
+@every_file
+@pytest.mark.parametrize("change", WHOLE.values(), ids=WHOLE)
+def test_a_whole_file_is_taken(change: Callable[[bytes], bytes], body: bytes) -> None:
+    changed = change(body)
+
+    assert not is_cut(changed)
+    assert decode(changed, LIMITS).tobytes() == decode(body, LIMITS).tobytes()
+
+
+@every_file
+@pytest.mark.parametrize("missing", [1, 2, 30, 150])
+def test_a_file_without_its_end_is_truncated(missing: int, body: bytes) -> None:
+    with pytest.raises(Undecodable, match=r"^truncated$"):
+        decode(body[:-missing], LIMITS)
+
+
+def test_a_file_is_truncated_wherever_it_is_cut() -> None:
+    body = FILES["avif"]
+    reasons = set()
+    for end in range(20, len(body), 97):
+        with pytest.raises(Undecodable) as caught:
+            decode(body[:end], LIMITS)
+        reasons.add(caught.value.reason)
+
+    assert "truncated" in reasons <= {"truncated", "undecodable"}
+
+
+def test_an_end_of_nothing_but_zeros_is_truncated() -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)
+    body = saved(Image.fromarray(noise), "AVIF", quality=95)
+    zeroed = body[: -len(ZEROS)] + ZEROS
+
+    assert len(body) - last_box(body) > 2 * len(ZEROS)
+    with pytest.raises(Undecodable, match=r"^truncated$"):
+        decode(zeroed, LIMITS)
+    with pytest.raises(Undecodable, match=r"^truncated$"):
+        decode(zeroed + (5008).to_bytes(4) + b"free" + bytes(5000), LIMITS)
+
+
+def test_a_box_of_64_bits_counts_by_its_long_size() -> None:
+    first = FILES["avif"][: last_box(FILES["avif"])]
+    header = (1).to_bytes(4) + b"mdat" + (116).to_bytes(8)
+
+    assert not is_cut(first + header + b"x" * 100)
+    assert is_cut(first + header + b"x" * 99)
