@@ -11,11 +11,14 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser import opened
+from tests.browser import NARROW, opened
 from tests.page.driving import focus_tile
 from tests.page.project import NAMES, Made
 from tests.project import ROOT
 
+WIDER_THAN_SCREEN = """[...document.querySelectorAll("#view *")]
+    .map((one) => [one.tagName, one.getBoundingClientRect()])
+    .filter(([, box]) => box.right > innerWidth).map(([name, box]) => [name, box.right])"""
 GOOD = 3_000_002  # a photo with nothing unusual
 
 
@@ -114,6 +117,16 @@ def test_a_photo_that_a_person_excluded_cannot_be_marked_again(page: Page, made:
 
     expect(page.get_by_text("a person excluded it already")).to_be_visible()
     expect(page.locator("#marks-link")).to_have_text("No marks")
+
+
+def test_on_a_phone_no_mark_is_wider_than_the_screen(page: Page, made: Made) -> None:
+    press(page, GOOD, "y")
+    press(page, made.flipped[0], "r")
+    page.set_viewport_size({"width": NARROW, "height": 900})
+    page.get_by_role("link", name="Marks").click()
+    expect(page.locator(".marks-table tbody tr")).to_have_count(2)
+
+    assert page.evaluate(WIDER_THAN_SCREEN) == []
 
 
 def test_marks_are_listed_and_removed_and_carry_notes(page: Page, made: Made, tmp_path: Path) -> None:

@@ -298,7 +298,7 @@ def test_pairs_that_disagree_are_first_and_a_side_is_marked(browser: Browser, pa
         expect(heading(page)).to_contain_text("1. 15 and 16: likeness 0.95")
         expect(page.locator(".review-content")).to_contain_text("the two have different classes")
         press(page, "ArrowRight")
-        expect(page.get_by_role("button", name="Relabel 16 to <b>shirt</b>")).to_be_visible()
+        expect(page.get_by_role("button", name="Relabel the right one to <b>shirt</b>")).to_be_visible()
         press(page, "r")
         expect(heading(page)).to_contain_text("2. 10 and 11: likeness 0.82")
         press(page, "x")

@@ -1,6 +1,6 @@
 // The buttons below the card of a queue. Each does what its key does, and says what that is.
 
-import { classLabel, inWords, photoLabel, photos } from "./data.js";
+import { classLabel, inWords, photos } from "./data.js";
 import { button, element, number } from "./dom.js";
 import { chooseClass, clearPhotos, confirmPhotos, excludePhotos, relabelPhotos, undoMark, usualReason } from "./keys.js";
 import { describeMark, markOf, stepCounts, whyNotAnotherClass, whyNotMark } from "./marks.js";
@@ -10,6 +10,8 @@ import { go } from "./router.js";
 /** What `right` decides, where a photo is not listed for its class. */
 export const WHAT_RIGHT_DOES =
     "Right as it is also confirms the photo's class. It is then decided, whatever else it is listed for.";
+
+const SIDES = ["left", "right"];
 
 /** The buttons of a queue. */
 export class ReviewActions {
@@ -85,7 +87,8 @@ export class ReviewActions {
         if (count > 1) {
             return ` ${number(count)} photos`;
         }
-        return this.queue.targets().length > 1 ? ` ${photoLabel(photo)}` : "";
+        const targets = this.queue.targets();
+        return targets.length > 1 ? ` the ${SIDES[targets.indexOf(photo)]} one` : ""; // an id may have 36 letters
     }
 
     stateInWords(photo) {
