@@ -149,7 +149,8 @@ class Undecodable(PhotoError):
     """The bytes are not a photo.
 
     Args:
-        reason: empty, not_an_image, format_..., too_many_pixels, truncated, undecodable or decoder_memory.
+        reason: empty, not_an_image, format_..., too_many_pixels, truncated, damaged, undecodable
+            or decoder_memory.
     """
 
     def __init__(self, reason: str) -> None:

@@ -36,6 +36,7 @@ REASONS = frozenset(
         "not_an_image",
         "too_many_pixels",
         "truncated",
+        "damaged",
         "undecodable",
         *file_formats.REASONS,
         *fact_limits.REASONS,

@@ -69,7 +69,7 @@ def decode_gray(body: bytes) -> Image.Image:
 
 def decode_both(body: bytes, decodes: ScaledDecodes | None = None) -> tuple[Image.Image, Image.Image]:
     decodes = decodes or ScaledDecodes(body, LIMITS)
-    return decode_gray_and_color(body, decodes, choose_hash_reduction, previews.choose_preview_reduction)
+    return decode_gray_and_color(decodes, choose_hash_reduction, previews.choose_preview_reduction)
 
 
 def reduced(body: bytes) -> Image.Image:

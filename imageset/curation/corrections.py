@@ -37,6 +37,7 @@ REASONS_OF_STAGES = frozenset(
         "beyond_position",
         "bridges_release",
         "bucket_not_allowed",
+        "damaged",
         "decoder_crash",
         "decoder_memory",
         "decoder_timeout",

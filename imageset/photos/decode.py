@@ -14,10 +14,12 @@ from imageset.errors import Undecodable
 from imageset.photos import boxes, colors, png_colors
 from imageset.photos.colors import WHITE, Color, Colors, Layers
 from imageset.photos.file_formats import BRANDS, FORMATS, MAX_HEAD_BYTES, find_refusal, open_as, tell_format
+from imageset.photos.wholeness import mend, require_whole
 
 Mode = Literal["RGB", "L"]
 
 JPEG_FACTORS = (8, 4, 2, 1)  # libjpeg itself can divide the sides by these
+CHECK_FACTOR = 8  # of a photo that is only checked: all coded data is read, and few pixels are made of it
 MAX_EDGE_SHARE = 1 / 16  # of a side, that decoding at a scale may cut off
 
 # What Pillow's decoders raise on broken files (its own Tests/images are full of them), and what they might.
@@ -68,25 +70,41 @@ def decode(data: bytes, limits: PhotoLimits, factor: int = 1, mode: Mode = "RGB"
         Undecodable: the bytes are no photo, or too large a one.
     """
     with translate_errors():
-        image = open_image(data, limits)
+        image = open_photo(data, limits)
         if not colors.read_colors(image).is_plain:
-            return colors.compose(decode_layers(data, limits, factor), mode, ground)
-        photo, divided = load_reduced(image, factor, mode)
-        left = factor // divided
-        photo = colors.convert(photo, mode)
-        return photo if left == 1 else photo.reduce(left)
+            return colors.compose(decode_layers(image, data, factor), mode, ground)
+        return decode_plain(image, factor, mode)
 
 
-def decode_layers(data: bytes, limits: PhotoLimits, factor: int) -> Layers:
-    """Decode a photo as `decode` does, but leave its transparency a layer of its own. Raises Undecodable."""
-    with translate_errors():
-        image = open_image(data, limits)
-        meant, low = colors.read_colors(image), None
-        png_colors.scale_transparency(image)
-        if png_colors.needs_low_bytes(image, meant.gamma):
-            low, _ = load_reduced(png_colors.open_low_bytes(data), 1, "RGB")
-        photo, divided = load_reduced(image, factor, "RGB")
-        return colors.separate(photo, low, meant, factor / divided)
+def open_photo(data: bytes, limits: PhotoLimits) -> Image.Image:
+    """Read a photo's header, and make sure that the photo is whole. Raises Undecodable."""
+    image = open_image(data, limits)
+    require_whole(data, image.size)
+    return image
+
+
+def decode_plain(image: Image.Image, factor: int, mode: Mode) -> Image.Image:
+    """Decode an image that was opened, as `decode` does, if its colours need no conversion.
+
+    The image can be decoded once.
+    """
+    photo, divided = load_reduced(image, factor, mode)
+    left = factor // divided
+    photo = colors.convert(photo, mode)
+    return photo if left == 1 else photo.reduce(left)
+
+
+def decode_layers(image: Image.Image, data: bytes, factor: int) -> Layers:
+    """Decode an image that was opened from data, as `decode` does, but leave its transparency a layer of its own.
+
+    The image can be decoded once.
+    """
+    meant, low = colors.read_colors(image), None
+    png_colors.scale_transparency(image)
+    if png_colors.needs_low_bytes(image, meant.gamma):
+        low, _ = load_reduced(png_colors.open_low_bytes(mend(data)), 1, "RGB")
+    photo, divided = load_reduced(image, factor, "RGB")
+    return colors.separate(photo, low, meant, factor / divided)
 
 
 @contextmanager
@@ -103,7 +121,7 @@ def translate_errors() -> Iterator[None]:
 
 
 def check(data: bytes, limits: PhotoLimits) -> tuple[str, str]:
-    """Decode a photo fully, only to learn whether it is one. Made for worker processes: raises nothing.
+    """Decode a photo, only to learn whether the later stages can. Made for worker processes: raises nothing.
 
     Args:
         data: the photo's bytes, untrusted.
@@ -113,8 +131,7 @@ def check(data: bytes, limits: PhotoLimits) -> tuple[str, str]:
         "" and the sha256 of a photo; else the reason why it is none, as in Undecodable, and "".
     """
     try:
-        with translate_errors():
-            load_pixels(open_image(data, limits))
+        decode(data, limits, CHECK_FACTOR)
     except Undecodable as error:
         return error.reason, ""
     except Exception:  # at a process's edge: an error that no decoder is known to raise must cost one photo only
@@ -145,7 +162,7 @@ def open_image(data: bytes, limits: PhotoLimits) -> Image.Image:
     if name in BRANDS and boxes.is_cut(data):
         raise Undecodable("truncated")
     try:
-        image = open_as(data, name)
+        image = open_as(mend(data), name)
     except UnidentifiedImageError:
         raise Undecodable("undecodable" if name in BRANDS else "not_an_image") from None
     except Image.DecompressionBombError:
@@ -187,8 +204,8 @@ def load_pixels(image: Image.Image) -> Image.Image:
     """Decode every pixel of an image that was opened."""
     try:
         image.load()
-    except OSError:
-        raise Undecodable("truncated") from None
+    except OSError as error:
+        raise Undecodable("truncated" if "truncated" in str(error).lower() else "damaged") from None
     return image
 
 

@@ -2,10 +2,19 @@
 
 from collections.abc import Collection
 
-from imageset.photos import boxes, colors, decode, file_formats, png_colors, scaled_decodes
+from imageset.photos import (
+    boxes,
+    colors,
+    decode,
+    file_formats,
+    jpeg_markers,
+    png_colors,
+    scaled_decodes,
+    wholeness,
+)
 
-DECODE_CODE = (boxes, colors, decode, file_formats, png_colors, scaled_decodes)
-DECODE_LIBRARIES = ("numpy", "pillow")
+DECODE_CODE = (boxes, colors, decode, file_formats, jpeg_markers, png_colors, scaled_decodes, wholeness)
+DECODE_LIBRARIES = ("numpy", "pillow", "simplejpeg")
 
 
 def list_libraries(formats: Collection[str]) -> tuple[str, ...]:

@@ -97,10 +97,8 @@ def measure_grays(gray: Image.Image) -> tuple[float, float]:
 
     The standard deviation is the RMS contrast of Peli, Contrast in complex images, 1990, in gray levels.
     """
-    counts = gray.histogram()
-    pixels = sum(counts)
-    total = sum(value * count for value, count in enumerate(counts))
-    squares = sum(value**2 * count for value, count in enumerate(counts))
+    counts, values = np.array(gray.histogram(), np.int64), np.arange(256)
+    pixels, total, squares = int(counts.sum()), int(counts @ values), int(counts @ values**2)
     return round(total / pixels, 2), round(math.sqrt(pixels * squares - total**2) / pixels, 2)
 
 

@@ -21,13 +21,12 @@ ChooseReduction = Callable[[int, int], int]
 
 
 def decode_gray_and_color(
-    body: bytes, decodes: ScaledDecodes, choose_gray: ChooseReduction, choose_color: ChooseReduction
+    decodes: ScaledDecodes, choose_gray: ChooseReduction, choose_color: ChooseReduction
 ) -> tuple[Image.Image, Image.Image]:
     """Decode a photo to gray and to colour.
 
     Args:
-        body: the photo's bytes, untrusted.
-        decodes: of the same photo. Later uses of the gray photo find it there.
+        decodes: of the photo. Later uses of the gray photo find it there.
         choose_gray: from width and height to the number that divides the sides of the gray photo.
         choose_color: the same of the photo in colour. A JPEG in colour is divided as choose_gray says, in both.
 
@@ -39,7 +38,7 @@ def decode_gray_and_color(
     """
     if not decodes.colors.is_plain:  # one decode, for its colours have to be converted before they become gray
         return decodes.decode_reduced(choose_gray, "L"), decodes.decode_reduced(choose_gray, "RGB")
-    if is_color_jpeg(body, decodes.photo_limits):
+    if decodes.is_color_jpeg:
         try:
             both = decodes.decode_reduced(choose_gray, YCBCR)
         except Undecodable as error:
@@ -52,10 +51,3 @@ def decode_gray_and_color(
             decodes.decoded[choose_gray(*decodes.sides), "L"] = gray
             return gray, both
     return decodes.decode_reduced(choose_gray, "L"), decodes.decode_reduced(choose_color, "RGB")
-
-
-def is_color_jpeg(body: bytes, limits: decode.PhotoLimits) -> bool:
-    """Return whether a photo is a JPEG of three channels, by its header. Raises Undecodable."""
-    with decode.translate_errors():
-        image = decode.open_image(body, limits)
-        return image.format in ("JPEG", "MPO") and image.mode == "RGB"

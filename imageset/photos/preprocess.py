@@ -84,9 +84,7 @@ def preprocess_photo(
     choose_fit = partial(pixels.choose_fit_reduction, image_side=preprocess.image_side, how=preprocess.fit)
     try:
         decodes = ScaledDecodes(body, decode.PhotoLimits(preprocess.max_pixels, formats))
-        whole, colored = decode_gray_and_color(
-            body, decodes, pixels.choose_hash_reduction, previews.choose_preview_reduction
-        )
+        whole, colored = decode_gray_and_color(decodes, pixels.choose_hash_reduction, previews.choose_preview_reduction)
         photo = decodes.decode_reduced(choose_fit, get_image_mode(preprocess), preprocess.fill)
         measured = facts.measure_photo(body, whole, decodes)
     except Undecodable as error:

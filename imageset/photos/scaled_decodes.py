@@ -1,6 +1,7 @@
 """A photo decoded in the sizes that its uses need, within limits of time and memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from PIL import Image
 
@@ -18,19 +19,23 @@ class ScaledDecodes:
     """
 
     def __init__(self, body: bytes, photo_limits: decode.PhotoLimits) -> None:
-        """Read the header alone.
+        """Read the header, and make sure that the photo is whole.
 
         Args:
             body: the photo's bytes, untrusted.
             photo_limits: which photos are accepted.
 
         Raises:
-            Undecodable: the bytes are no photo, or too large a one.
+            Undecodable: the bytes are no whole photo, or too large a one.
         """
         self.body = body
         self.photo_limits = photo_limits
-        with limits.deadline(SECONDS_TO_DECODE), limits.memory_limit(BYTES_TO_DECODE):
-            self.sides, self.colors = decode.read_header(body, photo_limits)
+        with limited():
+            image = decode.open_photo(body, photo_limits)
+            self.colors = colors.read_colors(image)
+        self.sides: tuple[int, int] = image.size
+        self.is_color_jpeg = image.format in ("JPEG", "MPO") and image.mode == "RGB"
+        self.opened: Image.Image | None = image
         self.decoded: dict[tuple[int, decode.Mode], Image.Image] = {}
         self.layers: dict[int, colors.Layers] = {}
 
@@ -51,14 +56,26 @@ class ScaledDecodes:
             return colors.compose(self.decode_layers(choose_reduction), mode, ground)
         view = choose_reduction(*self.sides), mode
         if view not in self.decoded:
-            with limits.deadline(SECONDS_TO_DECODE), limits.memory_limit(BYTES_TO_DECODE):
-                self.decoded[view] = decode.decode(self.body, self.photo_limits, *view)
+            with limited():
+                self.decoded[view] = decode.decode_plain(self.take_image(), *view)
         return self.decoded[view]
 
     def decode_layers(self, choose_reduction: Callable[[int, int], int]) -> colors.Layers:
         """Decode the photo's colours and its transparency as decode_reduced does. All modes share one decode."""
         factor = choose_reduction(*self.sides)
         if factor not in self.layers:
-            with limits.deadline(SECONDS_TO_DECODE), limits.memory_limit(BYTES_TO_DECODE):
-                self.layers[factor] = decode.decode_layers(self.body, self.photo_limits, factor)
+            with limited():
+                self.layers[factor] = decode.decode_layers(self.take_image(), self.body, factor)
         return self.layers[factor]
+
+    def take_image(self) -> Image.Image:
+        """Return the photo with its header read. An image can be decoded once."""
+        image, self.opened = self.opened or decode.open_image(self.body, self.photo_limits), None
+        return image
+
+
+@contextmanager
+def limited() -> Iterator[None]:
+    """Bound the time and memory of decoding, and turn what decoders raise into Undecodable."""
+    with limits.deadline(SECONDS_TO_DECODE), limits.memory_limit(BYTES_TO_DECODE), decode.translate_errors():
+        yield

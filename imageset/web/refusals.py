@@ -23,6 +23,7 @@ DEFINITE = frozenset(
         "empty",
         "not_an_image",
         "truncated",
+        "damaged",
         "undecodable",
     }
 )

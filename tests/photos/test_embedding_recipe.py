@@ -29,9 +29,10 @@ def test_the_recipe_says_what_decides_embeddings() -> None:
         "weights_sha256": "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
     }
     assert [line.split()[0] for line in lines[:-1]] == [
-        *("boxes.py", "colors.py", "decode.py", "file_formats.py", "png_colors.py", "scaled_decodes.py"),
+        *("boxes.py", "colors.py", "decode.py", "file_formats.py", "jpeg_markers.py"),
+        *("png_colors.py", "scaled_decodes.py", "wholeness.py"),
         *("checkpoint.py", "efficientnet.py", "embeddings.py", "engines.py"),
-        *("numpy", "pillow", "openvino"),
+        *("numpy", "pillow", "simplejpeg", "openvino"),
         "x86_64",
     ]
     assert lines[-1] == "openvino float32"
@@ -64,7 +65,9 @@ def test_other_weights_and_a_processor_without_avx2_are_other_recipes(monkeypatc
     assert json.loads(describe_recipe())["made_by"][-1] == "openvino float32 without avx2"
 
 
-@pytest.mark.parametrize(("library", "decides"), [("openvino", True), ("pillow", True), ("rembg", False)])
+@pytest.mark.parametrize(
+    ("library", "decides"), [("openvino", True), ("pillow", True), ("simplejpeg", True), ("rembg", False)]
+)
 def test_versions_of_what_decides_embeddings_are_in_it(
     library: str, decides: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,7 +21,7 @@ from tests.conftest import jpeg, photo_bytes, plain_image
 from tests.photos.test_decode import saved
 from tests.photos.test_preprocess import HTML
 from tests.project import ROOT
-from tests.stages.test_ingest import bomb, broken_png
+from tests.stages.test_ingest import bomb, lossless_jpeg
 
 # What makes the embedding of a drawn photo in a process of its own and writes its bytes.
 ALONE = """
@@ -81,7 +81,7 @@ def test_every_photo_of_a_batch_has_what_it_has_alone(recipe: EmbeddingRecipe) -
         (HTML, "not_an_image"),
         (bomb(), "too_many_pixels"),
         (photo_bytes()[:1500], "truncated"),
-        (broken_png(), "undecodable"),
+        (lossless_jpeg(), "undecodable"),
     ],
     ids=["empty", "html", "bomb", "truncated", "broken"],
 )

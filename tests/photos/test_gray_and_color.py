@@ -45,7 +45,7 @@ def without_jfif(body: bytes) -> bytes:
 
 
 def decode_both(body: bytes, factor: Any = choose_hash_reduction) -> tuple[Image.Image, Image.Image]:
-    return decode_gray_and_color(body, ScaledDecodes(body, PhotoLimits(50_000_000)), factor, choose_preview_reduction)
+    return decode_gray_and_color(ScaledDecodes(body, PhotoLimits(50_000_000)), factor, choose_preview_reduction)
 
 
 @pytest.mark.parametrize("kind", JPEGS)
@@ -95,7 +95,7 @@ def test_the_colours_are_those_of_the_photo(kind: str) -> None:
 def test_later_uses_find_the_gray_photo(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     body = JPEGS[kind][0](PHOTO)
     decodes = ScaledDecodes(body, PhotoLimits(50_000_000))
-    gray, _ = decode_gray_and_color(body, decodes, choose_hash_reduction, choose_preview_reduction)
+    gray, _ = decode_gray_and_color(decodes, choose_hash_reduction, choose_preview_reduction)
     monkeypatch.setattr(decode, "decode", None)
 
     assert decodes.decode_reduced(choose_hash_reduction, "L") is gray
@@ -120,7 +120,7 @@ def test_a_photo_that_needs_too_much_memory_is_not_tried_again(monkeypatch: pyte
         modes.append(view[-1])
         raise Undecodable("decoder_memory")
 
-    monkeypatch.setattr(decode, "decode", fail)
+    monkeypatch.setattr(decode, "decode_plain", fail)
     with pytest.raises(Undecodable, match="decoder_memory"):
         decode_both(photo_bytes())
 

@@ -177,7 +177,7 @@ def test_other_code_of_the_pixels_leaves_the_masks(
 @pytest.mark.parametrize(
     ("library", "known"),
     [
-        *[(name, False) for name in ("deflate", "numpy", "openvino", "pillow", "rembg")],
+        *[(name, False) for name in ("deflate", "numpy", "openvino", "pillow", "rembg", "simplejpeg")],
         *[(name, True) for name in ("ImageHash", "scipy", "onnxruntime", "onnxruntime-gpu", "h5py")],
     ],
 )

@@ -18,7 +18,7 @@ from tests.conftest import jpeg, photo_bytes, plain_image
 from tests.photos.test_cut_outs import cut_out
 from tests.photos.test_decode import saved
 from tests.photos.test_preprocess import HTML
-from tests.stages.test_ingest import bomb, broken_png
+from tests.stages.test_ingest import bomb, lossless_jpeg
 
 
 def recipe(weights: Path, side: int = 320, max_pixels: int = 2_000_000) -> MaskRecipe:
@@ -142,7 +142,7 @@ REASONS = {
     "not_an_image": HTML,
     "too_many_pixels": bomb(),
     "truncated": photo_bytes()[:1500],
-    "undecodable": broken_png(),
+    "undecodable": lossless_jpeg(),
 }
 
 
@@ -168,7 +168,7 @@ def test_a_batch_with_broken_photos_in_the_middle_keeps_its_order(weights: Path)
         HTML,
         photo_bytes(2, "dress"),
         b"",
-        broken_png(),
+        lossless_jpeg(),
         photo_bytes(3, "bag"),
         photo_bytes()[:1500],
     ]

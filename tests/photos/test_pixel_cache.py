@@ -216,7 +216,7 @@ def test_other_code_is_another_key(
 @pytest.mark.parametrize(
     ("library", "known"),
     [
-        *[(name, False) for name in ("ImageHash", "numpy", "pillow", "scipy")],
+        *[(name, False) for name in ("ImageHash", "numpy", "pillow", "scipy", "simplejpeg")],
         *[(name, True) for name in ("openvino", "rembg", "deflate")],
     ],
 )

@@ -28,7 +28,7 @@ from imageset.runtime.sections import PreprocessParams
 from sandbox import draw
 from tests.conftest import jpeg, photo_bytes, plain_image
 from tests.photos.test_decode import saved
-from tests.stages.test_ingest import bomb, broken_png
+from tests.stages.test_ingest import bomb, lossless_jpeg
 
 RED, GREEN = (220, 20, 20), (20, 200, 20)
 HTML = b"<!DOCTYPE html><html>Please log in</html>"
@@ -235,7 +235,7 @@ def test_where_backgrounds_are_kept_no_photo_has_too_little_or_too_much() -> Non
         (HTML, "not_an_image"),
         (bomb(), "too_many_pixels"),
         (photo_bytes()[:1500], "truncated"),
-        (broken_png(), "undecodable"),
+        (lossless_jpeg(), "undecodable"),
     ],
 )
 def test_bytes_that_are_no_photo_are_rejected(body: bytes, reason: str) -> None:
@@ -294,13 +294,13 @@ def test_a_photo_is_decoded_once_for_all_uses_of_one_size_and_mode(
     color: str, expected: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     views: list[tuple[Any, ...]] = []
-    real = decode.decode
+    real = decode.decode_plain
 
     def counted(*view: Any) -> Image.Image:
-        views.append(view[2:])
+        views.append(view[1:])
         return real(*view)
 
-    monkeypatch.setattr(decode, "decode", counted)
+    monkeypatch.setattr(decode, "decode_plain", counted)
     preprocess_photo(large_photo(), section(color=color, image_side=128), half_covered())
 
     assert views == expected

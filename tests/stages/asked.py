@@ -12,7 +12,7 @@ import pytest
 from imageset.photos.worker import Answer, PhotoRequest
 from tests.conftest import photo_bytes
 from tests.photos.test_preprocess import HTML
-from tests.stages.test_ingest import bomb, broken_png
+from tests.stages.test_ingest import bomb, lossless_jpeg
 
 GOOD = {
     "2.jpeg": photo_bytes(1),
@@ -20,7 +20,13 @@ GOOD = {
     "10-3.jpeg": photo_bytes(3, "bag", "PNG"),
     "12.jpeg": photo_bytes(4, "pants"),
 }
-BROKEN = {"1.jpeg": HTML, "3.jpeg": bomb(), "10-1.jpeg": photo_bytes()[:1500], "11.jpeg": b"", "13.jpeg": broken_png()}
+BROKEN = {
+    "1.jpeg": HTML,
+    "3.jpeg": bomb(),
+    "10-1.jpeg": photo_bytes()[:1500],
+    "11.jpeg": b"",
+    "13.jpeg": lossless_jpeg(),
+}
 
 
 @dataclass

@@ -2,8 +2,8 @@
 
 import functools
 import http.server
+import io
 import os
-import random
 import re
 import resource
 import secrets
@@ -22,6 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from imageset.errors import DataError, ParamsError, ServerError
 from imageset.formats import tables
@@ -132,10 +133,16 @@ def bomb() -> bytes:
     return png(60_000, zlib.compress(b"\0"), chunk(b"IEND", b""))
 
 
-def broken_png() -> bytes:
-    """A PNG whose first pixels are followed by a chunk without a name."""
-    rows = b"".join(b"\0" + random.Random(row).randbytes(200) for row in range(200))
-    return png(200, zlib.compress(rows)[:1000], b"\0\0\0\5" + b"\xff" * 60)
+def large_png() -> bytes:
+    """A PNG of 49 million pixels in some kilobytes."""
+    file = io.BytesIO()
+    Image.new("1", (7000, 7000)).save(file, "PNG")
+    return file.getvalue()
+
+
+def lossless_jpeg() -> bytes:
+    """A JPEG whose frame says that it is coded without loss."""
+    return photo_bytes().replace(b"\xff\xc0", b"\xff\xc3", 1)
 
 
 def allow(monkeypatch: pytest.MonkeyPatch, *hosts: str) -> None:
@@ -291,6 +298,7 @@ DEFINITE: dict[str, tuple[Answer, str]] = {
     "html": (body(b"<!DOCTYPE html><html>Please log in</html>", Content_Type="image/jpeg"), "not_an_image"),
     "json": (body(b'{"error": "no such photo"}'), "not_an_image"),
     "half a photo": (body(photo_bytes()[:1500]), "truncated"),
+    "half a photo with an end": (body(photo_bytes()[:1500] + b"\xff\xd9"), "damaged"),
     "nonsense": (raw(b"nonsense\r\n\r\n"), "bad_response"),
     "pixel bomb": (body(bomb()), "too_many_pixels"),
     "redirect loop": (redirect("/photo"), "too_many_redirects"),
@@ -407,10 +415,10 @@ def test_every_reason_of_the_closed_list_comes_from_a_real_answer(
         "packed": (body(zlib.compress(PHOTO), Content_Encoding="deflate"), "encoded"),
         "large": (body(b"", Content_Length="20000001"), "too_large"),
         "lasting 500": (status(500), "server_error"),
-        "memory": (body(jpeg(plain_image(sides=(7000, 7000)))), "decoder_memory"),
+        "memory": (body(large_png()), "decoder_memory"),
         "crash": (body(PHOTO + b"crash"), "decoder_crash"),
         "hang": (body(PHOTO + b"hang"), "decoder_timeout"),
-        "undecodable": (body(broken_png()), "undecodable"),
+        "undecodable": (body(lossless_jpeg()), "undecodable"),
         "good": (status(200), ""),
         **{name: (body(each), f"format_{name}") for name, each in BY_NAME.items() if name not in ("jpeg", "png")},
     }

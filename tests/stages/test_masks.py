@@ -36,7 +36,7 @@ from tests.photos.test_masks import by_hand, recipe, values_of
 from tests.photos.test_preprocess import HTML
 from tests.project import ROOT
 from tests.stages.asked import BROKEN, GOOD, log_requests
-from tests.stages.test_ingest import bomb, broken_png
+from tests.stages.test_ingest import bomb, lossless_jpeg
 from tests.stages.test_preprocess import Edit, fill
 
 INVENTORY, MASKS = Path("data/inventory.csv"), Path("data/masks.h5")
@@ -181,7 +181,8 @@ def test_every_reason_of_the_closed_list_comes_from_a_real_object_and_preprocess
         "not_an_image": HTML,
         "too_many_pixels": bomb(),
         "truncated": photo_bytes()[:1500],
-        "undecodable": broken_png(),
+        "damaged": photo_bytes()[:1500] + b"\xff\xd9",
+        "undecodable": lossless_jpeg(),
         "format_heic": BY_NAME["heic"],
         **{f"format_{name}": body for name, body in REFUSED.items()},
         "format_gif": saved(plain_image(), "GIF"),

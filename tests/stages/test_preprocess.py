@@ -36,7 +36,7 @@ from tests.photos.test_cache import OBJECT
 from tests.photos.test_decode import saved
 from tests.photos.test_preprocess import GREEN, HTML, RED, is_near
 from tests.profiles import SRGB, rgb_profile
-from tests.stages.test_ingest import bomb, broken_png
+from tests.stages.test_ingest import bomb, lossless_jpeg
 
 BLUE = (20, 20, 220)
 OUTPUTS = ("processed.h5", "thumbnails.h5", "processed.csv", "rejects.csv", "photos.csv", "previews.h5")
@@ -159,7 +159,8 @@ def test_where_backgrounds_are_kept_this_stage_itself_finds_every_reason_but_tho
         "not_an_image": HTML,
         "too_many_pixels": bomb(),
         "truncated": photo_bytes()[:1500],
-        "undecodable": broken_png(),
+        "damaged": photo_bytes()[:1500] + b"\xff\xd9",
+        "undecodable": lossless_jpeg(),
         **{f"format_{name}": body for name, body in BY_NAME.items() if name not in ("jpeg", "png")},
         "": photo_bytes(),
     }

@@ -13,6 +13,7 @@ export const REASON_WORDS = {
     beyond_position: "the listing has more photos than source.photos_per_listing",
     bridges_release: "it looks like released photos of two subsets, and would join them",
     bucket_not_allowed: "IMAGESET_ALLOWED_BUCKETS does not name the bucket of its URL",
+    damaged: "a part of the file is damaged",
     decoder_crash: "decoding crashed, twice",
     decoder_memory: "decoding needed more than 2 GB",
     decoder_timeout: "decoding took over 30 s, twice",
