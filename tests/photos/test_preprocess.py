@@ -15,6 +15,7 @@ from imageset.formats.hdf5 import Pixels
 from imageset.photos import background, decode, embeddings
 from imageset.photos.decode import PhotoLimits
 from imageset.photos.engines import Network
+from imageset.photos.file_formats import FORMATS, PLUGINS
 from imageset.photos.outcomes import Rejected
 from imageset.photos.preprocess import (
     DecodedPhoto,
@@ -27,6 +28,7 @@ from imageset.photos.scaled_decodes import ScaledDecodes
 from imageset.runtime.sections import PreprocessParams
 from sandbox import draw
 from tests.conftest import jpeg, photo_bytes, plain_image
+from tests.photos.samples import heic
 from tests.photos.test_decode import saved
 from tests.stages.test_ingest import bomb, lossless_jpeg
 
@@ -174,6 +176,19 @@ def half_covered(side: int = 320) -> Image.Image:
     mask = Image.new("L", (side, side))
     mask.paste(255, (0, 0, side // 2, side))
     return mask
+
+
+CUT = {name: photo_bytes(2, kind=PLUGINS[name]) for name in FORMATS} | {"heic": heic()}
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
+@pytest.mark.parametrize("name", CUT)
+def test_a_cut_photo_has_the_reason_that_ingest_gives(name: str, share: float) -> None:
+    cut = CUT[name][: int(len(CUT[name]) * share)]
+    reason, _ = decode.check(cut, decode.PhotoLimits(2_000_000, (name,)))
+
+    assert reason in ("truncated", "undecodable")
+    assert preprocess_photo(cut, section(), None, (name,)) == Rejected(reason)
 
 
 def test_the_background_is_the_fill(weights: Path) -> None:

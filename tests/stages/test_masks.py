@@ -646,6 +646,28 @@ def test_another_max_pixels_is_the_same_file_with_a_warm_and_a_cold_cache(
     assert written["a", 50_000_000][1] == ["", "", "truncated", "truncated", "not_an_image"]
 
 
+@pytest.mark.usefixtures("any_share")
+def test_another_list_of_formats_is_the_same_file_but_for_heic(
+    project: Path, bucket: Bucket, edit_params: Edit, asked: Callable[[], list[str]]
+) -> None:
+    bodies = photo_bytes(), BY_NAME["png"], BY_NAME["avif"], BY_NAME["heic"], REFUSED["tiff"]
+    fill(bucket, project, {f"{number}.jpeg": body for number, body in enumerate(bodies, 1)})
+    reasons, before = run()["reason"].tolist(), md5s()
+
+    assert reasons == ["", "", "", "format_heic", "format_tiff"]
+
+    edit_params(f"  formats: {SHIPPED}", "  formats: [jpeg]")
+    run()
+
+    assert md5s() == before
+    assert len(asked()) == 5
+
+    edit_params("  formats: [jpeg]", "  formats: [jpeg, heic]")
+
+    assert run()["reason"].tolist() == ["", "", "", "", "format_tiff"]
+    assert len(asked()) == 10
+
+
 # An earlier masks.h5 of this or another machine
 
 

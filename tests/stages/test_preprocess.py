@@ -21,6 +21,7 @@ from imageset.formats import hdf5, tables
 from imageset.formats.preview_file import read_preview
 from imageset.photos import fact_limits, pixel_worker
 from imageset.photos.batches import scan_inventory
+from imageset.photos.file_formats import FORMATS
 from imageset.photos.mask_file import writing_masks
 from imageset.photos.outcomes import PhotoMask, Rejected
 from imageset.photos.pixel_cache import PixelCache
@@ -562,6 +563,27 @@ def test_another_limit_asks_for_nothing_and_leaves_the_others_as_they_were(
     assert asked() == before
     assert (removing / "data/photos.csv").read_bytes() == facts
     assert (removing / "data/previews.h5").read_bytes() == previews
+
+
+@pytest.mark.usefixtures("any_share")
+def test_another_list_of_formats_asks_for_nothing_and_leaves_the_others_as_they_were(
+    removing: Path, bucket: Bucket, asked: Callable[[], list[str]], edit_params: Edit
+) -> None:
+    fill(bucket, removing, {f"{number}.jpeg": BY_NAME[name] for number, name in enumerate(FORMATS, 1)})
+    write_masks(removing, {(number, 0): half() for number in range(1, 6)})
+    processed, rejects = run(removing)
+    before, facts = asked(), (removing / "data/photos.csv").read_bytes()
+
+    assert rejects.empty
+    assert [row[4] for row in read_photos(removing)] == ["JPEG", "PNG", "WEBP", "GIF", "AVIF"]
+
+    edit_params(f"  formats: {SHIPPED}", "  formats: [webp, jpeg]")
+    fewer, rejects = run(removing)
+
+    assert rejects["reason"].tolist() == ["format_png", "format_gif", "format_avif"]
+    assert fewer["phash"].tolist() == processed["phash"][[0, 2]].tolist()
+    assert asked() == before
+    assert (removing / "data/photos.csv").read_bytes() == facts
 
 
 def test_limits_that_reject_too_much_fail_the_stage(removing: Path, bucket: Bucket, edit_params: Edit) -> None:
