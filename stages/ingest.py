@@ -131,6 +131,8 @@ async def fetch_photos(
                 bar.update()
 
             await work_through(queue_by_host(photos, sources), fetch_and_note)
+            if failed := sum(bool(outcome.failing_host) for outcome in outcomes):
+                print(f"ingest: asking again for {failed} photos for which their hosts failed", flush=True)
             done = (outcome.photo for outcome in outcomes if not outcome.reason)
             return await server_errors.settle(outcomes, chain(done, served), context, ingest.max_rejected_share)
 

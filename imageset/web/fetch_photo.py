@@ -19,6 +19,7 @@ from imageset.workers.worker_process import run_bounded
 
 ATTEMPTS = 6
 ATTEMPTS_BY_REASON = {"bad_response": 3}  # on another connection each time
+ATTEMPTS_OF_ONE_PHOTO = 4  # where the host perhaps fails for this photo alone: it is asked again at the end of the run
 SECONDS_BEFORE_RETRY = 1.0  # doubled with each attempt; the wait is drawn between 0 and that ("full jitter")
 MAX_SECONDS_BEFORE_RETRY = 30.0
 DECODE_ATTEMPTS = 2  # a decoder's process can also be killed by the system, or time out while the machine sleeps
@@ -96,8 +97,10 @@ async def fetch_photo(photo: PhotoToFetch, context: IngestContext, attempts: int
 def was_last_attempt(state: RetryCallState, attempts: int) -> bool:
     """Return whether a photo has had all its attempts."""
     failure = state.outcome.exception() if state.outcome else None
-    reason = failure.reason if isinstance(failure, Unreachable) else ""
-    return state.attempt_number >= min(attempts, ATTEMPTS_BY_REASON.get(reason, attempts))
+    if isinstance(failure, Unreachable):
+        attempts = min(attempts, ATTEMPTS_BY_REASON.get(failure.reason, attempts))
+        attempts = min(attempts, ATTEMPTS_OF_ONE_PHOTO) if failure.failing_host else attempts
+    return state.attempt_number >= attempts
 
 
 async def check_body(body: Body, context: IngestContext) -> str:

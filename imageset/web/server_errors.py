@@ -3,7 +3,7 @@
 An outage looks the same for a single photo, and must never reject one. So this decides at the end of a run. It asks for
 the photo again between two requests for photos that the host has served before. Only if it serves these both times, the
 error is the photo's own. It never is where many photos of a host have one: then perhaps a part of the host is down, and
-another part, such as a cache, answers.
+another part, such as a cache, answers. Photos that the host serves by now are fetched.
 """
 
 import asyncio
@@ -12,11 +12,12 @@ from collections.abc import Iterable
 
 from imageset.errors import Refused, Unreachable
 from imageset.web.fetch_photo import IngestContext, Outcome, PhotoToFetch, fetch_photo
+from imageset.web.host_limits import FAILURES_TO_OPEN
 
 SERVER_ERROR = "server_error"
 WITNESSES = 20  # photos that are tried until the host serves one
 HOSTS_AT_ONCE = 16
-PHOTOS_AT_ONCE = 16  # of one host, between two requests for photos that it has served
+PHOTOS_AT_ONCE = FAILURES_TO_OPEN - 1  # of one host, between two requests for photos that it has served
 
 
 async def settle(
@@ -30,46 +31,50 @@ async def settle(
         context: shared by all photos of the run.
         max_share: where more of a host's photos than this share have an error, they stay unreachable; one may always.
     """
-    groups: defaultdict[tuple[str, str], list[Outcome]] = defaultdict(list)
+    groups: defaultdict[tuple[str, str], list[PhotoToFetch]] = defaultdict(list)
     for outcome in outcomes:
         if outcome.failing_host:
-            groups[origin(outcome.photo), outcome.failing_host].append(outcome)
+            groups[origin(outcome.photo), outcome.failing_host].append(outcome.photo)
+    if not groups:
+        return outcomes
     served_by: dict[str, list[PhotoToFetch]] = {place: [] for place, _ in groups}
-    for photo in served if groups else ():
+    for photo in served:
         if (place := origin(photo)) in served_by:
             served_by[place].append(photo)
     slots = asyncio.Semaphore(HOSTS_AT_ONCE)
 
-    async def settle_group(place: str, failing_host: str, group: list[Outcome]) -> list[Outcome]:
-        if len(group) > max(1, max_share * (len(group) + len(served_by[place]))):
-            return []
+    async def settle_group(place: str, failing_host: str, photos: list[PhotoToFetch]) -> list[Outcome]:
+        most = max(1, int(max_share * (len(photos) + len(served_by[place]))))
         async with slots:
-            return await ask_again(group, failing_host, served_by[place][:WITNESSES], context)
+            return await ask_again(photos, failing_host, served_by[place][:WITNESSES], most, context)
 
-    settled = await asyncio.gather(*(settle_group(*key, group) for key, group in groups.items()))
+    settled = await asyncio.gather(*(settle_group(*key, photos) for key, photos in groups.items()))
     by_photo = {outcome.photo: outcome for outcome in outcomes}
     by_photo |= {outcome.photo: outcome for group in settled for outcome in group}
     return list(by_photo.values())
 
 
 async def ask_again(
-    group: list[Outcome], failing_host: str, witnesses: list[PhotoToFetch], context: IngestContext
+    photos: list[PhotoToFetch], failing_host: str, witnesses: list[PhotoToFetch], most: int, context: IngestContext
 ) -> list[Outcome]:
-    """Return the outcomes that are settled: of all photos, of none, or of those before the host failed."""
+    """Ask for photos while their host serves others, and return what came of it.
+
+    Photos that the host fails for are server errors if there are at most `most` of them. Otherwise they are left out.
+    So are all photos after the host has failed.
+    """
     settled: list[Outcome] = []
+    errors: list[Outcome] = []
     context.sources.client.hosts.pop(failing_host, None)  # it may have been given up
     if not await serves(failing_host, witnesses, context):
         return settled
-    for start in range(0, len(group), PHOTOS_AT_ONCE):
-        photos = [outcome.photo for outcome in group[start : start + PHOTOS_AT_ONCE]]
-        again = await asyncio.gather(*(fetch_photo(photo, context, attempts=1) for photo in photos))
-        if not await serves(failing_host, witnesses, context):
-            return settled + [outcome for outcome in again if outcome.reason != "unreachable"]
-        settled += [
-            Outcome(outcome.photo, SERVER_ERROR) if outcome.failing_host == failing_host else outcome
-            for outcome in again
-        ]
-    return settled
+    for start in range(0, len(photos), PHOTOS_AT_ONCE):
+        block = photos[start : start + PHOTOS_AT_ONCE]
+        again = await asyncio.gather(*(fetch_photo(photo, context, attempts=1) for photo in block))
+        settled += [outcome for outcome in again if outcome.reason != "unreachable"]
+        errors += [Outcome(outcome.photo, SERVER_ERROR) for outcome in again if outcome.failing_host == failing_host]
+        if len(errors) > most or not await serves(failing_host, witnesses, context):
+            return settled
+    return settled + errors
 
 
 async def serves(host: str, witnesses: list[PhotoToFetch], context: IngestContext) -> bool:

@@ -897,12 +897,12 @@ def test_an_outage_that_ends_with_the_run_rejects_no_photo(project: Path, host: 
 
     def answer(request: Request) -> None:
         passing[request.path] += 1
-        request.answer(500 if passing[request.path] <= fetch_photo.ATTEMPTS else 200)
+        request.answer(500 if passing[request.path] <= fetch_photo.ATTEMPTS_OF_ONE_PHOTO else 200)
 
     urls = [host.at(f"/{number}", status(200)) for number in range(9)] + [host.at("/late", answer)]
 
     assert run(project, *urls) == [""] * 10
-    assert host.asked["/late"] == fetch_photo.ATTEMPTS + 1
+    assert host.asked["/late"] == fetch_photo.ATTEMPTS_OF_ONE_PHOTO + 1
 
 
 @pytest.mark.usefixtures("any_share")
@@ -910,7 +910,7 @@ def test_a_host_that_fails_while_it_is_asked_again_rejects_no_photo(project: Pat
     """It serves the photo before, but not the one after."""
 
     def last(request: Request) -> None:
-        if host.asked["/500"] > fetch_photo.ATTEMPTS:
+        if host.asked["/500"] > fetch_photo.ATTEMPTS_OF_ONE_PHOTO:
             for number in range(9):
                 host.at(f"/{number}", status(500))
         request.answer(500)
@@ -921,12 +921,36 @@ def test_a_host_that_fails_while_it_is_asked_again_rejects_no_photo(project: Pat
         run(project, *urls)
 
 
-def test_many_errors_of_a_host_that_serves_others_reject_no_photo(project: Path, host: PhotoHost) -> None:
+def test_many_errors_of_a_host_that_serves_others_reject_no_photo(
+    project: Path, bucket: Bucket, host: PhotoHost
+) -> None:
     """Perhaps a cache serves what it has, and the host behind it is down."""
-    urls = [host.at(f"/{number}", status(200 if number < 7 else 500)) for number in range(10)]
+    urls = [host.at(f"/{number}", status(500 if number % 3 == 1 else 200)) for number in range(30)]
 
-    with pytest.raises(ServerError, match="3 photos are pending"):
+    with pytest.raises(ServerError, match="10 photos are pending"):
         run(project, *urls)
+
+    assert len(contents(bucket)) == 20
+
+
+def test_photos_of_a_host_that_was_given_up_are_fetched_if_it_answers_by_the_end(
+    project: Path, bucket: Bucket, host: PhotoHost
+) -> None:
+    served = set[str]()
+    is_back = False
+
+    def answer(request: Request) -> None:
+        nonlocal is_back
+        is_back |= request.path in served  # the first request of the end is for a photo that was served before
+        is_well = request.path != "/7" and (len(served) < 10 or is_back)
+        if is_well:
+            served.add(request.path)
+        request.answer(200 if is_well else 500)
+
+    urls = [host.at(f"/{number}", answer) for number in range(100)]
+
+    assert run(project, *urls) == ["server_error" if number == 7 else "" for number in range(100)]
+    assert len(contents(bucket)) == 99
 
 
 def test_an_error_behind_a_redirect_is_one_of_the_host_that_it_leads_to(project: Path, host: PhotoHost) -> None:

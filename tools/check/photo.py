@@ -113,7 +113,7 @@ async def try_photo(place: str, listed: Bucket | None, ingest: IngestParams) -> 
             except Refused as refusal:
                 return Tried(shown, 0, str(refusal))
             except Unreachable as failure:
-                return Tried(shown, 0, f"unreachable: {failure}")
+                return Tried(shown, 0, failure.reason or f"unreachable: {failure}")
             except TimeoutError:
                 return Tried(shown, 0, f"unreachable: no photo in {SECONDS:.0f} s")
 
