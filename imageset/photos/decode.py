@@ -13,13 +13,14 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from imageset.errors import Undecodable
 from imageset.photos import boxes, colors, png_colors
 from imageset.photos.colors import WHITE, Color, Colors, Layers
-from imageset.photos.file_formats import BRANDS, FORMATS, MAX_HEAD_BYTES, find_refusal, open_as, tell_format
+from imageset.photos.file_formats import BRANDS, FORMATS, MAX_HEAD_BYTES, PLUGINS, find_refusal, open_as, tell_format
 from imageset.photos.wholeness import mend, require_whole
 
 Mode = Literal["RGB", "L"]
 
 JPEG_FACTORS = (8, 4, 2, 1)  # libjpeg itself can divide the sides by these
 CHECK_FACTOR = 8  # of a photo that is only checked: all coded data is read, and few pixels are made of it
+BOX_PLUGINS = tuple(PLUGINS[name] for name in BRANDS)
 MAX_EDGE_SHARE = 1 / 16  # of a side, that decoding at a scale may cut off
 
 # What Pillow's decoders raise on broken files (its own Tests/images are full of them), and what they might.
@@ -206,6 +207,10 @@ def load_pixels(image: Image.Image) -> Image.Image:
         image.load()
     except OSError as error:
         raise Undecodable("truncated" if "truncated" in str(error).lower() else "damaged") from None
+    except (EOFError, RuntimeError, SyntaxError, ValueError) as error:
+        if image.format not in BOX_PLUGINS:
+            raise
+        raise Undecodable("decoder_memory" if "memory" in str(error).lower() else "damaged") from None
     return image
 
 

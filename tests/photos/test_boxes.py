@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import AvifImagePlugin, Image
 
 from imageset.errors import Undecodable
 from imageset.photos.boxes import ZEROS, is_cut
-from imageset.photos.decode import PhotoLimits, decode
+from imageset.photos.decode import PhotoLimits, check, decode
 from tests.conftest import photo_bytes, saved
 from tests.photos.samples import heic
 
@@ -69,6 +69,34 @@ def test_an_end_of_nothing_but_zeros_is_truncated() -> None:
         decode(zeroed, LIMITS)
     with pytest.raises(Undecodable, match=r"^truncated$"):
         decode(zeroed + (5008).to_bytes(4) + b"free" + bytes(5000), LIMITS)
+
+
+def test_other_bytes_in_the_middle_are_damage_where_they_are_no_av1() -> None:
+    """AV1 has no check sums, so most damage looks like another picture."""
+    body = FILES["avif"]
+    reasons = set()
+    for place in range(last_box(body) + 50, len(body) - 20, 40):
+        changed = body[:place] + bytes(byte ^ 0xFF for byte in body[place : place + 20]) + body[place + 20 :]
+        reasons.add(check(changed, LIMITS)[0])
+
+    assert reasons == {"", "damaged"}
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (RuntimeError("Pixel allocation failed: Out of memory"), "decoder_memory"),
+        (RuntimeError("Failed to decode frame 0: Decoding of color planes failed"), "damaged"),
+        (MemoryError(), "decoder_memory"),
+    ],
+)
+def test_a_lack_of_memory_is_no_damage(error: Exception, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(AvifImagePlugin.AvifImageFile, "load", fail)
+
+    assert check(FILES["avif"], LIMITS) == (reason, "")
 
 
 def test_a_box_of_64_bits_counts_by_its_long_size() -> None:
