@@ -30,13 +30,13 @@ def render(template: Path, **values: Any) -> str:
 
 
 def describe(
-    dataset_h5: Path, data: StageTables, classes: pd.DataFrame, sample_photos: int
+    dataset_h5: Path, data: StageTables, photos: pd.DataFrame, classes: pd.DataFrame, sample_photos: int
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Return what the templates show of the dataset, and its pictures, PNG by name."""
     flow = photo_flow(data)
     with hdf5.open_file(dataset_h5, hdf5.DATASET) as file:
         values = {
-            "metrics": metrics(data, flow, classes, file),
+            "metrics": metrics(data, photos, flow, classes, file),
             "flow": flow,
             "classes": classes.assign(catalog_id=source_ids.texts(classes["catalog_id"])).to_dict("records"),
             "subsets": [subset for subset in hdf5.SUBSETS if subset in classes],
@@ -110,6 +110,7 @@ def main(
     near_duplicates_csv: Path,
     label_map_csv: Path,
     split_csv: Path,
+    photos_csv: Path,
     thumbnails_h5: Path,
     dataset_h5: Path,
     baseline_json: Path,
@@ -130,6 +131,7 @@ def main(
         near_duplicates_csv: pairs of near-duplicate photos.
         label_map_csv: the label, the catalog_id and the name of each class.
         split_csv: the subset of each photo.
+        photos_csv: what was measured on every photo that can be decoded.
         thumbnails_h5: a thumbnail of every photo as it was, before background removal.
         dataset_h5: the dataset.
         baseline_json: the scores of the simple classifier.
@@ -149,8 +151,9 @@ def main(
         tables.read(label_map_csv, tables.LABEL_MAP),
         tables.read(split_csv, tables.SPLIT),
     )
+    photos = tables.read(photos_csv, tables.PHOTOS)
     classes = class_table(data)
-    values, pictures = describe(dataset_h5, data, classes, params.load().report.sample_photos)
+    values, pictures = describe(dataset_h5, data, photos, classes, params.load().report.sample_photos)
     values["baseline"] = json.loads(baseline_json.read_text(encoding="utf-8"))
     filled = params.load().card
     values |= {

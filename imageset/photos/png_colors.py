@@ -2,6 +2,7 @@
 
 import io
 import struct
+import zlib
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -23,6 +24,9 @@ LEAST_DETERMINANT = 1e-3  # of primaries that span colours; sRGB's have 0.2
 LOW_BYTES = {"RGB;16B": "RGB;16L", "RGBA;16B": "RGBA;16L"}
 DEPTHS = {"L;2": 3, "L;4": 15}  # the largest value that is stored
 
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+EMPTY_PROFILE = struct.pack(">I", 3) + b"iCCP-\0\0" + struct.pack(">I", zlib.crc32(b"iCCP-\0\0"))
+
 Matrix = Sequence[Sequence[float]]
 
 
@@ -32,6 +36,33 @@ def get_raw_mode(image: Image.Image) -> str:
         return ""
     stored = image.tile[0].args
     return stored if isinstance(stored, str) else ""
+
+
+def mend_profile(body: bytes, most: int) -> bytes:
+    """Return a photo; a PNG with an iCCP that cannot be unpacked to so many bytes gets an empty one.
+
+    Pillow would refuse the photo, browsers ignore the profile.
+    """
+    at = len(SIGNATURE)
+    while body.startswith(SIGNATURE) and len(body) >= at + 8:
+        length, name = struct.unpack_from(">I4s", body, at)
+        if name in (b"IDAT", b"IEND"):
+            break
+        if name == b"iCCP" and not can_unpack(body[at + 8 : at + 8 + length], most):
+            return body[:at] + EMPTY_PROFILE + body[at + 12 + length :]
+        at += 12 + length
+    return body
+
+
+def can_unpack(content: bytes, most: int) -> bool:
+    """Return whether the content of an iCCP chunk (PNG, 11.3.2.3) is compressed as it has to be, and small enough."""
+    _, _, packed = content.partition(b"\0")
+    unpacker = zlib.decompressobj()
+    try:
+        unpacker.decompress(packed[1:], most)
+    except zlib.error:
+        return False
+    return packed[:1] == b"\0" and unpacker.eof
 
 
 def find_gamma(info: Mapping[Any, Any]) -> float | None:

@@ -90,12 +90,17 @@ def class_table(data: StageTables) -> pd.DataFrame:
 
 
 def metrics(
-    data: StageTables, flow: dict[str, dict[str, Any]], classes: pd.DataFrame, file: h5py.File
+    data: StageTables,
+    photos: pd.DataFrame,
+    flow: dict[str, dict[str, Any]],
+    classes: pd.DataFrame,
+    file: h5py.File,
 ) -> dict[str, Any]:
     """Return the figures of reports/metrics.json: what a person wants to see change, or stay, in `dvc metrics diff`.
 
     Args:
         data: the tables of the stages.
+        photos: data/photos.csv.
         flow: what `photo_flow` returns.
         classes: what `class_table` returns.
         file: the dataset.
@@ -118,6 +123,7 @@ def metrics(
             "pairs_found_to_look_alike": len(data.near_duplicates),
         },
         "labels_changed": count(data.label_changes["change"]),
+        "colour_profiles": count(photos["profile"][photos["profile"] != ""]),
         "copies": copy_counts(file),
         "pixels": {name: [round(value, 4) for value in file.attrs[name].tolist()] for name in ("mean", "std")},
         "content_digest": str(file.attrs["content_digest"])[:DIGEST_DIGITS],

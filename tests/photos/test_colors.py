@@ -1,7 +1,11 @@
 """What a file's values mean: profiles become sRGB, and a broken profile costs nothing but its own effect."""
 
+import hashlib
 import io
+import os
 import struct
+import subprocess
+import sys
 import zlib
 from typing import Any
 
@@ -15,6 +19,7 @@ from imageset.photos.decode import Mode, PhotoLimits, decode, read_header
 from sandbox import draw
 from tests.conftest import plain_image
 from tests.profiles import ADOBE_RGB, SRGB, chunk, cmyk_profile, gamma_curve, gray_profile, profile, rgb_profile
+from tests.project import ROOT
 
 LIMITS = PhotoLimits(1_000_000)
 P3_RED = (234, 51, 35)  # sRGB's red, as telephones store it
@@ -177,13 +182,33 @@ def test_parts_of_a_profile_that_are_missing_make_it_broken() -> None:
     assert is_near(middle(missing), P3_RED, 3)
 
 
-def test_a_profile_that_png_cannot_unpack_is_broken() -> None:
-    data = saved(plain_image(P3_RED), "PNG")
-    for packed in (b"x\0\0" + b"no deflate", b"x\0\0" + zlib.compress(rgb_profile())[:100]):
-        made = data[:33] + chunk(b"iCCP", packed) + data[33:]
+BAD_ICCP = {
+    "no deflate": b"x\0\0" + b"no deflate",
+    "cut": b"x\0\0" + zlib.compress(rgb_profile())[:100],
+    "another compression": b"x\0\1" + zlib.compress(rgb_profile()),
+    "no name": b"",
+    "a name alone": b"x",
+    "a name that does not end": b"x" * 100,
+    "bomb": b"x\0\0" + zlib.compress(bytes(200_000_000)),
+    "too large": b"x\0\0" + zlib.compress(rgb_profile() + bytes(colors.MAX_PROFILE_BYTES)),
+}
 
-        assert name_profile(made) == "broken"
-        assert middle(made) == P3_RED
+
+@pytest.mark.parametrize("name", BAD_ICCP)
+def test_a_profile_that_png_cannot_unpack_is_broken(name: str) -> None:
+    data = saved(plain_image(P3_RED), "PNG")
+    made = data[:33] + chunk(b"iCCP", BAD_ICCP[name]) + data[33:]
+
+    assert name_profile(made) == "broken"
+    assert middle(made) == P3_RED
+
+
+def test_a_printers_profile_of_more_than_a_megabyte_in_a_png_is_read() -> None:
+    data = saved(plain_image(P3_RED), "PNG")
+    made = data[:33] + chunk(b"iCCP", b"x\0\0" + zlib.compress(rgb_profile() + bytes(2_000_000))) + data[33:]
+
+    assert name_profile(made) in ("converted", "broken")
+    assert decode(made, LIMITS).size == (40, 60)
 
 
 def test_a_damaged_profile_ends_in_a_photo_within_time_and_memory() -> None:
@@ -239,3 +264,35 @@ def test_adobe_rgb_that_only_exif_names_is_taken_for_srgb(kind: str) -> None:
 
     assert name_profile(data) == ""
     assert is_near(middle(data), (100, 150, 50), 3)
+
+
+WITHOUT_VECTORS = {
+    "JSIMD_FORCENONE": "1",
+    "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX512F,-AVX512VL,-AVX2,-AVX,-FMA,-AVX2_Usable,-FMA_Usable",
+    "NPY_DISABLE_CPU_FEATURES": "AVX2 FMA3 AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR",
+}
+
+
+def hash_colors() -> str:
+    """Return a hash of photos of each kind of profile, decoded."""
+    photo = draw.draw("dress", 3)
+    adobe = rgb_profile(ADOBE_RGB, gamma_curve(2.2))
+    bodies = [
+        saved(photo, "JPEG", quality=90, icc_profile=rgb_profile()),
+        saved(photo, "JPEG", quality=90, progressive=True, icc_profile=adobe),
+        saved(photo.convert("L"), "JPEG", quality=90, icc_profile=gray_profile(1.8)),
+        saved(photo.convert("CMYK"), "JPEG", quality=90, icc_profile=cmyk_profile()),
+        saved(photo, "PNG", icc_profile=rgb_profile()),
+        saved(photo, "WEBP", icc_profile=adobe),
+    ]
+    decoded = [decode(body, LIMITS, factor, mode) for body in bodies for factor in (1, 2, 3) for mode in MODES]
+    return hashlib.sha256(b"".join(image.tobytes() for image in decoded)).hexdigest()
+
+
+def test_colours_are_the_same_on_processors_with_fewer_instructions() -> None:
+    """As far as libraries can be told to leave out what a processor lacks; benchmarks/decode has an emulator."""
+    command = [sys.executable, "-c", "from tests.photos import test_colors; print(test_colors.hash_colors())"]
+    environment = os.environ | WITHOUT_VECTORS
+    run = subprocess.run(command, check=True, cwd=ROOT, env=environment, capture_output=True, text=True)
+
+    assert run.stdout.split() == [hash_colors()]

@@ -57,6 +57,9 @@ def make_tables(data: Path) -> None:
     }
     for name, content in rows.items():
         tables.write(data / f"{name}.csv", STAGE_TABLES[name], tables.frame(STAGE_TABLES[name], content))
+    facts = (300, 400, "JPEG", "0.5", "120.00", "40.00", "1.3333")
+    said = [(*photo, *facts, profile) for photo, profile in zip(fetched, ("", "srgb", "broken", "srgb"), strict=False)]
+    tables.write(data / "photos.csv", tables.PHOTOS, tables.frame(tables.PHOTOS, said))
 
 
 def make_inputs(folder: Path, copies: int = 5) -> Path:
@@ -91,6 +94,7 @@ def run(data: Path, reports: Path) -> None:
         patch.chdir(data.parent)
         paths = [
             *(data / f"{name}.csv" for name in STAGE_TABLES),
+            data / "photos.csv",
             data / "thumbnails.h5",
             data / "dataset.h5",
             data / "baseline.json",
@@ -150,6 +154,7 @@ def test_the_figures_are_those_of_the_dataset(reports: Path) -> None:
     assert metrics["test_share"] == 0.2727
     assert metrics["groups"] == {"of_several_products": 0, "pairs_found_to_look_alike": 2}
     assert metrics["labels_changed"] == {"rare_merged": 1, "several_labels": 1}
+    assert metrics["colour_profiles"] == {"broken": 1, "srgb": 2}
     assert metrics["copies"] == {"most": 5, "classes_with_more": 0, "largest_to_smallest_class": 2.0}
     assert len(metrics["pixels"]["mean"]) == len(metrics["pixels"]["std"]) == 1
     assert len(metrics["content_digest"]) == 12
