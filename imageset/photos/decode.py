@@ -163,7 +163,7 @@ def open_image(data: bytes, limits: PhotoLimits) -> Image.Image:
     if name in BRANDS and boxes.is_cut(data):
         raise Undecodable("truncated")
     try:
-        image = open_as(mend(data), name)
+        image = open_as(png_colors.mend_profile(mend(data)), name)
     except UnidentifiedImageError:
         raise Undecodable("undecodable" if name in BRANDS else "not_an_image") from None
     except Image.DecompressionBombError:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, PngImagePlugin
 
 # gAMA is the exponent by which values were encoded. Screens decode by 2.2, about sRGB's curve.
 SCREEN_EXPONENT = 2.2
@@ -38,28 +38,28 @@ def get_raw_mode(image: Image.Image) -> str:
     return stored if isinstance(stored, str) else ""
 
 
-def mend_profile(body: bytes, most: int) -> bytes:
-    """Return a photo; a PNG with an iCCP that cannot be unpacked to so many bytes gets an empty one.
+def mend_profile(body: bytes) -> bytes:
+    """Return a photo; a PNG with an iCCP that Pillow cannot unpack gets an empty one.
 
-    Pillow would refuse the photo, browsers ignore the profile.
+    Pillow would refuse the photo. Browsers ignore the profile.
     """
     at = len(SIGNATURE)
     while body.startswith(SIGNATURE) and len(body) >= at + 8:
         length, name = struct.unpack_from(">I4s", body, at)
         if name in (b"IDAT", b"IEND"):
             break
-        if name == b"iCCP" and not can_unpack(body[at + 8 : at + 8 + length], most):
+        if name == b"iCCP" and not can_unpack(body[at + 8 : at + 8 + length]):
             return body[:at] + EMPTY_PROFILE + body[at + 12 + length :]
         at += 12 + length
     return body
 
 
-def can_unpack(content: bytes, most: int) -> bool:
+def can_unpack(content: bytes) -> bool:
     """Return whether the content of an iCCP chunk (PNG, 11.3.2.3) is compressed as it has to be, and small enough."""
     _, _, packed = content.partition(b"\0")
     unpacker = zlib.decompressobj()
     try:
-        unpacker.decompress(packed[1:], most)
+        unpacker.decompress(packed[1:], PngImagePlugin.MAX_TEXT_CHUNK)
     except zlib.error:
         return False
     return packed[:1] == b"\0" and unpacker.eof
@@ -164,7 +164,7 @@ def needs_low_bytes(image: Image.Image, gamma: float | None) -> bool:
 
 def open_low_bytes(body: bytes) -> ImageFile.ImageFile:
     """Open a PNG of which needs_low_bytes is true, so that the low bytes are decoded."""
-    image = Image.open(io.BytesIO(body), formats=("PNG",))
+    image = Image.open(io.BytesIO(mend_profile(body)), formats=("PNG",))
     image.tile = [tile._replace(args=LOW_BYTES[str(tile.args)]) for tile in image.tile]
     return image
 

@@ -51,6 +51,7 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "mpo": ("MPO", {"quality": 100, "subsampling": 0}),
     "png": ("PNG", {}),
     "webp": ("WEBP", {"lossless": True}),
+    "avif": ("AVIF", {"quality": 100, "subsampling": "4:4:4"}),
 }
 
 
@@ -61,7 +62,7 @@ def test_display_p3_becomes_srgb(kind: str) -> None:
 
     assert name_profile(data) == "converted"
     for factor in (1, 2, 8, 16):
-        assert is_near(middle(data, "RGB", factor), (255, 0, 0), 2 if kind in ("jpeg", "mpo") else 1)
+        assert is_near(middle(data, "RGB", factor), (255, 0, 0), 1 if kind in ("png", "webp") else 2)
         assert is_near(middle(data, "L", factor), LUMA_OF_RED, 2)
 
 
@@ -190,7 +191,7 @@ BAD_ICCP = {
     "a name alone": b"x",
     "a name that does not end": b"x" * 100,
     "bomb": b"x\0\0" + zlib.compress(bytes(200_000_000)),
-    "too large": b"x\0\0" + zlib.compress(rgb_profile() + bytes(colors.MAX_PROFILE_BYTES)),
+    "too large": b"x\0\0" + zlib.compress(rgb_profile() + bytes(1 << 20)),
 }
 
 
@@ -201,14 +202,6 @@ def test_a_profile_that_png_cannot_unpack_is_broken(name: str) -> None:
 
     assert name_profile(made) == "broken"
     assert middle(made) == P3_RED
-
-
-def test_a_printers_profile_of_more_than_a_megabyte_in_a_png_is_read() -> None:
-    data = saved(plain_image(P3_RED), "PNG")
-    made = data[:33] + chunk(b"iCCP", b"x\0\0" + zlib.compress(rgb_profile() + bytes(2_000_000))) + data[33:]
-
-    assert name_profile(made) in ("converted", "broken")
-    assert decode(made, LIMITS).size == (40, 60)
 
 
 def test_a_damaged_profile_ends_in_a_photo_within_time_and_memory() -> None:
