@@ -151,8 +151,7 @@ def main(
         tables.read(label_map_csv, tables.LABEL_MAP),
         tables.read(split_csv, tables.SPLIT),
     )
-    photos = tables.read(photos_csv, tables.PHOTOS)
-    classes = class_table(data)
+    photos, classes = tables.read(photos_csv, tables.PHOTOS), class_table(data)
     values, pictures = describe(dataset_h5, data, photos, classes, params.load().report.sample_photos)
     values["baseline"] = json.loads(baseline_json.read_text(encoding="utf-8"))
     filled = params.load().card
