@@ -20,7 +20,7 @@ from imageset.runtime import params, settings
 from imageset.runtime.rates import StageRun
 from imageset.storage.bucket import StoredObject, open_bucket
 from imageset.storage.object_keys import object_key
-from imageset.web.refusals import RefusalCache
+from imageset.web.refusals import DECIDING_PARAMS, RefusalCache
 from tests.project import ROOT
 from tests.tools.test_compare import commit, dvc, edit, git, write
 from tools.plan.command import plan
@@ -113,7 +113,11 @@ def planned(photos: int | None = None) -> dict[str, tuple[str, str]]:
 
 
 def names(status: str, photos: int | None = None) -> set[str]:
-    return {name for name, (found, _) in planned(photos).items() if found == status}
+    return of_status(planned(photos), status)
+
+
+def of_status(lines: dict[str, tuple[str, str]], status: str) -> set[str]:
+    return {name for name, (found, _) in lines.items() if found == status}
 
 
 def repro(root: Path) -> tuple[set[str], set[str]]:
@@ -158,8 +162,8 @@ def test_what_runs_runs_and_nothing_runs_that_does_not_perhaps(
     edit(repository, file, *change)
     lines = planned()
 
-    assert names("runs") == runs
-    assert names("perhaps") == perhaps
+    assert of_status(lines, "runs") == runs
+    assert of_status(lines, "perhaps") == perhaps
     assert all(why in lines[name][1] for name in runs)
 
     ran, restored = repro(repository)
@@ -389,7 +393,7 @@ def test_requests_are_for_photos_that_neither_the_bucket_had_nor_a_host_refused(
 
     done = [(object_key(1, 0), 1, 0, "done", ""), (object_key(2, 0), 2, 0, "rejected", "too_large")]
     tables.write(ingest, tables.INGEST, tables.frame(tables.INGEST, done))
-    limits = values.ingest.model_dump_json(include={"max_bytes", "max_pixels", "refused_robots_tags"})
+    limits = values.ingest.model_dump_json(include=DECIDING_PARAMS)
     with closing(RefusalCache(settings.refusal_cache(), limits)) as refusals:
         refusals.remember(object_key(2, 0), urls[1][2], "too_large")
         refusals.remember(object_key(3, 0), "http://host/another.jpg", "gone")
