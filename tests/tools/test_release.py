@@ -464,8 +464,9 @@ def test_a_takedown_finds_the_versions_of_a_folder(
     assert [one.holds for one in remaining.find_releases(frozenset({-5}), tmp_path)] == [False]
 
 
-def test_a_comparison_in_a_folder_knows_what_a_commit_has_there(below: tuple[Project, str]) -> None:
+def test_a_comparison_and_a_plan_in_a_folder_know_what_was_run_there(below: tuple[Project, str]) -> None:
     project, _ = below
+    assert "Total: nothing to do." in project.succeed(sys.executable, "-m", "tools.plan")
     printed = project.succeed(sys.executable, "-m", "tools.compare", "main", "--fetch")
 
     assert "**The dataset is the same**, to the last pixel" in printed
