@@ -15,7 +15,7 @@ OTHER_FRAMES = (0xC3, 0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF)
 PROGRESSIVE_FRAMES = (0xC2, 0xCA)
 TABLES = (0xC4, 0xCC, 0xDB, 0xDD)  # of Huffman codes, of arithmetic coding, of quantization; the restart interval
 
-MARKER = re.compile(rb"\xff([^\x00\xff])", re.DOTALL)
+MARKER = re.compile(rb"\xff[^\x00\xff]", re.DOTALL)
 RESTARTS = range(0xD0, 0xD8)
 WITHOUT_LENGTH = (0x01, *RESTARTS)
 
@@ -52,15 +52,17 @@ class Scan(NamedTuple):
     missing_bits: int
 
 
-def walk(body: bytes) -> Iterator[Segment]:
+def walk(body: bytes, header_only: bool = False) -> Iterator[Segment]:
     """Yield a JPEG's segments after its start marker, to the end of its first picture or of the file.
 
     Args:
         body: the file, which begins with a start-of-image marker.
+        header_only: end with the header of the first scan. Its coded data is not looked at.
     """
     at = 2
     while found := MARKER.search(body, at):
-        marker, start, at = found[1][0], found.start(), found.end()
+        start, at = found.span()
+        marker = body[start + 1]
         if marker in WITHOUT_LENGTH:
             continue
         if marker in (START_OF_IMAGE, END_OF_IMAGE):
@@ -68,12 +70,15 @@ def walk(body: bytes) -> Iterator[Segment]:
             if marker == END_OF_IMAGE:
                 return
             continue
-        end = at + max(2, int.from_bytes(body[at : at + 2]))
+        end = at + (int.from_bytes(body[at : at + 2]) or 2)
         if end > len(body):
             yield Segment(marker, start, len(body), len(body), is_cut=True)
             return
-        at = find_end_of_codes(body, end) if marker == START_OF_SCAN else end
+        is_scan = marker == START_OF_SCAN
+        at = find_end_of_codes(body, end) if is_scan and not header_only else end
         yield Segment(marker, start, end, at)
+        if is_scan and header_only:
+            return
 
 
 def find_end_of_codes(body: bytes, start: int) -> int:

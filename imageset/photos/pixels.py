@@ -90,4 +90,6 @@ def hash_thumbnail(small: Image.Image) -> tuple[str, str]:
     Zauner, Implementation and Benchmarking of Perceptual Image Hash Functions, 2010; computed by ImageHash.
     """
     small = small.reduce(2)  # to the size that ImageHash takes: hash_size * highfreq_factor
-    return str(imagehash.phash(small)), str(imagehash.phash(ImageOps.mirror(small)))
+    hashes = imagehash.phash(small), imagehash.phash(ImageOps.mirror(small))
+    first, mirrored = (np.packbits(each.hash).tobytes().hex() for each in hashes)  # str(each), in a fifth of its time
+    return first, mirrored

@@ -27,6 +27,7 @@ from imageset.photos.jpeg_markers import (
     walk,
 )
 
+NEEDED = (*FRAMES, *TABLES)  # to decode a JPEG's scans
 JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
@@ -102,11 +103,7 @@ def require_whole(body: bytes, sides: tuple[int, int]) -> None:
 
 def judge_jpeg(body: bytes, sides: tuple[int, int]) -> str:
     """Return why a JPEG is not whole, "" where it is."""
-    header: list[Segment] = []
-    for segment in walk(body):
-        header.append(segment)
-        if segment.marker == START_OF_SCAN:
-            break
+    header = list(walk(body, header_only=True))
     if any(segment.marker in OTHER_FRAMES for segment in header):
         return "undecodable"
     frames = [read_frame(body, segment) for segment in header if segment.marker in FRAMES]
@@ -116,8 +113,8 @@ def judge_jpeg(body: bytes, sides: tuple[int, int]) -> str:
     if (frame.width, frame.height) != sides:
         return "damaged"  # decoders disagree about what the file has
     # Without segments of metadata, whatever is wrong with them.
-    tables = (body[segment.start : segment.end] for segment in header[:-1] if segment.marker in (*FRAMES, *TABLES))
-    fault = decode_strictly(b"".join([JPEG_START, *tables, body[scan.start :], JPEG_END]))
+    tables = (body[segment.start : segment.end] for segment in header[:-1] if segment.marker in NEEDED)
+    fault = decode_strictly(b"".join([JPEG_START, *tables, memoryview(body)[scan.start :], JPEG_END]))
     if MAY_BE_HARMLESS.search(fault):
         fault = decode_strictly(strip_jpeg(body, frame))
     if UNKNOWN_SAMPLING in fault:
@@ -155,7 +152,7 @@ def strip_jpeg(body: bytes, frame: Frame) -> bytes:
     """Return a JPEG without bytes of no use: between its segments, and padding at the end of coded data."""
     pieces = [JPEG_START]
     for segment in walk(body):
-        if segment.marker not in (*FRAMES, *TABLES, START_OF_SCAN):
+        if segment.marker not in (*NEEDED, START_OF_SCAN):
             continue
         header = body[segment.start : segment.end]
         if segment.marker == START_OF_SCAN and frame.marker not in PROGRESSIVE_FRAMES:
