@@ -134,7 +134,11 @@ async def fetch_photos(
             if failed := sum(bool(outcome.failing_host) for outcome in outcomes):
                 print(f"ingest: asking again for {failed} photos for which their hosts failed", flush=True)
             done = (outcome.photo for outcome in outcomes if not outcome.reason)
-            return await server_errors.settle(outcomes, chain(done, served), context, ingest.max_rejected_share)
+            settled = await server_errors.settle(outcomes, chain(done, served), context, ingest.max_rejected_share)
+            for outcome in set(settled) - set(outcomes):
+                if outcome.reason:
+                    refusals.remember(outcome.photo.key, outcome.photo.image_url, outcome.reason)
+            return settled
 
 
 def queue_by_host(photos: list[PhotoToFetch], sources: Sources) -> dict[Host, deque[PhotoToFetch]]:

@@ -1,23 +1,27 @@
 """Photos for which their host fails for good, while it serves others: by a server error (5xx), or it breaks off.
 
 An outage looks the same for a single photo, and must never reject one. So this decides at the end of a run. It asks for
-the photo again between two requests for photos that the host has served before. Only if it serves these both times, the
-error is the photo's own. It never is where many photos of a host have one: then perhaps a part of the host is down, and
-another part, such as a cache, answers. Photos that the host serves by now are fetched.
+the photo ROUNDS times more, each time between two requests for photos that the host has served. Only if it serves these
+each time, the error is the photo's own. It never is where many photos of a host have one: then perhaps a part of
+the host is down, and another part, such as a cache, answers. Photos that the host serves by now are fetched.
 """
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Iterable
 
 from imageset.errors import Refused, Unreachable
 from imageset.web.fetch_photo import IngestContext, Outcome, PhotoToFetch, fetch_photo
 from imageset.web.host_limits import FAILURES_TO_OPEN
+from imageset.web.host_queues import MAX_TASKS
 
 SERVER_ERROR = "server_error"
 WITNESSES = 20  # photos that are tried until the host serves one
-HOSTS_AT_ONCE = 16
 PHOTOS_AT_ONCE = FAILURES_TO_OPEN - 1  # of one host, between two requests for photos that it has served
+HOSTS_AT_ONCE = MAX_TASKS // PHOTOS_AT_ONCE
+ROUNDS = 3  # a photo of a host that was given up may never have been asked for before
+SECONDS_PER_HOST = 600.0  # then its other photos wait for the next run, which asks for more of them at once
 
 
 async def settle(
@@ -60,20 +64,27 @@ async def ask_again(
     """Ask for photos while their host serves others, and return what came of it.
 
     Photos that the host fails for are server errors if there are at most `most` of them. Otherwise they are left out.
-    So are all photos after the host has failed.
+    So are all photos after the host has failed, or has taken too long.
     """
     settled: list[Outcome] = []
     errors: list[Outcome] = []
     context.sources.client.hosts.pop(failing_host, None)  # it may have been given up
     if not await serves(failing_host, witnesses, context):
         return settled
+    started = time.monotonic()
     for start in range(0, len(photos), PHOTOS_AT_ONCE):
-        block = photos[start : start + PHOTOS_AT_ONCE]
-        again = await asyncio.gather(*(fetch_photo(photo, context, attempts=1) for photo in block))
-        settled += [outcome for outcome in again if outcome.reason != "unreachable"]
-        errors += [Outcome(outcome.photo, SERVER_ERROR) for outcome in again if outcome.failing_host == failing_host]
-        if len(errors) > most or not await serves(failing_host, witnesses, context):
-            return settled
+        failing = photos[start : start + PHOTOS_AT_ONCE]
+        for _ in range(ROUNDS):
+            again = await asyncio.gather(*(fetch_photo(photo, context, attempts=1) for photo in failing))
+            settled += [outcome for outcome in again if outcome.reason != "unreachable"]
+            failing = [outcome.photo for outcome in again if outcome.failing_host == failing_host]
+            if not failing:
+                break
+            if len(errors) + len(failing) > most or not await serves(failing_host, witnesses, context):
+                return settled
+        errors += [Outcome(photo, SERVER_ERROR) for photo in failing]
+        if time.monotonic() - started >= SECONDS_PER_HOST:
+            break
     return settled + errors
 
 

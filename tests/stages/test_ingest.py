@@ -29,7 +29,7 @@ from imageset.formats import tables
 from imageset.photos import decode, file_formats
 from imageset.photos.file_formats import PLUGINS
 from imageset.storage.bucket import CONFIG, Bucket, get_object, list_objects
-from imageset.web import fetch_photo, host_limits, transfer
+from imageset.web import fetch_photo, host_limits, server_errors, transfer
 from imageset.web.refusals import REASONS, RefusalCache
 from stages import ingest
 from tests.conftest import jpeg, photo_bytes, plain_image, put, run_stage
@@ -903,6 +903,49 @@ def test_an_outage_that_ends_with_the_run_rejects_no_photo(project: Path, host: 
 
     assert run(project, *urls) == [""] * 10
     assert host.asked["/late"] == fetch_photo.ATTEMPTS_OF_ONE_PHOTO + 1
+
+
+def test_a_photo_of_a_host_that_was_given_up_is_no_server_error_after_one_failure(
+    project: Path, host: PhotoHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may fail then for the first time, without a request before."""
+    monkeypatch.setattr(fetch_photo, "ATTEMPTS_OF_ONE_PHOTO", 1)
+    answers = iter([500] * server_errors.ROUNDS)
+    late = host.at("/late", lambda request: request.answer(next(answers, 200)))
+    urls = [*(host.at(f"/{number}", status(200)) for number in range(9)), late]
+
+    assert run(project, *urls) == [""] * 10
+    assert host.asked["/late"] == server_errors.ROUNDS + 1
+
+
+def test_a_refusal_at_the_end_of_a_run_is_remembered(project: Path, host: PhotoHost) -> None:
+    answers = iter([500] * fetch_photo.ATTEMPTS_OF_ONE_PHOTO)
+    late = host.at("/late", lambda request: request.answer(next(answers, 404)))
+    urls = [*(host.at(f"/{number}", status(200)) for number in range(9)), late]
+    first = run(project, *urls)
+    asked = host.asked["/late"]
+
+    assert run(project, *urls) == first == [""] * 9 + ["not_found"]
+    assert host.asked["/late"] == asked
+
+
+def test_photos_of_a_host_that_takes_too_long_at_the_end_wait_for_the_next_run(
+    project: Path, bucket: Bucket, host: PhotoHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_errors, "SECONDS_PER_HOST", 0.0)
+    passing = Counter[str]()
+
+    def answer(request: Request) -> None:
+        passing[request.path] += 1
+        request.answer(500 if passing[request.path] <= fetch_photo.ATTEMPTS_OF_ONE_PHOTO else 200)
+
+    urls = [host.at(f"/{number}", answer if number < 6 else status(200)) for number in range(30)]
+    pending = 6 - server_errors.PHOTOS_AT_ONCE
+
+    with pytest.raises(ServerError, match=f"{pending} photos are pending"):
+        run(project, *urls)
+
+    assert len(contents(bucket)) == 30 - pending
 
 
 @pytest.mark.usefixtures("any_share")
