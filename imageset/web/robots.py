@@ -14,13 +14,17 @@ from imageset.web.hop_cookies import HopCookies
 from imageset.web.web_client import WebClient
 
 MAX_BYTES = 512_000  # of robots.txt; RFC 9309 wants no less. Lines behind them do not count
+MAX_BYTES_KEPT = 8_000_000  # of robots.txt of all hosts; rules take 15 to 120 times as much memory
 GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
 AGENT_LINE = re.compile(r"user[- ]?agent ?[: ] ?(.*)", re.IGNORECASE)
 ANOTHER = "User-agent: another"
 
+Rules = tuple[Protego | None, int]  # None where a host has none; bytes of its robots.txt
+NO_RULES: Rules = None, 0
+
 
 async def check(client: WebClient, url: str) -> None:
-    """Return if robots.txt of its host allows a URL, which is fetched once a host.
+    """Return if robots.txt of its host allows a URL. It is fetched once, or again after it was dropped.
 
     Args:
         client: shared by all downloads of the run; its user agent's product token is what the rules are matched with.
@@ -35,18 +39,34 @@ async def check(client: WebClient, url: str) -> None:
     except BadUrl:
         raise Refused("bad_url") from None
     place = str(target.origin())
-    task = client.robots.get(place)
-    if task is None or (task.done() and (task.cancelled() or task.exception())):
-        task = client.robots[place] = asyncio.create_task(fetch_rules(client, f"{place}/robots.txt"))
-    rules = await asyncio.shield(task)
+    task = client.robots.pop(place, None)
+    if task is None or has_failed(task):
+        drop_oldest(client.robots)
+        task = asyncio.create_task(fetch_rules(client, f"{place}/robots.txt"))
+    client.robots[place] = task  # as the last one
+    rules, _ = await asyncio.shield(task)
     if rules is not None and not rules.can_fetch(str(target), client.product_token):
         raise Refused("robots_txt")
 
 
-async def fetch_rules(client: WebClient, url: str) -> Protego | None:
-    """Return the rules at a URL, None where the host has none.
+def has_failed(task: asyncio.Task[Rules]) -> bool:
+    return task.done() and (task.cancelled() or task.exception() is not None)
 
-    It has none if it answers so (4xx), or leads nowhere. Raises Unreachable if it fails, also for a 5xx or a 429.
+
+def drop_oldest(kept: dict[str, asyncio.Task[Rules]]) -> None:
+    """Drop the rules that were needed longest ago, until the others have at most MAX_BYTES_KEPT."""
+    sizes = {place: task.result()[1] for place, task in kept.items() if task.done() and not has_failed(task)}
+    total = sum(sizes.values())
+    for place, size in sizes.items():
+        if size and total > MAX_BYTES_KEPT:
+            del kept[place]
+            total -= size
+
+
+async def fetch_rules(client: WebClient, url: str) -> Rules:
+    """Return the rules at a URL, and how many bytes they have.
+
+    The host has none if it answers so (4xx), or leads nowhere. Raises Unreachable if it fails, also for a 5xx or a 429.
     """
     cookies = HopCookies()
     name = urls.show(url)
@@ -59,14 +79,15 @@ async def fetch_rules(client: WebClient, url: str) -> Protego | None:
                         url = urls.join(url, location)
                         continue
                     if not 200 <= exchange.answer.status < 300:
-                        return None
-                    return parse(decode(await read(exchange, client, held)), client.product_token)
+                        return NO_RULES
+                    content = await read(exchange, client, held)
+                    return parse(decode(content), client.product_token), len(content)
     except Refused:  # a redirect to a bad URL or a private address
-        return None
+        return NO_RULES
     except Unreachable as failure:
         # All rules are unknown, so this is the trouble of no single photo.
         raise Unreachable(f"{failure}, for {name}", final=failure.final) from None
-    return None
+    return NO_RULES
 
 
 async def read(exchange: Exchange, client: WebClient, held: AsyncExitStack) -> bytes:

@@ -86,7 +86,8 @@ class WebClient:
         self.agent_names = {USER_AGENT, self.product_token}
         self.host_headers = host_headers or HostHeaders({})
         self.obeys_robots = obeys_robots
-        self.robots: dict[str, asyncio.Task[Protego | None]] = {}  # the rules of each scheme, host and port
+        # robots.txt of each scheme, host and port: its rules, None where there are none, and its bytes.
+        self.robots: dict[str, asyncio.Task[tuple[Protego | None, int]]] = {}
         self.formats = formats
 
     async def __aenter__(self) -> "WebClient":

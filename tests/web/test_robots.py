@@ -2,6 +2,7 @@
 
 import asyncio
 import zlib
+from contextlib import AsyncExitStack
 
 import pytest
 from hypothesis import given
@@ -204,6 +205,29 @@ def test_an_endless_robots_txt_is_cut_off() -> None:
 
     assert asyncio.run(main()) == "robots_txt"
     assert host.sent["/robots.txt"] < 20_000_000
+
+
+def test_the_rules_of_many_hosts_stay_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of hosts without rules cost nothing, and those that were needed last stay."""
+    monkeypatch.setattr(robots, "MAX_BYTES_KEPT", 2 * len(RULES))
+
+    async def main() -> None:
+        hosts = [RawHost() for _ in range(5)]
+        async with AsyncExitStack() as stack:
+            ports = [await stack.enter_async_context(host.serving()) for host in hosts]
+            client = await stack.enter_async_context(obedient(*ports))
+            for number, host in enumerate(hosts):
+                rules = complete(b"", status="404 Not Found") if number == 0 else complete(RULES)
+                host.answers |= {"/robots.txt": rules, "/private": complete()}
+            results = [
+                await outcome(client, f"http://127.0.0.1:{ports[number]}/private")
+                for number in [0, 1, 2, 1, 3, 4, 1, 2, 0]
+            ]
+
+        assert results == [PHOTO, *["robots_txt"] * 7, PHOTO]
+        assert [host.asked.count("/robots.txt") for host in hosts] == [1, 1, 2, 1, 1]
+
+    asyncio.run(main())
 
 
 def test_thousands_of_agents_are_one_group() -> None:
