@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-START_OF_IMAGE, END_OF_IMAGE, START_OF_SCAN = 0xD8, 0xD9, 0xDA
+END_OF_IMAGE, START_OF_SCAN = 0xD9, 0xDA
 # Baseline, extended and progressive, with Huffman or arithmetic coding: what libjpeg decodes at any scale.
 FRAMES = (0xC0, 0xC1, 0xC2, 0xC9, 0xCA)
 # Lossless and hierarchical ones. No browser shows one, and libjpeg decodes a lossless one at its full size only.
@@ -15,9 +15,9 @@ OTHER_FRAMES = (0xC3, 0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF)
 PROGRESSIVE_FRAMES = (0xC2, 0xCA)
 TABLES = (0xC4, 0xCC, 0xDB, 0xDD)  # of Huffman codes, of arithmetic coding, of quantization; the restart interval
 
-MARKER = re.compile(rb"\xff[^\x00\xff]", re.DOTALL)
-RESTARTS = range(0xD0, 0xD8)
-WITHOUT_LENGTH = (0x01, *RESTARTS)
+# Patterns, as a loop over these bytes takes a second for a megabyte of them, where a file is made to have so many.
+MARKER = re.compile(rb"\xff[^\x00\x01\xff\xd0-\xd8]", re.DOTALL)  # but those that are alone: restarts, starts, 01
+END_OF_CODES = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]", re.DOTALL)
 
 
 class Segment(NamedTuple):
@@ -63,13 +63,9 @@ def walk(body: bytes, header_only: bool = False) -> Iterator[Segment]:
     while found := MARKER.search(body, at):
         start, at = found.span()
         marker = body[start + 1]
-        if marker in WITHOUT_LENGTH:
-            continue
-        if marker in (START_OF_IMAGE, END_OF_IMAGE):
+        if marker == END_OF_IMAGE:
             yield Segment(marker, start, at, at)
-            if marker == END_OF_IMAGE:
-                return
-            continue
+            return
         end = at + (int.from_bytes(body[at : at + 2]) or 2)
         if end > len(body):
             yield Segment(marker, start, len(body), len(body), is_cut=True)
@@ -83,13 +79,8 @@ def walk(body: bytes, header_only: bool = False) -> Iterator[Segment]:
 
 def find_end_of_codes(body: bytes, start: int) -> int:
     """Return where a scan's coded data ends: at a marker other than a restart, or with the file."""
-    at = start
-    while (at := body.find(b"\xff", at)) >= 0:
-        following = body[at + 1 : at + 2]
-        if following and following[0] not in (0x00, 0xFF, *RESTARTS):
-            return at
-        at += 1
-    return len(body)
+    found = END_OF_CODES.search(body, start)
+    return found.start() if found else len(body)
 
 
 def read_frame(body: bytes, segment: Segment) -> Frame:
