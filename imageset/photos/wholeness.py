@@ -12,6 +12,7 @@ from typing import NamedTuple
 import simplejpeg
 
 from imageset.errors import Undecodable
+from imageset.photos import png_colors
 from imageset.photos.jpeg_markers import (
     END_OF_IMAGE,
     FRAMES,
@@ -31,6 +32,9 @@ NEEDED = (*FRAMES, *TABLES)  # to decode a JPEG's scans
 JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
+CONTENT_BYTES = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"pHYs": 9}
+PNG_COLOR_TYPE = 25  # where the header has it
+TRANSPARENT_BYTES = {0: 2, 2: 6}  # of tRNS, by the type; up to 256 for a palette
 WEBP_CODES = (b"VP8 ", b"VP8L", b"ALPH", b"ANMF")
 
 # An error page or the like within coded data. Coded data has so many printable bytes in a row only where it repeats a
@@ -59,7 +63,7 @@ class Chunk(NamedTuple):
 def mend(body: bytes) -> bytes:
     """Return a photo's bytes as a decoder takes them where only what has no pixels is missing or damaged.
 
-    A JPEG gets an end marker. A PNG gets an end chunk and loses ancillary chunks with a wrong checksum.
+    A JPEG gets an end marker. A PNG gets an end chunk and loses ancillary chunks that are broken.
 
     Args:
         body: the photo's bytes, untrusted. Those of other formats are returned as they are.
@@ -200,7 +204,7 @@ def find_text(body: bytes, start: int, end: int) -> bool:
 
 
 def mend_png(body: bytes) -> bytes:
-    """Return a PNG with its end chunk, without ancillary chunks with a wrong checksum, as libpng reads it."""
+    """Return a PNG with its end chunk, without ancillary chunks that are broken, as libpng reads it."""
     kept, has_pixels, is_whole = [PNG_SIGNATURE], False, True
     for chunk in walk_png(body):
         if chunk.end > len(body):
@@ -210,12 +214,29 @@ def mend_png(body: bytes) -> bytes:
         if chunk.name == b"IEND":
             return body if is_whole else b"".join([*kept, PNG_END])
         has_pixels |= chunk.name == b"IDAT"
-        is_ancillary = bool(chunk.name[0] & 0x20)
-        if is_ancillary and zlib.crc32(body[chunk.start + 4 : chunk.data_end]) != read_number(body, chunk.data_end):
+        if chunk.name[0] & 0x20 and not is_usable(body, chunk):
             is_whole = False
         else:
             kept.append(body[chunk.start : chunk.end])
     return b"".join([*kept, PNG_END]) if has_pixels else body
+
+
+def is_usable(body: bytes, chunk: Chunk) -> bool:
+    """Return whether an ancillary chunk of a PNG has its checksum and a content that Pillow takes.
+
+    Pillow would refuse the whole photo for others. Browsers ignore them.
+    """
+    if zlib.crc32(body[chunk.start + 4 : chunk.data_end]) != read_number(body, chunk.data_end):
+        return False
+    content = body[chunk.start + 8 : chunk.data_end]
+    if chunk.name == b"tRNS":
+        return len(content) == TRANSPARENT_BYTES.get(body[PNG_COLOR_TYPE], min(len(content), 256))
+    if chunk.name == b"zTXt":
+        return png_colors.can_unpack(content)
+    if chunk.name == b"iTXt":
+        is_packed, text = content.partition(b"\0")[2][:1] == b"\1", content.split(b"\0", 4)[-1]
+        return not is_packed or png_colors.can_unpack(b"\0\0" + text)
+    return len(content) == CONTENT_BYTES.get(chunk.name, len(content))
 
 
 def walk_png(body: bytes) -> Iterator[Chunk]:

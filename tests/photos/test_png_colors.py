@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from imageset.photos import png_colors
 from imageset.photos.colors import Color
-from imageset.photos.decode import Mode, PhotoLimits, decode, read_header
+from imageset.photos.decode import Mode, PhotoLimits, check, decode, read_header
 from imageset.photos.preprocess import DecodedPhoto, PreparedPhoto, preprocess_photo
 from tests.photos.test_preprocess import section
 from tests.profiles import ADOBE_RGB, DISPLAY_P3, chunk, gamma_curve, png, rgb_profile
@@ -209,6 +209,41 @@ def test_primaries_of_nonsense_are_named_and_change_no_byte(values: tuple[float,
 
     assert name_profile(data) == "broken"
     assert pixel(data) == (100, 150, 50)
+
+
+BOMB = zlib.compress(bytes(4 << 20))
+OF_NO_USE = {
+    "short gAMA": chunk(b"gAMA", b"\0"),
+    "short cHRM": chunk(b"cHRM", b"\0\1"),
+    "long cHRM": chunk(b"cHRM", bytes(33)),
+    "no sRGB": chunk(b"sRGB", b""),
+    "short pHYs": chunk(b"pHYs", b"\0\1"),
+    "short tRNS": chunk(b"tRNS", b"\0"),
+    "tRNS of a palette": chunk(b"tRNS", b"\0" * 300),
+    "zTXt of 4 MB": chunk(b"zTXt", b"Comment\0\0" + BOMB),
+    "iTXt of 4 MB": chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + BOMB),
+}
+
+
+@pytest.mark.parametrize("name", OF_NO_USE)
+def test_metadata_that_pillow_would_refuse_a_photo_for_does_not_count(name: str) -> None:
+    data = png(even((100, 150, 50)), 8, COLOR, OF_NO_USE[name])
+
+    assert check(data, PhotoLimits(1000))[0] == ""
+    assert name_profile(data) == ""
+    assert pixel(data) == (100, 150, 50)
+    assert isinstance(preprocess_photo(data, section(max_pixels=1000)), DecodedPhoto)
+
+
+def test_compressed_text_that_can_be_read_stays() -> None:
+    turned = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><tiff:Orientation>6</tiff:Orientation></x:xmpmeta>'
+    text = chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0en\0\0" + zlib.compress(turned))
+    broken = chunk(b"pHYs", b"\0\1")
+
+    data = png(even((100, 150, 50), (8, 4)), 8, COLOR, text + broken)
+
+    upright = decode(png(even((100, 150, 50), (8, 4)), 8, COLOR), PhotoLimits(1000)).size
+    assert decode(data, PhotoLimits(1000)).size == upright[::-1]
 
 
 def test_a_profile_wins_over_srgb_and_srgb_over_gamma() -> None:
