@@ -75,7 +75,8 @@ def preprocess_photo(
     Args:
         body: the photo's bytes, untrusted.
         preprocess: the params.
-        mask: the photo's mask (mode L), stretched over it; None to keep the background.
+        mask: the photo's mask (mode L), stretched over it; None to keep the background. A photo that has one is whole:
+            stage masks made sure of that.
         formats: of photos that are decoded, as params.yaml names them.
 
     Returns:
@@ -83,7 +84,8 @@ def preprocess_photo(
     """
     choose_fit = partial(pixels.choose_fit_reduction, image_side=preprocess.image_side, how=preprocess.fit)
     try:
-        decodes = ScaledDecodes(body, decode.PhotoLimits(preprocess.max_pixels, formats))
+        photo_limits = decode.PhotoLimits(preprocess.max_pixels, formats)
+        decodes = ScaledDecodes(body, photo_limits, known_whole=mask is not None)
         whole, colored = decode_gray_and_color(decodes, pixels.choose_hash_reduction, previews.choose_preview_reduction)
         photo = decodes.decode_reduced(choose_fit, get_image_mode(preprocess), preprocess.fill)
         measured = facts.measure_photo(body, whole, decodes)

@@ -18,12 +18,13 @@ class ScaledDecodes:
     Decoding that hangs ends the process by SIGALRM, as `limits.deadline` does.
     """
 
-    def __init__(self, body: bytes, photo_limits: decode.PhotoLimits) -> None:
+    def __init__(self, body: bytes, photo_limits: decode.PhotoLimits, *, known_whole: bool = False) -> None:
         """Read the header, and make sure that the photo is whole.
 
         Args:
             body: the photo's bytes, untrusted.
             photo_limits: which photos are accepted.
+            known_whole: an earlier stage has made sure of that already.
 
         Raises:
             Undecodable: the bytes are no whole photo, or too large a one.
@@ -31,7 +32,7 @@ class ScaledDecodes:
         self.body = body
         self.photo_limits = photo_limits
         with limited():
-            image = decode.open_photo(body, photo_limits)
+            image = (decode.open_image if known_whole else decode.open_photo)(body, photo_limits)
             self.colors = colors.read_colors(image)
         self.sides: tuple[int, int] = image.size
         self.is_color_jpeg = image.format in ("JPEG", "MPO") and image.mode == "RGB"

@@ -254,8 +254,16 @@ def test_where_backgrounds_are_kept_no_photo_has_too_little_or_too_much() -> Non
     ],
 )
 def test_bytes_that_are_no_photo_are_rejected(body: bytes, reason: str) -> None:
+    assert preprocess_photo(body, section()) == Rejected(reason)
+
+
+def test_stage_masks_made_sure_that_a_photo_with_a_mask_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    checked: list[int] = []
+    monkeypatch.setattr(decode, "require_whole", lambda data, sides: checked.append(len(data)))
+
     for mask in (None, half_covered()):
-        assert preprocess_photo(body, section(), mask) == Rejected(reason)
+        assert prepared(preprocess_photo(photo_bytes(), section(), mask))
+    assert checked == [len(photo_bytes())]
 
 
 def test_a_photo_that_needs_too_much_memory_is_rejected_and_the_next_one_is_not() -> None:

@@ -499,8 +499,9 @@ def test_facts_and_previews_are_of_every_photo_that_can_be_decoded(removing: Pat
         "6.jpeg": jpeg(plain_image(GREEN)),
     }
     fill(bucket, removing, photos)
-    masks = {(number, 0): half() for number in (1, 2, 6)} | {(3, 0): half(0.0), (4, 0): half(1.0)}
-    write_masks(removing, {(number, 0): masks.get((number, 0), Rejected("not_an_image")) for number in range(1, 7)})
+    found: dict[int, PhotoMask | Rejected] = {1: half(), 3: half(0.0), 4: half(1.0), 6: half()}
+    found |= {2: Rejected("truncated"), 5: Rejected("not_an_image")}
+    write_masks(removing, {(number, 0): found[number] for number in range(1, 7)})
     _, rejects = run(removing)
 
     assert rejects["reason"].tolist() == ["truncated", "mask_empty", "mask_full", "not_an_image"]
