@@ -4,10 +4,9 @@ A photo that the listings name by its key is never fetched: the bucket has it, o
 """
 
 import asyncio
-from collections import Counter, defaultdict, deque
-from collections.abc import Iterable
+from collections import Counter, defaultdict
 from contextlib import closing
-from itertools import chain, zip_longest
+from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,35 +16,17 @@ from imageset.curation import labelled
 from imageset.errors import DataError, ParamsError, ServerError
 from imageset.formats import stable_hash, tables, takedowns
 from imageset.photos import file_formats
-from imageset.photos.decode import PhotoLimits
-from imageset.runtime import params, progress, rates, settings, stage
+from imageset.runtime import params, rates, settings, stage
 from imageset.runtime.sections import IngestParams
-from imageset.storage import bulk
 from imageset.storage.bucket import Bucket, list_objects, open_bucket
 from imageset.storage.object_keys import KEYS_TO_SHOW, object_key, show_keys
-from imageset.web import server_errors, urls
-from imageset.web.fetch_photo import IngestContext, Outcome, PhotoToFetch, fetch_photo
-from imageset.web.host_limits import Host
-from imageset.web.host_queues import work_through
-from imageset.web.refusals import DECIDING_PARAMS, REMEMBERED, RefusalCache
-from imageset.web.sources import Sources, open_sources
-from imageset.workers.local import LocalWorkers
+from imageset.web import urls
+from imageset.web.fetch_photo import PhotoToFetch
+from imageset.web.fetch_photos import fetch_photos
+from imageset.web.refusals import DECIDING_PARAMS, HINTS, MISSING_OBJECT, REMEMBERED, RefusalCache
 
 EXAMPLES = 3  # photos that a message names
-PHOTOS_PER_DECODER = 8  # the most photos that wait for one worker process
 TAKEN_DOWN = "taken_down"  # decided by corrections/takedowns.csv alone, so no cache remembers it
-MISSING_OBJECT = "missing_object"  # decided by the bucket's listing alone
-CONVERT = "imageset cannot decode this format: return the image_url of a copy in another one"
-HINTS = {  # params, settings, queries and the hour decide these
-    **dict.fromkeys(sorted(file_formats.REASONS), CONVERT),
-    **{f"format_{name}": f"to take them, add {name} to ingest.formats" for name in file_formats.FORMATS},
-    "format_heic": "to take them, run `pip install -r requirements-heif.txt` and add heic to ingest.formats",
-    "bad_url": "return image_url as https://..., http://..., s3://bucket/key or file:///folder/file",
-    "server_error": "their hosts serve other photos, but not these; the next `make refresh` asks for them again",
-    "private_address": "if their host is yours, name it in IMAGESET_ALLOWED_HOSTS",
-    "bucket_not_allowed": "if whoever writes such URLs may read that bucket, name it in IMAGESET_ALLOWED_BUCKETS",
-    "folder_not_allowed": "if whoever writes such URLs may read their folder, name it in IMAGESET_ALLOWED_FOLDERS",
-}
 
 
 class Found(NamedTuple):
@@ -96,57 +77,6 @@ def look_into_bucket(photos: list[PhotoToFetch], bucket: Bucket, max_bytes: int)
         elif len(examples) < KEYS_TO_SHOW:
             examples.append(stored.key)
     return Found(reasons, objects, examples)
-
-
-async def fetch_photos(
-    photos: list[PhotoToFetch],
-    served: Iterable[PhotoToFetch],
-    bucket: Bucket,
-    ingest: IngestParams,
-    refusals: RefusalCache,
-) -> list[Outcome]:
-    """Fetch photos from all their hosts at once and return their outcomes; refusals are remembered as they come.
-
-    `served` are photos that the bucket had before.
-    """
-    outcomes: list[Outcome] = []
-    reasons: Counter[str] = Counter()
-    with (
-        LocalWorkers(settings.workers(), import_main=False) as decoders,
-        progress.bar(None, "ingest", len(photos)) as bar,
-    ):
-        async with open_sources(ingest, bucket) as sources:
-            decode_slots = asyncio.Semaphore(PHOTOS_PER_DECODER * settings.workers())
-            uploads = bulk.open_client(bucket)
-            limits = PhotoLimits(ingest.max_pixels, tuple(ingest.formats))
-            context = IngestContext(sources, decoders, decode_slots, bucket, uploads, limits)
-
-            async def fetch_and_note(photo: PhotoToFetch) -> None:
-                outcome = await fetch_photo(photo, context)
-                outcomes.append(outcome)
-                if outcome.reason:
-                    refusals.remember(photo.key, photo.image_url, outcome.reason)
-                    reasons[outcome.reason] += 1
-                    bar.set_postfix(reasons, refresh=False)
-                bar.update()
-
-            await work_through(queue_by_host(photos, sources), fetch_and_note)
-            if failed := sum(bool(outcome.failing_host) for outcome in outcomes):
-                print(f"ingest: asking again for {failed} photos for which their hosts failed", flush=True)
-            done = (outcome.photo for outcome in outcomes if not outcome.reason)
-            settled = await server_errors.settle(outcomes, chain(done, served), context, ingest.max_rejected_share)
-            for outcome in set(settled) - set(outcomes):
-                if outcome.reason:
-                    refusals.remember(outcome.photo.key, outcome.photo.image_url, outcome.reason)
-            return settled
-
-
-def queue_by_host(photos: list[PhotoToFetch], sources: Sources) -> dict[Host, deque[PhotoToFetch]]:
-    """Return each host's photos. Those with a bad URL share a host without a name; their download refuses them."""
-    queues: defaultdict[Host, deque[PhotoToFetch]] = defaultdict(deque)
-    for photo in photos:
-        queues[sources.host(photo.image_url)].append(photo)
-    return queues
 
 
 def ingest_photos(photos: list[PhotoToFetch], bucket: Bucket, ingest: IngestParams, refusals: RefusalCache) -> Ended:

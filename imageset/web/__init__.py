@@ -1,1 +1,1 @@
-"""Ingest: download photos behind untrusted URLs. Start with fetch_photo.py."""
+"""Ingest: download photos behind untrusted URLs. Start with fetch_photos.py."""

@@ -1,6 +1,7 @@
-"""Why a photo cannot be fetched, and the cache of these refusals, so that no run asks twice for the same refusal.
+"""Why a photo cannot be fetched, what to do about it, and the cache of these refusals.
 
-The cache is a SQLite file that may be removed at any time: the next run asks again.
+With the cache no run asks twice for the same refusal. It is a SQLite file that may be removed at any time: the next run
+asks again.
 """
 
 import json
@@ -49,6 +50,19 @@ TEMPORARY = frozenset(
 )
 REMEMBERED = DEFINITE | BY_PARAMS
 REASONS = REMEMBERED | TEMPORARY
+MISSING_OBJECT = "missing_object"  # decided by the bucket's listing alone
+
+CONVERT = "imageset cannot decode this format: return the image_url of a copy in another one"
+HINTS = {  # what to do where params, settings, queries or the hour decide
+    **dict.fromkeys(sorted(file_formats.REASONS), CONVERT),
+    **{f"format_{name}": f"to take them, add {name} to ingest.formats" for name in file_formats.FORMATS},
+    "format_heic": "to take them, run `pip install -r requirements-heif.txt` and add heic to ingest.formats",
+    "bad_url": "return image_url as https://..., http://..., s3://bucket/key or file:///folder/file",
+    "server_error": "their hosts serve other photos, but not these; the next `make refresh` asks for them again",
+    "private_address": "if their host is yours, name it in IMAGESET_ALLOWED_HOSTS",
+    "bucket_not_allowed": "if whoever writes such URLs may read that bucket, name it in IMAGESET_ALLOWED_BUCKETS",
+    "folder_not_allowed": "if whoever writes such URLs may read their folder, name it in IMAGESET_ALLOWED_FOLDERS",
+}
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS refused (key TEXT, url TEXT, reason TEXT, limits TEXT, PRIMARY KEY (key, url))"
 

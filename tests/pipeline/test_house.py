@@ -33,7 +33,7 @@ NO_DEPS = ("errors.py", "runtime", "workers")  # of no stage: see NO_DEPS in tes
 # They stand in tables.
 REASONS = (
     refusals.REASONS
-    | {ingest.TAKEN_DOWN, ingest.MISSING_OBJECT}
+    | {ingest.TAKEN_DOWN, refusals.MISSING_OBJECT}
     | catalog.REASONS
     | listings.REASONS
     | preprocess.REASONS

@@ -15,9 +15,9 @@ import pytest
 
 from imageset.curation import listing_rows
 from imageset.storage.bucket import Bucket, list_objects
+from imageset.web.refusals import HINTS
 from sandbox.servers import Servers
 from stages import listings as stage
-from stages.ingest import HINTS
 from tests.conftest import execute, photo_bytes, put
 from tests.photos.samples import REFUSED, SHIPPED
 from tests.project import ROOT

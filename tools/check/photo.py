@@ -15,10 +15,10 @@ from imageset.storage.bucket import Bucket, get_object, open_bucket
 from imageset.storage.object_keys import parse_key
 from imageset.web import urls
 from imageset.web.fetch_photo import IngestContext, check_body
+from imageset.web.refusals import HINTS, MISSING_OBJECT
 from imageset.web.sources import open_sources
 from imageset.web.transfer import Body
 from imageset.workers.local import LocalWorkers
-from stages.ingest import HINTS, MISSING_OBJECT
 from tools.check.bucket import find_object
 from tools.check.findings import Findings
 from tools.check.line import EXAMPLES, Line, ok, untried, wrong
