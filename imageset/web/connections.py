@@ -1,15 +1,15 @@
 """Connections that take answers as lenient clients do, and say at once which ones are malformed.
 
-aiohttp's parser decides what an answer says. It needs help with four things:
+aiohttp's parser decides what an answer says. It needs help with five things:
 
 - An equal Content-Length twice is one length (RFC 9110, 8.6). The parser refuses it, so it gets one of them.
 - A head, which is all headers together, may have HEAD_BYTES. The parser bounds each header alone.
 - Bytes behind the end of an answer are not part of it, nor the answer to another request. The parser would drop an
   answer that arrives together with such bytes, so it gets the head first and then the rest.
 - Whoever waits for a body learns that a chunk is malformed. aiohttp tells only whoever waits for a head.
+- What is neither head nor body is bounded. Trailers may have no end.
 """
 
-import asyncio
 import re
 from functools import partial
 from typing import Any
@@ -31,11 +31,10 @@ DIGITS = re.compile(rb"[0-9]+")
 class Connection(ResponseHandler):
     """A connection to a host, for one request after the other."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(loop)
-        self.head: bytearray | None = None  # what has arrived of the head; None when it is complete
-        self.head_bytes = self.received = 0
-        self.has_answered = False
+    head: bytearray | None = None  # what has arrived of the head; None when it is complete
+    head_bytes = 0  # of complete heads
+    received = 0  # bytes that the parser has got
+    has_answered = False
 
     def set_response_params(self, **params: Any) -> None:
         """Begin to wait for an answer."""
@@ -48,7 +47,7 @@ class Connection(ResponseHandler):
         """Pass on what has arrived, but a head only when it is complete."""
         while self.head is not None:
             seen = len(self.head)
-            self.head += data
+            self.head += data if self.head else data.lstrip(b"\r\n")  # there may be empty lines before it
             end = find_end(self.head, seen)
             if self.head_bytes + (end or len(self.head)) > HEAD_BYTES:
                 self.give_up(f"headers of more than {HEAD_BYTES} bytes")
@@ -103,9 +102,6 @@ class Connector(aiohttp.TCPConnector):
 
 def find_end(head: bytearray, seen: int) -> int | None:
     """Return where a head ends, None when more of it has to come. What is not HTTP ends at once, for the parser."""
-    if head.startswith((b"\r", b"\n")):  # empty lines before it
-        del head[: len(head) - len(head.lstrip(b"\r\n"))]
-        seen = 0
     if not b"HTTP/".startswith(head[:5]):
         return len(head)
     blank_line = BLANK_LINE.search(head, max(0, seen - 2))

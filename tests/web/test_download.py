@@ -705,7 +705,7 @@ WELL_FORMED = {
     "an answer after interim ones": head(status="100 Continue")
     + head("Link: </x>; rel=preload", status="103 Early Hints")
     + complete(PHOTO, f"Content-Length: {len(PHOTO)}"),
-    "empty lines before the answer": b"\r\n\r\n" + complete(),
+    "empty lines before the answer": b"\r\n\r\n" + complete(PHOTO, f"Content-Length: {len(PHOTO)}"),
     "line feeds alone": head(f"Content-Length: {len(PHOTO)}").replace(b"\r\n", b"\n") + PHOTO,
     "a status without words": complete(status="200"),
     "a status without words and blank": complete(status="200 "),
