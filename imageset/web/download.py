@@ -43,11 +43,11 @@ async def download(client: WebClient, url: str) -> AsyncIterator[Body]:
                     continue
                 check_headers(exchange.answer, client)
                 content = await read_body(exchange.transfer(), client, held)
-                has_declared_end = "Transfer-Encoding" in exchange.answer.headers
             break
         else:
             raise Refused("too_many_redirects")
-        has_declared_end = has_declared_end or exchange.answer.content_length is not None
+        answer = exchange.answer
+        has_declared_end = answer.content_length is not None or "Transfer-Encoding" in answer.headers
         yield Body(content, has_declared_end, exchange.host.name)
 
 

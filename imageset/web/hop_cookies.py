@@ -3,7 +3,7 @@
 import aiohttp
 import yarl
 
-Origin = tuple[str, str, int]
+from imageset.web.urls import Origin, origin
 
 
 class HopCookies:
@@ -23,7 +23,3 @@ class HopCookies:
         jar = self.jars.get(origin(target))
         pairs = [f"{name}={cookie.value}" for name, cookie in jar.filter_cookies(target).items()] if jar else []
         return "; ".join(pair for pair in pairs if pair.isascii() and pair.isprintable())
-
-
-def origin(url: yarl.URL) -> Origin:
-    return url.scheme, url.raw_host or "", url.port or 0

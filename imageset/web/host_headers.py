@@ -16,8 +16,7 @@ import yarl
 
 from imageset.errors import BadUrl, SettingsError
 from imageset.web import urls
-
-Origin = tuple[str, str, int]
+from imageset.web.urls import Origin
 
 HOST = re.compile(r"(https?://)?[^/?#@\s]+", re.IGNORECASE)
 NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
@@ -42,7 +41,7 @@ class HostHeaders:
 
     def of(self, target: yarl.URL) -> dict[str, str]:
         """Return the headers for a URL, none for any other scheme, host or port than a table names."""
-        return dict(self._headers.get((target.scheme, target.raw_host or "", target.port or 0), {}))
+        return dict(self._headers.get(urls.origin(target), {}))
 
 
 def read(path: Path | None) -> HostHeaders:
@@ -90,8 +89,7 @@ def parse_host(host: str, place: str) -> Origin:
     try:
         if not HOST.fullmatch(host):
             raise BadUrl
-        target = urls.parse(host if "://" in host else f"https://{host}")
-        return target.scheme, target.raw_host or "", target.port or 0
+        return urls.origin(urls.parse(host if "://" in host else f"https://{host}"))
     except BadUrl:
         raise SettingsError(
             f'{place} is named by no host: expected such as ["photos.example.com"], ["photos.example.com:8443"] or '

@@ -7,6 +7,8 @@ import yarl
 
 from imageset.errors import BadUrl
 
+Origin = tuple[str, str, int]
+
 URL = re.compile(
     r"(?P<base>https?://([^/?#\x00-\x1f\x7f]*@)?(\[[0-9a-f:.]+\]|[^]/?#@:[\x00-\x1f\x7f]+)(:[0-9]*)?)"
     r"(?P<rest>([/?#][^\x00-\x1f\x7f]*)?)",
@@ -57,6 +59,11 @@ def percent_encode(rest: str) -> str:
     assert parts is not None
     path = quote(parts["path"].replace("\\", "/"), safe=IN_PATH, errors="surrogateescape")
     return path + quote(parts["query"], safe=IN_QUERY, errors="surrogateescape")
+
+
+def origin(target: yarl.URL) -> Origin:
+    """Return scheme, host and port of a URL."""
+    return target.scheme, target.raw_host or "", target.port or 0
 
 
 def host_name(target: yarl.URL) -> str:
