@@ -48,7 +48,8 @@ STEP = 8  # every eighth byte is looked at first: six in a row are text, or seld
 MAY_BE_HARMLESS = re.compile("extraneous bytes|Invalid SOS parameters")
 UNKNOWN_SAMPLING = "Could not determine subsampling"
 RESTART = re.compile(rb"(\xff[\xd0-\xd7])", re.DOTALL)
-LEAST_PADDING = 4  # so many equal bytes before a marker, or any number of zeros
+LEAST_PADDING = 4  # so many equal bytes before a marker
+LEAST_ZEROS = (LEAST_PADDING, 1)  # of zeros then also fewer: not at first, as coded data may end with some
 
 
 class Chunk(NamedTuple):
@@ -100,7 +101,7 @@ def require_whole(body: bytes, sides: tuple[int, int]) -> None:
         if reason:
             raise Undecodable(reason)
     elif body.startswith(b"RIFF"):
-        parts = [chunk for chunk in walk_webp(body) if chunk.name in WEBP_CODES]
+        parts = [chunk for chunk in walk_webp(body) if is_coded(body, chunk)]
         if any(find_text(body, chunk.start + 8, chunk.data_end) for chunk in parts):
             raise Undecodable("damaged")
 
@@ -119,8 +120,9 @@ def judge_jpeg(body: bytes, sides: tuple[int, int]) -> str:
     # Without segments of metadata, whatever is wrong with them.
     tables = (body[segment.start : segment.end] for segment in header[:-1] if segment.marker in NEEDED)
     fault = decode_strictly(b"".join([JPEG_START, *tables, memoryview(body)[scan.start :], JPEG_END]))
-    if MAY_BE_HARMLESS.search(fault):
-        fault = decode_strictly(strip_jpeg(body, frame))
+    for least_zeros in LEAST_ZEROS if MAY_BE_HARMLESS.search(fault) else ():
+        if not (fault := decode_strictly(strip_jpeg(body, frame, least_zeros))):
+            break
     if UNKNOWN_SAMPLING in fault:
         fault = "" if ends_with_marker(body) else fault  # nothing more can be told
     if fault:
@@ -152,7 +154,7 @@ def ends_with_marker(body: bytes) -> bool:
     return any(segment.marker == END_OF_IMAGE for segment in walk(body))
 
 
-def strip_jpeg(body: bytes, frame: Frame) -> bytes:
+def strip_jpeg(body: bytes, frame: Frame, least_zeros: int) -> bytes:
     """Return a JPEG without bytes of no use: between its segments, and padding at the end of coded data."""
     pieces = [JPEG_START]
     for segment in walk(body):
@@ -162,14 +164,14 @@ def strip_jpeg(body: bytes, frame: Frame) -> bytes:
         if segment.marker == START_OF_SCAN and frame.marker not in PROGRESSIVE_FRAMES:
             header = header[:-3] + b"\0\x3f\0"  # the only values that such a frame has
         codes = RESTART.split(body[segment.end : segment.codes_end])
-        pieces += [header, *map(strip_padding, codes)]
+        pieces += [header, *(strip_padding(piece, least_zeros) for piece in codes)]
     return b"".join([*pieces, JPEG_END])
 
 
-def strip_padding(codes: bytes) -> bytes:
+def strip_padding(codes: bytes, least_zeros: int) -> bytes:
     """Return coded data without a run of equal bytes at its end."""
     bare = codes.rstrip(codes[-1:])
-    if len(codes) - len(bare) < LEAST_PADDING and not codes.endswith(b"\0"):
+    if len(codes) - len(bare) < (least_zeros if codes.endswith(b"\0") else LEAST_PADDING):
         return codes
     return bare + b"\0" if bare.endswith(b"\xff") else bare
 
@@ -256,6 +258,16 @@ def read_number(body: bytes, start: int) -> int:
 def is_cut_webp(body: bytes) -> bool:
     """Return whether a WebP says that it is longer."""
     return body.startswith(b"RIFF") and 8 + int.from_bytes(body[4:8], "little") > len(body)
+
+
+def is_coded(body: bytes, chunk: Chunk) -> bool:
+    """Return whether a chunk of a WebP has coded data: pixels, but those of an alpha channel that is not compressed."""
+    return chunk.name in WEBP_CODES and (chunk.name != b"ALPH" or read_alpha_method(body, chunk) != 0)
+
+
+def read_alpha_method(body: bytes, chunk: Chunk) -> int:
+    """Return how the alpha channel of a WebP is compressed, 0 for not at all."""
+    return int.from_bytes(body[chunk.start + 8 : chunk.start + 9]) & 3
 
 
 def walk_webp(body: bytes) -> Iterator[Chunk]:

@@ -2,6 +2,7 @@
 
 import io
 import random
+import re
 import struct
 import zlib
 from collections.abc import Callable
@@ -212,6 +213,18 @@ def test_scan_parameters_that_some_encoders_leave_zero_are_harmless() -> None:
     assert judge(cut(bytes(body), 0.5) + END) == "damaged"
 
 
+def test_a_zero_that_coded_data_ends_with_is_no_padding() -> None:
+    noise = Image.frombytes("L", (800, 800), random.Random(1).randbytes(640_000))
+    body = saved(noise, "JPEG", restart_marker_blocks=1)
+    assert re.search(rb"[^\0\xff]\0\xff[\xd0-\xd7]", body[start_of_codes(body) :])
+
+    padded = insert_before_end(body, bytes(9))
+
+    assert judge(padded) == ""
+    assert pixels_of(padded) == pixels_of(body)
+    assert judge(overwrite(padded, 0.3, bytes(2048))) == "damaged"
+
+
 def test_bytes_in_front_of_a_restart_are_harmless_where_they_are_padding() -> None:
     body = photo("restarts")
     restart = body.index(b"\xff\xd3", start_of_codes(body))
@@ -350,6 +363,22 @@ def test_a_webp_that_ends_before_its_header_says_is_truncated(body: bytes) -> No
         assert judge(body[:-less]) == "truncated"
     assert judge(body[:500] + body[1012:]) == "truncated"
     assert judge(body + b"garbage" * 20) == judge(body + bytes(7)) == ""
+
+
+def test_an_alpha_channel_that_is_not_compressed_is_no_text() -> None:
+    alpha = bytes(range(0x20, 0x7F))
+    plain = saved(PHOTO.resize((len(alpha), 50)), "WEBP")
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return name + struct.pack("<I", len(data)) + data + b"\0" * (len(data) % 2)
+
+    sides = struct.pack("<I", len(alpha) - 1)[:3] + struct.pack("<I", 49)[:3]
+    chunks = chunk(b"VP8X", b"\x10\0\0\0" + sides) + chunk(b"ALPH", b"\0" + alpha * 50) + plain[12:]
+    body = b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WEBP" + chunks
+
+    with Image.open(io.BytesIO(body)) as image:
+        assert image.getchannel("A").tobytes() == alpha * 50
+    assert judge(body) == ""
 
 
 @pytest.mark.parametrize("options", [{}, {"lossless": True}])
