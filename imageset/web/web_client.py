@@ -1,12 +1,14 @@
 """What all downloads of a run share: connections, the state of each host, limits on memory."""
 
 import asyncio
+import logging
 import os
 import re
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 
 import aiohttp
+from aiohttp.log import internal_logger
 from protego import Protego
 
 from imageset.photos.file_formats import FORMATS
@@ -65,6 +67,7 @@ class WebClient:
         # Look-ups run in the loop's threads, few by default: some names without an answer would block all others.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(MAX_LOOKUPS, "lookup"))
         limits.allow_open_files(OPEN_FILES)
+        internal_logger.setLevel(logging.ERROR)  # its warnings quote what hosts set as cookies
         self.session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),

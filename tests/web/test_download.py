@@ -405,6 +405,19 @@ def test_odd_cookies_do_no_harm(cookie: bytes) -> None:
     assert ask(host) == PHOTO
 
 
+@pytest.mark.parametrize("cookie", ["a secret=b", "\u00e9=secret"])
+def test_no_cookie_comes_into_the_log(cookie: str, caplog: pytest.LogCaptureFixture) -> None:
+    """aiohttp warns of a name that no cookie may have."""
+    host = RawHost()
+    host.answers |= {
+        "/photo": complete(b"", "Location: /there", f"Set-Cookie: {cookie}", status="302 Found"),
+        "/there": complete(),
+    }
+
+    assert ask(host) == PHOTO
+    assert not caplog.records
+
+
 @pytest.mark.parametrize(
     "location",
     [
