@@ -10,7 +10,7 @@ from functools import partial
 from benchmarks.shared.measure import ROOT
 from benchmarks.shared.tables import circumstances, options, origin, rounds, spread, table
 from benchmarks.shared.workload import read_photos
-from imageset.photos import background, decode, wholeness
+from imageset.photos import background, decode, jpeg_damage
 from imageset.photos.decode import PhotoLimits
 from imageset.photos.preprocess import preprocess_photo
 from imageset.photos.scaled_decodes import ScaledDecodes
@@ -32,8 +32,8 @@ def main() -> None:
             background.choose_reduction, "RGB"
         ),
         "all of preprocess, its background kept": lambda body: preprocess_photo(body, section),
-        "of each: finding damage": lambda body: wholeness.require_whole(body, sides[body]),
-        "of that: the strict decode": wholeness.decode_strictly,
+        "of each: finding damage": lambda body: jpeg_damage.find_damage(body, sides[body]),
+        "of that: the strict decode": jpeg_damage.decode_strictly,
     }
 
     def timed(step: Callable[[bytes], object]) -> float:

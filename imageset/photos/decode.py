@@ -11,10 +11,9 @@ from typing import Literal, NamedTuple
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from imageset.errors import Undecodable
-from imageset.photos import boxes, colors, png_colors
+from imageset.photos import colors, png_colors, wholeness
 from imageset.photos.colors import WHITE, Color, Colors, Layers
-from imageset.photos.file_formats import BRANDS, FORMATS, MAX_HEAD_BYTES, PLUGINS, find_refusal, open_as, tell_format
-from imageset.photos.wholeness import mend, require_whole
+from imageset.photos.file_formats import BRANDS, FORMATS, PLUGINS, find_refusal, open_as, tell_format
 
 Mode = Literal["RGB", "L"]
 
@@ -80,7 +79,7 @@ def decode(data: bytes, limits: PhotoLimits, factor: int = 1, mode: Mode = "RGB"
 def open_photo(data: bytes, limits: PhotoLimits) -> Image.Image:
     """Read a photo's header, and make sure that the photo is whole. Raises Undecodable."""
     image = open_image(data, limits)
-    require_whole(data, image.size)
+    wholeness.require_whole(data, tell_format(data), image.size)
     return image
 
 
@@ -103,7 +102,7 @@ def decode_layers(image: Image.Image, data: bytes, factor: int) -> Layers:
     meant, low = colors.read_colors(image), None
     png_colors.scale_transparency(image)
     if png_colors.needs_low_bytes(image, meant.gamma):
-        low, _ = load_reduced(png_colors.open_low_bytes(mend(data)), 1, "RGB")
+        low, _ = load_reduced(png_colors.open_low_bytes(data), 1, "RGB")
     photo, divided = load_reduced(image, factor, "RGB")
     return colors.separate(photo, low, meant, factor / divided)
 
@@ -156,14 +155,13 @@ def open_image(data: bytes, limits: PhotoLimits) -> Image.Image:
     """Read a photo's header."""
     if not data:
         raise Undecodable("empty")
-    head = data[:MAX_HEAD_BYTES]
-    if reason := find_refusal(head, limits.formats):
+    if reason := find_refusal(data, limits.formats):
         raise Undecodable(reason)
-    name = tell_format(head)
-    if name in BRANDS and boxes.is_cut(data):
+    name = tell_format(data)
+    if wholeness.is_cut(data, name):
         raise Undecodable("truncated")
     try:
-        image = open_as(png_colors.mend_profile(mend(data)), name)
+        image = open_as(wholeness.mend(data, name), name)
     except UnidentifiedImageError:
         raise Undecodable("undecodable" if name in BRANDS else "not_an_image") from None
     except Image.DecompressionBombError:

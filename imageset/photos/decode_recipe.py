@@ -7,13 +7,30 @@ from imageset.photos import (
     colors,
     decode,
     file_formats,
+    jpeg_damage,
     jpeg_markers,
+    png_chunks,
     png_colors,
     scaled_decodes,
+    stray_text,
+    webp_chunks,
     wholeness,
 )
 
-DECODE_CODE = (boxes, colors, decode, file_formats, jpeg_markers, png_colors, scaled_decodes, wholeness)
+DECODE_CODE = (
+    boxes,
+    colors,
+    decode,
+    file_formats,
+    jpeg_damage,
+    jpeg_markers,
+    png_chunks,
+    png_colors,
+    scaled_decodes,
+    stray_text,
+    webp_chunks,
+    wholeness,
+)
 DECODE_LIBRARIES = ("numpy", "pillow", "simplejpeg")
 
 

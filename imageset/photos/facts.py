@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from imageset.photos.file_formats import MAX_HEAD_BYTES, tell_format
+from imageset.photos.file_formats import tell_format
 from imageset.photos.scaled_decodes import ScaledDecodes
 
 # Photos are measured with their longer side reduced to this many pixels, so that two resolutions of a photo give about
@@ -64,7 +64,7 @@ def measure_photo(body: bytes, gray: Image.Image, decodes: ScaledDecodes) -> Pho
     small = reduce_to_measure(gray)
     brightness, contrast = measure_grays(small)
     ratio = round(max(width, height) / min(width, height), 4)
-    name = tell_format(body[:MAX_HEAD_BYTES]).upper()
+    name = tell_format(body).upper()
     sharpness, profile = measure_sharpness(small), decodes.colors.profile
     return PhotoFacts(width, height, name, sharpness, brightness, contrast, ratio, profile)
 

@@ -6,7 +6,16 @@ from collections.abc import Collection
 from functools import cache
 from importlib.util import find_spec
 
-from PIL import AvifImagePlugin, GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin, features
+from PIL import (
+    AvifImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageFile,
+    JpegImagePlugin,
+    PngImagePlugin,
+    WebPImagePlugin,
+    features,
+)
 
 from imageset.errors import ParamsError
 
@@ -56,15 +65,16 @@ NAMES = (*SIGNATURES, *BRANDS, "mp4", "svg")
 REASONS = frozenset(f"format_{name}" for name in NAMES)
 
 
-def tell_format(head: bytes) -> str:
-    """Return which of NAMES a file has that begins with this head, "" for none.
+def tell_format(body: bytes) -> str:
+    """Return which of NAMES is a file's format, "" for none.
 
     Args:
-        head: the first MAX_HEAD_BYTES of the file, or all of it.
+        body: the file, or its first MAX_HEAD_BYTES: no more is looked at.
 
     >>> tell_format(b"GIF89a..."), tell_format(b"<!doctype html><html>")
     ('gif', '')
     """
+    head = body[:MAX_HEAD_BYTES]
     for name, pattern in PATTERNS.items():
         if pattern.match(head):
             return name
@@ -102,17 +112,17 @@ def is_undecided(head: bytes) -> bool:
     return may_be_svg(head.lower()) and not tell_format(head)
 
 
-def find_refusal(head: bytes, formats: Collection[str]) -> str:
-    """Return why a file that begins with this head is refused: "" if it is of one of these formats.
+def find_refusal(body: bytes, formats: Collection[str]) -> str:
+    """Return why a file is refused by its format: "" if it is one of these.
 
     Args:
-        head: as for `tell_format`.
+        body: as for `tell_format`.
         formats: those that are accepted.
 
     Returns:
         "", not_an_image, or format_ and the name.
     """
-    name = tell_format(head)
+    name = tell_format(body)
     if not name:
         return "not_an_image"
     return "" if name in formats else f"format_{name}"
@@ -140,7 +150,7 @@ def require_decoders(formats: Collection[str]) -> None:
         )
 
 
-def open_as(body: bytes, name: str) -> Image.Image:
+def open_as(body: bytes, name: str) -> ImageFile.ImageFile:
     """Read the header of a photo of this format, by its plugin alone. Decoding takes one thread."""
     if name == "avif":
         AvifImagePlugin.DEFAULT_MAX_THREADS = 1

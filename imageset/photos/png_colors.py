@@ -1,13 +1,14 @@
 """What a PNG says of its values beside ICC profiles: gAMA, cHRM, tRNS, and 16 bits a channel."""
 
-import io
 import struct
-import zlib
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from PIL import Image, ImageFile, PngImagePlugin
+from PIL import Image, ImageFile
+
+from imageset.photos import png_chunks
+from imageset.photos.file_formats import open_as
 
 # gAMA is the exponent by which values were encoded. Screens decode by 2.2, about sRGB's curve.
 SCREEN_EXPONENT = 2.2
@@ -24,9 +25,6 @@ LEAST_DETERMINANT = 1e-3  # of primaries that span colours; sRGB's have 0.2
 LOW_BYTES = {"RGB;16B": "RGB;16L", "RGBA;16B": "RGBA;16L"}
 DEPTHS = {"L;2": 3, "L;4": 15}  # the largest value that is stored
 
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
-EMPTY_PROFILE = struct.pack(">I", 3) + b"iCCP-\0\0" + struct.pack(">I", zlib.crc32(b"iCCP-\0\0"))
-
 Matrix = Sequence[Sequence[float]]
 
 
@@ -36,33 +34,6 @@ def get_raw_mode(image: Image.Image) -> str:
         return ""
     stored = image.tile[0].args
     return stored if isinstance(stored, str) else ""
-
-
-def mend_profile(body: bytes) -> bytes:
-    """Return a photo; a PNG with an iCCP that Pillow cannot unpack gets an empty one.
-
-    Pillow would refuse the photo. Browsers ignore the profile.
-    """
-    at = len(SIGNATURE)
-    while body.startswith(SIGNATURE) and len(body) >= at + 8:
-        length, name = struct.unpack_from(">I4s", body, at)
-        if name in (b"IDAT", b"IEND"):
-            break
-        if name == b"iCCP" and not can_unpack(body[at + 8 : at + 8 + length]):
-            return body[:at] + EMPTY_PROFILE + body[at + 12 + length :]
-        at += 12 + length
-    return body
-
-
-def can_unpack(content: bytes) -> bool:
-    """Return whether the content of an iCCP chunk (PNG, 11.3.2.3) is compressed as it has to be, and small enough."""
-    _, _, packed = content.partition(b"\0")
-    unpacker = zlib.decompressobj()
-    try:
-        unpacker.decompress(packed[1:], PngImagePlugin.MAX_TEXT_CHUNK)
-    except zlib.error:
-        return False
-    return packed[:1] == b"\0" and unpacker.eof
 
 
 def find_gamma(info: Mapping[Any, Any]) -> float | None:
@@ -164,7 +135,7 @@ def needs_low_bytes(image: Image.Image, gamma: float | None) -> bool:
 
 def open_low_bytes(body: bytes) -> ImageFile.ImageFile:
     """Open a PNG of which needs_low_bytes is true, so that the low bytes are decoded."""
-    image = Image.open(io.BytesIO(mend_profile(body)), formats=("PNG",))
+    image = open_as(png_chunks.mend(body), "png")
     image.tile = [tile._replace(args=LOW_BYTES[str(tile.args)]) for tile in image.tile]
     return image
 

@@ -29,8 +29,8 @@ def test_the_recipe_says_what_decides_embeddings() -> None:
         "weights_sha256": "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
     }
     assert [line.split()[0] for line in lines[:-1]] == [
-        *("boxes.py", "colors.py", "decode.py", "file_formats.py", "jpeg_markers.py"),
-        *("png_colors.py", "scaled_decodes.py", "wholeness.py"),
+        *("boxes.py", "colors.py", "decode.py", "file_formats.py", "jpeg_damage.py", "jpeg_markers.py"),
+        *("png_chunks.py", "png_colors.py", "scaled_decodes.py", "stray_text.py", "webp_chunks.py", "wholeness.py"),
         *("checkpoint.py", "efficientnet.py", "embeddings.py", "engines.py"),
         *("numpy", "pillow", "simplejpeg", "openvino"),
         "x86_64",

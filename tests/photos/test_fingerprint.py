@@ -131,15 +131,15 @@ def test_lines_name_the_file_that_differs() -> None:
     machine = platform.machine()
 
     assert masks == [
-        *("boxes.py", "colors.py", "decode.py", "file_formats.py", "jpeg_markers.py"),
-        *("png_colors.py", "scaled_decodes.py", "wholeness.py"),
+        *("boxes.py", "colors.py", "decode.py", "file_formats.py", "jpeg_damage.py", "jpeg_markers.py"),
+        *("png_chunks.py", "png_colors.py", "scaled_decodes.py", "stray_text.py", "webp_chunks.py", "wholeness.py"),
         *("background.py", "cut_outs.py", "engines.py", "masks.py"),
         *("numpy", "pillow", "simplejpeg", "deflate", "rembg", "openvino", machine, "openvino"),
     ]
     assert identify_masks("float32", "cpu")[-1] == "openvino float32"
     assert pixels == [
-        *("boxes.py", "colors.py", "decode.py", "file_formats.py", "jpeg_markers.py"),
-        *("png_colors.py", "scaled_decodes.py", "wholeness.py"),
+        *("boxes.py", "colors.py", "decode.py", "file_formats.py", "jpeg_damage.py", "jpeg_markers.py"),
+        *("png_chunks.py", "png_colors.py", "scaled_decodes.py", "stray_text.py", "webp_chunks.py", "wholeness.py"),
         *("facts.py", "gray_and_color.py", "pixels.py", "preprocess.py", "previews.py"),
         *("numpy", "pillow", "simplejpeg", "ImageHash", "scipy", machine),
     ]

@@ -50,8 +50,8 @@ def test_the_recipe_says_what_decides_masks(network: Network) -> None:
     }
     assert engine == "openvino float32"
     assert [line.split()[0] for line in lines] == [
-        *("boxes.py", "colors.py", "decode.py", "file_formats.py", "jpeg_markers.py"),
-        *("png_colors.py", "scaled_decodes.py", "wholeness.py"),
+        *("boxes.py", "colors.py", "decode.py", "file_formats.py", "jpeg_damage.py", "jpeg_markers.py"),
+        *("png_chunks.py", "png_colors.py", "scaled_decodes.py", "stray_text.py", "webp_chunks.py", "wholeness.py"),
         *("background.py", "cut_outs.py", "engines.py", "masks.py"),
         *("numpy", "pillow", "simplejpeg", "deflate", "rembg", "openvino"),
         "x86_64",

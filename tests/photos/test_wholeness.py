@@ -13,11 +13,12 @@ import pytest
 import simplejpeg
 from PIL import Image
 
-from imageset.photos import wholeness
+from imageset.photos import jpeg_damage, png_chunks
 from imageset.photos.decode import PhotoLimits, check, decode
 from imageset.photos.jpeg_markers import START_OF_SCAN, walk
 from imageset.photos.outcomes import Rejected
 from imageset.photos.preprocess import preprocess_photo
+from imageset.photos.stray_text import find_text
 from sandbox import draw
 from tests.photos.test_decode import saved
 from tests.photos.test_preprocess import section
@@ -267,7 +268,7 @@ def test_rare_sampling_factors_are_taken_where_the_end_marker_is_there() -> None
     """The strict decoder does not take them, so no more can be told."""
     body = flat_jpeg(0x31, 0x11, 0x11)
 
-    assert "subsampling" in wholeness.decode_strictly(body)
+    assert "subsampling" in jpeg_damage.decode_strictly(body)
     assert judge(body) == ""
     assert judge(body[:-2]) == "truncated"
     assert judge(flat_jpeg(0x21, 0x11, 0x11)) == ""
@@ -304,7 +305,7 @@ def test_scans_without_end_cost_no_more_than_the_deadline() -> None:
 
 
 def chunks_of(body: bytes) -> list[tuple[bytes, bytes]]:
-    return [(each.name, body[each.start : each.end]) for each in wholeness.walk_png(body)]
+    return [(each.name, body[each.start : each.end]) for each in png_chunks.walk(body)]
 
 
 def png_of(*chunks: bytes) -> bytes:
@@ -393,13 +394,13 @@ def test_text_is_told_from_coded_data() -> None:
     noise = random.Random(3).randbytes(1_000_000)
     repeated = b"(b#QE\x14" * 5000 + b"QEP(" * 5000
 
-    assert not wholeness.find_text(noise, 0, len(noise))
-    assert not wholeness.find_text(repeated, 0, len(repeated))
+    assert not find_text(noise, 0, len(noise))
+    assert not find_text(repeated, 0, len(repeated))
     for place in range(500, 520):
         for text in (PAGE, b'{"error": "not found", "status": 404, "path": "/a/1.jpg"}'):
             body = noise[:place] + text + noise[place:]
-            assert wholeness.find_text(body, 0, len(body))
-            assert not wholeness.find_text(body, place + len(text), len(body))
+            assert find_text(body, 0, len(body))
+            assert not find_text(body, place + len(text), len(body))
 
 
 def test_a_check_that_runs_out_of_memory_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
