@@ -1,6 +1,7 @@
 """Bring one photo from its URL into the bucket: download, decode, upload; again when a failure may pass."""
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -18,7 +19,9 @@ from imageset.workers.local import LocalWorkers
 from imageset.workers.worker_process import run_bounded
 
 ATTEMPTS = 6
-ATTEMPTS_BY_REASON = {"bad_response": 3}  # on another connection each time
+# A photo is refused for a failure that may pass once it has failed so often for this very reason: each time on another
+# connection. Among other failures its host may be in trouble.
+ATTEMPTS_BY_REASON = {"bad_response": 3, "truncated": ATTEMPTS}
 ATTEMPTS_OF_ONE_PHOTO = 4  # where the host perhaps fails for this photo alone: it is asked again at the end of the run
 SECONDS_BEFORE_RETRY = 1.0  # doubled with each attempt; the wait is drawn between 0 and that ("full jitter")
 MAX_SECONDS_BEFORE_RETRY = 30.0
@@ -75,10 +78,12 @@ async def fetch_photo(photo: PhotoToFetch, context: IngestContext, attempts: int
     Raises:
         ServerError: the bucket cannot be reached or refuses.
     """
+    failures = Counter[str]()  # by reason
     retrying = AsyncRetrying(
         retry=retry_if_exception(lambda error: isinstance(error, Unreachable) and not error.final),
         wait=wait_random_exponential(SECONDS_BEFORE_RETRY, MAX_SECONDS_BEFORE_RETRY),
-        stop=partial(was_last_attempt, attempts=attempts or ATTEMPTS),
+        after=partial(count_failure, failures=failures),
+        stop=partial(was_last_attempt, failures=failures, attempts=attempts or ATTEMPTS),
         reraise=True,
     )
     try:
@@ -90,17 +95,29 @@ async def fetch_photo(photo: PhotoToFetch, context: IngestContext, attempts: int
     except Refused as refusal:
         return Outcome(photo, str(refusal))
     except Unreachable as failure:
-        return Outcome(photo, failure.reason or "unreachable", str(failure), failure.failing_host)
+        reason = failure.reason if has_refused(failures) else "unreachable"
+        return Outcome(photo, reason, str(failure), failure.failing_host)
     return Outcome(photo, "")
 
 
-def was_last_attempt(state: RetryCallState, attempts: int) -> bool:
-    """Return whether a photo has had all its attempts."""
+def count_failure(state: RetryCallState, failures: Counter[str]) -> None:
+    """Count a failed attempt by its reason."""
     failure = state.outcome.exception() if state.outcome else None
     if isinstance(failure, Unreachable):
-        attempts = min(attempts, ATTEMPTS_BY_REASON.get(failure.reason, attempts))
-        attempts = min(attempts, ATTEMPTS_OF_ONE_PHOTO) if failure.failing_host else attempts
-    return state.attempt_number >= attempts
+        failures[failure.reason] += 1
+
+
+def was_last_attempt(state: RetryCallState, failures: Counter[str], attempts: int) -> bool:
+    """Return whether a photo has had all its attempts."""
+    failure = state.outcome.exception() if state.outcome else None
+    if isinstance(failure, Unreachable) and failure.failing_host:
+        attempts = min(attempts, ATTEMPTS_OF_ONE_PHOTO)
+    return state.attempt_number >= attempts or has_refused(failures)
+
+
+def has_refused(failures: Counter[str]) -> bool:
+    """Return whether a photo has failed often enough for one reason."""
+    return any(failures[reason] >= most for reason, most in ATTEMPTS_BY_REASON.items())
 
 
 async def check_body(body: Body, context: IngestContext) -> str:

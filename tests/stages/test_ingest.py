@@ -504,6 +504,25 @@ def test_contradicting_lengths_refuse_their_own_photo_alone_and_are_remembered(p
     assert host.asked["/two"] == fetch_photo.ATTEMPTS_BY_REASON["bad_response"]
 
 
+MALFORMED = raw(b"HTTP/1.1 200 OK\r\nNonsense\r\n\r\n" + PHOTO)
+BROKEN_OFF = body(photo_bytes()[:1500])
+
+
+@pytest.mark.parametrize("last", [MALFORMED, BROKEN_OFF], ids=["malformed", "broken off"])
+def test_a_host_in_trouble_refuses_no_photo_by_one_bad_answer(last: Answer, project: Path, host: PhotoHost) -> None:
+    """At the end of the attempts, and where the photo is asked for again at the end of the run."""
+    slow = iter([status(408)] * (fetch_photo.ATTEMPTS - 1) + [last])
+    failing = iter([status(500)] * fetch_photo.ATTEMPTS_OF_ONE_PHOTO + [last])
+    urls = [host.at(f"/{number}", status(200)) for number in range(9)]
+    urls += (
+        host.at("/slow", lambda request: next(slow)(request)),
+        host.at("/500", lambda request: next(failing)(request)),
+    )
+
+    with pytest.raises(ServerError, match="2 photos are pending"):
+        run(project, *urls)
+
+
 def test_a_url_with_a_blank_is_asked_for_as_browsers_do(project: Path, host: PhotoHost) -> None:
     host.at("/photos/my%20photo.jpg", status(200))
 
