@@ -74,8 +74,8 @@ def test_the_documents_name_an_engine_as_the_table_does(offer: Callable[[Iterabl
     offer(["avx2"])
 
     assert (
-        f"| `engine` | what ran the network, such as `{name_engine('float32', 'cpu')}` |"
-        in (ROOT / "docs/photos.md").read_text()
+        f"| `engine` | what ran the network, such as `{name_engine('float32', 'cpu')}`"
+        in (ROOT / "docs/masks.md").read_text()
     )
 
 

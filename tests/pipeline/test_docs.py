@@ -226,7 +226,7 @@ def test_the_page_says_of_every_reason_of_catalog_what_it_means() -> None:
 
 
 def test_the_page_has_every_network_with_its_licence_and_side() -> None:
-    text = section("docs/photos.md", "Background removal")
+    text = section("docs/masks.md", "Background removal")
     rows = re.findall(r"^\| (`[a-z0-9_`, -]+`) \| ([\w.-]+) \| (\d+) \|", text, re.MULTILINE)
     told = {name: (licence, int(side)) for names, licence, side in rows for name in re.findall("`([^`]+)`", names)}
 
