@@ -12,7 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from imageset.errors import Undecodable
 from imageset.photos import colors, png_colors, wholeness
-from imageset.photos.colors import WHITE, Color, Colors, Layers
+from imageset.photos.colors import WHITE, Color, Layers
 from imageset.photos.file_formats import BRANDS, FORMATS, PLUGINS, find_refusal, open_as, tell_format
 
 Mode = Literal["RGB", "L"]
@@ -141,14 +141,8 @@ def check(data: bytes, limits: PhotoLimits) -> tuple[str, str]:
 
 def read_sides(data: bytes, limits: PhotoLimits) -> tuple[int, int]:
     """Return a photo's width and height as it is stored, read from its header. Raises Undecodable."""
-    return read_header(data, limits)[0]
-
-
-def read_header(data: bytes, limits: PhotoLimits) -> tuple[tuple[int, int], Colors]:
-    """Return a photo's sides as it is stored, and what its values mean, by its header. Raises Undecodable."""
     with translate_errors():
-        image = open_image(data, limits)
-        return image.size, colors.read_colors(image)
+        return open_image(data, limits).size
 
 
 def open_image(data: bytes, limits: PhotoLimits) -> Image.Image:
@@ -186,9 +180,14 @@ def load_reduced(image: Image.Image, factor: int, mode: Mode) -> tuple[Image.Ima
     return turn_upright(loaded), divided
 
 
+def is_jpeg(image: Image.Image) -> bool:
+    """Return whether libjpeg decodes an image that was opened. Pillow tells a file with two pictures from others."""
+    return image.format in ("JPEG", "MPO")
+
+
 def reduce_while_decoding(image: Image.Image, factor: int, mode: Mode) -> int:
     """Let a JPEG be decoded in a mode with its sides divided by factor or less; return by what they will be."""
-    if image.format not in ("JPEG", "MPO"):
+    if not is_jpeg(image):
         return 1
     divided = next(
         number

@@ -20,7 +20,7 @@ def mask_batch(batch: Sequence[PhotoRequest], recipe: MaskRecipe) -> list[Answer
 
     Args:
         batch: the objects to get.
-        recipe: the network and which photos are accepted.
+        recipe: the network, which photos are accepted, and whether cut-outs are masks.
 
     Returns:
         A PhotoMask, Rejected or ChangedObject for each photo, in the batch's order.

@@ -35,7 +35,7 @@ class ScaledDecodes:
             image = (decode.open_image if known_whole else decode.open_photo)(body, photo_limits)
             self.colors = colors.read_colors(image)
         self.sides: tuple[int, int] = image.size
-        self.is_color_jpeg = image.format in ("JPEG", "MPO") and image.mode == "RGB"
+        self.is_color_jpeg = decode.is_jpeg(image) and image.mode == "RGB"
         self.opened: Image.Image | None = image
         self.decoded: dict[tuple[int, decode.Mode], Image.Image] = {}
         self.layers: dict[int, colors.Layers] = {}

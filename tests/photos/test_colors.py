@@ -15,7 +15,8 @@ from PIL import Image, ImageCms
 
 from imageset.photos import colors
 from imageset.photos.colors import Color, open_profile
-from imageset.photos.decode import Mode, PhotoLimits, decode, read_header
+from imageset.photos.decode import Mode, PhotoLimits, decode
+from imageset.photos.scaled_decodes import ScaledDecodes
 from sandbox import draw
 from tests.conftest import plain_image
 from tests.profiles import ADOBE_RGB, SRGB, chunk, cmyk_profile, gamma_curve, gray_profile, profile, rgb_profile
@@ -39,7 +40,7 @@ def middle(data: bytes, mode: Mode = "RGB", factor: int = 1) -> Any:
 
 
 def name_profile(data: bytes) -> str:
-    return read_header(data, LIMITS)[1].profile
+    return ScaledDecodes(data, LIMITS).colors.profile
 
 
 def is_near(found: Any, expected: Any, levels: int) -> bool:

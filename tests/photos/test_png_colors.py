@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from imageset.photos import png_colors
 from imageset.photos.colors import Color
-from imageset.photos.decode import Mode, PhotoLimits, check, decode, read_header
+from imageset.photos.decode import Mode, PhotoLimits, check, decode
 from imageset.photos.preprocess import DecodedPhoto, PreparedPhoto, preprocess_photo
+from imageset.photos.scaled_decodes import ScaledDecodes
 from tests.photos.test_preprocess import section
 from tests.profiles import ADOBE_RGB, DISPLAY_P3, chunk, gamma_curve, png, rgb_profile
 
@@ -53,7 +54,7 @@ def pixel(data: bytes, place: tuple[int, int] = (0, 0), mode: Mode = "RGB", fact
 
 
 def name_profile(data: bytes) -> str:
-    return read_header(data, LIMITS)[1].profile
+    return ScaledDecodes(data, LIMITS).colors.profile
 
 
 def encode(light: float) -> float:
