@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from PIL import Image, ImageChops, ImageCms
 
+from imageset.errors import Undecodable
 from imageset.photos import png_colors
 
 Color = tuple[int, int, int]
@@ -165,11 +166,16 @@ def separate(image: Image.Image, low: Image.Image | None, colors: Colors, factor
         low: the low bytes of 16 bits, from `png_colors.open_low_bytes`; None where image has all that counts.
         colors: of the image.
         factor: by what to divide the sides. No whole number where libjpeg divided them by a part of one.
+
+    Raises:
+        Undecodable: empty, where all of the photo is transparent.
     """
     is_deep = low is not None or image.mode == "I;16"
     image = unfold(png_colors.reduce_depth(image, low, colors.gamma) if is_deep else image)
     if colors.gamma is not None and not is_deep:
         image = png_colors.bend(image, colors.gamma)
+    if is_unseen(image):
+        raise Undecodable("empty")
     if factor == int(factor):
         image = image.reduce(int(factor)) if factor > 1 else image
     else:
@@ -182,6 +188,11 @@ def separate(image: Image.Image, low: Image.Image | None, colors: Colors, factor
     if colors.conversion.transform is not None:
         return Layers(apply(colors.conversion.transform, color), alpha)
     return Layers(color.point((colors.conversion.table or ()) * len(color.getbands())), alpha)
+
+
+def is_unseen(image: Image.Image) -> bool:
+    """Return whether all of an image is transparent, as of those that shops put where a photo will be."""
+    return image.mode in ("LA", "RGBA") and not image.getchannel("A").getbbox()
 
 
 def unfold(image: Image.Image) -> Image.Image:

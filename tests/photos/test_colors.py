@@ -13,12 +13,16 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from imageset.errors import Undecodable
 from imageset.photos import colors
 from imageset.photos.colors import Color, open_profile
-from imageset.photos.decode import Mode, PhotoLimits, decode
+from imageset.photos.decode import Mode, PhotoLimits, check, decode
+from imageset.photos.outcomes import Rejected
+from imageset.photos.preprocess import preprocess_photo
 from imageset.photos.scaled_decodes import ScaledDecodes
 from sandbox import draw
 from tests.conftest import plain_image
+from tests.photos.test_preprocess import section
 from tests.profiles import ADOBE_RGB, SRGB, chunk, cmyk_profile, gamma_curve, gray_profile, profile, rgb_profile
 from tests.project import ROOT
 
@@ -235,6 +239,23 @@ def test_the_profile_of_a_transparent_photo_leaves_its_ground_alone() -> None:
 
         assert photo.getpixel((0, 0)) == ground
         assert is_near(photo.getpixel((photo.width - 1, 0)), (255, 0, 0), 1)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "GIF", "AVIF"])
+def test_a_photo_that_is_transparent_everywhere_is_empty_in_every_stage(kind: str) -> None:
+    """Not a blank with a label: shops serve such a pixel where a photo will be."""
+    image = Image.new("RGBA", (40, 30), (200, 10, 10, 0))
+    unseen = saved(image, kind)
+    image.putpixel((20, 15), (200, 10, 10, 255))
+    seen = saved(image, kind, **({"quality": 100} if kind == "AVIF" else {}))
+
+    assert check(unseen, PhotoLimits(5000))[0] == "empty"
+    assert preprocess_photo(unseen, section()) == Rejected("empty")
+    assert check(seen, PhotoLimits(5000))[0] == ""
+    for factor in (1, 8, 40):
+        with pytest.raises(Undecodable, match="empty"):
+            decode(unseen, PhotoLimits(5000), factor)
+        decode(seen, PhotoLimits(5000), factor)
 
 
 def test_transparent_areas_leave_no_fringe_where_sides_are_divided() -> None:
