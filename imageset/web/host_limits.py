@@ -66,12 +66,16 @@ class Host:
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[int]:
         """Wait until one more request may be made and hold its place; yields the epoch. Raises HostGivenUp."""
-        async with self.slots.acquire(1):
+        while True:
             while (seconds := self.resume_at - time.monotonic()) > 0 and not self.given_up:
                 await asyncio.sleep(seconds)
-            if self.given_up:
-                raise HostGivenUp
-            yield self.epoch
+            async with self.slots.acquire(1):
+                if self.given_up:
+                    raise HostGivenUp
+                # Otherwise a pause began while we waited: the limit may have fallen, so the place is given back.
+                if self.resume_at <= time.monotonic():
+                    yield self.epoch
+                    return
 
     def record_answer(self, epoch: int, latency: float) -> None:
         """Note a complete answer.

@@ -449,6 +449,23 @@ def test_an_answer_closes_the_circuit() -> None:
     run(main)
 
 
+def test_a_request_that_gets_its_place_just_before_a_throttling_keeps_to_the_new_limit() -> None:
+    async def main() -> None:
+        host, began = Host("a:80", max_limit=4), now()
+
+        async def give_its_place_to_the_last() -> None:
+            async with host.slot():
+                await asyncio.sleep(1)
+
+        others = [ask(host, throttle(), 1.0), *(ask(host, answer(), 9.0) for _ in range(2)), ask(host, answer())]
+        *_, last = await asyncio.gather(give_its_place_to_the_last(), *others)
+
+        # Two are in progress until 9.0, as many as the new limit.
+        assert (round(last.at - began, 6), last.at_once) == (9.0, 1)
+
+    run(main)
+
+
 def test_each_pause_is_twice_as_long_and_after_the_last_all_waiting_requests_end() -> None:
     async def main() -> None:
         host, began = Host("a:80", max_limit=16), now()
@@ -456,7 +473,7 @@ def test_each_pause_is_twice_as_long_and_after_the_last_all_waiting_requests_end
         asked = [round(result.at - began, 6) for result in results if isinstance(result, Asked)]
 
         # The first four at once, and the three that came back before the fifth failure.
-        probes = [at for at in asked if at > 0]
+        probes = sorted(at for at in asked if at > 0)
 
         assert probes == [FIRST_PAUSE * (2**count - 1) for count in range(1, MAX_PAUSES + 1)]
         assert FAILURES_TO_OPEN <= len(asked) - len(probes) < FAILURES_TO_OPEN + FIRST_LIMIT
