@@ -16,7 +16,7 @@ from imageset.photos.embedding_cache import EmbeddingCache
 from imageset.photos.embedding_file import BYTES_PER_PHOTO, writing_embeddings
 from imageset.photos.embedding_recipe import describe_recipe, identify_embeddings
 from imageset.photos.embeddings import EmbeddingRecipe
-from imageset.photos.file_formats import decodable
+from imageset.photos.file_formats import list_decodable
 from imageset.runtime import files, params, rates, settings, stage
 from imageset.storage.bucket import open_bucket
 from imageset.workers.carried_file import carry_file
@@ -65,7 +65,7 @@ def main(inventory_csv: Path, efficientnet_lite0_pth: Path, embeddings_h5: Path)
         rates.note(0)
         print("embed: none, as embed.enabled is false")
         return
-    limits = PhotoLimits(params.load().preprocess.max_pixels, decodable(params.load().ingest.formats))
+    limits = PhotoLimits(params.load().preprocess.max_pixels, list_decodable(params.load().ingest.formats))
     max_rejected_share = params.load().preprocess.max_rejected_share
     bucket, address, photos = open_bucket(), settings.dask(), tables.count(inventory_csv)
     files.require_space(embeddings_h5, BYTES_PER_PHOTO * photos)

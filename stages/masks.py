@@ -15,7 +15,7 @@ from imageset.photos.decode import PhotoLimits
 from imageset.photos.earlier_file import import_earlier
 from imageset.photos.earlier_masks import EARLIER_MASKS
 from imageset.photos.engines import Network
-from imageset.photos.file_formats import decodable
+from imageset.photos.file_formats import list_decodable
 from imageset.photos.hardware import list_gpus, name_engine
 from imageset.photos.mask_cache import MaskCache
 from imageset.photos.mask_file import AddMask, writing_masks
@@ -98,7 +98,7 @@ def main(inventory_csv: Path, background_onnx: Path, u2netp_int8_zip: Path, mask
         masks_csv: what each mask looks like, or why a photo has none.
     """
     masks, name, sha256 = params.load().masks, params.load().model.name, params.load().model.sha256
-    limits = PhotoLimits(params.load().preprocess.max_pixels, decodable(params.load().ingest.formats))
+    limits = PhotoLimits(params.load().preprocess.max_pixels, list_decodable(params.load().ingest.formats))
     max_rejected_share = params.load().preprocess.max_rejected_share
     if masks.background == "keep":
         write_nothing(masks_h5, masks_csv)

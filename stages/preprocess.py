@@ -17,7 +17,7 @@ from imageset.photos import fact_limits, file_formats, pixel_worker, pixels
 from imageset.photos.batches import InventoryRow, PhotoRow, make_batches, run_batches, scan_inventory
 from imageset.photos.fact_limits import judge_facts
 from imageset.photos.facts import PhotoFacts
-from imageset.photos.file_formats import decodable
+from imageset.photos.file_formats import list_decodable
 from imageset.photos.mask_file import MaskRow, scan_masks
 from imageset.photos.outcomes import ChangedObject, Outcomes, Rejected
 from imageset.photos.photo_file import is_of_photo
@@ -180,7 +180,7 @@ def main(
     """
     preprocess, background = params.load().preprocess, params.load().masks.background
     listed = params.load().ingest.formats
-    formats = decodable(listed)
+    formats = list_decodable(listed)
     address, bucket, photos = settings.dask(), open_bucket(), tables.count(inventory_csv)
     result_bytes = count_image_bytes(preprocess) + pixels.THUMBNAIL_SIDE**2 + PREVIEW_BYTES
     # Twice: first temporary files hold pixels and previews, then the outputs as well.

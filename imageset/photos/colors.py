@@ -103,8 +103,9 @@ def open_profile(profile: bytes, mode: str) -> Conversion:
     """
     space = MODES.get(profile[SPACE], "")
     wanted = mode if mode in ("L", "CMYK") else "RGB"
+    fitting = ("L", "RGB") if wanted == "L" else (wanted,)
     is_whole = HEADER_BYTES < len(profile) <= MAX_PROFILE_BYTES and profile[SIGNATURE] == b"acsp"
-    if not is_whole or profile[CLASS] not in CLASSES or space not in ({"L": ("L", "RGB")}.get(wanted, (wanted,))):
+    if not is_whole or profile[CLASS] not in CLASSES or space not in fitting:
         return Conversion("broken")
     try:
         source = ImageCms.ImageCmsProfile(BytesIO(profile))

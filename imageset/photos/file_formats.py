@@ -128,7 +128,7 @@ def find_refusal(body: bytes, formats: Collection[str]) -> str:
     return "" if name in formats else f"format_{name}"
 
 
-def decodable(listed: Collection[str]) -> tuple[str, ...]:
+def list_decodable(listed: Collection[str]) -> tuple[str, ...]:
     """Return the formats that stages decode where ingest.formats lists these: all that Pillow decodes, HEIC if listed.
 
     So another list makes no mask again: stage preprocess leaves out by the format what is not listed.

@@ -17,9 +17,9 @@ from imageset.photos.file_formats import (
     MAX_HEAD_BYTES,
     NAMES,
     PLUGINS,
-    decodable,
     find_refusal,
     is_undecided,
+    list_decodable,
     require_decoders,
     tell_format,
 )
@@ -72,8 +72,8 @@ def test_16_bytes_decide_but_for_markup_and_general_brands() -> None:
 def test_heic_is_decoded_where_it_is_listed_all_else_always() -> None:
     lists = [list(some) for count in (1, 2, 5) for some in itertools.combinations(FORMATS, count)]
 
-    assert {decodable(some) for some in lists} == {FORMATS}
-    assert {decodable([*some, "heic"]) for some in lists} == {(*FORMATS, "heic")}
+    assert {list_decodable(some) for some in lists} == {FORMATS}
+    assert {list_decodable([*some, "heic"]) for some in lists} == {(*FORMATS, "heic")}
 
 
 def test_what_cannot_be_decoded_here_is_an_error_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from imageset.photos.earlier_file import EarlierFile, FileKind, open_earlier
 from imageset.photos.earlier_masks import EARLIER_MASKS
 from imageset.photos.embedding_cache import EmbeddingCache
 from imageset.photos.engines import Network
-from imageset.photos.file_formats import decodable
+from imageset.photos.file_formats import list_decodable
 from imageset.photos.mask_cache import MaskCache
 from imageset.photos.outcome_cache import OutcomeCache
 from imageset.photos.outcomes import Rejected
@@ -79,7 +79,7 @@ def count_embeddings(params: Params, inventory_csv: Path, bucket: Bucket, _pixel
     """Return how many embeddings are to be made."""
     if not params.embed.enabled:
         return {"embed": 0}
-    recipe = embedding_recipe.describe_recipe(decodable(params.ingest.formats))
+    recipe = embedding_recipe.describe_recipe(list_decodable(params.ingest.formats))
     path, max_pixels = settings.embedding_cache(), params.preprocess.max_pixels
     unknown = 0
     with ExitStack() as opened:
@@ -93,7 +93,7 @@ def count_embeddings(params: Params, inventory_csv: Path, bucket: Bucket, _pixel
 
 def count_masks_and_pixels(params: Params, inventory_csv: Path, bucket: Bucket, pixels: bool) -> dict[str, int]:
     """Return how many masks are to be made, and how many photos' pixels. New masks make new pixels."""
-    formats = decodable(params.ingest.formats)
+    formats = list_decodable(params.ingest.formats)
     made, keep = {"masks": 0, "preprocess": 0}, params.masks.background == "keep"
     recipe = "" if keep else mask_recipe.describe_recipe(find_network(params), formats, params.masks.use_alpha)
     path, max_pixels = settings.mask_cache(), params.preprocess.max_pixels
