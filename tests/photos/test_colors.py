@@ -209,6 +209,15 @@ def test_a_profile_that_png_cannot_unpack_is_broken(name: str) -> None:
     assert middle(made) == P3_RED
 
 
+def test_a_profile_with_a_wrong_checksum_in_a_png_is_broken() -> None:
+    profile = chunk(b"iCCP", b"x\0\0" + zlib.compress(rgb_profile()))
+    data = saved(plain_image(P3_RED), "PNG")
+    made = data[:33] + profile[:-1] + bytes([profile[-1] ^ 1]) + data[33:]
+
+    assert name_profile(made) == "broken"
+    assert middle(made) == P3_RED
+
+
 def test_a_damaged_profile_ends_in_a_photo_within_time_and_memory() -> None:
     """Profiles come from strangers. Whatever they say, the photo is decoded, with its colours or without."""
     random = np.random.default_rng(3)
