@@ -16,6 +16,14 @@ PARAMS = Path("params.yaml")
 # Keys of earlier versions, and where they went.
 MOVED = {"preprocess.background": "masks.background", "preprocess.mask_side": "masks.side"}
 
+# By the types of pydantic's faults, where its own words are a programmer's.
+EXPECTED = {
+    "bool_parsing": "expected true or false",
+    "bool_type": "expected true or false",
+    "list_type": "expected a list, such as [a, b]",
+    "too_short": "expected more values",
+}
+
 
 def load(path: Path = PARAMS) -> Params:
     """Load params.yaml, every section of it.
@@ -77,10 +85,11 @@ def explain(error: ValidationError) -> str:
         what, known = ("key", fields_of(section)) if rest else ("section", Params.model_fields)
         return f"{key}: no such {what}{suggestion(rest[0] if rest else section, known)}"
     if fault["type"] == "missing":
-        return f"{key} is missing" if rest else f"section {section!r} is missing"
+        missing = key if rest else f"section {section!r}"
+        return f"{missing} is missing: add it; CHANGELOG.md has the values of new params that change nothing"
     if fault["type"] == "model_type":
         return f"{key} = {fault['input']!r}: expected a section of keys and values"
-    message = fault["msg"].removeprefix("Value error, ")
+    message = EXPECTED.get(fault["type"], fault["msg"].removeprefix("Value error, "))
     if not rest:  # a rule about several keys
         return f"{section}: {message}"
     return f"{key} = {fault['input']!r}: {message}"

@@ -59,6 +59,9 @@ def load(path: Path) -> ShopParams:
     return project.shop
 
 
+ADD = ": add it; CHANGELOG.md has the values of new params that change nothing"
+
+
 def refusal(path: Path) -> str:
     """Return the message with which the file is refused."""
     with pytest.raises(ParamsError) as caught:
@@ -122,13 +125,13 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one(path: Path) -> Non
 def test_a_missing_key_is_named(path: Path) -> None:
     path.write_text("shop:\n  name: u2netp\n  share: 0.2\n")
 
-    assert refusal(path) == f"{path}: shop.copies is missing"
+    assert refusal(path) == f"{path}: shop.copies is missing{ADD}"
 
 
 def test_a_missing_section_is_named(path: Path) -> None:
     path.write_text("{}")
 
-    assert refusal(path) == f"{path}: section 'shop' is missing"
+    assert refusal(path) == f"{path}: section 'shop' is missing{ADD}"
 
 
 @pytest.mark.parametrize("text", ["shopp:\n  copies: 5\n", "shop:\n  name: a\n  copies: 5\n  share: 0.1\nshopp: {}\n"])
@@ -226,3 +229,26 @@ def test_params_do_not_change_after_loading(path: Path) -> None:
 
     with pytest.raises(ValueError, match="frozen"):
         shop.copies = 6
+
+
+@pytest.mark.parametrize(
+    ("shipped", "edited", "said"),
+    [
+        ("formats: [jpeg, png, webp, gif, avif]", "formats: jpeg", "ingest.formats = 'jpeg': expected a list, such as"),
+        ("formats: [jpeg, png, webp, gif, avif]", "formats: []", r"ingest.formats = \[\]: expected more values"),
+        ("formats: [jpeg, png, webp, gif, avif]", "formats: [tiff]", "ingest.formats.0 = 'tiff': .*'avif' or 'heic'"),
+        ("robots: ignore", "robots: yes", "ingest.robots = True: .*'ignore' or 'obey'"),
+        ("use_alpha: false", "use_alpha: maybe", "masks.use_alpha = 'maybe': expected true or false"),
+        ("use_alpha: false", "use_alpha: [1]", r"masks.use_alpha = \[1\]: expected true or false"),
+    ],
+)
+def test_what_a_param_may_be_is_said_in_plain_words(
+    shipped: str, edited: str, said: str, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(params, "Params", Params)
+    text = (ROOT / "params.yaml").read_text()
+    assert text.count(shipped) == 1
+    path.write_text(text.replace(shipped, edited))
+
+    with pytest.raises(ParamsError, match=rf"^[^\n]*: {said}[^\n]*$"):
+        params.load(path)
