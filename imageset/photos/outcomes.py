@@ -101,7 +101,7 @@ class Outcomes:
                 f"{', '.join(self.changed_keys)}{hint}: run `make refresh`"
             )
         if not self.done:
-            raise DataError(f"none of {self.total} photos is left ({counts}): does IMAGE_STORE name the right bucket?")
+            raise DataError(f"none of {self.total} photos is left ({counts}): {self.suggest_cause()}")
         if rejected > max_rejected_share * self.total:
             raise DataError(
                 f"{rejected} of {self.total} photos are rejected ({counts}): more than "
@@ -113,6 +113,15 @@ class Outcomes:
         from imageset.formats import tables  # here, as workers do without pandas: 0.25 s of their start
 
         return tables.tally(self.reasons.elements())
+
+    def suggest_cause(self) -> str:
+        """Return where to look when no photo is left, by the most frequent reason."""
+        reason = max(self.reasons, key=self.reasons.__getitem__, default="")
+        if reason.startswith("format_"):
+            return "see ingest.formats in params.yaml"
+        if reason.startswith(("too_", "extreme_", "mask_")):
+            return "see the limits of section preprocess in params.yaml"
+        return "does IMAGE_STORE name the right bucket?"
 
     def suggest_retry(self, stage: str) -> str:
         """Return how to retry photos that may be good: memory may have been short, or the machine suspended."""

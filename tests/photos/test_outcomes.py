@@ -43,6 +43,26 @@ def test_up_to_the_share_allowed_may_be_rejected_and_nothing_may_be_changed(
         collected(*counts).check(0.2, "out.csv")
 
 
+@pytest.mark.parametrize(
+    ("most", "hint"),
+    [
+        ("format_jpeg", "see ingest.formats in params.yaml"),
+        ("too_dark", "see the limits of section preprocess in params.yaml"),
+        ("extreme_aspect", "see the limits of section preprocess in params.yaml"),
+        ("mask_empty", "see the limits of section preprocess in params.yaml"),
+        ("not_an_image", "does IMAGE_STORE name the right bucket?"),
+    ],
+)
+def test_where_no_photo_is_left_the_most_frequent_reason_says_where_to_look(most: str, hint: str) -> None:
+    outcomes = Outcomes()
+    outcomes.reasons.update({"empty": 1, most: 2})
+
+    with pytest.raises(DataError) as caught:
+        outcomes.check(1.0, "out.csv")
+
+    assert str(caught.value) == f"none of 3 photos is left (2 {most}, 1 empty): {hint}"
+
+
 def test_every_photo_counts_once() -> None:
     outcomes = collected(5, 2, 1)
 
