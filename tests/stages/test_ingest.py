@@ -1175,6 +1175,30 @@ def test_the_error_of_too_many_refusals_says_what_to_do(project: Path, dead_host
         ingest.main(*paths(project))
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "hint"),
+    [
+        ("max_bytes: 20000000", "max_bytes: 99", "1 too_large.*: to take them, raise ingest.max_bytes; "),
+        (
+            "\n  max_pixels: 50000000\n  # File",
+            "\n  max_pixels: 9\n  # File",
+            "1 too_many_pixels.*: to take them, raise ingest.max_pixels; ",
+        ),
+        ("noindex,", "all,", "1 robots_tag.*: to take them, set ingest.refused_robots_tags; "),
+        ("robots: ignore", "robots: obey", "1 robots_txt.*; to take them, set ingest.robots to ignore; "),
+    ],
+)
+def test_where_a_param_refuses_too_many_the_error_names_it(
+    old: str, new: str, hint: str, project: Path, host: PhotoHost, edit_params: Edit
+) -> None:
+    host.at("/robots.txt", body(b"User-agent: *\nDisallow: /"))
+    edit_params(old, new)
+    write_listings(project, host.at("/photo", body(PHOTO, X_Robots_Tag="all")))
+
+    with pytest.raises(DataError, match=hint):
+        ingest.main(*paths(project))
+
+
 def test_exactly_the_share_allowed_passes(project: Path, host: PhotoHost) -> None:
     urls = [host.at(f"/{number}", status(200)) for number in range(4)]
 
