@@ -48,6 +48,16 @@ def test_a_refusal_by_a_rule_that_has_changed_is_asked_for_once_more(path: Path)
         assert refusals.reasons() == {("0.jpeg", "http://a/"): "encoded", ("x.jpeg", "http://a/"): "gone"}
 
 
+def test_what_version_0_1_0_refused_and_this_one_takes_is_asked_for_once_more(path: Path) -> None:
+    """Such as, under undecodable, PNGs with a large profile or with metadata of a wrong length."""
+    taken = ("bad_url", "encoded", "not_an_image", "too_many_redirects", "truncated", "undecodable")
+    with closing(RefusalCache(path, PARAMS)) as refusals:
+        for reason in taken:
+            refusals.database.execute("INSERT INTO refused VALUES ('1.jpeg', ?, ?, '')", (f"http://a/{reason}", reason))
+
+        assert refusals.reasons() == {}
+
+
 def test_temporary_reasons_are_not_remembered(path: Path) -> None:
     with closing(RefusalCache(path, PARAMS)) as refusals:
         for reason in TEMPORARY:
