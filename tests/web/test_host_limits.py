@@ -460,6 +460,7 @@ def test_a_request_that_gets_its_place_just_before_a_throttling_keeps_to_the_new
         others = [ask(host, throttle(), 1.0), *(ask(host, answer(), 9.0) for _ in range(2)), ask(host, answer())]
         *_, last = await asyncio.gather(give_its_place_to_the_last(), *others)
 
+        assert last is not None
         # Two are in progress until 9.0, as many as the new limit.
         assert (round(last.at - began, 6), last.at_once) == (9.0, 1)
 
