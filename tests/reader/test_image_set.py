@@ -429,7 +429,7 @@ def label_pair(label: int) -> tuple[int, float]:
         {"transform": halve_pixels, "target_transform": label_pair},
         {"target_transform": float},
     ],
-    ids=str,
+    ids=" ".join,
 )
 def test_a_batch_sampler_may_be_the_sampler(path: Path, options: dict[str, Any]) -> None:
     """torch's page on loading without automatic batching: sampler=BatchSampler(...), batch_size=None."""
