@@ -70,7 +70,7 @@ def test_a_photo_on_its_side_is_shown_upright_without_its_metadata() -> None:
     [
         saved(Image.new("CMYK", (300, 200), (0, 255, 255, 0)), "JPEG"),
         saved(Image.new("L", (300, 200), 100), "JPEG"),
-        saved(Image.new("RGBA", (300, 200), (0, 0, 0, 0)), "PNG"),
+        saved(Image.new("RGBA", (300, 200), (0, 0, 0, 90)), "PNG"),
         saved(Image.new("P", (300, 200)), "GIF", save_all=True, append_images=[Image.new("P", (300, 200), 9)]),
         saved(Image.new("RGB", (300, 200)), "WEBP"),
     ],
@@ -81,7 +81,10 @@ def test_photos_of_every_kind_have_one(body: bytes) -> None:
 
 
 def test_transparent_pixels_are_white() -> None:
-    assert is_near(show(saved(Image.new("RGBA", (300, 200), (0, 0, 0, 0)), "PNG")).getpixel((5, 5)), (255, 255, 255))
+    photo = Image.new("RGBA", (300, 200), (0, 0, 0, 0))
+    photo.paste((0, 0, 0, 255), (150, 0, 300, 200))
+
+    assert is_near(show(saved(photo, "PNG")).getpixel((5, 5)), (255, 255, 255))
 
 
 def test_a_preview_is_made_of_no_more_pixels_than_it_needs() -> None:
