@@ -70,10 +70,7 @@ def decode(data: bytes, limits: PhotoLimits, factor: int = 1, mode: Mode = "RGB"
         Undecodable: the bytes are no photo, or too large a one.
     """
     with translate_errors():
-        image = open_photo(data, limits)
-        if not colors.read_colors(image).is_plain:
-            return colors.compose(decode_layers(image, data, factor), mode, ground)
-        return decode_plain(image, factor, mode)
+        return decode_opened(open_photo(data, limits), data, factor, mode, ground)
 
 
 def open_photo(data: bytes, limits: PhotoLimits) -> Image.Image:
@@ -81,6 +78,13 @@ def open_photo(data: bytes, limits: PhotoLimits) -> Image.Image:
     image = open_image(data, limits)
     wholeness.require_whole(data, tell_format(data), image.size)
     return image
+
+
+def decode_opened(image: Image.Image, data: bytes, factor: int, mode: Mode, ground: Color) -> Image.Image:
+    """Decode an image that was opened from data, as `decode` does. The image can be decoded once."""
+    if not colors.read_colors(image).is_plain:
+        return colors.compose(decode_layers(image, data, factor), mode, ground)
+    return decode_plain(image, factor, mode)
 
 
 def decode_plain(image: Image.Image, factor: int, mode: Mode) -> Image.Image:
@@ -131,7 +135,11 @@ def check(data: bytes, limits: PhotoLimits) -> tuple[str, str]:
         "" and the sha256 of a photo; else the reason why it is none, as in Undecodable, and "".
     """
     try:
-        decode(data, limits, CHECK_FACTOR)
+        with translate_errors():
+            image = open_image(data, limits)
+            was_decoded = wholeness.require_whole(data, tell_format(data), image.size)
+            if not (was_decoded and colors.read_colors(image).is_plain):
+                decode_opened(image, data, CHECK_FACTOR, "RGB", WHITE)
     except Undecodable as error:
         return error.reason, ""
     except Exception:  # at a process's edge: an error that no decoder is known to raise must cost one photo only

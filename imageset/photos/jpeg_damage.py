@@ -11,6 +11,7 @@ import simplejpeg
 from imageset.photos.jpeg_markers import (
     END_OF_IMAGE,
     FRAMES,
+    METADATA,
     OTHER_FRAMES,
     PROGRESSIVE_FRAMES,
     START_OF_SCAN,
@@ -26,6 +27,7 @@ from imageset.photos.stray_text import find_text
 
 START, END = b"\xff\xd8", b"\xff\xd9"
 NEEDED = (*FRAMES, *TABLES)  # to decode a JPEG's scans
+KNOWN = (*NEEDED, START_OF_SCAN, *METADATA)  # libjpeg refuses others, which are left out here
 
 # Warnings of libjpeg that bytes of no use may have caused. It is asked again without such bytes.
 MAY_BE_HARMLESS = re.compile("extraneous bytes|Invalid SOS parameters")
@@ -35,12 +37,15 @@ LEAST_PADDING = 4  # so many equal bytes before a marker
 LEAST_ZEROS = (LEAST_PADDING, 1)  # of zeros then also fewer: not at first, as coded data may end with some
 
 
-def find_damage(body: bytes, sides: tuple[int, int]) -> str:
-    """Return why a JPEG is not whole, "" where it is: truncated, damaged, or undecodable of a kind no browser shows.
+def find_damage(body: bytes, sides: tuple[int, int]) -> str | None:
+    """Return why a JPEG is not whole: truncated, damaged, or undecodable of a kind no browser shows.
 
     Args:
         body: the file, untrusted.
         sides: width and height as its decoder reads them.
+
+    Returns:
+        "" where libjpeg decodes all of it without a warning, None where no damage is found otherwise.
 
     Raises:
         MemoryError: there is too little for the decode.
@@ -56,8 +61,8 @@ def mend(body: bytes) -> bytes:
     return body if body.endswith(END) else body + END
 
 
-def judge(body: bytes, sides: tuple[int, int]) -> str:
-    """Return why a JPEG is not whole, "" where it is."""
+def judge(body: bytes, sides: tuple[int, int]) -> str | None:
+    """Return what find_damage returns. Raises LookupError or ValueError where a segment is too short."""
     header = list(walk(body, header_only=True))
     if any(segment.marker in OTHER_FRAMES for segment in header):
         return "undecodable"
@@ -69,7 +74,7 @@ def judge(body: bytes, sides: tuple[int, int]) -> str:
         return "damaged"  # decoders disagree about what the file has
     # Without segments of metadata, whatever is wrong with them.
     tables = (body[segment.start : segment.end] for segment in header[:-1] if segment.marker in NEEDED)
-    fault = decode_strictly(b"".join([START, *tables, memoryview(body)[scan.start :], END]))
+    warning = fault = decode_strictly(b"".join([START, *tables, memoryview(body)[scan.start :], END]))
     for least_zeros in LEAST_ZEROS if MAY_BE_HARMLESS.search(fault) else ():
         if not (fault := decode_strictly(strip(body, frame, least_zeros))):
             break
@@ -79,7 +84,10 @@ def judge(body: bytes, sides: tuple[int, int]) -> str:
         return name_damage(body)
     if not has_all_scans(body, frame, scan):
         return "truncated"
-    return "damaged" if find_text_in_codes(body, scan) else ""
+    if find_text_in_codes(body, scan):
+        return "damaged"
+    is_common = all(segment.marker in KNOWN for segment in header)
+    return "" if is_common and not warning else None
 
 
 def decode_strictly(body: bytes) -> str:

@@ -13,6 +13,7 @@ FRAMES = (0xC0, 0xC1, 0xC2, 0xC9, 0xCA)
 # Lossless and hierarchical ones. No browser shows one, and libjpeg decodes a lossless one at its full size only.
 OTHER_FRAMES = (0xC3, 0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF)
 PROGRESSIVE_FRAMES = (0xC2, 0xCA)
+METADATA = (*range(0xE0, 0xF0), 0xFE)  # APP0 to APP15, and comments
 TABLES = (0xC4, 0xCC, 0xDB, 0xDD)  # of Huffman codes, of arithmetic coding, of quantization; the restart interval
 
 # Patterns, as a loop over these bytes takes a second for a megabyte of them, where a file is made to have so many.

@@ -28,7 +28,7 @@ def mend(body: bytes, name: str) -> bytes:
     return png_chunks.mend(body) if name == "png" else body
 
 
-def require_whole(body: bytes, name: str, sides: tuple[int, int]) -> None:
+def require_whole(body: bytes, name: str, sides: tuple[int, int]) -> bool:
     """Refuse a photo that is cut or damaged, where its decoder would not.
 
     Args:
@@ -36,11 +36,17 @@ def require_whole(body: bytes, name: str, sides: tuple[int, int]) -> None:
         name: of its format.
         sides: width and height as the decoder reads them. Check them first: a JPEG takes as much memory as its decode.
 
+    Returns:
+        Whether all of it was decoded on the way, so that its decoder will find nothing.
+
     Raises:
         Undecodable: truncated where the file ends early, damaged where it does not, undecodable where it is a JPEG of
             a kind that no browser shows.
     """
-    if name == "jpeg" and (reason := jpeg_damage.find_damage(body, sides)):
-        raise Undecodable(reason)
     if name == "webp" and webp_chunks.has_text(body):
         raise Undecodable("damaged")
+    if name != "jpeg":
+        return False
+    if damage := jpeg_damage.find_damage(body, sides):
+        raise Undecodable(damage)
+    return damage is not None

@@ -14,7 +14,7 @@ import simplejpeg
 from PIL import Image
 
 from imageset.photos import jpeg_damage, png_chunks
-from imageset.photos.decode import PhotoLimits, check, decode
+from imageset.photos.decode import PhotoLimits, check, decode, decode_opened
 from imageset.photos.jpeg_markers import START_OF_SCAN, walk
 from imageset.photos.outcomes import Rejected
 from imageset.photos.preprocess import preprocess_photo
@@ -277,6 +277,28 @@ def test_rare_sampling_factors_are_taken_where_the_end_marker_is_there() -> None
 @pytest.mark.parametrize("marker", [0xC3, 0xC5, 0xC7, 0xCB, 0xCF])
 def test_a_lossless_or_hierarchical_jpeg_is_refused_by_every_stage(marker: int) -> None:
     assert judge(photo().replace(b"\xff\xc0", bytes([0xFF, marker]), 1)) in ("undecodable", "not_an_image")
+
+
+def test_a_segment_that_no_decoder_knows_is_refused_by_every_stage() -> None:
+    body = photo()
+
+    assert judge(body[:2] + segment(0xF8, b"unknown") + body[2:]) == "damaged"
+
+
+def test_ingest_decodes_a_jpeg_once_but_for_one_with_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[bytes] = []
+
+    def noted(image: Image.Image, data: bytes, *options: Any) -> Image.Image:
+        decoded.append(data)
+        return decode_opened(image, data, *options)
+
+    monkeypatch.setattr("imageset.photos.decode.decode_opened", noted)
+    png, clean = saved(Image.new("RGB", (9, 9)), "PNG"), photo()
+    warned = insert_before_end(clean, bytes(8))
+    for body in (png, clean, warned):
+        assert check(body, PhotoLimits(1_000_000))[0] == ""
+
+    assert decoded == [png, warned]
 
 
 def test_a_jpeg_without_a_picture_is_refused() -> None:
