@@ -29,7 +29,7 @@ PROCESSORS = {
     "Haswell: AVX2, no AVX-512": (EMULATOR, "-cpu", "Haswell"),
     "Ivy Bridge: AVX, no AVX2": (EMULATOR, "-cpu", "IvyBridge"),
 }
-PLAIN = {  # what the second processor is told
+PLAIN = {  # settings of the second run
     "JSIMD_FORCENONE": "1",
     "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX512F,-AVX512VL,-AVX2,-AVX,-FMA,-FMA4,-AVX2_Usable,-FMA_Usable",
     "NPY_DISABLE_CPU_FEATURES": "AVX2 FMA3 AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR",

@@ -1,7 +1,7 @@
 """What a photo's values mean: from the numbers that a file has to sRGB, 8 bits a channel, without transparency.
 
-LittleCMS converts by ICC profiles, relative colorimetric and without black point compensation, as browsers do: the
-garment has here the colours that buyers saw. A PNG without a profile may name its gamma and its primaries.
+LittleCMS converts by ICC profiles, relative colorimetric and without black point compensation. A PNG without a profile
+may name its gamma and its primaries.
 """
 
 from functools import lru_cache

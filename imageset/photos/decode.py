@@ -12,7 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from imageset.errors import Undecodable
 from imageset.photos import colors, png_colors, wholeness
-from imageset.photos.colors import WHITE, Color, Layers
+from imageset.photos.colors import WHITE, Color, Colors, Layers
 from imageset.photos.file_formats import BRANDS, FORMATS, PLUGINS, find_refusal, open_as, tell_format
 
 Mode = Literal["RGB", "L"]
@@ -82,9 +82,10 @@ def open_photo(data: bytes, limits: PhotoLimits) -> Image.Image:
 
 def decode_opened(image: Image.Image, data: bytes, factor: int, mode: Mode, ground: Color) -> Image.Image:
     """Decode an image that was opened from data, as `decode` does. The image can be decoded once."""
-    if not colors.read_colors(image).is_plain:
-        return colors.compose(decode_layers(image, data, factor), mode, ground)
-    return decode_plain(image, factor, mode)
+    meant = colors.read_colors(image)
+    if meant.is_plain:
+        return decode_plain(image, factor, mode)
+    return colors.compose(decode_layers(image, data, meant, factor), mode, ground)
 
 
 def decode_plain(image: Image.Image, factor: int, mode: Mode) -> Image.Image:
@@ -98,12 +99,12 @@ def decode_plain(image: Image.Image, factor: int, mode: Mode) -> Image.Image:
     return photo if left == 1 else photo.reduce(left)
 
 
-def decode_layers(image: Image.Image, data: bytes, factor: int) -> Layers:
+def decode_layers(image: Image.Image, data: bytes, meant: Colors, factor: int) -> Layers:
     """Decode an image that was opened from data, as `decode` does, but leave its transparency a layer of its own.
 
-    The image can be decoded once.
+    The image can be decoded once. `meant` says what its values mean.
     """
-    meant, low = colors.read_colors(image), None
+    low = None
     png_colors.scale_transparency(image)
     if png_colors.needs_low_bytes(image, meant.gamma):
         low, _ = load_reduced(png_colors.open_low_bytes(data), 1, "RGB")

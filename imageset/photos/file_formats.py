@@ -51,7 +51,7 @@ SIGNATURES = {
 PATTERNS = {name: re.compile(pattern, re.DOTALL) for name, pattern in SIGNATURES.items()}
 
 # Files of boxes (ISO base media) begin with the size of the first box, "ftyp", a brand, a version and further brands.
-# The general brands are of AVIF and HEIC: a further brand says of which.
+# AVIF and HEIC share the general brands: a further brand tells them apart.
 BRANDS = {
     "avif": {b"avif", b"avis"},
     "heic": {b"heic", b"heim", b"heis", b"heix", b"hevc", b"hevm", b"hevs", b"hevx"},

@@ -134,7 +134,7 @@ def needs_low_bytes(image: Image.Image, gamma: float | None) -> bool:
 
 
 def open_low_bytes(body: bytes) -> ImageFile.ImageFile:
-    """Open a PNG of which needs_low_bytes is true, so that the low bytes are decoded."""
+    """Open a PNG that needs_low_bytes, so that the low bytes are decoded."""
     image = open_as(png_chunks.mend(body), "png")
     image.tile = [tile._replace(args=LOW_BYTES[str(tile.args)]) for tile in image.tile]
     return image

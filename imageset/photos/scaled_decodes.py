@@ -66,7 +66,7 @@ class ScaledDecodes:
         factor = choose_reduction(*self.sides)
         if factor not in self.layers:
             with limited():
-                self.layers[factor] = decode.decode_layers(self.take_image(), self.body, factor)
+                self.layers[factor] = decode.decode_layers(self.take_image(), self.body, self.colors, factor)
         return self.layers[factor]
 
     def take_image(self) -> Image.Image:

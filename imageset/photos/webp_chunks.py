@@ -21,7 +21,7 @@ def has_text(body: bytes) -> bool:
 
 
 def is_stored_alpha(body: bytes, name: bytes, start: int) -> bool:
-    """Return whether a chunk, the data of which begins at start, is an alpha channel that is not compressed."""
+    """Return whether a chunk is an alpha channel that is not compressed. Its data begins at start."""
     return name == b"ALPH" and int.from_bytes(body[start : start + 1]) & 3 == 0
 
 

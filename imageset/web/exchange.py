@@ -28,7 +28,7 @@ REDIRECT_STATUSES = {301, 302, 303, 307, 308}
 
 @dataclass(frozen=True)
 class Exchange:
-    """A request whose answer's headers have arrived, and the timeout on the rest."""
+    """A request, the answer with its headers, which have arrived, and the timeout on the rest."""
 
     host: Host
     answer: aiohttp.ClientResponse

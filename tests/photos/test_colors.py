@@ -219,7 +219,7 @@ def test_a_profile_with_a_wrong_checksum_in_a_png_is_broken() -> None:
 
 
 def test_a_damaged_profile_ends_in_a_photo_within_time_and_memory() -> None:
-    """Profiles come from strangers. Whatever they say, the photo is decoded, with its colours or without."""
+    """Profiles come from strangers. No profile keeps a photo from being decoded."""
     random = np.random.default_rng(3)
     verdicts = set()
     for whole, mode in ((rgb_profile(), "RGB"), (cmyk_profile(), "CMYK"), (gray_profile(1.8), "L")):

@@ -1,4 +1,4 @@
-"""Formats are told apart by first bytes, and refused by name as soon as these have come."""
+"""The first bytes of a file tell its format. Other formats are refused by name, before the rest arrives."""
 
 import itertools
 import re

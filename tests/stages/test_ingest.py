@@ -141,7 +141,7 @@ def large_png() -> bytes:
 
 
 def lossless_jpeg() -> bytes:
-    """A JPEG whose frame says that it is coded without loss."""
+    """A JPEG with a frame header that says that it is coded without loss."""
     return photo_bytes().replace(b"\xff\xc0", b"\xff\xc3", 1)
 
 
