@@ -23,6 +23,11 @@ demo: .venv/pipeline  ## Run the whole pipeline on a sandbox marketplace; PHOTOS
 test: .venv/pipeline .venv/train .venv/docs  ## Run all tests, on real servers and every core; TESTS=<path> runs some
 	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder $(TESTS)
 
+faults: .venv/pipeline .venv/train .venv/docs  ## Inject every fault that imageset has to survive, and write the table of docs/reliability.md: half an hour
+	rm -rf .cache/faults
+	FAULTS=all $(BIN)/python -m pytest --numprocesses logical --dist loadfile --no-loadscope-reorder tests/faults; \
+		status=$$?; $(BIN)/python -m tests.faults.table && exit $$status
+
 coverage: .venv/pipeline .venv/train .venv/docs  ## Run all tests and measure coverage; coverage.md lists the lines that no test runs
 	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder --cov --cov-report=markdown:coverage.md $(TESTS)
 
@@ -99,5 +104,5 @@ constraints:  ## Renew the pins of what the requirements bring along
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements-docs.txt
 	touch $@
 
-.PHONY: help demo test coverage platforms lint docs services stop report plan check compare refresh cluster release prune forget environment constraints
+.PHONY: help demo test faults coverage platforms lint docs services stop report plan check compare refresh cluster release prune forget environment constraints
 .DELETE_ON_ERROR:

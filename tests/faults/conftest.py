@@ -1,0 +1,26 @@
+"""The fixture that counts trials. A test of a fault has the mark `fault(part, fault, how)`."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.faults.trials import ALL, Trials
+
+SECONDS_FOR_ALL_TRIALS = 1500
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if ALL:
+        for item in items:
+            item.add_marker(pytest.mark.timeout(SECONDS_FOR_ALL_TRIALS))
+
+
+@pytest.fixture
+def trials(request: pytest.FixtureRequest) -> Iterator[Trials]:
+    """The trials of the test's fault. The test fails if one of them did, or if there was none."""
+    mark = request.node.get_closest_marker("fault")
+    counted = Trials(*mark.args)
+    yield counted
+    counted.save(request.node.name)
+    assert counted.trials, "no trial was made"
+    assert not counted.failures, f"{len(counted.failures)} of {counted.trials} failed:\n" + "\n".join(counted.failures)
