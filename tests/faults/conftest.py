@@ -4,7 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.faults.projects import md5_of_outputs
 from tests.faults.trials import ALL, Trials
+from tests.project import Project
 
 SECONDS_FOR_ALL_TRIALS = 1500
 
@@ -24,3 +26,9 @@ def trials(request: pytest.FixtureRequest) -> Iterator[Trials]:
     counted.save(request.node.name)
     assert counted.trials, "no trial was made"
     assert not counted.failures, f"{len(counted.failures)} of {counted.trials} failed:\n" + "\n".join(counted.failures)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(project: Project) -> dict[str, str]:
+    """The md5 of each output of the run without a fault."""
+    return md5_of_outputs(project)
