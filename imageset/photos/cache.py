@@ -13,7 +13,7 @@ import hashlib
 import json
 import time
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,7 @@ class PhotoCache:
         if row is None:
             return None
         _, used, crc32, etag, *values = row
-        if compute_crc32((etag, *values)) != crc32:
+        if compute_crc32(self.table, key, (etag, *values)) != crc32:
             return None  # a damaged row is a row less, never a wrong photo
         if used != self.today:
             self.queue(f"UPDATE {self.table} SET used = ? WHERE key = ?", self.today, key)
@@ -74,7 +74,7 @@ class PhotoCache:
             etag: of the object that the key is for.
             values: in the order of the columns.
         """
-        row = (key, self.today, compute_crc32((etag, *values)), etag, *values)
+        row = (key, self.today, compute_crc32(self.table, key, (etag, *values)), etag, *values)
         self.queue(f"INSERT OR REPLACE INTO {self.table} VALUES ({', '.join('?' * len(row))})", *row)
 
     def make_key(self, stored: StoredObject, *more: str) -> bytes:
@@ -113,11 +113,13 @@ def make_schema(table: str, columns: str) -> str:
     )
 
 
-def compute_crc32(values: Any) -> int:
-    """Return the CRC-32 of a row's etag and values."""
-    crc32 = 0
+def compute_crc32(table: str, key: bytes, values: Sequence[Any]) -> int:
+    """Return the CRC-32 of a row: of its table and its key too, as the values of another row are wrong here."""
+    row = [(b"", len(value)) if isinstance(value, bytes) else value for value in values]
+    crc32 = zlib.crc32(repr((table, key, row)).encode())
     for value in values:
-        crc32 = zlib.crc32(value if isinstance(value, bytes) else repr(value).encode(), crc32)
+        if isinstance(value, bytes):
+            crc32 = zlib.crc32(value, crc32)
     return crc32
 
 

@@ -4,6 +4,7 @@ The file is a cache: it may be removed at any time, and a stage that cannot writ
 """
 
 import json
+import math
 import os
 import time
 from collections.abc import Iterable, Iterator
@@ -140,5 +141,16 @@ def read() -> list[StageRun]:
     with suppress(OSError):
         for line in get_path().read_bytes().splitlines():
             with suppress(ValueError, TypeError):
-                runs.append(StageRun(**json.loads(line)))
+                run = StageRun(**json.loads(line))
+                if is_sound(run):
+                    runs.append(run)
     return runs
+
+
+def is_sound(run: StageRun) -> bool:
+    """Return whether a line has text where text belongs, and numbers that a run can have elsewhere."""
+    texts = (run.stage, run.when, run.how)
+    numbers = (run.seconds, run.photos, run.made, run.bytes, run.workers, run.pixels, run.copies)
+    return all(isinstance(text, str) for text in texts) and all(
+        type(number) in (int, float) and 0 <= number < math.inf for number in numbers
+    )

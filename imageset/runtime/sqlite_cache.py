@@ -4,6 +4,7 @@ import fcntl
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ def connect(path: Path, schema: str, page_bytes: int = PAGE_BYTES) -> sqlite3.Co
     with sqlite_errors(path), path.with_name(f"{path.name}.setup").open("w") as setup:
         fcntl.flock(setup, fcntl.LOCK_EX)
         database = sqlite3.connect(path, isolation_level=None, timeout=SECONDS_FOR_ANOTHER_RUN)
+        database.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")  # checksums find damage
         database.execute(f"PRAGMA page_size = {page_bytes}")
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = NORMAL")

@@ -5,8 +5,10 @@ asks again.
 """
 
 import json
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from imageset.photos import file_formats
 from imageset.runtime import sqlite_cache
@@ -68,7 +70,12 @@ HINTS = {  # what to do where params, settings, queries or the hour decide
     "folder_not_allowed": "if whoever writes such URLs may read their folder, name it in IMAGESET_ALLOWED_FOLDERS",
 }
 
-SCHEMA = "CREATE TABLE IF NOT EXISTS refused (key TEXT, url TEXT, reason TEXT, limits TEXT, PRIMARY KEY (key, url))"
+# Earlier versions kept `refused`, without checksums: those photos are asked for once more.
+SCHEMA = """
+DROP TABLE IF EXISTS refused;
+CREATE TABLE IF NOT EXISTS refusals (key TEXT, url TEXT, reason TEXT, limits TEXT, crc32 INTEGER,
+                                     PRIMARY KEY (key, url));
+"""
 
 
 class RefusalCache:
@@ -91,10 +98,19 @@ class RefusalCache:
         self.database = sqlite_cache.connect(path, SCHEMA)
 
     def reasons(self) -> dict[tuple[str, str], str]:
-        """Return the reasons that are valid under these params and today's rules, by (key, url)."""
+        """Return the reasons that are valid under these params and today's rules, by (key, url).
+
+        A damaged row is a row less: its photo is asked for again.
+        """
         with sqlite_cache.sqlite_errors(self.path):
-            rows = self.database.execute("SELECT key, url, reason, limits FROM refused")
-            return {(key, url): reason for key, url, reason, limits in rows if limits == self.limits(reason)}
+            rows = self.database.execute("SELECT key, url, reason, limits, crc32 FROM refusals")
+            return {
+                (key, url): reason
+                for key, url, reason, limits, crc32 in rows
+                if reason in REMEMBERED
+                and limits == self.limits(reason)
+                and crc32 == compute_crc32(key, url, reason, limits)
+            }
 
     def limits(self, reason: str) -> str:
         """Return what a refusal for a reason depends on: the params, the version of the rule, or nothing."""
@@ -110,25 +126,30 @@ class RefusalCache:
             return
         row = key, url, reason, self.limits(reason)
         with sqlite_cache.sqlite_errors(self.path):
-            self.database.execute("INSERT OR REPLACE INTO refused VALUES (?, ?, ?, ?)", row)
+            self.database.execute("INSERT OR REPLACE INTO refusals VALUES (?, ?, ?, ?, ?)", (*row, compute_crc32(*row)))
 
     def forget(self, reasons: Iterable[str]) -> None:
         """Forget all refusals for these reasons, so that the photos are asked for again."""
         with sqlite_cache.sqlite_errors(self.path):
-            self.database.executemany("DELETE FROM refused WHERE reason = ?", [(reason,) for reason in reasons])
+            self.database.executemany("DELETE FROM refusals WHERE reason = ?", [(reason,) for reason in reasons])
 
     def forget_photos(self, keys: Iterable[str]) -> int:
         """Remove all that is known of photos, URLs included, whatever params decided. Return how many rows there were.
 
         No byte of them can be read in the file any more.
         """
-        delete = "DELETE FROM refused WHERE key IN (SELECT value FROM json_each(?))"
+        delete = "DELETE FROM refusals WHERE key IN (SELECT value FROM json_each(?))"
         return sqlite_cache.erase(self.path, self.database, delete, json.dumps(sorted(keys)))
 
     def remembered_keys(self) -> set[str]:
         """Return the key of every photo of which a refusal is remembered."""
         with sqlite_cache.sqlite_errors(self.path):
-            return {key for (key,) in self.database.execute("SELECT DISTINCT key FROM refused")}
+            return {key for (key,) in self.database.execute("SELECT DISTINCT key FROM refusals")}
 
     def close(self) -> None:
         self.database.close()
+
+
+def compute_crc32(*row: Any) -> int:
+    """Return the CRC-32 of a row, whatever damage has left in its cells."""
+    return zlib.crc32(repr(row).encode())

@@ -163,6 +163,53 @@ def test_a_damaged_row_is_unknown_and_replaced(column: str, spoil: Callable[[Any
     assert execute(path, f"SELECT {column} FROM {TABLE}") == [(content,)]
 
 
+@pytest.mark.parametrize("column", ["key", "content", "etag"])
+def test_rows_that_were_exchanged_are_unknown(column: str, filled: Path) -> None:
+    other, values = replace(OBJECT, etag="0" * 32), ("words", bytes(1024), 1 << 40, 0.1)
+    add(filled, other, values=values)
+    path = filled / "photos.sqlite"
+    rows = execute(path, f"SELECT * FROM {TABLE}")
+    names = [name for _, name, *_ in execute(path, f"PRAGMA table_info({TABLE})")]
+    (one, two), place = [list(row) for row in rows], names.index(column)
+    one[place], two[place] = two[place], one[place]
+    execute(path, f"DELETE FROM {TABLE}")
+    for row in (one, two):
+        execute(path, f"INSERT INTO {TABLE} VALUES ({', '.join('?' * len(row))})", *row)
+
+    assert find(filled) is None
+    assert find(filled, other) is None
+
+    add(filled)
+
+    assert find(filled) == VALUES
+
+
+def test_bytes_that_moved_to_the_next_column_are_unknown(tmp_path: Path) -> None:
+    columns = "one BLOB, other BLOB"
+    with closing(PhotoCache(tmp_path / "photos.sqlite", TABLE, columns, BUCKET, "a recipe")) as cache:
+        key = cache.make_key(OBJECT)
+        cache.put(key, OBJECT.etag, b"ab", b"c")
+        cache.commit()
+        cache.database.execute(f"UPDATE {TABLE} SET one = ?, other = ?", (b"a", b"bc"))
+
+        assert cache.look_up(key) is None
+
+
+def test_a_row_of_another_table_is_unknown(filled: Path) -> None:
+    with closing(PhotoCache(filled / "others.sqlite", "others", COLUMNS, BUCKET, "a recipe")) as others:
+        (row,) = execute(filled / "photos.sqlite", f"SELECT * FROM {TABLE}")
+        others.database.execute(f"INSERT INTO others VALUES ({', '.join('?' * len(row))})", row)
+
+        assert others.look_up(others.make_key(OBJECT)) is None
+
+
+@pytest.mark.parametrize("column", ["reason", "etag"])
+def test_text_that_is_no_utf_8_any_more_is_a_damaged_row(column: str, filled: Path) -> None:
+    execute(filled / "photos.sqlite", f"UPDATE {TABLE} SET {column} = CAST(x'ff41' AS TEXT)")
+
+    assert find(filled) is None
+
+
 def test_a_flipped_bit_in_the_file_never_gives_other_values(filled: Path) -> None:
     path = filled / "photos.sqlite"
     content = path.read_bytes()

@@ -101,6 +101,18 @@ def test_damaged_lines_are_left_out(tmp_path: Path) -> None:
     assert [run.stage for run in rates.read()] == ["split"]
 
 
+@pytest.mark.parametrize(
+    "changed", [{"seconds": "12"}, {"seconds": float("nan")}, {"photos": -1}, {"stage": 7}, {"copies": None}], ids=str
+)
+def test_lines_with_values_that_no_run_has_are_left_out(tmp_path: Path, changed: dict[str, object]) -> None:
+    run = record()
+    path = tmp_path / ".cache/rates.jsonl"
+    with path.open("a") as file:
+        file.write(json.dumps(run._asdict() | changed) + "\n")
+
+    assert rates.read() == [run]
+
+
 def test_a_long_file_keeps_its_newer_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for photos in range(6):
         rates.note(photos)

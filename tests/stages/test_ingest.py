@@ -30,7 +30,7 @@ from imageset.photos import decode, file_formats
 from imageset.photos.file_formats import PLUGINS
 from imageset.storage.bucket import CONFIG, Bucket, get_object, list_objects
 from imageset.web import fetch_photo, host_limits, server_errors, transfer
-from imageset.web.refusals import REASONS, RefusalCache
+from imageset.web.refusals import REASONS, RefusalCache, compute_crc32
 from stages import ingest
 from tests.conftest import jpeg, photo_bytes, plain_image, put, run_stage
 from tests.photos.samples import BY_NAME, DECODED, REFUSED, SHIPPED, heic
@@ -645,7 +645,7 @@ def test_what_earlier_versions_refused_as_encoded_without_a_compression_is_asked
     (project / ".cache").mkdir(exist_ok=True)
     with closing(RefusalCache(project / ".cache/ingest.sqlite", "")) as refusals:
         row = "1.jpeg", url, "encoded", ""  # as versions wrote it that took aws-chunked for a compression
-        refusals.database.execute("INSERT INTO refused VALUES (?, ?, ?, ?)", row)
+        refusals.database.execute("INSERT INTO refusals VALUES (?, ?, ?, ?, ?)", (*row, compute_crc32(*row)))
 
     assert run(project, url) == [""]
 
