@@ -84,8 +84,8 @@ def test_no_figure_is_still_to_be_filled_in(document: str) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_file_that_is_named_exists(document: str) -> None:
-    folders = "imageset|stages|sandbox|tools|tests|benchmarks|queries|corrections|releases|docs|examples|\\.github"
-    named = re.findall(rf"`((?:{folders})/[\w./]+\w)`", read(document))
+    folders = "access|imageset|stages|sandbox|tools|tests|benchmarks|queries|corrections|releases|docs|examples"
+    named = re.findall(rf"`((?:{folders}|\.github)/[\w./]+\w)`", read(document))
 
     assert [name for name in named if not (ROOT / name).exists()] == []
 
