@@ -1,7 +1,10 @@
 """Progress: a bar on a terminal, a plain line every ten seconds elsewhere."""
 
 import sys
-from collections.abc import Callable, Iterable
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from tqdm import tqdm
@@ -51,3 +54,25 @@ def bar(items: Iterable[Item] | None, description: str, total: int | None, unit:
         maxinterval=SECONDS_BETWEEN_LINES,
         bar_format=PLAIN_FORMAT if total is not None else PLAIN_FORMAT_WITHOUT_TOTAL,
     )
+
+
+@contextmanager
+def reporting(describe: Callable[[float], str]) -> Iterator[None]:
+    """Print a line on stderr every ten seconds while the block runs, from another thread.
+
+    Args:
+        describe: returns the line. It gets the seconds since the block began.
+    """
+    started, ended = time.monotonic(), threading.Event()
+
+    def report() -> None:
+        while not ended.wait(SECONDS_BETWEEN_LINES):
+            print(describe(time.monotonic() - started), file=sys.stderr, flush=True)
+
+    thread = threading.Thread(target=report, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()

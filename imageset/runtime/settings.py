@@ -56,6 +56,11 @@ def database_url() -> str:
     return url
 
 
+def database_seconds() -> int:
+    """Return how long the database may send nothing: IMAGESET_DATABASE_SECONDS, or 600. Raises SettingsError."""
+    return number("IMAGESET_DATABASE_SECONDS", 600, most=100_000, example=1200)
+
+
 def image_store() -> tuple[str, str]:
     """Return the bucket and the key prefix of IMAGE_STORE, s3://bucket/prefix.
 

@@ -11,8 +11,9 @@ import sqlalchemy
 from sqlalchemy.exc import DBAPIError, ResourceClosedError
 
 from imageset.errors import DataError, ServerError
-from imageset.runtime import settings
+from imageset.runtime import progress, settings
 from imageset.storage import engines, query_text, unreadable
+from imageset.storage.silence import Silence
 
 CONNECT_ATTEMPTS = 3
 SECONDS_BETWEEN_ATTEMPTS = 1.0
@@ -36,17 +37,35 @@ def snapshot(attempts: int = CONNECT_ATTEMPTS) -> Iterator[sqlalchemy.Connection
     """
     url = engines.parse_url(settings.database_url())
     engine = engines.open_engine(url)
+    silence = Silence()
     try:
-        with connect_with_retries(engine, url, attempts) as connection:
-            engines.begin(connection)
-            yield connection
+        with silence.limiting(engine), connect_with_retries(engine, url, attempts) as connection:
+            connection.info["silence"] = silence
+            try:
+                engines.begin(connection)
+                silence.seconds = settings.database_seconds()
+                yield connection
+            finally:
+                connection.invalidate()  # closes it, and asks a server that may be silent for no rollback
     except DBAPIError as error:
         raise ServerError(f"{engines.describe(url)}: {engines.describe_error(url, error)}") from None
     finally:
         engine.dispose()
 
 
+def interrupt(connection: sqlalchemy.Connection) -> None:
+    """End the query that runs, from another thread, with an error in its own. Drivers that cannot are waited for."""
+    connection.info["silence"].stopped = True  # for psycopg2: its own cancel() blocks all threads, perhaps for ever
+    if stop := getattr(connection.connection.dbapi_connection, "interrupt", None):  # of SQLite and DuckDB
+        stop()
+
+
 def connect_with_retries(engine: sqlalchemy.Engine, url: sqlalchemy.URL, attempts: int) -> sqlalchemy.Connection:
+    with progress.reporting(lambda seconds: f"database: {seconds:.0f} s, connecting to {engines.describe(url)}"):
+        return connect(engine, url, attempts)
+
+
+def connect(engine: sqlalchemy.Engine, url: sqlalchemy.URL, attempts: int) -> sqlalchemy.Connection:
     for attempt in range(1, attempts + 1):
         try:
             return engine.connect()
@@ -96,6 +115,22 @@ def take_all(result: Iterable[Any]) -> list[tuple[Any, ...]]:
     return [tuple(row) for row in result]
 
 
+class CountedRows:
+    """How many rows have come."""
+
+    def __init__(self) -> None:
+        self.number = 0
+
+    def count(self, result: Iterable[Any]) -> Iterator[Any]:
+        """Yield the rows and count them."""
+        for row in result:
+            self.number += 1
+            yield row
+
+    def __str__(self) -> str:
+        return f"{self.number:,} rows" if self.number else "no row yet"
+
+
 def fetch_any_rows(
     connection: sqlalchemy.Connection,
     query: Path,
@@ -122,16 +157,20 @@ def fetch_any_rows(
             f"rows, such as by {engines.as_of_condition(dialect.name)}"
         )
     text, parameters = parsed.render(dialect.paramstyle, engines.as_of_value(dialect.name, as_of))
+    url = connection.engine.url
+    connection.info["silence"].doing = f"{query} ran"
 
     def run() -> sqlalchemy.CursorResult[Any]:
         # Without parameters, drivers take a percent sign as it is.
         options = {"yield_per": ROWS_AT_ONCE, "no_parameters": not parsed.has_as_of}
         return connection.exec_driver_sql(text, parameters, execution_options=options)
 
+    rows = CountedRows()
     try:
-        result = run()
-        require(list(result.keys()))
-        return take(result)
+        with progress.reporting(lambda seconds: f"{query}: {seconds:.0f} s, {rows} from {engines.describe(url)}"):
+            result = run()
+            require(list(result.keys()))
+            return take(rows.count(result))
     except ResourceClosedError:
         raise DataError(f"{query} is not a query that returns rows: write one SELECT") from None
     except (DBAPIError, ValueError, OverflowError) as error:

@@ -17,6 +17,7 @@ from sqlalchemy.pool import NullPool
 
 from imageset.errors import SettingsError
 from imageset.runtime import settings
+from imageset.storage import silence
 from imageset.storage.duckdb_dialect import Connection
 
 EXAMPLES = "postgresql://user:password@host:5432/database, sqlite:///shop.db or duckdb:///shop.duckdb"
@@ -71,8 +72,11 @@ def parse_url(text: str) -> sqlalchemy.URL:
 def open_engine(url: sqlalchemy.URL) -> sqlalchemy.Engine:
     """Return an engine that connects read only, as far as the database can.
 
+    What the URL's parameters say of time limits counts more than what is said here.
+
     Raises:
-        SettingsError: the dialect or the driver is not installed, or the file is not there.
+        SettingsError: the dialect or the driver is not installed, the file is not there, or
+            IMAGESET_DATABASE_SECONDS is no number.
     """
     backend = url.get_backend_name()
     options: dict[str, Any] = {"hide_parameters": True, "poolclass": NullPool}
@@ -83,10 +87,10 @@ def open_engine(url: sqlalchemy.URL) -> sqlalchemy.Engine:
         url = sqlalchemy.URL.create(backend, database=url.database)  # a file has no user and no parameters
     if backend in SNAPSHOT_LEVELS:
         options["isolation_level"] = SNAPSHOT_LEVELS[backend]
-    if backend == "postgresql":
-        options["connect_args"] = {"connect_timeout": 10}
     try:
         dialect = url.get_dialect()
+        limits = silence.connect_options(dialect.driver, settings.database_seconds())
+        options["connect_args"] = {name: limit for name, limit in limits.items() if name not in url.query}
         if dialect.is_async:
             raise SettingsError(f"DATABASE_URL: the driver {dialect.driver} is asynchronous: name another, or none")
         return sqlalchemy.create_engine(url, **options)
@@ -150,6 +154,19 @@ def begin(connection: sqlalchemy.Connection) -> None:
     """Begin a read-only transaction, with one snapshot for all its queries where the database has that."""
     for statement in BEGIN.get(connection.dialect.name, ()):
         connection.exec_driver_sql(statement)
+    if connection.dialect.name == "postgresql":
+        end_queries_with_client(connection)
+
+
+def end_queries_with_client(connection: sqlalchemy.Connection) -> None:
+    """Let PostgreSQL look every five seconds whether this program is still there, and end its query where it is not."""
+    try:
+        with connection.begin_nested():
+            connection.exec_driver_sql("SET LOCAL client_connection_check_interval = 5000")
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise
+        # Before PostgreSQL 14, or on a system where it cannot look.
 
 
 def as_of_value(dialect: str, as_of: str | None) -> datetime.datetime | str | None:

@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from imageset.errors import DataError
+import sqlalchemy
+
+from imageset.errors import DataError, ImagesetError
 from imageset.storage import database
 
 MOST_ROWS = 10_000
@@ -72,7 +74,7 @@ def read(
     try:
         with database.snapshot() as connection, interrupting(connection, reader):
             database.fetch_any_rows(connection, query, note, as_of, needs_as_of, reader.take)
-    except DataError:
+    except ImagesetError:
         if not reader.stopped:
             raise
     if reader.stopped and not reader.rows:
@@ -81,15 +83,12 @@ def read(
 
 
 @contextmanager
-def interrupting(connection: Any, reader: Reader) -> Iterator[None]:
+def interrupting(connection: sqlalchemy.Connection, reader: Reader) -> Iterator[None]:
     """Interrupt what the connection does when the reader's time is over. Drivers that cannot are waited for."""
-    raw = connection.connection.dbapi_connection
-    interrupt = getattr(raw, "cancel", None) or getattr(raw, "interrupt", None)  # psycopg2; sqlite3, DuckDB
 
     def stop() -> None:
         reader.stopped = True
-        if interrupt is not None:
-            interrupt()
+        database.interrupt(connection)
 
     timer = threading.Timer(SECONDS, stop)
     timer.start()
