@@ -8,7 +8,7 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from imageset.formats import hdf5, source_ids, tables
+from imageset.formats import hand_edited, hdf5, source_ids, tables
 from imageset.report import card, croissant, sheets
 from imageset.report.figures import StageTables, class_table, metrics, photo_flow
 from imageset.report.identity import identify
@@ -163,12 +163,21 @@ def main(
     }
     pictures["near_duplicates"] = sheets.draw_look_alikes(data.near_duplicates, thumbnails_h5)
     files.write_text(reports / "identity.json", json.dumps(identify(data.split, data.label_map), indent=2) + "\n")
-    ids = source_ids.texts(classes["catalog_id"])
-    named = classes.assign(catalog_id=ids, name=hdf5.unique_names(classes["name"].tolist(), ids.tolist()))
-    files.write_text(reports / "class_counts.csv", named.to_csv(index=False, lineterminator="\n"))
+    files.write_text(reports / "class_counts.csv", list_classes(classes))
     write(reports, templates, values, pictures)
     files.write_text(reports / "croissant.json", describe_file(dataset_h5, filled, values, data.label_map))
     print(f"report: {values['metrics']['rows']} rows, {len(classes)} classes; see {reports}/README.md")
+
+
+def list_classes(classes: pd.DataFrame) -> str:
+    """Return the photos of each class as a table for people and `dvc plots`: no cell is a formula."""
+    ids = source_ids.texts(classes["catalog_id"])
+    names = hdf5.unique_names(classes["name"].tolist(), ids.tolist())
+    cells = classes.assign(
+        catalog_id=list(map(hand_edited.cell_of_id, classes["catalog_id"])),
+        name=list(map(hand_edited.cell_of_text, names)),
+    )
+    return tables.format_header(cells.columns) + tables.format_rows(cells)
 
 
 if __name__ == "__main__":

@@ -18,8 +18,11 @@ from imageset.runtime import files
 from imageset.runtime.params import suggestion
 
 DELIMITERS = ",;\t"
-# What a spreadsheet takes for a formula. A cell with such an id has a ' in front, as tools and the page write it.
-FORMULA = re.compile(r"'*[=+\-@]")
+# What a spreadsheet takes for a formula, or passes over before one; full-width forms are the last four. A cell that
+# begins so gets a ' in front, in all tables that are made for people. One that has such a ' already gets another one,
+# so that it comes back as it was.
+FORMULA = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+NUMBER = re.compile(r"[+-]?[0-9]+([.,][0-9]+)?([eE][+-]?[0-9]+)?")
 
 
 class Row(NamedTuple):
@@ -214,7 +217,7 @@ def source_id(row: Row, column: str, example: object) -> int:
 
 
 def id_of_cell(text: str) -> str:
-    """Return the id in a cell.
+    """Return the id, or another text, in a cell of a table that was made for people.
 
     >>> id_of_cell("'=1+1"), id_of_cell("''=1+1"), id_of_cell("'s-1")
     ('=1+1', "'=1+1", "'s-1")
@@ -226,3 +229,12 @@ def cell_of_id(number: int) -> str:
     """Return the source's id that has a number, as a cell that no spreadsheet takes for a formula."""
     text = source_ids.text(number)
     return f"'{text}" if FORMULA.match(text) else text
+
+
+def cell_of_text(text: str) -> str:
+    """Return a text as a cell that no spreadsheet takes for a formula. Numbers stay numbers.
+
+    >>> cell_of_text("=1+1"), cell_of_text("-1.5"), cell_of_text("red")
+    ("'=1+1", '-1.5', 'red')
+    """
+    return f"'{text}" if FORMULA.match(text) and not NUMBER.fullmatch(text) else text

@@ -196,12 +196,35 @@ def test_ids_are_read_as_the_source_and_as_spreadsheets_write_them(path: Path, c
     assert source_ids.text(number) == str(its_id)
 
 
-@given(st.text(st.sampled_from("'=+-@\"a1,;."), min_size=1, max_size=6))
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # as OWASP lists them
+
+
+@given(st.text(st.sampled_from("'=+-@\t\r\n\uff1d\uff0b\uff0d\uff20a1.,e "), max_size=6))
+def test_no_cell_of_a_text_is_a_formula_numbers_stay_numbers_and_each_is_read_back(text: str) -> None:
+    cell = hand_edited.cell_of_text(text)
+
+    assert hand_edited.id_of_cell(cell) == text
+    if cell.startswith(FORMULA_STARTS):
+        assert float(cell.replace(",", ".")) is not None
+        assert cell == text
+
+
+@pytest.mark.parametrize("text", ["-1", "+1.5", "-1,5", "-1e-9", "7", "red", "", "'", "s-1", "a=b"])
+def test_numbers_and_other_texts_are_left_as_they_are(text: str) -> None:
+    assert hand_edited.cell_of_text(text) == text
+
+
+@pytest.mark.parametrize("text", [*FORMULA_STARTS, "-1+2", "+49 170 1", "=1", "-", "@SUM(1)", "'=1", "-1\n"])
+def test_texts_that_are_formulas_are_quoted(text: str) -> None:
+    assert hand_edited.cell_of_text(text) == f"'{text}"
+
+
+@given(st.text(st.sampled_from("'=+-@\uff1d\uff0b\uff0d\uff20\"a1,;."), min_size=1, max_size=6))
 def test_no_cell_of_an_id_is_a_formula_and_each_is_read_back(its_id: str) -> None:
     number = source_ids.number(its_id)
     cell = hand_edited.cell_of_id(number)
 
-    assert not cell.startswith(("=", "+", "-", "@"))
+    assert not cell.startswith(FORMULA_STARTS)
     assert hand_edited.source_id(hand_edited.Row(Path("labels.csv"), 2, {"id": cell}), "id", 7) == number
 
 

@@ -1,6 +1,8 @@
 """Tables: what is written is read back; the same rows are the same bytes; anything else is refused."""
 
 import codecs
+import csv
+import io
 import os
 import random
 import subprocess
@@ -72,6 +74,29 @@ def test_rows_come_back_sorted_and_their_order_leaves_no_trace(rows: list[Row], 
         shuffled.shuffle(rows)
 
         assert write(path, rows) == content
+
+
+@few
+@given(SHOP_ROWS)
+def test_other_programs_read_the_same_cells(rows: list[Row]) -> None:
+    """A text with a carriage return, a quote or a NUL stays one cell of one row, for a strict reader of CSV too."""
+    with tempfile.TemporaryDirectory() as folder:
+        content = write(Path(folder) / "table.csv", rows).decode()
+        found = list(csv.reader(io.StringIO(content, newline=""), strict=True))
+
+        assert found[1:] == [["" if value is None else str(value) for value in row] for row in sorted(rows)]
+        assert write_in_turn(Path(folder) / "other.csv", sorted(rows)).decode() == content
+
+
+def test_texts_are_the_same_bytes_with_any_python(tmp_path: Path) -> None:
+    """Python 3.11.9 and later quote a carriage return, earlier ones did not."""
+    texts = ["red\rblue", "red\nblue", "\r", "\ufefftext", 'say "a"', "a,b", "a;b\t", " a ", "a\0b", "'a'", ""]
+    content = write(tmp_path / "table.csv", [(number, text, None) for number, text in enumerate(texts)])
+
+    assert content.decode() == (
+        'product_id,name,parent_id\n0,"red\rblue",\n1,"red\nblue",\n2,"\r",\n3,\ufefftext,\n4,"say ""a""",\n5,"a,b",\n'
+        "6,a;b\t,\n7, a ,\n8,a\0b,\n9,'a',\n10,,\n"
+    )
 
 
 @few

@@ -137,12 +137,16 @@ def test_marks_are_listed_and_removed_and_carry_notes(page: Page, made: Made, tm
     note = page.get_by_role("textbox", name=f"Note to product {made.flipped[0]}")
     note.fill('=HYPERLINK("http://x")')
     note.blur()
-    page.get_by_label("By (optional)").fill("@mm")
+    page.get_by_label("By (optional)").fill("\uff20mm")
     page.get_by_label("By (optional)").blur()
-    page.wait_for_function("() => JSON.stringify(localStorage).includes('@mm')")
+    page.wait_for_function("() => JSON.stringify(localStorage).includes('\uff20mm')")
     (row,) = read_rows(save(page, tmp_path))
 
-    assert (row["product_id"], row["note"], row["by"]) == (str(made.flipped[0]), '\'=HYPERLINK("http://x")', "'@mm")
+    assert (row["product_id"], row["note"], row["by"]) == (
+        str(made.flipped[0]),
+        '\'=HYPERLINK("http://x")',
+        "'\uff20mm",
+    )
 
 
 def test_no_cell_of_the_file_is_a_formula_and_no_name_of_a_seller_is_in_it(
@@ -153,7 +157,7 @@ def test_no_cell_of_the_file_is_a_formula_and_no_name_of_a_seller_is_in_it(
     cells = [cell for row in csv.reader(io.StringIO(text)) for cell in row]
 
     assert len(cells) > 500
-    assert [cell for cell in cells if cell[:1] in tuple("=+-@\t\r")] == []
+    assert [cell for cell in cells if cell[:1] in tuple("=+-@\t\r\uff1d\uff0b\uff0d\uff20")] == []
     assert not any(name in text for name in NAMES)
 
 

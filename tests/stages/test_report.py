@@ -23,6 +23,7 @@ from stages import baseline, report, validate
 from tests.project import ROOT
 from tests.stages.test_build import build_in, photo_table
 from tests.stages.test_validate import make_hashes
+from tools.compare.snapshot import parse_class_counts
 
 WRITTEN = [
     "README.md",
@@ -197,6 +198,18 @@ def test_classes_are_counted_by_subset_the_largest_first(reports: Path) -> None:
         {"catalog_id": "1001", "name": "<script>coats</script>", "train": "2", "test": "1", "photos": "3"},
         {"catalog_id": "1002", "name": "$1 & up", "train": "2", "test": "0", "photos": "2"},
     ]
+
+
+def test_no_cell_of_the_table_of_classes_is_a_formula_and_compare_reads_it_back(data: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(data.parent, tmp_path / "project") / data.name
+    label_map = tables.read(folder / "label_map.csv", tables.LABEL_MAP)
+    names = ["=cmd|'/C calc'!A0", "'@coats", "-1"]
+    tables.write(folder / "label_map.csv", tables.LABEL_MAP, label_map.assign(name=names))
+    run(folder, folder / "reports")
+    text = (folder / "reports/class_counts.csv").read_text()
+
+    assert [row["name"] for row in csv.DictReader(io.StringIO(text))] == ["'=cmd|'/C calc'!A0", "''@coats", "-1"]
+    assert sorted(parse_class_counts(text)["name"]) == sorted(names)
 
 
 def test_the_sheets_have_a_cell_for_every_photo_and_copy(reports: Path) -> None:

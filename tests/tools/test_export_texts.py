@@ -130,6 +130,33 @@ def test_imagefolder_has_a_table_of_its_files(dataset: Path, tmp_path: Path) -> 
         assert (folder / row["file_name"]).is_file()
 
 
+def test_no_cell_of_the_tables_for_people_is_a_formula(dataset: Path, tmp_path: Path) -> None:
+    """Other formats have the texts as they are."""
+    hostile = ("=cmd|'/C calc'!A0", "+1+1", "-1.5", "@SUM(1)", "\t=1", "\r=1", "\uff1d1", "-1\rred")
+    with h5py.File(dataset, "r+") as file:
+        del file["class_ids"], file["class_names"]
+        names = [hostile[label % len(hostile)] + "x" for label in range(len(NAMES))]
+        hdf5.add_text(file, "class_ids", [f"={label}" for label in range(len(NAMES))])
+        hdf5.add_text(file, "class_names", names)
+        for subset, rows in ROWS.items():
+            del file[f"{subset}_column_brand"], file[f"{subset}_source_ids"]
+            hdf5.add_text(file, f"{subset}_column_brand", [hostile[row.position % len(hostile)] for row in rows])
+            hdf5.add_text(file, f"{subset}_source_ids", [f"-{row.product_id}-" for row in rows])
+        file.attrs["content_digest"] = hdf5.content_digest(file)
+    folder = run("imagefolder", tmp_path / "export", dataset)
+    for name in ("photos.csv", "classes.csv"):
+        text = (folder / name).read_bytes().decode()
+        found = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+
+        assert len({len(row) for row in found}) == 1
+        cells = {cell for row in found for cell in row}
+        assert {cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r", "\uff1d"))} <= {"-1.5"}
+    table = pq.read_table(next((run("parquet", tmp_path / "other", dataset) / "data").glob("train-*")))
+
+    assert set(table["brand"].to_pylist()) <= set(hostile)
+    assert all(text.startswith("-") for text in table["source_id"].to_pylist())
+
+
 def test_numpy_has_an_array_for_each(dataset: Path, tmp_path: Path) -> None:
     folder = run("numpy", tmp_path / "export", dataset)
     for subset, rows in PHOTOS.items():

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from imageset.errors import ImagesetError
-from imageset.formats import tables
+from imageset.formats import hand_edited, tables
 from imageset.formats.tables import Table
 from imageset.runtime import files, progress
 from imageset.runtime.sections import CardParams
@@ -98,8 +98,9 @@ def write(folder: Path, source: Source, writer: Format, encoding: str, workers: 
 
 
 def write_classes(path: Path, classes: Classes) -> None:
-    """Write label, catalog_id, class_id and name of each class."""
-    columns = {"catalog_id": classes.catalog_ids, "class_id": classes.ids, "name": classes.names}
+    """Write label, catalog_id, class_id and name of each class, for people: no cell is a formula."""
+    ids, names = map(hand_edited.cell_of_text, classes.ids), map(hand_edited.cell_of_text, classes.names)
+    columns = {"catalog_id": classes.catalog_ids, "class_id": list(ids), "name": list(names)}
     tables.write(path, CLASSES, pd.DataFrame({"label": range(len(classes.names)), **columns}))
 
 

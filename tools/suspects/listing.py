@@ -48,17 +48,17 @@ def to_edit(
         product = hand_edited.cell_of_id(row.product_id)
         found = (row.kind, row.rank, row.score, row.why, product, row.position)
         ids = ["" if class_ is None else hand_edited.cell_of_id(class_) for class_ in (own, other)]
-        classes = [ids[0], as_text(names.get(own, "")), ids[1], as_text(names.get(other, ""))]
+        classes = [
+            ids[0],
+            hand_edited.cell_of_text(names.get(own, "")),
+            ids[1],
+            hand_edited.cell_of_text(names.get(other, "")),
+        ]
         usual = corrections.DEFAULT_REASONS[row.kind]  # counts only where a person writes `exclude`
         written = (action, ids[1], usual, "", by, "")
-        url = as_text(urls.get((row.product_id, row.position), ""))
+        url = hand_edited.cell_of_text(urls.get((row.product_id, row.position), ""))
         lines.append(hand_edited.format_row((*found, *classes, *written, url)))
     return "".join(f"{line}\n" for line in lines)
-
-
-def as_text(cell: str) -> str:
-    """Return a text of the marketplace so that no spreadsheet takes it for a formula."""
-    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 
 
 def read_urls(chosen: pd.DataFrame) -> dict[tuple[int, int], str]:

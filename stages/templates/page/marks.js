@@ -389,19 +389,20 @@ export function correctionsCsv() {
     return [CSV_COLUMNS, ...rows].map((cells) => `${cells.join(",")}\n`).join("");
 }
 
-// A spreadsheet takes these for a formula. Line ends would be right in CSV, and hard to read in a diff.
+// A spreadsheet takes these for a formula, as imageset/formats/hand_edited.py says. Line ends would be right in CSV, and
+// hard to read in a diff.
 function asText(text) {
     const line = text.replace(/[\s\0]+/g, " ").trim();
-    return /^[=+\-@]/.test(line) ? `'${line}` : line;
+    return /^[=+\-@＝＋－＠]/.test(line) ? `'${line}` : line;
 }
 
 // An id has to come back as it was, so one that has such a ' already gets another one.
 function cellOfId(id) {
-    return /^'*[=+\-@]/.test(id) ? `'${id}` : id;
+    return /^'*[=+\-@＝＋－＠]/.test(id) ? `'${id}` : id;
 }
 
 function idOfCell(cell) {
-    return /^'+[=+\-@]/.test(cell) ? cell.slice(1) : cell;
+    return /^'+[=+\-@＝＋－＠]/.test(cell) ? cell.slice(1) : cell;
 }
 
 function csvCell(value) {

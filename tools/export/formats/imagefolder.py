@@ -4,10 +4,10 @@ Every class has a folder in every subset, so the order of the folders is the ord
 is known of each file.
 """
 
-import csv
 from collections.abc import Iterator
 from pathlib import Path
 
+from imageset.formats.hand_edited import cell_of_text, format_row
 from tools.export.format import Photo
 from tools.export.source import WITHOUT_SUBSETS, Classes, Subset
 from tools.export.spelling import spell_safely
@@ -33,12 +33,12 @@ def write_subset(folder: Path, subset: Subset, classes: Classes, photos: Iterato
     for path in folders:
         path.mkdir(parents=True)
     with (folder / "photos.csv").open("a", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
         if not file.tell():
-            table.writerow(["file_name", "subset", *COLUMNS, *subset.further])
+            file.write(format_row(["file_name", "subset", *COLUMNS, *subset.further]) + "\n")
         for photo in photos:
             path = folders[photo.label] / f"{photo.key}.{encoding}"
             path.write_bytes(photo.content)
             number, class_id = classes.catalog_ids[photo.label], classes.ids[photo.label]
             values = [photo.label, number, class_id, photo.product_id, photo.position, photo.copy]
-            table.writerow([path.relative_to(folder).as_posix(), subset.name, *values, *photo.further.values()])
+            cells = [path.relative_to(folder).as_posix(), subset.name, *values, *photo.further.values()]
+            file.write(format_row(cell_of_text(str(cell)) for cell in cells) + "\n")
