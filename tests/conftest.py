@@ -181,6 +181,7 @@ def put(bucket: Bucket, key: str, body: bytes) -> None:
     bucket.client.put_object(Bucket=bucket.name, Key=bucket.prefix + key, Body=body)
 
 
+@functools.cache
 def photo_bytes(number: int = 0, garment: str = "t-shirt", kind: str = "JPEG") -> bytes:
     """A drawn photo, small and real."""
     file = io.BytesIO()

@@ -240,7 +240,7 @@ def test_a_failed_stage_says_so_in_one_line_and_keeps_the_password(unchanged: Pr
 
 def test_the_demo_runs_in_place_and_leaves_no_server(project: Project, weights: Path, server_folder: Path) -> None:
     source = drawn_photos(server_folder)
-    copy = copy_project(server_folder / "project", bare(project))
+    copy = copy_project(server_folder / "project", bare(project), all_deps=True)
 
     said = copy.succeed(sys.executable, "-m", "sandbox", "demo", "--photos", str(source))
 

@@ -1,17 +1,14 @@
 """Objects for the stages that run a network, and for which of them the bucket is asked."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from importlib import import_module
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
 
-from imageset.photos.worker import Answer, PhotoRequest
 from tests.conftest import photo_bytes
 from tests.photos.test_preprocess import HTML
+from tests.stages.in_workers import Asked
 from tests.stages.test_ingest import bomb, lossless_jpeg
 
 GOOD = {
@@ -27,21 +24,6 @@ BROKEN = {
     "11.jpeg": b"",
     "13.jpeg": lossless_jpeg(),
 }
-
-
-@dataclass
-class Asked:
-    """What a worker does with a batch, by module and name; it also says in a file for which photos."""
-
-    log: Path
-    module: str
-    name: str
-
-    def __call__(self, batch: Sequence[PhotoRequest], recipe: Any) -> list[Answer]:
-        with self.log.open("a") as file:
-            file.writelines(f"{request.stored.key}\n" for request in batch)
-        answers: list[Answer] = getattr(import_module(self.module), self.name)(batch, recipe)
-        return answers
 
 
 def log_requests(

@@ -1,6 +1,4 @@
 import hashlib
-import os
-import signal
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -11,12 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from imageset.dataset.render import RenderRecipe, SourceRows
 from imageset.errors import DataError, ImagesetError, ParamsError
 from imageset.formats import hdf5, source_ids, stable_hash, tables
 from imageset.formats.hdf5 import Pixels
 from stages import build
 from tests.project import ROOT
+from tests.stages.in_workers import die
 
 Edit = Callable[[str, str], None]
 
@@ -400,12 +398,6 @@ def test_a_failure_while_writing_leaves_the_old_file_and_nothing_else(
 
     assert md5(project / "data/dataset.h5") == before
     assert sorted(path.name for path in (project / "data").iterdir()) == names
-
-
-def die(batches: list[SourceRows], recipe: RenderRecipe) -> list[Pixels]:
-    """Do as render does where memory runs out."""
-    os.kill(os.getpid(), signal.SIGKILL)
-    return []
 
 
 def test_a_worker_that_dies_over_the_same_rows_again_fails_the_stage(

@@ -3,7 +3,7 @@
 import hashlib
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,16 +20,15 @@ from imageset.photos.embedding_recipe import describe_recipe, identify_embedding
 from imageset.photos.embeddings import EmbeddingRecipe, embed_photos
 from imageset.photos.outcomes import PhotoEmbedding
 from imageset.photos.photo_file import read_recipe
-from imageset.photos.worker import Answer, PhotoRequest
 from imageset.runtime import dvc
 from imageset.storage.bucket import Bucket
 from sandbox import draw
 from stages import embed
 from tests.conftest import photo_bytes, put, run_stage
-from tests.falling_decoder import little_room
 from tests.photos.test_decode import saved
 from tests.photos.test_preprocess import HTML
 from tests.stages.asked import BROKEN, GOOD, log_requests
+from tests.stages.in_workers import WithLittle
 from tests.stages.test_preprocess import Edit, fill
 
 INVENTORY, WEIGHTS, EMBEDDINGS = (
@@ -123,15 +122,6 @@ def test_every_object_has_its_own_embedding_or_a_reason_whatever_the_number_of_w
     assert written.recipe == describe_recipe()
 
 
-real_embed_batch = embedding_worker.embed_batch
-
-
-def work_with_little(batch: Sequence[PhotoRequest], recipe: EmbeddingRecipe) -> list[Answer]:
-    """Call embed_batch in a worker process, with little time and memory and a decoder that may crash."""
-    with little_room():
-        return real_embed_batch(batch, recipe)
-
-
 @pytest.mark.usefixtures("any_share")
 def test_photos_that_end_their_workers_have_a_reason_and_are_not_remembered(
     project: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -144,7 +134,7 @@ def test_photos_that_end_their_workers_have_a_reason_and_are_not_remembered(
     }
     fill(bucket, project, {f"{number}.jpeg": body for number, body in enumerate(bodies.values(), 1)})
     with monkeypatch.context() as little:
-        little.setattr(embedding_worker, "embed_batch", work_with_little)
+        little.setattr(embedding_worker, "embed_batch", WithLittle(embedding_worker.__name__, "embed_batch"))
         written = run()
 
     assert written.reasons == list(bodies)

@@ -7,7 +7,6 @@ import os
 import re
 import resource
 import secrets
-import signal
 import socket
 import struct
 import subprocess
@@ -35,6 +34,7 @@ from stages import ingest
 from tests.conftest import jpeg, photo_bytes, plain_image, put, run_stage
 from tests.photos.samples import BY_NAME, DECODED, REFUSED, SHIPPED, heic
 from tests.project import ROOT
+from tests.stages.in_workers import check_or_fall, fall_once
 
 PHOTO = jpeg(plain_image())
 PATHS = (
@@ -317,15 +317,6 @@ def test_a_definite_answer_refuses_the_photo(
     assert contents(bucket) == {}
 
 
-def check_or_fall(data: bytes, limits: decode.PhotoLimits) -> tuple[str, str]:
-    """Do as decode.check, but crash or hang over photos that end with such a word."""
-    if data.endswith(b"crash"):
-        os.kill(os.getpid(), signal.SIGSEGV)
-    if data.endswith(b"hang"):
-        time.sleep(600)
-    return decode.check(data, limits)
-
-
 @pytest.mark.usefixtures("any_share")
 @pytest.mark.parametrize("name", DECODED)
 def test_a_listed_format_is_taken_whatever_the_url_and_the_headers_say(
@@ -437,15 +428,6 @@ def test_every_reason_of_the_closed_list_comes_from_a_real_answer(
     assert set(reasons) == REASONS - {"format_jpeg", "format_png"} | {""}
     assert [host.asked[f"/{list(answers).index(name)}"] for name in ("memory", "crash", "hang")] == [1, 1, 1]
     assert list(contents(bucket)) == [f"{list(answers).index('good') + 1}.jpeg"]
-
-
-def fall_once(data: bytes, limits: decode.PhotoLimits) -> tuple[str, str]:
-    """Be killed over the first photo, as by the kernel when memory is short; decode all others."""
-    mark = Path("killed")
-    if not mark.exists():
-        mark.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return decode.check(data, limits)
 
 
 def test_a_photo_whose_decoder_is_killed_once_is_decoded_again(

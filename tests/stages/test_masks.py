@@ -3,8 +3,7 @@
 import hashlib
 import re
 import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +17,16 @@ from imageset.photos import fact_limits, hardware, mask_worker
 from imageset.photos.engines import Network
 from imageset.photos.mask_file import scan_masks
 from imageset.photos.mask_recipe import identify_masks
-from imageset.photos.masks import MaskRecipe, describe_mask, mask_photos
+from imageset.photos.masks import describe_mask, mask_photos
 from imageset.photos.outcomes import PhotoMask
 from imageset.photos.photo_file import read_recipe
-from imageset.photos.worker import Answer, PhotoRequest
+from imageset.photos.worker import Answer
 from imageset.runtime import dvc
 from imageset.runtime.sections import MasksParams
 from imageset.storage.bucket import Bucket
 from sandbox import draw
 from stages import masks, preprocess
 from tests.conftest import U2NETP_SHA256, jpeg, photo_bytes, plain_image, put, run_stage
-from tests.falling_decoder import little_room
 from tests.photos.samples import BY_NAME, REFUSED, SHIPPED
 from tests.photos.test_cut_outs import cut_out
 from tests.photos.test_decode import saved
@@ -36,6 +34,7 @@ from tests.photos.test_masks import by_hand, recipe, values_of
 from tests.photos.test_preprocess import HTML
 from tests.project import ROOT
 from tests.stages.asked import BROKEN, GOOD, log_requests
+from tests.stages.in_workers import Loaded, SameAnswer, WithLittle
 from tests.stages.test_ingest import bomb, lossless_jpeg
 from tests.stages.test_preprocess import Edit, fill
 
@@ -151,14 +150,6 @@ def test_every_object_has_its_own_mask_or_a_reason_whatever_the_number_of_worker
 
 # Photos that end their workers
 
-real_load_network = mask_worker.load_network
-
-
-def work_with_little(batch: Sequence[PhotoRequest], recipe: MaskRecipe) -> list[Answer]:
-    """Call mask_worker.mask_batch in a worker process, with little time and memory and a decoder that may crash."""
-    with little_room():
-        return mask_worker.mask_batch(batch, recipe)
-
 
 @pytest.mark.usefixtures("any_share")
 def test_every_reason_of_the_closed_list_comes_from_a_real_object_and_preprocess_repeats_it(
@@ -171,7 +162,7 @@ def test_every_reason_of_the_closed_list_comes_from_a_real_object_and_preprocess
     edit_params("  side: 64", "  side: null")
     edit_params(f"  formats: {SHIPPED}", "  formats: [jpeg, png, webp, avif]")
     edit_params("max_foreground: 0.99", "max_foreground: 0.45")
-    monkeypatch.setattr(mask_worker, "mask_batch", work_with_little)
+    monkeypatch.setattr(mask_worker, "mask_batch", WithLittle(mask_worker.__name__, "mask_batch"))
     monkeypatch.setenv("IMAGESET_OBJECTS_MB", "0")  # preprocess has to ask the bucket, too
     bodies = {
         "decoder_crash": photo_bytes() + b"crash",
@@ -494,18 +485,6 @@ def test_what_is_known_is_neither_asked_for_nor_predicted_and_new_photos_are(
     assert asked() == [*photos, "5.jpeg"]
 
 
-@dataclass
-class Loaded:
-    """A worker of this stage that says in a file that it is asked to load the network."""
-
-    log: Path
-
-    def __call__(self, items: Sequence[None], network: Network) -> Sequence[None]:
-        with self.log.open("a") as file:
-            file.write(f"{network.name}\n")
-        return items
-
-
 @pytest.fixture
 def loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     """Return how often the workers were asked to load the network."""
@@ -515,15 +494,11 @@ def loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]
     return lambda: len(log.read_text().splitlines())
 
 
-def keep_all(batch: Sequence[PhotoRequest], recipe: MaskRecipe) -> list[Answer]:
-    """Take every photo for a garment, without the network."""
-    return [Answer(describe_mask(by_hand((0, 0, 64, 64), side=64), 1), True) for _ in batch]
-
-
 def test_no_more_workers_load_the_network_than_get_photos(
     project: Path, bucket: Bucket, loaded: Callable[[], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mask_worker, "mask_batch", keep_all)
+    garment = describe_mask(by_hand((0, 0, 64, 64), side=64), 1)
+    monkeypatch.setattr(mask_worker, "mask_batch", SameAnswer(Answer(garment, True)))
     monkeypatch.setenv("IMAGESET_WORKERS", "3")
     monkeypatch.setattr(masks, "PHOTOS_AT_ONCE", 2)
     fill(bucket, project, {f"{number}.jpeg": photo_bytes(number) for number in range(1, 4)})

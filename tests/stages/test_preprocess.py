@@ -3,9 +3,8 @@
 import hashlib
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +24,16 @@ from imageset.photos.file_formats import FORMATS
 from imageset.photos.mask_file import writing_masks
 from imageset.photos.outcomes import PhotoMask, Rejected
 from imageset.photos.pixel_cache import PixelCache
-from imageset.photos.worker import Answer, PhotoRequest
 from imageset.runtime import params, settings
-from imageset.runtime.sections import PreprocessParams
 from imageset.storage.bucket import Bucket, list_objects
 from stages import inventory, preprocess
 from tests.conftest import jpeg, photo_bytes, plain_image, put
-from tests.falling_decoder import little_room
 from tests.photos.samples import BY_NAME, SHIPPED
 from tests.photos.test_cache import OBJECT
 from tests.photos.test_decode import saved
 from tests.photos.test_preprocess import GREEN, HTML, RED, is_near
 from tests.profiles import SRGB, rgb_profile
+from tests.stages.in_workers import Asked, WithLittle
 from tests.stages.test_ingest import bomb, lossless_jpeg
 
 BLUE = (20, 20, 220)
@@ -134,14 +131,6 @@ def test_every_object_is_a_row_of_its_own_pixels_or_a_reject_whatever_the_number
             assert is_near(file["images"][row, 8, 8], color)
 
 
-def work_with_little(
-    batch: Sequence[PhotoRequest], preprocess: PreprocessParams, formats: tuple[str, ...]
-) -> list[Answer]:
-    """Call pixel_worker.preprocess_batch in a worker process, with little time and memory and a decoder that falls."""
-    with little_room():
-        return pixel_worker.preprocess_batch(batch, preprocess, formats)
-
-
 @pytest.mark.usefixtures("any_share")
 def test_where_backgrounds_are_kept_this_stage_itself_finds_every_reason_but_those_of_masks(
     project: Path,
@@ -151,7 +140,7 @@ def test_where_backgrounds_are_kept_this_stage_itself_finds_every_reason_but_tho
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     edit_params(f"  formats: {SHIPPED}", "  formats: [jpeg, png]")
-    monkeypatch.setattr(pixel_worker, "preprocess_batch", work_with_little)
+    monkeypatch.setattr(pixel_worker, "preprocess_batch", WithLittle(pixel_worker.__name__, "preprocess_batch"))
     bodies = {
         "decoder_crash": photo_bytes() + b"crash",
         "decoder_timeout": photo_bytes() + b"hang",
@@ -281,26 +270,12 @@ def write_masks(project: Path, outcomes: dict[tuple[int, int], PhotoMask | Rejec
     return path
 
 
-@dataclass
-class Asked:
-    """A worker of this stage that says in a file for which photos the bucket is asked."""
-
-    log: Path
-
-    def __call__(
-        self, batch: Sequence[PhotoRequest], preprocess: PreprocessParams, formats: tuple[str, ...]
-    ) -> list[Answer]:
-        with self.log.open("a") as file:
-            file.writelines(f"{request.stored.key}\n" for request in batch)
-        return pixel_worker.preprocess_batch(batch, preprocess, formats)
-
-
 @pytest.fixture
 def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
     """Return for which photos the workers ask the bucket."""
     log = tmp_path / "asked.txt"
     log.touch()
-    monkeypatch.setattr(pixel_worker, "preprocess_batch", Asked(log))
+    monkeypatch.setattr(pixel_worker, "preprocess_batch", Asked(log, pixel_worker.__name__, "preprocess_batch"))
     return lambda: log.read_text().splitlines()
 
 
