@@ -63,7 +63,7 @@ def main() -> None:
     if chosen.what == "sheet":
         chosen.to.write_bytes(draw_suspects(chosen.data, chosen.kind, chosen.count))
         return
-    circumstances(chosen, f"{chosen.photos}", "numpy", "scipy", "scikit-learn")
+    circumstances(chosen, f"{chosen.photos}", "numpy", "scipy")
     if chosen.what == "growth":
         growth.report(chosen.photos, chosen.classes)
         return

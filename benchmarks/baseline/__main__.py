@@ -109,7 +109,7 @@ def main() -> None:
         for classes in chosen.classes:
             datasets[f"{classes} classes"] = folder / f"{classes}.h5"
             make_dataset(folder / f"{classes}.h5", sources, chosen.photos, chosen.copies, classes)
-        circumstances(chosen, str(chosen.dataset), "numpy", "scikit-learn", "scipy")
+        circumstances(chosen, str(chosen.dataset), "numpy", "scipy")
         (folder / "validation.json").write_text('{"passed": true}')
         lines = [middle_line(name, path, folder, chosen.turns) for name, path in datasets.items()]
         table(

@@ -9,7 +9,6 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 from scipy.special import logsumexp
-from sklearn.covariance import shrunk_covariance
 
 from imageset.evaluation.feature_blocks import FeatureBlock, Labels
 
@@ -137,4 +136,6 @@ def estimate_covariance(sums: ClassSums, shrinkage: float) -> Floats:
     labels = np.flatnonzero(sums.rows)
     means = sums.features[labels] / sums.rows[labels][:, None]
     within = (sums.products - means.T @ sums.features[labels]) / sums.rows.sum()
-    return np.asarray(shrunk_covariance(within, shrinkage=shrinkage) + ROUNDING * np.eye(len(within)))
+    sphere = np.eye(len(within))
+    shrunk = (1 - shrinkage) * within + shrinkage * (np.trace(within) / len(within)) * sphere
+    return np.asarray(shrunk + ROUNDING * sphere)
