@@ -16,11 +16,10 @@ from imageset.curation import labelled
 from imageset.errors import DataError, ParamsError, ServerError
 from imageset.formats import stable_hash, tables, takedowns
 from imageset.photos import file_formats
-from imageset.runtime import params, rates, settings, stage
+from imageset.runtime import params, rates, secret_text, settings, stage
 from imageset.runtime.sections import IngestParams
 from imageset.storage.bucket import Bucket, list_objects, open_bucket
 from imageset.storage.object_keys import KEYS_TO_SHOW, object_key, show_keys
-from imageset.web import urls
 from imageset.web.fetch_photo import PhotoToFetch
 from imageset.web.fetch_photos import fetch_photos
 from imageset.web.refusals import DECIDING_PARAMS, HINTS, MISSING_OBJECT, REMEMBERED, RefusalCache
@@ -156,7 +155,7 @@ def show_examples(refused: list[tuple[PhotoToFetch, str]]) -> str:
     """Return three of the photos as text, of as many reasons as there are."""
     by_reason: defaultdict[str, list[str]] = defaultdict(list)
     for photo, reason in refused:
-        by_reason[reason].append(f"{urls.show(photo.image_url) or photo.key} ({reason})")
+        by_reason[reason].append(f"{secret_text.show_url(photo.image_url) or photo.key} ({reason})")
     turns = [shown for together in zip_longest(*by_reason.values()) for shown in together if shown]
     return ", ".join(turns[:EXAMPLES])
 

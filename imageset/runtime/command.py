@@ -9,6 +9,7 @@ from pathlib import Path
 
 from imageset.errors import ImagesetError
 from imageset.runtime import files, lifetime
+from imageset.runtime.secret_text import hide_urls
 
 FAILED = 1
 INTERRUPTED = 128 + signal.SIGINT
@@ -45,6 +46,6 @@ def describe(error: Exception) -> str:
 
 
 def end(name: str, message: str, code: int) -> None:
-    """End the process with one line on stderr."""
-    print(f"{name}: {message}", file=sys.stderr)
+    """End the process with one line on stderr, without what may be secret in the URLs of a message."""
+    print(f"{name}: {hide_urls(message)}", file=sys.stderr)
     sys.exit(code)

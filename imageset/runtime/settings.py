@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from dotenv import find_dotenv, load_dotenv
 
 from imageset.errors import SettingsError
+from imageset.runtime.secret_text import show_setting
 
 BUCKET = r"[a-z0-9][a-z0-9.-]+"
 
@@ -33,7 +34,9 @@ def number(variable: str, default: int, least: int = 1, most: int = 9999, exampl
     """Return a variable's value, a whole number from `least` to `most`. Raises SettingsError with the example."""
     value = os.environ.get(variable, "").strip() or str(default)
     if not re.fullmatch(r"0|[1-9][0-9]{0,8}", value) or not least <= int(value) <= most:
-        raise SettingsError(f"{variable} is {value!r}: expected a number from {least} to {most}, such as {example}")
+        raise SettingsError(
+            f"{variable} is {show_setting(value)}: expected a number from {least} to {most}, such as {example}"
+        )
     return int(value)
 
 
@@ -73,11 +76,12 @@ def image_store() -> tuple[str, str]:
     url = require("IMAGE_STORE", "s3://bucket/prefix")
     match = re.fullmatch(rf"s3://({BUCKET})(?:/(.*))?", url)
     if match is None:
-        raise SettingsError(f"IMAGE_STORE is {url!r}: expected s3://bucket or s3://bucket/prefix")
+        raise SettingsError(f"IMAGE_STORE is {show_setting(url)}: expected s3://bucket or s3://bucket/prefix")
     prefix = (match[2] or "").strip("/")
     if prefix and any(part in ("", ".", "..") or not part.isprintable() for part in prefix.split("/")):
         raise SettingsError(
-            f"IMAGE_STORE is {url!r}: no part of its prefix may be empty, . or .., or contain a control character"
+            f"IMAGE_STORE is {show_setting(url)}: no part of its prefix may be empty, . or .., or contain a control "
+            "character"
         )
     return match[1], f"{prefix}/" if prefix else ""
 
@@ -102,7 +106,7 @@ def allowed_hosts() -> frozenset[tuple[str, int]]:
             host, port = None, None
         if not host or port == 0 or parts.path or parts.query or parts.fragment or parts.username:
             raise SettingsError(
-                f"IMAGESET_ALLOWED_HOSTS contains {entry.strip()!r}: expected host or host:port, such as "
+                f"IMAGESET_ALLOWED_HOSTS contains {show_setting(entry.strip())}: expected host or host:port, such as "
                 "photos.internal:8080"
             )
         hosts.update((host, number) for number in ([port] if port else [80, 443]))
@@ -141,7 +145,8 @@ def allowed_buckets() -> frozenset[str]:
     for name in filter(None, names):
         if not re.fullmatch(BUCKET, name):
             raise SettingsError(
-                f"IMAGESET_ALLOWED_BUCKETS contains {name!r}: expected names of buckets, such as shop-photos,old-photos"
+                f"IMAGESET_ALLOWED_BUCKETS contains {show_setting(name)}: expected names of buckets, such as "
+                "shop-photos,old-photos"
             )
     return frozenset(filter(None, names))
 
@@ -158,8 +163,8 @@ def allowed_folders() -> tuple[Path, ...]:
     for entry in filter(None, map(str.strip, os.environ.get("IMAGESET_ALLOWED_FOLDERS", "").split(","))):
         if not entry.startswith("/") or not Path(entry).is_dir():
             raise SettingsError(
-                f"IMAGESET_ALLOWED_FOLDERS contains {entry!r}: expected the absolute path of a folder that is there, "
-                "such as /srv/photos"
+                f"IMAGESET_ALLOWED_FOLDERS contains {show_setting(entry)}: expected the absolute path of a folder that "
+                "is there, such as /srv/photos"
             )
         folders.append(Path(entry).resolve())
     return tuple(folders)
@@ -214,9 +219,9 @@ def object_cache_bytes() -> int:
 def dask() -> str:
     """Return the address of the Dask scheduler, IMAGESET_DASK, or "" when it is not set. Raises SettingsError."""
     value = os.environ.get("IMAGESET_DASK", "").strip()
-    if value and not re.fullmatch(r"(tcp|tls)://([^/\s:\[\]]+|\[[0-9a-fA-F:.]+\]):[0-9]+", value):
+    if value and not re.fullmatch(r"(tcp|tls)://([^/\s:@?#\[\]]+|\[[0-9a-fA-F:.]+\]):[0-9]+", value):
         raise SettingsError(
-            f"IMAGESET_DASK is {value!r}: expected the address of a scheduler, such as tcp://scheduler:8786"
+            f"IMAGESET_DASK is {show_setting(value)}: expected the address of a scheduler, such as tcp://scheduler:8786"
         )
     return value
 

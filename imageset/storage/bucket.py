@@ -93,10 +93,21 @@ def open_bucket(config: Config = CONFIG) -> Bucket:
         session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=str)
         client = boto3.Session(botocore_session=session).client("s3", config=config)
     except (BotoCoreError, ValueError) as error:
+        require_no_secret(str(error))
         raise SettingsError(
             f"AWS settings: {error}: correct AWS_* in .env, such as AWS_ENDPOINT_URL=https://s3.example.com"
         ) from None
+    require_no_secret(client.meta.endpoint_url)
     return Bucket(session, client, name, prefix)
+
+
+def require_no_secret(endpoint: str) -> None:
+    """Raise SettingsError for an endpoint with a user, a password or a query. Messages and keys of caches show it."""
+    if re.search("[@?#]", endpoint):
+        raise SettingsError(
+            "AWS_ENDPOINT_URL has a user, a password or a query: write the address alone, such as "
+            "AWS_ENDPOINT_URL=https://s3.example.com, and the keys as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        )
 
 
 def list_objects(bucket: Bucket, page: int = 1000) -> Iterator[StoredObject]:

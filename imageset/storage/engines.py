@@ -17,6 +17,7 @@ from sqlalchemy.pool import NullPool
 
 from imageset.errors import SettingsError
 from imageset.runtime import settings
+from imageset.runtime.secret_text import hide_urls
 from imageset.storage import silence
 from imageset.storage.duckdb_dialect import Connection
 
@@ -47,6 +48,10 @@ AS_OF_EXAMPLES = {
     "sqlite": "WHERE :as_of IS NULL OR unixepoch(date) <= unixepoch(:as_of)",
     "duckdb": "WHERE CAST(:as_of AS timestamptz) IS NULL OR date <= CAST(:as_of AS timestamptz)",
 }
+TOLD = {"host", "hostaddr", "port", "dbname", "database", "user"}  # parameters that messages show
+HARMLESS = re.compile(
+    r"[0-9]{0,6}|.{0,3}|true|false|disable|allow|prefer|require|verify-(ca|full)|read-(only|write)|primary|standby"
+)
 SECRETS = re.compile(r"(?i)pass|pwd|secret|token|key|credential|odbc_connect")  # names of a URL's parameters
 
 
@@ -218,15 +223,21 @@ def describe_error(url: sqlalchemy.URL, error: DBAPIError) -> str:
     places = [number for number, line in enumerate(lines) if re.match(r"LINE \d+: ", line)]
     dropped = {number + step for number in places for step in (0, 1)}
     text = " ".join(" ".join(line for number, line in enumerate(lines) if number not in dropped).split())
-    return text or type(error.orig).__name__
+    return hide_urls(text) or type(error.orig).__name__
 
 
 def find_secrets(url: sqlalchemy.URL) -> set[str]:
-    """Return the texts of a URL that no message may show: the password, and what else is named like one."""
+    """Return the texts of a URL that no message may show: the password, and the values of its parameters.
+
+    Drivers quote the values that they refuse. Of a parameter that is not named like a secret, short numbers and words
+    are left: other parts of a message may have them, too.
+    """
     named = [(name, value) for name, values in url.normalized_query.items() for value in values]
-    # A connection string of ODBC has parameters of its own: DRIVER=...;UID=...;PWD=...
-    named += [part.partition("=")[::2] for name, value in named if name == "odbc_connect" for part in value.split(";")]
-    return {url.password or "", *(value for name, value in named if SECRETS.search(name))} - {""}
+    # A connection string of ODBC has parameters of its own, DRIVER=...;UID=...;PWD=..., as has options=-c name=value.
+    parts = [part.partition("=")[::2] for name, value in named for part in re.split(r"[;\s]+", value) if "=" in part]
+    secret = {value for name, value in named + parts if SECRETS.search(name)}
+    told = {value for name, value in named + parts if name not in TOLD and not HARMLESS.fullmatch(value)}
+    return {url.password or "", *secret, *told} - {""}
 
 
 def line_of(error: DBAPIError, sql: str) -> int | None:

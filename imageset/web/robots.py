@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from protego import Protego
 
 from imageset.errors import BadUrl, Refused, Unreachable
+from imageset.runtime import secret_text
 from imageset.web import headers, transfer, urls
 from imageset.web.exchange import MAX_REDIRECTS, Exchange, open_exchange
 from imageset.web.hop_cookies import HopCookies
@@ -69,7 +70,7 @@ async def fetch_rules(client: WebClient, url: str) -> Rules:
     The host has none if it answers so (4xx), or leads nowhere. Raises Unreachable if it fails, also for a 5xx or a 429.
     """
     cookies = HopCookies()
-    name = urls.show(url)
+    name = secret_text.show_url(url)
     try:
         async with AsyncExitStack() as held:
             for _ in range(1 + MAX_REDIRECTS):

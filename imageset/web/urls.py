@@ -14,7 +14,6 @@ URL = re.compile(
     r"(?P<rest>([/?#][^\x00-\x1f\x7f]*)?)",
     re.IGNORECASE,
 )
-SHOWN = 120  # characters of a URL in a message
 PARTS = re.compile(r"(?P<path>[^?#]*)(?P<query>(\?[^#]*)?)", re.DOTALL)  # of the rest; a fragment is not sent
 # What is left as it is: the characters that a URL may have (RFC 3986), the percent sign of what is encoded already, and
 # what browsers send unencoded (WHATWG URL, the path's and the special query's percent-encode sets).
@@ -69,19 +68,6 @@ def origin(target: yarl.URL) -> Origin:
 def host_name(target: yarl.URL) -> str:
     """Return the host of a URL with its port, such as "shop.example:80"."""
     return f"{target.raw_host}:{target.port}"
-
-
-def show(url: str) -> str:
-    """Return a URL for a message: without user, password, query and fragment, which may be secret; also a bad one.
-
-    >>> show("https://me:secret@shop.example/a.jpg?signature=1"), show("shop.example/a b.jpg")
-    ('https://shop.example/a.jpg', 'shop.example/a b.jpg')
-    """
-    place = re.split(r"[?#]", url, maxsplit=1)[0]
-    # In a path an @ is no secret. But a password with a slash looks like a path, and makes a bad URL.
-    user = r"[^/]*@" if URL.fullmatch(url) or re.match(r"(?i)(s3|file)://", url) else r".*@"
-    place = re.sub(rf"(?is)\A((?:[a-z][a-z0-9+.-]*:)?[/\\]*){user}", r"\1", place)
-    return place if len(place) <= SHOWN else f"{place[:SHOWN]}..."
 
 
 def join(url: str, location: str) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -159,7 +160,7 @@ def test_allowed_hosts_are_names_and_ports(
 
 @pytest.mark.parametrize(
     "value",
-    ["http://photos.internal", "photos.internal/x", "a:b", "a:99999", "user@a", ":80", "[", "a:0", "a?b", "a#b"],
+    ["http://photos.internal", "photos.internal/x", "a:b", "a:99999", ":80", "[", "a:0", "a#b"],
 )
 def test_what_is_no_host_is_refused_with_its_value(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IMAGESET_ALLOWED_HOSTS", f"good.example,{value}")
@@ -328,3 +329,29 @@ def test_the_headers_file_is_looked_for_in_the_project(monkeypatch: pytest.Monke
     monkeypatch.setenv("IMAGESET_HEADERS_FILE", "headers.toml")
 
     assert settings.headers_file() == Path("headers.toml")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "read"),
+    [
+        ("IMAGE_STORE", "s3://me:hidden@bucket/x", settings.image_store),
+        ("IMAGE_STORE", "s3://bucket/../me:hidden@x", settings.image_store),
+        ("IMAGESET_DASK", "tcp://me:hidden@scheduler:8786", settings.dask),
+        ("IMAGESET_DASK", "tcp://hidden@scheduler:8786", settings.dask),
+        ("IMAGESET_ALLOWED_HOSTS", "me:hidden@photos.internal", settings.allowed_hosts),
+        ("IMAGESET_ALLOWED_HOSTS", "photos.internal?key=hidden", settings.allowed_hosts),
+        ("IMAGESET_ALLOWED_BUCKETS", "me:hidden@bucket", settings.allowed_buckets),
+        ("IMAGESET_ALLOWED_FOLDERS", "file://me:hidden@host/folder", settings.allowed_folders),
+        ("IMAGESET_WORKERS", "http://me:hidden@host", settings.workers),
+        ("DATABASE_URL", "hidden@host", settings.database_url),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_credentials_in_a_setting_are_refused_and_not_quoted(
+    name: str, value: str, read: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=f"^{name} ") as caught:
+        read()
+
+    assert "hidden" not in str(caught.value)

@@ -296,3 +296,21 @@ def test_the_latest_version_is_listed_wherever_a_page_ends(versioned: Bucket, pa
         ("2.jpeg", 99),
         ("3.jpeg", 33),
     ]
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "http://me:hidden@127.0.0.1:1",
+        "http://me:hid/den@127.0.0.1:1",
+        "me:hidden@host",
+        "http://127.0.0.1:1/?key=hidden",
+    ],
+)
+@pytest.mark.usefixtures("bucket")
+def test_credentials_in_the_endpoint_are_refused_and_not_quoted(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    with pytest.raises(SettingsError, match=r"^AWS_ENDPOINT_URL has a user") as caught:
+        open_bucket()
+
+    assert "hid" not in str(caught.value)

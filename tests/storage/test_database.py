@@ -275,3 +275,36 @@ def test_a_malformed_url_is_refused_without_quoting_it(
     assert str(caught.value).startswith("DATABASE_URL")
     assert "hid" not in str(caught.value)
     assert "den" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        "sslmode=hidden",
+        "sslmode=require&sslpassword=hidden&sslkey=/hidden/key",
+        "sslrootcert=/hidden/cert&sslmode=verify-full",
+        "options=-c%20hidden",
+        "options=-c%20search_path=hidden%20-c%20hidden_too=hidden",
+        "options=-c%20datestyle=hidden",
+        "target_session_attrs=hidden",
+        "channel_binding=hidden",
+        "client_encoding=hidden",
+        "gssencmode=hidden",
+        "connect_timeout=hidden",
+        "keepalives_idle=hidden",
+        "tcp_user_timeout=hidden",
+        "ssl_min_protocol_version=hidden",
+        "load_balance_hosts=hidden",
+        "require_auth=hidden",
+    ],
+)
+@pytest.mark.usefixtures("impatient")
+def test_no_parameter_of_the_url_is_in_a_message(
+    parameters: str, shop: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"{shop}?{parameters}")
+    with pytest.raises(ImagesetError) as caught:
+        ask(tmp_path, "SELECT product_id, title FROM nowhere")
+
+    assert "hidden" not in str(caught.value)
+    assert "\n" not in str(caught.value)

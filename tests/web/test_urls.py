@@ -189,22 +189,3 @@ def test_a_location_that_cannot_be_joined_is_a_bad_url(location: str) -> None:
 def test_any_text_in_a_location_is_joined_or_refused(location: str) -> None:
     with suppress(BadUrl):
         urls.parse(urls.join("http://shop.example/a/b?x=1", location))
-
-
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("https://me:hidden@h/a@2x.jpg", "https://h/a@2x.jpg"),
-        ("https://h:8080/a@2x.jpg", "https://h:8080/a@2x.jpg"),
-        ("https://me:hid/den@h/a.jpg", "https://h/a.jpg"),
-        ("https:\\\\me:hidden@h/a.jpg", "https:\\\\h/a.jpg"),
-        ("https:/me:hidden@h/a.jpg", "https:/h/a.jpg"),
-        ("https://me:hid\nden@h/a.jpg", "https://h/a.jpg"),
-        ("me:hidden@h/a.jpg", "me:h/a.jpg"),
-        ("webdav://me:hidden@h/a", "webdav://h/a"),
-        ("s3://photos/a@2x.jpg", "s3://photos/a@2x.jpg"),
-        ("file:///photos/a@2x.jpg", "file:///photos/a@2x.jpg"),
-    ],
-)
-def test_a_message_shows_no_password_of_a_url_however_it_is_written(url: str, shown: str) -> None:
-    assert urls.show(url) == shown

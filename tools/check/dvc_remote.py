@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-from imageset.web import urls
+from imageset.runtime import secret_text
 from tools.check.findings import Findings
 from tools.check.line import Line, ok, untried, wrong
 
@@ -55,7 +55,7 @@ def find_remote() -> Line:
     except ValueError:
         last = (done.stderr.strip().splitlines() or ["it printed nothing"])[-1]
         return wrong(f"DVC remote: DVC cannot look: {last}: {remedy}")
-    url = urls.show(answer["url"])
+    url = secret_text.show_url(answer["url"])
     if answer["error"]:
         error = answer["error"].replace(answer["url"] or url, url).rstrip(".")  # its user and password are secret
         return wrong(f"DVC remote {url}: {error}: {remedy}")

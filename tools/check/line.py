@@ -2,6 +2,8 @@
 
 from typing import Literal, NamedTuple
 
+from imageset.runtime.secret_text import hide_urls
+
 Mark = Literal["ok", "--", "??"]
 EXAMPLES = 3
 
@@ -13,7 +15,7 @@ class Line(NamedTuple):
     text: str
 
     def __str__(self) -> str:
-        return f"{self.mark}  {' '.join(self.text.split())}"
+        return f"{self.mark}  {hide_urls(' '.join(self.text.split()))}"
 
 
 def ok(text: str) -> Line:

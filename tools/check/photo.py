@@ -9,11 +9,11 @@ from typing import NamedTuple
 from imageset.errors import Refused, Unreachable
 from imageset.photos import file_formats
 from imageset.photos.decode import PhotoLimits
+from imageset.runtime import secret_text
 from imageset.runtime.sections import IngestParams
 from imageset.storage import bulk
 from imageset.storage.bucket import Bucket, get_object, open_bucket
 from imageset.storage.object_keys import parse_key
-from imageset.web import urls
 from imageset.web.fetch_photo import IngestContext, check_body
 from imageset.web.refusals import HINTS, MISSING_OBJECT
 from imageset.web.sources import open_sources
@@ -97,7 +97,7 @@ def spread(places: list[str]) -> list[str]:
 async def try_photo(place: str, listed: Bucket | None, ingest: IngestParams) -> Tried:
     """Download a photo, or read it in a bucket, and decode it: as ingest does, but for the retries and the upload."""
     bucket = open_bucket()
-    shown = place if listed else urls.show(place)
+    shown = place if listed else secret_text.show_url(place)
     with LocalWorkers(1, import_main=False) as decoders:
         async with open_sources(ingest, bucket) as sources:
             uploads, limits = bulk.open_client(bucket), PhotoLimits(ingest.max_pixels, tuple(ingest.formats))
