@@ -57,7 +57,7 @@ def write_dataset(path: Path, plan: Plan) -> None:
     Raises:
         ImagesetError: a worker process died twice over the same rows, or the disk has too little space.
     """
-    files.require_space(path, plan.total * plan.image_bytes)
+    files.require_space(path, plan.total * (plan.image_bytes + count_column_bytes(plan)))
     batch_rows = max(1, BATCH_BYTES // plan.image_bytes)
     work = chain.from_iterable(batches(rows, batch_rows) for rows in plan.subsets.values())
     stats = {subset: ChannelStats(plan.image_shape[-1]) for subset in plan.subsets}
@@ -82,6 +82,16 @@ def write_dataset(path: Path, plan: Plan) -> None:
             std=stats["train"].std(),
             params=json.dumps(sections, sort_keys=True),
         )
+
+
+def count_column_bytes(plan: Plan) -> int:
+    """Return how many bytes a row has besides its image: numbers, and texts of the width of the longest."""
+    texts = [plan.photos[name] for name in plan.columns]
+    if source_ids.has_text(plan.photos["product_id"]):
+        texts.append(source_ids.texts(plan.photos["product_id"]))
+    widths = [max((len(text.encode()) for text in column), default=0) for column in texts]
+    numbers = [np.dtype(dtype).itemsize for dtype in (*hdf5.ROW_DTYPES.values(), "int64")]  # and the group
+    return sum(widths) + sum(numbers)
 
 
 def write_columns(file: h5py.File, subset: str, rows: SourceRows) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 import h5py
 import numpy as np
 
-from imageset.errors import DataError
+from imageset.errors import DataError, FileInUse
 from imageset.formats import hdf5
 from imageset.photos import file_formats, photo_file
 from imageset.photos.batches import scan_inventory
@@ -124,6 +124,8 @@ def open_earlier(kind: FileKind[Result], path: Path, recipe: str) -> Iterator[Ea
                     problem = f"has {kind.results} of another recipe ({other})"
                 else:
                     earlier = EarlierFile(kind, file)
+            except FileInUse:
+                problem = "is open for writing in another process"
             except DataError:
                 problem = "is damaged in DVC's cache"
         if problem:

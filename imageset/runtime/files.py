@@ -28,20 +28,35 @@ def atomic(path: Path) -> Iterator[Path]:
     Raises:
         ImagesetError: its disk is full.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
-    temporary.unlink(missing_ok=True)
+    with full_disk(path, temporary):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.unlink(missing_ok=True)
+        try:
+            yield temporary
+            sync(temporary)
+            os.replace(temporary, path)
+            sync(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def full_disk(path: Path, *others: Path) -> Iterator[None]:
+    """Raise ImagesetError that names a file whose disk is full.
+
+    Args:
+        path: the file.
+        others: further names that the error may have, such as that of a temporary file.
+    """
     try:
-        yield temporary
-        sync(temporary)
-        os.replace(temporary, path)
-        sync(path.parent)
+        yield
     except (OSError, RuntimeError) as error:
-        if not lacks_space(error):
+        names = {str(name) for name in (path, *path.parents, *others)}
+        is_ours = isinstance(error, OSError) and error.errno in FULL and str(error.filename) in names
+        if not is_ours and not lacks_space(error):
             raise
         raise ImagesetError(f"{path}: its disk is full: make room, then run this again") from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def lacks_space(error: BaseException) -> bool:
@@ -99,10 +114,12 @@ def lock(path: Path) -> Iterator[None]:
     """Hold a lock file. The kernel releases it when this process ends, however it ends.
 
     Raises:
-        ImagesetError: another run holds it. The message has its pid.
+        ImagesetError: another run holds it, and the message has its pid; or its disk is full.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="ascii") as file:
+    with full_disk(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+", encoding="ascii")
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -111,6 +128,6 @@ def lock(path: Path) -> Iterator[None]:
                 f"another run is active (pid {file.read().strip() or 'unknown'}); wait for it or stop it ({path})"
             ) from None
         file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+        with full_disk(path):
+            os.write(file.fileno(), str(os.getpid()).encode())
         yield

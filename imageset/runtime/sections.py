@@ -5,7 +5,7 @@ that nothing here can change a byte of an output.
 """
 
 import datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, Strict, field_validator, model_validator
 
@@ -20,12 +20,20 @@ Fit = Literal["stretch", "pad", "crop"]
 Precision = Literal["float32", "bfloat16", "int8"]
 Device = Literal["cpu", "cuda"]
 Format = Literal["jpeg", "png", "webp", "gif", "avif", "heic"]
+Word = TypeVar("Word", bound=str)
 
 
 class Section(BaseModel):
     """Base of a section: no unknown key, no silent conversion, no infinity, no change after loading."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+def require_different(names: list[Word]) -> list[Word]:
+    """Return names. Raises ValueError where one is there more than once."""
+    if repeated := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"{repeated[0]} is there more than once: write it once")
+    return names
 
 
 class SourceParams(Section):
@@ -47,9 +55,7 @@ class SourceParams(Section):
     @field_validator("columns")
     @classmethod
     def are_different(cls, value: list[str]) -> list[str]:
-        if repeated := [name for name in value if value.count(name) > 1]:
-            raise ValueError(f"{repeated[0]} is there more than once")
-        return value
+        return require_different(value)
 
 
 class IngestParams(Section):
@@ -63,6 +69,11 @@ class IngestParams(Section):
     robots: Literal["ignore", "obey"]
     unreachable: Literal["fail", "reject"]
     max_rejected_share: Share
+
+    @field_validator("formats")
+    @classmethod
+    def are_different(cls, value: list[Format]) -> list[Format]:
+        return require_different(value)
 
 
 class ModelParams(Section):

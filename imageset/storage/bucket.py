@@ -164,7 +164,7 @@ def get_object(bucket: Bucket, stored: StoredObject) -> bytes:
         SettingsError: there are no credentials.
         ServerError: the bucket cannot be reached, refuses, or sends other bytes than it should.
     """
-    with bucket_errors(bucket):
+    with bucket_errors(bucket, stored.key):
         for attempt in range(1, BODY_ATTEMPTS + 1):
             try:
                 answer, body = request_object(bucket, stored)
@@ -206,8 +206,12 @@ def http_status(error: ClientError) -> int:
 
 
 @contextmanager
-def bucket_errors(bucket: Bucket) -> Iterator[None]:
+def bucket_errors(bucket: Bucket, key: str = "") -> Iterator[None]:
     """Turn boto3's errors inside the block into one line that names the bucket and says what to do.
+
+    Args:
+        bucket: that is asked.
+        key: of the object that is asked for, if it is one. A message of the server's own fault (5xx) names it.
 
     Raises:
         SettingsError: there are no credentials.
@@ -228,6 +232,11 @@ def bucket_errors(bucket: Bucket) -> Iterator[None]:
             "InvalidAccessKeyId": ": check AWS_ACCESS_KEY_ID",
             "SignatureDoesNotMatch": ": check AWS_SECRET_ACCESS_KEY",
         }.get(code, "")
+        if key and http_status(error) >= 500:
+            hint = (
+                f" for {key}: run again; if it answers so each time, the server cannot read this object: remove it, "
+                "and the next `make refresh` fetches it again"
+            )
         raise ServerError(f"{bucket} answered {code or http_status(error)}{hint}") from None
     except BotoCoreError as error:
         raise ServerError(

@@ -4,6 +4,8 @@ What dvc.lock names is tested in tests/runtime/test_dvc.py; here it is told.
 """
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -200,6 +202,17 @@ def test_a_file_that_was_cut_is_not_used(left: float, written: Path, refusal: Ca
     written.write_bytes(content[: int(left * len(content)) if 0 < left < 1 else int(left)])
 
     assert refusal(written) == DAMAGED
+
+
+def test_a_file_that_is_open_for_writing_is_not_called_damaged(written: Path, refusal: Callable[..., str]) -> None:
+    program = "import h5py, sys; file = h5py.File(sys.argv[1], 'r+'); print('open', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", program, str(written)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout
+        assert writer.stdout.readline() == "open\n"
+
+        assert refusal(written) == "is open for writing in another process"
+        writer.communicate()
 
 
 @pytest.mark.parametrize("part", [b'{"made_by"', b"imageset-masks"])

@@ -2,9 +2,10 @@
 
 import errno
 import hashlib
+import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,39 @@ def test_an_error_that_names_its_file_stays_as_it_is(tmp_path: Path) -> None:
 
     with pytest.raises(OSError, match="/tmp/other"):
         write_with(tmp_path / "table.csv", fail)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk with one block and two files left."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8k,nr_inodes=4", "tmpfs", str(disk)]
+    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode != 0:
+        pytest.skip("needs the right to mount a tmpfs")
+    try:
+        (disk / "first").write_bytes(bytes(4096))
+        yield disk
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_disk_that_takes_no_more_files_is_an_error_that_names_the_file(small_disk: Path) -> None:
+    for name in ("second", "third"):
+        (small_disk / name).touch()
+    for path in (small_disk / "table.csv", small_disk / "reports" / "table.csv"):
+        with pytest.raises(ImagesetError, match=rf"^{path}: its disk is full: make room, then run this again$"):
+            files.write_text(path, "")
+
+
+def test_a_full_disk_below_a_lock_is_an_error_that_names_the_lock(small_disk: Path) -> None:
+    (small_disk / "second").write_bytes(bytes(4096))
+    path = small_disk / "report.lock"
+    with (
+        pytest.raises(ImagesetError, match=rf"^{path}: its disk is full: make room, then run this again$"),
+        files.lock(path),
+    ):
+        pass
 
 
 def write_with(path: Path, write: Callable[[Path], None]) -> None:

@@ -235,6 +235,11 @@ def test_params_do_not_change_after_loading(path: Path) -> None:
     ("shipped", "edited", "said"),
     [
         ("formats: [jpeg, png, webp, gif, avif]", "formats: jpeg", "ingest.formats = 'jpeg': expected a list, such as"),
+        (
+            "formats: [jpeg, png, webp, gif, avif]",
+            "formats: [jpeg, jpeg]",
+            r"ingest.formats = \['jpeg', 'jpeg'\]: jpeg is there more than once: write it once",
+        ),
         ("formats: [jpeg, png, webp, gif, avif]", "formats: []", r"ingest.formats = \[\]: expected more values"),
         ("formats: [jpeg, png, webp, gif, avif]", "formats: [tiff]", "ingest.formats.0 = 'tiff': .*'avif' or 'heic'"),
         ("robots: ignore", "robots: yes", "ingest.robots = True: .*'ignore' or 'obey'"),

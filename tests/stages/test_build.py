@@ -12,6 +12,7 @@ import pytest
 from imageset.errors import DataError, ImagesetError, ParamsError
 from imageset.formats import hdf5, source_ids, stable_hash, tables
 from imageset.formats.hdf5 import Pixels
+from imageset.runtime import files
 from stages import build
 from tests.project import ROOT
 from tests.stages.in_workers import die
@@ -380,6 +381,17 @@ def test_another_seed_is_another_order_of_the_same_rows(project: Path, edit_para
 
     assert before != after
     assert sorted(before) == sorted(after)
+
+
+def test_the_disk_needs_room_for_every_array_not_only_for_the_pixels(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(files, "require_space", lambda path, needed: asked.append(needed))
+    with h5py.File(run(project)) as file:
+        stored = sum(array.nbytes for name, array in file.items() if name.startswith(hdf5.SUBSETS))
+
+    assert stored <= asked[0] < stored * 1.1
 
 
 def test_a_failure_while_writing_leaves_the_old_file_and_nothing_else(

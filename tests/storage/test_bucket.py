@@ -5,6 +5,7 @@ import secrets
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from hashlib import sha256
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,35 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let boto3 make one attempt at each request, without its waits, and remember no credentials."""
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     monkeypatch.setattr("imageset.storage.bucket.CONFIG", Config(retries={"total_max_attempts": 1}, connect_timeout=5))
+
+
+class Broken(BaseHTTPRequestHandler):
+    """An S3 server that cannot read an object: its disk has damaged it."""
+
+    def do_GET(self) -> None:
+        body = b"<Error><Code>InternalError</Code><Message>We encountered an internal error</Message></Error>"
+        self.send_response(500)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+def test_an_object_that_the_server_cannot_read_is_named(
+    bucket: Bucket, impatient: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(bucket, "1.jpeg", b"a photo")
+    stored = only(bucket)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Broken) as server, ThreadPoolExecutor(1) as thread:
+        thread.submit(server.serve_forever)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+        with pytest.raises(ServerError) as caught:
+            get_object(open_bucket(Config(retries={"total_max_attempts": 1})), stored)
+        server.shutdown()
+
+    assert re.search(r" answered InternalError for 1\.jpeg: run again; .* remove it, and ", str(caught.value))
 
 
 def test_an_empty_bucket_lists_nothing(bucket: Bucket) -> None:
