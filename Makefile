@@ -11,6 +11,8 @@ VERSION ?=
 WRITE ?=
 # All tests run on every core. The tests that TESTS names run in one process, which starts sooner.
 PROCESSES ?= $(if $(TESTS),0,logical)
+# Existing pins stay, unless a requirement asks for another version.
+COMPILE = $(BIN)/uv pip compile --quiet --no-annotate --no-header
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
@@ -20,26 +22,26 @@ help:  ## List the targets
 demo: .venv/pipeline  ## Run the whole pipeline on a sandbox marketplace; PHOTOS=<folder> for your own photos
 	$(BIN)/python -m sandbox demo $(if $(PHOTOS),--photos "$(PHOTOS)")
 
-test: .venv/pipeline .venv/train .venv/docs  ## Run all tests, on real servers and every core; TESTS=<path> runs some
+test: .venv/pipeline .venv/train  ## Run all tests, on real servers and every core; TESTS=<path> runs some
 	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder $(TESTS)
 
-faults: .venv/pipeline .venv/train .venv/docs  ## Inject every fault that imageset has to survive, and write the table of docs/reliability.md: half an hour
+faults: .venv/pipeline .venv/train  ## Inject every fault that imageset has to survive, and write the table of docs/reliability.md: half an hour
 	rm -rf .cache/faults
 	FAULTS=all $(BIN)/python -m pytest --numprocesses logical --dist loadfile --no-loadscope-reorder tests/faults; \
 		status=$$?; $(BIN)/python -m tests.faults.table && exit $$status
 
-coverage: .venv/pipeline .venv/train .venv/docs  ## Run all tests and measure coverage; coverage.md lists the lines that no test runs
+coverage: .venv/pipeline .venv/train  ## Run all tests and measure coverage; coverage.md lists the lines that no test runs
 	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder --cov --cov-report=markdown:coverage.md $(TESTS)
 
 platforms: .venv/uv  ## Print the table of docs/platforms.md: the Pythons and systems with wheels for all pins
 	$(BIN)/python -m tools.platforms
 
-lint: .venv/pipeline .venv/train .venv/docs  ## Run ruff and mypy --strict
+lint: .venv/pipeline .venv/train  ## Run ruff and mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-docs: .venv/pipeline .venv/train .venv/docs  ## Build the site from docs/ and the reader's docstrings, in .site
+docs: .venv/pipeline .venv/train  ## Build the site from docs/ and the reader's docstrings, in .site
 	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --fresh-env -c docs . .site
 
 services: .venv/pipeline  ## Start the sandbox's servers in the background, and write .env
@@ -78,31 +80,36 @@ prune: .venv/pipeline  ## Remove masks, embeddings, pixels and photos from the c
 forget: .venv/pipeline  ## Remove a product's photos for good, after asking: ID=1234567
 	$(BIN)/python -m tools.forget $(ID)
 
-environment: .venv/pipeline .venv/train .venv/docs  ## Install everything in .venv
+environment: .venv/pipeline .venv/train  ## Install everything in .venv
 
-constraints:  ## Renew the pins of what the requirements bring along
+constraints:  ## Renew the pins of what the requirements bring along, and the hashes of all files
 	cat requirements-pixels.txt requirements.txt requirements-export.txt requirements-heif.txt requirements-dev.txt requirements-docs.txt | grep -v '^-' > .constraints.in
-	$(BIN)/uv pip compile --quiet --python-version 3.11 --no-annotate --no-header .constraints.in -o constraints.txt
+	$(COMPILE) --python-version 3.11 .constraints.in -o constraints.txt
+	$(COMPILE) --python-version 3.11 --universal --generate-hashes -c constraints.txt .constraints.in -o requirements.lock
+	$(COMPILE) --python-version 3.11 --universal --generate-hashes requirements-uv.txt -o requirements-uv.txt
 	rm .constraints.in
 
-.venv/uv:
+licences: environment  ## Write the licences of all that is installed into docs/libraries.md
+	$(BIN)/python -m tools.licences
+
+sbom: environment  ## Write sbom.json, all that is installed, in CycloneDX's format
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-format JSON --output-file sbom.json $(BIN)/python
+
+.venv/uv: requirements-uv.txt
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "imageset needs Python 3.11 or later; set PYTHON=...")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check uv==0.13.9
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.txt
 	touch $@
 
-.venv/pipeline: .venv/uv requirements-pixels.txt requirements.txt requirements-export.txt requirements-heif.txt requirements-dev.txt constraints.txt
+# Each file is checked against its sha256 in requirements.lock. torch is not in it: its wheel depends on the machine.
+.venv/pipeline: .venv/uv requirements.lock
 	@echo "Installing the environment into .venv: about half a minute"
-	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements-dev.txt
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.lock
 	touch $@
 
 .venv/train: .venv/pipeline requirements-train.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-train.txt
 	touch $@
 
-.venv/docs: .venv/pipeline requirements-docs.txt
-	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements-docs.txt
-	touch $@
-
-.PHONY: help demo test faults coverage platforms lint docs services stop report plan check compare refresh cluster release prune forget environment constraints
+.PHONY: help demo test faults coverage platforms lint docs services stop report plan check compare refresh cluster release prune forget environment constraints licences sbom
 .DELETE_ON_ERROR:
