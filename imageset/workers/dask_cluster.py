@@ -23,6 +23,7 @@ from imageset.workers.ordered_map import ChunkFunction, Item, Result
 SECONDS_TO_CONNECT = 20
 SECONDS_WITHOUT_WORKERS = 60
 SECONDS_BETWEEN_COUNTS = 5
+SECONDS_FOR_AN_ANSWER = 30
 CHUNKS_PER_THREAD = 3  # one in progress, one ready, one on its way
 MAX_SENDS = 10  # of a chunk: one that kills every worker must not be sent for ever
 GONE = "the Dask cluster has no workers or no scheduler any more: start it and run again; finished work is kept"
@@ -170,6 +171,18 @@ class ChunkFuture:
 
 
 def count_threads(client: Client) -> int:
-    """Return how many threads the cluster's workers have together."""
-    per_worker: dict[str, int] = client.nthreads()  # type: ignore[no-untyped-call]
+    """Return how many threads the cluster's workers have together.
+
+    Raises:
+        ServerError: the scheduler is silent. client.nthreads() would wait for ever.
+        OSError: the connection is broken.
+    """
+    scheduler: Any = client.scheduler
+    try:
+        per_worker = client.sync(scheduler.ncores, callback_timeout=SECONDS_FOR_AN_ANSWER)  # type: ignore[no-untyped-call]
+    except TimeoutError:
+        raise ServerError(
+            f"the Dask scheduler has not answered for {SECONDS_FOR_AN_ANSWER} s: look at it, or start it again, then "
+            "run again; finished work is kept"
+        ) from None
     return sum(per_worker.values())

@@ -30,11 +30,13 @@ from imageset.runtime import files
 from imageset.storage.bucket import Bucket, StoredObject, list_objects
 from imageset.workers import dask_cluster
 from imageset.workers.carried_file import carry_file
+from imageset.workers.dask_cluster import connect_workers
 from imageset.workers.ordered_map import Lost, ordered_map
 from sandbox import draw
 from sandbox.cluster import Cluster, running
 from stages import embed, inventory, masks, preprocess
 from tests.conftest import photo_bytes, put
+from tests.faults.proxy import Proxy
 from tests.photos.test_engines import write_quantized
 from tests.project import ROOT
 
@@ -163,6 +165,24 @@ def calculate(
 def test_a_scheduler_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ServerError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
         calculate("tcp://127.0.0.1:9", 0.5, monkeypatch)
+
+
+@pytest.mark.parametrize("asks", ["result", "slots"])
+def test_a_scheduler_that_falls_silent_ends_the_run(asks: str, dask: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dask_cluster, "SECONDS_TO_CONNECT", 5)  # also to close
+    monkeypatch.setattr(dask_cluster, "SECONDS_WITHOUT_WORKERS", 2)
+    monkeypatch.setattr(dask_cluster, "SECONDS_FOR_AN_ANSWER", 1)
+    monkeypatch.setattr(dask_cluster, "SECONDS_BETWEEN_COUNTS", 0)
+
+    def ask(pool: dask_cluster.DaskWorkers) -> object:
+        return pool.submit(work, ["2"]).result() if asks == "result" else pool.slots
+
+    with Proxy.before(dask.address) as proxy, connect_workers(proxy.replace(dask.address), same_code) as pool:
+        assert pool.submit(work, ["1"]).result() == [10]
+        assert pool.slots
+        proxy.drop_now()
+        with pytest.raises(ServerError, match="the Dask scheduler has not answered for 1 s: look at it"):
+            ask(pool)
 
 
 def test_a_cluster_without_workers_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
