@@ -166,13 +166,10 @@ def get_object(bucket: Bucket, stored: StoredObject) -> bytes:
     """
     with bucket_errors(bucket, stored.key):
         for attempt in range(1, BODY_ATTEMPTS + 1):
+            answer = request_object(bucket, stored)
             try:
-                answer, body = request_object(bucket, stored)
+                body: bytes = answer["Body"].read()
                 break
-            except ClientError as error:
-                if http_status(error) in (404, 412):
-                    raise ObjectChanged(f"{stored.key} in {bucket} changed after it was listed") from None
-                raise
             except BROKEN_BODIES as error:
                 if attempt == BODY_ATTEMPTS:
                     raise ServerError(
@@ -189,10 +186,17 @@ def get_object(bucket: Bucket, stored: StoredObject) -> bytes:
     return body
 
 
-def request_object(bucket: Bucket, stored: StoredObject) -> tuple[dict[str, Any], bytes]:
+def request_object(bucket: Bucket, stored: StoredObject) -> dict[str, Any]:
+    """Return boto3's answer, its body not yet read. Raises ObjectChanged, and what boto3 raises."""
     pinned = {"VersionId": stored.version_id} if stored.version_id else {}
-    answer = bucket.client.get_object(Bucket=bucket.name, Key=bucket.prefix + stored.key, IfMatch=stored.etag, **pinned)
-    return answer, answer["Body"].read()
+    key = bucket.prefix + stored.key
+    try:
+        answer: dict[str, Any] = bucket.client.get_object(Bucket=bucket.name, Key=key, IfMatch=stored.etag, **pinned)
+    except ClientError as error:
+        if http_status(error) in (404, 412):
+            raise ObjectChanged(f"{stored.key} in {bucket} changed after it was listed") from None
+        raise
+    return answer
 
 
 def is_md5(etag: str, answer: dict[str, Any]) -> bool:

@@ -16,6 +16,7 @@ from botocore.config import Config
 from imageset.errors import ImagesetError, ObjectChanged, ServerError, SettingsError
 from imageset.storage.bucket import BODY_ATTEMPTS, Bucket, StoredObject, get_object, list_objects, open_bucket
 from tests.conftest import put
+from tests.faults.proxy import TO_CLIENT, Proxy
 
 ODD_KEYS = ["a b+c%20d", "é.jpeg", "e\u0301.jpeg", "x.txt", "1.jpeg", "deep/er/1.jpeg", "&<>\"'.jpeg"]
 
@@ -344,3 +345,27 @@ def test_credentials_in_the_endpoint_are_refused_and_not_quoted(endpoint: str, m
         open_bucket()
 
     assert "hid" not in str(caught.value)
+
+
+IMPATIENT = Config(retries={"mode": "standard", "max_attempts": 2}, connect_timeout=1, read_timeout=1)
+
+
+def test_a_bucket_that_is_silent_is_asked_a_fixed_number_of_times(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(bucket, "1.jpeg", bytes(200_000))
+    (stored,) = list_objects(bucket)
+    with Proxy.before(bucket.client.meta.endpoint_url) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.replace(bucket.client.meta.endpoint_url))
+        # Silent from the start, and within the body: that is asked for once more. max_attempts counts retries.
+        for at, connections in ((0, 3), (100_000, 1 + 3)):
+            proxy.restore()
+            silent = open_bucket(IMPATIENT)
+            proxy.drop(TO_CLIENT, at=at)
+            with pytest.raises(ServerError, match=r"cannot be reached \(ReadTimeoutError\)"):
+                get_object(silent, stored)
+
+            assert proxy.injected == 1
+            assert proxy.connections == connections
+        with pytest.raises(ServerError, match="cannot be reached"):
+            list(list_objects(open_bucket(IMPATIENT)))
