@@ -39,6 +39,9 @@ numbers = itertools.count()
 settings.register_profile("shared cores", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared cores")
 
+# The processes that tests start compile each module once, also where the environment says that nobody keeps that.
+os.environ["PYTHONDONTWRITEBYTECODE"] = ""
+
 # Each session of boto3 reads 1.5 MB of JSON anew: 0.15 s of processor time for each open_bucket.
 botocore.session.create_loader = functools.cache(botocore.session.create_loader)
 
