@@ -24,6 +24,7 @@ class Cluster(NamedTuple):
 
     address: str  # of the scheduler, for IMAGESET_DASK
     workers: list[subprocess.Popen[bytes]]
+    scheduler: subprocess.Popen[bytes]
 
 
 @contextmanager
@@ -50,8 +51,8 @@ def running(home: Path, workers: int, port: int, environment: dict[str, str] | N
     scheduler += ["--scheduler-file", str(found)]
     with ExitStack() as stack:
         log = home / "scheduler.log"
-        process = stack.enter_context(run_child(scheduler, log, signal.SIGTERM, environment))
-        wait_until_ready(partial(is_written, found), process, log)
+        served = stack.enter_context(run_child(scheduler, log, signal.SIGTERM, environment))
+        wait_until_ready(partial(is_written, found), served, log)
         address = json.loads(found.read_text())["address"]
         # Without a nanny: a worker's processes end with their parent, which then would be the nanny.
         worker = [*dask, "worker", address, "--host", HOST, "--nthreads", "1", "--no-nanny", "--no-dashboard"]
@@ -60,7 +61,7 @@ def running(home: Path, workers: int, port: int, environment: dict[str, str] | N
         processes = [stack.enter_context(run_child(worker, log, signal.SIGTERM, environment)) for log in logs]
         for process, log in zip(processes, logs, strict=True):
             wait_until_ready(partial(is_registered, log), process, log)
-        yield Cluster(address, processes)
+        yield Cluster(address, processes, served)
 
 
 def is_written(file: Path) -> bool:

@@ -133,8 +133,9 @@ class ChunkFuture:
             try:
                 return self.future.result(timeout=SECONDS_WITHOUT_WORKERS)
             except TimeoutError:
-                if self.future.done():  # the function itself raised it
+                if self.future.status == "error":  # the function itself raised it
                     raise
+                # A result may be done, too, on a worker that stalls: the scheduler gives it to another after a while.
                 if not count_threads(self.pool.client):
                     raise ServerError(GONE) from None
             except KilledWorker as killed:
