@@ -60,8 +60,8 @@ class DamagedFile(DataError):
         path: the file.
         what: what is wrong with it, as the rest of a sentence.
 
-    >>> str(DamagedFile("data/dataset.h5", "ends too early"))
-    'data/dataset.h5 ends too early: remove it, then `dvc pull data/dataset.h5` fetches it, or `dvc repro` builds it'
+    >>> str(DamagedFile("a.h5", "ends too early"))
+    'a.h5 ends too early: remove it, then `dvc checkout a.h5` or `dvc pull a.h5` restores it, or `dvc repro` makes it'
     """
 
     def __init__(self, path: object, what: str) -> None:
@@ -70,7 +70,8 @@ class DamagedFile(DataError):
     def __str__(self) -> str:
         path, what = self.args
         # Removed first: dvc neither looks into a file whose size and time it knows, nor replaces one that it does not.
-        return f"{path} {what}: remove it, then `dvc pull {path}` fetches it, or `dvc repro` builds it"
+        restored = f"`dvc checkout {path}` or `dvc pull {path}` restores it"
+        return f"{path} {what}: remove it, then {restored}, or `dvc repro` makes it"
 
 
 class FileInUse(DataError):

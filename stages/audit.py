@@ -17,7 +17,7 @@ from imageset.audit.principal_axes import Components
 from imageset.audit.suspects import most_suspect
 from imageset.errors import DataError
 from imageset.evaluation.linear_discriminant import ClassSums, Floats
-from imageset.formats import hdf5, tables
+from imageset.formats import hdf5, row_checksums, tables
 from imageset.runtime import files, stage
 
 SCORE_DIGITS, PLACE_DIGITS, CHANCE_DIGITS = 4, 2, 6
@@ -40,14 +40,15 @@ def read_photos(catalog_csv: Path, embeddings_h5: Path, thumbnails_h5: Path) -> 
     if catalog.empty:
         raise DataError(f"{catalog_csv} has no photo: run `dvc repro catalog`")
     rows = catalog["row"].to_numpy()
-    with hdf5.open_file(thumbnails_h5, hdf5.THUMBNAILS) as file:
+    with row_checksums.open_file(thumbnails_h5, hdf5.THUMBNAILS) as file:
         hdf5.require_photos(file, *(catalog[name].to_numpy() for name in ("row", "product_id", "position")))
-        contrasts = features.read_contrasts(file["images"], rows)
-        with hdf5.open_file(embeddings_h5, hdf5.EMBEDDINGS) as embedded:
+        thumbnails = row_checksums.Rows(file)
+        contrasts = features.read_contrasts(thumbnails, rows)
+        with row_checksums.open_file(embeddings_h5, hdf5.EMBEDDINGS) as embedded:
             embeddings = features.find_embeddings(embedded, catalog)
             if embeddings is not None:
-                return Photos(catalog, features.read_embeddings(embedded["embeddings"], embeddings), contrasts)
-        return Photos(catalog, features.read_thumbnails(file["images"], rows), contrasts)
+                return Photos(catalog, features.read_embeddings(row_checksums.Rows(embedded), embeddings), contrasts)
+        return Photos(catalog, features.read_thumbnails(thumbnails, rows), contrasts)
 
 
 class Found(NamedTuple):
@@ -147,7 +148,7 @@ def write_components(components_h5: Path, catalog: pd.DataFrame, components: Com
         hdf5.add(file, "components", components.astype(np.int16))
         hdf5.add(file, "ids", catalog["product_id"].to_numpy(np.int64))
         hdf5.add(file, "positions", catalog["position"].to_numpy(np.int16))
-        hdf5.finish(file)
+        row_checksums.finish(file)
 
 
 def main(

@@ -8,7 +8,7 @@ from imageset.dataset.arrange import arrange_subsets, read_photos
 from imageset.dataset.render import RenderRecipe
 from imageset.dataset.write import Plan, write_dataset
 from imageset.errors import DataError
-from imageset.formats import attributes, hdf5, tables
+from imageset.formats import attributes, hdf5, row_checksums, tables
 from imageset.runtime import params, stage
 
 
@@ -42,7 +42,7 @@ def main(
     """
     build, augment, columns = params.load().build, params.load().augment, params.load().source.columns
     photos = read_photos(catalog_csv, split_csv)
-    with hdf5.open_file(processed_h5, hdf5.PROCESSED) as file:
+    with row_checksums.open_file(processed_h5, hdf5.PROCESSED) as file:
         image_shape = file["images"].shape[1:]
         hdf5.require_photos(file, *(photos[name].to_numpy() for name in ("row", "product_id", "position")))
     subsets = arrange_subsets(photos, augment, build.seed)

@@ -6,16 +6,16 @@ import pandas as pd
 
 from imageset.curation import duplicate_search, groups, released_subsets, ties
 from imageset.errors import DataError
-from imageset.formats import hdf5, tables
+from imageset.formats import hdf5, row_checksums, tables
 from imageset.formats.hdf5 import Pixels
 from imageset.runtime import params, stage
 
 
 def map_thumbnails(thumbnails_h5: Path, photos: pd.DataFrame) -> Pixels:
-    """Return the thumbnails, mapped into memory. Raises DataError when they are of other photos."""
-    with hdf5.open_file(thumbnails_h5, hdf5.THUMBNAILS) as file:
+    """Return the thumbnails, mapped into memory. Raises DataError when they are of other photos, or damaged."""
+    with row_checksums.open_file(thumbnails_h5, hdf5.THUMBNAILS) as file:
         hdf5.require_photos(file, *(photos[name].to_numpy() for name in ("row", "product_id", "position")))
-        return hdf5.mapped(file, "images")
+        return row_checksums.map_images(file)
 
 
 def main(

@@ -15,7 +15,7 @@ from imageset.curation.corrections import (
     check_exclusions,
     check_labels,
 )
-from imageset.formats import dates, hand_edited, hdf5, tables, takedowns
+from imageset.formats import dates, hand_edited, hdf5, row_checksums, tables, takedowns
 from imageset.page.assemble import assemble
 from imageset.page.components import encode_components
 from imageset.page.contents import make_contents
@@ -74,7 +74,7 @@ def describe(inputs: PageInputs, data: Path, version: str) -> tuple[dict[str, An
     photos = list_photos(inputs)
     chosen, sampled = choose_photos(photos, inputs, values["report"]["page_photos"])
     shown = photos[chosen].reset_index(drop=True)
-    with hdf5.open_file(data / "components.h5", hdf5.COMPONENTS) as file:
+    with row_checksums.open_file(data / "components.h5", hdf5.COMPONENTS) as file:
         layout, encoded = encode_components(file, shown)
     return {
         "digest": digest,

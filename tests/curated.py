@@ -16,7 +16,7 @@ from scipy.fft import idctn
 
 from imageset.curation.corrections import RECOMMENDED
 from imageset.errors import DataError
-from imageset.formats import hdf5, tables
+from imageset.formats import hdf5, row_checksums, tables
 from imageset.photos import pixels
 from imageset.runtime.sections import DuplicatesParams
 from sandbox import draw
@@ -145,7 +145,7 @@ def write_photos(project: Path, photos: dict[Key, Image.Image], sha256: dict[Key
         ).reshape(-1, 64, 64, 1)
         hdf5.add(file, "ids", np.array([product_id for product_id, _ in keys], np.int64))
         hdf5.add(file, "positions", np.array([position for _, position in keys], np.int16))
-        hdf5.finish(file)
+        row_checksums.finish(file)
     processed = [(*key, row, (sha256 or {}).get(key, f"{key}"), *hashes(content[row])) for row, key in enumerate(keys)]
     tables.write(project / "data/processed.csv", tables.PROCESSED, tables.frame(tables.PROCESSED, processed))
     write_listing_groups(project, [])

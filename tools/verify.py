@@ -14,7 +14,7 @@ import h5py
 
 from imageset.dataset import absence, verify
 from imageset.dataset.check import Check
-from imageset.formats import hdf5
+from imageset.formats import hdf5, row_checksums
 from imageset.runtime import command
 from tools.export.read import open_source
 from tools.product_id import parse_id, spellings
@@ -93,7 +93,7 @@ def open_reference(opened: ExitStack, path: Path | None, product_ids: frozenset[
         return opened.enter_context(open_source(path))
     if not PROCESSED.exists():
         return None
-    file = opened.enter_context(hdf5.open_file(PROCESSED, hdf5.PROCESSED))
+    file = opened.enter_context(row_checksums.open_file(PROCESSED, hdf5.PROCESSED))
     with hdf5.reading(PROCESSED):
         return file if absence.holds(file, product_ids) else None
 

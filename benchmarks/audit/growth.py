@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.shared.measure import ROOT, Run, measure
 from benchmarks.shared.tables import table
-from imageset.formats import hdf5, tables
+from imageset.formats import hdf5, row_checksums, tables
 from imageset.formats.preview_file import open_temporary_previews
 from imageset.photos.embedding_file import writing_embeddings
 from imageset.photos.mask_file import writing_masks
@@ -42,11 +42,14 @@ def make_project(folder: Path, photos: int, classes: int) -> None:
         previews.write(data / "previews.h5")
     with hdf5.create(data / "thumbnails.h5", hdf5.THUMBNAILS) as file:
         images = hdf5.add_images(file, "images", (photos, 64, 64, 1))
+        checksums: list[int] = []
         for block in hdf5.blocks(images):
-            images[block] = random.integers(0, 256, (block.stop - block.start, 64, 64, 1), np.uint8)
+            values = random.integers(0, 256, (block.stop - block.start, 64, 64, 1), np.uint8)
+            images[block] = values
+            checksums += row_checksums.checksum_rows(values).tolist()
         hdf5.add(file, "ids", np.arange(photos))
         hdf5.add(file, "positions", np.zeros(photos, np.int16))
-        hdf5.finish(file)
+        row_checksums.finish(file, checksums)
     centres = random.gamma(0.5, 0.4, (classes, DIMENSIONS))
     with writing_embeddings(data / "embeddings.h5", photos, "made") as add:
         for number, label in enumerate(progress.bar(labels.tolist(), "made", photos)):

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageOps
 
-from imageset.formats import hdf5, tables
-from imageset.formats.preview_file import read_preview
+from imageset.formats import hdf5, row_checksums, tables
+from imageset.formats.preview_file import PreviewRows
 from imageset.report import plots
 
 COLUMNS, SIDE = 6, 96
@@ -29,15 +29,16 @@ def draw_suspects(data: Path, kind: str, count: int) -> bytes:
     processed = tables.read(data / "processed.csv", tables.PROCESSED).set_index(["product_id", "position"])["row"]
     pictures, captions = [], []
     with (
-        hdf5.open_file(data / "previews.h5", hdf5.PREVIEWS) as file,
-        hdf5.open_file(data / "processed.h5", hdf5.PROCESSED) as results,
+        row_checksums.open_file(data / "previews.h5", hdf5.PREVIEWS) as file,
+        row_checksums.open_file(data / "processed.h5", hdf5.PROCESSED) as results,
     ):
+        previews, images = PreviewRows(file), row_checksums.Rows(results)
         for suspect in chosen.itertuples(index=False):
-            preview = read_preview(file, int(rows[suspect.product_id, suspect.position]))
+            preview = previews.read(int(rows[suspect.product_id, suspect.position]))
             picture = Image.open(io.BytesIO(preview)).convert("RGB")
             square = np.asarray(ImageOps.pad(picture, (SIDE, SIDE), color=(255, 255, 255)))
             if kind == "mask":
-                result = shrink(results["images"][processed[suspect.product_id, suspect.position]])
+                result = shrink(images[int(processed[suspect.product_id, suspect.position])])
                 square = np.pad(
                     np.hstack([square, result]), ((SIDE // 2, SIDE // 2), (0, 0), (0, 0)), constant_values=255
                 )

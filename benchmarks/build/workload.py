@@ -19,7 +19,7 @@ from PIL import Image
 from benchmarks.shared.environments import install
 from benchmarks.shared.measure import ROOT, Run, measure
 from benchmarks.shared.workload import DRAWN_PHOTOS, drawn
-from imageset.formats import hdf5, tables
+from imageset.formats import hdf5, row_checksums, tables
 from imageset.photos import decode, pixels
 from imageset.photos.decode import PhotoLimits
 
@@ -178,14 +178,16 @@ def write_processed(path: Path, photos: Sequence[Photo], count: int) -> None:
     with hdf5.create(path, hdf5.PROCESSED) as file:
         images = hdf5.add_images(file, "images", (count, SIDE, SIDE, 1))
         waiting: list[hdf5.Pixels] = []
+        checksums: list[int] = []
         for number, photo in enumerate(varied(photos, count), 1):
             waiting.append(pixels.to_array(photo.image.convert("L")))
             if len(waiting) == hdf5.block_rows(SIDE * SIDE) or number == count:
                 images[number - len(waiting) : number] = waiting
+                checksums += row_checksums.checksum_rows(np.stack(waiting)).tolist()
                 waiting.clear()
         hdf5.add(file, "ids", np.arange(count))
         hdf5.add(file, "positions", np.zeros(count, np.int16))
-        hdf5.finish(file, fill=np.array(WHITE, np.uint8))
+        row_checksums.finish(file, checksums, fill=np.array(WHITE, np.uint8))
 
 
 def write_tables(folder: Path, photos: Sequence[Photo], count: int) -> None:

@@ -10,23 +10,24 @@ import argparse
 import os
 import secrets
 import shutil
-import zlib
 from functools import partial
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pandas as pd
+from deflate import crc32
 from PIL import Image
 
 from benchmarks.audit import damage
 from benchmarks.page.photos import Planned, Random, make_folder
 from benchmarks.page.truth import Truth
 from imageset.errors import ImagesetError
-from imageset.formats import tables
+from imageset.formats import row_checksums, tables
+from imageset.formats.mask_rows import MaskRows
 from imageset.photos.decode import PhotoLimits
 from imageset.photos.engines import Network
-from imageset.photos.mask_file import MEASURED, read_mask
+from imageset.photos.mask_file import MEASURED
 from imageset.photos.masks import MaskRecipe, describe_mask, mask_photos
 from imageset.photos.outcomes import PhotoMask
 from imageset.runtime import dvc, files, params
@@ -100,18 +101,19 @@ def damage_masks(masks_h5: Path, masks_csv: Path, products: list[int], random: R
                 table.loc[product, "border_share"] = f"{measured.border_share:.4f}"
                 table.loc[product, "pieces"] = measured.pieces
                 table.loc[product, "uncertainty"] = f"{measured.uncertainty:.4f}"
+            file.attrs[row_checksums.OTHERS] = np.uint32(row_checksums.checksum_others(file))
     tables.write(masks_csv, tables.MASKS, table)
 
 
 def damage_mask(file: h5py.File, row: int, kind: str, random: Random) -> PhotoMask:
     """Write a damaged mask into an open masks.h5, and return it."""
-    side, photo_pixels = file["masks"].shape[1], int(file["photo_pixels"][row])
-    mask = np.frombuffer(zlib.decompress(read_mask(file, row)), np.uint8).reshape(side, side)
+    mask, photo_pixels = MaskRows(file).read(row), int(file["photo_pixels"][row])
     preprocess = params.load().preprocess
     for _ in range(TRIES):
         measured = describe_mask(Image.fromarray(damage.OF_MASKS[kind](mask, random)), photo_pixels)
         if is_kept(measured.foreground_share, preprocess):
             file["masks"].id.write_direct_chunk((row, 0, 0), measured.compressed)
+            file[row_checksums.CHECKSUMS][row] = crc32(measured.compressed)
             for name in MEASURED:
                 file[name][row] = getattr(measured, name)
             return measured

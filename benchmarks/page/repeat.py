@@ -7,7 +7,6 @@ equal and all compress like real ones.
 import io
 import math
 import shutil
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,10 +16,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from imageset.formats import hdf5, tables
-from imageset.formats.preview_file import open_temporary_previews, read_preview
+from imageset.formats import hdf5, row_checksums, tables
+from imageset.formats.mask_rows import MaskRows
+from imageset.formats.preview_file import PreviewRows, open_temporary_previews
 from imageset.formats.tables import Table
-from imageset.photos.mask_file import MEASURED, read_mask, writing_masks
+from imageset.photos.mask_file import MEASURED, writing_masks
 from imageset.photos.masks import describe_mask
 from imageset.photos.outcomes import PhotoMask, Rejected
 from imageset.photos.previews import make_preview
@@ -140,9 +140,10 @@ def kept_rows(file: h5py.File, repeated: Repeated) -> Iterator[tuple[int, int, i
 
 def repeat_previews(source: Path, target: Path, repeated: Repeated) -> None:
     """Write previews.h5: those of copies are moved."""
-    with hdf5.open_file(source, hdf5.PREVIEWS) as file, open_temporary_previews(target.parent) as previews:
+    with row_checksums.open_file(source, hdf5.PREVIEWS) as file, open_temporary_previews(target.parent) as previews:
+        originals = PreviewRows(file)
         for turn, row, product_id, position in kept_rows(file, repeated):
-            preview = read_preview(file, row)
+            preview = originals.read(row)
             if turn:
                 with Image.open(io.BytesIO(preview)) as photo:
                     preview = make_preview(Image.fromarray(moved(np.asarray(photo.convert("RGB")), turn)))
@@ -152,9 +153,10 @@ def repeat_previews(source: Path, target: Path, repeated: Repeated) -> None:
 
 def repeat_masks(source: Path, target: Path, repeated: Repeated) -> None:
     """Write masks.h5: those of copies are moved."""
-    with hdf5.open_file(source, hdf5.MASKS) as file:
+    with row_checksums.open_file(source, hdf5.MASKS) as file:
+        masks = MaskRows(file)
         rows = list(kept_rows(file, repeated))
-        side = file["masks"].shape[1]
+        side = masks.shape[1]
         columns = {name: file[name][:] for name in (*MEASURED, "reasons")}
         with writing_masks(target, len(rows), side, str(file.attrs["recipe"])) as add:
             for turn, row, product_id, position in rows:
@@ -163,22 +165,20 @@ def repeat_masks(source: Path, target: Path, repeated: Repeated) -> None:
                 if reason:
                     add(product_id, position, stored, Rejected(reason))
                     continue
-                mask = np.frombuffer(zlib.decompress(read_mask(file, row)), np.uint8).reshape(side, side)
-                found = describe_mask(Image.fromarray(moved(mask, turn)), int(columns["photo_pixels"][row]))
+                found = describe_mask(Image.fromarray(moved(masks.read(row), turn)), int(columns["photo_pixels"][row]))
                 add(product_id, position, stored, found if isinstance(found, PhotoMask) else Rejected("mask_empty"))
 
 
 def repeat_arrays(source: Path, target: Path, kind: str, name: str, repeated: Repeated) -> None:
     """Write processed.h5 or components.h5: those of copies are moved."""
-    with hdf5.open_file(source, kind) as file, hdf5.create(target, kind) as made:
+    with row_checksums.open_file(source, kind) as file, hdf5.create(target, kind) as made:
         rows = list(kept_rows(file, repeated))
-        values = file[name][:]
-        array = made.create_dataset(name, shape=(len(rows), *values.shape[1:]), dtype=values.dtype, track_times=False)
-        for place, (turn, row, *_) in enumerate(rows):
-            array[place] = moved(values[row], turn)
+        values = row_checksums.Rows(file)[:]
+        array = np.stack([moved(values[row], turn) for turn, row, *_ in rows])
+        hdf5.add(made, name, array)
         hdf5.add(made, "ids", np.array([product_id for *_, product_id, _ in rows], np.int64))
         hdf5.add(made, "positions", np.array([position for *_, position in rows], np.int16))
-        hdf5.finish(made)
+        row_checksums.finish(made)
 
 
 def repeat_dataset(source: Path, data: Path, repeated: Repeated) -> None:
@@ -188,7 +188,7 @@ def repeat_dataset(source: Path, data: Path, repeated: Repeated) -> None:
     )
     with (
         hdf5.open_file(source, hdf5.DATASET) as file,
-        hdf5.open_file(data / "processed.h5", hdf5.PROCESSED) as processed,
+        row_checksums.open_file(data / "processed.h5", hdf5.PROCESSED) as processed,
         hdf5.create(data / "dataset.h5", hdf5.DATASET) as made,
     ):
         names = pd.MultiIndex.from_arrays([processed["ids"][:], processed["positions"][:].astype(np.int64)])

@@ -15,6 +15,7 @@ from imageset.errors import DataError
 from imageset.evaluation import hog_features
 from imageset.evaluation.hog_features import CELLS, DIRECTIONS, SIDE
 from imageset.formats import hdf5, source_ids
+from imageset.formats.row_checksums import Rows
 from imageset.runtime import progress
 
 WHOLE = 1 << 16  # steps of 1 of an embedding's values: their sums are exact
@@ -66,7 +67,7 @@ def describe_thumbnails(thumbnails: NDArray[np.uint8]) -> Features:
     return np.stack(views)
 
 
-def read_thumbnails(thumbnails: h5py.Dataset, rows: NDArray[np.int64]) -> Features:
+def read_thumbnails(thumbnails: Rows, rows: NDArray[np.int64]) -> Features:
     """Return some thumbnails as features, uint8 (4, N, 1656), as `describe_thumbnails` does.
 
     Args:
@@ -83,12 +84,11 @@ def measure_contrasts(thumbnails: NDArray[np.uint8]) -> NDArray[np.float64]:
     return np.asarray(np.sqrt(size * (values**2).sum(axis=1) - values.sum(axis=1) ** 2) / size)
 
 
-def read_contrasts(thumbnails: h5py.Dataset, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+def read_contrasts(thumbnails: Rows, rows: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the standard deviations of some thumbnails, ascending rows, as `measure_contrasts` does."""
     found = []
     for block in blocks_of(rows):
-        with hdf5.reading(thumbnails.file.filename):
-            found.append(measure_contrasts(read_between(thumbnails, block)))
+        found.append(measure_contrasts(read_between(thumbnails, block)))
     return np.concatenate(found)
 
 
@@ -96,7 +96,7 @@ def find_embeddings(file: h5py.File, photos: pd.DataFrame) -> NDArray[np.int64] 
     """Return the row of each photo in an open embeddings.h5, int64 (N,); None when it has no photos at all.
 
     Args:
-        file: opened with `hdf5.open_file(path, hdf5.EMBEDDINGS)`.
+        file: opened with `row_checksums.open_file(path, hdf5.EMBEDDINGS)`.
         photos: product_id and position.
 
     Raises:
@@ -120,7 +120,7 @@ def find_rows(file: h5py.File, photos: pd.DataFrame) -> NDArray[np.int64]:
     return np.asarray(rows, np.int64)
 
 
-def read_embeddings(embeddings: h5py.Dataset, rows: NDArray[np.int64]) -> Features:
+def read_embeddings(embeddings: Rows, rows: NDArray[np.int64]) -> Features:
     """Return some embeddings as features, uint8 (1, N, D), as `quantize_embeddings` does.
 
     Args:
@@ -130,16 +130,12 @@ def read_embeddings(embeddings: h5py.Dataset, rows: NDArray[np.int64]) -> Featur
     return read_features(embeddings, rows, lambda values: quantize_embeddings(values)[None])
 
 
-def read_features(
-    dataset: h5py.Dataset, rows: NDArray[np.int64], describe: Callable[[NDArray[Any]], Features]
-) -> Features:
+def read_features(dataset: Rows, rows: NDArray[np.int64], describe: Callable[[NDArray[Any]], Features]) -> Features:
     """Return the features of some rows, at least one: only the features of all are in memory, and once."""
     found: Features | None = None
     with progress.bar(None, "audit: features", len(rows)) as bar:
         for start, block in zip(range(0, len(rows), PHOTOS_AT_ONCE), blocks_of(rows), strict=True):
-            with hdf5.reading(dataset.file.filename):
-                values = read_between(dataset, block)
-            described = describe(values)
+            described = describe(read_between(dataset, block))
             if found is None:
                 found = np.empty((len(described), len(rows), described.shape[2]), np.uint8)
             found[:, start : start + len(block)] = described
@@ -152,7 +148,7 @@ def blocks_of(rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     return [rows[start : start + PHOTOS_AT_ONCE] for start in range(0, len(rows), PHOTOS_AT_ONCE)]
 
 
-def read_between(dataset: h5py.Dataset, rows: NDArray[np.int64]) -> NDArray[Any]:
+def read_between(dataset: Rows, rows: NDArray[np.int64]) -> NDArray[Any]:
     """Return some rows. All between the first and the last are read, as HDF5 is slow at picking."""
     first = int(rows.min())
     return np.asarray(dataset[first : int(rows.max()) + 1][rows - first])

@@ -12,9 +12,10 @@ from PIL import Image
 
 from imageset.audit.features import find_rows
 from imageset.evaluation.linear_discriminant import Floats
-from imageset.formats import hdf5
+from imageset.formats import hdf5, row_checksums
 from imageset.formats.hdf5 import Pixels
-from imageset.formats.preview_file import read_preview
+from imageset.formats.mask_rows import MaskRows
+from imageset.formats.preview_file import PreviewRows
 from imageset.runtime import progress
 
 SHAPE_SIDE = 16  # of the masks that are compared
@@ -56,22 +57,23 @@ def read_measures(masks_h5: Path, previews_h5: Path, photos: pd.DataFrame) -> Ma
     """
     shapes = np.zeros((len(photos), SHAPE_SIDE, SHAPE_SIDE), np.uint8)
     weak_outline = np.zeros(len(photos))
-    with hdf5.open_file(masks_h5, hdf5.MASKS) as masks, hdf5.open_file(previews_h5, hdf5.PREVIEWS) as previews:
+    with (
+        row_checksums.open_file(masks_h5, hdf5.MASKS) as masks,
+        row_checksums.open_file(previews_h5, hdf5.PREVIEWS) as previews,
+    ):
         with hdf5.reading(masks_h5):
             if not len(masks["ids"]):
                 return None
         mask_rows, preview_rows = find_rows(masks, photos), find_rows(previews, photos)
         with hdf5.reading(masks_h5):
             shares, uncertainty = (masks[name][:][mask_rows] for name in ("foreground_share", "uncertainty"))
-            images = masks["masks"]
+        images, small_photos = MaskRows(masks), PreviewRows(previews)
         pairs = zip(mask_rows.tolist(), preview_rows.tolist(), strict=True)
         bar = progress.bar(pairs, "audit: masks", len(photos))
         for number, (mask_row, preview_row) in enumerate(bar):
-            with hdf5.reading(masks_h5):
-                mask = np.asarray(images[mask_row], np.uint8)
             with hdf5.reading(previews_h5):
-                preview = decode_preview(read_preview(previews, preview_row))
-            shapes[number], weak_outline[number] = measure_mask(mask, preview)
+                preview = decode_preview(small_photos.read(preview_row))
+            shapes[number], weak_outline[number] = measure_mask(images.read(mask_row), preview)
     return MaskMeasures(shapes, shares, uncertainty, weak_outline)
 
 

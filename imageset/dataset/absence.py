@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from imageset.dataset.check import Check, check_result
 from imageset.dataset.photo_rows import SubsetRows
 from imageset.dataset.verify import Contents, Scan, as_numbers, pixel_hashes
-from imageset.formats import hdf5, source_ids
+from imageset.formats import hdf5, row_checksums, source_ids
 from imageset.formats.hdf5 import Indices
 
 PHOTOS_TO_COMPARE = 100  # that both files hold
@@ -23,7 +23,7 @@ PHOTOS_TO_COMPARE = 100  # that both files hold
 class ReferenceRows(NamedTuple):
     """Some rows of a reference: the images of one of its arrays, the rows' places there, ids and positions."""
 
-    images: h5py.Dataset
+    images: h5py.Dataset | row_checksums.Rows
     places: Indices
     ids: NDArray[np.int64]
     positions: NDArray[np.int16]
@@ -47,7 +47,8 @@ class Comparison(NamedTuple):
 def reference_rows(file: h5py.File) -> Iterator[ReferenceRows]:
     """Yield the photos of an open dataset or processed file, without augmented copies, an array at a time."""
     if file.attrs["format"] == hdf5.PROCESSED:
-        yield ReferenceRows(file["images"], np.arange(len(file["ids"])), file["ids"][:], file["positions"][:])
+        images = row_checksums.Rows(file)
+        yield ReferenceRows(images, np.arange(len(images)), file["ids"][:], file["positions"][:])
         return
     for subset in hdf5.subsets(file):
         rows = hdf5.read_rows(file, subset)

@@ -14,7 +14,7 @@ from imageset.dataset.check import Check, check_result
 from imageset.dataset.photo_rows import SubsetRows
 from imageset.dataset.render import RenderRecipe, SourceRows, render
 from imageset.dataset.table_checks import find_places
-from imageset.formats import hdf5
+from imageset.formats import hdf5, row_checksums
 from imageset.runtime.sections import AugmentParams
 
 COPIES_TO_RENDER = 200
@@ -22,9 +22,9 @@ COPIES_TO_RENDER = 200
 
 def hash_processed(path: Path) -> NDArray[np.uint64]:
     """Return a hash of the pixels of each photo in processed.h5, (N, 2)."""
-    with hdf5.open_file(path, hdf5.PROCESSED) as file:
-        images = file["images"]
-        return verify.as_numbers(b"".join(verify.pixel_hashes(images[block]) for block in hdf5.blocks(images)))
+    with row_checksums.open_file(path, hdf5.PROCESSED) as file:
+        images = row_checksums.Rows(file)
+        return verify.as_numbers(b"".join(verify.pixel_hashes(images[block]) for block in hdf5.blocks(images.array)))
 
 
 def pixels_as_processed(

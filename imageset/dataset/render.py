@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from deflate import crc32
 
 from imageset.dataset.augment import augment_photo
-from imageset.formats import hdf5
+from imageset.formats import hdf5, row_checksums
 from imageset.formats.hdf5 import Indices, Pixels, RowColumns
 from imageset.runtime.sections import AugmentParams
 
@@ -29,18 +30,27 @@ class SourceRows(RowColumns):
 
 
 class Source(NamedTuple):
-    """processed.h5, opened: where its photos begin, their shape (S, S, C), and the colour behind the garments."""
+    """processed.h5, opened.
 
+    path: of the file. descriptor: of the open file. offset: where its photos begin. shape: of a photo, (S, S, C).
+    fill: the colour behind the garments. checksums: of the photos, as row_checksums.py has them.
+    """
+
+    path: Path
     descriptor: int
     offset: int
     shape: tuple[int, ...]
     fill: tuple[int, int, int]
+    checksums: row_checksums.Checksums
 
     def photo(self, row: int) -> Pixels:
         # Read, not mapped: a page fault also reads the pages around it. From a file larger than memory, rows in a mixed
         # order would read everything many times.
         size = math.prod(self.shape)
-        return np.frombuffer(os.pread(self.descriptor, size, self.offset + row * size), np.uint8).reshape(self.shape)
+        content = os.pread(self.descriptor, size, self.offset + row * size)
+        if crc32(content) != self.checksums[row]:
+            raise row_checksums.damaged_row(self.path, row)
+        return np.frombuffer(content, np.uint8).reshape(self.shape)
 
 
 class RenderRecipe(NamedTuple):
@@ -66,7 +76,7 @@ def render(batches: list[SourceRows], recipe: RenderRecipe) -> list[Pixels]:
 
 @lru_cache(maxsize=1)
 def open_source(path: Path) -> Source:
-    with hdf5.open_file(path, hdf5.PROCESSED) as file:
-        red, green, blue = file.attrs["fill"].tolist()
-        images = file["images"]
-        return Source(os.open(path, os.O_RDONLY), images.id.get_offset(), images.shape[1:], (red, green, blue))
+    with row_checksums.open_file(path, hdf5.PROCESSED) as file, hdf5.reading(path):
+        fill = tuple(file.attrs["fill"].tolist())
+        images, checksums = file["images"], file[row_checksums.CHECKSUMS][:]
+        return Source(path, os.open(path, os.O_RDONLY), images.id.get_offset(), images.shape[1:], fill, checksums)

@@ -16,6 +16,8 @@ dataset.h5     <subset>_images uint8 (N, S, S, C), _labels int64, _ids int64, _p
                _column_<name> UTF-8 (N,), for each name of source.columns; class_ids UTF-8 (K,), where one is text.
                Text is fixed-width and contiguous.
 
+All but dataset.h5 also have crc32 uint32 (N,), a checksum of each row (imageset/formats/row_checksums.py).
+
 Images are contiguous, so that they can be mapped into memory. In dataset.h5 they may be compressed, one image a chunk.
 The bytes depend on the content alone: the library version is pinned, no times are tracked, names are created in one
 order (h5py, "File Objects: Version bounding").
@@ -45,12 +47,12 @@ COMPONENTS = "imageset-components"
 DATASET = "imageset-dataset"
 # The versions that this code reads. It writes the last one.
 VERSIONS = {
-    PROCESSED: (1,),
-    THUMBNAILS: (1,),
-    MASKS: (1,),
-    EMBEDDINGS: (1,),
-    PREVIEWS: (1,),
-    COMPONENTS: (1,),
+    PROCESSED: (2,),
+    THUMBNAILS: (2,),
+    MASKS: (1, 2),
+    EMBEDDINGS: (1, 2),
+    PREVIEWS: (2,),
+    COMPONENTS: (2,),
     DATASET: (1, 2),
 }
 

@@ -13,9 +13,10 @@ from typing import IO
 
 import h5py
 import numpy as np
+from deflate import crc32
 
 from imageset.errors import DamagedFile
-from imageset.formats import hdf5
+from imageset.formats import hdf5, row_checksums
 from imageset.runtime import files
 
 
@@ -31,7 +32,7 @@ class TemporaryPreviews:
 
     def __init__(self, file: IO[bytes]) -> None:
         self.file = file
-        self.ids, self.positions, self.ends = array("q"), array("h"), array("q")
+        self.ids, self.positions, self.ends, self.checksums = array("q"), array("h"), array("q"), array("I")
 
     def append(self, product_id: int, position: int, preview: bytes) -> None:
         """Append the preview of a photo, a JPEG."""
@@ -39,6 +40,7 @@ class TemporaryPreviews:
         self.ids.append(product_id)
         self.positions.append(position)
         self.ends.append((self.ends[-1] if self.ends else 0) + len(preview))
+        self.checksums.append(crc32(preview))
 
     def write(self, path: Path) -> None:
         """Write all previews as an HDF5 file, atomically."""
@@ -51,23 +53,35 @@ class TemporaryPreviews:
             hdf5.add(file, "ends", np.array(self.ends, np.int64))
             hdf5.add(file, "ids", np.array(self.ids, np.int64))
             hdf5.add(file, "positions", np.array(self.positions, np.int16))
-            hdf5.finish(file)
+            row_checksums.finish(file, self.checksums)
 
 
-def read_preview(file: h5py.File, row: int) -> bytes:
-    """Return the preview of a photo, a JPEG.
+class PreviewRows(row_checksums.Rows):
+    """The previews of an open previews.h5."""
 
-    Args:
-        file: previews.h5, opened with `hdf5.open_file(path, hdf5.PREVIEWS)`.
-        row: of the photo: its place among `ids` and `positions`, which is its row in photos.csv.
+    def __init__(self, file: h5py.File) -> None:
+        """Read where each begins; 12 bytes of memory for each.
 
-    Raises:
-        DamagedFile: the file is damaged, or has no such row.
-    """
-    with hdf5.reading(file.filename):
-        ends = file["ends"][max(row - 1, 0) : row + 1].tolist()
-        start, end = (0, *ends)[-2:] if row < len(file["ends"]) else (0, 0)
-        preview = bytes(file["previews"][start:end]) if 0 <= start < end <= len(file["previews"]) else b""
-    if not preview:
-        raise DamagedFile(file.filename, f"has no preview at row {row}")
-    return preview
+        Args:
+            file: opened with `row_checksums.open_file(path, hdf5.PREVIEWS)`.
+        """
+        super().__init__(file)
+        with hdf5.reading(self.path):
+            self.ends = file["ends"][:]
+
+    def read(self, row: int) -> bytes:
+        """Return the preview of a photo, a JPEG.
+
+        Args:
+            row: of the photo: its place among `ids` and `positions`, which is its row in photos.csv.
+
+        Raises:
+            DamagedFile: the file is damaged, or has no such row.
+        """
+        if not 0 <= row < len(self.ends):
+            raise DamagedFile(self.path, f"has no preview at row {row}")
+        start, end = int(self.ends[row - 1]) if row else 0, int(self.ends[row])
+        with hdf5.reading(self.path):
+            preview = bytes(self.array[start:end])
+        self.require_row(row, preview)
+        return preview

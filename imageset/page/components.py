@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from imageset.formats import hdf5
+from imageset.formats.row_checksums import Rows
 from imageset.page.photo_list import KEY
 
 MOST = 127  # of an int8
@@ -29,7 +30,7 @@ def encode_components(file: h5py.File, photos: pd.DataFrame) -> tuple[dict[str, 
     """Return the components of those photos that have some: how they are laid out, and their bytes in base64.
 
     Args:
-        file: components.h5, opened with `hdf5.open_file(path, hdf5.COMPONENTS)`.
+        file: components.h5, opened with `row_checksums.open_file(path, hdf5.COMPONENTS)`.
         photos: product_id and position of each photo of the page.
 
     Returns:
@@ -39,7 +40,7 @@ def encode_components(file: h5py.File, photos: pd.DataFrame) -> tuple[dict[str, 
         names = pd.MultiIndex.from_arrays([file["ids"][:], file["positions"][:].astype(np.int64)])
         rows = names.get_indexer(pd.MultiIndex.from_frame(photos[KEY].astype("int64")))
         known = np.flatnonzero(rows >= 0)
-        components = file["components"][:][rows[known]]
+    components = Rows(file)[:][rows[known]]
     small, scale = shrink_components(components)
     layout = {"dimensions": components.shape[1], "scale": scale, "photos": known.tolist()}
     return layout, base64.b64encode(small.tobytes()).decode("ascii")

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from imageset.errors import DataError
-from imageset.formats import hdf5, source_ids
-from imageset.formats.preview_file import read_preview
+from imageset.formats import hdf5, row_checksums, source_ids
+from imageset.formats.mask_rows import MaskRows
+from imageset.formats.preview_file import PreviewRows
 
 
 class PicturePaths(NamedTuple):
@@ -30,7 +31,11 @@ class PictureFiles:
     """Opened files, and the row of each photo of the page in them, -1 where it has none."""
 
     def __init__(self, previews: h5py.File, masks: h5py.File, processed: h5py.File, photos: pd.MultiIndex) -> None:
-        self.previews, self.masks, self.processed = previews, masks, processed
+        self.previews, self.masks, self.processed = (
+            PreviewRows(previews),
+            MaskRows(masks),
+            row_checksums.Rows(processed),
+        )
         self.preview_rows = find_rows(previews, photos)
         self.result_rows = find_rows(processed, photos)
         self.mask_rows = find_rows(masks, photos)
@@ -41,22 +46,20 @@ class PictureFiles:
 
     def original(self, photo: int) -> Image.Image:
         """Return the preview of a photo, RGB."""
-        with hdf5.reading(self.previews.filename):
-            return Image.open(io.BytesIO(read_preview(self.previews, self.preview_rows[photo]))).convert("RGB")
+        with hdf5.reading(self.previews.path):
+            return Image.open(io.BytesIO(self.previews.read(int(self.preview_rows[photo])))).convert("RGB")
 
     def mask(self, photo: int) -> Image.Image | None:
         """Return the mask of a photo, gray, a square that is to be stretched over it. None where it has none."""
         if self.mask_rows[photo] < 0:
             return None
-        with hdf5.reading(self.masks.filename):
-            return Image.fromarray(self.masks["masks"][self.mask_rows[photo]])
+        return Image.fromarray(self.masks.read(int(self.mask_rows[photo])))
 
     def result(self, photo: int) -> Image.Image | None:
         """Return a photo's pixels in the dataset, RGB or gray. None where it has none."""
         if self.result_rows[photo] < 0:
             return None
-        with hdf5.reading(self.processed.filename):
-            return picture_of(self.processed["images"][self.result_rows[photo]])
+        return picture_of(self.processed[int(self.result_rows[photo])])
 
 
 @contextmanager
@@ -72,9 +75,9 @@ def open_pictures(paths: PicturePaths, names: Sequence[tuple[int, int]]) -> Iter
     """
     photos = pd.MultiIndex.from_frame(pd.DataFrame(names, columns=["product_id", "position"], dtype="int64"))
     with (
-        hdf5.open_file(paths.previews_h5, hdf5.PREVIEWS) as previews,
-        hdf5.open_file(paths.masks_h5, hdf5.MASKS) as masks,
-        hdf5.open_file(paths.processed_h5, hdf5.PROCESSED) as processed,
+        row_checksums.open_file(paths.previews_h5, hdf5.PREVIEWS) as previews,
+        row_checksums.open_file(paths.masks_h5, hdf5.MASKS) as masks,
+        row_checksums.open_file(paths.processed_h5, hdf5.PROCESSED) as processed,
     ):
         yield PictureFiles(previews, masks, processed, photos)
 
@@ -92,7 +95,7 @@ def require_previews(files: PictureFiles, is_in_dataset: NDArray[np.bool_], name
     if len(missing):
         product_id, position = names[missing[0]]
         raise DataError(
-            f"{files.previews.filename} lacks product_id {source_ids.text(product_id)}, position {position}: run "
+            f"{files.previews.path} lacks product_id {source_ids.text(product_id)}, position {position}: run "
             "`dvc repro`"
         )
 

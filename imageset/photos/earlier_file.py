@@ -12,6 +12,7 @@ import numpy as np
 
 from imageset.errors import DataError, FileInUse
 from imageset.formats import hdf5
+from imageset.formats.row_checksums import Rows
 from imageset.photos import file_formats, photo_file
 from imageset.photos.batches import scan_inventory
 from imageset.photos.outcomes import Rejected
@@ -22,15 +23,17 @@ from imageset.storage.bucket import StoredObject, has_md5
 LASTING = frozenset({"empty", "not_an_image", *file_formats.REASONS})
 
 Result = TypeVar("Result")
+RowsOfKind = TypeVar("RowsOfKind", bound=Rows)
 
 
-class FileKind(NamedTuple, Generic[Result]):
+class FileKind(NamedTuple, Generic[RowsOfKind, Result]):
     """What is special of a kind of file.
 
     results: what the file holds, such as "masks"; the stage has this name or `stage`.
     format: of hdf5.
     measured: names of the columns that `read` takes.
-    read: from the open file, a row's number and its values of `measured`, returns the result.
+    rows: of an open file, such as MaskRows.
+    read: from these, a row's number and its values of `measured`, returns the result.
     nothing: why a file holds nothing on purpose.
     """
 
@@ -38,17 +41,24 @@ class FileKind(NamedTuple, Generic[Result]):
     results: str
     format: str
     measured: tuple[str, ...]
-    read: Callable[[h5py.File, int, list[Any]], Result]
+    rows: Callable[[h5py.File], RowsOfKind]
+    read: Callable[[RowsOfKind, int, list[Any]], Result]
     nothing: str
 
 
 class EarlierFile(Generic[Result]):
     """The photos of an earlier file, found by their objects."""
 
-    def __init__(self, kind: FileKind[Result], file: h5py.File) -> None:
-        """Read which photos an open file has; 24 bytes of memory for each."""
+    def __init__(self, kind: FileKind[Any, Result], file: h5py.File) -> None:
+        """Read which photos an open file has; 28 bytes of memory for each.
+
+        Args:
+            kind: of the file.
+            file: checked as a whole if it is of version 1, which has no checksums.
+        """
         self.kind = kind
         self.file = file
+        self.rows = kind.rows(file)
         blocks = [names.tobytes() for _, (names,) in photo_file.read_columns(file, "objects")]
         halves = np.frombuffer(b"".join(blocks), np.uint64).reshape(-1, 2)
         self.order = np.argsort(halves[:, 0], kind="stable")
@@ -77,7 +87,7 @@ class EarlierFile(Generic[Result]):
         if reason:
             rejected = Rejected(reason.decode("ascii"))
             return rejected if rejected.reason in LASTING else None
-        return self.kind.read(self.file, row, measured)
+        return self.kind.read(self.rows, row, measured)
 
     def read_measured(self, row: int) -> list[Any]:
         """Return a row's reason and its values of `measured`. Neighbouring rows are read at once."""
@@ -99,7 +109,7 @@ class ResultCache(Protocol):
 
 
 @contextmanager
-def open_earlier(kind: FileKind[Result], path: Path, recipe: str) -> Iterator[EarlierFile[Result] | None]:
+def open_earlier(kind: FileKind[Any, Result], path: Path, recipe: str) -> Iterator[EarlierFile[Result] | None]:
     """Yield the photos of the file that dvc.lock names. Say why its results cannot be used where that is so.
 
     Args:
@@ -149,7 +159,7 @@ def find_difference(found: str, wanted: str, nothing: str) -> str:
     return ", ".join(sorted(set(one["made_by"]) - set(other["made_by"]))[:1]) or "other code"
 
 
-def import_earlier(kind: FileKind[Any], inventory_csv: Path, cache: ResultCache, path: Path, recipe: str) -> int:
+def import_earlier(kind: FileKind[Any, Any], inventory_csv: Path, cache: ResultCache, path: Path, recipe: str) -> int:
     """Take the results that an earlier file of the same recipe has into the cache.
 
     The file is looked for only when the cache lacks a result: asking DVC takes a second.

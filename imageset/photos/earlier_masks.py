@@ -2,17 +2,16 @@
 
 from typing import Any
 
-import h5py
-
 from imageset.formats import hdf5
-from imageset.photos import mask_file
+from imageset.formats.mask_rows import MaskRows
 from imageset.photos.earlier_file import FileKind
+from imageset.photos.mask_file import MEASURED
 from imageset.photos.outcomes import PhotoMask
 
 
-def read_result(file: h5py.File, row: int, measured: list[Any]) -> PhotoMask:
+def read_result(masks: MaskRows, row: int, measured: list[Any]) -> PhotoMask:
     """Return a mask of an open masks.h5 with what was measured on it. Raises DamagedFile."""
-    return PhotoMask(mask_file.read_mask(file, row), *measured)
+    return PhotoMask(masks.read_compressed(row), *measured)
 
 
-EARLIER_MASKS = FileKind("masks", "masks", hdf5.MASKS, tuple(mask_file.MEASURED), read_result, "backgrounds were kept")
+EARLIER_MASKS = FileKind("masks", "masks", hdf5.MASKS, tuple(MEASURED), MaskRows, read_result, "backgrounds were kept")

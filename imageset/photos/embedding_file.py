@@ -1,13 +1,15 @@
 """Write embeddings.h5: every photo of the inventory, in its order, with its embedding or the reason why it has none."""
 
+from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import h5py
 import numpy as np
+from deflate import crc32
 
-from imageset.formats import hdf5
+from imageset.formats import hdf5, row_checksums
+from imageset.formats.row_checksums import Rows
 from imageset.photos import photo_file
 from imageset.photos.efficientnet import SIZE
 from imageset.photos.outcomes import PhotoEmbedding, Rejected
@@ -33,22 +35,23 @@ def writing_embeddings(path: Path, photos: int, recipe: str) -> Iterator[AddEmbe
         recipe: from `embedding_recipe.describe_recipe`; "" for no photos.
     """
     with files.atomic(path) as temporary, hdf5.create(temporary, hdf5.EMBEDDINGS) as file:
-        writer = photo_file.RowWriter(file, photos, MEASURED)
+        writer, checksums = photo_file.RowWriter(file, photos, MEASURED), array("I")
 
         def add(product_id: int, position: int, stored: StoredObject, outcome: PhotoEmbedding | Rejected) -> None:
             if isinstance(outcome, PhotoEmbedding):
                 values = np.frombuffer(outcome.values, "<f4")
                 writer.add(product_id, position, stored, "", values, outcome.photo_pixels)
             else:
-                writer.add(product_id, position, stored, outcome.reason, NO_VALUES, 0)
+                values = NO_VALUES
+                writer.add(product_id, position, stored, outcome.reason, values, 0)
+            checksums.append(crc32(values.tobytes()))
 
         yield add
         writer.flush()
         assert writer.written == photos
-        hdf5.finish(file, recipe=recipe)
+        row_checksums.finish(file, checksums, recipe=recipe)
 
 
-def read_embedding(file: h5py.File, row: int) -> bytes:
+def read_embedding(embeddings: Rows, row: int) -> bytes:
     """Return an embedding of an open embeddings.h5, as PhotoEmbedding has it. Raises DamagedFile."""
-    with hdf5.reading(file.filename):
-        return bytes(file["embeddings"][row].astype("<f4").tobytes())
+    return bytes(embeddings[row].tobytes())

@@ -4,14 +4,16 @@ A mask is one chunk in HDF5's gzip format, so that any HDF5 reader opens it and 
 it, and it goes into the file as it is: the same bytes, whichever zlib HDF5 was built with.
 """
 
+from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import h5py
+from deflate import crc32
 
-from imageset.formats import hdf5
+from imageset.formats import hdf5, row_checksums
+from imageset.formats.mask_rows import MaskRows
 from imageset.photos import photo_file
 from imageset.photos.outcomes import PhotoMask, Rejected
 from imageset.runtime import files
@@ -26,6 +28,8 @@ MEASURED = {
     "uncertainty": "float64",
     "from_alpha": "int8",
 }
+
+NO_MASK = 0  # the CRC-32 of nothing
 
 AddMask = Callable[[int, int, StoredObject, PhotoMask | Rejected], None]
 
@@ -52,25 +56,21 @@ def writing_masks(path: Path, photos: int, side: int, recipe: str) -> Iterator[A
     """
     with files.atomic(path) as temporary, hdf5.create(temporary, hdf5.MASKS) as file:
         masks = hdf5.add_images(file, "masks", (photos, side, side), "gzip")
-        writer = photo_file.RowWriter(file, photos, MEASURED)
+        writer, checksums = photo_file.RowWriter(file, photos, MEASURED), array("I")
 
         def add(product_id: int, position: int, stored: StoredObject, outcome: PhotoMask | Rejected) -> None:
             if isinstance(outcome, PhotoMask):
                 masks.id.write_direct_chunk((writer.added, 0, 0), outcome.compressed)
                 writer.add(product_id, position, stored, "", *outcome[1:])
+                checksums.append(crc32(outcome.compressed))
             else:
                 writer.add(product_id, position, stored, outcome.reason, 0, 0.0, 0.0, 0, 0.0, 0)
+                checksums.append(NO_MASK)
 
         yield add
         writer.flush()
         assert writer.written == photos
-        hdf5.finish(file, recipe=recipe)
-
-
-def read_mask(file: h5py.File, row: int) -> bytes:
-    """Return a mask of an open masks.h5, compressed. Raises DamagedFile."""
-    with hdf5.reading(file.filename):
-        return bytes(file["masks"].id.read_direct_chunk((row, 0, 0))[1])
+        row_checksums.finish(file, checksums, recipe=recipe)
 
 
 def scan_masks(path: Path) -> Iterator[MaskRow]:
@@ -79,9 +79,10 @@ def scan_masks(path: Path) -> Iterator[MaskRow]:
     Raises:
         DataError: the file is missing or of another format; DamagedFile: it is damaged.
     """
-    with hdf5.open_file(path, hdf5.MASKS) as file:
+    with row_checksums.open_file(path, hdf5.MASKS) as file:
+        masks = MaskRows(file)
         for start, (ids, positions, objects, reasons) in photo_file.read_columns(file, *photo_file.COLUMNS):
             photos = zip(ids.tolist(), positions.tolist(), objects, reasons.tolist(), strict=True)
             for row, (product_id, position, name, reason) in enumerate(photos, start):
-                mask = None if reason else read_mask(file, row)
+                mask = None if reason else masks.read_compressed(row)
                 yield MaskRow(product_id, position, name.tobytes(), mask, reason.decode("ascii"))

@@ -52,6 +52,6 @@ def read_mask(request: PhotoRequest) -> Image.Image | None:
         return Image.frombytes("L", (side, side), values)
     except (zlib.error, ValueError) as error:
         raise DataError(
-            f"the mask of {request.stored.key} is damaged ({error}): remove masks.h5, then `dvc pull` fetches it, or "
-            "`dvc repro` makes it"
+            f"the mask of {request.stored.key} is damaged ({error}): remove masks.h5, then `dvc checkout` or "
+            "`dvc pull` restores it, or `dvc repro` makes it"
         ) from None

@@ -4,14 +4,16 @@ An HDF5 file's images need their number at the start. How many photos have pixel
 """
 
 import tempfile
+from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+from deflate import crc32
 
-from imageset.formats import hdf5
+from imageset.formats import hdf5, row_checksums
 from imageset.formats.hdf5 import Pixels
 from imageset.runtime import files
 
@@ -29,10 +31,13 @@ class TemporaryPixels:
     def __init__(self, file: IO[bytes], image_shape: tuple[int, int, int]) -> None:
         self.file = file
         self.image_shape = image_shape
+        self.checksums = array("I")
 
     def append(self, image: Pixels) -> None:
         """Append an image, uint8 (S, S, C)."""
-        self.file.write(image.tobytes())
+        content = image.tobytes()
+        self.file.write(content)
+        self.checksums.append(crc32(content))
 
     def write(self, path: Path, kind: str, ids: Sequence[int], positions: Sequence[int], **attributes: Any) -> None:
         """Write all images as an HDF5 file, atomically.
@@ -54,4 +59,4 @@ class TemporaryPixels:
                 images[block] = np.frombuffer(content, np.uint8).reshape(block_shape)
             hdf5.add(file, "ids", np.array(ids, np.int64))
             hdf5.add(file, "positions", np.array(positions, np.int16))
-            hdf5.finish(file, **attributes)
+            row_checksums.finish(file, self.checksums, **attributes)

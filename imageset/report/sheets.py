@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from imageset.formats import hdf5, source_ids
+from imageset.formats import hdf5, row_checksums, source_ids
 from imageset.report import plots
 from imageset.report.lettering import class_captions, drawable
 
@@ -72,19 +72,20 @@ def draw_augmented(file: h5py.File) -> bytes:
 
 def draw_look_alikes(pairs: pd.DataFrame, thumbnails_h5: Path) -> bytes:
     """Return near_duplicates.png: the two photos of each pair side by side, the least alike pair first."""
-    with hdf5.open_file(thumbnails_h5, hdf5.THUMBNAILS) as file:
+    sheet: list[hdf5.Pixels] = []
+    captions = []
+    with row_checksums.open_file(thumbnails_h5, hdf5.THUMBNAILS) as file:
         rows = {
             key: row for row, key in enumerate(zip(file["ids"][:].tolist(), file["positions"][:].tolist(), strict=True))
         }
-        images = hdf5.mapped(file, "images")
-    sheet, captions = [], []
-    for *keys, likeness in pairs.sort_values("likeness").head(PAIRS).itertuples(index=False):
-        for number, (product_id, position) in enumerate(zip(keys[::2], keys[1::2], strict=True)):
-            sheet.append(images[rows[product_id, position]])
-            captions.append(
-                f"{drawable(source_ids.text(product_id))}{f', photo {position}' if position else ''}\n"
-                f"{'' if number else f'likeness {likeness}'}"
-            )
+        images = row_checksums.Rows(file)
+        for *keys, likeness in pairs.sort_values("likeness").head(PAIRS).itertuples(index=False):
+            for number, (product_id, position) in enumerate(zip(keys[::2], keys[1::2], strict=True)):
+                sheet.append(images[rows[product_id, position]])
+                captions.append(
+                    f"{drawable(source_ids.text(product_id))}{f', photo {position}' if position else ''}\n"
+                    f"{'' if number else f'likeness {likeness}'}"
+                )
     shown = len(sheet) // 2
     heading = f"{shown} of {len(pairs):,} pairs, the least alike first" if shown else "no pairs of near-duplicates"
     return plots.sheet_of_parts([plots.Part(heading, sheet, captions)], COLUMNS)

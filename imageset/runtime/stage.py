@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from imageset.errors import DataError
-from imageset.runtime import command, files, lifetime, params, rates, settings
+from imageset.runtime import command, files, lifetime, params, rates, settings, unchanged
 
 LOCKS = Path(".cache")  # of this project, wherever the cache is: the lock guards the outputs here
 SUFFIXES = ("_csv", "_h5", "_json", "_onnx", "_png", "_pth", "_html", "_sql")  # of paths, as main names them
@@ -32,12 +32,14 @@ def run(name: str, main: Callable[..., None]) -> None:
 
 
 def run_locked(name: str, main: Callable[..., None]) -> None:
-    """Parse the command line, run main alone, then record how long that took."""
+    """Parse the command line, check what earlier stages wrote, run main alone, then record how long that took."""
     started = rates.find_start()
     given = arguments(name, main)
     settings.load()
     with files.lock(LOCKS / f"{name}.lock"):
         values = params.load()
+        paths = [path for path in given.values() if isinstance(path, Path)]
+        unchanged.require_inputs(name, paths)
         # The collector has less to search: imported objects stay anyway, and stages make few cycles.
         gc.freeze()
         gc.set_threshold(20_000)
@@ -45,7 +47,8 @@ def run_locked(name: str, main: Callable[..., None]) -> None:
             main(**given)
         except FileNotFoundError as error:
             raise explain_missing(error, given) from None
-        rates.record(name, started, [path for path in given.values() if isinstance(path, Path)], values)
+        unchanged.note_outputs(name, paths)
+        rates.record(name, started, paths, values)
 
 
 def explain_missing(error: FileNotFoundError, given: dict[str, Any]) -> Exception:

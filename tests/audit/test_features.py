@@ -1,16 +1,20 @@
 """What the methods see: whole numbers, the same whatever the blocks."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 
 from imageset.audit import features
 from imageset.errors import DataError
 from imageset.evaluation.hog_features import edges
-from imageset.formats import hdf5
+from imageset.formats import hdf5, row_checksums
 
 
 def test_embeddings_become_unit_roots_in_whole_numbers() -> None:
@@ -60,18 +64,28 @@ def test_the_views_are_the_photo_moved_both_ways_and_both_mirrored() -> None:
 def test_blocks_change_nothing(block: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(0)
     rows = np.array([0, 3, 4, 9])
-    with h5py.File(tmp_path / "file.h5", "w") as file:
-        file["images"] = random.integers(0, 256, (10, 64, 64, 1), np.uint8)
-        file["embeddings"] = random.gamma(0.3, 0.6, (10, 1280)).astype(np.float32)
-        monkeypatch.setattr(features, "PHOTOS_AT_ONCE", block)
-        described = features.read_thumbnails(file["images"], rows)
-        embedded = features.read_embeddings(file["embeddings"], rows)
+    images = random.integers(0, 256, (10, 64, 64, 1), np.uint8)
+    embeddings = random.gamma(0.3, 0.6, (10, 1280)).astype(np.float32)
+    monkeypatch.setattr(features, "PHOTOS_AT_ONCE", block)
+    with open_rows(tmp_path / "one.h5", hdf5.THUMBNAILS, "images", images) as thumbnails:
+        described = features.read_thumbnails(thumbnails, rows)
+        contrasts = features.read_contrasts(thumbnails, rows)
+    with open_rows(tmp_path / "other.h5", hdf5.EMBEDDINGS, "embeddings", embeddings) as vectors:
+        embedded = features.read_embeddings(vectors, rows)
 
-        contrasts = features.read_contrasts(file["images"], rows)
+    assert np.array_equal(contrasts, features.measure_contrasts(images[rows]))
+    assert np.array_equal(described, features.describe_thumbnails(images[rows]))
+    assert np.array_equal(embedded[0], features.quantize_embeddings(embeddings[rows]))
 
-        assert np.array_equal(contrasts, features.measure_contrasts(file["images"][:][rows]))
-        assert np.array_equal(described, features.describe_thumbnails(file["images"][:][rows]))
-        assert np.array_equal(embedded[0], features.quantize_embeddings(file["embeddings"][:][rows]))
+
+@contextmanager
+def open_rows(path: Path, kind: str, name: str, values: NDArray[Any]) -> Iterator[row_checksums.Rows]:
+    """Write an array to a file of a kind, and yield its rows."""
+    with hdf5.create(path, kind) as file:
+        hdf5.add(file, name, values)
+        row_checksums.finish(file)
+    with row_checksums.open_file(path, kind) as file:
+        yield row_checksums.Rows(file)
 
 
 def test_photos_are_found_among_those_of_the_inventory(tmp_path: Path) -> None:

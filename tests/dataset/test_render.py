@@ -6,7 +6,7 @@ import pytest
 from imageset.dataset import render
 from imageset.dataset.augment import augment_photo
 from imageset.dataset.render import RenderRecipe, SourceRows
-from imageset.formats import hdf5
+from imageset.formats import hdf5, row_checksums
 from imageset.runtime import params
 from tests.project import ROOT
 
@@ -22,7 +22,7 @@ def processed(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, hdf
     with hdf5.create(path, hdf5.PROCESSED) as file:
         hdf5.add(file, "ids", np.arange(7))
         hdf5.add(file, "images", images)
-        hdf5.finish(file, fill=np.array(FILL, np.uint8))
+        row_checksums.finish(file, fill=np.array(FILL, np.uint8))
     return path, images
 
 

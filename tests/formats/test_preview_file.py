@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from imageset.errors import DamagedFile
-from imageset.formats import hdf5
-from imageset.formats.preview_file import open_temporary_previews, read_preview
+from imageset.formats import hdf5, row_checksums
+from imageset.formats.preview_file import PreviewRows, open_temporary_previews
 
 PREVIEWS = [bytes([number]) * (1 + number * 7 % 50) for number in range(30)]
 
@@ -22,8 +22,9 @@ def write(path: Path, previews: list[bytes]) -> Path:
 
 
 def read(path: Path) -> list[bytes]:
-    with hdf5.open_file(path, hdf5.PREVIEWS) as file:
-        return [read_preview(file, row) for row in range(len(file["ids"]))]
+    with row_checksums.open_file(path, hdf5.PREVIEWS) as file:
+        previews = PreviewRows(file)
+        return [previews.read(row) for row in range(len(file["ids"]))]
 
 
 @pytest.mark.parametrize("block_bytes", [1, 7, 8 << 20])
@@ -45,6 +46,7 @@ def test_what_was_appended_is_read_by_its_row(
             "ends": "int64",
             "ids": "int64",
             "positions": "int16",
+            "crc32": "uint32",
         }
 
 
@@ -58,22 +60,9 @@ def test_a_file_of_no_photos_is_read(tmp_path: Path) -> None:
     assert read(write(tmp_path / "previews.h5", [])) == []
 
 
-@pytest.mark.parametrize(("row", "end"), [(3, 0), (3, 10**6), (29, 10**6), (29, 2**62), (4, -1)])
-def test_ends_that_are_none_are_damage(row: int, end: int, tmp_path: Path) -> None:
-    path = write(tmp_path / "previews.h5", PREVIEWS)
-    with h5py.File(path, "r+") as file:
-        file["ends"][row] = end
-
-    with (
-        hdf5.open_file(path, hdf5.PREVIEWS) as file,
-        pytest.raises(DamagedFile, match=rf"previews\.h5 has no preview at row {row}"),
-    ):
-        read_preview(file, row)
-
-
 def test_a_row_that_is_not_there_is_damage(tmp_path: Path) -> None:
     with (
-        hdf5.open_file(write(tmp_path / "previews.h5", PREVIEWS), hdf5.PREVIEWS) as file,
+        row_checksums.open_file(write(tmp_path / "previews.h5", PREVIEWS), hdf5.PREVIEWS) as file,
         pytest.raises(DamagedFile, match=r"previews\.h5 has no preview at row 30"),
     ):
-        read_preview(file, 30)
+        PreviewRows(file).read(30)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from imageset.formats import hdf5
+from imageset.formats import hdf5, row_checksums
 from imageset.formats.preview_file import open_temporary_previews
 from imageset.page.picture_files import PicturePaths
 from imageset.photos.mask_file import writing_masks
@@ -62,7 +62,7 @@ def write_files(folder: Path, copies: int = 2) -> PicturePaths:
         hdf5.add_images(file_h5, "images", (len(RESULTS), SIDE, SIDE, 1))[...] = squares(list(RESULTS.values()))
         hdf5.add(file_h5, "ids", np.array([NAMES[photo][0] for photo in RESULTS], np.int64))
         hdf5.add(file_h5, "positions", np.array([NAMES[photo][1] for photo in RESULTS], np.int16))
-        hdf5.finish(file_h5)
+        row_checksums.finish(file_h5)
     write_dataset(paths.dataset_h5, copies)
     return paths
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from imageset.errors import DamagedFile, DataError
-from imageset.formats import hdf5
+from imageset.formats import hdf5, row_checksums
 from imageset.page import pictures, training_rows
 from imageset.page.assemble import assemble
 from imageset.page.details import order_details, take_turns
@@ -219,7 +219,7 @@ def test_where_backgrounds_are_kept_there_are_no_masks(tmp_path: Path) -> None:
     with hdf5.create(paths.masks_h5, hdf5.MASKS) as file:
         for name, kind in (("ids", "int64"), ("positions", "int16"), ("reasons", "S16"), ("masks", "uint8")):
             hdf5.add(file, name, np.zeros(0, kind))
-        hdf5.finish(file)
+        row_checksums.finish(file)
 
     _, scripts = add_pictures(contents(), paths, ROOM)
 

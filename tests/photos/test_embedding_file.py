@@ -3,6 +3,7 @@
 What both kinds of file have in common is tested in test_mask_file.py and test_earlier_masks.py.
 """
 
+import zlib
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -14,12 +15,12 @@ import pytest
 from numpy.typing import NDArray
 
 from imageset.errors import DamagedFile, DataError
-from imageset.formats import hdf5
+from imageset.formats import hdf5, row_checksums
 from imageset.photos import photo_file
 from imageset.photos.earlier_embeddings import EARLIER_EMBEDDINGS
 from imageset.photos.earlier_file import open_earlier
 from imageset.photos.embedding_cache import EmbeddingCache
-from imageset.photos.embedding_file import read_embedding, writing_embeddings
+from imageset.photos.embedding_file import writing_embeddings
 from imageset.photos.outcomes import PhotoEmbedding, Rejected
 from imageset.photos.photo_file import name_object
 from imageset.runtime import dvc, files
@@ -78,7 +79,9 @@ def test_any_hdf5_reader_reads_the_embeddings_and_the_reasons(written: Path) -> 
         assert (found["embeddings"][number] == (values(number) if done else 0)).all()
         assert found["reasons"][number] == (b"" if isinstance(outcome, PhotoEmbedding) else outcome.reason.encode())
         assert found["photo_pixels"][number] == (number if done else 0)
-    assert attributes == {"complete": True, "format": "imageset-embeddings", "format_version": 1, "recipe": RECIPE}
+    assert found["crc32"].tolist() == [zlib.crc32(row.tobytes()) for row in found["embeddings"]]
+    assert attributes.pop("others_crc32") > 0
+    assert attributes == {"complete": True, "format": "imageset-embeddings", "format_version": 2, "recipe": RECIPE}
 
 
 @pytest.mark.parametrize("count", [1, 7, 14, 23])
@@ -115,10 +118,10 @@ def test_an_interrupted_writer_leaves_what_was_there_and_nothing_else(written: P
 def test_a_damaged_file_is_named(written: Path) -> None:
     with h5py.File(written, "r+") as file:
         del file["embeddings"]
-    with hdf5.open_file(written, hdf5.EMBEDDINGS) as file, pytest.raises(DamagedFile, match=r"embeddings\.h5 is damag"):
-        read_embedding(file, 0)
+    with pytest.raises(DamagedFile, match=r"embeddings\.h5 is damaged"):
+        row_checksums.open_file(written, hdf5.EMBEDDINGS)
     with pytest.raises(DataError, match="is not a file of format imageset-masks, but 'imageset-embeddings'"):
-        hdf5.open_file(written, hdf5.MASKS)
+        row_checksums.open_file(written, hdf5.MASKS)
 
 
 # An earlier file

@@ -18,7 +18,7 @@ from imageset.curation.crop_hashes import hash_views, view_frequencies
 from imageset.curation.near_duplicates import measure_likeness
 from imageset.curation.stratified_split import assign_subsets
 from imageset.dataset.augment import augment_photo
-from imageset.formats import hdf5, stable_hash, tables
+from imageset.formats import hdf5, row_checksums, stable_hash, tables
 from imageset.photos import embeddings, pixels
 from imageset.photos.decode import PhotoLimits
 from imageset.photos.embeddings import EmbeddingRecipe
@@ -58,7 +58,7 @@ SPLIT = "16ea32b1c14296b0"
 VIEWS = "6e274870b56f5fc6"
 LIKENESS = [0.909611, 0.215257]
 HASHES = ("b6600ee957896e53", "e3355bbc02dc3b06")
-FILES = ["e236a9d7c1574632", "b12c742f68883e5d", "aaf796e4a9c719a2"]
+FILES = ["e236a9d7c1574632", "7d9be7c21573c783", "aaf796e4a9c719a2"]
 
 
 def pattern(side: int, channels: int) -> hdf5.Pixels:
@@ -189,12 +189,16 @@ def test_the_split() -> None:
 
 
 def test_the_files(tmp_path: Path) -> None:
-    for kind in (hdf5.DATASET, hdf5.PROCESSED):
-        with hdf5.create(tmp_path / f"{kind}.h5", kind) as file:
-            hdf5.add_images(file, "train_images", (3, 8, 8, 1))[:] = np.stack([pattern(8, 1)] * 3)
-            hdf5.add(file, "train_labels", np.arange(3))
-            hdf5.add_text(file, "class_names", ["a", "Größe"])
-            hdf5.finish(file, content_digest=hdf5.content_digest(file), mean=[1.5], params="{}")
+    images = np.stack([pattern(8, 1)] * 3)
+    with hdf5.create(tmp_path / f"{hdf5.DATASET}.h5", hdf5.DATASET) as file:
+        hdf5.add_images(file, "train_images", images.shape)[:] = images
+        hdf5.add(file, "train_labels", np.arange(3))
+        hdf5.add_text(file, "class_names", ["a", "Größe"])
+        hdf5.finish(file, content_digest=hdf5.content_digest(file), mean=[1.5], params="{}")
+    with hdf5.create(tmp_path / f"{hdf5.PROCESSED}.h5", hdf5.PROCESSED) as file:
+        hdf5.add_images(file, "images", images.shape)[:] = images
+        hdf5.add(file, "ids", np.arange(3))
+        row_checksums.finish(file, fill=np.array([255, 255, 255], np.uint8))
     tables.write(
         tmp_path / "table.csv",
         tables.LABEL_MAP,

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from imageset.formats import hdf5, tables
+from imageset.formats import hdf5, row_checksums, tables
 from imageset.formats.stable_hash import rank
 from imageset.photos import decode
 from imageset.photos.decode import PhotoLimits
@@ -63,7 +63,7 @@ class Listings:
             hdf5.add(file, "images", np.stack([prepared[product_id].thumbnail for product_id in order]))
             hdf5.add(file, "ids", np.array(order))
             hdf5.add(file, "positions", np.zeros(len(order), np.int16))
-            hdf5.finish(file)
+            row_checksums.finish(file)
         self.write(
             "processed",
             tables.PROCESSED,

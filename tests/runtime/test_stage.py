@@ -15,7 +15,7 @@ import numpy as np
 import psutil
 import pytest
 
-from imageset.formats import hdf5, tables
+from imageset.formats import hdf5, row_checksums, tables
 from imageset.runtime import rates, stage
 from tests.conftest import run_stage
 from tests.project import ROOT
@@ -101,7 +101,7 @@ def building(project: Path, edit_params: Callable[[str, str], None]) -> Iterator
         hdf5.add(file, "images", np.zeros((PHOTOS, 64, 64, 1), np.uint8))
         hdf5.add(file, "ids", np.arange(1, PHOTOS + 1))
         hdf5.add(file, "positions", np.zeros(PHOTOS, np.int16))
-        hdf5.finish(file, fill=np.array([255, 255, 255], np.uint8))
+        row_checksums.finish(file, fill=np.array([255, 255, 255], np.uint8))
     tables.write(project / "data/label_map.csv", tables.LABEL_MAP, tables.frame(tables.LABEL_MAP, [(0, 1201, "shirt")]))
     (project / "data/dataset.h5").write_text("old")
     edit_params("  copies: 5", "  copies: 1000")

@@ -14,7 +14,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix, f1_score
 from threadpoolctl import threadpool_info
 
-from imageset.errors import DataError
+from imageset.errors import DamagedFile, DataError
 from imageset.evaluation.feature_blocks import FeatureBlock
 from imageset.evaluation.hog_features import CELLS, DIRECTIONS, features
 from imageset.evaluation.linear_discriminant import SHRINKAGE, Classifier, ClassSums
@@ -63,7 +63,7 @@ def write(path: Path, subsets: dict[str, tuple[Pixels, Labels]], names: Sequence
         hdf5.add(file, "train_copies", (np.arange(len(subsets["train"][1])) % copies).astype(np.int16))
         hdf5.add_text(file, "class_names", list(names))
         hdf5.add_text(file, "label_map", [f"{label},{1000 + label}" for label in range(len(names))])
-        hdf5.finish(file)
+        hdf5.finish(file, content_digest=hdf5.content_digest(file))
     return path
 
 
@@ -107,6 +107,7 @@ def test_the_predictions_have_the_ids_of_the_source(tmp_path: Path) -> None:
         texts = [f"product-{number}" for number in file["test_ids"][:]]
         file["test_ids"][:] = source_ids.numbers(texts)
         hdf5.add_text(file, "test_source_ids", texts)
+        file.attrs["content_digest"] = hdf5.content_digest(file)
     done = run_stage("baseline", path, valid(tmp_path), *(tmp_path / name for name in OUTPUTS), cwd=ROOT)
 
     assert done.returncode == 0, done.stderr
@@ -328,6 +329,7 @@ def test_the_floor_is_of_photos_whatever_the_copies_of_a_class(tmp_path: Path) -
     )
     with h5py.File(path, "r+") as file:
         file["train_copies"][:] = [*[0] * 10, *[0, 1, 2, 3, 4, 5] * 5]
+        file.attrs["content_digest"] = hdf5.content_digest(file)
     found = run(path)
 
     assert found["photos"] == {"train": 15, "test": 4}
@@ -371,6 +373,7 @@ def test_the_validation_subset_is_left_alone(tmp_path: Path) -> None:
     with h5py.File(dataset, "r+") as file:
         hdf5.add(file, "validation_images", noise(np.arange(9), 9))
         hdf5.add(file, "validation_labels", np.arange(9) % 3)
+        file.attrs["content_digest"] = hdf5.content_digest(file)
 
     assert run(dataset) == before
 
@@ -430,6 +433,16 @@ def test_a_file_that_lacks_an_array_is_refused(name: str, tmp_path: Path) -> Non
         run(dataset)
 
 
+def test_a_file_that_changed_after_it_was_validated_is_refused(tmp_path: Path) -> None:
+    dataset = make(tmp_path / "dataset.h5")
+    with h5py.File(dataset, "r+") as file:
+        file["train_images"][3, 4, 4] ^= 1
+
+    with pytest.raises(DamagedFile, match=r"dataset\.h5 does not hold what its content_digest says: remove it, then"):
+        run(dataset)
+    assert not (tmp_path / "baseline.json").exists()
+
+
 def test_a_file_without_training_rows_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="has no row to train on"):
         run(make(tmp_path / "dataset.h5", train=[0, 0, 0]))
@@ -480,6 +493,7 @@ def test_a_class_whose_name_cannot_be_drawn_has_its_catalog_id_on_the_plot(tmp_p
         with h5py.File(dataset, "r+") as file:
             del file["class_names"]
             hdf5.add_text(file, "class_names", names)
+            file.attrs["content_digest"] = hdf5.content_digest(file)
         run(dataset)
         pictures.append((tmp_path / "confusion.png").read_bytes())
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from imageset.errors import DataError, ImagesetError, ParamsError
-from imageset.formats import hdf5, source_ids, stable_hash, tables
+from imageset.formats import hdf5, row_checksums, source_ids, stable_hash, tables
 from imageset.formats.hdf5 import Pixels
 from imageset.runtime import files
 from stages import build
@@ -58,7 +58,7 @@ def make_inputs(project: Path, table: pd.DataFrame, channels: int = 1) -> None:
         hdf5.add(file, "images", np.stack([photo(row, channels) for row in table["row"]]))
         hdf5.add(file, "ids", table["product_id"].to_numpy(np.int64))
         hdf5.add(file, "positions", table["position"].to_numpy(np.int16))
-        hdf5.finish(file, fill=np.array([255, 255, 255], np.uint8))
+        row_checksums.finish(file, fill=np.array([255, 255, 255], np.uint8))
     tables.write(data / "catalog.csv", tables.CATALOG, table)
     tables.write(data / "split.csv", tables.SPLIT, table)
     label_map = [(label, 1000 + label, name) for label, name in enumerate(NAMES)]

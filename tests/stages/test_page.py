@@ -15,7 +15,7 @@ import yaml
 from PIL import Image
 
 from imageset.errors import DataError
-from imageset.formats import hdf5, tables
+from imageset.formats import hdf5, row_checksums, tables
 from imageset.formats.preview_file import open_temporary_previews
 from imageset.photos.mask_file import writing_masks
 from imageset.photos.masks import describe_mask
@@ -73,7 +73,7 @@ def write_pictures(data: Path) -> None:
         hdf5.add(file, "components", np.arange(3 * len(PHOTOS), dtype=np.int16).reshape(-1, 3))
         hdf5.add(file, "ids", np.array([product for product, _ in PHOTOS], np.int64))
         hdf5.add(file, "positions", np.array([position for _, position in PHOTOS], np.int16))
-        hdf5.finish(file)
+        row_checksums.finish(file)
 
 
 @pytest.fixture(scope="module")

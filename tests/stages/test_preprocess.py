@@ -17,7 +17,7 @@ from PIL import Image
 
 from imageset.errors import DataError, ImagesetError, ParamsError, ServerError
 from imageset.formats import hdf5, tables
-from imageset.formats.preview_file import read_preview
+from imageset.formats.preview_file import PreviewRows
 from imageset.photos import fact_limits, pixel_worker
 from imageset.photos.batches import scan_inventory
 from imageset.photos.file_formats import FORMATS
@@ -490,7 +490,8 @@ def test_facts_and_previews_are_of_every_photo_that_can_be_decoded(removing: Pat
     with hdf5.open_file(removing / "data/previews.h5", hdf5.PREVIEWS) as file:
         assert file["ids"][:].tolist() == [1, 3, 4, 6]
         assert file["positions"][:].tolist() == [0] * 4
-        shown = [Image.open(io.BytesIO(read_preview(file, row))) for row in range(4)]
+        previews = PreviewRows(file)
+        shown = [Image.open(io.BytesIO(previews.read(row))) for row in range(4)]
     assert [(each.format, each.mode, each.size) for each in shown[:2]] == [
         ("JPEG", "RGB", (128, 85)),
         ("JPEG", "RGB", (40, 50)),

@@ -15,7 +15,7 @@ import yaml
 from PIL import Image
 
 from imageset.errors import DataError
-from imageset.formats import hdf5, tables
+from imageset.formats import hdf5, row_checksums, tables
 from imageset.report import figures, sheets
 from imageset.report.figures import STAGE_TABLES
 from imageset.report.identity import identify
@@ -86,7 +86,7 @@ def make_inputs(folder: Path, copies: int = 5) -> Path:
         hdf5.add(file, "images", np.full((len(photos), 64, 64, 1), 90, np.uint8))
         hdf5.add(file, "ids", photos["product_id"].to_numpy(np.int64))
         hdf5.add(file, "positions", photos["position"].to_numpy(np.int16))
-        hdf5.finish(file)
+        row_checksums.finish(file)
     return data
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from imageset.formats import hdf5, source_ids, tables
+from imageset.formats import hdf5, row_checksums, source_ids, tables
 from imageset.report.identity import identify
 from tests.tools.test_compare import commit, dvc, edit, git, run, section, write
 from tools.compare.command import compare, read_found
@@ -124,7 +124,7 @@ class Dataset:
             hdf5.add(file, "images", self.images)
             hdf5.add(file, "ids", np.array([source_ids.number(name(photo)) for photo in range(31)]))
             hdf5.add(file, "positions", np.zeros(31, np.int16))
-            hdf5.finish(file)
+            row_checksums.finish(file)
         used = [class_ for class_ in NAMES if class_ in self.classes.values()]
         label_map = tables.frame(tables.LABEL_MAP, [(class_ - 1201, name(class_), NAMES[class_]) for class_ in used])
         accuracy = 1 - len(self.wrong & set(tested)) / len(tested)

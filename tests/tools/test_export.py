@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from imageset.formats import hdf5, tables
+from imageset.formats import hdf5, row_checksums, tables
 from imageset.formats.hdf5 import Pixels
 from tests.dataset_files import Storage, add_images
 from tests.project import ROOT
@@ -110,7 +110,7 @@ def write_processed(folder: Path, left_out: int = 2) -> Path:
         hdf5.add_images(file, "images", (len(rows), SIDE, SIDE, 1))[...] = photos(rows)
         for column, name in enumerate(("ids", "positions")):
             hdf5.add(file, name, np.array([row[column] for row in rows], hdf5.ROW_DTYPES[name]))
-        hdf5.finish(file)
+        row_checksums.finish(file)
     (folder / "data").mkdir()
     catalog = [(row.product_id, row.position, rows.index(row), CATALOG_IDS[row.label], row.label, 0) for row in CATALOG]
     tables.write(folder / "data/catalog.csv", tables.CATALOG, tables.frame(tables.CATALOG, catalog))

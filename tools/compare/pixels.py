@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from imageset.formats import hdf5
+from imageset.formats import hdf5, row_checksums
 from imageset.formats.hdf5 import Pixels
 
 BLOCK = 256  # photos at a time
@@ -32,8 +32,11 @@ def find_changed_pixels(base_h5: Path, head_h5: Path, before: pd.Series, after: 
         most: how many photos to name.
     """
     photos = before.index.intersection(after.index).sort_values()
-    with hdf5.open_file(base_h5, hdf5.PROCESSED) as base, hdf5.open_file(head_h5, hdf5.PROCESSED) as head:
-        one, other = hdf5.mapped(base, "images"), hdf5.mapped(head, "images")
+    with (
+        row_checksums.open_file(base_h5, hdf5.PROCESSED) as base,
+        row_checksums.open_file(head_h5, hdf5.PROCESSED) as head,
+    ):
+        one, other = row_checksums.map_images(base), row_checksums.map_images(head)
     if one.shape[1:] != other.shape[1:]:
         differences = np.full(len(photos), 255.0)
     else:
@@ -58,6 +61,6 @@ def measure_differences(
 
 def read_images(file_h5: Path, rows: pd.Series, photos: list[tuple[int, int]]) -> dict[tuple[int, int], Pixels]:
     """Return the images of the photos that a side has."""
-    with hdf5.open_file(file_h5, hdf5.PROCESSED) as file:
-        images = hdf5.mapped(file, "images")
-        return {photo: np.array(images[rows[photo]]) for photo in photos if photo in rows.index}
+    with row_checksums.open_file(file_h5, hdf5.PROCESSED) as file:
+        images = row_checksums.Rows(file)
+        return {photo: images[int(rows[photo])] for photo in photos if photo in rows.index}

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from imageset.errors import DamagedFile, DataError
-from imageset.formats import hdf5, source_ids, tables
+from imageset.formats import hdf5, row_checksums, source_ids, tables
 from imageset.formats.hdf5 import RowColumns
 from imageset.formats.images import open_images
 from imageset.formats.tables import Table
@@ -29,7 +29,8 @@ def open_source(path: Path) -> Iterator[h5py.File]:
             kind = file.attrs.get("format")
     except (*hdf5.HDF5_ERRORS, DataError):  # open_file says what is wrong
         kind = None
-    with hdf5.open_file(path, hdf5.PROCESSED if kind == hdf5.PROCESSED else hdf5.DATASET) as file:
+    is_processed = kind == hdf5.PROCESSED
+    with row_checksums.open_file(path, kind) if is_processed else hdf5.open_file(path, hdf5.DATASET) as file:
         yield file
 
 
@@ -121,7 +122,7 @@ def read_processed(file: h5py.File, catalog_csv: Path, label_map_csv: Path) -> S
         subset = Subset(WITHOUT_SUBSETS, open_images(file, "images"), places, rows, further)
         require_whole(file, classes, [subset])
         left_out = len(file["ids"]) - len(places)
-        content = content_digest(file)
+        content = content_digest(file, row_checksums.Rows(file))
     return Source(f"{content} {digest(classes, [subset])}", classes, [subset], left_out)
 
 
@@ -133,12 +134,17 @@ def read_table(path: Path, table: Table) -> pd.DataFrame:
         raise DataError(f"{path} is missing: run `dvc repro`, or name another") from None
 
 
-def content_digest(file: h5py.File) -> str:
-    """Return hdf5.content_digest of a file, with a progress line."""
+def content_digest(file: h5py.File, checked: row_checksums.Rows | None = None) -> str:
+    """Return hdf5.content_digest of a file, with a progress line.
+
+    checked: the images, if they have checksums; these are compared. Raises DamagedFile.
+    """
     found = hashlib.sha256()
     images = {name: len(file[name]) for name in file if name.endswith("images")}
     with progress.bar(None, "check", sum(images.values()), unit="row") as bar:
-        for name, _, values in hdf5.digested(file, found):
+        for name, block, values in hdf5.digested(file, found):
+            if checked and name == checked.array.name.removeprefix("/"):
+                checked.require(block, values)
             bar.update(len(values) if name in images else 0)
     return found.hexdigest()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from imageset.errors import DataError
-from imageset.formats import hdf5, tables
+from imageset.formats import row_checksums, tables
 from imageset.photos import cache, photo_file
 from imageset.photos.earlier_embeddings import EARLIER_EMBEDDINGS
 from imageset.photos.earlier_file import EarlierFile, FileKind
@@ -101,10 +101,10 @@ def keep_other_results(bucket: Bucket, product_ids: frozenset[int], max_pixels: 
 
 
 def keep_others(
-    path: Path, kind: FileKind[Any], open_cache: Callable[[str], OutcomeCache[Any]], product_ids: frozenset[int]
+    path: Path, kind: FileKind[Any, Any], open_cache: Callable[[str], OutcomeCache[Any]], product_ids: frozenset[int]
 ) -> None:
     """Put what a file has of other products into the cache of its recipe. Raises DataError."""
-    with hdf5.open_file(path, kind.format) as file:
+    with row_checksums.open_file(path, kind.format) as file:
         recipe = photo_file.read_recipe(file)
         if not recipe:  # it holds nothing on purpose
             return

@@ -146,7 +146,7 @@ def reading(open_cache: Any, path: Path) -> Iterator[Any]:
 class Earlier:
     """The file of an earlier run in DVC's cache, which is opened when a cache first lacks a photo."""
 
-    def __init__(self, opened: ExitStack, kind: FileKind[Any], path: Path, recipe: str) -> None:
+    def __init__(self, opened: ExitStack, kind: FileKind[Any, Any], path: Path, recipe: str) -> None:
         self.opened, self.kind, self.path, self.recipe = opened, kind, path, recipe
         self.file: EarlierFile[Any] | None = None
         self.is_open = False
