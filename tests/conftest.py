@@ -158,7 +158,7 @@ def project(
     listings, classes = marketplace.copy_folders(source, sandbox.photo_folder)
     marketplace.fill_database(sandbox.environment["DATABASE_URL"], sandbox.photo_url, listings, classes)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = os.environ | sandbox.environment | {"PATH": path, "IMAGESET_WORKERS": "2"}
+    environment = os.environ | sandbox.environment | {"PATH": path, "IMAGESET_WORKERS": "1"}
     environment |= {"IMAGESET_MODEL_FILE": str(weights), "IMAGESET_EMBEDDING_FILE": str(embedding_weights)}
     environment["IMAGE_STORE"] += "/end-to-end"
     project = copy_project(tmp_path_factory.mktemp("end-to-end") / "project", environment)

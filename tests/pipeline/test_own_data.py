@@ -29,7 +29,7 @@ EACH = 6  # listings of a garment
 def own(tmp_path: Path, bucket: Bucket, database: str) -> Project:
     """A copy of the project, with no queries, whose settings lead to a bucket and a database of its own."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    project = copy_project(tmp_path / "project", os.environ | {"PATH": path, "IMAGESET_WORKERS": "2"})
+    project = copy_project(tmp_path / "project", os.environ | {"PATH": path, "IMAGESET_WORKERS": "1"})
     for query in (project.folder / "queries").iterdir():
         query.unlink()
     # Neither is what this is about, and both take time.
