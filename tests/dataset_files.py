@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 
 from imageset.formats import hdf5
+from imageset.formats.channel_stats import ChannelStats
 from imageset.formats.hdf5 import Compression, Pixels
 
 NAMES = ["shirt", "été 👗", "bag"]
@@ -37,7 +38,8 @@ def write(
     images = {
         f"{subset}_images": image_rows(rows, channels, number) for number, (subset, rows) in enumerate(counts.items())
     }
-    plain = images["train_images"][arrays["train_copies"] == 0].reshape(-1, channels)
+    stats = ChannelStats(channels)
+    stats.add(images["train_images"][arrays["train_copies"] == 0])
     with hdf5.create(path, hdf5.DATASET) as file:
         for name, pixels in images.items():
             add_images(file, name, pixels, compression)
@@ -49,7 +51,7 @@ def write(
             np.array([f"{label},{catalog_id}".encode("ascii") for label, catalog_id in enumerate(CATALOG_IDS)]),
         )
         hdf5.add_text(file, "class_names", names)
-        hdf5.finish(file, content_digest=hdf5.content_digest(file), mean=plain.mean(axis=0), std=plain.std(axis=0))
+        hdf5.finish(file, content_digest=hdf5.content_digest(file), mean=stats.mean(), std=stats.std())
     return arrays | images
 
 

@@ -125,7 +125,7 @@ def count_same(
 
 def hash_rows(rows: ReferenceRows) -> NDArray[np.uint64]:
     """Return the hashes of some rows' pixels, uint64 (N, 2), as `verify.scan` computes them."""
-    return as_numbers(b"".join(pixel_hashes(rows.images[place : place + 1]) for place in rows.places.tolist()))
+    return as_numbers(b"".join(pixel_hashes(hdf5.pick(rows.images, [place])) for place in rows.places.tolist()))
 
 
 def is_of(ids: NDArray[np.int64], product_ids: frozenset[int]) -> NDArray[np.bool_]:

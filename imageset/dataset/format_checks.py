@@ -11,15 +11,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from imageset.dataset.check import EXAMPLES, Check
 from imageset.formats import attributes, hdf5
 
+MOST_COPIES = 32_767  # as imageset/runtime/sections.py has it: train_copies is int16
+
 
 class Copies(BaseModel):
     """The values of section `augment` that decide how many rows there are. Older files have only `copies`."""
 
     model_config = ConfigDict(strict=True)
 
-    copies: int = Field(ge=1)
+    copies: int = Field(ge=1, le=MOST_COPIES)
     balance: Literal["none", "to_median", "to_max"] = "none"
-    max_copies: int = Field(default=1, ge=1)
+    max_copies: int = Field(default=1, ge=1, le=MOST_COPIES)
 
 
 class Sections(BaseModel):
@@ -87,10 +89,10 @@ def further_arrays(file: h5py.File) -> dict[str, str]:
 
 
 def arrays_as_format(file: h5py.File) -> Check:
-    """All arrays of its version are there and no others, each inside this file, with its dtype and its length."""
+    """All arrays of its version are there and no others, each with its dtype and its length."""
     expected = expected_arrays(file)
     wrong = [f"{name} is missing" for name in expected if name not in file]
-    wrong += [f"{name!r} is no array of the format" for name in file if not is_array(file, name, expected)]
+    wrong += [f"{name!r} is no array of the format" for name in file if name not in expected]
     if not wrong:
         wrong = [
             f"{name} is {file[name].dtype} {file[name].shape}"
@@ -112,19 +114,8 @@ def arrays_as_format(file: h5py.File) -> Check:
     return Check("arrays_as_format", len(expected), len(wrong), wrong[:EXAMPLES])
 
 
-def is_array(file: h5py.File, name: str, expected: dict[str, tuple[int, str]]) -> bool:
-    """Return whether the name is of the format, and its array's values are in this file and not in another."""
-    return (
-        name in expected
-        and isinstance(file.get(name, getlink=True), h5py.HardLink)
-        and isinstance(array := file.get(name), h5py.Dataset)
-        and not array.external
-        and not array.is_virtual
-    )
-
-
 def is_of_kind(dataset: h5py.Dataset, dimensions: int, dtype: str) -> bool:
-    shape: tuple[int, ...] = dataset.shape or ()  # None: an array of nothing
+    shape: tuple[int, ...] = dataset.shape
     square = len(shape) != 4 or (shape[1] == shape[2] > 0 and shape[3] in (1, 3))
     typed = dataset.dtype == dtype if dtype else dataset.dtype.kind == "S"
     return len(shape) == dimensions and square and typed

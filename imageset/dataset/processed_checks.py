@@ -62,6 +62,6 @@ def copies_as_rendered(file: h5py.File, rows: SubsetRows, photos: pd.DataFrame, 
         wrong = [
             row
             for row, pixels in zip(some.tolist(), rendered, strict=True)
-            if not np.array_equal(file["train_images"][row], pixels)
+            if not np.array_equal(hdf5.pick(file["train_images"], [row])[0], pixels)
         ]
     return check_result("copies_as_rendered", len(some), np.array(wrong, np.int64), rows.describe)

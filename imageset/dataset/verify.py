@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imageset.dataset import format_checks, row_checks
-from imageset.dataset.channel_stats import ChannelStats
 from imageset.dataset.check import Check
 from imageset.dataset.photo_rows import Photos, SubsetRows, by_photo
 from imageset.formats import hdf5
+from imageset.formats.channel_stats import ChannelStats
 from imageset.runtime import progress
 from imageset.runtime.sections import AugmentParams
 

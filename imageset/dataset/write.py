@@ -14,10 +14,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from imageset.dataset.arrange import batches
-from imageset.dataset.channel_stats import ChannelStats
 from imageset.dataset.render import RenderRecipe, SourceRows, render
 from imageset.errors import ImagesetError
 from imageset.formats import hdf5, source_ids
+from imageset.formats.channel_stats import ChannelStats
 from imageset.formats.hdf5 import Pixels
 from imageset.runtime import files, progress, settings
 from imageset.runtime.sections import BuildParams

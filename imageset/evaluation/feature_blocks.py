@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from imageset.errors import DamagedFile
 from imageset.evaluation.hog_features import WORKING_BYTES, features
-from imageset.formats import hdf5
+from imageset.formats import hdf5, plain_hdf5
 from imageset.runtime import progress
 
 Labels = NDArray[np.int64]
@@ -44,7 +44,7 @@ def read_blocks(file: h5py.File, subset: str, classes: int) -> Iterator[FeatureB
             which = slice(start, start + step)
             with hdf5.reading(file.filename):
                 found: Labels = labels[which]
-                pixels: hdf5.Pixels = images[which]
+                pixels: hdf5.Pixels = plain_hdf5.read_block(images, which)
                 plain = np.ones(len(found), bool) if copies is None else copies[which] == 0
             if len(found) != len(pixels) or found.min() < 0 or found.max() >= classes:
                 raise DamagedFile(

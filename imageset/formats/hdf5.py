@@ -37,6 +37,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imageset.errors import DamagedFile, DataError, FileInUse
+from imageset.formats import plain_hdf5
 
 PROCESSED = "imageset-processed"
 THUMBNAILS = "imageset-thumbnails"
@@ -62,7 +63,7 @@ COLUMN = "_column_"  # between the subset and the name of a further column
 BLOCK_BYTES = 8 << 20
 
 # What h5py and NumPy raise over a damaged file: which of them depends on where the damage is.
-HDF5_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError)
+HDF5_ERRORS = (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError)
 
 Compression = Literal["none", "gzip"]
 Pixels = NDArray[np.uint8]  # images: (S, S, C), or (N, S, S, C); C is 1 (grayscale) or 3 (rgb)
@@ -89,9 +90,11 @@ class RowColumns:
 
 @contextmanager
 def reading(path: object) -> Iterator[None]:
-    """Raise DamagedFile in place of what h5py and NumPy raise over a damaged file."""
+    """Raise DamagedFile in place of what h5py and NumPy raise over a damaged file, DataError where memory is short."""
     try:
         yield
+    except MemoryError as error:
+        raise DataError(f"{path} needs more memory than there is ({one_line(error)})") from None
     except HDF5_ERRORS as error:
         raise DamagedFile(path, f"is damaged ({one_line(error)})") from None
 
@@ -147,6 +150,7 @@ def open_file(path: Path, kind: str) -> h5py.File:
             DamagedFile: it is no HDF5, damaged or incomplete.
     """
     try:
+        plain_hdf5.require_our_superblock(path, kind)
         file = open_locked(path)
     except FileNotFoundError:
         raise DataError(f"{path} is missing: run `dvc repro` or `dvc pull {path}`") from None
@@ -154,7 +158,9 @@ def open_file(path: Path, kind: str) -> h5py.File:
         raise DamagedFile(path, f"cannot be read as HDF5 ({one_line(error)})") from None
     try:
         with reading(path):
+            plain_hdf5.require_plain_attributes(file)
             require_format(path, file, kind)
+            plain_hdf5.require_plain_arrays(file)
     except DataError:
         file.close()
         raise
@@ -229,6 +235,14 @@ def subsets(file: h5py.File) -> list[str]:
     return [subset for subset in SUBSETS if f"{subset}_images" in file]
 
 
+def require_equal_lengths(file: h5py.File) -> None:
+    """Raise DamagedFile unless every array of a subset has a value for each image. It reads none."""
+    lengths = {subset: len(file[f"{subset}_images"]) for subset in subsets(file)}
+    for name in file:
+        if len(file[name]) != lengths.get(name.partition("_")[0], len(file[name])):
+            raise DamagedFile(file.filename, f"is damaged ({name} has another length than the images)")
+
+
 def read_rows(file: h5py.File, subset: str) -> RowColumns:
     """Return the rows of a subset; only train has copies, elsewhere all are 0."""
     ids, positions, labels = (file[f"{subset}_{name}"][:] for name in ("ids", "positions", "labels"))
@@ -239,17 +253,23 @@ def read_rows(file: h5py.File, subset: str) -> RowColumns:
 def catalog_ids(file: h5py.File) -> list[int]:
     """Return the catalog_id of each class of a dataset file, by label.
 
-    Raises DamagedFile when the label map's labels are not 0 to K - 1, in order.
+    Raises DamagedFile when the label map's labels are not 0 to K - 1, in order, or a class is there twice.
     """
     pairs = [pair.decode("ascii").partition(",") for pair in file["label_map"][:]]
     if [label for label, _, _ in pairs] != list(map(str, range(len(pairs)))):
         raise DamagedFile(file.filename, "has a label map whose labels are not 0 to K - 1")
-    return [int(catalog_id) for _, _, catalog_id in pairs]
+    return require_unique(file, [int(catalog_id) for _, _, catalog_id in pairs])
 
 
 def class_ids(file: h5py.File) -> list[int] | list[str]:
     """Return the source's id of each class of a dataset file, by label: text if any of them is text."""
-    return read_text(file, "class_ids").tolist() if "class_ids" in file else catalog_ids(file)
+    return require_unique(file, read_text(file, "class_ids").tolist()) if "class_ids" in file else catalog_ids(file)
+
+
+def require_unique(file: h5py.File, ids: list[Any]) -> list[Any]:
+    if len(set(ids)) != len(ids):
+        raise DamagedFile(file.filename, "has a class id twice")
+    return ids
 
 
 def read_text(file: h5py.File, name: str) -> NDArray[Any]:
@@ -290,7 +310,7 @@ def mapped(file: h5py.File, name: str) -> Pixels:
 
 def pick(images: h5py.Dataset, rows: Iterable[int]) -> Pixels:
     """Return a few images, in the order of `rows`, compressed or not."""
-    return np.stack([images[row] for row in rows])
+    return np.concatenate([plain_hdf5.read_block(images, slice(row, row + 1)) for row in map(int, rows)])
 
 
 def block_rows(row_bytes: int) -> int:
@@ -320,6 +340,6 @@ def digested(file: h5py.File, digest: Any) -> Iterator[tuple[str, slice, NDArray
         dataset = file[name]
         digest.update(f"{name} {dataset.dtype.str} {dataset.shape}\n".encode())
         for block in blocks(dataset):
-            values = dataset[block]
+            values = plain_hdf5.read_block(dataset, block)
             digest.update(values.tobytes())
             yield name, block, values

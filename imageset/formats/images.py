@@ -2,8 +2,7 @@
 
 import os
 import weakref
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,11 +12,7 @@ import numpy as np
 
 from imageset.errors import DamagedFile, DataError
 from imageset.formats.hdf5 import Indices, Pixels, open_locked, reading
-
-DEFLATE = 1  # the filter gzip, by its number in HDF5's registry
-SKIPPED = 1  # bit of a chunk's filter mask: it is stored uncompressed, because compression would have made it longer
-
-Decompress = Callable[[Pixels, Pixels], bool]  # (packed, out); returns whether `out` was filled
+from imageset.formats.plain_hdf5 import has_images_in_gzip, unpack
 
 
 class Images(Protocol):
@@ -45,14 +40,14 @@ def open_images(file: h5py.File, name: str) -> Images:
         DamagedFile: the dataset has another dtype or number of dimensions.
     """
     dataset = file[name]
-    if dataset.dtype != np.uint8 or dataset.ndim != 4:
+    if dataset.dtype != np.uint8 or dataset.ndim != 4 or 0 in dataset.shape[1:]:
         raise DamagedFile(file.filename, f"has {dataset.dtype} {dataset.shape} for {name}, which are no images")
     if not len(dataset):
         return InMemory(dataset[...])
     if dataset.id.get_offset() is not None:
         return Contiguous(dataset)
-    decompress = find_decompress(dataset)
-    return Compressed(dataset, decompress) if decompress else Chunked(dataset)
+    is_whole = has_images_in_gzip(dataset) and dataset.id.get_num_chunks() == len(dataset)
+    return Compressed(dataset) if is_whole else Chunked(dataset)
 
 
 class InMemory:
@@ -84,13 +79,12 @@ class Contiguous:
 
 
 class Compressed:
-    """Images in chunks of one behind one filter: decompressed without HDF5, which serves one thread at a time."""
+    """Images in chunks of one behind gzip: decompressed without HDF5, which serves one thread at a time."""
 
-    def __init__(self, dataset: h5py.Dataset, decompress: Decompress) -> None:
+    def __init__(self, dataset: h5py.Dataset) -> None:
         self.shape: tuple[int, ...] = dataset.shape
         self._file = Bytes(Path(dataset.file.filename))
         self._mapped = np.asarray(np.memmap(self._file.path, np.uint8, "r"))
-        self._decompress = decompress
         self._chunks = np.zeros((len(dataset), 3), np.int64)  # offset, bytes, filter mask
 
         def note(chunk: Any) -> None:
@@ -100,19 +94,9 @@ class Compressed:
 
     def gather(self, rows: Indices, out: Pixels) -> None:
         with self._file.unchanged():
-            for row, image, chunk in zip(rows, out, self._chunks[rows].tolist(), strict=True):
-                if not self._unpack(image, *chunk):
+            for row, image, (offset, length, mask) in zip(rows, out, self._chunks[rows].tolist(), strict=True):
+                if not unpack(self._mapped[offset : offset + length], image, mask):
                     raise DamagedFile(self._file.path, f"is damaged at row {row}")
-
-    def _unpack(self, image: Pixels, offset: int, length: int, mask: int) -> bool:
-        """Fill an image; return whether its chunk was complete."""
-        packed = self._mapped[offset : offset + length]
-        if not mask & SKIPPED:
-            return self._decompress(packed, image)
-        if len(packed) != image.nbytes:
-            return False
-        image[...] = packed.reshape(image.shape)
-        return True
 
 
 class Chunked:
@@ -172,25 +156,3 @@ class Bytes:
     def _find_state(self) -> tuple[int, int]:
         found = os.fstat(self._descriptor)
         return found.st_size, found.st_mtime_ns
-
-
-def find_decompress(dataset: h5py.Dataset) -> Decompress | None:
-    """Return the function that decompresses images in chunks of one; None for any other storage."""
-    if dataset.chunks != (1, *dataset.shape[1:]) or dataset.id.get_num_chunks() != len(dataset):
-        return None
-    properties = dataset.id.get_create_plist()
-    filters = [properties.get_filter(number)[0] for number in range(properties.get_nfilters())]
-    return inflate if filters == [DEFLATE] else None
-
-
-def inflate(packed: Pixels, out: Pixels) -> bool:
-    """Decompress zlib's format (RFC 1950)."""
-    stream = zlib.decompressobj()
-    try:
-        unpacked = stream.decompress(packed.data, out.nbytes + 1)  # no more, however much the stream would give
-    except zlib.error:
-        return False
-    if len(unpacked) != out.nbytes or not stream.eof:
-        return False
-    out[...] = np.frombuffer(unpacked, np.uint8).reshape(out.shape)
-    return True

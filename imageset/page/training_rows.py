@@ -33,7 +33,7 @@ def mean_pictures(dataset: h5py.File, labels: Sequence[int]) -> Iterator[Image.I
             rows = plain[own == label][:MOST_PHOTOS]
             total = np.zeros(images.shape[1:], np.uint32)
             for row in rows:
-                total += images[row]
+                total += hdf5.pick(images, [row])[0]
             yield picture_of(((total + len(rows) // 2) // len(rows)).astype(np.uint8))
 
 
@@ -66,5 +66,6 @@ def augmented_rows(dataset: h5py.File, places: Mapping[tuple[int, int], int]) ->
 def row_pictures(dataset: h5py.File, rows: NDArray[np.int64] | Sequence[int]) -> Iterator[Image.Image]:
     """Yield training rows as pictures."""
     with hdf5.reading(dataset.filename):
+        images = dataset["train_images"]
         for row in rows:
-            yield picture_of(dataset["train_images"][row])
+            yield picture_of(hdf5.pick(images, [int(row)])[0])

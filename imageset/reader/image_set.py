@@ -1,5 +1,6 @@
 """dataset.h5 as a PyTorch Dataset. Needs only h5py, numpy and torch."""
 
+import hashlib
 import operator
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from torch.utils.data import Dataset, default_collate
 
 from imageset.errors import DamagedFile, DataError
 from imageset.formats import hdf5
+from imageset.formats.channel_stats import ChannelStats
 from imageset.formats.hdf5 import Indices
 from imageset.formats.images import Images, open_images
 
@@ -37,7 +39,7 @@ class ImageSet(Dataset[tuple[Any, Any]]):
         normalize: Make images float32, less the mean and divided by the standard deviation of the training photos,
             channel by channel. This runs after `transform`, which must then return uint8.
         augmented: False leaves out augmented copies.
-        verify: Read the whole file and compare it with its digest.
+        verify: Read the whole file and compare it with its digest, and `mean` and `std` with its photos.
 
     Attributes:
         classes (list[str]): Class names, by label. A name that several classes share is followed by the class id.
@@ -82,15 +84,14 @@ class ImageSet(Dataset[tuple[Any, Any]]):
         self._targets: list[int] | None = None
         self._source_ids: NDArray[Any] | None = None
         self._columns: dict[str, NDArray[Any]] | None = None
-        with hdf5.open_file(self.path, hdf5.DATASET) as file:
+        with hdf5.open_file(self.path, hdf5.DATASET) as file, hdf5.reading(path):
             if subset not in hdf5.subsets(file):
                 raise DataError(f"{path} has no subset {subset!r}; it has {', '.join(hdf5.subsets(file))}")
-            with hdf5.reading(path):
-                self._read(file)
-                if not augmented and f"{subset}_copies" in file:
-                    self._keep_rows(np.flatnonzero(file[f"{subset}_copies"][:] == 0))
-                if verify and hdf5.content_digest(file) != self.content_digest:
-                    raise DamagedFile(path, "does not hold what its content_digest says")
+            self._read(file)
+            if not augmented and f"{subset}_copies" in file:
+                self._keep_rows(np.flatnonzero(file[f"{subset}_copies"][:] == 0))
+            if verify:
+                self._verify(file)
 
     def _read(self, file: h5py.File) -> None:
         """Read all but the images. Raises DamagedFile, or one of HDF5_ERRORS, if the file breaks the format."""
@@ -102,25 +103,44 @@ class ImageSet(Dataset[tuple[Any, Any]]):
         names = file["class_names"].asstr()[:].tolist()
         self.classes = hdf5.unique_names(names, self.class_ids)
         dtypes = {"labels": "int64", "ids": "int64", "copies": "int16", "groups": "int64"}
-        arrays = {
-            name: file[f"{self.subset}_{name}"][:]
+        columns = {
+            name: file[f"{self.subset}_{name}"]
             for name in dtypes
             if f"{self.subset}_{name}" in file or name in ("labels", "ids")
         }
-        statistics = [np.asarray(file.attrs[name], np.float32) for name in ("mean", "std")]
-        if any(values.shape != (count,) or values.dtype != dtypes[name] for name, values in arrays.items()):
+        statistics = [np.asarray(file.attrs[name], np.float64) for name in ("mean", "std")]
+        if any(values.shape != (count,) or values.dtype != dtypes[name] for name, values in columns.items()):
             raise DamagedFile(self.path, "lacks a label, an id, a group or a copy number for some image")
+        arrays = {name: values[:] for name, values in columns.items()}
         if (
             not len(names) == len(self.catalog_ids) == len(self.class_ids)
             or ((arrays["labels"] < 0) | (arrays["labels"] >= len(names))).any()
         ):
             raise DamagedFile(self.path, "has labels or class names that its label map lacks")
-        if any(values.shape != (self.image_shape[-1],) or not np.isfinite(values).all() for values in statistics):
+        if any(
+            values.shape != (self.image_shape[-1],) or not ((values >= 0) & (values <= 255)).all()
+            for values in statistics
+        ):
             raise DamagedFile(self.path, "lacks a mean or a standard deviation for some channel")
         self.labels, self.product_ids = torch.from_numpy(arrays["labels"]), torch.from_numpy(arrays["ids"])
         self.groups = torch.from_numpy(arrays["groups"]) if "groups" in arrays else None
-        self.mean, self.std = map(torch.from_numpy, statistics)
+        self.mean, self.std = (torch.from_numpy(values.astype(np.float32)) for values in statistics)
         self.file_rows: Indices = np.arange(count)
+
+    def _verify(self, file: h5py.File) -> None:
+        """Raise DamagedFile unless digest, mean and standard deviation are those of the content."""
+        hdf5.require_equal_lengths(file)
+        digest, stats = hashlib.sha256(), ChannelStats(file["train_images"].shape[-1])
+        plain = file["train_copies"][:] == 0
+        for name, block, values in hdf5.digested(file, digest):
+            if name == "train_images":
+                stats.add(values[plain[block]])
+        if digest.hexdigest() != self.content_digest:
+            raise DamagedFile(self.path, "does not hold what its content_digest says")
+        if stats.count and any(
+            file.attrs[name].tolist() != found for name, found in (("mean", stats.mean()), ("std", stats.std()))
+        ):
+            raise DamagedFile(self.path, "has another mean or standard deviation than its training photos")
 
     def _keep_rows(self, rows: Indices) -> None:
         """Leave out all other rows."""
@@ -131,7 +151,7 @@ class ImageSet(Dataset[tuple[Any, Any]]):
     @contextmanager
     def _opened_again(self) -> Iterator[h5py.File]:
         """Yield the file, open. Raises DataError if another dataset has its place by now."""
-        with hdf5.open_file(self.path, hdf5.DATASET) as file:
+        with hdf5.open_file(self.path, hdf5.DATASET) as file, hdf5.reading(self.path):
             if file.attrs["content_digest"] != self.content_digest:
                 raise DataError(f"{self.path} was replaced since this dataset was opened: open it again")
             yield file
@@ -167,11 +187,9 @@ class ImageSet(Dataset[tuple[Any, Any]]):
 
     def _read_text(self, file: h5py.File, name: str) -> NDArray[Any]:
         """Return the texts of all items. Raises DamagedFile if the file has none for some image."""
-        with hdf5.reading(self.path):
-            texts = hdf5.read_text(file, name)
-            if texts.shape != self.images.shape[:1]:
-                raise DamagedFile(self.path, f"lacks a value of {name} for some image")
-            return texts[self.file_rows]
+        if file[name].shape != self.images.shape[:1]:
+            raise DamagedFile(self.path, f"lacks a value of {name} for some image")
+        return hdf5.read_text(file, name)[self.file_rows]
 
     @property
     def num_labels(self) -> int:

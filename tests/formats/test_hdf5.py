@@ -69,7 +69,7 @@ def test_a_missing_file_is_refused_with_what_to_do(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"product_id,position\n", b"<html>" * 1000, b"\x89HDF\r\n\x1a\n" + bytes(4000)]
+    "content", [b"", b"product_id,position\n", b"<html>" * 1000, b"\x89HDF\r\n\x1a\n\x03" + bytes(4000)]
 )
 def test_what_is_not_hdf5_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "file.h5").write_bytes(content)
@@ -205,11 +205,11 @@ def test_locks_that_the_environment_asks_for_in_vain_are_named(tmp_path: Path, m
     )
 
 
-@pytest.mark.parametrize("options", [{}, {"chunks": (1, 4, 4, 3), "compression": "gzip"}, {"chunks": (7, 4, 4, 3)}])
+@pytest.mark.parametrize("options", [{}, {"chunks": (1, 4, 4, 3), "compression": "gzip"}])
 @pytest.mark.parametrize("rows", [0, 1, 600])
 def test_mapped_images_are_those_that_h5py_reads(rows: int, options: dict[str, Any], tmp_path: Path) -> None:
     with hdf5.create(tmp_path / "file.h5", hdf5.DATASET) as file:
-        if rows >= 7 or not options:
+        if rows or not options:
             file.create_dataset("train_images", data=IMAGES[:rows], track_times=False, **options)
         else:
             hdf5.add_images(file, "train_images", (rows, 4, 4, 3))[:] = IMAGES[:rows]

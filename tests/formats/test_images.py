@@ -13,7 +13,8 @@ import pytest
 from imageset.errors import DataError
 from imageset.formats import hdf5
 from imageset.formats.hdf5 import Pixels
-from imageset.formats.images import Bytes, Chunked, Compressed, Contiguous, Images, inflate, open_images
+from imageset.formats.images import Bytes, Chunked, Compressed, Contiguous, Images, open_images
+from imageset.formats.plain_hdf5 import inflate
 from tests.dataset_files import image_rows, write
 
 COUNT = 400

@@ -584,14 +584,23 @@ def replace(name: str, values: Any) -> Any:
         (lambda path: change(path, replace("label_map", np.array([b"0,9", b"1,x", b"2,8"]))), "is damaged"),
         (lambda path: change(path, replace("train_labels", np.zeros((23, 1), int))), "lacks a label"),
         (lambda path: change(path, replace("train_labels", np.zeros(23))), "lacks a label"),
-        (lambda path: change(path, replace("train_labels", np.zeros(23, ">i8"))), "lacks a label"),
-        (lambda path: change(path, replace("train_labels", np.int64(0))), "is damaged|lacks a label"),
+        (
+            lambda path: change(path, replace("train_labels", np.zeros(23, ">i8"))),
+            "is refused: its array",
+        ),
+        (
+            lambda path: change(path, replace("train_labels", np.int64(0))),
+            "is refused: its array",
+        ),
         (lambda path: change(path, replace("train_ids", np.arange(22))), "lacks a label, an id"),
         (
             lambda path: change(path, replace("train_copies", np.zeros(22, np.int16))),
             "lacks a label, an id, a group or a copy",
         ),
-        (lambda path: change(path, lambda file: (file.pop("train_ids"), file.create_group("train_ids"))), "is damaged"),
+        (
+            lambda path: change(path, lambda file: (file.pop("train_ids"), file.create_group("train_ids"))),
+            "is refused",
+        ),
         (
             lambda path: change(path, lambda file: file.attrs.create("mean", [1.0])),
             "lacks a mean or a standard deviation",

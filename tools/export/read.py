@@ -49,6 +49,7 @@ def read_dataset(file: h5py.File, wanted: str | None, with_copies: bool) -> Sour
     if wanted is not None and wanted not in held:
         raise DataError(f"{file.filename} has no {wanted} subset, but {', '.join(held)}")
     with hdf5.reading(file.filename):
+        hdf5.require_equal_lengths(file)
         subsets = [read_subset(file, name, with_copies) for name in held if wanted in (None, name)]
         names = file["class_names"].asstr()[:].tolist()
         classes = Classes(hdf5.catalog_ids(file), names, list(map(str, hdf5.class_ids(file))))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from imageset.dataset.channel_stats import ChannelStats
+from imageset.formats.channel_stats import ChannelStats
 from imageset.formats.hdf5 import Pixels
 
 IMAGES: Pixels = np.random.default_rng(1).integers(0, 256, (6, 4, 4, 3), np.uint8)
