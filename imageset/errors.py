@@ -3,6 +3,7 @@
     ImagesetError
     ├── ParamsError       runtime/params.py: params.yaml has a fault. Exit code 2
     ├── SettingsError     runtime/settings.py: the environment or .env has a fault. Exit code 2
+    ├── DiskError         runtime/files.py: a disk is full, is read-only, or fails
     ├── ServerError       storage/, web/, workers/: a server cannot be reached, or refuses
     ├── DataError         every stage: a table, a file or an answer is not what it has to be
     │   ├── DamagedFile   formats/, reader/, dataset/: a file is not as it was written
@@ -43,6 +44,10 @@ class SettingsError(ImagesetError):
     """A variable of the environment or of .env is missing or malformed."""
 
     exit_code = 2
+
+
+class DiskError(ImagesetError):
+    """A disk is full, is read-only, or fails. The message names the file."""
 
 
 class ServerError(ImagesetError):

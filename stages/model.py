@@ -5,9 +5,9 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -140,9 +140,9 @@ def fetch(weights: Weights, sources: Mapping[str, Source]) -> str:
     for source, get_weights in sources.items():
         if source not in LOCAL_SOURCES:  # the others take time
             print(f"model: looking for {weights.file}, source: {source}", flush=True)
-        with tempfile.TemporaryDirectory() as folder:
+        with temporary_folder(weights.destination) as folder:
             try:
-                path = get_weights(weights, Path(folder))
+                path = get_weights(weights, folder)
             except SourceFailed as failure:
                 failures.append(f"{source}: {failure}")
                 continue
@@ -157,6 +157,18 @@ def fetch(weights: Weights, sources: Mapping[str, Source]) -> str:
         f"no source has {weights.file} with sha256 {weights.sha256} ({'; '.join(failures)}): download "
         f"it and name it in {weights.setting}{weights.otherwise}"
     )
+
+
+@contextmanager
+def temporary_folder(destination: Path) -> Iterator[Path]:
+    """Make an empty folder beside the weights, for what is fetched. The next run removes what kill -9 left."""
+    folder = destination.with_name(f".{destination.name}.fetched.tmp")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def is_known(name: str, path: Path) -> bool:

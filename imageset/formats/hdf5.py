@@ -25,6 +25,7 @@ order (h5py, "File Objects: Version bounding").
 
 import hashlib
 import math
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -103,13 +104,40 @@ def one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def create(path: Path, kind: str) -> h5py.File:
-    """Create a file of a kind, marked incomplete until `finish`."""
-    file = open_locked(path, "w", libver=("v110", "v110"))
-    file.attrs["complete"] = False
-    file.attrs["format"] = kind
-    file.attrs["format_version"] = VERSIONS[kind][-1]
-    return file
+@contextmanager
+def create(path: Path, kind: str) -> Iterator[h5py.File]:
+    """Create a file of a kind, marked incomplete until `finish`, and close it at the end.
+
+    Raises:
+        OSError, RuntimeError: the disk did not take all of it.
+    """
+    with no_lost_write(), open_locked(path, "w", libver=("v110", "v110")) as file:
+        file.attrs["complete"] = False
+        file.attrs["format"] = kind
+        file.attrs["format_version"] = VERSIONS[kind][-1]
+        yield file
+
+
+@contextmanager
+def no_lost_write() -> Iterator[None]:
+    """Raise at the end what h5py only prints: that it could not write an array that nobody refers to any more."""
+    lost = []
+    before = sys.unraisablehook, sys.excepthook
+
+    def hear(found: "sys.UnraisableHookArgs") -> None:
+        if "h5py" in str(found.object):
+            lost.append(str(found.exc_value))
+        else:
+            before[0](found)
+
+    sys.unraisablehook = hear
+    sys.excepthook = lambda *_: None  # by which Cython prints a traceback first
+    try:
+        yield
+    finally:
+        sys.unraisablehook, sys.excepthook = before
+    if lost:
+        raise RuntimeError(lost[0])
 
 
 def finish(file: h5py.File, **attributes: Any) -> None:

@@ -1,5 +1,6 @@
 """How every program of this project ends: signals, one line for an error, exit codes."""
 
+import os
 import signal
 import sqlite3
 import sys
@@ -7,7 +8,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from imageset.errors import ImagesetError
+from imageset.errors import DiskError, ImagesetError
 from imageset.runtime import files, lifetime
 from imageset.runtime.secret_text import hide_urls
 
@@ -29,6 +30,8 @@ def run(name: str, main: Callable[[], None]) -> None:
     signal.signal(signal.SIGINT, lifetime.exit_cleanly)
     try:
         main()
+    except DiskError as error:
+        end_at_once(name, str(error), error.exit_code)
     except ImagesetError as error:
         end(name, str(error), error.exit_code)
     except (OSError, sqlite3.Error) as error:
@@ -49,3 +52,13 @@ def end(name: str, message: str, code: int) -> None:
     """End the process with one line on stderr, without what may be secret in the URLs of a message."""
     print(f"{name}: {hide_urls(message)}", file=sys.stderr)
     sys.exit(code)
+
+
+def end_at_once(name: str, message: str, code: int) -> None:
+    """End the process with one line on stderr, and free nothing.
+
+    HDF5 crashes the process when it frees a file that it could not write (h5py, issue 914). Finally blocks have run.
+    """
+    print(f"{name}: {message}", file=sys.stderr, flush=True)
+    sys.stdout.flush()
+    os._exit(code)

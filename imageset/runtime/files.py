@@ -4,14 +4,21 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from imageset.errors import ImagesetError
+from imageset.errors import DiskError, ImagesetError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+DISK_FAULTS = {
+    errno.ENOSPC: "its disk is full: make room, then run this again",
+    errno.EDQUOT: "its disk is full: make room, then run this again",
+    errno.EIO: "its disk fails (input/output error): check the disk, then run this again",
+    errno.EROFS: "its disk is read-only: make it writable, then run this again",
+}
 
 
 @contextmanager
@@ -26,7 +33,7 @@ def atomic(path: Path) -> Iterator[Path]:
         path: the file to write. Its folder is made if it is missing.
 
     Raises:
-        ImagesetError: its disk is full.
+        DiskError: its disk is full, is read-only, or fails.
     """
     temporary = path.with_name(f".{path.name}.tmp")
     with full_disk(path, temporary):
@@ -38,12 +45,13 @@ def atomic(path: Path) -> Iterator[Path]:
             os.replace(temporary, path)
             sync(path.parent)
         finally:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):  # of a read-only disk, which would hide the first error
+                temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def full_disk(path: Path, *others: Path) -> Iterator[None]:
-    """Raise ImagesetError that names a file whose disk is full.
+    """Raise DiskError that names a file, if its disk is full, is read-only, or fails.
 
     Args:
         path: the file.
@@ -52,11 +60,21 @@ def full_disk(path: Path, *others: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError) as error:
-        names = {str(name) for name in (path, *path.parents, *others)}
-        is_ours = isinstance(error, OSError) and error.errno in FULL and str(error.filename) in names
-        if not is_ours and not lacks_space(error):
+        fault = DISK_FAULTS.get(find_errno(error, {str(name) for name in (path, *path.parents, *others)}))
+        if fault is None:
             raise
-        raise ImagesetError(f"{path}: its disk is full: make room, then run this again") from None
+        raise DiskError(f"{path}: {fault}") from None
+
+
+def find_errno(error: OSError | RuntimeError, names: set[str]) -> int:
+    """Return the number of the system's error, 0 if it is about a file of another name.
+
+    h5py raises OSError, or RuntimeError where a file is closed. Their text has the number and the file.
+    """
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno if error.filename is None or str(error.filename) in names else 0
+    number, file = re.search(r"errno = (\d+),", str(error)), re.search(r"filename = '([^']*)'", str(error))
+    return int(number[1]) if number and (file is None or file[1] in names) else 0
 
 
 def lacks_space(error: BaseException) -> bool:

@@ -122,7 +122,8 @@ def test_a_file_that_was_closed_early_is_refused(tmp_path: Path) -> None:
 def test_what_a_killed_writer_left_is_refused(flush: str, tmp_path: Path) -> None:
     code = (
         "import os, signal, sys; from pathlib import Path; import numpy as np; "
-        "from imageset.formats import hdf5; file = hdf5.create(Path(sys.argv[1]), hdf5.DATASET); "
+        "from imageset.formats import hdf5; opened = hdf5.create(Path(sys.argv[1]), hdf5.DATASET); "
+        "file = opened.__enter__(); "
         "hdf5.add(file, 'train_labels', np.arange(9));"
         f"{flush} os.kill(os.getpid(), signal.SIGKILL)"
     )

@@ -122,6 +122,11 @@ def test_a_file_of_version_1_is_read_and_has_no_groups() -> None:
 
 
 @pytest.mark.parametrize("name", ["source_ids", "column_brand"])
+def create(path: Path, kind: str) -> None:
+    with hdf5.create(path, kind):
+        pass
+
+
 @pytest.mark.parametrize(
     ("spoil", "problem"),
     [
@@ -568,8 +573,8 @@ def replace(name: str, values: Any) -> Any:
         (lambda path: path.unlink(), "is missing"),
         (lambda path: path.write_bytes(b"<html>"), "cannot be read as HDF5"),
         (lambda path: os.truncate(path, path.stat().st_size - 1), "cannot be read as HDF5"),
-        (lambda path: hdf5.create(path, hdf5.DATASET).close(), "is incomplete"),
-        (lambda path: hdf5.create(path, hdf5.PROCESSED).close(), "is not a file of format imageset-dataset"),
+        (lambda path: create(path, hdf5.DATASET), "is incomplete"),
+        (lambda path: create(path, hdf5.PROCESSED), "is not a file of format imageset-dataset"),
         (
             lambda path: change(path, lambda file: file.attrs.modify("format_version", 3)),
             "has format version 3.*: update",
