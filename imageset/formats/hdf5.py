@@ -39,6 +39,7 @@ from numpy.typing import NDArray
 
 from imageset.errors import DamagedFile, DataError, FileInUse
 from imageset.formats import plain_hdf5
+from imageset.runtime import files
 
 PROCESSED = "imageset-processed"
 THUMBNAILS = "imageset-thumbnails"
@@ -111,17 +112,28 @@ def create(path: Path, kind: str) -> Iterator[h5py.File]:
     Raises:
         OSError, RuntimeError: the disk did not take all of it.
     """
-    with no_lost_write(), open_locked(path, "w", libver=("v110", "v110")) as file:
-        file.attrs["complete"] = False
-        file.attrs["format"] = kind
-        file.attrs["format_version"] = VERSIONS[kind][-1]
-        yield file
+    with hear_lost_writes() as lost:
+        file = open_locked(path, "w", libver=("v110", "v110"))
+        try:
+            file.attrs["complete"] = False
+            file.attrs["format"] = kind
+            file.attrs["format_version"] = VERSIONS[kind][-1]
+            yield file
+            file.flush()
+            raise_first(lost)
+        except BaseException as error:
+            # HDF5 crashes the process when it closes a file that the disk did not take (h5py, issue 914).
+            if not isinstance(error, (OSError, RuntimeError)) or not files.find_errno(error, {str(path)}):
+                file.close()
+            raise
+        file.close()
+    raise_first(lost)
 
 
 @contextmanager
-def no_lost_write() -> Iterator[None]:
-    """Raise at the end what h5py only prints: that it could not write an array that nobody refers to any more."""
-    lost = []
+def hear_lost_writes() -> Iterator[list[str]]:
+    """Yield a list for what h5py only prints: that it could not write an array that nobody refers to any more."""
+    lost: list[str] = []
     before = sys.unraisablehook, sys.excepthook
 
     def hear(found: "sys.UnraisableHookArgs") -> None:
@@ -133,9 +145,12 @@ def no_lost_write() -> Iterator[None]:
     sys.unraisablehook = hear
     sys.excepthook = lambda *_: None  # by which Cython prints a traceback first
     try:
-        yield
+        yield lost
     finally:
         sys.unraisablehook, sys.excepthook = before
+
+
+def raise_first(lost: list[str]) -> None:
     if lost:
         raise RuntimeError(lost[0])
 

@@ -45,7 +45,7 @@ class Disk:
         self.make_room()
         room = os.statvfs(self.folder)
         with self.ballast.open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, max(room.f_bavail * room.f_frsize - free // PAGE * PAGE, PAGE))
+            os.posix_fallocate(file.fileno(), 0, room.f_bavail * room.f_frsize - free // PAGE * PAGE)
 
     def leave_no_inode(self) -> None:
         """Fill the disk with empty files until it takes no more."""
