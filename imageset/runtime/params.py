@@ -53,7 +53,7 @@ def parse(path: Path) -> dict[str, Any]:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=UniqueKeyLoader)
     except FileNotFoundError:
         raise ParamsError(f"{path} is missing: run from the project's root") from None
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a date that no calendar has
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8
         raise ParamsError(f"{path}: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise ParamsError(f"{path}: expected sections of keys and values")
@@ -72,6 +72,19 @@ class UniqueKeyLoader(yaml.SafeLoader):
             seen.append(key)
         return super().construct_mapping(node, deep)
 
+    def construct_yaml_timestamp(self, node: yaml.ScalarNode) -> Any:
+        """Return a date. One that no calendar has is an error with its line."""
+        try:
+            return super().construct_yaml_timestamp(node)
+        except ValueError as error:
+            raise yaml.MarkedYAMLError(
+                problem=f'{node.value} is no date ({error}): write one such as "2026-01-31T00:00:00Z"',
+                problem_mark=node.start_mark,
+            ) from None
+
+
+UniqueKeyLoader.add_constructor("tag:yaml.org,2002:timestamp", UniqueKeyLoader.construct_yaml_timestamp)
+
 
 def explain(error: ValidationError) -> str:
     """Return one line for the first fault: key, value, what was expected."""
@@ -84,6 +97,8 @@ def explain(error: ValidationError) -> str:
     if fault["type"] == "extra_forbidden":
         what, known = ("key", fields_of(section)) if rest else ("section", Params.model_fields)
         return f"{key}: no such {what}{suggestion(rest[0] if rest else section, known)}"
+    if fault["type"] == "missing" and isinstance(fault["loc"][-1], int):  # of a list
+        return f"{key.rpartition('.')[0]} = {fault['input']!r}: {EXPECTED['too_short']}"
     if fault["type"] == "missing":
         missing = key if rest else f"section {section!r}"
         return f"{missing} is missing: add it; CHANGELOG.md has the values of new params that change nothing"

@@ -127,13 +127,14 @@ class PreprocessParams(Section):
     def leaves_room_for_brightness(self) -> Self:
         darkest, lightest = self.min_brightness, self.max_brightness
         if darkest is not None and lightest is not None and darkest > lightest:
-            raise ValueError("min_brightness has to be max_brightness at the most")
+            raise ValueError(f"min_brightness has to be max_brightness at the most; they are {darkest} and {lightest}")
         return self
 
     @model_validator(mode="after")
     def leaves_room_for_foreground(self) -> Self:
         if self.min_foreground > self.max_foreground:
-            raise ValueError("min_foreground has to be max_foreground at the most")
+            least, most = self.min_foreground, self.max_foreground
+            raise ValueError(f"min_foreground has to be max_foreground at the most; they are {least} and {most}")
         return self
 
 
@@ -190,7 +191,7 @@ class AugmentParams(Section):
         for name in ("rotate_degrees", "translate_share", "blur_radius", "noise_stddev"):
             low, high = getattr(self, name)
             if low > high:
-                raise ValueError(f"{name}: the first number has to be the lower one")
+                raise ValueError(f"{name} = [{low}, {high}]: the first number has to be the lower one")
         if min(self.blur_radius[0], self.noise_stddev[0]) < 0:
             raise ValueError("blur_radius and noise_stddev have to be 0 or more")
         if max(self.blur_radius[1], self.noise_stddev[1]) > 255 or max(map(abs, self.translate_share)) > 1:

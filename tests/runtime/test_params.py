@@ -240,6 +240,7 @@ def test_params_do_not_change_after_loading(path: Path) -> None:
             "formats: [jpeg, jpeg]",
             r"ingest.formats = \['jpeg', 'jpeg'\]: jpeg is there more than once: write it once",
         ),
+        ("fill: [255, 255, 255]", "fill: [255, 255]", r"preprocess.fill = \[255, 255\]: expected more values"),
         ("formats: [jpeg, png, webp, gif, avif]", "formats: []", r"ingest.formats = \[\]: expected more values"),
         ("formats: [jpeg, png, webp, gif, avif]", "formats: [tiff]", "ingest.formats.0 = 'tiff': .*'avif' or 'heic'"),
         ("robots: ignore", "robots: yes", "ingest.robots = True: .*'ignore' or 'obey'"),
@@ -257,3 +258,11 @@ def test_what_a_param_may_be_is_said_in_plain_words(
 
     with pytest.raises(ParamsError, match=rf"^[^\n]*: {said}[^\n]*$"):
         params.load(path)
+
+
+def test_a_date_that_no_calendar_has_is_shown_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("shop:\n  as_of: 2026-13-45\n")
+
+    assert "2026-13-45 is no date (month must be in 1..12): write one such as " in refusal(path)
+    assert "line 2" in refusal(path)

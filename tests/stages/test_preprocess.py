@@ -217,7 +217,10 @@ def test_other_pixels_leave_thumbnails_and_tables_unchanged(project: Path, bucke
 @pytest.mark.parametrize(
     ("edits", "problem"),
     [
-        ({"min_foreground: 0.01": "min_foreground: 0.995"}, "min_foreground has to be max_foreground at the most"),
+        (
+            {"min_foreground: 0.01": "min_foreground: 0.995"},
+            "min_foreground has to be max_foreground at the most; they are 0.995",
+        ),
         (
             {"min_brightness: null": "min_brightness: 201", "max_brightness: null": "max_brightness: 200"},
             "min_brightness has to be max_brightness at the most",
