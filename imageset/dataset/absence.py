@@ -125,7 +125,12 @@ def count_same(
 
 def hash_rows(rows: ReferenceRows) -> NDArray[np.uint64]:
     """Return the hashes of some rows' pixels, uint64 (N, 2), as `verify.scan` computes them."""
-    return as_numbers(b"".join(pixel_hashes(hdf5.pick(rows.images, [place])) for place in rows.places.tolist()))
+    return as_numbers(b"".join(pixel_hashes(read_row(rows.images, place)) for place in rows.places.tolist()))
+
+
+def read_row(images: h5py.Dataset | row_checksums.Rows, row: int) -> hdf5.Pixels:
+    """Return a row, uint8 (1, S, S, C): of a checked array as it reads itself, of dataset.h5 in bounded memory."""
+    return images[row : row + 1] if isinstance(images, row_checksums.Rows) else hdf5.pick(images, [row])
 
 
 def is_of(ids: NDArray[np.int64], product_ids: frozenset[int]) -> NDArray[np.bool_]:
