@@ -1,6 +1,7 @@
 """How every program of this project ends: signals, one line for an error, exit codes."""
 
 import os
+import re
 import signal
 import sqlite3
 import sys
@@ -14,6 +15,8 @@ from imageset.runtime.secret_text import hide_urls
 
 FAILED = 1
 INTERRUPTED = 128 + signal.SIGINT
+# What would end the line, act on the terminal, or turn the text after it round.
+ACTING = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def run(name: str, main: Callable[[], None]) -> None:
@@ -50,8 +53,19 @@ def describe(error: Exception) -> str:
 
 def end(name: str, message: str, code: int) -> None:
     """End the process with one line on stderr, without what may be secret in the URLs of a message."""
-    print(f"{name}: {hide_urls(message)}", file=sys.stderr)
+    print(f"{name}: {show_line(hide_urls(message))}", file=sys.stderr)
     sys.exit(code)
+
+
+def show_line(message: str) -> str:
+    """Return a message as one line, its control characters and right-to-left marks as their numbers.
+
+    Names in it are texts of other people.
+
+    >>> show_line("class red\\x1b[31m\\nblue")
+    'class red\\\\u001b[31m\\\\u000ablue'
+    """
+    return ACTING.sub(lambda acting: f"\\u{ord(acting[0]):04x}", message)
 
 
 def end_at_once(name: str, message: str, code: int) -> None:
@@ -59,6 +73,6 @@ def end_at_once(name: str, message: str, code: int) -> None:
 
     HDF5 crashes the process when it frees a file that it could not write (h5py, issue 914). Finally blocks have run.
     """
-    print(f"{name}: {message}", file=sys.stderr, flush=True)
+    print(f"{name}: {show_line(message)}", file=sys.stderr, flush=True)
     sys.stdout.flush()
     os._exit(code)

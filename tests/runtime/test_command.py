@@ -61,6 +61,18 @@ def test_an_error_is_one_line_with_an_exit_code(
     assert capsys.readouterr().err == f"split: {str(error) or 'interrupted'}\n"
 
 
+def test_a_name_within_a_message_acts_on_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    def main() -> None:
+        raise DataError("class 'red\x1b[2J\nsplit: done\u202eeulb\x9b' has no photo")
+
+    with pytest.raises(SystemExit):
+        command.run("split", main)
+
+    assert (
+        capsys.readouterr().err == r"split: class 'red\u001b[2J\u000asplit: done\u202eeulb\u009b' has no photo" + "\n"
+    )
+
+
 def test_a_full_disk_without_a_file_names_the_disks_that_programs_write_to(capsys: pytest.CaptureFixture[str]) -> None:
     def main() -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
