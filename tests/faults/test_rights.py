@@ -335,21 +335,18 @@ def test_each_stage_works_with_its_policy_and_fails_without(
     cold: Project, project: Project, sandbox: Servers, versioned: Places, tmp_path: Path
 ) -> None:
     keys = {role: make_user(sandbox, role, versioned) for role in ("ingest", "inventory", "photos", "forget")}
-    for stage, role, other in (
-        ("ingest", "ingest", "inventory"),
-        ("inventory", "inventory", "photos"),
-        ("masks", "photos", "inventory"),
-        ("embed", "photos", None),
-        ("preprocess", "photos", None),
+    cache = str(tmp_path / "cache")
+    for stages, role, other in (
+        (["ingest"], "ingest", "inventory"),
+        (["inventory"], "inventory", "photos"),
+        (["masks", "embed", "preprocess"], "photos", "inventory"),
     ):
-        command = ("dvc", "repro", "--force", "--single-item", stage)
-        cache = str(tmp_path / f"cache-{stage}")
-        if other is not None:
-            refused = cold.run(*command, **keys[other], IMAGESET_CACHE=cache)
+        command = ("dvc", "repro", "--force", "--single-item")
+        refused = cold.run(*command, stages[0], **keys[other], IMAGESET_CACHE=cache)
 
-            assert refused.returncode != 0
-            assert "AccessDenied" in refused.stderr, refused.stderr
-        cold.succeed(*command, **keys[role], IMAGESET_CACHE=cache)
+        assert refused.returncode != 0
+        assert "AccessDenied" in refused.stderr, refused.stderr
+        cold.succeed(*command, *stages, **keys[role], IMAGESET_CACHE=cache)
 
     assert cold.md5("data/processed.h5") == project.md5("data/processed.h5")
 
