@@ -39,7 +39,6 @@ from numpy.typing import NDArray
 
 from imageset.errors import DamagedFile, DataError, FileInUse
 from imageset.formats import plain_hdf5
-from imageset.runtime import files
 
 PROCESSED = "imageset-processed"
 THUMBNAILS = "imageset-thumbnails"
@@ -123,7 +122,7 @@ def create(path: Path, kind: str) -> Iterator[h5py.File]:
             raise_first(lost)
         except BaseException as error:
             # HDF5 crashes the process when it closes a file that the disk did not take (h5py, issue 914).
-            if not isinstance(error, (OSError, RuntimeError)) or not files.find_errno(error, {str(path)}):
+            if not isinstance(error, (OSError, RuntimeError)) or "errno = " not in str(error):
                 file.close()
             raise
         file.close()
