@@ -1,0 +1,43 @@
+"""What reads bytes and texts of strangers, fuzzed: a minute each by atheris, a few seeds where it is not installed."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.faults.fuzz.targets import TARGETS, seeds
+from tests.faults.trials import ALL, Trials
+from tests.project import ROOT
+
+SECONDS = 60
+has_atheris = (ROOT / ".cache/atheris/atheris").exists()
+
+
+@pytest.mark.parametrize("name", list(TARGETS))
+def test_seeds_are_read_or_refused(name: str) -> None:
+    for seed in seeds(name):
+        for content in (seed, seed[: len(seed) // 2], seed + b"\0\xff", seed[::-1]):
+            TARGETS[name](content)
+
+
+@pytest.mark.skipif(not ALL, reason="a minute a target: make faults")
+@pytest.mark.skipif(not has_atheris, reason="needs atheris: requirements-fuzz.txt")
+@pytest.mark.parametrize("name", list(TARGETS))
+@pytest.mark.fault("Fuzzing", "bytes that a fuzzer finds", "atheris, a minute")
+def test_no_bytes_raise_anything_else(name: str, trials: Trials) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.faults.fuzz", name, f"-max_total_time={SECONDS}", "-rss_limit_mb=4096"],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONWARNINGS": "ignore"},
+        capture_output=True,
+        text=True,
+    )
+    # The last line: "Done 81234 runs in 61 second(s)".
+    executions = re.search(r"Done (\d+) runs", done.stderr)
+    trials.fault = f"bytes that a fuzzer finds: {name}"
+    with trials.trial(name):
+        assert done.returncode == 0, (done.stdout + done.stderr)[-1500:]
+        assert executions, done.stderr[-1500:]
+        trials.trials += int(executions[1]) - 1
