@@ -618,7 +618,7 @@ def test_a_damaged_chunk_is_one_line(path: Path) -> None:
         hdf5.add_images(file, "train_images", values.shape, "gzip")[:] = values
         file["train_images"].id.write_direct_chunk((3, 0, 0, 0), b"no deflated data")
 
-    with pytest.raises(DataError, match=r"dataset\.h5 is damaged \(.*\): remove it, then `dvc pull"):
+    with pytest.raises(DataError, match=r"dataset\.h5 is damaged \(.*\): remove it, then `dvc checkout"):
         outcomes(path)
 
 

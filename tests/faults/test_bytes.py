@@ -27,8 +27,13 @@ MADE = {next(iter(out)) if isinstance(out, dict) else out: stage for stage, its 
 # The inputs of every stage that an earlier stage made.
 INPUTS = [(stage, dep) for stage, its in GRAPH.items() for dep in its["deps"] if dep in MADE]
 TABLES = [(stage, dep) for stage, dep in INPUTS if not dep.endswith(".h5")]
-# dataset.h5 is read in part by report and page, so they check no more of it than HDF5 does.
-ARRAYS = [(stage, dep) for stage, dep in INPUTS if dep.endswith(".h5") and dep != "data/dataset.h5"]
+# dataset.h5 is read in part by report and page, so they check no more of it than HDF5 does. Report reads the thumbnails
+# of near-duplicates, of which the project has none.
+ARRAYS = [
+    (stage, dep)
+    for stage, dep in INPUTS
+    if dep.endswith(".h5") and dep != "data/dataset.h5" and (stage, dep) != ("report", "data/thumbnails.h5")
+]
 BITS_OF_A_FILE = 400
 
 
@@ -57,9 +62,9 @@ def find_row(path: Path, row: int) -> int:
 
 
 def run_by_hand(project: Project, stage: str, **changes: str) -> tuple[int, str]:
-    """Run the command of dvc.yaml without DVC. Return its exit code and what it said last."""
+    """Run the command of dvc.yaml without DVC. Return its exit code and what it said."""
     done = project.run(*shlex.split(GRAPH[stage]["cmd"].removeprefix("exec ")), **changes)
-    return done.returncode, (done.stderr.strip() or done.stdout.strip()).splitlines()[-1]
+    return done.returncode, done.stderr
 
 
 @contextmanager
@@ -104,9 +109,7 @@ def test_tables_between_stages(project: Project, tmp_path: Path, trials: Trials)
             flip(path, path.stat().st_size // 2)
             code, said = run_by_hand(trial, stage)
             assert code == 1, said
-            assert said.startswith(f"{stage}: {name} is not as stage {MADE[name]} wrote it: remove it, then `dvc "), (
-                said
-            )
+            assert f"{stage}: {name} is not as stage {MADE[name]} wrote it: remove it, then `dvc " in said, said
 
 
 @pytest.mark.fault("Bytes", "one bit in a row of an HDF5 file between stages", "flipped in the file, its time kept")
