@@ -20,6 +20,7 @@ from imageset.runtime import params, rates, secret_text, settings, stage
 from imageset.runtime.sections import IngestParams
 from imageset.storage.bucket import Bucket, list_objects, open_bucket
 from imageset.storage.object_keys import KEYS_TO_SHOW, object_key, show_keys
+from imageset.web import host_headers
 from imageset.web.fetch_photo import PhotoToFetch
 from imageset.web.fetch_photos import fetch_photos
 from imageset.web.refusals import DECIDING_PARAMS, HINTS, MISSING_OBJECT, REMEMBERED, RefusalCache
@@ -180,6 +181,13 @@ def main(
         retry: a reason: ask again for photos that earlier runs refused for it.
     """
     ingest = params.load().ingest
+    if ingest.enabled:  # a wrong setting fails here, not after the bucket was listed, which takes minutes
+        settings.allowed_hosts()
+        settings.allowed_buckets()
+        settings.allowed_folders()
+        settings.user_agent()
+        settings.connections_per_host()
+        host_headers.read(settings.headers_file())
     if unknown := set(retry) - REMEMBERED:
         raise ParamsError(f"--retry {min(unknown)}: expected one of {', '.join(sorted(REMEMBERED))}")
     file_formats.require_decoders(ingest.formats)
