@@ -1,0 +1,93 @@
+"""Kills of dvc with all that it started, at drawn moments."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.faults.kills import LOG_OF_A_CACHE, require_none
+from tests.faults.projects import copy, find_changed, find_half_files, find_orphans, find_stray
+from tests.faults.trials import Trials
+from tests.project import Project
+
+STAGES = ("split", "ingest", "masks", "preprocess", "build", "report")
+MOMENTS = 3  # of each command
+SECONDS = 3.0  # in which they are drawn
+
+
+def kill_group(project: Project, command: list[str], seconds: float) -> bool:
+    """Run a command in a process group of its own and kill the group. Return False if it had ended before."""
+    with subprocess.Popen(
+        command,
+        cwd=project.folder,
+        env=project.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as running:
+        time.sleep(seconds)
+        ended = running.poll() is not None
+        if not ended:
+            os.killpg(running.pid, signal.SIGKILL)
+    return not ended
+
+
+def draw_moments(name: str) -> list[float]:
+    drawn = random.Random(name)
+    return [drawn.uniform(0.5, SECONDS) for _ in range(MOMENTS)]
+
+
+@pytest.mark.fault("Crash", "kill -9 of dvc repro with its stage", "signal to the group")
+def test_kill_the_group_of_dvc_repro(
+    trials: Trials, project: Project, undisturbed: dict[str, str], tmp_path: Path
+) -> None:
+    trial = copy(project, tmp_path)
+    cases = [(stage, moment) for stage in STAGES for moment in draw_moments(stage)]
+    for stage, moment in trials.choose(cases, sample=1):
+        if not kill_group(trial, ["dvc", "repro", "--force", "--single-item", "--no-run-cache", stage], moment):
+            continue
+        with trials.trial(f"{stage} after {moment:.1f} s"):
+            require_none("orphans", find_orphans(trial))
+            require_none("half files", find_half_files(trial, undisturbed))
+            trial.succeed("dvc", "repro", "--no-run-cache")
+            require_none("changed", find_changed(trial, undisturbed))
+            stray = [name for name in find_stray(trial, project) if not LOG_OF_A_CACHE.fullmatch(name)]
+            require_none("stray", stray)
+
+
+@pytest.mark.fault("Crash", "kill -9 of dvc push", "signal to the group")
+def test_kill_dvc_push(trials: Trials, project: Project, undisturbed: dict[str, str], tmp_path: Path) -> None:
+    trial = copy(project, tmp_path)
+    url = trial.succeed("dvc", "config", "remote.storage.url").strip()
+    for number, moment in enumerate(trials.choose(draw_moments("push"), sample=1)):
+        empty = f"{url}/copy-push-{os.getpid()}-{number}"
+        trial.succeed("dvc", "remote", "modify", "--local", "storage", "url", empty)
+        if not kill_group(trial, ["dvc", "push"], moment):
+            continue
+        with trials.trial(f"after {moment:.1f} s"):
+            require_none("orphans", find_orphans(trial))
+            trial.succeed("dvc", "push")
+            shutil.rmtree(trial.folder / ".dvc/cache")
+            trial.succeed("dvc", "fetch")
+            require_none("changed", find_changed(trial, undisturbed))
+
+
+@pytest.mark.fault("Crash", "kill -9 of dvc pull", "signal to the group")
+def test_kill_dvc_pull(trials: Trials, project: Project, undisturbed: dict[str, str], tmp_path: Path) -> None:
+    trial = copy(project, tmp_path)
+    for moment in trials.choose(draw_moments("pull"), sample=1):
+        shutil.rmtree(trial.folder / ".dvc/cache", ignore_errors=True)
+        for name in undisturbed:
+            if name.startswith(("data/", "models/")):
+                (trial.folder / name).unlink(missing_ok=True)
+        if not kill_group(trial, ["dvc", "pull"], moment):
+            continue
+        with trials.trial(f"after {moment:.1f} s"):
+            require_none("orphans", find_orphans(trial))
+            trial.succeed("dvc", "pull")
+            require_none("changed", find_changed(trial, undisturbed))
