@@ -159,11 +159,8 @@ class ChunkFuture:
             raise ServerError(
                 f"the Dask cluster lost workers over one batch {MAX_SENDS} times: run again; finished work is kept"
             )
-        try:
-            if not count_threads(self.pool.client):
-                raise ServerError(GONE)
-        except OSError:
-            raise ServerError(GONE) from None
+        if not count_threads(self.pool.client):
+            raise ServerError(GONE)
         self.pool.forget(self.scattered)
         self.send()
 
@@ -175,8 +172,7 @@ def count_threads(client: Client) -> int:
     """Return how many threads the cluster's workers have together.
 
     Raises:
-        ServerError: the scheduler is silent. client.nthreads() would wait for ever.
-        OSError: the connection is broken.
+        ServerError: the scheduler is silent, where client.nthreads() would wait for ever, or gone.
     """
     scheduler: Any = client.scheduler
     try:
@@ -186,4 +182,6 @@ def count_threads(client: Client) -> int:
             f"the Dask scheduler has not answered for {SECONDS_FOR_AN_ANSWER} s: look at it, or start it again, then "
             "run again; finished work is kept"
         ) from None
+    except OSError:
+        raise ServerError(GONE) from None
     return sum(per_worker.values())
