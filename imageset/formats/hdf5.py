@@ -28,7 +28,7 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -204,7 +204,8 @@ def open_file(path: Path, kind: str) -> h5py.File:
             require_format(path, file, kind)
             plain_hdf5.require_plain_arrays(file)
     except DataError:
-        file.close()
+        with suppress(*HDF5_ERRORS):  # a damaged file may fail once more as it is closed
+            file.close()
         raise
     return file
 

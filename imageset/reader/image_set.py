@@ -84,7 +84,7 @@ class ImageSet(Dataset[tuple[Any, Any]]):
         self._targets: list[int] | None = None
         self._source_ids: NDArray[Any] | None = None
         self._columns: dict[str, NDArray[Any]] | None = None
-        with hdf5.open_file(self.path, hdf5.DATASET) as file, hdf5.reading(path):
+        with hdf5.reading(path), hdf5.open_file(self.path, hdf5.DATASET) as file:
             if subset not in hdf5.subsets(file):
                 raise DataError(f"{path} has no subset {subset!r}; it has {', '.join(hdf5.subsets(file))}")
             self._read(file)
@@ -151,7 +151,7 @@ class ImageSet(Dataset[tuple[Any, Any]]):
     @contextmanager
     def _opened_again(self) -> Iterator[h5py.File]:
         """Yield the file, open. Raises DataError if another dataset has its place by now."""
-        with hdf5.open_file(self.path, hdf5.DATASET) as file, hdf5.reading(self.path):
+        with hdf5.reading(self.path), hdf5.open_file(self.path, hdf5.DATASET) as file:
             if file.attrs["content_digest"] != self.content_digest:
                 raise DataError(f"{self.path} was replaced since this dataset was opened: open it again")
             yield file
