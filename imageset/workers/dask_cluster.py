@@ -5,6 +5,7 @@ its process does the same here as on one machine, and the Dask worker survives. 
 scheduler gives its chunks to others.
 """
 
+import logging
 import math
 import pickle
 import time
@@ -26,6 +27,7 @@ SECONDS_BETWEEN_COUNTS = 5
 SECONDS_FOR_AN_ANSWER = 30
 CHUNKS_PER_THREAD = 3  # one in progress, one ready, one on its way
 MAX_SENDS = 10  # of a chunk: one that kills every worker must not be sent for ever
+LOGS = ("distributed", "distributed.client", "tornado.application")  # a lost connection is a traceback there
 GONE = "the Dask cluster has no workers or no scheduler any more: start it and run again; finished work is kept"
 
 
@@ -41,6 +43,8 @@ def connect_workers(address: str, identify: Callable[[], list[str]]) -> Iterator
     Raises:
         ServerError: no scheduler answers within 20 s, or it has no worker within 60 s.
     """
+    for name in LOGS:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         client = Client(address, timeout=SECONDS_TO_CONNECT, set_as_default=False)  # type: ignore[no-untyped-call]
     except OSError:
