@@ -38,7 +38,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imageset.errors import DamagedFile, DataError, FileInUse
-from imageset.formats import plain_hdf5
+from imageset.formats import plain_hdf5, text_heaps
 
 PROCESSED = "imageset-processed"
 THUMBNAILS = "imageset-thumbnails"
@@ -200,6 +200,7 @@ def open_file(path: Path, kind: str) -> h5py.File:
         raise DamagedFile(path, f"cannot be read as HDF5 ({one_line(error)})") from None
     try:
         with reading(path):
+            text_heaps.require_sound_heaps(path)
             plain_hdf5.require_plain_attributes(file)
             require_format(path, file, kind)
             plain_hdf5.require_plain_arrays(file)

@@ -121,12 +121,12 @@ def test_a_file_of_version_1_is_read_and_has_no_groups() -> None:
     assert next(iter(loader(dataset, 4)))[0].shape == (4, 1, 16, 16)
 
 
-@pytest.mark.parametrize("name", ["source_ids", "column_brand"])
 def create(path: Path, kind: str) -> None:
     with hdf5.create(path, kind):
         pass
 
 
+@pytest.mark.parametrize("name", ["source_ids", "column_brand"])
 @pytest.mark.parametrize(
     ("spoil", "problem"),
     [
