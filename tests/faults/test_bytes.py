@@ -126,11 +126,12 @@ def test_rows_between_stages(project: Project, tmp_path: Path, trials: Trials) -
 
 
 READ = "from imageset.reader import ImageSet; ImageSet('data/dataset.h5', 'train', verify=True)"
+# Stage validate writes what baseline reads, so it comes later.
 READERS: dict[str, list[str]] = {
-    "validate": shlex.split(GRAPH["validate"]["cmd"].removeprefix("exec ")),
     "baseline": shlex.split(GRAPH["baseline"]["cmd"].removeprefix("exec ")),
+    "validate": shlex.split(GRAPH["validate"]["cmd"].removeprefix("exec ")),
     "tools.verify": ["python", "-m", "tools.verify", "data/dataset.h5"],
-    "tools.export": ["python", "-m", "tools.export", "data/dataset.h5", "--format", "numpy", "exported"],
+    "tools.export": ["python", "-m", "tools.export", "exported", "--to", "numpy"],
     "ImageSet": ["python", "-c", READ],
 }  # fmt: skip
 
