@@ -67,6 +67,7 @@ def main(inventory_csv: Path, efficientnet_lite0_pth: Path, embeddings_h5: Path)
         return
     limits = PhotoLimits(params.load().preprocess.max_pixels, list_decodable(params.load().ingest.formats))
     max_rejected_share = params.load().preprocess.max_rejected_share
+    settings.object_cache_bytes()  # workers read it; a wrong one is refused before any work
     bucket, address, photos = open_bucket(), settings.dask(), tables.count(inventory_csv)
     files.require_space(embeddings_h5, BYTES_PER_PHOTO * photos)
     recipe, weights = describe_recipe(limits.formats), efficientnet_lite0_pth

@@ -106,6 +106,7 @@ def main(inventory_csv: Path, background_onnx: Path, u2netp_int8_zip: Path, mask
     network = choose_network(masks, name, sha256, background_onnx, u2netp_int8_zip)
     recipe = describe_recipe(network, limits.formats, masks.use_alpha)
     engine = name_engine(network.precision, network.device)
+    settings.object_cache_bytes()  # workers read it; a wrong one is refused before any work
     bucket, address, photos = open_bucket(), settings.dask(), tables.count(inventory_csv)
     files.require_space(masks_h5, int(BYTES_PER_PIXEL * network.side**2 * photos))
     if address:

@@ -181,6 +181,7 @@ def main(
     preprocess, background = params.load().preprocess, params.load().masks.background
     listed = params.load().ingest.formats
     formats = list_decodable(listed)
+    settings.object_cache_bytes()  # workers read it; a wrong one is refused before any work
     address, bucket, photos = settings.dask(), open_bucket(), tables.count(inventory_csv)
     result_bytes = count_image_bytes(preprocess) + pixels.THUMBNAIL_SIDE**2 + PREVIEW_BYTES
     # Twice: first temporary files hold pixels and previews, then the outputs as well.

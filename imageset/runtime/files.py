@@ -6,9 +6,11 @@ import hashlib
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 from imageset.errors import DiskError, ImagesetError
 
@@ -127,6 +129,29 @@ def require_space(path: Path, needed: int) -> None:
         raise ImagesetError(f"{path}: needs {needed / 1e6:,.0f} MB, the disk has {free / 1e6:,.0f} MB left: make room")
 
 
+def is_alive(pid: int) -> bool:
+    """Return whether a process runs, of whatever user."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (ProcessLookupError, OverflowError):
+        return False
+    return True
+
+
+def read_holder(file: TextIO) -> str:
+    """Return the pid in a lock file, or "unknown". Who has just got the lock writes it a moment later."""
+    pid = ""
+    for _ in range(20):
+        file.seek(0)
+        pid = file.read().strip()
+        if pid.isdecimal() and is_alive(int(pid)):
+            break
+        time.sleep(0.05)
+    return pid or "unknown"
+
+
 @contextmanager
 def lock(path: Path) -> Iterator[None]:
     """Hold a lock file. The kernel releases it when this process ends, however it ends.
@@ -141,9 +166,8 @@ def lock(path: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            file.seek(0)
             raise ImagesetError(
-                f"another run is active (pid {file.read().strip() or 'unknown'}); wait for it or stop it ({path})"
+                f"another run is active (pid {read_holder(file)}); wait for it or stop it ({path})"
             ) from None
         file.truncate(0)
         with full_disk(path):

@@ -91,6 +91,9 @@ SETTINGS = [
     ("ingest", "IMAGESET_USER_AGENT", "a\nb", "expected such as"),
     ("ingest", "IMAGESET_CONNECTIONS_PER_HOST", "0", "'0': expected a number from 1 to 9999"),
     ("ingest", "IMAGESET_HEADERS_FILE", "nowhere.yaml", "nowhere.yaml"),
+    ("masks", "IMAGESET_OBJECTS_MB", "-1", "'-1': expected a number from 0 to 100000000"),
+    ("embed", "IMAGESET_OBJECTS_MB", "2GB", "'2GB': expected a number from 0 to 100000000"),
+    ("preprocess", "IMAGESET_OBJECTS_MB", "1.5", "'1.5': expected a number from 0 to 100000000"),
     ("masks", "IMAGESET_WORKERS", "-2", "'-2': expected a number from 1 to 9999"),
     ("masks", "IMAGESET_DASK", "scheduler", "'scheduler': expected the address"),
 ]

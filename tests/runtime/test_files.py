@@ -5,6 +5,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -211,3 +212,16 @@ def test_a_lock_is_free_again_after_an_error(tmp_path: Path) -> None:
         held = path.read_text()
 
     assert held.isdigit()
+
+
+@pytest.mark.parametrize("before", ["", "2147483646"])
+def test_a_refused_lock_names_the_process_that_has_just_got_it(tmp_path: Path, before: str) -> None:
+    """Between getting the lock and writing the pid, the file is empty or has the pid of an earlier run."""
+    path = tmp_path / "split.lock"
+    with files.lock(path):
+        path.write_text(before)
+        writing = threading.Timer(0.2, path.write_text, [str(os.getpid())])
+        writing.start()
+        with pytest.raises(ImagesetError, match=rf"another run is active \(pid {os.getpid()}\)"), files.lock(path):
+            pass
+        writing.join()

@@ -1,0 +1,147 @@
+"""Two commands that a person may start together: each does its work, or says in a line who is active.
+
+Afterwards the work of both is done once more, alone, and the outputs are those of an undisturbed run.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.conftest import jpeg, plain_image
+from tests.faults import projects
+from tests.faults.trials import Trials
+from tests.project import ROOT, Project
+
+REPRO = "dvc repro --force --single-item --no-run-cache duplicates catalog split"
+# What says who is active: our stages and tools, DVC's lock of the project, and DVC's locks of single files.
+WHO = re.compile(r"another run is active \(pid \d+\)|another DVC process is running|it is being blocked by|already run")
+SECONDS = 240
+
+
+class Pair(NamedTuple):
+    """Two commands, of which the second starts some seconds after the first."""
+
+    name: str
+    first: str
+    second: str
+    seconds: float = 1.5
+    remote: bool = False
+
+
+PAIRS = [
+    Pair("dvc repro twice", REPRO, REPRO),
+    Pair("dvc repro and a plan", REPRO, "python -m tools.plan"),
+    Pair("dvc repro and dvc push", REPRO, "dvc push", remote=True),
+    Pair("dvc repro and a release", REPRO, "python -m tools.release v1.0.0", remote=True),
+    Pair("dvc repro and a prune", REPRO, "python -m tools.prune --days 30"),
+    Pair("dvc repro and a check", REPRO, "python -m tools.check"),
+    Pair("dvc repro and suspects", REPRO, "python -m tools.suspects --out rows.csv"),
+    Pair("a stage twice by hand", "{split}", "{split}", 0.0),
+    Pair("an export twice", "python -m tools.export --to numpy out", "python -m tools.export --to numpy out", 0.0),
+    Pair("dvc repro and a stage by hand", REPRO, "{split}"),
+]
+
+
+def stage_command(project: Project, name: str) -> str:
+    """Return the command of a stage as dvc.yaml has it."""
+    text = (project.folder / "dvc.yaml").read_text(encoding="utf-8")
+    found = re.search(rf"^  {name}:.*?^    cmd: (.*?)\n    deps:", text, re.M | re.S)
+    assert found
+    return " ".join(found[1].removeprefix(">-").split())
+
+
+def start(project: Project, command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["sh", "-c", command.replace("{split}", stage_command(project, "split"))],
+        cwd=project.folder,
+        env=project.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=SECONDS,
+    )
+
+
+def run_both(one: Project, first: str, other: Project, second: str, seconds: float) -> list[str]:
+    """Run two commands that overlap. Return what is wrong with their ends."""
+    with ThreadPoolExecutor(2) as threads:
+        begun = threads.submit(start, one, first)
+        time.sleep(seconds)
+        assert not begun.done(), "the first had ended before the second began"
+        done = [threads.submit(start, other, second).result(), begun.result()]
+    return [
+        f"exit code {each.returncode}: {(each.stdout + each.stderr)[-600:]}"
+        for each in done
+        if each.returncode != 0 and not WHO.search(each.stdout + each.stderr)
+    ]
+
+
+@pytest.mark.fault("Twice at once", "two commands that a person starts together", "ten pairs of real commands")
+def test_pairs(project: Project, undisturbed: dict[str, str], trials: Trials, tmp_path: Path) -> None:
+    for number, pair in enumerate(trials.choose(PAIRS, sample=1)):
+        with trials.trial(pair.name):
+            folder = tmp_path / str(number)
+            folder.mkdir()
+            trial = projects.copy(project, folder, remote=pair.remote)
+
+            assert run_both(trial, pair.first, trial, pair.second, pair.seconds) == []
+            assert projects.find_orphans(trial) == []
+            trial.succeed("sh", "-c", REPRO)
+            assert projects.find_changed(trial, undisturbed) == []
+            assert not list(trial.folder.rglob(".*.tmp"))
+
+
+@pytest.mark.fault("Twice at once", "two projects on one cold cache", "IMAGESET_CACHE, two runs of dvc repro")
+def test_two_projects_on_one_cold_cache(
+    project: Project, undisturbed: dict[str, str], trials: Trials, tmp_path: Path
+) -> None:
+    command = "dvc repro --force --single-item --no-run-cache inventory preprocess"
+    with trials.trial("inventory and preprocess"):
+        both = []
+        for name in ("one", "other"):
+            (tmp_path / name).mkdir()
+            copied = projects.copy(project, tmp_path / name)
+            shared = {"IMAGESET_CACHE": str(tmp_path / "cache"), "IMAGESET_WORKERS": "1"}
+            both.append(Project(copied.folder, copied.environment | shared))
+
+        assert run_both(both[0], command, both[1], command, 0.2) == []
+        for each in both:
+            assert projects.find_changed(each, undisturbed) == []
+            assert projects.find_orphans(each) == []
+
+
+@pytest.mark.fault("Twice at once", "make services in two shells", "two starts that overlap, at once and later")
+def test_services_in_two_shells(trials: Trials, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    (photos / "skirt").mkdir(parents=True)
+    for number in range(6):
+        (photos / f"skirt/{number}.jpg").write_bytes(jpeg(plain_image((number * 20, 0, 0))))
+    command, few = [sys.executable, "-m", "sandbox"], ["--photos", str(photos)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    for seconds in trials.choose([0.0, 0.2, 1.0], sample=1):
+        folder = tmp_path / str(seconds)
+        folder.mkdir()
+        with trials.trial(f"after {seconds} s"):
+            shells = []
+            for delay in (0.0, seconds):
+                time.sleep(delay)
+                shells.append(
+                    subprocess.Popen(
+                        [*command, "services", *few], cwd=folder, env=environment, stdout=-1, stderr=-1, text=True
+                    )
+                )
+            ends = sorted((*shell.communicate(timeout=SECONDS), shell.returncode) for shell in shells)
+            stopped = subprocess.run([*command, "stop"], cwd=folder, env=environment, capture_output=True, check=False)
+            (_, refusal, code), (said, error, good) = sorted(ends, key=lambda end: -end[2])
+
+            assert (code, good, error, stopped.returncode) == (1, 0, "", 0), ends
+            assert re.fullmatch("sandbox: the services .*(start|run).*\n", refusal), refusal
+            assert "another run" not in said + refusal
+            assert not (folder / ".env").exists()
