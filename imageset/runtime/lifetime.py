@@ -1,6 +1,7 @@
 """When a process ends: with its parent, and cleanly on a signal."""
 
 import ctypes
+import os
 import signal
 import sys
 from types import FrameType
@@ -15,6 +16,17 @@ def die_with_parent(with_signal: signal.Signals = signal.SIGTERM) -> None:
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, with_signal)
+
+
+def is_orphan() -> bool:
+    """Tell whether the parent has ended, as far as that can be seen: an orphan's new parent is of another session.
+
+    For a process that its parent starts in its own session, as dvc starts stages.
+    """
+    try:
+        return os.getsid(os.getppid()) != os.getsid(0)
+    except OSError:
+        return False
 
 
 def exit_cleanly(signal_number: int, frame: FrameType | None) -> None:

@@ -17,7 +17,7 @@ from tests.project import Project
 
 STAGES = ("split", "ingest", "masks", "preprocess", "build", "report")
 MOMENTS = 3  # of each command
-SECONDS = 3.0  # in which they are drawn
+SECONDS = 3.0  # in which they are drawn, one in each part of it
 
 
 def kill_group(project: Project, command: list[str], seconds: float) -> bool:
@@ -38,8 +38,9 @@ def kill_group(project: Project, command: list[str], seconds: float) -> bool:
 
 
 def draw_moments(name: str) -> list[float]:
+    """Return moments, the earliest first: no machine has ended by then."""
     drawn = random.Random(name)
-    return [drawn.uniform(0.5, SECONDS) for _ in range(MOMENTS)]
+    return [SECONDS * (part + drawn.uniform(0.4, 1)) / MOMENTS for part in range(MOMENTS)]
 
 
 @pytest.mark.fault("Crash", "kill -9 of dvc repro with its stage", "signal to the group")
