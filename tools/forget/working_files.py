@@ -16,7 +16,7 @@ import numpy as np
 import yaml
 
 from imageset.errors import DataError
-from imageset.formats import hdf5, row_checksums, source_ids, tables
+from imageset.formats import hdf5, row_checksums, source_ids, tables, text_heaps
 from imageset.runtime import dvc, progress
 
 # What the marketplace says of all its products, taken down or not. They hold ids and URLs, and no photo.
@@ -57,10 +57,13 @@ def holds(path: Path, name: str, product_ids: frozenset[int]) -> bool | None:
             return holds_row(path, product_ids)
         if name.endswith(".h5"):
             with hdf5.open_locked(path) as file:
-                if row_checksums.OTHERS in file.attrs:
-                    row_checksums.require_others(file)
                 ids = [file[key] for key in ("ids", *(f"{subset}_ids" for subset in hdf5.SUBSETS)) if key in file]
-                return any(np.isin(column[:], sorted(product_ids)).any() for column in ids) if ids else None
+                if any(np.isin(column[:], sorted(product_ids)).any() for column in ids):
+                    return True
+                if row_checksums.OTHERS in file.attrs:  # else a damaged id might be the product's
+                    text_heaps.require_sound_heaps(path)
+                    row_checksums.require_others(file)
+                return False if ids else None
         if name.endswith(".html"):  # true or unknown: a sample names few of the photos of which it shows means
             return names_product(path, product_ids) or None
     except (*hdf5.HDF5_ERRORS, DataError, csv.Error):  # damaged: it may hold anything
