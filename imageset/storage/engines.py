@@ -50,7 +50,8 @@ AS_OF_EXAMPLES = {
 }
 TOLD = {"host", "hostaddr", "port", "dbname", "database", "user"}  # parameters that messages show
 HARMLESS = re.compile(
-    r"[0-9]{0,6}|.{0,3}|true|false|disable|allow|prefer|require|verify-(ca|full)|read-(only|write)|primary|standby"
+    r"[0-9]{0,6}|.{0,3}|true|false|disable|allow|prefer|require|verify-(ca|full)|read-(only|write)|primary|standby|"
+    r"utf-?8(mb4)?|latin1|ascii"
 )
 SECRETS = re.compile(r"(?i)pass|pwd|secret|token|key|credential|odbc_connect")  # names of a URL's parameters
 
