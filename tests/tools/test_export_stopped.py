@@ -7,13 +7,16 @@ import multiprocessing
 import os
 import signal
 import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 import pytest
 
 from imageset.errors import DataError, ImagesetError
+from imageset.formats import row_checksums
 from imageset.runtime import files
 from tests.tools.test_export import (
     PHOTOS,
@@ -225,6 +228,8 @@ def test_processed_with_other_pixels_is_another_export(tmp_path: Path, monkeypat
         run("numpy", tmp_path / "export", processed)
     with h5py.File(processed, "r+") as file:
         file["images"][-1, 1, 1] ^= 1
+        file["crc32"][-1] = zlib.crc32(file["images"][-1].tobytes())
+        file.attrs["others_crc32"] = np.uint32(row_checksums.checksum_others(file))
 
     with pytest.raises(DataError, match="export exists: name a new folder"):
         run("numpy", tmp_path / "export", processed)

@@ -214,7 +214,8 @@ def test_a_function_whose_last_copy_is_lost_with_a_worker_is_sent_again(tmp_path
 
 
 def test_a_chunk_that_takes_every_worker_with_it_is_not_sent_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    client: Any = SimpleNamespace(nthreads=lambda: {"tcp://another": 1})
+    scheduler = SimpleNamespace(ncores=lambda: {"tcp://another": 1})
+    client: Any = SimpleNamespace(scheduler=scheduler, sync=lambda ask, callback_timeout: ask())
     pool = dask_cluster.DaskWorkers(client, same_code)
     sent: list[list[Any]] = []
 
