@@ -43,6 +43,7 @@ def s3_server(data: Path, ports: dict[str, int], environment: dict[str, str]) ->
         "-s3.port.iceberg=0",
         "-s3.port.lance=0",
         "-s3.iam.readOnly=false",  # so that policies can be tried here
+        "-volume.max=5000",  # else as many as free space allows, and each bucket takes some
     ]
     command += [f"-{part}.port={ports[part]}" for part in ("s3", "master", "volume", "filer", "admin")]
     with run_child(command, data.with_suffix(".log"), signal.SIGTERM, environment) as server:
