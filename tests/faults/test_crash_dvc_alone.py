@@ -61,8 +61,8 @@ def kill_dvc(project: Project, stage: str, seconds: float) -> set[str] | None:
 def test_kill_dvc_alone(trials: Trials, project: Project, undisturbed: dict[str, str], tmp_path: Path) -> None:
     trial = copy(project, tmp_path)
     drawn = random.Random(0)
-    cases = [(stage, drawn.uniform(0, SECONDS)) for stage in STAGES for _ in range(MOMENTS)]
-    cases += [(stage, 0.0) for stage in STAGES]  # before Python runs, which then asks whether its parent is there
+    cases = [(stage, 0.0) for stage in STAGES]  # before Python runs, which then asks whether its parent is there
+    cases += [(stage, drawn.uniform(0, SECONDS)) for stage in STAGES for _ in range(MOMENTS)]
     for stage, moment in trials.choose(cases, sample=2):
         there = kill_dvc(trial, stage, moment)
         if there is None:
