@@ -25,7 +25,7 @@ demo: .venv/pipeline  ## Run the whole pipeline on a sandbox marketplace; PHOTOS
 test: .venv/pipeline .venv/train  ## Run all tests, on real servers and every core; TESTS=<path> runs some
 	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder $(TESTS)
 
-faults: .venv/pipeline .venv/train  ## Inject every fault that imageset has to survive, and write the table of docs/reliability.md: half an hour
+faults: .venv/pipeline .venv/train  ## Inject every fault that imageset has to survive, and write the table of docs/reliability.md
 	rm -rf .cache/faults
 	$(BIN)/python -m pip install --quiet --upgrade --target .cache/atheris -r requirements-fuzz.txt || echo 'no fuzzing: atheris has no wheel here'
 	FAULTS=all $(BIN)/python -m pytest --numprocesses logical --dist loadfile --no-loadscope-reorder tests/faults tests/pipeline/test_end_to_end.py; \

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import boto3
 from botocore.config import Config
@@ -50,20 +51,25 @@ def s3_server(data: Path, ports: dict[str, int], environment: dict[str, str]) ->
         yield server
 
 
+def open_client(environment: dict[str, str], config: Config | None = None) -> Any:
+    """Return boto3's client of the S3 server that an environment names."""
+    return boto3.client(
+        "s3",
+        endpoint_url=environment["AWS_ENDPOINT_URL"],
+        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+        region_name=environment["AWS_DEFAULT_REGION"],
+        config=config,
+    )
+
+
 def is_s3_ready(environment: dict[str, str]) -> bool:
     """Return whether the server has both buckets and stores objects.
 
     A server that was started again lists its buckets before it finds their objects. When it can store one, it can read
     the others as well.
     """
-    client = boto3.client(
-        "s3",
-        endpoint_url=environment["AWS_ENDPOINT_URL"],
-        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-        region_name=environment["AWS_DEFAULT_REGION"],
-        config=Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1}),
-    )
+    client = open_client(environment, Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1}))
     try:
         buckets = {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}
         if not {PHOTO_BUCKET, DVC_BUCKET} <= buckets:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from imageset.errors import DamagedFile, DataError
+from imageset.errors import DataError
 from imageset.evaluation.feature_blocks import Labels, read_blocks
 from imageset.evaluation.linear_discriminant import Answers, Classifier, ClassSums, fit
 from imageset.evaluation.scores import figures
@@ -82,10 +82,7 @@ def main(
         sums = learn(file, len(names))
         actual, answers = answer(file, len(names), fit(sums))
         predictions = list_predictions(file, actual, answers)
-        with hdf5.reading(dataset_h5):
-            is_same = hdf5.content_digest(file) == file.attrs["content_digest"]
-    if not is_same:  # as validate found it
-        raise DamagedFile(dataset_h5, "does not hold what its content_digest says")
+        hdf5.require_digest(file)  # as validate found it
     found = figures(sums, actual, answers.best)
     files.write_text(baseline_json, json.dumps(found, indent=2) + "\n")
     files.write_bytes(confusion_png, confusion_plot.draw(names, actual, answers.best[:, 0]))

@@ -378,6 +378,15 @@ def content_digest(file: h5py.File) -> str:
     return digest.hexdigest()
 
 
+def require_digest(file: h5py.File) -> str:
+    """Return the content digest of an open dataset file. Raises DamagedFile if it is not the noted one."""
+    with reading(file.filename):
+        found, noted = content_digest(file), file.attrs["content_digest"]
+    if found != noted:
+        raise DamagedFile(file.filename, "does not hold what its content_digest says")
+    return found
+
+
 def digested(file: h5py.File, digest: Any) -> Iterator[tuple[str, slice, NDArray[Any]]]:
     """Yield all arrays in blocks, and add each block to the digest: one pass over a file for both."""
     for name in sorted(file):

@@ -71,7 +71,7 @@ def require_plain_arrays(file: h5py.File) -> None:
 
 
 def array_names(file: h5py.File) -> list[bytes]:
-    """Return the names in a file's root, none of which may be a link to elsewhere, a group or a type."""
+    """Return the names in a file's root. A link to elsewhere, a group or a type is refused."""
     names: list[bytes] = []
     linked: list[bytes] = []
 

@@ -8,6 +8,7 @@ Headers")
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from imageset.errors import DamagedFile
 
@@ -28,42 +29,35 @@ def require_sound_heaps(path: Path) -> None:
     Args:
         path: a file that begins as `plain_hdf5.require_our_superblock` says.
     """
-    content = Content(path)
-    try:
-        (root,) = struct.unpack("<Q", content.read(ROOT, 8))
-        heaps = {heap for kind, message in messages(content, root) for heap in heaps_of(kind, message)}
-        is_sound = all(is_sound_heap(content, heap) for heap in heaps)
-    except UNREADABLE:
-        is_sound = False
+    with path.open("rb") as file:
+        try:
+            (root,) = struct.unpack("<Q", read(file, ROOT, 8))
+            heaps = {heap for kind, message in messages(file, root) for heap in heaps_of(kind, message)}
+            is_sound = all(is_sound_heap(file, heap) for heap in heaps)
+        except UNREADABLE:
+            is_sound = False
     if not is_sound:
         raise DamagedFile(path, "is damaged (its attributes cannot be read)")
 
 
-class Content:
-    """The bytes of a file, of which a few are read."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def read(self, start: int, length: int) -> bytes:
-        """Return bytes; fewer where the file ends."""
-        if length > MOST_BYTES or start >= 2**63:
-            raise IndexError(f"{length} bytes at {start}")
-        with self.path.open("rb") as file:
-            file.seek(start)
-            return file.read(length)
+def read(file: IO[bytes], start: int, length: int) -> bytes:
+    """Return bytes; fewer where the file ends."""
+    if length > MOST_BYTES or start >= 2**63:
+        raise IndexError(f"{length} bytes at {start}")
+    file.seek(start)
+    return file.read(length)
 
 
-def messages(content: Content, address: int) -> Iterator[tuple[int, bytes]]:
+def messages(file: IO[bytes], address: int) -> Iterator[tuple[int, bytes]]:
     """Yield the kind and the body of each message of an object's header, of version 2."""
-    signature, version, flags = struct.unpack("<4sBB", content.read(address, 6))
+    signature, version, flags = struct.unpack("<4sBB", read(file, address, 6))
     if (signature, version) != (b"OHDR", 2):
         raise IndexError(address)
     start = address + 6 + (16 if flags & TIMES else 0) + (4 if flags & PHASES else 0)
     width = 1 << (flags & 3)
-    chunks = [(start + width, int.from_bytes(content.read(start, width), "little"))]
+    chunks = [(start + width, int.from_bytes(read(file, start, width), "little"))]
     for start, length in chunks:  # grows
-        body = content.read(start, length)
+        body = read(file, start, length)
         place, head = 0, 6 if flags & ORDER else 4
         while place + head <= len(body):
             kind, size = struct.unpack_from("<BH", body, place)
@@ -97,12 +91,12 @@ def heaps_of(kind: int, message: bytes) -> list[int]:
     return [address for _, address, _ in struct.iter_unpack("<IQI", values)]
 
 
-def is_sound_heap(content: Content, address: int) -> bool:
+def is_sound_heap(file: IO[bytes], address: int) -> bool:
     """Return whether the objects of a heap lie one behind the other, up to its end."""
-    signature, version, size = struct.unpack("<4sB3xQ", content.read(address, 16))
+    signature, version, size = struct.unpack("<4sB3xQ", read(file, address, 16))
     if (signature, version) != (b"GCOL", 1) or not LEAST_HEAP <= size <= MOST_BYTES:
         return False
-    heap = content.read(address, size)
+    heap = read(file, address, size)
     place = 16
     while place + 16 <= size == len(heap):
         index, length = struct.unpack_from("<H6xQ", heap, place)

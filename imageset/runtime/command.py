@@ -52,9 +52,14 @@ def describe(error: Exception) -> str:
 
 
 def end(name: str, message: str, code: int) -> None:
-    """End the process with one line on stderr, without what may be secret in the URLs of a message."""
-    print(f"{name}: {show_line(hide_urls(message))}", file=sys.stderr)
+    """End the process with one line on stderr."""
+    say(name, message)
     sys.exit(code)
+
+
+def say(name: str, message: str) -> None:
+    """Print a message as one line on stderr, without what may be secret in its URLs."""
+    print(f"{name}: {show_line(hide_urls(message))}", file=sys.stderr, flush=True)
 
 
 def show_line(message: str) -> str:
@@ -73,6 +78,6 @@ def end_at_once(name: str, message: str, code: int) -> None:
 
     HDF5 crashes the process when it frees a file that it could not write (h5py, issue 914). Finally blocks have run.
     """
-    print(f"{name}: {show_line(message)}", file=sys.stderr, flush=True)
+    say(name, message)
     sys.stdout.flush()
     os._exit(code)

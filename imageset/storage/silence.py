@@ -28,7 +28,7 @@ OF_MYSQL = {"connect_timeout": SECONDS_TO_CONNECT}
 
 
 def connect_options(driver: str, seconds: int) -> dict[str, int]:
-    """Return what a driver is told of time limits, as its connect() takes it; nothing for a driver not known here.
+    """Return the time limits for a driver, as its connect() takes them; nothing for a driver not known here.
 
     Args:
         driver: its name, as SQLAlchemy has it.

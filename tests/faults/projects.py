@@ -19,14 +19,13 @@ import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any
 
-import boto3
 import psutil
 import psycopg2
 import yaml
 
 from imageset.runtime import files
+from sandbox.s3 import open_client
 from tests.project import Project
 
 DVC_CACHE = Path(".dvc/cache/files/md5")
@@ -91,24 +90,13 @@ def copy_objects(environment: dict[str, str], source: str, target: str) -> str:
     name, _, old = source.removeprefix("s3://").partition("/")
     new = target.removeprefix(f"s3://{name}/").rstrip("/") + "/"
     prefix = f"{old.rstrip('/')}/" if old else ""
-    client = client_of(environment)
+    client = open_client(environment)
     for page in client.get_paginator("list_objects_v2").paginate(Bucket=name, Prefix=prefix):
         for each in page.get("Contents", ()):
             key = each["Key"].removeprefix(prefix)
             if not key.startswith("copy-"):  # of another trial
                 client.copy_object(Bucket=name, Key=new + key, CopySource={"Bucket": name, "Key": each["Key"]})
     return target
-
-
-def client_of(environment: dict[str, str]) -> Any:
-    """Return a client of the S3 server that an environment names."""
-    return boto3.client(
-        "s3",
-        endpoint_url=environment["AWS_ENDPOINT_URL"],
-        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-        region_name=environment["AWS_DEFAULT_REGION"],
-    )
 
 
 def copy_database(url: str) -> str:

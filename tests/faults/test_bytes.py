@@ -14,8 +14,9 @@ import yaml
 
 from imageset.errors import DataError
 from imageset.formats import hdf5, row_checksums
+from sandbox.s3 import open_client
 from tests.documents import blocks, read
-from tests.faults.projects import client_of, copy, find_changed
+from tests.faults.projects import copy, find_changed
 from tests.faults.proxy import TO_CLIENT, TO_SERVER, Proxy
 from tests.faults.trials import Trials
 from tests.formats.test_row_checksums import WRITERS, read_all
@@ -217,7 +218,7 @@ def flip_object(trial: Project, url: str, key: str) -> None:
     """Put an object again with a flipped bit, all its metadata as it was."""
     name, _, prefix = url.removeprefix("s3://").partition("/")
     where = {"Bucket": name, "Key": f"{prefix.rstrip('/')}/{key}".lstrip("/")}
-    client = client_of(trial.environment)
+    client = open_client(trial.environment)
     found = client.get_object(**where)
     body = bytearray(found["Body"].read())
     body[len(body) // 2] ^= 1

@@ -10,11 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import boto3
 import pytest
 import yaml
 
-from sandbox.s3 import DVC_BUCKET
+from sandbox.s3 import DVC_BUCKET, open_client
 from tests.project import PHOTOS, ROOT, Project
 from tests.tools.test_compare import rows, section, stage_rows
 
@@ -62,14 +61,7 @@ def more_listings(project: Project, tmp_path: Path) -> Project:
 
 def open_remote(project: Project) -> Any:
     """Return a client of the S3 server that has DVC's remote."""
-    environment = project.environment
-    return boto3.client(
-        "s3",
-        endpoint_url=environment["AWS_ENDPOINT_URL"],
-        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-        region_name=environment["AWS_DEFAULT_REGION"],
-    )
+    return open_client(project.environment)
 
 
 @contextmanager

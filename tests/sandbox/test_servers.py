@@ -12,7 +12,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import boto3
 import psutil
 import psycopg2
 import pytest
@@ -21,7 +20,7 @@ from imageset.errors import ImagesetError, ServerError
 from sandbox import ports, servers
 from sandbox.child import run_child, wait_until_ready
 from sandbox.photo_host import photo_host
-from sandbox.s3 import PHOTO_BUCKET
+from sandbox.s3 import PHOTO_BUCKET, open_client
 from sandbox.servers import Servers
 from tests.conftest import execute, folder_for_servers
 from tests.project import command_line
@@ -93,13 +92,7 @@ def ended() -> Iterator[Ended]:
 
 
 def s3_of(environment: dict[str, str]) -> Any:
-    return boto3.client(
-        "s3",
-        endpoint_url=environment["AWS_ENDPOINT_URL"],
-        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-        region_name=environment["AWS_DEFAULT_REGION"],
-    )
+    return open_client(environment)
 
 
 def test_a_sandbox_that_ended_leaves_no_process(ended: Ended) -> None:

@@ -54,9 +54,7 @@ def read_dataset(file: h5py.File, wanted: str | None, with_copies: bool) -> Sour
         names = file["class_names"].asstr()[:].tolist()
         classes = Classes(hdf5.catalog_ids(file), names, list(map(str, hdf5.class_ids(file))))
         require_whole(file, classes, subsets)
-        content = content_digest(file)
-        if content != file.attrs["content_digest"]:
-            raise DamagedFile(file.filename, "does not hold what its content_digest says")
+        content = hdf5.require_digest(file)
     return Source(f"{content} {digest(classes, subsets)}", classes, subsets)
 
 
