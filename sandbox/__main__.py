@@ -6,11 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psutil
 
-from imageset.errors import ImagesetError
+from imageset.errors import DiskError, ImagesetError
 from imageset.runtime import command, dvc, files
 from sandbox import marketplace, servers
 from sandbox.child import SECONDS_TO_STOP
@@ -69,7 +71,20 @@ def written_by_a_person(env_file: Path) -> bool:
     return env_file.exists() and not env_file.read_text(encoding="utf-8").startswith(ENV_MARK)
 
 
-@files.lock(HOME / "start.lock")  # two starts at once would both write serve.log and .env
+@contextmanager
+def starting() -> Iterator[None]:
+    """Refuse a second start while the first goes on: both would write serve.log and .env."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(files.lock(HOME / "start.lock"))
+        except DiskError:
+            raise
+        except ImagesetError:
+            raise ImagesetError("the services are being started by another command: wait for it") from None
+        yield
+
+
+@starting()
 def start_services(photos: Path | None) -> None:
     """Start `serve` in the background and return when it is ready."""
     if written_by_a_person(ENV_FILE):
