@@ -7,5 +7,5 @@ from imageset.runtime import lifetime
 
 if "DVC_STAGE" in os.environ:  # before the imports of a stage, in which dvc may be killed
     lifetime.die_with_parent()
-    if lifetime.is_orphan():
+    if lifetime.dvc_has_ended():
         sys.exit("stages: dvc has ended")

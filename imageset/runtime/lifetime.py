@@ -1,9 +1,11 @@
 """When a process ends: with its parent, and cleanly on a signal."""
 
 import ctypes
+import json
 import os
 import signal
 import sys
+from pathlib import Path
 from types import FrameType
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -18,15 +20,27 @@ def die_with_parent(with_signal: signal.Signals = signal.SIGTERM) -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, with_signal)
 
 
-def is_orphan() -> bool:
-    """Tell whether the parent has ended, as far as that can be seen: an orphan's new parent is of another session.
+def dvc_has_ended(lock: Path = Path(".dvc/tmp/rwlock")) -> bool:
+    """Tell whether the dvc that runs a stage in this folder has ended, as far as its lock file tells.
 
-    For a process that its parent starts in its own session, as dvc starts stages.
+    While a stage runs, DVC keeps its own pid there, with each output of the stage. A dvc that was killed leaves it.
     """
     try:
-        return os.getsid(os.getppid()) != os.getsid(0)
-    except OSError:
+        pids = {writer["pid"] for writer in json.loads(lock.read_bytes())["write"].values()}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):  # no file, or half of one
         return False
+    return bool(pids) and not any(map(is_alive, pids))
+
+
+def is_alive(pid: int) -> bool:
+    """Tell whether a process of this pid is there."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        pass
+    return True
 
 
 def exit_cleanly(signal_number: int, frame: FrameType | None) -> None:

@@ -1,8 +1,10 @@
 """Kills of dvc alone, while a stage that it started runs: the stage ends by itself."""
 
+import ctypes
 import random
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -22,6 +24,7 @@ from tests.faults.trials import Trials
 from tests.project import Project, command_line
 
 STAGES = ("split", "ingest", "masks", "embed", "preprocess", "build", "report")
+PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 MOMENTS = 3  # of each stage
 SECONDS = 1.5  # after the stage's start, in which they are drawn
 
@@ -57,6 +60,16 @@ def kill_dvc(project: Project, stage: str, seconds: float) -> set[str] | None:
     return there
 
 
+@pytest.fixture
+def adopt_orphans() -> Iterator[None]:
+    """Make this process the new parent of orphans, as a container's first process is. It is of their session."""
+    set_option = ctypes.CDLL(None).prctl
+    set_option(PR_SET_CHILD_SUBREAPER, 1)
+    yield
+    set_option(PR_SET_CHILD_SUBREAPER, 0)
+
+
+@pytest.mark.usefixtures("adopt_orphans")
 @pytest.mark.fault("Crash", "kill -9 of dvc repro alone: its stage ends, too", "signal")
 def test_kill_dvc_alone(trials: Trials, project: Project, undisturbed: dict[str, str], tmp_path: Path) -> None:
     trial = copy(project, tmp_path)
