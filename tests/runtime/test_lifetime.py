@@ -34,7 +34,7 @@ def test_a_killed_dvc_has_ended(tmp_path: Path, ended: int) -> None:
     assert lifetime.dvc_has_ended(write_lock(tmp_path, ended))
 
 
-@pytest.mark.parametrize("pid", [ALIVE, OTHER_USERS])
+@pytest.mark.parametrize("pid", [ALIVE, OTHER_USERS], ids=["own", "another user's"])
 def test_a_dvc_that_runs_has_not_ended(tmp_path: Path, pid: int) -> None:
     assert not lifetime.dvc_has_ended(write_lock(tmp_path, pid))
 
