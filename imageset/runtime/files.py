@@ -173,3 +173,50 @@ def lock(path: Path) -> Iterator[None]:
         with full_disk(path):
             os.write(file.fileno(), str(os.getpid()).encode())
         yield
+
+
+@contextmanager
+def scratch_folder(folder: Path) -> Iterator[None]:
+    """Make a folder for files that nobody needs after this. Remove it when the last context ends that uses it.
+
+    Each context has a lock on it, which the kernel releases when its process ends, however it ends. `remove_unused`
+    removes what killed processes left.
+
+    Args:
+        folder: in a folder that exists, under a name that nobody can guess.
+
+    Raises:
+        DiskError: the disk is full, is read-only, or fails.
+    """
+    descriptor = lock_folder(folder)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+        remove_unused(folder)
+
+
+def lock_folder(folder: Path) -> int:
+    """Make a folder if it is missing, and return a descriptor with a shared lock on it."""
+    while True:
+        with full_disk(folder):
+            folder.mkdir(mode=0o700, exist_ok=True)
+        with suppress(FileNotFoundError):
+            descriptor = os.open(folder, os.O_RDONLY)
+            with suppress(OSError):  # a file system without locks: nobody gets the lock that removes the folder
+                fcntl.flock(descriptor, fcntl.LOCK_SH)
+            if folder.exists():
+                return descriptor
+            os.close(descriptor)  # another process has removed it before it was locked
+
+
+def remove_unused(folder: Path) -> None:
+    """Remove a scratch folder of this user, unless a process uses it."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(descriptor).st_uid == os.getuid():
+                shutil.rmtree(folder)
+        finally:
+            os.close(descriptor)

@@ -3,6 +3,7 @@
 `cursor()` of DuckDB opens another connection, outside the transaction. So all cursors here are one connection.
 """
 
+from contextlib import ExitStack
 from types import ModuleType
 from typing import Any
 
@@ -12,10 +13,16 @@ from imageset.storage import unreadable
 
 
 class Connection:
-    """A connection of DuckDB with cursors of its own transaction. marks: see `Cursor.read`."""
+    """A connection of DuckDB with cursors of its own transaction, and what is closed with it.
 
-    def __init__(self, connection: Any) -> None:
-        self.connection = connection
+    Attributes:
+        connection: of DuckDB.
+        resources: closes it.
+        marks: see `Cursor.read`.
+    """
+
+    def __init__(self, connection: Any, resources: ExitStack) -> None:
+        self.connection, self.resources = connection, resources
         self.marks = False
 
     def cursor(self) -> "Cursor":
@@ -32,7 +39,7 @@ class Connection:
         self.connection.interrupt()
 
     def close(self) -> None:
-        self.connection.close()
+        self.resources.close()
 
 
 class Cursor:

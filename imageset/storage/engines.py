@@ -5,6 +5,7 @@ import re
 import secrets
 import sqlite3
 import tempfile
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.pool import NullPool
 
 from imageset.errors import SettingsError
-from imageset.runtime import settings
+from imageset.runtime import files, settings
 from imageset.runtime.secret_text import hide_urls
 from imageset.storage import silence
 from imageset.storage.duckdb_dialect import Connection
@@ -40,6 +41,7 @@ BEGIN = {
     "mariadb": ("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",),
 }
 SECONDS_FOR_A_LOCK = 30
+SPILL = "imageset-duckdb-"  # begins the names of DuckDB's folders in TMPDIR
 # Where a driver's package has another name than its module, and which package brings a dialect.
 PACKAGES = {"MySQLdb": "mysqlclient", "psycopg2": "psycopg2-binary", "psycopg": "psycopg[binary]"}
 DIALECTS = {"bigquery": "sqlalchemy-bigquery", "redshift": "sqlalchemy-redshift", "snowflake": "snowflake-sqlalchemy"}
@@ -140,20 +142,27 @@ def connect_duckdb(path: Path | None) -> Connection:
     """Connect. Names of files in a query count from the project's root, and no name means a Python variable."""
     import duckdb
 
+    folder = temporary_folder()
+    for left in folder.parent.glob(f"{SPILL}*"):
+        files.remove_unused(left)
     root = settings.project_directory()
     config: dict[str, str | bool | int | float | list[str]] = {
         "python_enable_replacements": False,
-        # For queries that need more than the memory. DuckDB makes the folder then, beside the database by default.
-        "temp_directory": str(temporary_folder()),
+        # For queries that need more than the memory. The default is beside the database.
+        "temp_directory": str(folder),
         "file_search_path": "" if root == Path() else str(root.resolve()),
     }
-    return Connection(duckdb.connect(str(path or ":memory:"), read_only=path is not None, config=config))
+    with ExitStack() as resources:
+        resources.enter_context(files.scratch_folder(folder))
+        connection = duckdb.connect(str(path or ":memory:"), read_only=path is not None, config=config)
+        resources.callback(connection.close)
+        return Connection(connection, resources.pop_all())
 
 
 @cache
 def temporary_folder() -> Path:
     """Return a name that nobody can guess. A process has one: DuckDB opens no file under two configurations."""
-    return Path(tempfile.gettempdir()) / f"imageset-duckdb-{secrets.token_hex(16)}"
+    return Path(tempfile.gettempdir()) / f"{SPILL}{secrets.token_hex(16)}"
 
 
 def begin(connection: sqlalchemy.Connection) -> None:
