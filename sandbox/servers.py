@@ -1,6 +1,9 @@
 """Run PostgreSQL, an S3 server and a photo host on loopback: real servers that end with this process."""
 
+import fcntl
+import os
 import secrets
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -38,26 +41,36 @@ def running(home: Path) -> Iterator[Servers]:
     home.mkdir(parents=True, exist_ok=True)
     home = home.resolve()
     with files.lock(home / "lock"), ExitStack() as stack:
-        ports = choose_ports(home / "ports.json")
-        secret = read_secret(home / "secret")
-        environment = {
-            "DATABASE_URL": f"postgresql://postgres:{secret}@{HOST}:{ports['postgres']}/postgres",
-            "IMAGE_STORE": f"s3://{PHOTO_BUCKET}",
-            "AWS_ENDPOINT_URL": f"http://{HOST}:{ports['s3']}",
-            "AWS_ACCESS_KEY_ID": "sandbox",
-            "AWS_SECRET_ACCESS_KEY": secret,
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "IMAGESET_ALLOWED_HOSTS": f"{HOST}:{ports['photos']}",
-            "NO_PROXY": HOST,
-        }
-        photos = home / "photos"
-        photos.mkdir(exist_ok=True)
-        weed = stack.enter_context(s3_server(home / "s3", ports, environment))
-        postgres = stack.enter_context(postgres_server(home / "postgres", ports["postgres"], secret))
-        stack.enter_context(photo_host(photos, ports["photos"]))
-        wait_until_ready(partial(is_postgres_ready, environment["DATABASE_URL"]), postgres, home / "postgres.log")
-        wait_until_ready(partial(is_s3_ready, environment), weed, home / "s3.log")
+        with starting_alone():
+            ports = choose_ports(home / "ports.json")
+            secret = read_secret(home / "secret")
+            environment = {
+                "DATABASE_URL": f"postgresql://postgres:{secret}@{HOST}:{ports['postgres']}/postgres",
+                "IMAGE_STORE": f"s3://{PHOTO_BUCKET}",
+                "AWS_ENDPOINT_URL": f"http://{HOST}:{ports['s3']}",
+                "AWS_ACCESS_KEY_ID": "sandbox",
+                "AWS_SECRET_ACCESS_KEY": secret,
+                "AWS_DEFAULT_REGION": "us-east-1",
+                "IMAGESET_ALLOWED_HOSTS": f"{HOST}:{ports['photos']}",
+                "NO_PROXY": HOST,
+            }
+            photos = home / "photos"
+            photos.mkdir(exist_ok=True)
+            weed = stack.enter_context(s3_server(home / "s3", ports, environment))
+            postgres = stack.enter_context(postgres_server(home / "postgres", ports["postgres"], secret))
+            stack.enter_context(photo_host(photos, ports["photos"]))
+            wait_until_ready(partial(is_postgres_ready, environment["DATABASE_URL"]), postgres, home / "postgres.log")
+            wait_until_ready(partial(is_s3_ready, environment), weed, home / "s3.log")
         yield Servers(environment, photos, f"http://{HOST}:{ports['photos']}")
+
+
+@contextmanager
+def starting_alone() -> Iterator[None]:
+    """Wait until no other sandbox of this account starts, in whatever folder: both would find the same ports free."""
+    path = Path(tempfile.gettempdir()) / f"imageset-sandbox-{os.getuid()}.lock"
+    with open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def read_secret(path: Path) -> str:

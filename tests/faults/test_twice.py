@@ -5,23 +5,31 @@ Afterwards the work of both is done once more, alone, and the outputs are those 
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
+import psycopg2
 import pytest
+from dotenv import dotenv_values
 
+from sandbox.ports import HOST, choose_ports
+from sandbox.s3 import open_client
 from tests.conftest import jpeg, plain_image
 from tests.faults import projects
-from tests.faults.trials import Trials
+from tests.faults.trials import ALL, Trials
 from tests.project import ROOT, Project
 
 REPRO = "dvc repro --force --single-item --no-run-cache duplicates catalog split"
 # What says who is active: our stages and tools, DVC's lock of the project, and DVC's locks of single files.
 WHO = re.compile(r"another run is active \(pid \d+\)|another DVC process is running|it is being blocked by|already run")
+SAME_IN_ALL_SANDBOXES = {"sandbox", "us-east-1", HOST}
 SECONDS = 240
 
 
@@ -145,3 +153,72 @@ def test_services_in_two_shells(trials: Trials, tmp_path: Path) -> None:
             assert re.fullmatch("sandbox: the services .*(start|run).*\n", refusal), refusal
             assert "another run" not in said + refusal
             assert not (folder / ".env").exists()
+
+
+@pytest.mark.fault("Twice at once", "make services in two projects", "started at once; one of them is stopped")
+def test_services_in_two_projects(trials: Trials, server_folder: Path) -> None:
+    for ports in trials.choose(["the same ports.json", "no ports.json"], sample=1):
+        with trials.trial(ports):
+            one, other = (prepare_services(server_folder / ports / name) for name in ("1", "2"))
+            if ports == "the same ports.json":  # as in a copy of the folder
+                for folder in (one, other):
+                    (folder / ".sandbox").mkdir()
+                choose_ports(one / ".sandbox/ports.json")
+                shutil.copy(one / ".sandbox/ports.json", other / ".sandbox")
+            try:
+                started = [
+                    call_sandbox(folder, "services", "--photos", str(folder / "photos")) for folder in (one, other)
+                ]
+                assert [end(each) for each in started] == [("", 0)] * 2
+                first, second = (dotenv_values(folder / ".env") for folder in (one, other))
+                assert (use_services(first), use_services(second)) == (1, 2)
+                assert not set(first.values()) & set(second.values()) - SAME_IN_ALL_SANDBOXES
+
+                assert end(call_sandbox(one, "stop")) == ("", 0)
+                assert not (one / ".env").exists()
+                assert use_services(second) == 2
+                with pytest.raises(psycopg2.OperationalError, match="refused"):
+                    use_services(first)
+
+                if not ALL:
+                    continue
+                assert end(call_sandbox(one, "services")) == ("", 0)
+                assert (use_services(dotenv_values(one / ".env")), use_services(second)) == (1, 2)
+            finally:
+                ends = [end(call_sandbox(folder, "stop")) for folder in (one, other)]
+            assert ends == [("", 0)] * 2
+
+
+def prepare_services(folder: Path) -> Path:
+    """Make a folder with as many photos as its name says."""
+    (folder / "photos/skirt").mkdir(parents=True)
+    for number in range(int(folder.name)):
+        (folder / f"photos/skirt/{number}.jpg").write_bytes(jpeg(plain_image((number * 20, 0, 0))))
+    return folder
+
+
+def call_sandbox(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "sandbox", *arguments]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+
+
+def end(command: subprocess.Popen[str]) -> tuple[str, int]:
+    """Wait for a command, and return its errors and its exit code."""
+    _, errors = command.communicate(timeout=SECONDS)
+    return errors, command.returncode
+
+
+def use_services(environment: dict[str, str | None]) -> int:
+    """Fetch all photos of the listings, put each into the bucket, and return how many objects that has."""
+    known = {name: str(value) for name, value in environment.items()}
+    client, (bucket, prefix) = open_client(known), known["IMAGE_STORE"].removeprefix("s3://").split("/")
+    with closing(psycopg2.connect(known["DATABASE_URL"])) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT product_id, image FROM products_catalog")
+        for product_id, url in cursor.fetchall():
+            assert url.startswith(f"http://{known['IMAGESET_ALLOWED_HOSTS']}/")
+            with urllib.request.urlopen(url, timeout=SECONDS) as answer:
+                client.put_object(Bucket=bucket, Key=f"{prefix}/{product_id}.jpeg", Body=answer.read())
+    return len(client.list_objects_v2(Bucket=bucket)["Contents"])

@@ -2,13 +2,15 @@
 
 import os
 import re
+import shutil
 import signal
 import stat
 import subprocess
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +25,7 @@ from sandbox.photo_host import photo_host
 from sandbox.s3 import PHOTO_BUCKET, open_client
 from sandbox.servers import Servers
 from tests.conftest import execute, folder_for_servers
-from tests.project import command_line
+from tests.project import ROOT, command_line
 
 SECONDS = 60
 
@@ -62,6 +64,56 @@ def test_a_second_sandbox_in_the_same_home_is_refused_in_one_line(sandbox: Serve
         pass
 
     assert "\n" not in str(caught.value)
+
+
+RUN_SERVERS = """
+import sys
+from pathlib import Path
+from sandbox import servers
+print("imported", flush=True)
+input()
+with servers.running(Path(sys.argv[1])) as running:
+    print(running.environment["AWS_ENDPOINT_URL"], flush=True)
+    input()
+"""
+
+
+def test_two_sandboxes_that_start_at_the_same_moment_have_other_ports(tmp_path: Path) -> None:
+    """Both wanted the ports of their ports.json, which are the same in a copied folder."""
+    ports.choose_ports(tmp_path / "one/ports.json")
+    shutil.copytree(tmp_path / "one", tmp_path / "other")
+    with ExitStack() as stack:
+        both = [
+            stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", RUN_SERVERS, str(tmp_path / name)],
+                    env=os.environ | {"PYTHONPATH": str(ROOT)},
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                )
+            )
+            for name in ("one", "other")
+        ]
+        said = [(each.stdout and each.stdout.readline()) for each in both]
+        for each in both:
+            tell(each)
+        urls = {each.stdout and each.stdout.readline().strip() for each in both}
+        for each in both:
+            tell(each)
+        ends = [each.wait(SECONDS) for each in both]
+
+    assert said == ["imported\n"] * 2
+    assert ends == [0, 0]
+    assert len(urls) == 2
+
+
+def tell(process: subprocess.Popen[str]) -> None:
+    """Send a line to a process that waits for one, if it has not ended."""
+    assert process.stdin
+    with suppress(BrokenPipeError):
+        process.stdin.write("\n")
+        process.stdin.flush()
 
 
 @pytest.mark.parametrize("path", ["/", "/../secret", "/%2e%2e/secret", "//etc/passwd", "/absent.jpg"])
