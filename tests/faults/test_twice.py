@@ -3,6 +3,7 @@
 Afterwards the work of both is done once more, alone, and the outputs are those of an undisturbed run.
 """
 
+import csv
 import os
 import re
 import shutil
@@ -29,6 +30,7 @@ from tests.project import ROOT, Project
 REPRO = "dvc repro --force --single-item --no-run-cache duplicates catalog split"
 # What says who is active: our stages and tools, DVC's lock of the project, and DVC's locks of single files.
 WHO = re.compile(r"another run is active \(pid \d+\)|another DVC process is running|it is being blocked by|already run")
+TAKEN_DOWN_FROM = "inventory duplicates catalog split"
 SAME_IN_ALL_SANDBOXES = {"sandbox", "us-east-1", HOST}
 SECONDS = 240
 
@@ -123,6 +125,35 @@ def test_two_projects_on_one_cold_cache(
         for each in both:
             assert projects.find_changed(each, undisturbed) == []
             assert projects.find_orphans(each) == []
+
+
+@pytest.mark.skipif(not ALL, reason="each trial runs the pipeline once more: make faults runs it")
+@pytest.mark.fault("Twice at once", "dvc while a product is taken down", "tools.forget beside dvc, either first")
+def test_a_takedown_and_dvc(project: Project, trials: Trials, tmp_path: Path) -> None:
+    with (project.folder / "data/inventory.csv").open(encoding="utf-8", newline="") as table:
+        product_id = next(csv.DictReader(table))["product_id"]
+    forget = f"python -m tools.forget --yes {product_id}"
+    repro = f"dvc repro --force --single-item --no-run-cache {TAKEN_DOWN_FROM}"
+    alone = copy_with_photos(project, tmp_path / "alone")
+    alone.succeed("sh", "-c", f"{forget} && dvc repro --no-run-cache")
+    expected = projects.md5_of_outputs(alone)
+
+    for number, (first, second) in enumerate([(repro, forget), (forget, repro), (forget, "dvc checkout --force")]):
+        with trials.trial(f"{first}, {second}"):
+            trial = copy_with_photos(project, tmp_path / str(number))
+
+            assert run_both(trial, first, trial, second, 1.5) == []
+            is_taken_down = product_id in (trial.folder / "corrections/takedowns.csv").read_text()
+            assert is_taken_down != (trial.folder / "data/inventory.csv").exists()
+            assert projects.find_orphans(trial) == []
+            trial.succeed("sh", "-c", f"{forget} && dvc repro --no-run-cache")
+            assert projects.find_changed(trial, expected) == []
+
+
+def copy_with_photos(project: Project, folder: Path) -> Project:
+    """Return a copy with photos of its own: a takedown removes some."""
+    folder.mkdir()
+    return projects.copy(project, folder, bucket=True)
 
 
 @pytest.mark.fault("Twice at once", "make services in two shells", "two starts that overlap, at once and later")

@@ -30,6 +30,7 @@ OF_OTHERS = {
     "Connection refused",
     "Checkout failed for following targets",
     "is busy, it is being blocked by",
+    "Unable to acquire lock",
     "Unsupported value of type 'datetime'",
     "ensurepip is not available",
 }

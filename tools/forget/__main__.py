@@ -11,16 +11,16 @@ import argparse
 import datetime
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from imageset.curation import corrections
 from imageset.errors import DataError, ImagesetError, ServerError
 from imageset.formats import hand_edited, source_ids, tables, takedowns
-from imageset.runtime import command, dvc, files, params, settings, stage
+from imageset.runtime import command, dvc, params, settings
 from imageset.storage.bucket import Bucket, StoredObject, open_bucket
-from tools.forget import caches, named, objects, remaining, working_files
+from tools.forget import caches, named, objects, other_runs, remaining, working_files
 from tools.product_id import parse_id, spellings
 
 TAKEDOWNS = Path(remaining.TAKEDOWNS)
@@ -149,19 +149,6 @@ def confirm() -> bool:
         return False
 
 
-@contextmanager
-def no_stage_runs() -> Iterator[None]:
-    """Hold the locks of all stages, so that none writes again what is being removed.
-
-    Raises:
-        ImagesetError: a stage runs.
-    """
-    with ExitStack() as stack:
-        for name in params.parse(Path("dvc.yaml"))["stages"]:
-            stack.enter_context(files.lock(stage.LOCKS / f"{name}.lock"))
-        yield
-
-
 def forget(bucket: Bucket, product_ids: frozenset[int], found: Found) -> None:
     """Remove everything, in an order in which a second run can finish what a killed one left.
 
@@ -219,7 +206,7 @@ def main() -> None:
         raise ImagesetError("run this in the root folder of the project, where dvc.yaml is")
     product_ids, bucket = frozenset(arguments.ids), open_bucket()
     takedowns.read(TAKEDOWNS)
-    with no_stage_runs():
+    with other_runs.keep_away():
         found = find(bucket, product_ids, arguments.delete_named)
         print(describe(bucket, sorted(product_ids), found), flush=True)
         if not arguments.yes and not confirm():
