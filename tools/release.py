@@ -81,8 +81,11 @@ def require_up_to_date(status: dict[str, list[Any]]) -> None:
 
 
 def git(*arguments: str) -> str:
-    """Run git and return its output. Raises ImagesetError if it fails."""
-    done = subprocess.run(["git", *arguments], capture_output=True, text=True)
+    """Run a git command that changes nothing, and return its output. Raises ImagesetError if it fails.
+
+    A `git status` that may write the index and is killed leaves .git/index.lock, and no git commits until that is gone.
+    """
+    done = subprocess.run(["git", "--no-optional-locks", *arguments], capture_output=True, text=True)
     if done.returncode:
         raise ImagesetError(f"`git {arguments[0]}` failed: {' '.join(done.stderr.split()) or 'it did not say why'}")
     return done.stdout

@@ -29,6 +29,7 @@ BY_NAME = ("rename", "unlink")  # calls that name their files by paths
 DRAWN = 30  # writes of a stage
 PROBE_OF_PYTHON = "blat"  # tempfile writes this word to a file in TMPDIR to see whether it may, and removes it at once
 TEMPORARY = re.compile(r"(^|/)\.[^/]+\.tmp(/.*)?$|\.sqlite-(wal|shm|journal)$")  # until the next run
+RANDOM = re.compile(r"\.[\w-]{22}\.tmp$|/tmp\w+$|/tmp_obj_\w+$")  # names of DVC, Python and git
 LOG_OF_A_CACHE = re.compile(r"\.cache/.+\.sqlite-(wal|shm)")
 
 needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
@@ -43,12 +44,14 @@ class Point:
         call: such as "fsync".
         path: of its file.
         number: it is so many'th of the calls of a thread on this path. Renames and removals are counted on all paths:
-            strace does not know the paths of these.
+            strace does not know the last path of these.
+        source: the first path of a rename, where it is counted by that.
     """
 
     call: str
     path: str
     number: int
+    source: str = ""
 
     def __str__(self) -> str:
         return f"{self.call} {self.number} of {Path(self.path).name}"
@@ -63,8 +66,16 @@ class Killed:
     printed: str
 
 
-def list_points(project: Project, command: Sequence[str], calls: Sequence[str]) -> list[Point]:
-    """Run a command undisturbed, and return its calls on files of the project or its TMPDIR, in order."""
+def list_points(project: Project, command: Sequence[str], calls: Sequence[str], by_source: bool = False) -> list[Point]:
+    """Run a command undisturbed, and return its calls on files of the project or its TMPDIR, in order.
+
+    Args:
+        project: where it runs.
+        command: with all that it starts.
+        calls: such as RENAMES.
+        by_source: count renames by their first path, unless a part of that is random. Of a command with several
+            processes, the first one with so many renames would be killed else.
+    """
     folder = project.folder.parent
     log = folder / "strace.log"
     project.succeed("strace", "-f", "-y", "-qq", "--seccomp-bpf", "-o", str(log), "-e", trace(calls), *command)
@@ -74,11 +85,11 @@ def list_points(project: Project, command: Sequence[str], calls: Sequence[str]) 
         if match is None or f'"{PROBE_OF_PYTHON}"' in line:
             continue
         thread, call, arguments = match.groups()
-        path = path_of(call, arguments)
-        counted = thread, call, "" if call.startswith(BY_NAME) else path
+        path, source = path_of(call, arguments), source_of(call, arguments) if by_source else ""
+        counted = thread, call, source if call.startswith(BY_NAME) else path
         seen[counted] += 1
         if path and (not path.startswith("/") or path.startswith(str(folder))):
-            points.append(Point(call, path, seen[counted]))
+            points.append(Point(call, path, seen[counted], source))
     return list(dict.fromkeys(points))
 
 
@@ -96,6 +107,18 @@ def path_of(call: str, arguments: str) -> str:
     return found[1] if found and not found[1].startswith("/dev/") else ""
 
 
+def source_of(call: str, arguments: str) -> str:
+    """Return the first path of a rename, "" if a part of it is random.
+
+    >>> source_of("rename", '".git/index.lock", ".git/index") = 0')
+    '.git/index.lock'
+    >>> source_of("rename", '"a/.5yJVZuJtnbDW9kR8hKGYZT.tmp", "a/b") = 0')
+    ''
+    """
+    found = re.search(r'"([^"]*)"', arguments) if call == "rename" else None
+    return found[1] if found and not RANDOM.search(found[1]) else ""
+
+
 def trace(calls: Sequence[str]) -> str:
     return "trace=" + ",".join(f"?{call}" for call in calls)  # "?": not every machine has every call
 
@@ -109,7 +132,8 @@ def inject(project: Project, command: Sequence[str], point: Point, fault: str) -
     """Run a command with a fault of strace's at the calls on a path."""
     log = project.folder.parent / "inject.log"
     # No --seccomp-bpf, which is faster: with it, strace injects no signal.
-    path = [] if point.call.startswith(BY_NAME) else ["-P", point.path]
+    named = point.source if point.call.startswith(BY_NAME) else point.path
+    path = ["-P", named] if named else []
     strace = ["strace", "-f", "-q", "-o", str(log), *path, "-e", f"trace={point.call}"]
     done = project.run(*strace, "-e", fault, *command)
     text = log.read_text(errors="replace")
@@ -147,10 +171,10 @@ class Stage:
         return replace(project, environment=project.environment | {"IMAGE_STORE": url})
 
 
-def draw_points(points: list[Point], name: str) -> list[Point]:
-    """Return DRAWN of the points, the same each time."""
-    drawn = random.Random(name).sample(range(len(points)), min(DRAWN, len(points)))
-    return [points[number] for number in sorted(drawn)]
+def draw_points(points: list[Point], name: str, number: int = DRAWN) -> list[Point]:
+    """Return so many of the points, in their order, the same each time."""
+    drawn = random.Random(name).sample(range(len(points)), min(number, len(points)))
+    return [points[place] for place in sorted(drawn)]
 
 
 def kill_stages(

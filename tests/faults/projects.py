@@ -14,6 +14,7 @@
 
 import itertools
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable
@@ -141,6 +142,14 @@ def find_half_files(project: Project, *whole: dict[str, str]) -> list[str]:
     """Return the outputs that are there and are in none of the given states, such as the old one and the new one."""
     now = md5_of_outputs(project)
     return sorted(name for name, md5 in now.items() if md5 not in [each.get(name) for each in whole])
+
+
+def find_damaged(store: Path) -> list[str]:
+    """Return the files of DVC's cache, or of its remote in a folder, that have another md5 than their name."""
+    names = {path: path.parent.name + path.name for path in (store / "files/md5").glob("??/*")}
+    return sorted(
+        name for path, name in names.items() if re.fullmatch("[0-9a-f]{32}", name) and files.md5(path) != name
+    )
 
 
 def list_files(project: Project, *more: Path) -> set[str]:

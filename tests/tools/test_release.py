@@ -260,6 +260,16 @@ def test_a_wrong_version_is_refused_in_one_line(copied: Project) -> None:
     assert done.stderr == "release: '1.2' is not a version: expected vMAJOR.MINOR.PATCH, such as v1.2.0\n"
 
 
+def test_git_is_not_written_to(copied: Project) -> None:
+    """A git that is killed while it writes leaves a lock, which the printed commands would meet."""
+    os.utime(copied.folder / "params.yaml")  # `git status` would note the new time
+    index = copied.folder / ".git/index"
+    before = index.read_bytes()
+    release.check_repository("v1.2.0")
+
+    assert index.read_bytes() == before
+
+
 # Releases that succeed.
 
 
