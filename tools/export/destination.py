@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from imageset.errors import DataError
+from imageset.errors import DataError, DiskError
 from imageset.runtime import files
 from imageset.workers.threads import map_ahead
 
@@ -39,17 +39,22 @@ def temporary_folder(destination: Path) -> Iterator[Path]:
 
     Raises:
         ImagesetError: Another run writes to the same destination.
+        DiskError: The disk is full.
     """
     temporary = destination.with_name(f".{destination.name}.tmp")
-    with files.lock(temporary / "lock"):
-        try:
-            folder = temporary / "files"
-            if folder.exists():  # of a killed run
-                shutil.rmtree(folder)
-            folder.mkdir()
-            yield folder
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        with files.lock(temporary / "lock"):
+            try:
+                folder = temporary / "files"
+                if folder.exists():  # of a killed run
+                    shutil.rmtree(folder)
+                folder.mkdir()
+                yield folder
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+    except DiskError:  # also of the lock itself, which is empty then
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
 
 
 def finish(folder: Path, destination: Path) -> None:
