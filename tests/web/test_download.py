@@ -1,7 +1,6 @@
 """Downloads of one photo from hosts that send any bytes at any time."""
 
 import asyncio
-import datetime
 import ssl
 import time
 from collections import Counter
@@ -10,15 +9,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from imageset.errors import Refused, Unreachable
 from imageset.photos.file_formats import FORMATS, HEAD_BYTES
 from imageset.web import download, host_limits, transfer, urls, web_client
 from imageset.web.web_client import WebClient
+from tests.certificates import make_server_context
 from tests.conftest import jpeg, plain_image
 from tests.photos.samples import BY_NAME
 
@@ -587,25 +583,7 @@ def test_a_host_that_is_neither_name_nor_address_is_a_bad_url(host: str) -> None
 
 def test_a_wrong_certificate_is_a_failure_that_may_pass(tmp_path: Path) -> None:
     """aiohttp's error for it is a ValueError, like those for bad URLs."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    nobody = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "nobody")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(nobody)
-        .issuer_name(nobody)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now)
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    pem = tmp_path / "own.pem"
-    pem.write_bytes(
-        certificate.public_bytes(Encoding.PEM) + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    )
-    own = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    own.load_cert_chain(pem)
+    own = make_server_context(tmp_path)
 
     async def main() -> None:
         host = RawHost()
