@@ -293,6 +293,17 @@ def test_a_digest_can_be_checked(path: Path) -> None:
         ImageSet(path, verify=True)
 
 
+@pytest.mark.parametrize("name", ["mean", "std"])
+def test_a_mean_or_a_standard_deviation_of_other_photos_is_found(path: Path, name: str) -> None:
+    """Nobody sees it in the photos: the digest covers the arrays alone."""
+    write(path)
+    with h5py.File(path, "r+") as file:
+        file.attrs[name] = np.nextafter(file.attrs[name], 256)
+
+    with pytest.raises(DataError, match=r"dataset\.h5 has another mean or standard deviation than its training photos"):
+        ImageSet(path, verify=True)
+
+
 def test_repr(path: Path) -> None:
     write(path)
 
