@@ -1,4 +1,4 @@
-"""Kills of dvc with all that it started, at drawn moments."""
+"""Kills of dvc: with all that it started, at drawn moments; push and pull at renames and fsyncs, too."""
 
 import os
 import random
@@ -10,13 +10,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.kills import LOG_OF_A_CACHE, require_none
-from tests.faults.projects import copy, find_changed, find_half_files, find_orphans, find_stray
+from tests.faults.kills import (
+    LOG_OF_A_CACHE,
+    RENAMES,
+    draw_points,
+    list_points,
+    needs_strace,
+    require_none,
+    run_and_kill,
+)
+from tests.faults.projects import copy, find_changed, find_damaged, find_half_files, find_orphans, find_stray
 from tests.faults.trials import Trials
 from tests.project import Project
 
 STAGES = ("split", "ingest", "masks", "preprocess", "build", "report")
 MOMENTS = 3  # of each command
+RENAMES_DRAWN = 12  # of each command
 SECONDS = 3.0  # in which they are drawn, one in each part of it
 
 
@@ -61,6 +70,15 @@ def test_kill_the_group_of_dvc_repro(
             require_none("stray", stray)
 
 
+def remove_data(project: Project, undisturbed: dict[str, str]) -> None:
+    """Remove what dvc pull fetches, in DVC's cache and in the project."""
+    for path in (project.folder / ".dvc/cache").glob("*"):
+        shutil.rmtree(path)
+    for name in undisturbed:
+        if name.startswith(("data/", "models/")):
+            (project.folder / name).unlink(missing_ok=True)
+
+
 @pytest.mark.fault("Crash", "kill -9 of dvc push", "signal to the group")
 def test_kill_dvc_push(trials: Trials, project: Project, undisturbed: dict[str, str], tmp_path: Path) -> None:
     trial = copy(project, tmp_path)
@@ -82,13 +100,54 @@ def test_kill_dvc_push(trials: Trials, project: Project, undisturbed: dict[str, 
 def test_kill_dvc_pull(trials: Trials, project: Project, undisturbed: dict[str, str], tmp_path: Path) -> None:
     trial = copy(project, tmp_path)
     for moment in trials.choose(draw_moments("pull"), sample=1):
-        shutil.rmtree(trial.folder / ".dvc/cache", ignore_errors=True)
-        for name in undisturbed:
-            if name.startswith(("data/", "models/")):
-                (trial.folder / name).unlink(missing_ok=True)
+        remove_data(trial, undisturbed)
         if not kill_group(trial, ["dvc", "pull"], moment):
             continue
         with trials.trial(f"after {moment:.1f} s"):
             require_none("orphans", find_orphans(trial))
             trial.succeed("dvc", "pull")
+            require_none("changed", find_changed(trial, undisturbed))
+
+
+@needs_strace
+@pytest.mark.fault("Crash", "kill -9 of dvc pull at 12 drawn renames and fsyncs", "strace")
+def test_kill_dvc_pull_at_drawn_renames(
+    trials: Trials, project: Project, undisturbed: dict[str, str], tmp_path: Path
+) -> None:
+    trial = copy(project, tmp_path)
+    remove_data(trial, undisturbed)
+    points = list_points(trial, ["dvc", "pull"], RENAMES)
+    for point in trials.choose(draw_points(points, "pull", RENAMES_DRAWN), sample=1):
+        remove_data(trial, undisturbed)
+        if not run_and_kill(trial, ["dvc", "pull"], point).injected:
+            continue
+        with trials.trial(str(point)):
+            require_none("orphans", find_orphans(trial))
+            require_none("damaged", find_damaged(trial.folder / ".dvc/cache"))
+            require_none("half files", find_half_files(trial, undisturbed))
+            trial.succeed("dvc", "pull")
+            require_none("changed", find_changed(trial, undisturbed))
+
+
+@needs_strace
+@pytest.mark.fault("Crash", "kill -9 of dvc push to a folder at 12 drawn renames and fsyncs", "strace")
+def test_kill_dvc_push_at_drawn_renames(
+    trials: Trials, project: Project, undisturbed: dict[str, str], tmp_path: Path
+) -> None:
+    trial = copy(project, tmp_path)
+    remote = tmp_path / "remote"
+    trial.succeed("dvc", "remote", "add", "--local", "disk", str(remote))
+    command = ["dvc", "push", "--remote", "disk"]
+    points = list_points(trial, command, RENAMES)
+    for point in trials.choose(draw_points(points, "push", RENAMES_DRAWN), sample=1):
+        shutil.rmtree(remote)
+        if not run_and_kill(trial, command, point).injected:
+            continue
+        with trials.trial(str(point)):
+            require_none("orphans", find_orphans(trial))
+            require_none("damaged", find_damaged(remote))
+            trial.succeed(*command)
+            shutil.rmtree(trial.folder / ".dvc/cache")
+            trial.succeed("dvc", "fetch", "--remote", "disk")
+            require_none("damaged", find_damaged(trial.folder / ".dvc/cache"))
             require_none("changed", find_changed(trial, undisturbed))

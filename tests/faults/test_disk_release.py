@@ -1,0 +1,45 @@
+"""tools.release on a project's disk that is full or nearly so."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.faults.disks import PAGE, needs_mount, small_disk
+from tests.faults.kills import require_none
+from tests.faults.projects import copy, find_changed, find_half_files
+from tests.faults.test_crash_release import COMMAND, begin_again, read_state, release_and_commit
+from tests.faults.trials import ALL, Trials
+from tests.project import Project
+
+PAGES = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48)
+FULL = ("its disk is full", "a disk is full", "No space left", "disk is full", "disk I/O error")
+
+
+@needs_mount
+@pytest.mark.fault("Disk", "tools.release on a disk with a few pages free", "tmpfs")
+def test_release_on_a_full_disk(trials: Trials, project: Project, undisturbed: dict[str, str], tmp_path: Path) -> None:
+    trial = copy(project, tmp_path)
+    (trial.folder / ".git/info").mkdir(exist_ok=True)
+    (trial.folder / ".git/info/exclude").write_text("/.ballast\n")
+    begin_again(trial, 0)
+    with small_disk(trial.folder, megabytes=400, inodes=40_000) as disk:
+        released = None
+        if ALL:
+            release_and_commit(trial)
+            released = read_state(trial, undisturbed)
+        for number, pages in enumerate(trials.choose(PAGES, sample=1), 1):
+            begin_again(trial, number)
+            disk.leave(pages * PAGE)
+            done = trial.run(*COMMAND)
+            disk.make_room()
+            if done.returncode == 0:
+                continue
+            with trials.trial(f"{pages} pages are free"):
+                assert done.returncode == 1, done.stderr
+                assert done.stderr.splitlines()[-1].startswith("release: "), done.stderr
+                assert any(words in done.stderr for words in FULL), done.stderr
+                assert "Traceback" not in done.stderr, done.stderr
+                require_none("half files", find_half_files(trial, undisturbed))
+                release_and_commit(trial)
+                assert released in (None, read_state(trial, undisturbed))
+                require_none("changed", find_changed(trial, undisturbed))
