@@ -12,7 +12,8 @@ from tests.faults.test_crash_dvc import remove_data
 from tests.faults.trials import Trials
 from tests.project import Project
 
-SHARES = (0, 0.1, 0.3, 0.5, 0.7, 0.9)  # of what DVC has to write
+SHARES = (0, 0.1, 0.5, 0.9)  # of what DVC has to write
+SAID = {".dvc/cache": "No space left on device", "data": "Checkout failed for following targets"}  # DVC says no more
 
 
 @needs_mount
@@ -31,15 +32,13 @@ def test_dvc_pull_on_a_full_disk(trials: Trials, project: Project, undisturbed: 
                 disk.leave(int(share * sizes[folder]))
                 done = trial.run("dvc", "pull")
                 with trials.trial(f"{share:.0%} of {folder} is free"):
-                    print(done.returncode, done.stderr)
                     assert done.returncode != 0, done.stderr
-                    assert "No space left" in done.stderr, done.stderr
+                    assert SAID[folder] in done.stderr, done.stderr
                     require_none("damaged", find_damaged(trial.folder / ".dvc/cache"))
                     require_none("half files", find_half_files(trial, undisturbed))
                     disk.make_room()
                     trial.succeed("dvc", "pull")
                     require_none("changed", find_changed(trial, undisturbed))
-                    require_none("left", [str(path) for path in disk.folder.rglob("*.tmp")])
                 disk.make_room()
             remove_data(trial, undisturbed)
 
@@ -56,7 +55,6 @@ def test_dvc_push_to_a_full_disk(trials: Trials, project: Project, undisturbed: 
             disk.leave(int(share * size))
             done = trial.run("dvc", "push", "--remote", "disk")
             with trials.trial(f"{share:.0%} is free"):
-                print(done.returncode, done.stderr)
                 assert done.returncode != 0, done.stderr
                 assert "No space left" in done.stderr, done.stderr
                 require_none("damaged", find_damaged(remote))
@@ -66,6 +64,5 @@ def test_dvc_push_to_a_full_disk(trials: Trials, project: Project, undisturbed: 
                 shutil.rmtree(trial.folder / ".dvc/cache")
                 trial.succeed("dvc", "fetch", "--remote", "disk")
                 require_none("damaged", find_damaged(trial.folder / ".dvc/cache"))
-                require_none("left", [str(path) for path in remote.rglob("*.tmp")])
             disk.make_room()
             shutil.rmtree(remote / "files")
