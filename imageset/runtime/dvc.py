@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -11,6 +12,8 @@ from typing import NamedTuple
 import yaml
 
 from imageset.errors import ImagesetError
+
+FULL = 1 << 20  # bytes: with less, a failure is the disk's
 
 
 def run(*arguments: str, environment: Mapping[str, str] = os.environ, stdout: int | None = None) -> str:
@@ -41,7 +44,9 @@ def run(*arguments: str, environment: Mapping[str, str] = os.environ, stdout: in
             running.terminate()
             raise
     if running.returncode:
-        raise ImagesetError(f"`dvc {' '.join(arguments)}` failed; its own message above says why")
+        full = shutil.disk_usage(".").free < FULL  # DVC says so in half of the cases
+        why = "the disk of this folder is full: make room, then run this again"
+        raise ImagesetError(f"`dvc {' '.join(arguments)}` failed; {why if full else 'its own message above says why'}")
     return printed or ""
 
 

@@ -29,6 +29,7 @@ OF_OTHERS = {
     "No module named 'pandas'",
     "Connection refused",
     "Checkout failed for following targets",
+    "Unable to read RWLock-file",
     "is busy, it is being blocked by",
     "Unable to acquire lock",
     "Unsupported value of type 'datetime'",
