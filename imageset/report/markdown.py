@@ -3,9 +3,10 @@
 import re
 
 # What GitHub shows other than as text: emphasis, code, HTML, links, images, @mentions, #12, GH-12, :emoji:, $formulas$.
-MARKUP = re.compile(r"[\\`*~<@$]|&\w|#\d|(?<!\w)_|_(?!\w)|\]\(|:[\w+-]|://|www\.|\bGH-\d", re.IGNORECASE)
-# Characters that no font shows, and those that turn the text after them round, such as the right-to-left override.
-UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+MARKUP = re.compile(r"[\\`*~<@$]|&[\w#]|#\d|(?<!\w)_|_(?!\w)|\]\(|:[\w+-]|://|www\.|\bGH-\d", re.IGNORECASE)
+# Characters that no font shows, and those that turn the text after them round, such as the right-to-left override; and
+# `##[`, which GitHub's logs take for a command.
+UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]|#(?=#\[)")
 LONGEST = 200  # characters that are shown
 
 

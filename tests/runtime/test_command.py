@@ -1,6 +1,7 @@
 """The edge of a program: one line for an error, and the exit code that belongs to it."""
 
 import errno
+import os
 import signal
 import sqlite3
 import subprocess
@@ -73,6 +74,18 @@ def test_a_name_within_a_message_acts_on_no_terminal(capsys: pytest.CaptureFixtu
     )
 
 
+def test_a_message_is_no_command_of_githubs_logs() -> None:
+    assert command.show_line("class '##[error]hat' ## [x]") == r"class '\u0023#[error]hat' ## [x]"
+
+
+def test_a_long_message_keeps_its_start_and_its_end() -> None:
+    line = command.show_line(f"queries/labels.sql: the name {'x' * 1_000_000} is no id: shorten it")
+
+    assert len(line) < 2_100
+    assert line.startswith("queries/labels.sql: the name xxx")
+    assert line.endswith("xxx is no id: shorten it")
+
+
 def test_a_full_disk_without_a_file_names_the_disks_that_programs_write_to(capsys: pytest.CaptureFixture[str]) -> None:
     def main() -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -99,6 +112,51 @@ def test_the_code_that_main_ends_with_is_kept() -> None:
         command.run("verify", lambda: sys.exit(command.FAILED))
 
     assert ended.value.code == command.FAILED
+
+
+PRINTS = "from imageset.runtime import command; command.run('it', lambda: print('Größe 日本'))"
+
+
+@pytest.mark.parametrize(
+    ("redirections", "unbuffered", "code", "says"),
+    [
+        ("| true", "", 141, ""),
+        ("| true", "1", 141, ""),
+        (">&-", "", 0, ""),
+        ("<&- >&- 2>&-", "", 0, ""),
+        (">/dev/full", "", 1, "it: the output cannot be written: No space left on device\n"),
+    ],
+)
+def test_an_output_that_nobody_takes_is_no_traceback(redirections: str, unbuffered: str, code: int, says: str) -> None:
+    script = f'set -o pipefail; {{ sleep 0.2; exec $0 -c "$1"; }} {redirections}'
+    command_line = ["bash", "-c", script, sys.executable, PRINTS]
+    environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+    done = subprocess.run(command_line, cwd=ROOT, env=environment, capture_output=True, text=True)
+
+    assert (done.returncode, done.stderr) == (code, says)
+
+
+def test_a_closed_stream_is_no_place_for_a_file(tmp_path: Path) -> None:
+    """What a library printed went into the first file that was opened."""
+    code = (
+        "import os; from pathlib import Path; from imageset.runtime import command\n"
+        "def main():\n"
+        "    with open('whole', 'w') as file: file.write('whole'); file.flush(); os.system('echo from a library >&2')\n"
+        "command.run('it', main)"
+    )
+    command_line = ["bash", "-c", 'exec $0 -c "$1" <&- >&- 2>&-', sys.executable, code]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command_line, cwd=tmp_path, env=environment, check=False)
+
+    assert (done.returncode, (tmp_path / "whole").read_text()) == (0, "whole")
+
+
+def test_a_letter_that_the_output_lacks_is_its_number() -> None:
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    command_line = [sys.executable, "-c", PRINTS]
+    done = subprocess.run(command_line, cwd=ROOT, env=environment, capture_output=True, text=True)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, r"Gr\xf6\xdfe \u65e5\u672c" + "\n", "")
 
 
 @pytest.mark.parametrize("program", PROGRAMS)

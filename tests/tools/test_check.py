@@ -47,6 +47,10 @@ def the_fault(lines: list[str]) -> str:
     return fault
 
 
+def test_a_line_acts_on_no_terminal() -> None:
+    assert str(Line("ok", "a database says \x1b[2Jhat\n::error::no")) == r"ok  a database says \u001b[2Jhat ::error::no"
+
+
 @pytest.fixture
 def shop(in_project: Path, bucket: Bucket, database: str, photo_folder: tuple[Path, str], edit_params: Edit) -> Path:
     """A project that a stranger has set up well: six listings with photos and labels, none of them fetched yet."""

@@ -508,6 +508,7 @@ HOSTILE = [
     "someone@shop.example",
     "#12 GH-12",
     "&lt;b&gt;",
+    "&#x3c;b&#x3e;",
     ":+1: :smile:",
     "$x$",
 ]
@@ -534,6 +535,10 @@ def test_characters_that_turn_or_hide_text_are_shown_as_their_number(repository:
 
     assert unseen not in text
     assert f"| `hat\\u{ord(unseen):04x}x (1203)` |" in section(text, "Class balance")
+
+
+def test_a_name_is_no_command_of_githubs_logs() -> None:
+    assert escape("##[error]hat") == r"`\u0023#[error]hat`"
 
 
 @pytest.mark.parametrize(

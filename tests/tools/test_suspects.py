@@ -84,6 +84,17 @@ def rows(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text)))
 
 
+def test_a_name_on_a_terminal_neither_acts_nor_begins_a_line(project: Path) -> None:
+    named = [(11, "hat\x1b[2J\n::error::no", None), (12, "\t=1+1", None), (13, "##[error]coat", None)]
+    tables.write(project / "data/classes.csv", tables.CLASSES, tables.frame(tables.CLASSES, named))
+    found = rows(succeed(project, "--kind", "label", "--top", "2"))
+
+    assert [(row["class_name"], row["suggestion_name"]) for row in found] == [
+        (r"hat\u001b[2J\u000a::error::no", r"\u0009=1+1"),
+        (r"hat\u001b[2J\u000a::error::no", r"\u0023#[error]coat"),
+    ]
+
+
 def test_the_rows_have_what_a_person_needs_and_no_action(project: Path) -> None:
     done = run(project, "--kind", "label", "--top", "2", "--by", "mm")
     found = rows(done.stdout)

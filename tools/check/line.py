@@ -2,6 +2,7 @@
 
 from typing import Literal, NamedTuple
 
+from imageset.runtime.command import show_line
 from imageset.runtime.secret_text import hide_urls
 
 Mark = Literal["ok", "--", "??"]
@@ -15,7 +16,7 @@ class Line(NamedTuple):
     text: str
 
     def __str__(self) -> str:
-        return f"{self.mark}  {hide_urls(' '.join(self.text.split()))}"
+        return f"{self.mark}  {show_line(hide_urls(' '.join(self.text.split())))}"
 
 
 def ok(text: str) -> Line:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from imageset.curation import corrections
 from imageset.formats import hand_edited, tables
+from imageset.runtime.command import show_line
 from tools.suspects.files import COLUMNS, Corrections, read_table
 
 
@@ -50,15 +51,20 @@ def to_edit(
         ids = ["" if class_ is None else hand_edited.cell_of_id(class_) for class_ in (own, other)]
         classes = [
             ids[0],
-            hand_edited.cell_of_text(names.get(own, "")),
+            cell_to_read(names.get(own, "")),
             ids[1],
-            hand_edited.cell_of_text(names.get(other, "")),
+            cell_to_read(names.get(other, "")),
         ]
         usual = corrections.DEFAULT_REASONS[row.kind]  # counts only where a person writes `exclude`
         written = (action, ids[1], usual, "", by, "")
-        url = hand_edited.cell_of_text(urls.get((row.product_id, row.position), ""))
+        url = cell_to_read(urls.get((row.product_id, row.position), ""))
         lines.append(hand_edited.format_row((*found, *classes, *written, url)))
     return "".join(f"{line}\n" for line in lines)
+
+
+def cell_to_read(text: str) -> str:
+    """Return a text that people read and no program: on one line, as the rows may be printed on a terminal."""
+    return hand_edited.cell_of_text(show_line(text))
 
 
 def read_urls(chosen: pd.DataFrame) -> dict[tuple[int, int], str]:
