@@ -9,7 +9,7 @@ import jinja2
 import pandas as pd
 
 from imageset.formats import hand_edited, hdf5, source_ids, tables
-from imageset.report import card, croissant, sheets
+from imageset.report import card, class_counts, croissant, sheets
 from imageset.report.figures import StageTables, class_table, metrics, photo_flow
 from imageset.report.identity import identify
 from imageset.report.markdown import escape, escape_cell
@@ -170,12 +170,12 @@ def main(
 
 
 def list_classes(classes: pd.DataFrame) -> str:
-    """Return the photos of each class as a table for people and `dvc plots`: no cell is a formula."""
+    """Return the photos of each class as a table for people and `dvc plots`: no cell is a formula or a tag."""
     ids = source_ids.texts(classes["catalog_id"])
     names = hdf5.unique_names(classes["name"].tolist(), ids.tolist())
     cells = classes.assign(
         catalog_id=list(map(hand_edited.cell_of_id, classes["catalog_id"])),
-        name=list(map(hand_edited.cell_of_text, names)),
+        name=list(map(class_counts.cell_of_name, names)),
     )
     return tables.format_header(cells.columns) + tables.format_rows(cells)
 

@@ -195,7 +195,7 @@ def test_classes_are_counted_by_subset_the_largest_first(reports: Path) -> None:
 
     assert rows == [
         {"catalog_id": "1000", "name": "Blusen, Größe L", "train": "4", "test": "2", "photos": "6"},
-        {"catalog_id": "1001", "name": "<script>coats</script>", "train": "2", "test": "1", "photos": "3"},
+        {"catalog_id": "1001", "name": "<\u2060script>coats<\u2060/script>", "train": "2", "test": "1", "photos": "3"},
         {"catalog_id": "1002", "name": "$1 & up", "train": "2", "test": "0", "photos": "2"},
     ]
 
