@@ -22,6 +22,7 @@ MOST_DISTINCT = 0.5  # Youden's J of two classes: those that differ by more are 
 MOST_KNOWN = 0.3  # Youden's J of a class among all others: reached by chance where a class has fewer than nine photos
 FEWEST = 5  # photos of a class that have to be answered with either class of a pair
 LETTERS = 6  # words with fewer differ by one letter and mean something else: skirt and shirt
+LONGEST_NAME = 200  # letters of a name whose words are compared with others: time and memory grow with their square
 LIKENESS = 0.83  # of two words: one letter in six differs
 DECIMALS = 4
 APOSTROPHE = r"['\u2019]s?\b"  # the typed one and the printed one
@@ -145,7 +146,8 @@ def find_similar_names(classes: pd.DataFrame) -> list[ClassSuspect]:
     """Return pairs of classes of one parent whose names are near-equal.
 
     Equal without case, accents, spaces, punctuation and a plural s: score 1. Or one of the words differs by a letter
-    or two and has at least LETTERS: the likeness of the words (difflib). Equal names under two parents are two classes.
+    or two and has at least LETTERS: the likeness of the words (difflib). That is left out for a name of more than
+    LONGEST_NAME letters. Equal names under two parents are two classes.
 
     Args:
         classes: catalog_id, name and parent_id (Int64).
@@ -185,6 +187,8 @@ def keys_of(words: Sequence[str]) -> Iterator[tuple[str, object]]:
     """Yield a word and what is the same for all names that it may be compared in: all of it, or all other words."""
     if words:
         yield "", "".join(words)
+    if sum(map(len, words)) > LONGEST_NAME:
+        return
     for place, word in enumerate(words):
         if len(word) >= LETTERS:
             yield word, (place, *words[:place], None, *words[place + 1 :])

@@ -62,8 +62,8 @@ def number_classes(query: Path, rows: Sequence[Row]) -> pd.DataFrame:
         rows: the rows of the query: catalog_id, name, parent_id.
 
     Raises:
-        DataError: a row has no catalog_id or a value that is no id, or two rows have the same catalog_id. The message
-            shows the rows.
+        DataError: a row has no catalog_id, a value that is no id or a name with a NUL, or two rows have the same
+            catalog_id. The message shows the rows.
     """
     catalog_ids = number_column(query, CLASSES, rows, "catalog_id", [row[0] for row in rows])
     parents = number_column(query, CLASSES, rows, "parent_id", [row[2] for row in rows])
@@ -81,6 +81,12 @@ def number_classes(query: Path, rows: Sequence[Row]) -> pd.DataFrame:
                 f"and {describe(CLASSES[1:], row[1:])}: return one row a class, such as by GROUP BY catalog_id"
             )
     names = ["" if row[1] is None else str(row[1]) for row in rows]
+    for name, row in zip(names, rows, strict=True):
+        if "\0" in name:  # programs in C, such as readers of CSV and HDF5, take it for the end
+            raise DataError(
+                f"{query}: {describe(CLASSES, row)} has a NUL character in its name: return it without, such as by "
+                "replace(name, char(0), '')"
+            )
     return tables.frame(tables.CLASSES, {"catalog_id": catalog_ids, "name": names, "parent_id": parents})
 
 

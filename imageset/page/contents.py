@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from imageset.curation.corrections import DEFAULT_REASONS, RECOMMENDED
-from imageset.formats import dates, hdf5, source_ids
+from imageset.formats import blanks, dates, hdf5, source_ids
 from imageset.page.inputs import PageInputs
 from imageset.page.photo_list import DOUBTS, FACTS, KEY, MASK_MEASURES
 from imageset.page.public_url import public_url
@@ -80,7 +80,7 @@ def class_columns(data: PageInputs) -> tuple[dict[str, Any], list[str]]:
         "known": known,
         "catalog_id": [id_value(catalog_id) for catalog_id in known],
         "label": [labels.get(catalog_id, -1) for catalog_id in known],
-        "name": [names[catalog_id].strip() or source_ids.text(catalog_id) for catalog_id in known],
+        "name": [blanks.strip(names[catalog_id]) or source_ids.text(catalog_id) for catalog_id in known],
         "photos": {subset: counts[subset].reindex(known, fill_value=0).tolist() for subset in subsets},
     }, subsets
 

@@ -55,8 +55,9 @@ def caption(name: str, label: int, catalog_id: int | str) -> str:
 
 
 def drawable(text: str) -> str:
-    """Return a text on one line, "" where a picture cannot show it."""
-    line = unicodedata.normalize("NFC", " ".join(text.split()))
+    """Return a text on one line, "" where a picture cannot show it. Characters that nobody sees are left out."""
+    seen = "".join(letter for letter in text if unicodedata.category(letter) != "Cf")
+    line = unicodedata.normalize("NFC", " ".join(seen.split()))
     return line if is_drawable(line) else ""
 
 

@@ -160,5 +160,12 @@ def test_a_name_without_letters_or_digits_is_like_no_other() -> None:
     assert names("?", "!!", "") == []
 
 
+def test_words_of_a_very_long_name_are_compared_as_a_whole() -> None:
+    """Word by word, these took minutes, and gigabytes."""
+    word, words = "x" * 10_000, "sample " * 10_000
+
+    assert names(word, f"{word}y", words, f"{words} more", word.upper()) == [(0, 4, 1.0)]
+
+
 def test_every_reason_is_of_the_closed_list() -> None:
     assert set(class_suspects.REASONS) == {"same_class", "no_better_than_chance", "similar_name"}
