@@ -3,7 +3,7 @@
 import pandas as pd
 
 from imageset.errors import DataError
-from imageset.formats import source_ids, tables
+from imageset.formats import blanks, source_ids, tables
 
 
 def number_labels(catalog_ids: set[int], released: pd.DataFrame, classes: pd.DataFrame) -> pd.DataFrame:
@@ -25,7 +25,7 @@ def number_labels(catalog_ids: set[int], released: pd.DataFrame, classes: pd.Dat
         catalog_id: name
         for table in (released, classes)
         for catalog_id, name in zip(table["catalog_id"], table["name"], strict=True)
-        if name.strip()
+        if blanks.strip(name)
     }
     rows = [
         (label, catalog_id, names.get(catalog_id, source_ids.text(catalog_id)))

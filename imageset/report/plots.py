@@ -70,6 +70,7 @@ def open_font(size: int) -> ImageFont.FreeTypeFont:
 
 def shorten(text: str, font: ImageFont.FreeTypeFont) -> str:
     """Return the text, cut to a cell's width."""
+    text = text[: 2 * CELL]  # a letter has a pixel at least; to measure all of a long name takes minutes
     while text and font.getlength(text) > CELL:
         text = text[:-2].rstrip("…") + "…" if len(text) > 2 else ""
     return text

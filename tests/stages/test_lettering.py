@@ -26,6 +26,11 @@ def test_a_name_that_it_lacks_letters_for_is_the_catalog_id(name: str) -> None:
     assert lettering.caption(name, 3, 7) == "catalog 7"
 
 
+def test_a_very_long_caption_is_cut_at_once() -> None:
+    """One letter at a time, it took minutes."""
+    assert plots.shorten("sample " * 10_000, plots.open_font(plots.CAPTION_SIZE)) == "sample sample sample …"
+
+
 def test_captions_of_a_file_differ_where_names_do_not(tmp_path: Path) -> None:
     with hdf5.create(tmp_path / "dataset.h5", hdf5.DATASET) as file:
         hdf5.add_text(file, "label_map", ["0,12", "1,13", "2,14", "3,15"])
