@@ -20,7 +20,22 @@ def test_a_name_that_the_font_has_letters_for_is_drawn(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["ワンピース", "连衣裙", "원피스", "เสื้อ", "साड़ी", "שמלה", "فستان", "👗", "ເສື້ອ", "x\u0301\u0302", "\x00", "\u200b\u200d", " ", ""],
+    [
+        "ワンピース",
+        "连衣裙",
+        "원피스",
+        "เสื้อ",
+        "साड़ी",
+        "שמלה",
+        "فستان",
+        "👗",
+        "ເສື້ອ",
+        "x\u0301\u0302",
+        "\x00",
+        "\u200b\u200d",
+        " ",
+        "",
+    ],
 )
 def test_a_name_that_it_lacks_letters_for_is_the_catalog_id(name: str) -> None:
     assert lettering.caption(name, 3, 7) == "catalog 7"
