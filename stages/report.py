@@ -8,7 +8,7 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from imageset.formats import hand_edited, hdf5, source_ids, tables
+from imageset.formats import hdf5, source_ids, tables
 from imageset.report import card, class_counts, croissant, sheets
 from imageset.report.figures import StageTables, class_table, metrics, photo_flow
 from imageset.report.identity import identify
@@ -174,7 +174,7 @@ def list_classes(classes: pd.DataFrame) -> str:
     ids = source_ids.texts(classes["catalog_id"])
     names = hdf5.unique_names(classes["name"].tolist(), ids.tolist())
     cells = classes.assign(
-        catalog_id=list(map(hand_edited.cell_of_id, classes["catalog_id"])),
+        catalog_id=list(map(class_counts.cell_of_id, classes["catalog_id"])),
         name=list(map(class_counts.cell_of_name, names)),
     )
     return tables.format_header(cells.columns) + tables.format_rows(cells)

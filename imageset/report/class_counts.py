@@ -1,4 +1,4 @@
-"""Names of classes as cells of reports/class_counts.csv, which spreadsheets show, and `dvc plots` draws."""
+"""Names and ids of classes as cells of reports/class_counts.csv, which spreadsheets show, and `dvc plots` draws."""
 
 import re
 
@@ -17,13 +17,22 @@ def cell_of_name(name: str) -> str:
     >>> cell_of_name("</script>").encode("ascii", "backslashreplace").decode()
     '<\\\\u2060/script>'
     """
-    return hand_edited.cell_of_text(TAG.sub(f"<{JOINER}", name))
+    return break_tags(hand_edited.cell_of_text(name))
 
 
-def name_of_cell(cell: str) -> str:
-    """Return the name in a cell.
+def cell_of_id(number: int) -> str:
+    """Return the source's id that has a number as such a cell."""
+    return break_tags(hand_edited.cell_of_id(number))
 
-    >>> name_of_cell(cell_of_name("'=<b>"))
+
+def break_tags(text: str) -> str:
+    return TAG.sub(f"<{JOINER}", text)
+
+
+def text_of_cell(cell: str) -> str:
+    """Return the name or the id in a cell.
+
+    >>> text_of_cell(cell_of_name("'=<b>"))
     "'=<b>"
     """
     return hand_edited.id_of_cell(cell).replace(f"<{JOINER}", "<")

@@ -31,7 +31,7 @@ from playwright.sync_api import Browser
 
 from imageset.formats import blanks, hand_edited, hdf5
 from imageset.reader import ImageSet
-from imageset.report.class_counts import cell_of_name, name_of_cell
+from imageset.report.class_counts import cell_of_name, text_of_cell
 from sandbox.s3 import PHOTO_BUCKET
 from sandbox.servers import Servers
 from tests.browser import WIDE, launched, opened
@@ -45,7 +45,7 @@ from tools.export.format import FORMATS
 SAMPLE = 9  # the sample has each ninth name
 # What ends a line, acts on a terminal, or turns the text after it round; and what GitHub's logs take for a command.
 ACTING = re.compile(
-    r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]|^\s*::|##\[", re.M
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]|^\s*::|##\[", re.M
 )
 PLOTS_TAGS = {"html", "head", "title", "meta", "script", "style", "body", "div"}  # of the page of `dvc plots show`
 STAGES = """
@@ -169,7 +169,7 @@ def find_places(shop: Shop) -> dict[str, dict[str, str]]:
         "dataset.h5": dict(zip(ids, names, strict=True)),
         "the reader": dict(zip(ids, ImageSet(data / "dataset.h5").classes, strict=True)),
         "croissant.json": {each["classes/class_id"]: each["classes/name"] for each in records},
-        "class_counts.csv": {hand_edited.id_of_cell(key): name_of_cell(name) for key, name in counts.items()},
+        "class_counts.csv": {text_of_cell(key): text_of_cell(name) for key, name in counts.items()},
         "report.html": dict(zip(map(str, classes["catalog_id"]), classes["name"], strict=True)),
     }
 
@@ -362,7 +362,7 @@ def test_tools_take_every_name(shop: Shop, trials: Trials, tmp_path: Path) -> No
     with trials.trial("tools.plan"):
         shop.run(*python, "tools.plan")
     with trials.trial("tools.check"):
-        shop.run(*python, "tools.check", code=1)  # a remote that is not there
+        shop.run(*python, "tools.check")
     change_classes(shop)
     with trials.trial("dvc repro once more"):
         shop.run("dvc", "repro")
@@ -376,7 +376,9 @@ def test_tools_take_every_name(shop: Shop, trials: Trials, tmp_path: Path) -> No
         product = read_csv(shop.folder / "data/split.csv")[0]["product_id"]
         shop.run(*python, "tools.forget", "--yes", "--", product)
 
-        assert product not in {row["product_id"] for row in read_csv(shop.folder / "data/ingest.csv")}
+        taken_down = read_csv(shop.folder / "corrections/takedowns.csv")
+        assert [hand_edited.id_of_cell(row["product_id"]) for row in taken_down] == [product]
+        assert not (shop.folder / "data/dataset.h5").exists()
     with trials.trial("what all of them printed"):
         shop.require_harmless()
 
@@ -408,9 +410,9 @@ ESCAPE, LONG = "a\x1b[31mb\nc\u202e", "x" * 10_000
 REFUSED = {
     "a product with control characters": Refused("labels", {"product": ESCAPE}, ("queries/labels.sql", "no id")),
     "a product of 10,000 letters": Refused("labels", {"product": LONG}, ("queries/labels.sql", "255 bytes", "xxx")),
-    "a class with control characters": Refused("labels", {"kind": ESCAPE}, ("queries/classes.sql", "catalog_id")),
-    "a class with NUL": Refused("labels", {"kind": "a\0b"}, ("queries/classes.sql", "catalog_id", "\\x00")),
-    "a class of 10,000 letters": Refused("labels", {"kind": LONG}, ("queries/classes.sql", "255 bytes", "xxx")),
+    "a class with control characters": Refused("labels", {"kind": ESCAPE}, ("queries/labels.sql", "catalog_id")),
+    "a class with NUL": Refused("labels", {"kind": "a\0b"}, ("queries/labels.sql", "catalog_id", "\\x00")),
+    "a class of 10,000 letters": Refused("labels", {"kind": LONG}, ("queries/labels.sql", "255 bytes", "xxx")),
     "a name with NUL": Refused("labels", {"name": "a\0b"}, ("queries/classes.sql", "catalog_id 'K'", "NUL")),
     "a parent with control characters": Refused("labels", {"parent": ESCAPE}, ("queries/classes.sql", "parent_id")),
     "one class with two long names": Refused("labels", {"name": LONG, "again": ESCAPE}, ("two rows", "K")),
@@ -463,7 +465,7 @@ def test_what_is_refused_is_refused_in_one_line(in_project: Path, trials: Trials
             assert done.returncode == 1, done.stdout + done.stderr[-2000:]
             assert done.stderr.count("\n") == 1, done.stderr[-2000:]
             assert not ACTING.search(done.stdout + done.stderr)
-            assert len(done.stderr) < 1000, done.stderr[:300]
+            assert len(done.stderr) < 2_100, done.stderr[:300]
             assert [text for text in case.says if text not in done.stderr] == [], done.stderr
             if case.stage == "labels":
                 assert list(folder.iterdir()) == []

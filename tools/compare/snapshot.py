@@ -12,7 +12,7 @@ import pandas as pd
 import yaml
 
 from imageset.errors import DataError, ImagesetError
-from imageset.formats import hand_edited, source_ids, tables
+from imageset.formats import source_ids, tables
 from imageset.report import class_counts
 from imageset.report.markdown import escape
 from tools.compare.reruns import SHOWS_ALL, find_current_runs
@@ -102,8 +102,8 @@ def find_problem(path: str, content: Content, title: str, stages: dict[str, Stag
 def parse_class_counts(text: str) -> pd.DataFrame:
     """Return reports/class_counts.csv indexed by catalog_id: name, a column for each subset, photos."""
     counts = read_texts(text)
-    counts["catalog_id"] = counts["catalog_id"].map(hand_edited.id_of_cell)  # as stage report writes them
-    counts["name"] = counts["name"].map(class_counts.name_of_cell)
+    for name in ("catalog_id", "name"):
+        counts[name] = counts[name].map(class_counts.text_of_cell)
     counts = counts.set_index(pd.Index(source_ids.numbers(counts.pop("catalog_id")), dtype="int64", name="catalog_id"))
     return counts.astype(dict.fromkeys(counts.columns.drop("name"), int))
 
