@@ -77,6 +77,24 @@ class Proxy:
                 reset(each)
         return b""
 
+    def kill(self, direction: Direction, at: int, kill: Callable[[], None], stay_down: bool = True) -> None:
+        """Kill the server once so many bytes of a direction were forwarded. What follows in this direction is lost.
+
+        Args:
+            kill: kills the server, or a process of it. The kernel then ends the connections.
+            stay_down: refuse new connections until `restore`, as the kernel does where nobody listens.
+        """
+
+        def killed(data: bytes) -> bytes:
+            self.injected += 1
+            self.faults.clear()
+            if stay_down:
+                self.stop_listening()
+            kill()
+            return b""
+
+        self.faults[direction] = (at, killed)
+
     def drop(self, direction: Direction, at: int = 0) -> None:
         """Forward nothing any more in either direction once so many bytes were forwarded; keep all connections open.
 

@@ -135,12 +135,12 @@ def test_bucket_that_is_read(trial: Project, undisturbed: dict[str, str], trials
 
 
 @contextmanager
-def photos_by_proxy(trial: Project) -> Iterator[Proxy]:
-    """Write listings whose photos come through a proxy."""
+def photos_by_proxy(trial: Project, host: str = "") -> Iterator[Proxy]:
+    """Write listings with photo URLs that lead to a proxy. It forwards to their host, or to another one."""
     listings = trial.folder / "data" / "listings.csv"
     text = listings.read_text()
     (url,) = set(re.findall(r"http://127\.0\.0\.1:\d+", text))
-    with Proxy.before(url) as proxy:
+    with Proxy.before(host or url) as proxy:
         listings.write_text(text.replace(url, proxy.replace(url)))
         # As stage listings notes what it writes where a person runs it.
         note = f"{files.md5(listings)}  data/listings.csv\n"

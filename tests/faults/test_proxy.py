@@ -95,6 +95,19 @@ def test_cut_resets_after_so_many_bytes(proxy: Proxy, stay_down: bool) -> None:
         assert ask(connection) == MESSAGE
 
 
+@pytest.mark.parametrize("stay_down", [True, False])
+def test_kill_is_called_once_and_the_bytes_behind_it_are_lost(proxy: Proxy, stay_down: bool) -> None:
+    calls: list[str] = []
+    proxy.kill(TO_CLIENT, 30, lambda: calls.append("killed"), stay_down)
+    with connect(proxy) as connection:
+        assert ask(connection, 30) == MESSAGE[:30]
+        assert ask(connection) == MESSAGE  # this server is alive, and its connection is open
+    assert (calls, proxy.injected) == (["killed"], 1)
+    if stay_down:
+        with pytest.raises(ConnectionRefusedError):
+            connect(proxy)
+
+
 def test_drop_forwards_up_to_a_byte_and_keeps_the_connection(proxy: Proxy) -> None:
     proxy.drop(TO_CLIENT, at=30)
     with connect(proxy) as connection:
