@@ -1,17 +1,20 @@
-"""Fixtures: one sandbox of real servers for the run; for each test a bucket prefix and a database of its own."""
+"""Fixtures: real servers and a project for the run; for each test a bucket prefix and a database of its own."""
 
 import fcntl
 import functools
 import inspect
 import io
 import itertools
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import asdict
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -33,6 +36,11 @@ from stages import model
 from tests.project import PHOTOS, ROOT, Project, copy_project
 
 U2NETP_SHA256 = "309c8469258dda742793dce0ebea8e6dd393174f89934733ecc8b14c76f4ddd8"
+DATABASE = "shop"  # of the project
+UNCONNECTED = "shop_unconnected"  # a copy of it, which can be copied at any time: PostgreSQL copies none that is in use
+FILES_MEANWHILE = 6  # of other tests, while the project is made
+SANDBOX = pytest.StashKey[Servers]()
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 numbers = itertools.count()
 
 # Other processes share the cores: how long an example takes says nothing of the code.
@@ -42,20 +50,38 @@ settings.load_profile("shared cores")
 # The processes that tests start compile each module once, also where the environment says that nobody keeps that.
 os.environ["PYTHONDONTWRITEBYTECODE"] = ""
 
+# The processes of a run share the cores: threads of PyTorch that wait for each other double its processor time.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 # Each session of boto3 reads 1.5 MB of JSON anew: 0.15 s of processor time for each open_bucket.
 botocore.session.create_loader = functools.cache(botocore.session.create_loader)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run first what needs the project, so that one process of pytest-xdist does it all: a process takes from the
-    end of another's tests, and each has servers and a project of its own."""
-    items.sort(key=lambda item: not needs_project(item))
+    """Run first what needs the project: that takes longest. Only one file of it is the very first, as the process that
+    runs it makes the project, and the others would wait. They begin with the files of most other tests."""
+    with_project = list(dict.fromkeys(item.path for item in items if needs_project(item)))
+    others = Counter(item.path for item in items if item.path not in with_project)
+    order = [*with_project[:1], *(path for path, _ in others.most_common(FILES_MEANWHILE)), *with_project[1:]]
+    ranks = {path: rank for rank, path in enumerate(order)}
+    items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
 
 
 def needs_project(item: pytest.Item) -> bool:
     """Tell whether a test uses the `project` of this module; the modules that have another make it of in_project."""
     names = item.fixturenames if isinstance(item, pytest.Function) else []
     return "project" in names and "in_project" not in names
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Run the sandbox in the process that starts those of pytest-xdist, and tell each how to reach it."""
+    if SANDBOX not in node.config.stash:
+        stack = ExitStack()
+        node.config.add_cleanup(stack.close)
+        folder = stack.enter_context(folder_for_servers())
+        node.config.stash[SANDBOX] = stack.enter_context(servers.running(folder / "home"))
+    node.workerinput["sandbox"] = json.dumps(asdict(node.config.stash[SANDBOX]), default=str)
 
 
 @contextmanager
@@ -77,10 +103,20 @@ def server_folder() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def sandbox() -> Iterator[Servers]:
-    """The servers, for all tests of this process."""
+def sandbox(request: pytest.FixtureRequest) -> Iterator[Servers]:
+    """The servers, for all tests of all processes."""
+    given = getattr(request.config, "workerinput", {}).get("sandbox")
+    if given:
+        values = json.loads(given)
+        yield Servers(values["environment"], Path(values["photo_folder"]), values["photo_url"])
+        return
     with folder_for_servers() as folder, servers.running(folder / "home") as running:
         yield running
+
+
+def new_name() -> str:
+    """Return a name that no other test of any process uses."""
+    return f"test{WORKER}n{next(numbers)}"
 
 
 @pytest.fixture
@@ -88,19 +124,16 @@ def bucket(sandbox: Servers, monkeypatch: pytest.MonkeyPatch) -> Bucket:
     """A store under a prefix that no other test uses, with the environment that leads there."""
     for name, value in sandbox.environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("IMAGE_STORE", f"s3://{PHOTO_BUCKET}/test-{next(numbers)}")
+    monkeypatch.setenv("IMAGE_STORE", f"s3://{PHOTO_BUCKET}/{new_name()}")
     return open_bucket()
 
 
 @pytest.fixture
 def database(sandbox: Servers, monkeypatch: pytest.MonkeyPatch) -> str:
     """The URL of a new database with the marketplace's empty tables; DATABASE_URL names it."""
-    server = sandbox.environment["DATABASE_URL"]
-    name = f"test_{next(numbers)}"
-    with closing(psycopg2.connect(server)) as connection:
-        connection.autocommit = True
-        connection.cursor().execute(f"CREATE DATABASE {name}")
-    url = f"{server.rpartition('/')[0]}/{name}"
+    name = new_name()
+    create_database(sandbox, name)
+    url = f"{sandbox.environment['DATABASE_URL'].rpartition('/')[0]}/{name}"
     execute(url, SCHEMA)
     monkeypatch.setenv("DATABASE_URL", url)
     return url
@@ -115,7 +148,7 @@ def execute(url: str, statement: str) -> None:
 @pytest.fixture
 def photo_folder(sandbox: Servers) -> tuple[Path, str]:
     """A folder of the photo host that no other test uses, and its URL."""
-    name = f"test-{next(numbers)}"
+    name = new_name()
     folder = sandbox.photo_folder / name
     folder.mkdir()
     return folder, f"{sandbox.photo_url}/{name}"
@@ -133,15 +166,16 @@ def embedding_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return fetch_once(tmp_path_factory, "efficientnet-lite0.pth", model.fetch_embedding)
 
 
-def fetch_once(factory: pytest.TempPathFactory, name: str, fetch: Callable[[Path], str]) -> Path:
-    """Return a file that is fetched once for all processes of pytest-xdist."""
+def fetch_once(factory: pytest.TempPathFactory, name: str, fetch: Callable[[Path], object]) -> Path:
+    """Return a file or folder that is made once for all processes of pytest-xdist, by the first that asks."""
     folder = factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
+    if WORKER:
         folder = folder.parent  # which they share
     with (folder / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / name).exists():
-            fetch(folder / name)
+            fetch(folder / f"new-{name}")
+            (folder / f"new-{name}").rename(folder / name)
     return folder / name
 
 
@@ -149,23 +183,48 @@ def fetch_once(factory: pytest.TempPathFactory, name: str, fetch: Callable[[Path
 def project(
     sandbox: Servers, weights: Path, embedding_weights: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Project:
-    """A project whose pipeline has run on a marketplace of drawn photos, committed and pushed."""
-    source = tmp_path_factory.mktemp("photos")
-    for garment, count in PHOTOS.items():
-        (source / garment).mkdir()
-        for number in range(count):
-            (source / garment / f"{number}.jpeg").write_bytes(photo_bytes(number, garment))
-    listings, classes = marketplace.copy_folders(source, sandbox.photo_folder)
-    marketplace.fill_database(sandbox.environment["DATABASE_URL"], sandbox.photo_url, listings, classes)
+    """A project whose pipeline has run on a marketplace of drawn photos, committed and pushed.
+
+    It is made once. Each process has a copy; all have the same photos, rows of the database and remote of DVC.
+    """
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = os.environ | sandbox.environment | {"PATH": path, "IMAGESET_WORKERS": "1"}
     environment |= {"IMAGESET_MODEL_FILE": str(weights), "IMAGESET_EMBEDDING_FILE": str(embedding_weights)}
+    environment["DATABASE_URL"] = f"{environment['DATABASE_URL'].rpartition('/')[0]}/{DATABASE}"
     environment["IMAGE_STORE"] += "/end-to-end"
-    project = copy_project(tmp_path_factory.mktemp("end-to-end") / "project", environment)
+    made = fetch_once(tmp_path_factory, "end-to-end", partial(make_project, sandbox=sandbox, environment=environment))
+    folder = tmp_path_factory.mktemp("end-to-end") / "project"
+    shutil.copytree(made, folder, symlinks=True)
+    return Project(folder, environment)
+
+
+def make_project(folder: Path, sandbox: Servers, environment: dict[str, str]) -> None:
+    """Fill the marketplace and run the pipeline on it.
+
+    Args:
+        folder: for the project.
+        sandbox: the servers.
+        environment: that the project's commands run in.
+    """
+    source = folder.with_name("photos")
+    for garment, count in PHOTOS.items():
+        (source / garment).mkdir(parents=True)
+        for number in range(count):
+            (source / garment / f"{number}.jpeg").write_bytes(photo_bytes(number, garment))
+    listings, classes = marketplace.copy_folders(source, sandbox.photo_folder)
+    create_database(sandbox, DATABASE)
+    marketplace.fill_database(environment["DATABASE_URL"], sandbox.photo_url, listings, classes)
+    create_database(sandbox, UNCONNECTED, template=DATABASE)
+    project = copy_project(folder, environment)
     project.succeed("dvc", "repro")
     project.commit("a run")
     project.succeed("dvc", "push")
-    return project
+
+
+def create_database(sandbox: Servers, name: str, template: str = "template1") -> None:
+    with closing(psycopg2.connect(sandbox.environment["DATABASE_URL"])) as connection:
+        connection.autocommit = True
+        connection.cursor().execute(f"CREATE DATABASE {name} TEMPLATE {template}")
 
 
 @pytest.fixture

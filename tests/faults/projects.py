@@ -27,6 +27,7 @@ import yaml
 
 from imageset.runtime import files
 from sandbox.s3 import open_client
+from tests.conftest import UNCONNECTED
 from tests.project import Project
 
 DVC_CACHE = Path(".dvc/cache/files/md5")
@@ -101,12 +102,12 @@ def copy_objects(environment: dict[str, str], source: str, target: str) -> str:
 
 
 def copy_database(url: str) -> str:
-    """Copy the database to a new one, and return its url. Nobody may be connected to it."""
-    server, _, name = url.rpartition("/")
+    """Copy the session's database to a new one, and return its url."""
+    server, _, _ = url.rpartition("/")
     new = f"copy_{os.getpid()}_{next(numbers)}"
-    with closing(psycopg2.connect(f"{server}/template1")) as connection:
+    with closing(psycopg2.connect(f"{server}/postgres")) as connection:
         connection.autocommit = True
-        connection.cursor().execute(f'CREATE DATABASE {new} TEMPLATE "{name}"')
+        connection.cursor().execute(f"CREATE DATABASE {new} TEMPLATE {UNCONNECTED}")
     return f"{server}/{new}"
 
 

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from sandbox.s3 import DVC_BUCKET, open_client
+from tests.faults.projects import copy_objects
 from tests.project import PHOTOS, ROOT, Project
 from tests.tools.test_compare import rows, section, stage_rows
 
@@ -30,8 +31,11 @@ def steps(workflow: str) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def changed(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A clone of the project with a branch main, run and committed, and a branch change, not run."""
+    """A clone with a branch main, run and committed, a branch change, not run, and a remote of DVC of its own."""
     clone = project.clone(tmp_path_factory.mktemp("workflow") / "project")
+    url = copy_objects(project.environment, f"s3://{DVC_BUCKET}", f"s3://{DVC_BUCKET}/copy-workflow-")
+    clone.succeed("dvc", "remote", "modify", "storage", "url", url)
+    clone.commit("another remote")
     clone.succeed("git", "switch", "--quiet", "--create", "change")
     clone.set_param("split.test_share", 0.4)
     clone.commit("a larger test share")
@@ -64,12 +68,18 @@ def open_remote(project: Project) -> Any:
     return open_client(project.environment)
 
 
+def prefix_of_remote(project: Project) -> str:
+    """Return what the keys of DVC's remote begin with in its bucket."""
+    [prefix] = re.findall(rf"url = s3://{DVC_BUCKET}/(.+)", (project.folder / ".dvc/config").read_text())
+    return f"{prefix}/"
+
+
 @contextmanager
 def without_remote_copy(project: Project, output: str) -> Iterator[None]:
     """Take an output out of DVC's remote for some time."""
     client = open_remote(project)
     md5 = project.md5(output)
-    at = {"Bucket": DVC_BUCKET, "Key": f"files/md5/{md5[:2]}/{md5[2:]}"}
+    at = {"Bucket": DVC_BUCKET, "Key": f"{prefix_of_remote(project)}files/md5/{md5[:2]}/{md5[2:]}"}
     body = client.get_object(**at)["Body"].read()
     client.delete_object(**at)
     try:
@@ -214,13 +224,12 @@ def test_what_a_run_made_is_kept_where_the_repository_asks_for_it(changed: Proje
     assert (clone / "data/report.html").exists()
     assert run_cache_of(changed) == []
     assert merged.stages_that_run("--pull", "--allow-missing") == []
-    assert set(run_compare(merged, tmp_path / "again", keys(changed)).said.split()) >= {"up", "to", "date."}
 
 
 def run_cache_of(project: Project) -> list[str]:
     """Return the objects of the run cache in DVC's remote."""
     client = open_remote(project)
-    found = client.list_objects_v2(Bucket=DVC_BUCKET, Prefix="runs/")
+    found = client.list_objects_v2(Bucket=DVC_BUCKET, Prefix=f"{prefix_of_remote(project)}runs/")
     return [entry["Key"] for entry in found.get("Contents", [])]
 
 

@@ -30,6 +30,13 @@ from tests.project import ROOT, command_line
 SECONDS = 60
 
 
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Servers]:
+    """Servers of this process: the session's may be another's."""
+    with folder_for_servers() as folder, servers.running(folder / "home") as running:
+        yield running
+
+
 def query(url: str, statement: str) -> list[tuple[Any, ...]]:
     with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
         cursor.execute(statement)
