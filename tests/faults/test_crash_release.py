@@ -101,7 +101,8 @@ def test_kill_release(trials: Trials, project: Project, undisturbed: dict[str, s
         release_and_commit(trial)
         released = read_state(trial, undisturbed)
     for number, point in enumerate(points, 1):
-        begin_again(trial, number)
+        if ALL:
+            begin_again(trial, number)
         if not run_and_kill(trial, COMMAND, point).injected:
             continue
         with trials.trial(str(point)):

@@ -11,7 +11,7 @@ from tests.faults.test_crash_release import COMMAND, begin_again, read_state, re
 from tests.faults.trials import ALL, Trials
 from tests.project import Project
 
-PAGES = (1, 0, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48)
+PAGES = (1, 0)  # with two, a release succeeds: dvc removes outputs before it makes them again
 
 
 def remove_half_lock(project: Project) -> None:
@@ -22,19 +22,20 @@ def remove_half_lock(project: Project) -> None:
 
 
 @needs_mount
-@pytest.mark.fault("Disk", "tools.release on a disk with a few pages free", "tmpfs")
+@pytest.mark.fault("Disk", "tools.release on a disk with no page or one free", "tmpfs")
 def test_release_on_a_full_disk(trials: Trials, project: Project, undisturbed: dict[str, str], tmp_path: Path) -> None:
     trial = copy(project, tmp_path)
     (trial.folder / ".git/info").mkdir(exist_ok=True)
     (trial.folder / ".git/info/exclude").write_text("/.ballast\n")
-    begin_again(trial, 0)
     with small_disk(trial.folder, megabytes=400, inodes=40_000) as disk:
         released = None
         if ALL:
+            begin_again(trial, 0)
             release_and_commit(trial)
             released = read_state(trial, undisturbed)
         for number, pages in enumerate(trials.choose(PAGES, sample=1), 1):
-            begin_again(trial, number)
+            if ALL:
+                begin_again(trial, number)
             disk.leave(pages * PAGE)
             done = trial.run(*COMMAND)
             disk.make_room()
