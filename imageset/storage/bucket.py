@@ -75,13 +75,13 @@ def identify_object(bucket: Bucket, stored: StoredObject) -> list[str | int]:
     return content if has_md5(stored) else [*content, str(bucket), stored.key, stored.version_id]
 
 
-def open_bucket(config: Config = CONFIG) -> Bucket:
+def open_bucket(config: Config | None = None) -> Bucket:
     """Return the bucket that IMAGE_STORE names, at AWS_ENDPOINT_URL or at Amazon.
 
     No request is made yet.
 
     Args:
-        config: how often and for how long boto3 tries a request.
+        config: how often and for how long boto3 tries a request; None is CONFIG.
 
     Raises:
         SettingsError: a setting is missing or cannot be used.
@@ -91,7 +91,7 @@ def open_bucket(config: Config = CONFIG) -> Bucket:
         session = botocore.session.get_session()
         # Parsing dates, which nobody reads, would take more than half of a listing's time.
         session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=str)
-        client = boto3.Session(botocore_session=session).client("s3", config=config)
+        client = boto3.Session(botocore_session=session).client("s3", config=config or CONFIG)
     except (BotoCoreError, ValueError) as error:
         require_no_secret(str(error))
         raise SettingsError(

@@ -29,8 +29,12 @@ if TYPE_CHECKING:
 RETRIES = 5
 
 
-def open_client(bucket: Bucket, retries: int = RETRIES) -> S3Store:
+def open_client(bucket: Bucket, retries: int | None = None) -> S3Store:
     """Return an obstore client with the endpoint and credentials of boto3. It retries failures that may pass.
+
+    Args:
+        bucket: to connect to.
+        retries: of a request at most; None is RETRIES.
 
     Raises:
         SettingsError: there are no credentials.
@@ -42,6 +46,7 @@ def open_client(bucket: Bucket, retries: int = RETRIES) -> S3Store:
             credentials = Boto3CredentialProvider(bucket.session, ttl=datetime.timedelta(minutes=5))
         except ValueError:  # there are none
             raise NoCredentialsError from None
+    most_retries = RETRIES if retries is None else retries
     options: ClientConfig = {"allow_http": endpoint.startswith("http://"), "timeout": "60s"}
     if bundle := bucket.session.get_config_variable("ca_bundle"):
         options["root_certificate"] = Path(bundle).read_bytes()
@@ -57,7 +62,7 @@ def open_client(bucket: Bucket, retries: int = RETRIES) -> S3Store:
         skip_signature=False,
         s3_express=False,
         client_options=options,
-        retry_config={"max_retries": retries, "retry_timeout": datetime.timedelta(seconds=60)},
+        retry_config={"max_retries": most_retries, "retry_timeout": datetime.timedelta(seconds=60)},
     )
 
 

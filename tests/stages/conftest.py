@@ -1,11 +1,20 @@
-"""Params for photos that tests/curated.py draws."""
+"""Shared worker processes; params for photos that tests/curated.py draws."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.curated import DUPLICATES, Edit
+from tests.warm_workers import kept_warm
+
+
+@pytest.fixture(scope="module", autouse=True)
+def warm_workers() -> Iterator[None]:
+    """The tests of a module share their worker processes."""
+    with kept_warm():
+        yield
 
 
 @pytest.fixture
