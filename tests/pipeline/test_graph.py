@@ -1,6 +1,7 @@
 """dvc.yaml against the code: DVC follows no imports and checks no paths, so this does."""
 
 import ast
+import functools
 import inspect
 import re
 from importlib import import_module
@@ -38,18 +39,24 @@ def imported_files(path: Path, found: set[str]) -> set[str]:
     if str(path.relative_to(ROOT)) in found:
         return found
     found.add(str(path.relative_to(ROOT)))
-    for node in ast.walk(ast.parse(path.read_text())):
-        names = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        for name in names:
-            for imported in module_files(name):
-                imported_files(imported, found)
+    for imported in direct_imports(path):
+        imported_files(imported, found)
     return found
 
 
+@functools.cache
+def direct_imports(path: Path) -> list[Path]:
+    """Return the project's own files that a module itself imports."""
+    names: list[str] = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return [file for name in names for file in module_files(name)]
+
+
+@functools.cache
 def module_files(name: str) -> list[Path]:
     """Return the project's own files that run when a module, or a package, is imported by itself."""
     parts = name.split(".")
