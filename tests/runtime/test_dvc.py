@@ -2,12 +2,12 @@
 
 import hashlib
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from imageset.runtime import dvc
+from tests.forked import run_python
 
 GRAPH = """\
 stages:
@@ -27,7 +27,7 @@ def run(*command: str) -> None:
 
 
 def run_dvc(*arguments: str) -> None:
-    run(sys.executable, "-m", "dvc", *arguments)
+    run_python("dvc", *arguments, cwd=Path.cwd()).check_returncode()
 
 
 def commit() -> None:

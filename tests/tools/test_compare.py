@@ -13,6 +13,7 @@ from markdown_it import MarkdownIt
 
 from imageset.errors import DataError
 from imageset.report.markdown import escape
+from tests.forked import run_python
 from tests.project import ROOT
 from tools.compare.command import compare, read_found
 from tools.compare.snapshot import open_snapshot
@@ -98,8 +99,8 @@ def commit(root: Path) -> None:
 
 def dvc(root: Path, *arguments: str) -> set[str]:
     """Run dvc in root and return the stages that it ran."""
-    command = [sys.executable, "-m", "dvc", *arguments]
-    done = subprocess.run(command, cwd=root, check=True, capture_output=True, text=True)
+    done = run_python("dvc", *arguments, cwd=root)
+    done.check_returncode()
     return set(re.findall(r"Running stage '(\w+)'", done.stdout))
 
 

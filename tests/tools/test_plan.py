@@ -2,8 +2,6 @@
 
 import re
 import shutil
-import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from imageset.runtime.rates import StageRun
 from imageset.storage.bucket import StoredObject, open_bucket
 from imageset.storage.object_keys import object_key
 from imageset.web.refusals import DECIDING_PARAMS, RefusalCache
+from tests.forked import run_python
 from tests.project import ROOT
 from tests.tools.test_compare import commit, dvc, edit, git, write
 from tools.plan.command import plan
@@ -122,8 +121,9 @@ def of_status(lines: dict[str, tuple[str, str]], status: str) -> set[str]:
 
 def repro(root: Path) -> tuple[set[str], set[str]]:
     """Run dvc repro and return the stages that ran and those that it restored."""
-    command = [sys.executable, "-m", "dvc", "repro"]
-    said = subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout
+    done = run_python("dvc", "repro", cwd=root)
+    done.check_returncode()
+    said = done.stdout
     return set(re.findall(r"Running stage '(\w+)'", said)), set(re.findall(r"Stage '(\w+)' is cached", said))
 
 
@@ -235,9 +235,7 @@ def test_more_photos_run_all_that_depends_on_the_database(repository: Path) -> N
 )
 def test_a_broken_file_is_one_line(repository: Path, file: str, text: str, message: str) -> None:
     (repository / file).write_text(text)
-    command = [sys.executable, "-m", "tools.plan"]
-    environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}
-    done = subprocess.run(command, cwd=repository, env=environment, capture_output=True, text=True)
+    done = run_python("tools.plan", cwd=repository, environment={"PATH": "/usr/bin:/bin"})
 
     assert done.returncode != 0
     assert done.stderr.startswith(message)

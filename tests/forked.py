@@ -1,0 +1,150 @@
+"""`python -m` in a process that a prepared one forks: it has its imports already, which take most of a short program.
+
+The prepared process has imported what programs import, and did nothing else. A fork of it gets a folder, environment,
+arguments and standard streams of its own, and runs the module as `__main__`. Where a test is about how a program starts
+or what it imports, or sets what libraries read at their import, it starts Python itself.
+"""
+
+import atexit
+import json
+import os
+import runpy
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+IMPORTED = (
+    "dvc.cli.parser",
+    "dvc.repo.reproduce",
+    "dvc.stage.run",
+    "networkx",
+    "pandas",
+    "scipy.stats",
+    "scmrepo.git",
+    "sqlalchemy",
+    "boto3",
+    "imageset.runtime.stage",
+    "tools.compare.command",
+    "tools.plan.command",
+    "tools.suspects.files",
+    "stages.ingest",
+    "stages.validate",
+)
+
+
+def run_python(
+    module: str, *arguments: object, cwd: Path, environment: dict[str, str] | None = None, text: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run `python -m module`, and return its exit code and what it wrote.
+
+    Args:
+        module: a program: of this project, or a package's such as dvc.
+        arguments: its arguments.
+        cwd: the folder that it runs in.
+        environment: variables beside those of this process.
+        text: its standard input.
+    """
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    variables = os.environ | {"PYTHONPATH": str(ROOT)} | (environment or {})
+    if sys.platform != "linux" or any(name.startswith("COVERAGE_") for name in os.environ):  # it measures no forks
+        return subprocess.run(command, cwd=cwd, env=variables, input=text, capture_output=True, text=True, check=False)
+    with tempfile.TemporaryFile("w+") as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as error:
+        given.write(text)
+        given.seek(0)
+        request = json.dumps([module, list(map(str, arguments)), str(cwd), dict(variables)]).encode()
+        connection = server()
+        streams = [given.fileno(), out.fileno(), error.fileno()]
+        socket.send_fds(connection, [len(request).to_bytes(4, "big")], streams)
+        connection.sendall(request)
+        code = int.from_bytes(read(connection, 4), "big", signed=True)
+        said = []
+        for file in (out, error):
+            file.seek(0)
+            said.append(file.read().decode())
+    return subprocess.CompletedProcess(command, code, *said)
+
+
+@cache
+def server() -> socket.socket:
+    """Start the prepared process, which ends with this one."""
+    ours, theirs = socket.socketpair()
+    command = [sys.executable, "-m", "tests.forked", str(theirs.fileno())]
+    process = subprocess.Popen(command, cwd=ROOT, pass_fds=[theirs.fileno()])
+    theirs.close()
+    atexit.register(stop, process, ours)
+    return ours
+
+
+def stop(process: subprocess.Popen[bytes], connection: socket.socket) -> None:
+    connection.close()
+    process.wait()
+
+
+def read(connection: socket.socket, count: int) -> bytes:
+    found = b""
+    while len(found) < count:
+        more = connection.recv(count - len(found))
+        if not more:
+            raise EOFError
+        found += more
+    return found
+
+
+def serve(connection: socket.socket) -> None:
+    """Fork for each request, until the other end is closed."""
+    while True:
+        head, streams, _, _ = socket.recv_fds(connection, 4, 3)
+        if not head:
+            return
+        module, arguments, folder, variables = json.loads(read(connection, int.from_bytes(head, "big")))
+        pid = os.fork()
+        if pid == 0:
+            connection.close()
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            for target, stream in enumerate(streams):
+                os.dup2(stream, target)
+                os.close(stream)
+            os._exit(run(module, arguments, folder, variables))
+        for stream in streams:
+            os.close(stream)
+        connection.sendall(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]).to_bytes(4, "big", signed=True))
+
+
+def run(module: str, arguments: Sequence[str], folder: str, variables: dict[str, str]) -> int:
+    """Run a module as `python -m` does, and return the exit code."""
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(variables)
+    sys.path[:1] = [folder, *variables["PYTHONPATH"].split(os.pathsep)]
+    sys.argv = [module, *arguments]
+    code: Any = 0
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        code = end.code
+    except BaseException:  # at a process's edge, as Python does
+        traceback.print_exc()
+        code = 1
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads, as the end of Python does
+    atexit._run_exitfuncs()
+    if isinstance(code, str):
+        print(code, file=sys.stderr)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return code if isinstance(code, int) else int(code is not None)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for name in IMPORTED:
+        __import__(name)
+    serve(socket.socket(fileno=int(sys.argv[1])))
