@@ -39,6 +39,7 @@ IMPORTED = (
     "stages.ingest",
     "stages.validate",
 )
+LOCK = threading.Lock()  # one request at a time
 
 
 def run_python(
@@ -57,7 +58,12 @@ def run_python(
     variables = os.environ | {"PYTHONPATH": str(ROOT)} | (environment or {})
     if sys.platform != "linux" or any(name.startswith("COVERAGE_") for name in os.environ):  # it measures no forks
         return subprocess.run(command, cwd=cwd, env=variables, input=text, capture_output=True, text=True, check=False)
-    with tempfile.TemporaryFile("w+") as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as error:
+    with (
+        LOCK,
+        tempfile.TemporaryFile("w+") as given,
+        tempfile.TemporaryFile("w+") as out,
+        tempfile.TemporaryFile("w+") as error,
+    ):
         given.write(text)
         given.seek(0)
         request = json.dumps([module, list(map(str, arguments)), str(cwd), dict(variables)]).encode()
@@ -69,7 +75,7 @@ def run_python(
         said = []
         for file in (out, error):
             file.seek(0)
-            said.append(file.read().decode())
+            said.append(file.read())
     return subprocess.CompletedProcess(command, code, *said)
 
 

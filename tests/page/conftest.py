@@ -12,6 +12,7 @@ from playwright.sync_api import Browser
 
 from tests.browser import launched, require_browser
 from tests.page.project import Made, make_plain_project, make_project, make_text_project, read_made
+from tests.warm_workers import kept_warm
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,8 @@ def make_once(request: pytest.FixtureRequest, name: str, make: Callable[..., Any
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not found.exists():
             project = factory.mktemp(name)
-            make(project, *map(request.getfixturevalue, ("sandbox", "weights", "embedding_weights")))
+            with kept_warm():
+                make(project, *map(request.getfixturevalue, ("sandbox", "weights", "embedding_weights")))
             found.write_text(json.dumps(str(project)))
     return Path(json.loads(found.read_text()))
 

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from tests.browser import NARROW, WIDE, Theme, find_barriers, opened
 from tests.page.drawn_contents import LOST, NAMES, judge, write_page
 from tests.page.driving import SETTLED
+from tests.samples import sample
 
 VIEWS = ("summary", "classes", "confusion", "map")
 FEW, MANY = (6, 120), (60, 1200)
@@ -61,8 +62,9 @@ def count_cells(drawn: Drawn) -> Counter[tuple[int, int]]:
     return Counter((own, answer) for own, answer in answers if answer >= 0)
 
 
-@pytest.mark.parametrize(("theme", "width"), [("light", WIDE), ("dark", NARROW)])
+@pytest.mark.parametrize(("theme", "width"), sample([("light", WIDE), ("dark", NARROW)], ("dark", NARROW)))
 def test_views_have_no_barrier_and_fit_the_window(theme: Theme, width: int, drawn: Drawn, browser: Browser) -> None:
+    """`make test` tries the other theme and width in test_browser_views.py."""
     with opened(browser, drawn.path, width=width, theme=theme) as (page, seen):
         for view in VIEWS:
             show(page, view)

@@ -3,8 +3,6 @@
 import csv
 import io
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,9 +10,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser import NARROW, opened
+from tests.forked import run_python
 from tests.page.driving import focus_tile
 from tests.page.project import NAMES, Made
-from tests.project import ROOT
 
 WIDER_THAN_SCREEN = """[...document.querySelectorAll("#view *")]
     .map((one) => [one.tagName, one.getBoundingClientRect()])
@@ -196,10 +194,7 @@ def read_corrections(project: Path) -> tuple[list[tuple[str, ...]], list[tuple[s
 
 def apply(saved: Path, project: Path) -> str:
     """Run the command that the page shows, and return its first line."""
-    command = [sys.executable, "-m", "tools.suspects", "--apply", str(saved)]
-    done = subprocess.run(
-        command, cwd=project, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
-    )
+    done = run_python("tools.suspects", "--apply", saved, cwd=project)
 
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()[0]

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -16,6 +15,7 @@ from playwright.sync_api import Browser, Page, expect
 from imageset.formats import hand_edited, source_ids
 from sandbox.listing import FIRST_PRODUCT
 from tests.browser import opened
+from tests.forked import run_python
 from tests.page.driving import tiles
 from tests.page.project import GRAPH, TEXT_CLASSES, in_project, run_stages, uuid_of
 from tests.project import ROOT
@@ -41,16 +41,8 @@ def run(project: Path, *command: str, code: int = 0) -> str:
 
     Nobody answers what it asks.
     """
-    environment = os.environ | json.loads((project / "environment.json").read_text()) | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-m", *command],
-        cwd=project,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    environment = json.loads((project / "environment.json").read_text())
+    done = run_python(*command, cwd=project, environment=environment)
 
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout

@@ -1,17 +1,22 @@
 """Every view, in both themes, on a narrow and a wide screen, with names of any script."""
 
+import itertools
+
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser import NARROW, WIDE, Theme, opened
 from tests.page.driving import SETTLED, find_faults, focus_tile, go, views_of
 from tests.page.project import Made
+from tests.samples import sample
 
 REFLOWED = 320
+THEMES: tuple[Theme, ...] = ("light", "dark")
+# Each theme and each width once: `make faults` tries all four.
+SCREENS = sample(list(itertools.product(THEMES, (NARROW, WIDE))), ("light", WIDE), ("dark", NARROW))
 
 
-@pytest.mark.parametrize("width", [NARROW, WIDE])
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize(("theme", "width"), SCREENS)
 def test_no_view_has_a_barrier_or_is_wider_than_the_screen(
     theme: Theme, width: int, browser: Browser, made: Made
 ) -> None:
@@ -37,8 +42,7 @@ def test_at_four_times_the_size_nothing_is_cut_off(browser: Browser, made: Made)
     seen.assert_quiet(made.page)
 
 
-@pytest.mark.parametrize("width", [NARROW, WIDE])
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize(("theme", "width"), SCREENS)
 def test_no_dialog_has_a_barrier(theme: Theme, width: int, browser: Browser, made: Made) -> None:
     with opened(browser, made.page, "photos", width=width, theme=theme) as (page, seen):
         for keys in (["Enter"], ["c"], ["X"], ["?"]):

@@ -21,6 +21,7 @@ from imageset.photos.hardware import claim_gpu
 from imageset.photos.networks import NETWORKS
 from imageset.workers import limits
 from tests.photos.test_engines import garments
+from tests.samples import sample
 
 SECONDS = 60.0  # after which a batch that waits for ever ends the tests, by SIGALRM
 
@@ -71,7 +72,7 @@ def distance(one: Image.Image, other: Image.Image) -> int:
 # Batches
 
 
-@pytest.mark.parametrize("side", [320, 192])
+@pytest.mark.parametrize("side", sample([320, 192], 192))
 def test_a_batch_has_the_masks_that_its_images_have_alone_in_their_order(
     side: int, weights: Path, inferred: list[int]
 ) -> None:

@@ -19,6 +19,7 @@ from imageset.runtime import command, files
 from sandbox import draw, garments
 from tests.conftest import jpeg
 from tests.project import ROOT
+from tests.samples import sample
 from tools.quantize import __main__ as tool
 from tools.quantize.build import build, interpolation
 from tools.quantize.layers import Floats, Layer, Layers, equalize, read_layers
@@ -26,7 +27,7 @@ from tools.quantize.rounding import MOST, Inputs, round_weights
 
 ZIP = ROOT / "models/u2netp-int8.zip"
 SHA256 = "03083b496d22b60691c6cb11f01f3cbaefdbc23269045780caea5e6a7295bdde"
-DRAWN = 8
+DRAWN = 4
 
 
 def read(archive: bytes) -> Any:
@@ -123,7 +124,7 @@ def test_its_masks_of_drawn_photos_are_nearly_those_of_float32(photos: list[Floa
     assert shares.min() > 0.998  # 0.9993 to 0.9999 when they were measured
 
 
-@pytest.mark.parametrize("instructions", ["AVX512_CORE_VNNI", "AVX512_CORE", "AVX2_VNNI", "AVX2"])
+@pytest.mark.parametrize("instructions", sample(["AVX512_CORE_VNNI", "AVX512_CORE", "AVX2_VNNI", "AVX2"], "AVX2"))
 def test_its_floats_are_the_same_with_fewer_instructions(
     instructions: str, folder: Path, photos: list[Floats], tmp_path: Path
 ) -> None:
@@ -143,20 +144,20 @@ def test_its_floats_are_the_same_with_fewer_instructions(
 def test_the_layers_in_float_are_the_network_bit_by_bit(
     layers: Layers, photos: list[Floats], reference: Floats
 ) -> None:
-    assert np.array_equal(predict(build(layers, [list(layers)[-1]]), photos[:2]), reference[:2])
+    assert np.array_equal(predict(build(layers, [list(layers)[-1]]), photos[:1]), reference[:1])
 
 
 def test_equal_channels_change_no_result_and_bring_the_ranges_together(
     layers: Layers, photos: list[Floats], reference: Floats
 ) -> None:
-    maxima = tool.measure_maxima(layers, photos[:2])
+    maxima = tool.measure_maxima(layers, photos[:1])
     scaled, scaled_maxima = equalize(layers, maxima)
-    measured = tool.measure_maxima(scaled, photos[:2])
+    measured = tool.measure_maxima(scaled, photos[:1])
 
     def spread(values: Floats) -> float:
         return float(values.max() / np.median(values[values > 0]))
 
-    assert np.abs(predict(build(scaled, [list(layers)[-1]]), photos[:2]) - reference[:2]).max() < 1e-4
+    assert np.abs(predict(build(scaled, [list(layers)[-1]]), photos[:1]) - reference[:1]).max() < 1e-4
     for name, values in scaled_maxima.items():
         assert np.allclose(measured[name], values, rtol=1e-3, atol=1e-4)
     assert np.median([spread(maxima[name]) / spread(scaled_maxima[name]) for name in maxima]) > 1.2
@@ -197,12 +198,13 @@ def test_the_program_makes_the_same_bytes_again_and_good_masks(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(tool, "PHOTOS", 3)
-    for name in ("one.zip", "other.zip"):
+    monkeypatch.setattr(tool, "PHOTOS", 1)
+    names = sample(["one.zip", "other.zip"], "one.zip")
+    for name in names:
         monkeypatch.setattr(sys, "argv", ["quantize", str(folder), str(weights), str(tmp_path / name)])
         command.run("quantize", tool.main)
 
-    assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "other.zip").read_bytes()
+    assert (tmp_path / "one.zip").read_bytes() == (tmp_path / names[-1]).read_bytes()
     assert overlaps(predict(read((tmp_path / "one.zip").read_bytes()), photos), reference).min() > 0.9
 
 
