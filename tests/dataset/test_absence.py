@@ -2,8 +2,6 @@
 
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +11,7 @@ import pytest
 
 from imageset.formats import hdf5, row_checksums, tables
 from tests.dataset.test_verify import plant
-from tests.project import ROOT
+from tests.forked import run_python
 from tests.stages.test_build import build_in, photo_table
 from tests.stages.test_build import run as run_build
 
@@ -49,8 +47,7 @@ def after(folders: tuple[Path, Path], tmp_path: Path) -> Path:
 
 def verify(folder: Path, *arguments: object) -> tuple[int, str]:
     """Run the command on a folder's dataset and return its exit code and what it printed."""
-    command = [sys.executable, "-m", "tools.verify", "data/dataset.h5", *map(str, arguments)]
-    done = subprocess.run(command, cwd=folder, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    done = run_python("tools.verify", "data/dataset.h5", *arguments, cwd=folder)
     return done.returncode, done.stdout + done.stderr
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from imageset.errors import DataError, ParamsError, SettingsError
 from imageset.runtime import command
+from tests.forked import run_python
 from tests.project import ROOT
 
 
@@ -161,8 +162,7 @@ def test_a_letter_that_the_output_lacks_is_its_number() -> None:
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_every_program_refuses_a_wrong_option_with_2(program: str) -> None:
-    command_line = [sys.executable, "-m", program, "--no-such-option"]
-    done = subprocess.run(command_line, cwd=ROOT, capture_output=True, text=True)
+    done = run_python(program, "--no-such-option", cwd=ROOT)
 
     assert done.returncode == 2
     assert done.stderr.startswith(f"usage: python -m {program} ")

@@ -1,10 +1,7 @@
 """tools.forget where listings name photos by the keys of objects that something else has written."""
 
-import os
 import secrets
 import shutil
-import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -15,6 +12,7 @@ from imageset.photos.mask_cache import MaskCache
 from imageset.photos.outcomes import PhotoMask
 from imageset.storage.bucket import Bucket, list_objects, open_bucket
 from tests.conftest import put
+from tests.forked import run_python
 from tests.project import ROOT
 from tools.forget import objects
 from tools.forget.named import Keys, find_keys
@@ -116,14 +114,7 @@ def test_without_keys_in_the_listings_the_names_decide_whoever_wrote_the_objects
 
 
 def forget(project: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "tools.forget", *arguments],
-        cwd=project,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_python("tools.forget", *arguments, cwd=project)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

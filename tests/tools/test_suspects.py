@@ -2,17 +2,15 @@
 
 import csv
 import io
-import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from imageset.curation import corrections
 from imageset.formats import hand_edited, source_ids, tables
-from tests.project import ROOT
+from tests.forked import run_python
 from tools.suspects.files import COLUMNS
 
 SUSPECTS = [
@@ -48,9 +46,7 @@ def project(in_project: Path) -> Path:
 
 
 def run(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tools.suspects", *arguments]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
+    return run_python("tools.suspects", *arguments, cwd=project)
 
 
 def succeed(project: Path, *arguments: str) -> str:
