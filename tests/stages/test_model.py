@@ -1,7 +1,6 @@
 import hashlib
 import re
 import subprocess
-import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ from imageset.runtime import files
 from stages import model
 from stages.model import Source, Weights
 from tests.conftest import U2NETP_SHA256
+from tests.forked import run_python
 
 WEIGHTS = b"not really weights"
 SHA256 = hashlib.sha256(WEIGHTS).hexdigest()
@@ -138,8 +138,8 @@ def test_both_weights_are_found_in_dvcs_cache_though_another_file_is_the_last_ou
     """The lock of the working tree names empty files, that of HEAD the weights."""
     monkeypatch.setattr(model, "SOURCES", {name: get for name, get in model.SOURCES.items() if name[0] in "yD"})
     monkeypatch.setattr(model, "EMBEDDING_SOURCES", model.LOCAL_SOURCES)
-    for command in (["git", "init", "--quiet"], ["dvc", "init", "--quiet"]):
-        subprocess.run([sys.executable, "-m", *command] if command[0] == "dvc" else command, check=True)
+    subprocess.run(["git", "init", "--quiet"], check=True)
+    run_python("dvc", "init", "--quiet", cwd=Path.cwd()).check_returncode()
     written = dict(zip((BACKGROUND, EMBEDDING), (weights.read_bytes(), embedding_weights.read_bytes()), strict=True))
     write_lock(written)
     subprocess.run(["git", "add", "dvc.lock"], check=True)

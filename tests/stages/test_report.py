@@ -2,8 +2,6 @@ import csv
 import io
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from imageset.report import figures, sheets
 from imageset.report.figures import STAGE_TABLES
 from imageset.report.identity import identify
 from stages import baseline, report, validate
+from tests.forked import run_python
 from tests.project import ROOT
 from tests.stages.test_build import build_in, photo_table
 from tests.stages.test_validate import make_hashes
@@ -271,14 +270,13 @@ def test_dvc_plots_show_draws_the_photos_per_class(reports: Path, tmp_path: Path
     [(path, options)] = [
         pair for entry in graph["stages"]["report"]["plots"] for pair in entry.items() if pair[0].endswith(".csv")
     ]
-    subprocess.run([sys.executable, "-m", "dvc", "init", "--no-scm", "--quiet"], cwd=tmp_path, check=True)
+    run_python("dvc", "init", "--no-scm", "--quiet", cwd=tmp_path).check_returncode()
     shutil.copytree(ROOT / ".dvc/plots", tmp_path / ".dvc/plots", dirs_exist_ok=True)
     (tmp_path / "reports").mkdir()
     shutil.copy(reports / "class_counts.csv", tmp_path / path)
     stage = {"cmd": "true", "plots": [{path: options}]}
     (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"report": stage}}))
-    command = [sys.executable, "-m", "dvc", "plots", "show", "--show-vega", path]
-    done = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
+    done = run_python("dvc", "plots", "show", "--show-vega", path, cwd=tmp_path)
     drawn = json.loads(done.stdout)
 
     assert drawn["title"]["text"] == "Photos per class"

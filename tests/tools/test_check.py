@@ -5,7 +5,6 @@ import re
 import shutil
 import sqlite3
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -19,6 +18,7 @@ from imageset.web.refusals import HINTS
 from sandbox.servers import Servers
 from stages import listings as stage
 from tests.conftest import execute, photo_bytes, put
+from tests.forked import run_python
 from tests.photos.samples import REFUSED, SHIPPED
 from tests.project import ROOT
 from tools.check import as_of, command, disk, dvc_remote, labels, photo, queries, reading, setup, weights
@@ -78,15 +78,7 @@ def write_query(project: Path, name: str, text: str) -> None:
 
 def check_all(project: Path, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the program as `make check` does."""
-    return subprocess.run(
-        [sys.executable, "-m", "tools.check", *options],
-        cwd=project,
-        env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    return run_python("tools.check", *options, cwd=project, environment=environment)
 
 
 def test_a_project_that_is_set_up_well_is_ok_in_every_line_and_changes_nothing(shop: Path, bucket: Bucket) -> None:

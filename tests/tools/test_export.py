@@ -15,6 +15,7 @@ import pytest
 from imageset.formats import hdf5, row_checksums, tables
 from imageset.formats.hdf5 import Pixels
 from tests.dataset_files import Storage, add_images
+from tests.forked import run_python
 from tests.project import ROOT
 from tools.export import command
 from tools.export.format import FORMATS, load_format
@@ -219,9 +220,10 @@ def test_photos_that_the_catalog_leaves_out_are_counted(
 
 def run_command(folder: Path, *arguments: str, driver: str = "") -> subprocess.CompletedProcess[str]:
     """Run the command as people do, or a driver instead."""
-    program = ["-c", driver] if driver else ["-m", "tools.export"]
+    if not driver:
+        return run_python("tools.export", *arguments, cwd=folder)
     return subprocess.run(
-        [sys.executable, *program, *arguments],
+        [sys.executable, "-c", driver, *arguments],
         cwd=folder,
         capture_output=True,
         text=True,
