@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
@@ -27,6 +27,7 @@ from stages import embed, inventory, masks, preprocess
 from tests.conftest import as_given, jpeg, photo_bytes, plain_image, put, run_stage
 from tests.project import ROOT
 from tests.storage.test_bulk import Wire, wire
+from tests.warm_workers import kept_warm
 
 __all__ = ["wire"]  # a fixture
 
@@ -41,6 +42,13 @@ PLAIN = {
 PLAIN["9.jpeg"] = b"<html>not found</html>"
 
 Edit = Callable[[str, str], None]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def warm_workers() -> Iterator[None]:
+    """The tests share their worker processes."""
+    with kept_warm():
+        yield
 
 
 @pytest.fixture

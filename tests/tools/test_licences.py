@@ -8,8 +8,6 @@ from importlib.metadata import PathDistribution, distributions
 from pathlib import Path
 
 import pytest
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
 
 from imageset.errors import ImagesetError
 from tests.documents import section
@@ -119,6 +117,10 @@ def test_the_bill_of_materials_has_every_package_and_its_form_is_cyclonedx_s(tmp
     [recipe] = re.findall(r"^\t\$\(BIN\)/(cyclonedx-py .*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     words = recipe.replace("$(BIN)/python", sys.executable).replace("sbom.json", str(tmp_path / "sbom.json")).split()
     program = Path(sys.executable).with_name(words[0])
+    # Imported here: it takes three seconds, in each process of pytest-xdist.
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator
+
     subprocess.run([program, *words[1:], "--no-validate"], cwd=ROOT, check=True, capture_output=True)
     bill = json.loads((tmp_path / "sbom.json").read_text())
     names = {licences.normalize(component["name"]) for component in bill["components"]}

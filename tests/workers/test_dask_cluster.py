@@ -238,7 +238,7 @@ def test_a_chunk_that_takes_every_worker_with_it_is_not_sent_for_ever(monkeypatc
 def project(in_project: Path, bucket: Bucket, edit_params: Edit) -> Path:
     """A project with photos whose background is removed, and small images."""
     edit_params("image_side: 128", "image_side: 16")
-    edit_params("\n  side: null", "\n  side: 192")
+    edit_params("\n  side: null", "\n  side: 64")
     for number in range(PHOTOS):
         put(bucket, f"{number}.jpeg", photo_bytes(number))
     table, _ = inventory.choose_objects(list_objects(bucket), None)
