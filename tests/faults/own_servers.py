@@ -72,7 +72,7 @@ def started(server: OwnServer) -> Iterator[OwnServer]:
 
 @contextmanager
 def own_postgresql(folder: Path, source: str) -> Iterator[OwnServer]:
-    """Run PostgreSQL with the rows of another database.
+    """Run PostgreSQL with the rows of another database, in its own database "postgres".
 
     Args:
         folder: for its data and log.
@@ -80,7 +80,7 @@ def own_postgresql(folder: Path, source: str) -> Iterator[OwnServer]:
     """
     parts = urlsplit(source)
     port = choose_ports(folder / "ports.json")["postgres"]
-    url = parts._replace(netloc=f"{parts.username}:{parts.password}@{HOST}:{port}").geturl()
+    url = parts._replace(netloc=f"{parts.username}:{parts.password}@{HOST}:{port}", path="/postgres").geturl()
     run = partial(postgres_server, folder / "postgres", port, str(parts.password))
     with started(OwnServer(url, run, partial(is_postgres_ready, url), folder / "postgres.log")) as server:
         with closing(psycopg2.connect(source)) as old, closing(psycopg2.connect(url)) as new:
