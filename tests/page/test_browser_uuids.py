@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from imageset.formats import hand_edited, source_ids
+from imageset.formats import source_ids
+from imageset.report import class_counts
 from sandbox.listing import FIRST_PRODUCT
 from tests.browser import opened
 from tests.forked import run_python
@@ -101,7 +102,7 @@ def test_what_is_decided_in_the_page_reaches_the_catalog(
     assert [(row["product_id"], row["told"], row["catalog_id"]) for row in changes] == [(RELABELLED, "dresses", "=1+1")]
     assert {row["product_id"] for row in read_rows(project / "data/predictions.csv")} <= set(classes)
     counted = {row["catalog_id"] for row in read_rows(project / "reports/class_counts.csv")}
-    assert counted == {hand_edited.cell_of_text(text) for text in TEXT_CLASSES}
+    assert counted == {class_counts.cell_of_name(text) for text in TEXT_CLASSES}
     for name in ("README.md", "class_counts.csv"):
         text = (project / "reports" / name).read_text(encoding="utf-8")
 
