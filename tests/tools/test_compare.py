@@ -592,7 +592,14 @@ def test_a_base_from_before_the_pipeline(repository: Path) -> None:
 
 def test_the_command_prints_the_comparison(repository: Path) -> None:
     edit(repository, "params.yaml", "seed: 1", "seed: 2")
-    done = run(repository, "main", "HEAD")
+    done = subprocess.run(
+        [sys.executable, "-m", "tools.compare", "main", "HEAD"],
+        cwd=repository,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        env=os.environ | {"PYTHONPATH": str(ROOT), "LC_ALL": "C"},
+    )
 
     assert done.returncode == 0
     assert done.stdout == compared("main", "HEAD")
@@ -600,14 +607,7 @@ def test_the_command_prints_the_comparison(repository: Path) -> None:
 
 
 def run(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "tools.compare", *arguments],
-        cwd=root,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        env=os.environ | {"PYTHONPATH": str(ROOT), "LC_ALL": "C"},
-    )
+    return run_python("tools.compare", *arguments, cwd=root)
 
 
 def test_make_compares_with_main_or_with_what_base_names() -> None:
