@@ -29,7 +29,8 @@ test: .venv/pipeline .venv/train  ## Run all tests, on real servers and every co
 faults: .venv/pipeline .venv/train  ## Inject every fault that imageset has to survive, and write the table of docs/reliability.md
 	rm -rf .cache/faults
 	$(BIN)/python -m pip install --quiet --upgrade --target .cache/atheris -r requirements-fuzz.txt || echo 'no fuzzing: atheris has no wheel here'
-	FAULTS=all $(BIN)/python -m pytest --numprocesses logical --dist loadfile --no-loadscope-reorder tests/faults tests/pipeline/test_end_to_end.py $$(grep -rl "^from tests.samples" tests); \
+	FAULTS=all $(BIN)/python -m pytest --numprocesses logical --dist loadfile --no-loadscope-reorder tests/faults \
+		$$(grep -rlE "^from tests.(samples|faults.trials)" --include "test_*.py" --exclude-dir faults tests); \
 		status=$$?; $(BIN)/python -m tests.faults.table && exit $$status
 
 coverage: .venv/pipeline .venv/train  ## Run all tests and measure coverage; coverage.md lists the lines that no test runs

@@ -9,6 +9,7 @@ import re
 import uuid
 from collections import Counter
 from contextlib import closing
+from pathlib import Path
 
 import h5py
 import psycopg2
@@ -19,6 +20,7 @@ from imageset.formats import source_ids
 from imageset.reader import ImageSet
 from sandbox.s3 import PHOTO_BUCKET
 from sandbox.servers import Servers
+from tests.faults import projects
 from tests.project import KEPT, PHOTOS, Project, copy_project
 
 NAMESPACE = uuid.UUID("6f9619ff-8b86-d011-b42d-00c04fc964ff")
@@ -96,7 +98,7 @@ def texts(project: Project, sandbox: Servers, tmp_path_factory: pytest.TempPathF
     }
     copy = copy_project(tmp_path_factory.mktemp("any-ids") / "project", project.environment | changes)
     write_queries(copy, "catalog_id")
-    copy.succeed("dvc", "repro")
+    copy.succeed("dvc", "repro", "baseline", "audit")
     copy.commit("a run")
     return copy
 
@@ -154,32 +156,24 @@ def test_every_table_has_the_ids_of_the_source_and_none_of_their_numbers(project
     assert {row["catalog_id"] for row in read(texts, "label_map")} == {*map(slug_of, KEPT)}
 
 
-def test_a_tree_of_texts_takes_rare_classes(texts: Project) -> None:
-    texts.set_param("catalog.rare", "merge")
-    texts.set_param("catalog.min_photos", max(PHOTOS.values()) + 1)
+def test_a_tree_of_texts_takes_rare_classes(texts: Project, tmp_path: Path) -> None:
+    copy = projects.copy(texts, tmp_path)
+    copy.set_param("catalog.rare", "merge")
+    copy.set_param("catalog.min_photos", max(PHOTOS.values()) + 1)
+    copy.succeed("dvc", "repro", "catalog")
 
-    try:
-        texts.succeed("dvc", "repro", "catalog")
-
-        merged = [row for row in read(texts, "label_changes") if row["change"] == "rare_merged"]
-        assert {row["catalog_id"] for row in merged} == {slug_of("clothing")}
-        assert len(merged) == sum(PHOTOS.values())
-    finally:
-        texts.succeed("git", "checkout", "--quiet", ".")
-        texts.succeed("dvc", "checkout", "--quiet", "--force")
+    merged = [row for row in read(copy, "label_changes") if row["change"] == "rare_merged"]
+    assert {row["catalog_id"] for row in merged} == {slug_of("clothing")}
+    assert len(merged) == sum(PHOTOS.values())
 
 
-def test_names_alone_give_the_same_dataset(texts: Project) -> None:
-    before = {subset: sorted(rows(texts, subset)) for subset in ("train", "test")}
-    write_queries(texts, "class_name")
+def test_names_alone_give_the_same_dataset(texts: Project, tmp_path: Path) -> None:
+    copy = projects.copy(texts, tmp_path)
+    write_queries(copy, "class_name")
+    ran = copy.stages_that_run("validate")
 
-    try:
-        ran = texts.stages_that_run("validate")
-
-        assert "labels" in ran
-        assert not {"listings", "masks", "embed", "preprocess"} & {*ran}
-        assert {row["catalog_id"] for row in read(texts, "label_map")} == {*KEPT}
-        assert {subset: sorted(rows(texts, subset)) for subset in before} == before
-    finally:
-        texts.succeed("git", "checkout", "--quiet", ".")
-        texts.succeed("dvc", "checkout", "--quiet", "--force")
+    assert "labels" in ran
+    assert not {"listings", "masks", "embed", "preprocess"} & {*ran}
+    assert {row["catalog_id"] for row in read(copy, "label_map")} == {*KEPT}
+    for subset in ("train", "test"):
+        assert sorted(rows(copy, subset)) == sorted(rows(texts, subset))

@@ -30,12 +30,19 @@ def steps(workflow: str) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def changed(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A clone with a branch main, run and committed, a branch change, not run, and a remote of DVC of its own."""
-    clone = project.clone(tmp_path_factory.mktemp("workflow") / "project")
+def run(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A clone of the project with a remote of DVC of its own."""
+    clone = project.clone(tmp_path_factory.mktemp("run") / "project")
     url = copy_objects(project.environment, f"s3://{DVC_BUCKET}", f"s3://{DVC_BUCKET}/copy-workflow-")
     clone.succeed("dvc", "remote", "modify", "storage", "url", url)
     clone.commit("another remote")
+    return clone
+
+
+@pytest.fixture(scope="module")
+def changed(run: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A clone with a branch main, run and committed, and a branch change, not run."""
+    clone = run.clone(tmp_path_factory.mktemp("workflow") / "project")
     clone.succeed("git", "switch", "--quiet", "--create", "change")
     clone.set_param("split.test_share", 0.4)
     clone.commit("a larger test share")
@@ -43,12 +50,13 @@ def changed(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Proje
 
 
 @pytest.fixture
-def more_listings(project: Project, tmp_path: Path) -> Project:
-    """A clone with a branch main of fewer listings, masked, and a branch change of all listings, run up to inventory.
+def more_listings(run: Project, tmp_path: Path) -> Project:
+    """A clone with a branch main of fewer listings, masked, and a branch change of all listings, run up to inventory,
+    and of another split.
 
     So much is run where the database is, and pushed.
     """
-    clone = project.clone(tmp_path / "project")
+    clone = run.clone(tmp_path / "project")
     for command in (["pull", "model"], ["fetch", "masks"]):
         clone.succeed("dvc", *command)
     clone.set_param("source.limit", FEWER)
@@ -57,6 +65,7 @@ def more_listings(project: Project, tmp_path: Path) -> Project:
     clone.succeed("dvc", "push", "masks")
     clone.succeed("git", "switch", "--quiet", "--create", "change")
     clone.set_param("source.limit", "null")
+    clone.set_param("split.test_share", 0.4)  # so that the page changes, too
     clone.succeed("dvc", "repro", "inventory")
     clone.commit("all listings")
     clone.succeed("dvc", "push", "inventory")
@@ -185,17 +194,6 @@ def test_a_pull_request_runs_what_changed_and_shows_it(changed: Project, tmp_pat
     assert keys(changed)["AWS_SECRET_ACCESS_KEY"] not in summary + said
 
 
-def test_a_pull_request_of_more_listings_predicts_their_masks_alone(more_listings: Project, tmp_path: Path) -> None:
-    summary, said, succeeded = run_compare(more_listings, tmp_path / "clone", keys(more_listings))
-    photos, new = sum(PHOTOS.values()), sum(PHOTOS.values()) - FEWER
-
-    assert succeeded
-    assert re.findall(r"Running stage '(\w+)'", said)[0] == "masks"
-    assert f"masks: {FEWER} are taken from the data/masks.h5 that dvc.lock names" in said
-    assert re.search(rf"^masks: {photos} photos, {photos} masks, {FEWER} known before, .* asked for {new}$", said, re.M)
-    assert rows(section(summary, "Params changed")) == [("source.limit", str(FEWER), "null")]
-
-
 def test_a_pull_request_from_a_fork_is_compared_without_secrets(changed: Project, tmp_path: Path) -> None:
     summary, said, succeeded = run_compare(changed, tmp_path / "clone", {})
 
@@ -210,19 +208,31 @@ def test_a_pull_request_from_a_fork_is_compared_without_secrets(changed: Project
     assert section(summary, "Metrics") == "Not known: `dvc repro` has not run for the working tree, or not to its end."
 
 
-def test_what_a_run_made_is_kept_where_the_repository_asks_for_it(changed: Project, tmp_path: Path) -> None:
+def test_a_pull_request_of_more_listings_predicts_their_masks_alone_and_is_kept_where_the_repository_asks_for_it(
+    more_listings: Project, tmp_path: Path
+) -> None:
     """With the patch and what was pushed, the branch needs no second run."""
-    clone = tmp_path / "clone"
-    ran = run_compare(changed, clone, keys(changed), IMAGESET_UPLOAD_REPORT="1", IMAGESET_PUSH="1")
-    merged = clone_with_main(changed, tmp_path / "merged")
+    clone, own = tmp_path / "clone", keys(more_listings)
+    summary, said, succeeded = run_compare(more_listings, clone, own, IMAGESET_UPLOAD_REPORT="1", IMAGESET_PUSH="1")
+    photos, new = sum(PHOTOS.values()), sum(PHOTOS.values()) - FEWER
+
+    assert succeeded
+    assert re.findall(r"Running stage '(\w+)'", said)[0] == "masks"
+    assert f"masks: {FEWER} are taken from the data/masks.h5 that dvc.lock names" in said
+    assert re.search(rf"^masks: {photos} photos, {photos} masks, {FEWER} known before, .* asked for {new}$", said, re.M)
+    assert WITHOUT_MASKS not in said
+    assert rows(section(summary, "Params changed")) == [
+        ("source.limit", str(FEWER), "null"),
+        ("split.test_share", "0.2", "0.4"),
+    ]
+    assert "<title>From origin/main" in (clone / "compare.html").read_text()
+    assert (clone / "data/report.html").exists()
+    assert run_cache_of(more_listings) == []
+
+    merged = clone_with_main(more_listings, tmp_path / "merged")
     merged.succeed("git", "apply", str(clone / "run.patch"))
     merged.commit("dvc.lock and reports/ of the pull request's run")
 
-    assert ran.succeeded
-    assert WITHOUT_MASKS not in ran.said
-    assert "<title>From origin/main" in (clone / "compare.html").read_text()
-    assert (clone / "data/report.html").exists()
-    assert run_cache_of(changed) == []
     assert merged.stages_that_run("--pull", "--allow-missing") == []
 
 
