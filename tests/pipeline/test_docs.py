@@ -189,6 +189,13 @@ def test_make_help_describes_the_targets_that_people_use() -> None:
         assert re.search(rf"^{target} +\w", said.stdout, re.MULTILINE)
 
 
+@pytest.mark.parametrize("command", [["ruff", "check", "."], ["mypy"]], ids=["ruff", "mypy"])
+def test_the_checks_of_make_lint_pass(command: list[str]) -> None:
+    done = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stdout
+
+
 def test_the_page_says_of_every_reason_of_listings_what_it_means() -> None:
     rows = re.findall(r"^\| (`[a-z_`, ]+`) \|[^|]+\|$", section("docs/queries.md", "Adapt the queries"), re.MULTILINE)
 
