@@ -43,7 +43,12 @@ LOCK = threading.Lock()  # one request at a time
 
 
 def run_python(
-    module: str, *arguments: object, cwd: Path, environment: dict[str, str] | None = None, text: str = ""
+    module: str,
+    *arguments: object,
+    cwd: Path,
+    environment: dict[str, str] | None = None,
+    text: str = "",
+    alone: bool = False,
 ) -> subprocess.CompletedProcess[str]:
     """Run `python -m module`, and return its exit code and what it wrote.
 
@@ -53,9 +58,10 @@ def run_python(
         cwd: the folder that it runs in.
         environment: variables beside those of this process.
         text: its standard input.
+        alone: whether these are all of its variables.
     """
     command = [sys.executable, "-m", module, *map(str, arguments)]
-    variables = os.environ | {"PYTHONPATH": str(ROOT)} | (environment or {})
+    variables = ({} if alone else os.environ | {"PYTHONPATH": str(ROOT)}) | (environment or {})
     if sys.platform != "linux" or any(name.startswith("COVERAGE_") for name in os.environ):  # it measures no forks
         return subprocess.run(command, cwd=cwd, env=variables, input=text, capture_output=True, text=True, check=False)
     with (
@@ -130,7 +136,8 @@ def run(module: str, arguments: Sequence[str], folder: str, variables: dict[str,
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(variables)
-    sys.path[:1] = [folder, *variables["PYTHONPATH"].split(os.pathsep)]
+    sys.path[:1] = [folder, *filter(None, variables.get("PYTHONPATH", "").split(os.pathsep))]
+    tempfile.tempdir = None  # TMPDIR may be another
     sys.argv = [module, *arguments]
     code: Any = 0
     try:
