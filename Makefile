@@ -96,7 +96,7 @@ licences: environment  ## Write the licences of all that is installed into docs/
 	$(BIN)/python -m tools.licences
 
 sbom: environment  ## Write sbom.json, all that is installed, in CycloneDX's format
-	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-format JSON --output-file sbom.json $(BIN)/python
+	$(BIN)/python -m cyclonedx_py environment --pyproject pyproject.toml --output-reproducible --output-format JSON --output-file sbom.json $(BIN)/python
 
 .venv/uv: requirements-uv.txt
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "imageset needs Python 3.11 or later; set PYTHON=...")'

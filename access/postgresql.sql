@@ -5,7 +5,7 @@
 -- docs/security.md says what is left to such a role.
 CREATE ROLE imageset LOGIN CONNECTION LIMIT 5 NOSUPERUSER NOCREATEDB NOCREATEROLE NOINHERIT NOREPLICATION NOBYPASSRLS;
 
--- Defaults of its sessions. A session may change them; the rights below it may not.
+-- Defaults of its sessions. The role may change them, for good as well; the rights below it may not.
 ALTER ROLE imageset SET default_transaction_read_only = on;
 ALTER ROLE imageset SET statement_timeout = '1h';
 ALTER ROLE imageset SET idle_in_transaction_session_timeout = '1h';

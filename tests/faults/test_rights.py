@@ -24,7 +24,7 @@ from imageset.storage.bucket import http_status
 from sandbox.s3 import DVC_BUCKET, PHOTO_BUCKET
 from sandbox.servers import Servers
 from tests.conftest import execute, run_stage
-from tests.documents import section
+from tests.documents import blocks, read, section
 from tests.faults.trials import Trials
 from tests.project import ROOT, Project
 
@@ -73,6 +73,13 @@ READS = [
     "COPY catalogs TO PROGRAM 'cat > /tmp/imageset-catalogs'",
     "COPY catalogs FROM '/etc/passwd'",
     "COPY catalogs FROM PROGRAM 'id'",
+]
+# Rights that every role has, unless an administrator takes them from all.
+OF_ALL_ROLES = [
+    "CREATE TEMPORARY TABLE t (a int)",
+    "SELECT lo_from_bytea(0, 'mine')",
+    "SELECT lo_create(0)",
+    "SELECT lo_creat(0)",
 ]
 COUNT = "SELECT (SELECT count(*) FROM products_catalog), (SELECT count(*) FROM catalogs), (SELECT count(*) FROM orders)"
 numbers = itertools.count()
@@ -139,10 +146,15 @@ def test_the_role_reads_what_the_queries_read_and_nothing_else(
     assert "shirts" in (in_project / "classes.csv").read_text()
 
     before = ask(shop, COUNT)
-    for mode, statements in (("on", [*WRITES, *READS, "CREATE TEMPORARY TABLE t (a int)"]), ("off", [*WRITES, *READS])):
+    for mode, statements in (("on", [*WRITES, *READS, *OF_ALL_ROLES]), ("off", [*WRITES, *READS])):
         for statement in statements:
             with trials.trial(f"{statement}, default_transaction_read_only {mode}"):
                 assert is_refused(reader, f"SET default_transaction_read_only = {mode}", statement)
+    [revoke] = blocks(read("docs/security.md"), "sql")
+    run_psql(shop, revoke)
+    for statement in OF_ALL_ROLES:
+        with trials.trial(f"{statement}, taken from all roles"):
+            assert is_refused(reader, "SET default_transaction_read_only = off", statement)
     assert ask(shop, COUNT) == before
 
 

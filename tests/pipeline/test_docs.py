@@ -32,6 +32,8 @@ OF_OTHERS = {
     "Unable to read RWLock-file",
     "is busy, it is being blocked by",
     "Unable to acquire lock",
+    "Unable to locate credentials",
+    "had been killed. Auto removed it from the lock file",
     "Unsupported value of type 'datetime'",
     "ensurepip is not available",
 }
