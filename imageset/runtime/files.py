@@ -169,8 +169,8 @@ def lock(path: Path) -> Iterator[None]:
             raise ImagesetError(
                 f"another run is active (pid {read_holder(file)}); wait for it or stop it ({path})"
             ) from None
-        file.truncate(0)
         with full_disk(path):
+            file.truncate(0)
             os.write(file.fileno(), str(os.getpid()).encode())
         yield
 

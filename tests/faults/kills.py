@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.faults.projects import copy, find_changed, find_half_files, find_orphans, find_stray
+from tests.faults.projects import copy, find_changed, find_half_files, find_orphans, find_stray, read_outputs
 from tests.faults.trials import Trials
 from tests.project import Project
 
@@ -224,8 +224,7 @@ def kill_stages(
 def remove_outputs_at_times(trial: Project, stage: Stage, point: Point) -> None:
     """Remove a stage's outputs at every other point, as dvc does before it runs a stage; a person leaves them."""
     if point.number % 2:
-        outputs = yaml.load((trial.folder / "dvc.yaml").read_text(), yaml.CSafeLoader)["stages"][stage.name]
-        for name in outputs.get("outs", []):
+        for name in read_outputs(trial.folder)[stage.name]:
             (trial.folder / name).unlink(missing_ok=True)
 
 

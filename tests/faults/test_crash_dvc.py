@@ -65,10 +65,19 @@ def test_kill_the_group_of_dvc_repro(
         with trials.trial(f"{stage} after {moment:.1f} s"):
             require_none("orphans", find_orphans(trial))
             require_none("half files", find_half_files(trial, undisturbed))
-            trial.succeed("dvc", "repro", "--no-run-cache")
+            repeat_repro(trial)
             require_none("changed", find_changed(trial, undisturbed))
             stray = [name for name in find_stray(trial, project) if not LOG_OF_A_CACHE.fullmatch(name)]
             require_none("stray", stray)
+
+
+def repeat_repro(trial: Project) -> None:
+    """Run dvc repro again. A dvc that was killed while it wrote dvc.lock leaves a part of it: git has the last one."""
+    done = trial.run("dvc", "repro", "--no-run-cache")
+    if "'./dvc.lock' validation failed" in done.stderr or "'./dvc.lock' is invalid" in done.stderr:
+        trial.succeed("git", "checkout", "--", "dvc.lock")
+        done = trial.run("dvc", "repro", "--no-run-cache")
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def remove_data(project: Project, undisturbed: dict[str, str]) -> None:

@@ -32,6 +32,8 @@ OF_OTHERS = {
     "Unable to read RWLock-file",
     "is busy, it is being blocked by",
     "Unable to acquire lock",
+    "dvc.lock' validation failed",
+    "dvc.lock' is invalid",
     "Unable to locate credentials",
     "had been killed. Auto removed it from the lock file",
     "Unsupported value of type 'datetime'",
