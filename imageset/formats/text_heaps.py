@@ -1,8 +1,9 @@
-"""Check where an HDF5 file keeps its attributes' texts, before the library reads them.
+"""Check where an HDF5 file keeps its attributes' texts and its arrays' names, before the library reads them.
 
 Texts of any length are in global heaps, the only part of the metadata without a checksum. Where one bit of a heap's
-sizes is wrong, HDF5 2.0 may read the heap for ever. (HDF5 File Format Specification 3.0, "Global Heap", "Data Object
-Headers")
+sizes is wrong, HDF5 2.0 may read the heap for ever. Where the B-tree of the arrays' names says that it is of another
+kind, HDF5 2.0 ends the process with signal 11. (HDF5 File Format Specification 3.0, "Global Heap", "Data Object
+Headers", "Link Info Message", "Version 2 B-trees")
 """
 
 import struct
@@ -17,14 +18,15 @@ MOST_BYTES = 1 << 20  # of a header's chunk, or of a heap
 MOST_CHUNKS = 64
 LEAST_HEAP = 4096
 UNDEFINED = 2**64 - 1
-ATTRIBUTE, CONTINUATION, ATTRIBUTE_INFO = 0x0C, 0x10, 0x15  # kinds of messages in an object's header
+LINK_INFO, ATTRIBUTE, CONTINUATION, ATTRIBUTE_INFO = 0x02, 0x0C, 0x10, 0x15  # kinds of messages in an object's header
 TIMES, PHASES, ORDER = 0x20, 0x10, 0x04  # bits of a header's flags
 OF_ANY_LENGTH = 9  # class of a datatype
+INDEX_OF_NAMES = b"BTHD\x00\x05"  # a B-tree of version 2, of links by their names
 UNREADABLE = (struct.error, IndexError)
 
 
 def require_sound_heaps(path: Path) -> None:
-    """Raise DamagedFile if HDF5 may not come to the end of a text of a file's attributes.
+    """Raise DamagedFile if HDF5 may not come to the end of a text of a file's attributes, or of its arrays' names.
 
     Args:
         path: a file that begins as `plain_hdf5.require_our_superblock` says.
@@ -32,12 +34,15 @@ def require_sound_heaps(path: Path) -> None:
     with path.open("rb") as file:
         try:
             (root,) = struct.unpack("<Q", read(file, ROOT, 8))
-            heaps = {heap for kind, message in messages(file, root) for heap in heaps_of(kind, message)}
+            found = list(messages(file, root))
+            heaps = {heap for kind, message in found for heap in heaps_of(kind, message)}
+            indexes = [index for kind, message in found for index in indexes_of(kind, message)]
             is_sound = all(is_sound_heap(file, heap) for heap in heaps)
+            is_sound &= all(read(file, index, len(INDEX_OF_NAMES)) == INDEX_OF_NAMES for index in indexes)
         except UNREADABLE:
             is_sound = False
     if not is_sound:
-        raise DamagedFile(path, "is damaged (its attributes cannot be read)")
+        raise DamagedFile(path, "is damaged (its attributes or names cannot be read)")
 
 
 def read(file: IO[bytes], start: int, length: int) -> bytes:
@@ -89,6 +94,17 @@ def heaps_of(kind: int, message: bytes) -> list[int]:
     values = message[start + name + datatype + space :]
     values = values[: len(values) // 16 * 16]
     return [address for _, address, _ in struct.iter_unpack("<IQI", values)]
+
+
+def indexes_of(kind: int, message: bytes) -> list[int]:
+    """Return the addresses of the B-trees of a group's names, none where the names are in the header."""
+    if kind != LINK_INFO:
+        return []
+    version, flags = struct.unpack_from("<BB", message)
+    if version or flags:  # links in the order of their creation, which our files do not note
+        raise IndexError(kind)
+    _, index = struct.unpack_from("<QQ", message, 2)
+    return [] if index == UNDEFINED else [index]
 
 
 def is_sound_heap(file: IO[bytes], address: int) -> bool:
