@@ -2,8 +2,8 @@
 
 Texts of any length are in global heaps, the only part of the metadata without a checksum. Where one bit of a heap's
 sizes is wrong, HDF5 2.0 may read the heap for ever. Where the B-tree of the arrays' names says that it is of another
-kind, HDF5 2.0 ends the process with signal 11. (HDF5 File Format Specification 3.0, "Global Heap", "Data Object
-Headers", "Link Info Message", "Version 2 B-trees")
+kind, HDF5 2.0 ends the process with signal 11; where it has another size, HDF5 asks for as much memory. (HDF5 File
+Format Specification 3.0, "Global Heap", "Data Object Headers", "Link Info Message", "Version 2 B-trees")
 """
 
 import struct
@@ -21,7 +21,8 @@ UNDEFINED = 2**64 - 1
 LINK_INFO, ATTRIBUTE, CONTINUATION, ATTRIBUTE_INFO = 0x02, 0x0C, 0x10, 0x15  # kinds of messages in an object's header
 TIMES, PHASES, ORDER = 0x20, 0x10, 0x04  # bits of a header's flags
 OF_ANY_LENGTH = 9  # class of a datatype
-INDEX_OF_NAMES = b"BTHD\x00\x05"  # a B-tree of version 2, of links by their names
+# A B-tree of version 2, of links by their names, with HDF5's own sizes of a node and a record.
+INDEX_OF_NAMES = b"BTHD\x00\x05" + struct.pack("<IH", 512, 11)
 UNREADABLE = (struct.error, IndexError)
 
 

@@ -167,7 +167,7 @@ class Stage:
             (project.folder / ".cache" / name).unlink(missing_ok=True)
         if not self.empty_bucket:
             return project
-        url = f"{project.environment['IMAGE_STORE'].partition('/empty-')[0]}/empty-{os.getpid()}-{next(prefixes)}"
+        url = f"{project.environment['IMAGE_STORE'].partition('-empty-')[0]}-empty-{os.getpid()}-{next(prefixes)}"
         return replace(project, environment=project.environment | {"IMAGE_STORE": url})
 
 
