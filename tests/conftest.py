@@ -183,7 +183,7 @@ def fetch_once(factory: pytest.TempPathFactory, name: str, fetch: Callable[[Path
 def project(
     sandbox: Servers, weights: Path, embedding_weights: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Project:
-    """A project whose pipeline has run on a marketplace of drawn photos, committed and pushed.
+    """A project after a run of its pipeline on a marketplace of drawn photos, committed and pushed.
 
     It is made once. Each process has a copy; all have the same photos, rows of the database and remote of DVC.
     """

@@ -1,4 +1,4 @@
-"""A shop whose sellers wrote what acts elsewhere: names of classes, titles, sellers, ids of classes and products."""
+"""A shop where sellers wrote what acts elsewhere: names of classes, titles, sellers, ids of classes and products."""
 
 import io
 from contextlib import closing

@@ -36,7 +36,7 @@ def find_stage(project: Project, stage: str) -> psutil.Process | None:
 
 
 def kill_dvc(project: Project, stage: str, seconds: float) -> set[str] | None:
-    """Kill dvc so many seconds after its stage has started; the stage stands still meanwhile.
+    """Kill dvc so many seconds after its stage has started; the stage is stopped meanwhile.
 
     Returns:
         The stage's outputs that were there as dvc was killed. None if the stage had ended before.
