@@ -1,14 +1,16 @@
 """`python -m` in a process that a prepared one forks: it has its imports already, which take most of a short program.
 
 The prepared process has imported what programs import, and did nothing else. A fork of it gets a folder, environment,
-arguments and standard streams of its own, and runs the module as `__main__`. Where a test is about how a program starts
-or what it imports, or sets what libraries read at their import, it starts Python itself.
+arguments and standard streams of its own, and runs the module as `__main__`. Such a dvc forks in turn the stages that it
+runs. Where a test is about how a program starts or what it imports, or sets what libraries read at their import, it
+starts Python itself.
 """
 
 import atexit
 import json
 import os
 import runpy
+import shlex
 import signal
 import socket
 import subprocess
@@ -19,6 +21,7 @@ import traceback
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
@@ -36,8 +39,7 @@ IMPORTED = (
     "tools.compare.command",
     "tools.plan.command",
     "tools.suspects.files",
-    "stages.ingest",
-    "stages.validate",
+    *(f"stages.{path.stem}" for path in sorted(ROOT.glob("stages/[a-z]*.py"))),
 )
 LOCK = threading.Lock()  # one request at a time
 
@@ -138,7 +140,13 @@ def run(module: str, arguments: Sequence[str], folder: str, variables: dict[str,
     os.environ.update(variables)
     sys.path[:1] = [folder, *filter(None, variables.get("PYTHONPATH", "").split(os.pathsep))]
     tempfile.tempdir = None  # TMPDIR may be another
+    if module.startswith("stages."):
+        sys.modules.pop(module, None)  # it runs anew, as __main__
     sys.argv = [module, *arguments]
+    if module == "dvc":
+        import dvc.stage.run
+
+        dvc.stage.run.subprocess = SimpleNamespace(Popen=start_stage)
     code: Any = 0
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
@@ -154,6 +162,31 @@ def run(module: str, arguments: Sequence[str], folder: str, variables: dict[str,
     sys.stdout.flush()
     sys.stderr.flush()
     return code if isinstance(code, int) else int(code is not None)
+
+
+class ForkedStage:
+    """A stage's process that dvc has forked, in the place of its subprocess.Popen."""
+
+    def __init__(self, module: str, arguments: Sequence[str], folder: str, variables: dict[str, str]) -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self.returncode = 0
+        self.pid = os.fork()
+        if self.pid == 0:
+            atexit._clear()  # what dvc does at its end
+            os._exit(run(module, arguments, folder, variables))
+
+    def communicate(self) -> None:
+        self.returncode = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+def start_stage(command: list[str], *, cwd: str, env: dict[str, str], **rest: Any) -> Any:
+    """Fork if dvc's command is a plain `exec python -m stages.name`, and start any other as dvc does."""
+    text = command[-1]  # after the shell and its options
+    words = shlex.split(text)
+    if words[:3] == ["exec", "python", "-m"] and words[3].startswith("stages.") and not set(text) & set("$`<>|;&*?\\"):
+        return ForkedStage(words[3], words[4:], cwd, env)
+    return subprocess.Popen(command, cwd=cwd, env=env, **rest)
 
 
 if __name__ == "__main__":
