@@ -74,7 +74,8 @@ def find_errno(error: OSError | RuntimeError, names: set[str]) -> int:
     h5py raises OSError, or RuntimeError where a file is closed. Their text has the number and the file.
     """
     if isinstance(error, OSError) and error.errno is not None:
-        return error.errno if error.filename is None or str(error.filename) in names else 0
+        written = error.filename2 or error.filename  # a copy names what it reads, then what it writes
+        return error.errno if written is None or str(written) in names else 0
     number, file = re.search(r"errno = (\d+),", str(error)), re.search(r"filename = '([^']*)'", str(error))
     return int(number[1]) if number and (file is None or file[1] in names) else 0
 

@@ -32,6 +32,9 @@ def test_a_call_that_fails(trials: Trials, project: Project, undisturbed: dict[s
             done = inject(trial, command, point, f"inject={point.call}:error=EIO:when={point.number}")
             assert done.injected
             with trials.trial(f"{stage}: {point}"):
+                if point.call == "sendfile" and done.code == 0:  # Python then copies the file in another way
+                    require_undisturbed(trial, project, undisturbed)
+                    continue
                 lines = [line for line in done.printed.splitlines() if line and not line.endswith("left")]
                 name = Path(point.path).name.removeprefix(".").removesuffix(".tmp")
                 assert done.code == 1, (done.code, lines)

@@ -65,8 +65,13 @@ def close_hdf5(path: Path) -> None:
     raise RuntimeError(f"Can't decrement id ref count (file write failed: filename = '{path}', errno = 28, error mess")
 
 
+def copy_to_full_disk(path: Path) -> None:
+    """Fail as shutil.copyfile does, which names what it reads first."""
+    raise OSError(errno.ENOSPC, "No space left on device", "/tmp/weights.onnx", None, str(path))
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, which Linux has")
-@pytest.mark.parametrize("write", [fill_disk, close_hdf5])
+@pytest.mark.parametrize("write", [fill_disk, close_hdf5, copy_to_full_disk])
 def test_a_full_disk_is_an_error_that_names_the_file(tmp_path: Path, write: Callable[[Path], None]) -> None:
     path = tmp_path / "reports" / "samples.png"
 
