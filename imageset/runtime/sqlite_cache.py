@@ -14,6 +14,7 @@ SECONDS_FOR_ANOTHER_RUN = 60
 PAGE_BYTES = 16_384  # a photo of 128 x 128 pixels takes little more than one
 # Errors of the machine, not of the file: another file in its place would have them as well.
 OF_THE_MACHINE = ("SQLITE_BUSY", "SQLITE_CANTOPEN", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_PERM", "SQLITE_READONLY")
+ANOTHER_FOLDER = "; IMAGESET_CACHE names the folder, `make prune` makes room"
 
 
 def connect(path: Path, schema: str, page_bytes: int = PAGE_BYTES) -> sqlite3.Connection:
@@ -28,11 +29,15 @@ def connect(path: Path, schema: str, page_bytes: int = PAGE_BYTES) -> sqlite3.Co
         A connection without implicit transactions.
 
     Raises:
-        ImagesetError: the file is damaged, is no SQLite file, or has another schema.
+        ImagesetError: the file is damaged, is no SQLite file, or has another schema; or its folder takes no file.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        setup_file = path.with_name(f"{path.name}.setup").open("w")
+    except OSError as error:
+        raise ImagesetError(f"{path}: {error.strerror}{ANOTHER_FOLDER}") from None
     # SQLite does not wait when two processes switch a new file to WAL: one of them would fail. Hence this lock.
-    with sqlite_errors(path), path.with_name(f"{path.name}.setup").open("w") as setup:
+    with sqlite_errors(path), setup_file as setup:
         fcntl.flock(setup, fcntl.LOCK_EX)
         database = sqlite3.connect(path, isolation_level=None, timeout=SECONDS_FOR_ANOTHER_RUN)
         database.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")  # checksums find damage
@@ -99,9 +104,5 @@ def sqlite_errors(path: Path) -> Iterator[None]:
         yield
     except sqlite3.DatabaseError as error:
         name = getattr(error, "sqlite_errorname", "")
-        hint = (
-            "; IMAGESET_CACHE names the folder, `make prune` makes room"
-            if name.startswith(OF_THE_MACHINE)
-            else "; it may be removed: it is a cache"
-        )
+        hint = ANOTHER_FOLDER if name.startswith(OF_THE_MACHINE) else "; it may be removed: it is a cache"
         raise ImagesetError(f"{path}: {error}{hint}") from None

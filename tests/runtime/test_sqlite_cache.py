@@ -81,3 +81,9 @@ def test_what_is_no_database_is_refused(path: Path) -> None:
         sqlite_cache.connect(path, SCHEMA)
 
     assert path.read_bytes() == b"no database at all" * 100
+
+
+def test_a_folder_that_takes_no_file_is_named(path: Path) -> None:
+    path.parent.parent.write_text("a file where a folder should be")
+    with pytest.raises(ImagesetError, match=r"cache\.sqlite: (Not a directory|File exists); IMAGESET_CACHE names"):
+        sqlite_cache.connect(path, SCHEMA)
