@@ -33,6 +33,7 @@ from sandbox.marketplace import SCHEMA
 from sandbox.s3 import PHOTO_BUCKET
 from sandbox.servers import Servers
 from stages import model
+from tests.forked import run_python
 from tests.project import PHOTOS, ROOT, Project, copy_project
 
 U2NETP_SHA256 = "309c8469258dda742793dce0ebea8e6dd393174f89934733ecc8b14c76f4ddd8"
@@ -216,6 +217,7 @@ def make_project(folder: Path, sandbox: Servers, environment: dict[str, str]) ->
     marketplace.fill_database(environment["DATABASE_URL"], sandbox.photo_url, listings, classes)
     create_database(sandbox, UNCONNECTED, template=DATABASE)
     project = copy_project(folder, environment)
+    project.succeed(sys.executable, "-m", "compileall", "-q", "imageset", "stages", "tools")  # once for all its copies
     project.succeed("dvc", "repro")
     project.commit("a run")
     project.succeed("dvc", "push")
@@ -275,16 +277,7 @@ def run_stage(
     environment: dict[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run a stage as DVC does, from another working directory, and return what it said."""
-    command = [sys.executable, "-m", f"stages.{name}", *as_given(name, list(map(str, arguments)))]
-    return subprocess.run(
-        command,
-        cwd=cwd,
-        env=os.environ | {"PYTHONPATH": str(ROOT)} | (environment or {}),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    return run_python(f"stages.{name}", *as_given(name, list(map(str, arguments))), cwd=cwd, environment=environment)
 
 
 def as_given(name: str, arguments: list[str]) -> list[str]:

@@ -24,11 +24,11 @@ class Project:
     environment: dict[str, str]
 
     def run(self, *command: str, **changes: str) -> subprocess.CompletedProcess[str]:
-        """Run a command. DVC and the tools are forked from a process that has their imports."""
+        """Run a command. DVC, stages and tools are forked from a process that has their imports."""
         match command:
             case ("dvc" as module, *arguments):
                 pass
-            case (_, "-m", module, *arguments) if module.startswith("tools."):
+            case (_, "-m", module, *arguments) if module.startswith(("stages.", "tools.")):
                 pass
             case _:
                 return self.start(*command, **changes)
