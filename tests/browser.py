@@ -11,12 +11,13 @@ from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 BROWSERS = (
+    "chromium-headless-shell",  # opens a tab in a third of the processor time of the others
     "chromium",
     "chromium-browser",
     "google-chrome",
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
 )
-NONE_FOUND = "no chromium, chromium-browser or google-chrome on PATH"
+NONE_FOUND = "no chromium-headless-shell, chromium, chromium-browser or google-chrome on PATH"
 PATIENCE = 60_000  # milliseconds: other tests share the cores
 WIDE, NARROW = 1280, 420
 WORST = ("serious", "critical")  # of what axe finds
