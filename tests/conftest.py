@@ -2,6 +2,7 @@
 
 import fcntl
 import functools
+import gc
 import inspect
 import io
 import itertools
@@ -11,8 +12,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict
 from functools import partial
@@ -49,7 +51,12 @@ settings.register_profile("shared cores", deadline=None, suppress_health_check=[
 settings.load_profile("shared cores")
 
 # The processes that tests start compile each module once, also where the environment says that nobody keeps that.
+# pytest rewrites the assertions of each module of tests once: that takes half of the collection.
 os.environ["PYTHONDONTWRITEBYTECODE"] = ""
+sys.dont_write_bytecode = False
+
+# All that the collection makes stays. To look through it again and again for what to free takes a third of its time.
+gc.disable()
 
 # The processes of a run share the cores: threads of PyTorch that wait for each other double its processor time.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -72,6 +79,21 @@ def needs_project(item: pytest.Item) -> bool:
     """Tell whether a test uses the `project` of this module; the modules that have another make it of in_project."""
     names = item.fixturenames if isinstance(item, pytest.Function) else []
     return "project" in names and "in_project" not in names
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, Any, Any]:
+    """Let one process of a run import a module of tests first. The others read what it has compiled."""
+    if not WORKER or not isinstance(collector, pytest.File):
+        return (yield)
+    with (Path(collector.config.option.basetemp).parent / "modules.lock").open("w") as file:
+        fcntl.lockf(file, fcntl.LOCK_EX, 1, zlib.crc32(bytes(collector.path)))
+        return (yield)
 
 
 @pytest.hookimpl(optionalhook=True)
