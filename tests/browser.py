@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 import pytest
 from axe_playwright_python.base import AXE_SCRIPT
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, WebError, sync_playwright
 
 BROWSERS = (
     "chromium-headless-shell",  # opens a tab in a third of the processor time of the others
@@ -19,8 +19,11 @@ BROWSERS = (
 )
 NONE_FOUND = "no chromium-headless-shell, chromium, chromium-browser or google-chrome on PATH"
 PATIENCE = 60_000  # milliseconds: other tests share the cores
-WIDE, NARROW = 1280, 420
+WIDE, NARROW, HEIGHT = 1280, 420, 900
+ONE_RENDERER = "--renderer-process-limit=1"
+ANY_FILE = Path(__file__).parents[1] / "requirements.txt"
 WORST = ("serious", "critical")  # of what axe finds
+VIOLATIONS = "axe.run(document, {resultTypes: ['violations']}).then((found) => found.violations)"
 
 Theme = Literal["light", "dark"]
 
@@ -47,11 +50,11 @@ def require_browser() -> str:
 
 
 @contextmanager
-def launched() -> Iterator[Browser]:
-    """Start the machine's browser."""
+def launched(*options: str) -> Iterator[Browser]:
+    """Start the machine's browser, with options of its command line."""
     path = require_browser()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, timeout=2 * PATIENCE)
+        browser = playwright.chromium.launch(executable_path=path, args=options, timeout=2 * PATIENCE)
         yield browser
         browser.close()
 
@@ -71,24 +74,55 @@ def opened(
     Yields:
         The tab, and what it did so far.
     """
+    context = idle_context(browser)
+    page = context.new_page()
+    page.set_viewport_size({"width": width, "height": HEIGHT})
+    page.emulate_media(color_scheme=theme)
+    with watched(context) as seen:
+        page.goto(address(file, view))
+        yield page, seen
+        page.close()
+    context.pages[0].evaluate("localStorage.clear()")
+
+
+def idle_context(browser: Browser) -> BrowserContext:
+    """Return a context in which one tab alone is open, and nothing is stored.
+
+    This tab keeps the process alive that renders files: to start one for each test takes a third of the time of a test.
+    """
+    for context in browser.contexts:
+        if len(context.pages) == 1:
+            return context
     context = browser.new_context(
-        viewport={"width": width, "height": 900}, color_scheme=theme, reduced_motion="reduce", accept_downloads=True
+        viewport={"width": WIDE, "height": HEIGHT}, reduced_motion="reduce", accept_downloads=True
     )
     context.set_default_timeout(PATIENCE)
-    seen = watch(context)
-    page = context.new_page()
-    page.goto(address(file, view))
-    yield page, seen
-    context.close()
+    context.new_page().goto(ANY_FILE.as_uri())
+    return context
 
 
-def watch(context: BrowserContext) -> Seen:
+@contextmanager
+def watched(context: BrowserContext) -> Iterator[Seen]:
     """Note what the tabs of a context do. A violation of the content security policy is an error on the console."""
     seen = Seen([], [])
-    context.on("console", lambda message: seen.errors.append(message.text) if message.type == "error" else None)
-    context.on("weberror", lambda error: seen.errors.append(str(error.error)))
-    context.on("request", lambda request: seen.requests.append(request.url.partition("#")[0]))
-    return seen
+
+    def hear_console(message: ConsoleMessage) -> None:
+        if message.type == "error":
+            seen.errors.append(message.text)
+
+    def hear_error(error: WebError) -> None:
+        seen.errors.append(str(error.error))
+
+    def hear_request(request: Request) -> None:
+        seen.requests.append(request.url.partition("#")[0])
+
+    context.on("console", hear_console)
+    context.on("weberror", hear_error)
+    context.on("request", hear_request)
+    yield seen
+    context.remove_listener("console", hear_console)
+    context.remove_listener("weberror", hear_error)
+    context.remove_listener("request", hear_request)
 
 
 def address(file: Path, view: str = "") -> str:
@@ -97,10 +131,11 @@ def address(file: Path, view: str = "") -> str:
 
 def find_barriers(page: Page) -> list[str]:
     """Return what axe finds in a tab that is serious or critical: rule, impact and the first elements."""
-    page.evaluate(AXE_SCRIPT)
-    found: dict[str, Any] = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    if page.evaluate("typeof axe === 'undefined'"):
+        page.evaluate(AXE_SCRIPT)
+    found: list[dict[str, Any]] = page.evaluate(VIOLATIONS)
     return [
         f"{rule['id']} ({rule['impact']}): {[node['html'][:200] for node in rule['nodes'][:3]]}"
-        for rule in found["violations"]
+        for rule in found
         if rule["impact"] in WORST
     ]

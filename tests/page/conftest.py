@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser
 
-from tests.browser import launched, require_browser
+from tests.browser import ONE_RENDERER, launched, require_browser
 from tests.page.project import Made, make_plain_project, make_project, make_text_project, read_made
 from tests.warm_workers import kept_warm
 
@@ -18,7 +18,7 @@ from tests.warm_workers import kept_warm
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """One browser for the tests of a file."""
-    with launched() as browser:
+    with launched(ONE_RENDERER) as browser:
         yield browser
 
 
