@@ -235,12 +235,17 @@ class ForkedStage:
 
 
 def start_stage(command: list[str], *, cwd: str, env: dict[str, str], **rest: Any) -> Any:
-    """Fork if dvc's command is a plain `exec python -m stages.name`, and start any other as dvc does."""
-    text = command[-1]  # after the shell and its options
-    words = shlex.split(text)
-    if words[:3] == ["exec", "python", "-m"] and words[3].startswith("stages.") and not set(text) & set("$`<>|;&*?\\"):
-        return ForkedStage(words[3], words[4:], cwd, env)
-    return subprocess.Popen(command, cwd=cwd, env=env, **rest)
+    """Fork if dvc's command is that of a stage, and start any other as dvc does."""
+    words = read_stage(command[-1])  # after the shell and its options
+    return ForkedStage(*words, cwd, env) if words else subprocess.Popen(command, cwd=cwd, env=env, **rest)
+
+
+def read_stage(command: str) -> tuple[str, list[str]] | None:
+    """Return module and arguments of a plain `exec python -m stages.name`, None for another command of the shell."""
+    words = shlex.split(command)
+    if words[:3] != ["exec", "python", "-m"] or set(command) & set("$`<>|;&*?\\"):
+        return None
+    return words[3], words[4:]
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.forked import run_python
+from tests.forked import read_stage, run_python
 
 ROOT = Path(__file__).parent.parent
 PHOTOS = {"t-shirt": 6, "dress": 6, "pants": 6, "hat": 4}  # hats are too rare for the shipped catalog.min_photos
@@ -28,6 +28,8 @@ class Project:
         match command:
             case ("dvc" as module, *arguments):
                 pass
+            case ("sh", "-c", text) if stage := read_stage(text):
+                module, arguments = stage
             case (_, "-m", module, *arguments) if module.startswith(("stages.", "tools.")):
                 pass
             case _:

@@ -154,6 +154,7 @@ def test_dataset(project: Project, tmp_path: Path, trials: Trials) -> None:
             assert "data/dataset.h5" in done.stdout + done.stderr
 
 
+@pytest.mark.faults_only
 @pytest.mark.fault("Bytes", "one bit in data/processed.h5, then `dvc repro` with another param", "flipped in the file")
 def test_the_message_brings_the_right_bytes(
     project: Project, undisturbed: dict[str, str], tmp_path: Path, trials: Trials
@@ -225,6 +226,7 @@ def flip_object(trial: Project, url: str, key: str) -> None:
     client.put_object(**where, Body=bytes(body), Metadata=found["Metadata"])
 
 
+@pytest.mark.faults_only
 @pytest.mark.fault("Bytes", "one bit in an object of the bucket", "the object is put again, with the bit flipped")
 def test_bucket(project: Project, undisturbed: dict[str, str], tmp_path: Path, trials: Trials) -> None:
     """Detected by the etag that the inventory pinned; where that is new, by the sha256 in the object's metadata."""
@@ -252,6 +254,7 @@ def forget_photos(trial: Project) -> None:
     shutil.rmtree(trial.folder / ".cache/objects", ignore_errors=True)
 
 
+@pytest.mark.faults_only
 @pytest.mark.fault("Bytes", "one bit on the wire from S3", "a proxy")
 def test_from_s3(project: Project, undisturbed: dict[str, str], tmp_path: Path, trials: Trials) -> None:
     """Detected by the checksum of a body, or by the sha256 in its metadata: the photo is asked for again."""
@@ -267,6 +270,7 @@ def test_from_s3(project: Project, undisturbed: dict[str, str], tmp_path: Path, 
             assert find_changed(trial, undisturbed, "preprocess") == []
 
 
+@pytest.mark.faults_only
 @pytest.mark.fault("Bytes", "one bit on the wire to S3", "a proxy")
 def test_to_s3(project: Project, undisturbed: dict[str, str], tmp_path: Path, trials: Trials) -> None:
     """Detected by the server: the request has the SHA-256 of the photo, and its headers are signed."""

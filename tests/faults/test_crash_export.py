@@ -55,6 +55,7 @@ def test_kill_export_at_each_rename_and_fsync(
     kill_exports(trials, project, undisturbed, tmp_path, RENAMES)
 
 
+@pytest.mark.faults_only
 @needs_strace
 @pytest.mark.fault("Crash", "kill -9 of tools.export, each format, at 12 drawn writes", "strace")
 def test_kill_export_at_drawn_writes(

@@ -30,6 +30,7 @@ def test_kill_from_listings_to_embed_at_each_rename_and_fsync(
     kill_stages(trials, project, undisturbed, tmp_path, STAGES, RENAMES, kills_before_a_run=1)
 
 
+@pytest.mark.faults_only
 @needs_strace
 @pytest.mark.fault("Crash", "kill -9 of stages listings to embed at 30 drawn writes each", "strace")
 def test_kill_from_listings_to_embed_at_drawn_writes(

@@ -16,6 +16,7 @@ SHARES = (0, 0.1, 0.5, 0.9)  # of what DVC has to write
 SAID = {".dvc/cache": "No space left on device", "data": "Checkout failed for following targets"}  # DVC says no more
 
 
+@pytest.mark.faults_only
 @needs_mount
 @pytest.mark.fault("Disk", "dvc pull on a full disk", "tmpfs")
 def test_dvc_pull_on_a_full_disk(trials: Trials, project: Project, undisturbed: dict[str, str], tmp_path: Path) -> None:
@@ -43,6 +44,7 @@ def test_dvc_pull_on_a_full_disk(trials: Trials, project: Project, undisturbed: 
             remove_data(trial, undisturbed)
 
 
+@pytest.mark.faults_only
 @needs_mount
 @pytest.mark.fault("Disk", "dvc push to a remote in a folder with a full disk", "tmpfs")
 def test_dvc_push_to_a_full_disk(trials: Trials, project: Project, undisturbed: dict[str, str], tmp_path: Path) -> None:

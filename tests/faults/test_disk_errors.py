@@ -47,6 +47,7 @@ def test_a_call_that_fails(trials: Trials, project: Project, undisturbed: dict[s
         require_undisturbed(trial, project, undisturbed)
 
 
+@pytest.mark.faults_only
 @needs_strace
 @pytest.mark.fault("Disk", "each other write of an output is interrupted (EINTR)", "strace")
 def test_calls_that_are_interrupted(

@@ -59,6 +59,7 @@ def test_exports_on_a_disk_that_takes_no_more(
     require_none("changed", find_changed(trial, undisturbed))
 
 
+@pytest.mark.faults_only
 @needs_strace
 @pytest.mark.fault("Disk", "tools.export, each format: the disk becomes full at a drawn write (ENOSPC)", "strace")
 def test_exports_on_a_disk_that_becomes_full(

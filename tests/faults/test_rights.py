@@ -344,6 +344,7 @@ def cold(project: Project, tmp_path: Path, versioned: Places) -> Project:
     return Project(tmp_path / "project", project.environment | store)
 
 
+@pytest.mark.faults_only
 def test_each_stage_works_with_its_policy_and_fails_without(
     cold: Project, project: Project, sandbox: Servers, versioned: Places, tmp_path: Path
 ) -> None:

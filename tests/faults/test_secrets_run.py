@@ -21,7 +21,7 @@ from tests.faults.projects import DVC_CACHE
 from tests.faults.secret_search import Search
 from tests.faults.test_rights import client
 from tests.faults.test_secrets import command_lines
-from tests.faults.trials import ALL, Trials
+from tests.faults.trials import Trials
 from tests.project import Project
 from tools.export.format import FORMATS
 
@@ -224,7 +224,7 @@ def search_bucket(planted: Planted, sandbox: Servers, md5s: set[str]) -> set[tup
     return found
 
 
-@pytest.mark.skipif(not ALL, reason="a whole dvc repro: make faults runs it")
+@pytest.mark.faults_only
 @pytest.mark.fault(
     "Secrets",
     "a whole run, dvc push and pull, and the tools, with a secret in each setting",

@@ -112,6 +112,7 @@ def test_pairs(project: Project, undisturbed: dict[str, str], trials: Trials, tm
             assert not list(trial.folder.rglob(".*.tmp"))
 
 
+@pytest.mark.faults_only
 @pytest.mark.fault("Twice at once", "two projects on one cold cache", "IMAGESET_CACHE, two runs of dvc repro")
 def test_two_projects_on_one_cold_cache(
     project: Project, undisturbed: dict[str, str], trials: Trials, tmp_path: Path
@@ -131,7 +132,7 @@ def test_two_projects_on_one_cold_cache(
             assert projects.find_orphans(each) == []
 
 
-@pytest.mark.skipif(not ALL, reason="each trial runs the pipeline once more: make faults runs it")
+@pytest.mark.faults_only
 @pytest.mark.fault("Twice at once", "dvc while a product is taken down", "tools.forget beside dvc, either first")
 def test_a_takedown_and_dvc(project: Project, trials: Trials, tmp_path: Path) -> None:
     product_id = list_products(project)[0]
@@ -168,6 +169,7 @@ def copy_with_photos(project: Project, folder: Path) -> Project:
     return projects.copy(project, folder, bucket=True)
 
 
+@pytest.mark.faults_only
 @pytest.mark.fault("Twice at once", "make services in two shells", "two starts that overlap, at once and later")
 def test_services_in_two_shells(trials: Trials, tmp_path: Path) -> None:
     photos = tmp_path / "photos"
@@ -198,6 +200,7 @@ def test_services_in_two_shells(trials: Trials, tmp_path: Path) -> None:
             assert not (folder / ".env").exists()
 
 
+@pytest.mark.faults_only
 @pytest.mark.fault("Twice at once", "make services in two projects", "started at once; one of them is stopped")
 def test_services_in_two_projects(trials: Trials, server_folder: Path) -> None:
     for ports in trials.choose(["the same ports.json", "no ports.json"], sample=1):
