@@ -81,8 +81,8 @@ def repeat_repro(trial: Project) -> None:
 
 
 def repeat_pull(trial: Project) -> None:
-    """Run dvc pull again. A dvc that was killed while it listed the files leaves a part of its list: the next one fetches
-    that part, fails, and forgets the list."""
+    """Run dvc pull again. A dvc that was killed while it listed the files leaves a part of its list, and the next one
+    fetches that part, fails, and forgets the list."""
     done = trial.run("dvc", "pull")
     if "Checkout failed for following targets" in done.stderr:
         done = trial.run("dvc", "pull")
