@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,9 @@ from tests.page.project import Made, make_plain_project, make_project, make_text
 from tests.warm_workers import kept_warm
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """One browser for the tests of a file."""
+    """One browser for the files of this folder that a process of pytest-xdist runs in turn."""
     with launched(ONE_RENDERER) as browser:
         yield browser
 
@@ -25,8 +26,8 @@ def browser() -> Iterator[Browser]:
 def make_once(request: pytest.FixtureRequest, name: str, make: Callable[..., Any]) -> Path:
     """Return a folder in which a project is made once for all processes of pytest-xdist, by the first that asks.
 
-    Servers and weights are asked for by that one alone. A file's first test asks for its project: stages need an event
-    loop of their own, and while a browser runs, Playwright's is there.
+    Servers and weights are asked for by that one alone. It makes the project in another thread: stages need an event
+    loop of their own, and while a browser runs, Playwright's is in this one.
     """
     require_browser()
     factory: pytest.TempPathFactory = request.getfixturevalue("tmp_path_factory")
@@ -38,8 +39,9 @@ def make_once(request: pytest.FixtureRequest, name: str, make: Callable[..., Any
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not found.exists():
             project = factory.mktemp(name)
-            with kept_warm():
-                make(project, *map(request.getfixturevalue, ("sandbox", "weights", "embedding_weights")))
+            given = map(request.getfixturevalue, ("sandbox", "weights", "embedding_weights"))
+            with kept_warm(), ThreadPoolExecutor(1) as aside:
+                aside.submit(make, project, *given).result()
             found.write_text(json.dumps(str(project)))
     return Path(json.loads(found.read_text()))
 
