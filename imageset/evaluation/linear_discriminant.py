@@ -136,6 +136,9 @@ def estimate_covariance(sums: ClassSums, shrinkage: float) -> Floats:
     labels = np.flatnonzero(sums.rows)
     means = sums.features[labels] / sums.rows[labels][:, None]
     within = (sums.products - means.T @ sums.features[labels]) / sums.rows.sum()
-    sphere = np.eye(len(within))
-    shrunk = (1 - shrinkage) * within + shrinkage * (np.trace(within) / len(within)) * sphere
-    return np.asarray(shrunk + ROUNDING * sphere)
+    variance = np.trace(within) / len(within)
+    within *= 1 - shrinkage
+    diagonal = np.einsum("ii->i", within)  # a view
+    diagonal += shrinkage * variance
+    diagonal += ROUNDING
+    return np.asarray(within)
