@@ -15,6 +15,7 @@ import yaml
 
 from sandbox.s3 import DVC_BUCKET, open_client
 from tests.faults.projects import copy_objects
+from tests.forked import commands
 from tests.project import PHOTOS, ROOT, Project
 from tests.tools.test_compare import rows, section, stage_rows
 
@@ -124,6 +125,7 @@ def run_compare(changed: Project, clone: Path, secrets: dict[str, str], **variab
     }
     runner = {name: value for name, value in changed.environment.items() if not name.startswith(("AWS_", "IMAGE"))}
     runner |= {"DATABASE_URL": NOWHERE, "GITHUB_STEP_SUMMARY": str(clone / "summary.md")}
+    runner["PATH"] = f"{commands()}{os.pathsep}{runner['PATH']}"
     said, succeeded = "", True
     for step in steps("compare.yaml"):
         if "run" not in step or step["run"].startswith("pip install") or "gh api" in step["run"]:
