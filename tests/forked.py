@@ -10,6 +10,7 @@ import atexit
 import gc
 import json
 import os
+import pickle
 import runpy
 import shlex
 import shutil
@@ -82,6 +83,7 @@ IMPORTED = (
     "tools.suspects.files",
     *(f"stages.{path.stem}" for path in sorted(ROOT.glob("stages/[a-z]*.py"))),
 )
+IMPORTED_FIRST = {"sphinx": ("furo", "myst_parser.sphinx_ext.main", "sphinx.builders.epub3", "sphinx.ext.napoleon")}
 LOCK = threading.Lock()  # one request at a time
 
 # A program that hands its arguments, folder, environment and streams over, and ends as what was run. Stages, and what
@@ -214,6 +216,34 @@ def read_models() -> None:
     boto3.session.Session("none", "none", region_name="us-east-1").client("s3")
 
 
+def parse_once() -> None:
+    """Let dvc parse and check each text of YAML once: it reads dvc.yaml and dvc.lock several times for each stage."""
+    from dvc.utils import serialize, strictyaml
+    from dvc.utils.serialize import _yaml
+
+    parse, validate = _yaml.parse_yaml, strictyaml.validate
+    parsed: dict[str, bytes] = {}
+    valid: set[tuple[str, int]] = set()
+
+    def parse_text(text: str, path: str, typ: str = "safe") -> Any:
+        if typ != "safe":
+            return parse(text, path, typ)
+        if text not in parsed:
+            parsed[text] = pickle.dumps(parse(text, path))
+        return pickle.loads(parsed[text])
+
+    def validate_text(data: Any, schema: Any, text: str | None = None, **where: Any) -> Any:
+        if text is None:
+            return validate(data, schema, **where)
+        if (text, id(schema)) not in valid:
+            validate(data, schema, text=text, **where)
+            valid.add((text, id(schema)))
+        return data
+
+    _yaml.parse_yaml = serialize.parse_yaml = strictyaml.parse_yaml = parse_text
+    strictyaml.validate = validate_text
+
+
 def serve(connection: socket.socket) -> None:
     """Fork for each request, until the other end is closed."""
     while True:
@@ -221,6 +251,8 @@ def serve(connection: socket.socket) -> None:
         if not head:
             return
         module, arguments, folder, variables = json.loads(read(connection, int.from_bytes(head, "big")))
+        for each in IMPORTED_FIRST.pop(module, ()):  # what few tests run
+            __import__(each)
         pid = os.fork()
         if pid == 0:
             connection.close()
@@ -317,6 +349,7 @@ if __name__ == "__main__":
     for name in IMPORTED:
         __import__(name)
     read_models()
+    parse_once()
     gc.collect()
     gc.freeze()  # a fork does not look through what was imported, which would copy its pages
     serve(socket.socket(fileno=int(sys.argv[1])))

@@ -25,6 +25,7 @@ from imageset.photos.pixel_cache import identify_pixels
 from imageset.storage.bucket import Bucket, list_objects
 from stages import embed, inventory, masks, preprocess
 from tests.conftest import as_given, jpeg, photo_bytes, plain_image, put, run_stage
+from tests.forked import run_python
 from tests.project import ROOT
 from tests.storage.test_bulk import Wire, wire
 from tests.warm_workers import kept_warm
@@ -256,7 +257,7 @@ def test_masks_are_the_same_bytes_cold_warm_imported_and_by_two_workers(
 
 def keep_in_dvc(project: Path, md5: str) -> None:
     """Move masks.h5 into DVC's cache, with its md5 in dvc.lock, as DVC does before it runs the stage again."""
-    subprocess.run([sys.executable, "-m", "dvc", "init", "--quiet", "--no-scm"], cwd=project, check=True)
+    assert run_python("dvc", "init", "--quiet", "--no-scm", cwd=project).returncode == 0
     cached = project / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
     cached.parent.mkdir(parents=True)
     (project / "data/masks.h5").rename(cached)

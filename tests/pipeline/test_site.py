@@ -2,11 +2,12 @@
 
 import re
 import subprocess
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+
+from tests.forked import run_python
 
 ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
@@ -20,8 +21,7 @@ NO_ADDRESS = "http://www.w3.org/"  # the name of a format, which nothing asks fo
 def build(source: Path, site: Path) -> subprocess.CompletedProcess[str]:
     """Build a site as the Makefile does, from any source folder."""
     options = re.findall(r"-m sphinx (.*?) -c docs", (ROOT / "Makefile").read_text())[0].split()
-    command = [sys.executable, "-m", "sphinx", *options, "-c", str(DOCS), str(source), str(site)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return run_python("sphinx", *options, "-c", DOCS, source, site, cwd=ROOT)
 
 
 @pytest.fixture(scope="module")
