@@ -1,9 +1,9 @@
 """`python -m` in a process that a prepared one forks: it has its imports already, which take most of a short program.
 
-The prepared process has imported what programs import, and did nothing else. A fork of it gets a folder, environment,
-arguments and standard streams of its own, and runs the module as `__main__`. Such a dvc forks the stages that it runs.
-Where a test is about how a program starts or what it imports, or sets what libraries read at their import, it starts
-Python itself.
+The prepared process has imported what programs import, and has read S3's models. A fork of it gets a folder,
+environment, arguments and standard streams of its own, and runs the module as `__main__`. Such a dvc forks the stages
+that it runs, and parses each text of YAML once. Where a test is about how a program starts or what it imports, or sets
+what libraries read at their import, it starts Python itself.
 """
 
 import atexit
