@@ -111,7 +111,7 @@ def run_python(
     text: str = "",
     alone: bool = False,
 ) -> subprocess.CompletedProcess[str]:
-    """Run `python -m module`, and return its exit code and what it wrote.
+    """Run `python -m module`, and return its exit code and what it wrote. Programs of several threads run one by one.
 
     Args:
         module: a program: of this project, or a package's such as dvc.

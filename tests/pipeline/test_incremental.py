@@ -24,7 +24,7 @@ from imageset.photos.mask_recipe import identify_masks
 from imageset.photos.pixel_cache import identify_pixels
 from imageset.storage.bucket import Bucket, list_objects
 from stages import embed, inventory, masks, preprocess
-from tests.conftest import as_given, jpeg, photo_bytes, plain_image, put, run_stage
+from tests.conftest import as_given, jpeg, photo_bytes, plain_image, put
 from tests.forked import run_python
 from tests.project import ROOT
 from tests.storage.test_bulk import Wire, wire
@@ -455,6 +455,14 @@ def test_embeddings_after_a_killed_run_repeat_only_the_unfinished_part(
     assert md5s(project, ("embeddings.h5",)) == resumed
 
 
+def start_stage(name: str, *arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a stage in a process of its own: forks run one after the other."""
+    command = [sys.executable, "-m", f"stages.{name}", *as_given(name, list(map(str, arguments)))]
+    return subprocess.run(
+        command, cwd=cwd, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
+    )
+
+
 def test_two_runs_at_once_with_one_cache_both_succeed_with_the_same_bytes(
     undisturbed: Undisturbed, project: Path, wire: Wire
 ) -> None:
@@ -463,7 +471,7 @@ def test_two_runs_at_once_with_one_cache_both_succeed_with_the_same_bytes(
     for name in ("params.yaml", "data/inventory.csv"):
         shutil.copy(project / name, other / name)
     with ThreadPoolExecutor(2) as threads:
-        runs = [threads.submit(run_stage, "preprocess", *paths(tree), cwd=tree) for tree in (project, other)]
+        runs = [threads.submit(start_stage, "preprocess", *paths(tree), cwd=tree) for tree in (project, other)]
         said = [run.result() for run in runs]
 
     assert [done.returncode for done in said] == [0, 0], said
@@ -484,7 +492,7 @@ def test_two_runs_of_masks_at_once_with_one_cache_both_succeed_with_the_same_byt
     for name in ("params.yaml", "data/inventory.csv"):
         shutil.copy(project / name, other / name)
     with ThreadPoolExecutor(2) as threads:
-        runs = [threads.submit(run_stage, "masks", *mask_paths(tree, weights), cwd=tree) for tree in (project, other)]
+        runs = [threads.submit(start_stage, "masks", *mask_paths(tree, weights), cwd=tree) for tree in (project, other)]
         said = [run.result() for run in runs]
 
     assert [done.returncode for done in said] == [0, 0], said
