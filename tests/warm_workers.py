@@ -12,11 +12,13 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from functools import partial
+from functools import cache, partial
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+import botocore.loaders
+import botocore.session
 import pytest
 
 from imageset.workers.local import Worker, main_to_import
@@ -72,8 +74,15 @@ class Lent:
             return False
 
 
+@cache
+def data_of_boto3(folders: str | None = None) -> Any:
+    """Return what reads boto3's descriptions of services: 1.5 MB of JSON, once a process."""
+    return botocore.loaders.create_loader(folders)
+
+
 def move_in(environment: dict[str, str], folder: str, items: list[None]) -> list[None]:
-    """In the worker process: forget the test before."""
+    """In the worker process: forget the test before, and keep what boto3 read of its own files."""
+    botocore.session.create_loader = data_of_boto3
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)
