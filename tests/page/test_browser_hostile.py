@@ -20,6 +20,12 @@ HUGE_ID, HUGE_CLASS = "9223372036854775807", "9007199254740993"
 STORAGE = "imageset-marks-0123456789ab" + "c" * 52
 
 
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page on which nothing is hostile."""
+    return drawn_contents.write_page(tmp_path_factory.mktemp("plain"), CLASSES, PHOTOS)[0]
+
+
 @contextmanager
 def opened_quietly(browser: Browser, path: Path, view: str = "") -> Iterator[Page]:
     """Open a page. Neither an error, nor a request, nor a box that a script opens may come of it."""
@@ -104,14 +110,13 @@ def test_no_text_becomes_markup_a_script_or_a_link(browser: Browser, tmp_path: P
     ],
 )
 def test_storage_that_somebody_edited_costs_no_more_than_the_marks_that_are_none(
-    stored: str, left: int, browser: Browser, tmp_path: Path
+    stored: str, left: int, browser: Browser, plain: Path
 ) -> None:
-    path, _ = drawn_contents.write_page(tmp_path, CLASSES, PHOTOS)
-    with opened_quietly(browser, path) as page:
+    with opened_quietly(browser, plain) as page:
         page.evaluate("([key, text]) => localStorage.setItem(key, text)", [STORAGE, stored])
         page.reload()
         expect(page.locator("#marks-link")).to_have_text({0: "No marks", 1: "1 mark"}[left])
-        go(page, path, "marks")
+        go(page, plain, "marks")
         expect(page.locator(".marks-table tbody tr")).to_have_count(left)
         if left:
             (row,) = saved_rows(page)
@@ -197,12 +202,11 @@ def test_a_label_suspect_without_a_class_is_in_no_row_of_the_classes(browser: Br
     ],
 )
 def test_a_file_that_is_loaded_marks_what_it_can_and_says_what_not(
-    text: str, said: str, count: int, browser: Browser, tmp_path: Path
+    text: str, said: str, count: int, browser: Browser, plain: Path, tmp_path: Path
 ) -> None:
-    path, _ = drawn_contents.write_page(tmp_path, CLASSES, PHOTOS)
     file = tmp_path / "loaded.csv"
     file.write_text(text, encoding="utf-8", newline="")
-    with opened_quietly(browser, path, "marks") as page:
+    with opened_quietly(browser, plain, "marks") as page:
         page.get_by_label("Load a saved file").set_input_files(file)
         expect(page.locator("#announcement")).to_contain_text(said)
         expect(page.locator("#tabs [href='#marks'] .count")).to_have_text(str(count))

@@ -119,31 +119,26 @@ def test_marks_go_out_and_come_back_under_the_ids_of_the_source(page: Page, tmp_
     assert added_by(save(page, tmp_path)) == wanted
 
 
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [
+def test_products_are_found_by_a_part_of_their_ids_in_capitals_or_not(page: Page) -> None:
+    field = page.get_by_role("searchbox", name="Search")
+    for text, found in (
         ("4f89-41d3", [UUID]),
-        (UUID.upper(), [UUID]),
         ("sku-xxx", [LONG]),
+        (UUID.upper(), [UUID]),
         ("=1+1", ["=1+1", "'=1+1"]),
         ("קוד", ["קוד א"]),
         ("__proto", ["__proto__"]),
         ('"b", c;', ['a "b", c; d']),
-    ],
-)
-def test_products_are_found_by_a_part_of_their_ids_in_capitals_or_not(
-    text: str, found: list[str], page: Page, path: Path
-) -> None:
-    field = page.get_by_role("searchbox", name="Search")
-    field.fill(text)
-    of_class = [IDS[place] for place in range(2, len(IDS), len(CLASS_IDS))] if text == "=1+1" else []
-    shown = sorted({*found, *of_class}, key=IDS.index)
-    page.wait_for_function(
-        "(ids) => { const all = [...document.querySelectorAll('.photo-grid [role=option]')]"
-        ".map((one) => one.getAttribute('aria-label')); return ids.every((id) => "
-        "all.some((label) => label.startsWith(`product ${id},`))) && all.length >= ids.length && all.length < 20 }",
-        arg=shown,
-    )
+    ):
+        field.fill(text)
+        of_class = [IDS[place] for place in range(2, len(IDS), len(CLASS_IDS))] if text == "=1+1" else []
+        shown = sorted({*found, *of_class}, key=IDS.index)
+        page.wait_for_function(
+            "(ids) => { const all = [...document.querySelectorAll('.photo-grid [role=option]')]"
+            ".map((one) => one.getAttribute('aria-label')); return ids.every((id) => "
+            "all.some((label) => label.startsWith(`product ${id},`))) && all.length >= ids.length && all.length < 20 }",
+            arg=shown,
+        )
 
 
 def test_every_view_shows_them_as_text_and_within_the_screen(browser: Browser, path: Path) -> None:
