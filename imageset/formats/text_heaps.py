@@ -1,9 +1,8 @@
 """Check where an HDF5 file keeps its attributes' texts and its arrays' names, before the library reads them.
 
 Texts of any length are in global heaps, the only part of the metadata without a checksum. Where one bit of a heap's
-sizes is wrong, HDF5 2.0 may read the heap for ever. Where the B-tree of the arrays' names says that it is of another
-kind, HDF5 2.0 ends the process with signal 11; where it has another size, HDF5 asks for as much memory. (HDF5 File
-Format Specification 3.0, "Global Heap", "Data Object Headers", "Link Info Message", "Version 2 B-trees")
+sizes is wrong, HDF5 2.0 may read the heap for ever. The arrays' names are in a tree. (HDF5 File Format Specification
+3.0, "Global Heap", "Data Object Headers", "Link Info Message")
 """
 
 import struct
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from imageset.errors import DamagedFile
+from imageset.formats.name_tree import UnsoundTree, require_sound_tree
 
 ROOT = 36  # where the superblock, of version 3, has the address of the root group
 MOST_BYTES = 1 << 20  # of a header's chunk, or of a heap
@@ -21,9 +21,7 @@ UNDEFINED = 2**64 - 1
 LINK_INFO, ATTRIBUTE, CONTINUATION, ATTRIBUTE_INFO = 0x02, 0x0C, 0x10, 0x15  # kinds of messages in an object's header
 TIMES, PHASES, ORDER = 0x20, 0x10, 0x04  # bits of a header's flags
 OF_ANY_LENGTH = 9  # class of a datatype
-# A B-tree of version 2, of links by their names, with HDF5's own sizes of a node and a record.
-INDEX_OF_NAMES = b"BTHD\x00\x05" + struct.pack("<IH", 512, 11)
-UNREADABLE = (struct.error, IndexError)
+UNREADABLE = (struct.error, IndexError, UnsoundTree)
 
 
 def require_sound_heaps(path: Path) -> None:
@@ -37,9 +35,9 @@ def require_sound_heaps(path: Path) -> None:
             (root,) = struct.unpack("<Q", read(file, ROOT, 8))
             found = list(messages(file, root))
             heaps = {heap for kind, message in found for heap in heaps_of(kind, message)}
-            indexes = [index for kind, message in found for index in indexes_of(kind, message)]
+            for tree in (tree for kind, message in found for tree in trees_of(kind, message)):
+                require_sound_tree(file, tree)
             is_sound = all(is_sound_heap(file, heap) for heap in heaps)
-            is_sound &= all(read(file, index, len(INDEX_OF_NAMES)) == INDEX_OF_NAMES for index in indexes)
         except UNREADABLE:
             is_sound = False
     if not is_sound:
@@ -97,15 +95,15 @@ def heaps_of(kind: int, message: bytes) -> list[int]:
     return [address for _, address, _ in struct.iter_unpack("<IQI", values)]
 
 
-def indexes_of(kind: int, message: bytes) -> list[int]:
-    """Return the addresses of the B-trees of a group's names, none where the names are in the header."""
+def trees_of(kind: int, message: bytes) -> list[int]:
+    """Return the addresses of the trees of a group's names, none where the names are in the header."""
     if kind != LINK_INFO:
         return []
     version, flags = struct.unpack_from("<BB", message)
     if version or flags:  # links in the order of their creation, which our files do not note
         raise IndexError(kind)
-    _, index = struct.unpack_from("<QQ", message, 2)
-    return [] if index == UNDEFINED else [index]
+    _, tree = struct.unpack_from("<QQ", message, 2)
+    return [] if tree == UNDEFINED else [tree]
 
 
 def is_sound_heap(file: IO[bytes], address: int) -> bool:

@@ -223,7 +223,7 @@ def test_the_packages_that_decide_bytes_are_deps_of_the_stages_that_make_pixels(
 def test_the_keys_of_the_caches_name_all_code_that_shapes_what_they_hold(module: str, code: tuple[ModuleType]) -> None:
     # Messages, a type, checks of params, limits, what a machine can do, how a photo ended, which networks there are.
     shapeless = {"errors", "hdf5", "sections", "limits", "hardware", "outcomes", "tables", "files", "networks"}
-    shapeless |= {"plain_hdf5", "text_heaps", "source_ids", "blanks"}  # refuse files, or shape tables alone
+    shapeless |= {"plain_hdf5", "text_heaps", "name_tree", "source_ids", "blanks"}  # refuse files, or shape tables
     shapeless |= {"gpu"}  # shapes masks that are made on a GPU: test_mask_recipe.py
     imported = {Path(name).stem for name in imported_files(ROOT / f"imageset/photos/{module}.py", set())}
 
