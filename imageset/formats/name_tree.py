@@ -16,12 +16,8 @@ BYTES_AROUND_RECORDS = len(INNER_HEAD) + 4  # and a checksum
 MOST_LEVELS = 3  # above the leaves: 600,000 names
 
 
-class UnsoundTree(Exception):
-    """A tree of names that HDF5 may not read."""
-
-
 def require_sound_tree(file: IO[bytes], address: int) -> None:
-    """Raise UnsoundTree if HDF5 must not read a tree.
+    """Raise ValueError if HDF5 must not read a tree.
 
     Args:
         file: an HDF5 file.
@@ -30,9 +26,9 @@ def require_sound_tree(file: IO[bytes], address: int) -> None:
     head = read(file, address, len(HEAD) + 22)
     levels, _, _, root, records, total = struct.unpack("<HBBQHQ", head[len(HEAD) :])
     if not head.startswith(HEAD) or levels > MOST_LEVELS:
-        raise UnsoundTree(f"head at {address}")
+        raise ValueError(f"head at {address}")
     if count_records(file, root, records, levels, set()) != total:
-        raise UnsoundTree(f"{total} records")
+        raise ValueError(f"{total} records")
 
 
 def count_records(file: IO[bytes], address: int, records: int, level: int, seen: set[int]) -> int:
@@ -46,19 +42,19 @@ def count_records(file: IO[bytes], address: int, records: int, level: int, seen:
         seen: addresses of the nodes so far; this one is added.
     """
     if records > most_records(level) or address in seen:
-        raise UnsoundTree(f"node at {address}")
+        raise ValueError(f"node at {address}")
     seen.add(address)
     if level == 0:
         return records
     node = read(file, address, NODE_BYTES)
     if not node.startswith(INNER_HEAD):
-        raise UnsoundTree(f"node at {address}")
+        raise ValueError(f"node at {address}")
     total, pointer = records, pointer_bytes(level)
     for place in range(len(INNER_HEAD) + records * RECORD_BYTES, NODE_BYTES, pointer)[: records + 1]:
         below, records_of_it = struct.unpack_from("<QB", node, place)
         found = count_records(file, below, records_of_it, level - 1, seen)
         if level > 1 and int.from_bytes(node[place + 9 : place + pointer], "little") != found:
-            raise UnsoundTree(f"node at {address}")
+            raise ValueError(f"node at {address}")
         total += found
     return total
 
@@ -81,11 +77,11 @@ def pointer_bytes(level: int) -> int:
 
 
 def read(file: IO[bytes], start: int, length: int) -> bytes:
-    """Return bytes of a file. Raises UnsoundTree if it ends before."""
+    """Return bytes of a file. Raises ValueError if it ends before."""
     if start >= 2**63:
-        raise UnsoundTree(f"{length} bytes at {start}")
+        raise ValueError(f"{length} bytes at {start}")
     file.seek(start)
     found = file.read(length)
     if len(found) != length:
-        raise UnsoundTree(f"{length} bytes at {start}")
+        raise ValueError(f"{length} bytes at {start}")
     return found

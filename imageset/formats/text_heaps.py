@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from imageset.errors import DamagedFile
-from imageset.formats.name_tree import UnsoundTree, require_sound_tree
+from imageset.formats.name_tree import require_sound_tree
 
 ROOT = 36  # where the superblock, of version 3, has the address of the root group
 MOST_BYTES = 1 << 20  # of a header's chunk, or of a heap
@@ -21,7 +21,7 @@ UNDEFINED = 2**64 - 1
 LINK_INFO, ATTRIBUTE, CONTINUATION, ATTRIBUTE_INFO = 0x02, 0x0C, 0x10, 0x15  # kinds of messages in an object's header
 TIMES, PHASES, ORDER = 0x20, 0x10, 0x04  # bits of a header's flags
 OF_ANY_LENGTH = 9  # class of a datatype
-UNREADABLE = (struct.error, IndexError, UnsoundTree)
+UNREADABLE = (struct.error, IndexError, ValueError)
 
 
 def require_sound_heaps(path: Path) -> None:
