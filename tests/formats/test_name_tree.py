@@ -68,7 +68,7 @@ def test_wrong_numbers_are_found_at_each_level(tmp_path: Path) -> None:
     ]
     for place, value in changes:
         path.write_bytes(content[:place] + value + content[place + len(value) :])
-        with pytest.raises(ValueError, match="node at|head at|records|bytes at"):
+        with pytest.raises(ValueError, match=r"node at|head at|records|bytes at"):
             require_sound(path)
 
 
