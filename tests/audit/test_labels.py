@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.model_selection import StratifiedGroupKFold
 from threadpoolctl import threadpool_limits
 
 from imageset.audit import folds, labels
@@ -167,6 +166,8 @@ def test_photos_are_counted_as_confident_learning_counts_them() -> None:
 
 
 def test_folds_are_as_even_as_scikit_learns() -> None:
+    from sklearn.model_selection import StratifiedGroupKFold  # a second of each collection
+
     own = np.repeat(np.arange(8), [200, 90, 50, 30, 20, 10, 10, 10])
     groups = np.arange(len(own)) // 2
     ours = np.bincount(folds.deal_folds(own, groups), minlength=10)

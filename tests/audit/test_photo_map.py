@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from sklearn.decomposition import PCA
 from threadpoolctl import threadpool_limits
 
 from imageset.audit import folds, photo_map, principal_axes
@@ -35,6 +34,8 @@ def test_photos_of_a_kind_are_near_each_other() -> None:
 
 
 def test_components_are_those_of_scikit_learn() -> None:
+    from sklearn.decomposition import PCA  # a second of each collection
+
     features = make_features(np.arange(150) % 3)
     components = reduce(features)
     theirs = PCA(30, svd_solver="full").fit_transform(features[0].astype(float))

@@ -10,8 +10,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.metrics import balanced_accuracy_score, confusion_matrix, f1_score
 from threadpoolctl import threadpool_info
 
 from imageset.errors import DamagedFile, DataError
@@ -166,6 +164,8 @@ def test_scores_are_those_of_a_hand_count() -> None:
 
 
 def test_scores_agree_with_scikit_learn() -> None:
+    from sklearn.metrics import balanced_accuracy_score, confusion_matrix, f1_score  # a second of each collection
+
     random = np.random.default_rng(0)
     actual = random.integers(0, 9, 300)
     best = random.permuted(np.tile(np.arange(9), (300, 1)), axis=1)[:, :5]
@@ -192,6 +192,8 @@ def summed(values: NDArray[np.uint8], labels: Labels, classes: int, step: int = 
 
 def test_the_classifier_is_scikit_learns_discriminant_analysis() -> None:
     """Uneven classes, one of them (3) without a row."""
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis  # a second of each collection
+
     labels = np.repeat([0, 1, 2, 4], [60, 30, 20, 10])
     random = np.random.default_rng(0)
     centres, mixing = random.uniform(90, 160, (5, 12)), random.normal(0, 12, (12, 12))
