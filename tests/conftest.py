@@ -35,7 +35,7 @@ from sandbox.marketplace import SCHEMA
 from sandbox.s3 import PHOTO_BUCKET
 from sandbox.servers import Servers
 from stages import model
-from tests.forked import run_python
+from tests.forked import fork_dvc, run_python
 from tests.project import PHOTOS, ROOT, Project, copy_project
 
 U2NETP_SHA256 = "309c8469258dda742793dce0ebea8e6dd393174f89934733ecc8b14c76f4ddd8"
@@ -60,6 +60,9 @@ gc.disable()
 
 # The processes of a run share the cores: threads of PyTorch that wait for each other double its processor time.
 os.environ["OMP_NUM_THREADS"] = "1"
+
+# What a test runs in this process, and a tool or stage in a fork, runs dvc in a fork.
+fork_dvc()
 
 # Each session of boto3 reads 1.5 MB of JSON anew: 0.15 s of processor time for each open_bucket.
 botocore.session.create_loader = functools.cache(botocore.session.create_loader)

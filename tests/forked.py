@@ -2,7 +2,8 @@
 
 The prepared process has imported what programs import, and has read S3's models. A fork of it gets a folder,
 environment, arguments and standard streams of its own, and runs the module as `__main__`. Such a dvc forks the stages
-that it runs, and parses each text of YAML once. Where a test is about how a program starts or what it imports, or sets
+that it runs, and parses each text of YAML once. Where such a tool or stage runs dvc, a second prepared process
+forks that, which has none of the tool's state. Where a test is about how a program starts or what it imports, or sets
 what libraries read at their import, it starts Python itself.
 """
 
@@ -85,6 +86,7 @@ IMPORTED = (
 )
 IMPORTED_FIRST = {"sphinx": ("furo", "myst_parser.sphinx_ext.main", "sphinx.builders.epub3", "sphinx.ext.napoleon")}
 LOCK = threading.Lock()  # one request at a time
+FOR_DVC: list[socket.socket] = []  # the second prepared process, where this one is a fork
 
 # A program that hands its arguments, folder, environment and streams over, and ends as what was run. Stages, and what
 # is no module, run in a process of their own: a forked program may start them, and its request still goes on.
@@ -123,7 +125,7 @@ def run_python(
     """
     command = [sys.executable, "-m", module, *map(str, arguments)]
     variables = ({} if alone else os.environ | {"PYTHONPATH": str(ROOT)}) | (environment or {})
-    if sys.platform != "linux" or any(name.startswith("COVERAGE_") for name in os.environ):  # it measures no forks
+    if not can_fork():
         return subprocess.run(command, cwd=cwd, env=variables, input=text, capture_output=True, text=True, check=False)
     with (
         LOCK,
@@ -144,7 +146,7 @@ def run_python(
 
 def ask(request: bytes, streams: list[int]) -> int:
     """Have the prepared process run a module, and return its exit code."""
-    connection = server()
+    connection = FOR_DVC[0] if FOR_DVC else server()
     socket.send_fds(connection, [len(request).to_bytes(4, "big")], streams)
     connection.sendall(request)
     return int.from_bytes(read(connection, 4), "big", signed=True)
@@ -158,7 +160,7 @@ def commands() -> Path:
     """
     folder = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, folder)
-    if sys.platform != "linux" or any(name.startswith("COVERAGE_") for name in os.environ):
+    if not can_fork():
         return folder
     address = f"\0imageset tests {os.getpid()}"
     for name, arguments in (("dvc", ["-m", "dvc"]), ("python", [])):
@@ -182,6 +184,10 @@ def answer_commands(listener: socket.socket) -> None:
             for stream in streams:
                 os.close(stream)
             connection.sendall((code & 255).to_bytes(4, "big"))
+
+
+def can_fork() -> bool:
+    return sys.platform == "linux" and not any(name.startswith("COVERAGE_") for name in os.environ)  # measures no forks
 
 
 @cache
@@ -268,6 +274,7 @@ def serve(connection: socket.socket) -> None:
 
 def run(module: str, arguments: Sequence[str], folder: str, variables: dict[str, str]) -> int:
     """Run a module as `python -m` does, and return the exit code."""
+    prepare_for_dvc()
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(variables)
@@ -296,6 +303,78 @@ def run(module: str, arguments: Sequence[str], folder: str, variables: dict[str,
     sys.stdout.flush()
     sys.stderr.flush()
     return code if isinstance(code, int) else int(code is not None)
+
+
+def prepare_for_dvc() -> None:
+    """Fork a second prepared process, before anything has run here, for the dvc that the program or its stages run."""
+    if FOR_DVC:
+        return
+    ours, theirs = socket.socketpair()
+    if os.fork() == 0:
+        ours.close()
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for stream in range(3):
+            os.dup2(nothing, stream)
+        serve(theirs)
+        os._exit(0)
+    theirs.close()
+    FOR_DVC.append(ours)
+    fork_dvc()
+
+
+def fork_dvc() -> None:
+    """Have imageset.runtime.dvc run dvc in forks."""
+    if can_fork():
+        from imageset.runtime import dvc
+
+        replaced = vars(subprocess) | {"Popen": ForkedDvc, "run": run_dvc}
+        dvc.subprocess = SimpleNamespace(**replaced)  # type: ignore[attr-defined]
+
+
+def run_dvc(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run dvc in a fork, and return what it wrote; any other command as subprocess.run does."""
+    if command[:3] != [sys.executable, "-m", "dvc"] or options != {"check": True, "capture_output": True, "text": True}:
+        return subprocess.run(command, **options)
+    with ForkedDvc(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as running:
+        printed, _ = running.communicate()
+    if running.returncode:
+        raise subprocess.CalledProcessError(running.returncode, command)
+    return subprocess.CompletedProcess(command, 0, printed, "")
+
+
+class ForkedDvc:
+    """A dvc that a prepared process forks, in the place of its subprocess.Popen."""
+
+    def __init__(
+        self,
+        command: list[str],
+        *,
+        env: dict[str, str] | None = None,
+        stdout: int | None = None,
+        stderr: int | None = None,
+        text: bool = True,
+    ) -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        variables = dict(os.environ if env is None else env)
+        self.printed = None
+        with tempfile.TemporaryFile("w+") as out, Path(os.devnull).open("r+") as nothing:
+            places = {None: None, subprocess.PIPE: out.fileno(), subprocess.DEVNULL: nothing.fileno()}
+            streams = [0, places[stdout] or 1, places[stderr] or 2]
+            with LOCK:
+                self.returncode = ask(json.dumps(["dvc", command[3:], str(Path.cwd()), variables]).encode(), streams)
+            if stdout == subprocess.PIPE:
+                out.seek(0)
+                self.printed = out.read()
+
+    def __enter__(self) -> "ForkedDvc":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def communicate(self) -> tuple[str | None, None]:
+        return self.printed, None
 
 
 def read_locks_fast() -> None:
