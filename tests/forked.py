@@ -328,7 +328,7 @@ def fork_dvc() -> None:
         from imageset.runtime import dvc
 
         replaced = vars(subprocess) | {"Popen": ForkedDvc, "run": run_dvc}
-        dvc.subprocess = SimpleNamespace(**replaced)  # type: ignore[attr-defined]
+        dvc.subprocess = SimpleNamespace(**replaced)  # type: ignore[assignment, attr-defined]
 
 
 def run_dvc(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from imageset.errors import ImagesetError
+from tests.forked import run_python
 from tools.forget import other_runs
 
 DVC = (sys.executable, "-m", "dvc")
@@ -25,7 +26,7 @@ SECONDS = 60
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project of DVC with a stage that runs until there is a file `go`."""
     monkeypatch.chdir(tmp_path)
-    subprocess.run([*DVC, "init", "--quiet", "--no-scm"], check=True, timeout=SECONDS)
+    run_python("dvc", "init", "--quiet", "--no-scm", cwd=tmp_path).check_returncode()
     (tmp_path / "dvc.yaml").write_text(GRAPH)
     return tmp_path
 
@@ -48,7 +49,7 @@ def test_while_dvc_runs_a_stage_nothing_begins_and_the_message_names_dvc(folder:
 def test_meanwhile_no_dvc_command_writes(command: tuple[str, ...], folder: Path) -> None:
     (folder / "go").touch()
     with other_runs.keep_away():
-        ended = subprocess.run([*DVC, *command], capture_output=True, text=True, check=False, timeout=SECONDS)
+        ended = run_python("dvc", *command, cwd=folder)
         holder = (folder / ".dvc/tmp/lock").read_text()
 
     assert ended.returncode != 0
