@@ -2,9 +2,9 @@
 
 The prepared process has imported what programs import, and has read S3's models. A fork of it gets a folder,
 environment, arguments and standard streams of its own, and runs the module as `__main__`. Such a dvc forks the stages
-that it runs, and parses each text of YAML once. Where such a tool or stage runs dvc, a second prepared process
-forks that, which has none of the tool's state. Where a test is about how a program starts or what it imports, or sets
-what libraries read at their import, it starts Python itself.
+that it runs, and parses each text of YAML once. Where such a tool or stage runs dvc, a second prepared process forks
+that, which has none of the tool's state. Where a test is about how a program starts or what it imports, or sets what
+libraries read at their import, it starts Python itself.
 """
 
 import atexit

@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-import shlex
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -53,15 +52,6 @@ class Project:
         done = self.run(*command, **changes)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
-
-    def paste(self, lines: str) -> str:
-        """Run lines of shell as a person who pastes them, dvc and tools in forks. Return what the last command said."""
-        said = ""
-        for command in re.split(r"\n| && ", lines.strip()):
-            words = shlex.split(command)
-            is_plain = words[0] in ("dvc", "python") and not set(command) & set("$`<>|;&*?\\")
-            said = self.succeed(*words) if is_plain else self.succeed("bash", "-ec", command)
-        return said
 
     def stages_that_run(self, *options: str, **changes: str) -> list[str]:
         """Run dvc repro and return the names of the stages that ran."""

@@ -5,6 +5,7 @@ import datetime
 import fcntl
 import hashlib
 import io
+import os
 import re
 import secrets
 import shutil
@@ -32,6 +33,7 @@ from imageset.photos.preprocess import DecodedPhoto, PreparedPhoto
 from imageset.storage.bucket import Bucket, StoredObject, get_object, list_objects, open_bucket
 from imageset.storage.object_cache import ObjectCache
 from imageset.web.refusals import RefusalCache
+from tests import forked
 from tests.conftest import photo_bytes
 from tests.faults.trials import ALL
 from tests.planted import SMALL_IMAGES
@@ -516,6 +518,12 @@ def sums_at(project: Project, revision: str) -> dict[str, str]:
     return {out["path"]: out["md5"] for stage in lock["stages"].values() for out in stage["outs"]}
 
 
+def paste(project: Project, commands: str) -> str:
+    """Run printed commands in a shell, dvc and tools in forks, and return what they said."""
+    path = os.pathsep.join([str(forked.commands()), project.environment["PATH"]])
+    return project.succeed("bash", "-ec", commands, PATH=path)
+
+
 def test_the_printed_commands_remake_and_delete_what_holds_the_product(
     released: Released, forgotten: tuple[Released, str], again: Project, tmp_path: Path
 ) -> None:
@@ -528,20 +536,20 @@ def test_the_printed_commands_remake_and_delete_what_holds_the_product(
     assert holding == f"{TAG} holds it."
     assert {before["data/dataset.h5"], before["data/masks.h5"]} <= objects_in_remote(again)
 
-    again.paste(make_again)
+    paste(again, make_again)
 
     assert copy.product_id not in read_ids(again.folder / "data/dataset.h5")
     ingested = tables.read(again.folder / "data/ingest.csv", tables.INGEST).set_index("product_id")
     assert ingested.loc[copy.product_id, "reason"] == "taken_down"
 
     *steps, release = remake.splitlines()
-    again.paste("\n".join(steps))
-    output = again.paste(release.replace("<a higher version>", "v1.0.1"))
-    again.succeed("bash", "-ec", commands(output)[0])
+    paste(again, "\n".join(steps))
+    output = paste(again, release.replace("<a higher version>", "v1.0.1"))
+    paste(again, commands(output)[0])
     again.succeed("git", "switch", "--quiet", "main")
     again.succeed("dvc", "checkout", "--quiet")
-    again.paste(delete)
-    again.paste(collect)
+    paste(again, delete)
+    paste(again, collect)
     left = objects_in_remote(again)
     new = sums_at(again, "dataset@v1.0.1")
 
