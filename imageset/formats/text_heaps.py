@@ -1,14 +1,15 @@
 """Check where an HDF5 file keeps its attributes' texts and its arrays' names, before the library reads them.
 
 Texts of any length are in global heaps, the only part of the metadata without a checksum. Where one bit of a heap's
-sizes is wrong, HDF5 2.0 may read the heap for ever. The arrays' names are in a tree. (HDF5 File Format Specification
+sizes is wrong, HDF5 2.0 may read the heap for ever. A text that says that it is longer than its object makes HDF5 ask
+for as much memory. The arrays' names are in a tree. (HDF5 File Format Specification
 3.0, "Global Heap", "Data Object Headers", "Link Info Message")
 """
 
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from imageset.errors import DamagedFile
 from imageset.formats.name_tree import require_sound_tree
@@ -21,7 +22,15 @@ UNDEFINED = 2**64 - 1
 LINK_INFO, ATTRIBUTE, CONTINUATION, ATTRIBUTE_INFO = 0x02, 0x0C, 0x10, 0x15  # kinds of messages in an object's header
 TIMES, PHASES, ORDER = 0x20, 0x10, 0x04  # bits of a header's flags
 OF_ANY_LENGTH = 9  # class of a datatype
-UNREADABLE = (struct.error, IndexError, ValueError)
+UNREADABLE = (struct.error, LookupError, ValueError)
+
+
+class Text(NamedTuple):
+    """Where a text is: its bytes, the address of its heap, and the number of its object there."""
+
+    length: int
+    heap: int
+    number: int
 
 
 def require_sound_heaps(path: Path) -> None:
@@ -34,10 +43,11 @@ def require_sound_heaps(path: Path) -> None:
         try:
             (root,) = struct.unpack("<Q", read(file, ROOT, 8))
             found = list(messages(file, root))
-            heaps = {heap for kind, message in found for heap in heaps_of(kind, message)}
+            texts = {text for kind, message in found for text in texts_of(kind, message)}
             for tree in (tree for kind, message in found for tree in trees_of(kind, message)):
                 require_sound_tree(file, tree)
-            is_sound = all(is_sound_heap(file, heap) for heap in heaps)
+            heaps = {text.heap: lengths_in_heap(file, text.heap) for text in texts}
+            is_sound = all(text.length <= heaps[text.heap][text.number] for text in texts)
         except UNREADABLE:
             is_sound = False
     if not is_sound:
@@ -75,8 +85,8 @@ def messages(file: IO[bytes], address: int) -> Iterator[tuple[int, bytes]]:
             place += head + size
 
 
-def heaps_of(kind: int, message: bytes) -> list[int]:
-    """Return the addresses of the heaps that a message's texts are in."""
+def texts_of(kind: int, message: bytes) -> list[Text]:
+    """Return where a message's texts are."""
     if kind == ATTRIBUTE_INFO:
         start = 4 if message[1] & 1 else 2
         if struct.unpack_from("<Q", message, start) != (UNDEFINED,):
@@ -92,7 +102,8 @@ def heaps_of(kind: int, message: bytes) -> list[int]:
         return []
     values = message[start + name + datatype + space :]
     values = values[: len(values) // 16 * 16]
-    return [address for _, address, _ in struct.iter_unpack("<IQI", values)]
+    texts = [Text(*text) for text in struct.iter_unpack("<IQI", values)]
+    return [text for text in texts if text.length > 0]  # an empty one is in no heap
 
 
 def trees_of(kind: int, message: bytes) -> list[int]:
@@ -106,16 +117,24 @@ def trees_of(kind: int, message: bytes) -> list[int]:
     return [] if tree == UNDEFINED else [tree]
 
 
-def is_sound_heap(file: IO[bytes], address: int) -> bool:
-    """Return whether the objects of a heap lie one behind the other, up to its end."""
+def lengths_in_heap(file: IO[bytes], address: int) -> dict[int, int]:
+    """Return the length of each object of a heap by its number. They lie one behind the other, up to the heap's end."""
     signature, version, size = struct.unpack("<4sB3xQ", read(file, address, 16))
     if (signature, version) != (b"GCOL", 1) or not LEAST_HEAP <= size <= MOST_BYTES:
-        return False
+        raise IndexError(address)
     heap = read(file, address, size)
+    if len(heap) != size:
+        raise IndexError(address)
+    lengths: dict[int, int] = {}
     place = 16
-    while place + 16 <= size == len(heap):
-        index, length = struct.unpack_from("<H6xQ", heap, place)
-        if index == 0:  # what is free, with its own head
-            return bool(place + length == size)
+    while place + 16 <= size:
+        number, length = struct.unpack_from("<H6xQ", heap, place)
+        if number == 0:  # what is free, with its own head
+            if place + length != size:
+                raise IndexError(address)
+            return lengths
+        lengths[number] = length
         place += 16 + -(-length // 8) * 8
-    return bool(place <= size == len(heap))
+    if place > size:
+        raise IndexError(address)
+    return lengths

@@ -1,5 +1,6 @@
 """A damaged heap of texts is an error, and HDF5 never reads it: it would do so for ever."""
 
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -8,8 +9,10 @@ import h5py
 import pytest
 
 from imageset.errors import DamagedFile
+from imageset.formats import hdf5
 from imageset.formats.text_heaps import require_sound_heaps
 from tests.faults.dataset_bytes import write_dataset
+from tests.faults.hdf5_bytes import find_parts, with_checksums
 from tests.project import ROOT
 
 OPEN = """
@@ -89,4 +92,27 @@ def test_a_file_that_another_program_changed_is_taken(dataset: Path) -> None:
     with h5py.File(dataset, "r+") as file:
         file.attrs["params"] = "other " * 900
         file.attrs["count"] = 3
+    require_sound_heaps(dataset)
+
+
+def test_a_text_that_is_longer_than_its_object_is_found(dataset: Path) -> None:
+    """Of an attribute that says gigabytes, HDF5 reads them. Fuzzing found the highest byte of a length."""
+    content = dataset.read_bytes()
+    parts = find_parts(content)
+    place = content.index(b"format\0") + 31  # behind the name, its type and its shape
+    length, heap, number = struct.unpack_from("<IQI", content, place)
+    assert (length, content[heap : heap + 4], number) == (len(hdf5.DATASET), b"GCOL", 1)
+    for wrong in (struct.pack("<I", length + 1), struct.pack("<I", length | 0xF5 << 24)):
+        dataset.write_bytes(with_checksums(content[:place] + wrong + content[place + 4 :], parts))
+        with pytest.raises(DamagedFile, match="its attributes or names cannot be read"):
+            require_sound_heaps(dataset)
+    wrong = struct.pack("<I", 99)
+    dataset.write_bytes(with_checksums(content[: place + 12] + wrong + content[place + 16 :], parts))
+    with pytest.raises(DamagedFile, match="its attributes or names cannot be read"):
+        require_sound_heaps(dataset)
+
+
+def test_an_empty_text_is_taken(dataset: Path) -> None:
+    with h5py.File(dataset, "r+") as file:
+        file.attrs["params"] = ""
     require_sound_heaps(dataset)
