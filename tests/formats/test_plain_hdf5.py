@@ -21,11 +21,12 @@ BASE, EXTENSION = 12, 20  # where a superblock of version 3 has these addresses
 @pytest.mark.parametrize(
     ("place", "value"),
     [
-        (9, b"\x04"),  # bytes of an address
-        (10, b"\x04"),  # bytes of a length
+        (9, b"\x04"),
+        (10, b"\x04"),
         (BASE, struct.pack("<Q", 512)),
         (EXTENSION, struct.pack("<Q", 48)),
     ],
+    ids=["bytes of an address", "bytes of a length", "base", "extension"],
 )
 def test_another_superblock_is_refused(place: int, value: bytes, tmp_path: Path) -> None:
     path = write_dataset(tmp_path / "dataset.h5")
