@@ -1,5 +1,6 @@
 """Run dvc as a child of a program, so that both end together."""
 
+import functools
 import os
 import re
 import shutil
@@ -86,14 +87,20 @@ def find_earlier_outputs(path: Path) -> list[EarlierOutput]:
     """
     locks = (read_text(Path("dvc.lock")), capture("git", "show", "HEAD:./dvc.lock"))
     sums = dict.fromkeys(found for lock in locks if (found := find_md5(lock, path.as_posix())))
-    folder = capture(sys.executable, "-m", "dvc", "cache", "dir").strip() if sums else ""
+    folder = find_cache(Path.cwd()) if sums else ""
     return [EarlierOutput(md5, Path(folder) / "files" / "md5" / md5[:2] / md5[2:]) for md5 in sums if folder]
+
+
+@functools.cache
+def find_cache(project: Path) -> str:
+    """Return the folder of DVC's cache, "" where there is none. project: the working directory."""
+    return capture(sys.executable, "-m", "dvc", "cache", "dir").strip()
 
 
 def find_md5(lock: str, output: str) -> str:
     """Return the md5 of an output in the text of a dvc.lock, "" where it has none."""
     try:
-        stages = yaml.safe_load(lock)["stages"].values()
+        stages = yaml.load(lock, getattr(yaml, "CSafeLoader", yaml.SafeLoader))["stages"].values()
         md5 = next(out["md5"] for stage in stages for out in stage.get("outs", []) if out["path"] == output)
         return md5 if re.fullmatch("[0-9a-f]{32}", md5) else ""
     except (yaml.YAMLError, StopIteration, AttributeError, KeyError, TypeError):
