@@ -63,26 +63,28 @@ def subsets(photos: pd.DataFrame, released: pd.DataFrame, split: SplitParams) ->
 
 @UNHURRIED
 @given(catalogs, choices)
-def test_every_photo_has_one_subset_and_no_group_two(photos: pd.DataFrame, split: SplitParams) -> None:
-    found = subsets(photos, NOTHING, split)
+def test_groups_stay_whole_and_every_class_has_its_shares(photos: pd.DataFrame, split: SplitParams) -> None:
+    """Every photo has one subset, and no group two. A class of one group trains."""
+    result = assign_subsets(photos, NOTHING, split)
+    keys = ["product_id", "position"]
 
-    assert sorted(found) == sorted(photos[["product_id", "position"]].itertuples(index=False, name=None))
-    assert set(found.values()) <= set(SUBSETS)
-    for _, group in photos.groupby("group"):
-        assert len({found[key] for key in zip(group["product_id"], group["position"], strict=True)}) == 1
+    assert sorted(result[keys].itertuples(index=False, name=None)) == sorted(
+        photos[keys].itertuples(index=False, name=None)
+    )
+    assert set(result["subset"]) <= set(SUBSETS)
 
+    found = result.merge(photos, on=keys)
 
-@UNHURRIED
-@given(catalogs, choices)
-def test_the_test_share_of_every_class_is_met_within_one_group(photos: pd.DataFrame, split: SplitParams) -> None:
-    found = assign_subsets(photos, NOTHING, split).merge(photos, on=["product_id", "position"])
+    assert found.groupby("group")["subset"].nunique().eq(1).all()
     for _, rows in found.groupby("label"):
         sizes = rows.groupby("group").size()
         held_out = {subset: int((rows["subset"] == subset).sum()) for subset in SUBSETS}
 
         assert held_out["train"] > 0
         assert held_out["validation"] <= split.validation_share * len(rows) + sizes.max()
-        if len(sizes) > 1:
+        if len(sizes) == 1:
+            assert held_out["train"] == len(rows)
+        else:
             target = split.test_share * len(rows)
 
             assert abs(held_out["test"] - target) <= sizes.max()
@@ -96,15 +98,6 @@ def test_a_group_that_is_most_of_its_class_trains(seed: int) -> None:
     found = assign_subsets(photos, NOTHING, section(seed=seed)).merge(photos, on=["product_id", "position"])
 
     assert found.groupby("group")["subset"].first().tolist() == ["train", "test", "test"]
-
-
-@UNHURRIED
-@given(catalogs, choices)
-def test_a_class_of_one_group_trains(photos: pd.DataFrame, split: SplitParams) -> None:
-    found = assign_subsets(photos, NOTHING, split).merge(photos, on=["product_id", "position"])
-    alone = found[found.groupby("label")["group"].transform("nunique") == 1]
-
-    assert set(alone["subset"]) <= {"train"}
 
 
 @UNHURRIED

@@ -12,6 +12,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+from botocore.retries.standard import ExponentialBackoff
 
 from imageset.errors import ImagesetError, ObjectChanged, ServerError, SettingsError
 from imageset.storage.bucket import BODY_ATTEMPTS, Bucket, StoredObject, get_object, list_objects, open_bucket
@@ -347,20 +348,23 @@ def test_credentials_in_the_endpoint_are_refused_and_not_quoted(endpoint: str, m
     assert "hid" not in str(caught.value)
 
 
-IMPATIENT = Config(retries={"mode": "standard", "max_attempts": 2}, connect_timeout=1, read_timeout=1)
+def retrying(seconds: float) -> Config:
+    """Return the settings of a client that retries twice, and waits so long for each answer. It counts retries."""
+    return Config(retries={"mode": "standard", "max_attempts": 2}, connect_timeout=1, read_timeout=seconds)
 
 
 def test_a_bucket_that_is_silent_is_asked_a_fixed_number_of_times(
     bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda *_: 0)  # before a retry
     put(bucket, "1.jpeg", bytes(200_000))
     (stored,) = list_objects(bucket)
     with Proxy.before(bucket.client.meta.endpoint_url) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.replace(bucket.client.meta.endpoint_url))
-        # Silent from the start, and within the body: that is asked for once more. max_attempts counts retries.
-        for at, connections in ((0, 3), (100_000, 1 + 3)):
+        # Silent within the body, which is asked for once more; then from the start, where no answer needs time.
+        for at, seconds, connections in ((100_000, 1.0, 1 + 3), (0, 0.2, 3)):
             proxy.restore()
-            silent = open_bucket(IMPATIENT)
+            silent = open_bucket(retrying(seconds))
             proxy.drop(TO_CLIENT, at=at)
             with pytest.raises(ServerError, match=r"cannot be reached \(ReadTimeoutError\)"):
                 get_object(silent, stored)
@@ -368,4 +372,4 @@ def test_a_bucket_that_is_silent_is_asked_a_fixed_number_of_times(
             assert proxy.injected == 1
             assert proxy.connections == connections
         with pytest.raises(ServerError, match="cannot be reached"):
-            list(list_objects(open_bucket(IMPATIENT)))
+            list(list_objects(open_bucket(retrying(0.2))))
