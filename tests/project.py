@@ -1,6 +1,7 @@
 """A copy of the project with a git history of its own, in which tests run dvc."""
 
 import hashlib
+import os
 import re
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import psutil
 
+from tests import forked
 from tests.forked import read_stage, run_python
 
 ROOT = Path(__file__).parent.parent
@@ -52,6 +54,11 @@ class Project:
         done = self.run(*command, **changes)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
+
+    def paste(self, commands: str) -> str:
+        """Run commands in a shell, with dvc and tools in forks, and return what they said. They have to succeed."""
+        path = os.pathsep.join([str(forked.commands()), self.environment["PATH"]])
+        return self.succeed("bash", "-ec", commands, PATH=path)
 
     def stages_that_run(self, *options: str, **changes: str) -> list[str]:
         """Run dvc repro and return the names of the stages that ran."""

@@ -5,7 +5,6 @@ import datetime
 import fcntl
 import hashlib
 import io
-import os
 import re
 import secrets
 import shutil
@@ -33,9 +32,9 @@ from imageset.photos.preprocess import DecodedPhoto, PreparedPhoto
 from imageset.storage.bucket import Bucket, StoredObject, get_object, list_objects, open_bucket
 from imageset.storage.object_cache import ObjectCache
 from imageset.web.refusals import RefusalCache
-from tests import forked
 from tests.conftest import photo_bytes
 from tests.faults.trials import ALL
+from tests.forked import run_python
 from tests.planted import SMALL_IMAGES
 from tests.project import PHOTOS, Project
 from tests.tools.test_forget_files import guard_of
@@ -322,9 +321,9 @@ def test_masks_of_other_photos_are_kept_that_only_masks_h5_has(copied: Released)
 
 def answer_with(answer: str, released: Released) -> subprocess.CompletedProcess[str]:
     """Run the command without --yes, with an answer on its standard input."""
-    where, environment = released.project.folder, released.project.environment
-    command = [*COMMAND, str(released.product_id)]
-    return subprocess.run(command, cwd=where, env=environment, input=answer, capture_output=True, text=True)
+    folder, environment = released.project.folder, released.project.environment
+    arguments = ("tools.forget", released.product_id)
+    return run_python(*arguments, cwd=folder, environment=environment, text=answer, alone=True)
 
 
 def test_a_bucket_without_versions_is_emptied_of_the_product(copy_of: Callable[..., Released], tmp_path: Path) -> None:
@@ -335,22 +334,6 @@ def test_a_bucket_without_versions_is_emptied_of_the_product(copy_of: Callable[.
     assert [place for place in traces(copy, copy.project.folder) if "tests" not in place[1]] == []
     assert len(keys_in_bucket(copy)) == sum(PHOTOS.values()) - 1
     assert [key for key in keys_in_bucket(copy) if is_of(key, copy.product_id)] == []
-
-
-KILLED = """
-import itertools, os, runpy, signal, sys
-
-what, number, counted = sys.argv.pop(1), int(sys.argv.pop(1)), itertools.count(1)
-
-def hear(event, arguments):
-    if event in ("os.remove", "os.rename", "sqlite3.connect", "http.client.send"):
-        done = f"{event} {bytes(arguments[1])[:6] if event == 'http.client.send' else arguments[0]}"
-        if what in done and next(counted) == number:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-sys.addaudithook(hear)
-runpy.run_module("tools.forget", run_name="__main__")
-"""
 
 
 KILLS = (  # in the order of the command
@@ -374,7 +357,8 @@ def test_a_run_finishes_what_killed_ones_left(copied: Released) -> None:
     """
     project = copied.project
     for event, number in KILLS if ALL else KILLS[::2]:
-        killed = project.run(sys.executable, "-c", KILLED, event, str(number), str(copied.product_id), "--yes")
+        arguments = ("tests.tools.killed_forget", event, number, copied.product_id, "--yes")
+        killed = run_python(*arguments, cwd=project.folder, environment=project.environment, alone=True)
 
         assert killed.returncode == -signal.SIGKILL, f"{event} {number}: {killed.stdout}{killed.stderr}"
 
@@ -518,12 +502,6 @@ def sums_at(project: Project, revision: str) -> dict[str, str]:
     return {out["path"]: out["md5"] for stage in lock["stages"].values() for out in stage["outs"]}
 
 
-def paste(project: Project, commands: str) -> str:
-    """Run printed commands in a shell, dvc and tools in forks, and return what they said."""
-    path = os.pathsep.join([str(forked.commands()), project.environment["PATH"]])
-    return project.succeed("bash", "-ec", commands, PATH=path)
-
-
 def test_the_printed_commands_remake_and_delete_what_holds_the_product(
     released: Released, forgotten: tuple[Released, str], again: Project, tmp_path: Path
 ) -> None:
@@ -536,20 +514,20 @@ def test_the_printed_commands_remake_and_delete_what_holds_the_product(
     assert holding == f"{TAG} holds it."
     assert {before["data/dataset.h5"], before["data/masks.h5"]} <= objects_in_remote(again)
 
-    paste(again, make_again)
+    again.paste(make_again)
 
     assert copy.product_id not in read_ids(again.folder / "data/dataset.h5")
     ingested = tables.read(again.folder / "data/ingest.csv", tables.INGEST).set_index("product_id")
     assert ingested.loc[copy.product_id, "reason"] == "taken_down"
 
     *steps, release = remake.splitlines()
-    paste(again, "\n".join(steps))
-    output = paste(again, release.replace("<a higher version>", "v1.0.1"))
-    paste(again, commands(output)[0])
+    again.paste("\n".join(steps))
+    output = again.paste(release.replace("<a higher version>", "v1.0.1"))
+    again.paste(commands(output)[0])
     again.succeed("git", "switch", "--quiet", "main")
     again.succeed("dvc", "checkout", "--quiet")
-    paste(again, delete)
-    paste(again, collect)
+    again.paste(delete)
+    again.paste(collect)
     left = objects_in_remote(again)
     new = sums_at(again, "dataset@v1.0.1")
 

@@ -81,7 +81,7 @@ def released(pulled: Project, tmp_path_factory: pytest.TempPathFactory) -> tuple
     (folder / ".env").write_text("".join(keys))
     output = Project(folder, bare).succeed(*COMMAND, "v1.2.0")
     changed = Project(folder, bare).succeed("git", "status", "--porcelain")
-    run_printed(folder, bare, commands(output)[0])
+    Project(folder, bare).paste(commands(output)[0])
     return Project(folder, pulled.environment), output, changed
 
 
@@ -89,11 +89,6 @@ def commands(output: str) -> list[str]:
     """Return the commands in the output of a release: first those of git, then each way to get the dataset."""
     first, second = re.findall(r"\n\n((?:    .*\n)+)", output)
     return [first, *second.splitlines()]
-
-
-def run_printed(folder: Path, environment: dict[str, str], command: str) -> None:
-    done = subprocess.run(["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, command + done.stdout + done.stderr
 
 
 def state(project: Project) -> dict[str, bytes]:
@@ -317,7 +312,7 @@ def test_the_printed_ways_get_the_dataset_in_an_empty_folder(
     released: tuple[Project, str, str], way: int, tmp_path: Path
 ) -> None:
     project, output, _ = released
-    run_printed(tmp_path, project.environment, commands(output)[way])
+    Project(tmp_path, project.environment).paste(commands(output)[way])
 
     assert [path.name for path in tmp_path.iterdir()] == ["dataset.h5"]
     assert (tmp_path / "dataset.h5").read_bytes() == (project.folder / versions.DATASET).read_bytes()
@@ -333,7 +328,7 @@ def test_the_ways_to_get_a_version_in_docs_work_without_a_clone(
     [block] = documents.blocks(text, "python")
     for number, command in enumerate(ways):
         (tmp_path / str(number)).mkdir()
-        run_printed(tmp_path / str(number), project.environment, command)
+        Project(tmp_path / str(number), project.environment).paste(command)
     check = "assert len(images) == len(labels) > 0"
     done = subprocess.run(
         [sys.executable, "-c", f"{block}\n{check}"],
@@ -419,7 +414,7 @@ def below(pulled: Project, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pr
     project.succeed("git", "add", str(top / "other.txt"))
     (top / "teams/notes.txt").touch()
     output = project.succeed(*COMMAND, "v1.2.0")
-    run_printed(project.folder, project.environment, commands(output)[0])
+    project.paste(commands(output)[0])
     return project, output
 
 
@@ -439,7 +434,7 @@ def test_a_project_in_a_folder_of_its_repository_is_released_under_the_folders_n
 @pytest.mark.parametrize("way", [1, 2])
 def test_the_printed_ways_get_the_dataset_of_a_folder(below: tuple[Project, str], way: int, tmp_path: Path) -> None:
     project, output = below
-    run_printed(tmp_path, project.environment, commands(output)[way])
+    Project(tmp_path, project.environment).paste(commands(output)[way])
 
     assert (tmp_path / "dataset.h5").read_bytes() == (project.folder / versions.DATASET).read_bytes()
 
@@ -488,7 +483,7 @@ def test_a_comparison_and_a_plan_in_a_folder_know_what_was_run_there(below: tupl
 
 def undo(project: Project) -> None:
     """Run the command that a release names when it fails."""
-    project.succeed("bash", "-c", release.UNDO)
+    project.paste(release.UNDO)
 
 
 def test_when_the_push_fails_the_command_that_undoes_it_is_named(copied: Project) -> None:
