@@ -15,6 +15,7 @@ from imageset.storage.bucket import Bucket
 from sandbox import marketplace
 from tests.conftest import execute, photo_bytes
 from tests.documents import commands, section
+from tests.forked import commands as forking_commands
 from tests.project import Project, copy_project
 
 CLASSES = ("bag", "dress", "hat", "pants", "shoes")
@@ -53,7 +54,7 @@ def project(
     project.set_param("report.sample_photos", 4)
     project.succeed("dvc", "repro", "baseline")
     project.commit("a run")
-    return project
+    return Project(project.folder, environment | {"PATH": os.pathsep.join([str(forking_commands()), path])})
 
 
 def labels(project: Project) -> dict[int, int]:
