@@ -115,7 +115,8 @@ def test_an_image_of_any_sides_has_a_mask(sides: tuple[int, int], weights: Path)
 
 
 def test_several_images_have_the_masks_that_each_has_alone_in_their_order(weights: Path) -> None:
-    images, small = [garment(3), on_plain_ground()[0], plain_image(sides=(40, 300)), garment(4)], network(weights, SMALL)
+    small = network(weights, SMALL)
+    images = [garment(3), on_plain_ground()[0], plain_image(sides=(40, 300)), garment(4)]
     together = [mask.tobytes() for mask in background.predict_masks(images, small)]
 
     assert together == [background.predict_mask(image, small).tobytes() for image in images]

@@ -15,7 +15,6 @@ from imageset.workers.carried_file import carry_file
 from sandbox import draw
 from tests.conftest import plain_image
 
-
 SMALL = 128  # side of the network where a test is about none: a mask takes a sixth of the time
 
 
