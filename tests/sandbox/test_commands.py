@@ -56,8 +56,9 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 
 def test_servers_end_with_a_supervisor_that_is_killed_and_services_start_after_it(
-    served: subprocess.Popen[bytes], tmp_path: Path, photos: Path
+    served: subprocess.Popen[bytes], tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Settings for other servers do not disturb the services."""
     children = psutil.Process(served.pid).children(recursive=True)
     served.kill()
     _, alive = psutil.wait_procs(children, SECONDS)
@@ -65,6 +66,8 @@ def test_servers_end_with_a_supervisor_that_is_killed_and_services_start_after_i
     assert len(children) >= 2
     assert alive == []
 
+    monkeypatch.setenv("AWS_PROFILE", "of-the-office")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     started = run_command(tmp_path, "services", "--photos", str(photos))
     environment = (tmp_path / ".env").read_text()
     stopped = run_command(tmp_path, "stop")
@@ -72,6 +75,7 @@ def test_servers_end_with_a_supervisor_that_is_killed_and_services_start_after_i
     assert (started.returncode, started.stderr) == (0, "")
     assert re.match("sandbox: starting the servers\nsandbox: a marketplace of 12 listings at .*\n", started.stdout)
     assert environment.startswith("# Written by `make services`")
+    assert "IMAGE_STORE='s3://imageset-photos/" in environment
     assert (stopped.returncode, stopped.stdout) == (0, "The services have stopped.\n")
     assert not (tmp_path / ".env").exists()
 
@@ -127,19 +131,6 @@ def test_a_persons_env_file_outlives_the_servers(served: subprocess.Popen[bytes]
     served.wait(SECONDS)
 
     assert (tmp_path / ".env").read_text() == "DATABASE_URL=sqlite:///shop.db\n"
-
-
-def test_settings_for_other_servers_do_not_disturb(
-    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("AWS_PROFILE", "of-the-office")
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    started = run_command(tmp_path, "services", "--photos", str(photos))
-    environment = (tmp_path / ".env").read_text() if started.returncode == 0 else ""
-    run_command(tmp_path, "stop")
-
-    assert (started.returncode, started.stderr) == (0, "")
-    assert "IMAGE_STORE='s3://imageset-photos/" in environment
 
 
 def test_stopping_without_running_services_is_no_error(

@@ -2,13 +2,14 @@
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,16 @@ def listings_running(url: str, query: str, folder: Path, seconds: int) -> Iterat
     finally:
         stage.kill()
         stage.communicate()
+
+
+@pytest.fixture
+def two_projects(in_project: Path) -> tuple[Path, Path]:
+    """Folders of their own, as a stage holds a lock on its folder."""
+    one, other = in_project / "one", in_project / "other"
+    for folder in (one, other):
+        folder.mkdir()
+        shutil.copy(in_project / "params.yaml", folder)
+    return one, other
 
 
 def end_of(stage: subprocess.Popen[str], folder: Path) -> tuple[int, str]:
@@ -87,17 +98,22 @@ def test_a_backend_that_stops_in_a_query_ends_the_stage(database: str, in_projec
     assert said.count("\n") == 1
 
 
-@pytest.mark.parametrize("place", [5_000, 1_000_000])
-def test_a_network_that_drops_packets_ends_the_stage(place: int, database: str, in_project: Path) -> None:
-    with Proxy.before(database) as proxy:
-        proxy.drop(TO_CLIENT, at=place)
-        with listings_running(proxy.replace(database), MANY, in_project, 2) as stage:
-            code, said = end_of(stage, in_project)
+def test_a_network_that_drops_packets_ends_the_stage(database: str, two_projects: tuple[Path, Path]) -> None:
+    """Early and late in the answer, at the same time."""
+    with ExitStack() as stack:
+        proxies = [stack.enter_context(Proxy.before(database)) for _ in range(2)]
+        for proxy, place in zip(proxies, (5_000, 1_000_000), strict=True):
+            proxy.drop(TO_CLIENT, at=place)
+        stages = [
+            stack.enter_context(listings_running(proxy.replace(database), MANY, folder, 2))
+            for proxy, folder in zip(proxies, two_projects, strict=True)
+        ]
+        ends = [end_of(stage, folder) for stage, folder in zip(stages, two_projects, strict=True)]
 
-    assert proxy.injected == 1
-    assert code == 1
-    assert said.count("\n") == 1
-    assert "sent nothing for 2 s" in said
+    assert [proxy.injected for proxy in proxies] == [1, 1]
+    assert [code for code, _ in ends] == [1, 1]
+    assert [said.count("\n") for _, said in ends] == [1, 1]
+    assert ["sent nothing for 2 s" in said for _, said in ends] == [True, True]
 
 
 def test_a_server_that_does_not_answer_a_connection_is_given_up(
@@ -149,17 +165,19 @@ def test_a_slow_query_prints_what_it_waits_for(
     assert all(line.startswith((f"{tmp_path}/query.sql: ", "database: ")) for line in lines)
 
 
-@pytest.mark.parametrize(
-    ("number", "code", "end"), [(signal.SIGINT, 130, "listings: interrupted\n"), (signal.SIGTERM, 143, "")]
-)
-def test_a_signal_ends_the_stage_and_its_query(
-    number: signal.Signals, code: int, end: str, database: str, in_project: Path
-) -> None:
-    with listings_running(database, SLEEPING, in_project, 600) as stage:
-        wait_for(lambda: backends(database))
-        stage.send_signal(number)
+def test_a_signal_ends_the_stage_and_its_query(database: str, two_projects: tuple[Path, Path]) -> None:
+    """PostgreSQL looks every 5 s whether its client is there: both stages wait for that at the same time."""
+    one, other = two_projects
+    with (
+        listings_running(database, SLEEPING, one, 600) as interrupted,
+        listings_running(database, SLEEPING, other, 600) as terminated,
+    ):
+        wait_for(lambda: len(backends(database)) == 2)
+        interrupted.send_signal(signal.SIGINT)
+        terminated.send_signal(signal.SIGTERM)
 
-        assert end_of(stage, in_project) == (code, end)
+        assert end_of(interrupted, one) == (130, "listings: interrupted\n")
+        assert end_of(terminated, other) == (143, "")
     wait_for(lambda: not backends(database))
 
 
