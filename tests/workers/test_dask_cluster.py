@@ -185,32 +185,30 @@ def test_a_scheduler_that_falls_silent_ends_the_run(asks: str, dask: Cluster, mo
             ask(pool)
 
 
-def test_a_cluster_without_workers_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with running(tmp_path, 1, 0, {"PYTHONPATH": str(ROOT)}) as dask:
+def test_a_cluster_that_loses_one_worker_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A function whose last copy is lost with a worker is sent again; a cluster without workers is an error.
+
+    The scheduler deletes the copies that no chunk waits for, every two seconds unless set otherwise.
+    """
+    settings = {"PYTHONPATH": str(ROOT), "DASK_DISTRIBUTED__SCHEDULER__ACTIVE_MEMORY_MANAGER__INTERVAL": "50ms"}
+    with running(tmp_path, 2, 0, settings) as dask:
+        with dask_cluster.connect_workers(dask.address, same_code) as pool:
+            client: Any = pool.client  # not typed
+            results = [pool.submit(work, [1]).result()]
+            pids = client.run(os.getpid)
+            while len(holders := client.who_has([pool.scattered[1]])[pool.scattered[1].key]) > 1:
+                time.sleep(0.05)
+            lost, left = sorted(dask.workers, key=lambda worker: worker.pid != pids[holders[0]])
+            lost.kill()
+            lost.wait()
+            results.append(pool.submit(work, [2]).result())
+
+        assert results == [[10], [20]]
+
         with pytest.raises(ServerError, match="has no workers or no scheduler any more"):
-            calculate(dask.address, 2, monkeypatch, dask.workers[0].kill)
+            calculate(dask.address, 2, monkeypatch, left.kill)
         with pytest.raises(ServerError, match="has no workers: start some"):
             calculate(dask.address, 0.5, monkeypatch)
-
-
-def test_a_function_whose_last_copy_is_lost_with_a_worker_is_sent_again(tmp_path: Path) -> None:
-    """The scheduler deletes the copies that no chunk waits for, every two seconds unless set otherwise."""
-    settings = {"PYTHONPATH": str(ROOT), "DASK_DISTRIBUTED__SCHEDULER__ACTIVE_MEMORY_MANAGER__INTERVAL": "50ms"}
-    with (
-        running(tmp_path, 2, 0, settings) as dask,
-        dask_cluster.connect_workers(dask.address, same_code) as pool,
-    ):
-        client: Any = pool.client  # not typed
-        results = [pool.submit(work, [1]).result()]
-        pids = client.run(os.getpid)
-        while len(holders := client.who_has([pool.scattered[1]])[pool.scattered[1].key]) > 1:
-            time.sleep(0.05)
-        (lost,) = [worker for worker in dask.workers if worker.pid == pids[holders[0]]]
-        lost.kill()
-        lost.wait()
-        results.append(pool.submit(work, [2]).result())
-
-    assert results == [[10], [20]]
 
 
 def test_a_chunk_that_takes_every_worker_with_it_is_not_sent_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
