@@ -322,6 +322,16 @@ def test_a_definite_answer_refuses_the_photo(project: Path, bucket: Bucket, host
 
 
 @pytest.mark.usefixtures("any_share")
+@pytest.mark.parametrize("name", ["403", "nonsense", "half a photo"])
+def test_a_host_need_not_serve_another_photo_for_its_answer_to_be_definite(
+    name: str, project: Path, host: PhotoHost
+) -> None:
+    answer, reason = DEFINITE[name]
+
+    assert run(project, host.at("/photo", answer)) == [reason]
+
+
+@pytest.mark.usefixtures("any_share")
 @pytest.mark.parametrize("name", DECODED)
 def test_a_listed_format_is_taken_whatever_the_url_and_the_headers_say(
     name: str, project: Path, bucket: Bucket, host: PhotoHost, edit_params: Edit
