@@ -59,14 +59,14 @@ def shop(in_project: Path, bucket: Bucket, database: str, photo_folder: tuple[Pa
         shutil.copy(ROOT / name, in_project / name)
     subprocess.run(["git", "init", "--quiet", str(in_project)], check=True)
     folder, url = photo_folder
-    execute(database, "INSERT INTO catalogs VALUES (12, 'tops', NULL), (13, 'dresses', 12)")
+    rows = ["INSERT INTO catalogs VALUES (12, 'tops', NULL), (13, 'dresses', 12)"]
     for number in range(1, PHOTOS + 1):
         (folder / f"{number}.jpg").write_bytes(photo_bytes(number))
-        execute(
-            database,
-            f"INSERT INTO products_catalog VALUES ({number}, 'a top', '{url}/{number}.jpg', '2026-01-0{number}'); "
+        rows += [
+            f"INSERT INTO products_catalog VALUES ({number}, 'a top', '{url}/{number}.jpg', '2026-01-0{number}')",
             f"INSERT INTO tracking_staging VALUES ({number}, {12 + number % 2}, '2026-01-0{number}')",
-        )
+        ]
+    execute(database, "; ".join(rows))  # at once: each connection is a process of the server
     edit_params("  background: remove", "  background: keep")
     edit_params("  enabled: true\n\npreprocess:", "  enabled: false\n\npreprocess:")
     return in_project
