@@ -9,9 +9,9 @@ DAYS ?= 30
 ID ?=
 VERSION ?=
 WRITE ?=
-# All tests run in a process more than there are cores, as they often wait for servers. The tests that TESTS names run in
+# All tests run in two processes more than there are cores, as they often wait for servers. The tests that TESTS names run in
 # one process, which starts sooner.
-PROCESSES ?= $(if $(TESTS),0,$(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1))))
+PROCESSES ?= $(if $(TESTS),0,$(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 2))))
 # Existing pins stay, unless a requirement asks for another version.
 COMPILE = $(BIN)/uv pip compile --quiet --no-annotate --no-header
 
