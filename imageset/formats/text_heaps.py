@@ -2,8 +2,8 @@
 
 Texts of any length are in global heaps, the only part of the metadata without a checksum. Where one bit of a heap's
 sizes is wrong, HDF5 2.0 may read the heap for ever. A text that says that it is longer than its object makes HDF5 ask
-for as much memory. The arrays' names are in a tree. (HDF5 File Format Specification
-3.0, "Global Heap", "Data Object Headers", "Link Info Message")
+for as much memory. The arrays' names are in a tree. (HDF5 File Format Specification 3.0, "Global Heap", "Data Object
+Headers", "Link Info Message")
 """
 
 import struct
