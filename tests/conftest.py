@@ -41,7 +41,7 @@ from tests.project import PHOTOS, ROOT, Project, copy_project
 U2NETP_SHA256 = "309c8469258dda742793dce0ebea8e6dd393174f89934733ecc8b14c76f4ddd8"
 DATABASE = "shop"  # of the project
 UNCONNECTED = "shop_unconnected"  # a copy of it, which can be copied at any time: PostgreSQL copies none that is in use
-FILES_MEANWHILE = 6  # of other tests, while the project is made
+FILES_MEANWHILE = 16  # of other tests, while the project is made
 SANDBOX = pytest.StashKey[Servers]()
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 numbers = itertools.count()

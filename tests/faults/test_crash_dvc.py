@@ -98,6 +98,7 @@ def remove_data(project: Project, undisturbed: dict[str, str]) -> None:
             (project.folder / name).unlink(missing_ok=True)
 
 
+@pytest.mark.faults_only
 @pytest.mark.fault("Crash", "kill -9 of dvc push", "signal to the group")
 def test_kill_dvc_push(trials: Trials, project: Project, undisturbed: dict[str, str], tmp_path: Path) -> None:
     trial = copy(project, tmp_path)

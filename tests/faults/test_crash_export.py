@@ -47,6 +47,7 @@ def kill_exports(
             (trial.folder / "exports").mkdir(exist_ok=True)
 
 
+@pytest.mark.faults_only
 @needs_strace
 @pytest.mark.fault("Crash", "kill -9 of tools.export, each format, at each rename and fsync", "strace")
 def test_kill_export_at_each_rename_and_fsync(

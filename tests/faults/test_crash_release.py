@@ -88,6 +88,7 @@ def require_whole(project: Project, undisturbed: dict[str, str], old: dict[Path,
         assert files.md5(project.folder / path) in (old[path], undisturbed[f"data/{path.name}"]), path
 
 
+@pytest.mark.faults_only
 @needs_strace
 @pytest.mark.fault("Crash", "kill -9 of tools.release, dvc or a stage at a rename or fsync", "strace")
 def test_kill_release(trials: Trials, project: Project, undisturbed: dict[str, str], tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ STAGES = (
 )
 
 
+@pytest.mark.faults_only
 @needs_strace
 @pytest.mark.fault("Crash", "kill -9 of stages listings to embed at each rename and fsync", "strace")
 def test_kill_from_listings_to_embed_at_each_rename_and_fsync(

@@ -91,6 +91,7 @@ def end(project: Path) -> str:
     return said
 
 
+@pytest.mark.faults_only
 @pytest.mark.fault("Dask", "workers or the scheduler die or stall, at three moments", "SIGKILL, SIGSTOP")
 def test_the_stage_ends_with_the_same_bytes_or_with_a_line(
     trials: Trials, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

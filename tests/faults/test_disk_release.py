@@ -21,6 +21,7 @@ def remove_half_lock(project: Project) -> None:
         (project.folder / ".dvc/tmp/rwlock").unlink()
 
 
+@pytest.mark.faults_only
 @needs_mount
 @pytest.mark.fault("Disk", "tools.release on a disk with no page or one free", "tmpfs")
 def test_release_on_a_full_disk(trials: Trials, project: Project, undisturbed: dict[str, str], tmp_path: Path) -> None:

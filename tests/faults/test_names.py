@@ -343,6 +343,7 @@ def browser(shop: Shop) -> Iterator[Browser]:
         yield browser
 
 
+@pytest.mark.faults_only
 @pytest.mark.fault("Names", "names of classes, products and sellers", "suspects, verify, plan, compare and forget")
 def test_tools_take_every_name(shop: Shop, trials: Trials, tmp_path: Path) -> None:
     python = (sys.executable, "-m")

@@ -120,6 +120,7 @@ def test_postgresql(trial: Project, undisturbed: dict[str, str], trials: Trials)
             try_outages(trials, stage, proxy, TO_CLIENT, lambda run=run: run, check)  # type: ignore[misc]
 
 
+@pytest.mark.faults_only
 @pytest.mark.fault("Outage", "the bucket is down or dies: inventory, preprocess", HOW)
 def test_bucket_that_is_read(trial: Project, undisturbed: dict[str, str], trials: Trials, tmp_path: Path) -> None:
     url = trial.environment["AWS_ENDPOINT_URL"]

@@ -374,6 +374,7 @@ def test_each_stage_works_with_its_policy_and_fails_without(
     assert len(left["Versions"]) > 10
 
 
+@pytest.mark.faults_only
 def test_dvc_pushes_and_pulls_with_its_policies(
     project: Project, sandbox: Servers, versioned: Places, tmp_path: Path
 ) -> None:
