@@ -18,6 +18,7 @@ from imageset.errors import DataError, ImagesetError
 from imageset.formats import tables
 from imageset.runtime import params
 from tests import documents
+from tests.faults.projects import link_or_copy
 from tests.project import KEPT, ROOT, Project, command_line
 from tools import release, versions
 from tools.forget import remaining
@@ -54,7 +55,7 @@ def copy_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Projec
     """Copy a project with its data, and make the copy the working directory."""
 
     def copy(source: Project) -> Project:
-        shutil.copytree(source.folder, tmp_path / "project", symlinks=True)
+        shutil.copytree(source.folder, tmp_path / "project", symlinks=True, copy_function=link_or_copy)
         monkeypatch.chdir(tmp_path / "project")
         for name, value in source.environment.items():
             monkeypatch.setenv(name, value)
@@ -75,7 +76,7 @@ def released(pulled: Project, tmp_path_factory: pytest.TempPathFactory) -> tuple
     Only .env has the keys of the bucket.
     """
     folder = tmp_path_factory.mktemp("released") / "project"
-    shutil.copytree(pulled.folder, folder, symlinks=True)
+    shutil.copytree(pulled.folder, folder, symlinks=True, copy_function=link_or_copy)
     bare = {name: value for name, value in pulled.environment.items() if not name.startswith("AWS_")}
     keys = [f"{name}={value}\n" for name, value in pulled.environment.items() if name.startswith("AWS_")]
     (folder / ".env").write_text("".join(keys))
