@@ -78,7 +78,7 @@ class Planted:
         """
         project = replace(self.project, folder=where or self.project.folder)
         with command_lines() as seen:
-            ended = project.run(*command, **changes)
+            ended = project.start(*command, **changes)  # a fork's command line is that of the process that forked it
         said = ended.stdout + ended.stderr
         assert self.search.in_bytes(said.encode()) == frozenset(), "in the output"
         assert bool(ended.returncode) == bool(fails), said
