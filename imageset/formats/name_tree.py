@@ -13,6 +13,7 @@ NODE_BYTES, RECORD_BYTES = 512, 11
 HEAD = b"BTHD\x00\x05" + struct.pack("<IH", NODE_BYTES, RECORD_BYTES)
 INNER_HEAD = b"BTIN\x00\x05"
 BYTES_AROUND_RECORDS = len(INNER_HEAD) + 4  # and a checksum
+MOST_BYTES = 1 << 20  # of a part of the metadata
 MOST_LEVELS = 3  # above the leaves: 600,000 names
 
 
@@ -77,8 +78,8 @@ def pointer_bytes(level: int) -> int:
 
 
 def read(file: IO[bytes], start: int, length: int) -> bytes:
-    """Return bytes of a file. Raises ValueError if it ends before."""
-    if start >= 2**63:
+    """Return bytes of a file. Raises ValueError if it ends before, or if they are more than a part has."""
+    if length > MOST_BYTES or start >= 2**63:
         raise ValueError(f"{length} bytes at {start}")
     file.seek(start)
     found = file.read(length)

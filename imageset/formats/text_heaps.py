@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from imageset.errors import DamagedFile
-from imageset.formats.name_tree import require_sound_tree
+from imageset.formats.name_tree import MOST_BYTES, read, require_sound_tree
 
 ROOT = 36  # where the superblock, of version 3, has the address of the root group
-MOST_BYTES = 1 << 20  # of a header's chunk, or of a heap
 MOST_CHUNKS = 64
 LEAST_HEAP = 4096
 UNDEFINED = 2**64 - 1
@@ -52,14 +51,6 @@ def require_sound_heaps(path: Path) -> None:
             is_sound = False
     if not is_sound:
         raise DamagedFile(path, "is damaged (its attributes or names cannot be read)")
-
-
-def read(file: IO[bytes], start: int, length: int) -> bytes:
-    """Return bytes; fewer where the file ends."""
-    if length > MOST_BYTES or start >= 2**63:
-        raise IndexError(f"{length} bytes at {start}")
-    file.seek(start)
-    return file.read(length)
 
 
 def messages(file: IO[bytes], address: int) -> Iterator[tuple[int, bytes]]:
