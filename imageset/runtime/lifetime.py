@@ -9,6 +9,7 @@ from pathlib import Path
 from types import FrameType
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+DVC_LOCK = Path(".dvc/tmp/rwlock")
 
 
 def die_with_parent(with_signal: signal.Signals = signal.SIGTERM) -> None:
@@ -20,16 +21,28 @@ def die_with_parent(with_signal: signal.Signals = signal.SIGTERM) -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, with_signal)
 
 
-def dvc_has_ended(lock: Path = Path(".dvc/tmp/rwlock")) -> bool:
+def dvc_has_ended(lock: Path = DVC_LOCK) -> bool:
     """Tell whether the dvc that runs a stage in this folder has ended, as far as its lock file tells.
 
     While a stage runs, DVC keeps its own pid there, with each output of the stage. A dvc that was killed leaves it.
     """
-    try:
-        pids = {writer["pid"] for writer in json.loads(lock.read_bytes())["write"].values()}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):  # no file, or half of one
-        return False
+    pids = set(read_writers(lock).values())
     return bool(pids) and not any(map(is_alive, pids))
+
+
+def find_dvc_that_writes(path: Path, lock: Path = DVC_LOCK) -> int | None:
+    """Return the pid of the dvc that makes this file now, or a folder that it is in."""
+    writers, absolute = read_writers(lock), Path(os.path.abspath(path))
+    pids = [writers[str(each)] for each in (absolute, *absolute.parents) if str(each) in writers]
+    return next(filter(is_alive, pids), None)
+
+
+def read_writers(lock: Path) -> dict[str, int]:
+    """Return the absolute path of every file that a dvc writes, with its pid; none without such a lock file."""
+    try:
+        return {path: writer["pid"] for path, writer in json.loads(lock.read_bytes())["write"].items()}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):  # no file, or half of one
+        return {}
 
 
 def is_alive(pid: int) -> bool:

@@ -57,6 +57,11 @@ def explain_missing(error: FileNotFoundError, given: dict[str, Any]) -> Exceptio
     missing = Path(str(error.filename))
     if not {missing, *missing.parents} & {path for path in given.values() if isinstance(path, Path)}:
         return error
+    if pid := lifetime.find_dvc_that_writes(missing):
+        return DataError(
+            f"{missing} is missing: another run is active (pid {pid}) and makes it; wait for it or stop it "
+            f"({lifetime.DVC_LOCK})"
+        )
     return DataError(
         f"{missing} is missing: run `dvc repro`, which makes it first and gives every stage its paths, or "
         f"`git checkout -- {missing}` if git keeps it"

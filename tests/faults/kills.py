@@ -56,6 +56,11 @@ class Point:
     def __str__(self) -> str:
         return f"{self.call} {self.number} of {Path(self.path).name}"
 
+    @property
+    def has_name(self) -> bool:
+        """Whether its file has one: strace shows another as `/#123`, and cannot wait for it."""
+        return "/#" not in self.path
+
 
 @dataclass(frozen=True)
 class Killed:
@@ -173,8 +178,7 @@ class Stage:
 
 def draw_points(points: list[Point], name: str, number: int = DRAWN) -> list[Point]:
     """Return so many of the points, in their order, the same each time."""
-    # strace cannot wait for a file without a name
-    points = [point for point in points if "/#" not in point.path]
+    points = [point for point in points if point.has_name]
     drawn = random.Random(name).sample(range(len(points)), min(number, len(points)))
     return [points[place] for place in sorted(drawn)]
 

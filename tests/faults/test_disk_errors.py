@@ -17,7 +17,7 @@ HARMLESS = (".lock", "rates.jsonl")  # a stage goes on without them
 def list_output_points(trial: Project, stage: Stage) -> list[Point]:
     """Return the calls that write a stage's outputs and name them. strace finds no file without a name (`/#123`)."""
     points = list_points(trial, stage.command(trial), ("write", "pwrite64", "sendfile", *RENAMES))
-    named = [point for point in points if "/#" not in point.path and ".sqlite" not in point.path]
+    named = [point for point in points if point.has_name and ".sqlite" not in point.path]
     return [point for point in named if not point.path.endswith(HARMLESS)]
 
 

@@ -56,3 +56,14 @@ def test_a_file_that_tells_nothing(tmp_path: Path, text: str) -> None:
 
 def test_no_file(tmp_path: Path) -> None:
     assert not lifetime.dvc_has_ended(tmp_path / "rwlock")
+
+
+def test_the_dvc_that_makes_a_file_is_found_by_the_file_or_its_folder(tmp_path: Path, ended: int) -> None:
+    lock = tmp_path / "rwlock"
+    pids = {"data/split.csv": ALIVE, "data/photos": ALIVE, "data/old.csv": ended}
+    writers = {str(Path(path).absolute()): {"pid": pid, "cmd": "dvc repro"} for path, pid in pids.items()}
+    lock.write_text(json.dumps({"read": {}, "write": writers}))
+
+    paths = ["data/split.csv", "data/photos/a/b.jpg", "data/old.csv", "data/other.csv", "data"]
+    found = [lifetime.find_dvc_that_writes(Path(path), lock) for path in paths]
+    assert found == [ALIVE, ALIVE, None, None, None]

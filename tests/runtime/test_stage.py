@@ -1,6 +1,7 @@
 """The edge of a stage, on real stages: exit codes, one line, one run at a time, nothing left behind."""
 
 import inspect
+import json
 import os
 import re
 import signal
@@ -16,7 +17,7 @@ import psutil
 import pytest
 
 from imageset.formats import hdf5, row_checksums, tables
-from imageset.runtime import rates, stage
+from imageset.runtime import lifetime, rates, stage
 from tests.conftest import run_stage
 from tests.project import ROOT
 
@@ -246,6 +247,22 @@ def test_a_missing_file_that_is_none_of_the_paths_is_named_as_it_is() -> None:
     error = FileNotFoundError(2, "No such file or directory", "libssl.so")
 
     assert stage.explain_missing(error, {"split_csv": Path("data/split.csv")}) is error
+
+
+def test_a_path_that_a_dvc_makes_right_now_is_named_with_that_dvc(project: Path) -> None:
+    (project / "data/catalog.csv").unlink()
+    lock = project / lifetime.DVC_LOCK
+    lock.parent.mkdir(parents=True)
+    lock.write_text(
+        json.dumps({"write": {str(project / "data/catalog.csv"): {"pid": os.getpid(), "cmd": "dvc repro"}}})
+    )
+    said = run_stage("split", *SPLIT, cwd=project)
+
+    assert said.returncode == 1
+    assert said.stderr == (
+        f"split: data/catalog.csv is missing: another run is active (pid {os.getpid()}) and makes it; "
+        "wait for it or stop it (.dvc/tmp/rwlock)\n"
+    )
 
 
 def test_a_second_run_of_a_stage_is_refused_with_the_first_ones_process(
