@@ -91,6 +91,8 @@ def texts_of(kind: int, message: bytes) -> list[Text]:
     name, datatype, space = (-(-size // 8) * 8 if version == 1 else size for size in sizes)
     if message[start + name] & 0x0F != OF_ANY_LENGTH:
         return []
+    if struct.unpack_from("<I", message, start + name + 12) != (1,):  # bytes of a letter, by which HDF5 asks for memory
+        raise IndexError(kind)
     values = message[start + name + datatype + space :]
     values = values[: len(values) // 16 * 16]
     texts = [Text(*text) for text in struct.iter_unpack("<IQI", values)]

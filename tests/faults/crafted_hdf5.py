@@ -16,6 +16,7 @@ from h5py import h5d, h5p, h5s, h5t
 
 ROWS = 16  # of train, as tests/faults/dataset_bytes.py writes it
 IMAGE = (6, 6, 3)
+TEXT_TYPE = bytes.fromhex("19010100 10000000 10000000")  # of any length; behind it is the size of a letter
 GZIP, SHUFFLE, FLETCHER, LZF, ZSTANDARD = 1, 2, 3, 32000, 32015
 
 EDITS: list[Callable[[h5py.File], None]] = []
@@ -570,6 +571,12 @@ def text_of_a_lying_length(content: bytes) -> bytes:
     for place in places(content, struct.pack("<Q", heap)):
         struct.pack_into("<I", changed, place - 4, 2**32 - 2)
     return bytes(changed)
+
+
+@patch
+def letters_of_half_a_gigabyte(content: bytes) -> bytes:
+    """The size of a letter, in the type of the texts: HDF5 asks for so many bytes for each."""
+    return replaced(content, TEXT_TYPE + struct.pack("<I", 1), TEXT_TYPE + struct.pack("<I", 0x28000001))
 
 
 @patch

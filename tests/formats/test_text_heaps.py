@@ -112,6 +112,18 @@ def test_a_text_that_is_longer_than_its_object_is_found(dataset: Path) -> None:
         require_sound_heaps(dataset)
 
 
+def test_a_letter_of_more_than_a_byte_is_found(dataset: Path) -> None:
+    """HDF5 asks for the length of a text times the size of a letter. Fuzzing found the highest byte of that size."""
+    content = dataset.read_bytes()
+    place = content.index(b"format\0") + 19  # behind the type of any length, in the type of its letters
+    assert content[place : place + 4] == struct.pack("<I", 1)
+    for wrong in (0, 2, 0x28000001):
+        changed = content[:place] + struct.pack("<I", wrong) + content[place + 4 :]
+        dataset.write_bytes(with_checksums(changed, find_parts(content)))
+        with pytest.raises(DamagedFile, match="its attributes or names cannot be read"):
+            require_sound_heaps(dataset)
+
+
 def test_an_empty_text_is_taken(dataset: Path) -> None:
     with h5py.File(dataset, "r+") as file:
         file.attrs["params"] = ""
