@@ -52,7 +52,7 @@ FOUND = {"near_duplicates": tables.NEAR_DUPLICATES} | OUTPUTS
 PATTERNS = 18  # on a circle: those at most NEAR apart are near-duplicates, all others are not
 NEAR = 2
 # Not as in params.yaml: between the likeness of two patterns NEAR apart and of two that are one step further apart.
-DUPLICATES = DuplicatesParams(distance=6, likeness=0.53, max_products=20, max_rejected_share=1.0)
+DUPLICATES = DuplicatesParams(distance=6, likeness=0.55, max_products=20, max_rejected_share=1.0)
 
 Edit = Callable[[str, str], None]
 Key = tuple[int, int]

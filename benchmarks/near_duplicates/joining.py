@@ -41,14 +41,15 @@ def by_hash(photos: Photos, distance: int) -> Joined:
 def by_views(photos: Photos, distance: int) -> Joined:
     """Return the candidates of the stage and their likeness, also of pairs that are joined already."""
     everything = np.arange(len(photos.hashes))
-    to_compare = PhotosToCompare(everything, everything, photos.hashes, np.zeros(len(everything), bool))
+    nothing = np.zeros((len(everything), 4))
+    to_compare = PhotosToCompare(everything, everything, nothing, photos.hashes, np.zeros(len(everything), bool))
     pairs = find_candidates(everything, photos.thumbnails, to_compare, distance)
     pairs = pairs[pairs[:, 0] != pairs[:, 1]]  # a photo looks like itself
     likeness = np.concatenate(
         [
             np.empty(0),
             *(
-                measure_likeness(photos.thumbnails, *part.T)
+                measure_likeness(*(photos.thumbnails[places][..., 0] for places in part.T))
                 for part in progress.bar(in_parts(pairs), "look", None, "part")
             ),
         ]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from imageset.curation.crop_hashes import Hashes
+from imageset.curation.views import Hashes
 from imageset.formats.hdf5 import Indices, Pixels
 from imageset.photos import background, decode, networks, pixels
 from imageset.photos.decode import PhotoLimits

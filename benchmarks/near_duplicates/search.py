@@ -10,9 +10,9 @@ from benchmarks.near_duplicates.joining import Pairs, in_parts
 from benchmarks.near_duplicates.photos import Photos
 from benchmarks.shared.tables import table
 from imageset.curation.candidates import PHOTOS_AT_ONCE
-from imageset.curation.crop_hashes import VIEWS, hash_views, view_frequencies
 from imageset.curation.hamming import find_near
 from imageset.curation.near_duplicates import HASHES_AT_ONCE, measure_likeness
+from imageset.curation.views import VIEWS, hash_views, view_frequencies
 from imageset.formats.hdf5 import Indices
 from imageset.runtime import progress
 
@@ -50,7 +50,11 @@ def grow(photos: Photos, sizes: Sequence[int], distance: int) -> None:
     )
     print(f"Hashes of all views: {1e6 * seconds / len(photos.thumbnails):.0f} us a photo")
     rows = np.random.default_rng(0).integers(0, len(photos.thumbnails), (2, COMPARISONS))
-    seconds = clock(lambda: [measure_likeness(photos.thumbnails, *part.T) for part in in_parts(rows.T)])
+    seconds = clock(
+        lambda: [
+            measure_likeness(*(photos.thumbnails[places][..., 0] for places in part.T)) for part in in_parts(rows.T)
+        ]
+    )
     print(f"A second look: {1e3 * seconds / COMPARISONS:.2f} ms\n")
     table(
         ("photos", "views asked with", "search s", "us a photo", "MB above the start", "candidates", "a photo"), lines()

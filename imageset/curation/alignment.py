@@ -2,23 +2,28 @@
 
 A hash holds only the lowest frequencies, and two garments on one hanger have the same. So one thumbnail is cropped to
 fit the other best. The method is that of Lucas and Kanade, An Iterative Image Registration Technique, 1981, with gain
-and bias, over the four cuts, from coarse to fine. Then only the details are correlated.
+and bias, over the four cuts, from coarse to fine. What differs most counts least in it (the weights are Cauchy's), so
+that a sticker does not pull the rest away. Then only the details are correlated, without the places that differ most.
 """
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from imageset.curation.views import Boxes
 from imageset.formats.hdf5 import Indices
 
 Images = NDArray[np.float64]  # (N, S, S)
 Values = NDArray[np.float64]  # (N,), or (N, S)
-Boxes = NDArray[np.float64]  # (N, 4): the shares of the sides that are cut off left, right, top and bottom
 
 SIDES_AND_STEPS = ((16, 4), (32, 3), (64, 3))
 MAX_STEP = 0.02
-MIN_CUT, MAX_CUT = -0.03, 0.09  # shares of a side; a negative cut begins outside of the image
+REACH = 0.06  # how far a cut may go from where it begins, as a share of a side
+MIN_CUT = -0.03  # a negative cut begins outside of the image
 MIN_GAIN = 0.1
+LEAST_SCALE = 2.0  # grey levels; differences below count fully
+TILE = 8  # values, the side of the places that may differ
+COVERED = 0.15  # of these places, which may show a sticker, a text or a finger
 BINOMIAL = np.array([1, 4, 6, 4, 1]) / 16
 NOISE = 0.1  # grey levels, after smoothing
 
@@ -33,9 +38,10 @@ def aligned_likeness(images: Images, others: Images, boxes: Boxes) -> Values:
         others: the images to fit, float64 (N, 64, 64).
         boxes: the cuts to begin with, float64 (N, 4).
     """
+    limits = np.maximum(boxes - REACH, MIN_CUT), boxes + REACH
     for side, steps in SIDES_AND_STEPS:
         small, target = shrink(images, side), shrink(others, side)
-        boxes = align(small, target, boxes, steps)
+        boxes = align(small, target, boxes, steps, limits)
     cropped, _, _ = crop(small, boxes)
     likeness: Values = np.round(correlation(details(cropped), details(target)), 6)
     return likeness
@@ -48,22 +54,45 @@ def shrink(images: Images, side: int) -> Images:
     return smaller
 
 
-def align(images: Images, others: Images, boxes: Boxes, steps: int) -> Boxes:
-    """Return boxes that make the cropped images fit the others better, after some Gauss-Newton steps."""
+def align(images: Images, others: Images, boxes: Boxes, steps: int, limits: tuple[Boxes, Boxes]) -> Boxes:
+    """Return boxes that make the cropped images fit the others better, after some Gauss-Newton steps.
+
+    limits: the least and the greatest cuts, as boxes.
+    """
     count, side = images.shape[:2]
     place = (np.arange(side) + 0.5) / side
+    target = others.reshape(count, side * side, 1)
+    weights = np.ones((count, side * side))
     for _ in range(steps):
         cropped, across, down = crop(images, boxes)
+        weights = weigh(cropped.reshape(weights.shape), target[..., 0], weights)
         moves = [across * (1 - place), -across * place, down * (1 - place)[:, np.newaxis], -down * place[:, np.newaxis]]
         columns = np.stack([*(side * move for move in moves), cropped, np.ones_like(cropped)], axis=-1)
         jacobian = columns.reshape(count, side * side, 6)
-        transposed = jacobian.transpose(0, 2, 1)
+        transposed = (jacobian * weights[..., np.newaxis]).transpose(0, 2, 1)
         # The matrix of a thumbnail without any detail is singular: a little of the identity keeps its box as it is.
         normal = transposed @ jacobian + np.eye(6) * 1e-3
-        solved = np.linalg.solve(normal, transposed @ others.reshape(count, side * side, 1))[..., 0]
+        solved = np.linalg.solve(normal, transposed @ target)[..., 0]
         gain = np.maximum(solved[:, 4:5], MIN_GAIN)
-        boxes = np.clip(boxes + np.clip(solved[:, :4] / gain, -MAX_STEP, MAX_STEP), MIN_CUT, MAX_CUT)
+        boxes = np.clip(boxes + np.clip(solved[:, :4] / gain, -MAX_STEP, MAX_STEP), *limits)
     return boxes
+
+
+def weigh(values: Values, others: Values, weights: Values) -> Values:
+    """Return what each value counts, 0 to 1, by how far it is from the line that fits the others best.
+
+    Args:
+        values, others: of N images, (N, V).
+        weights: what each counts in that fit, (N, V).
+    """
+    total = weights.sum(1, keepdims=True)
+    centred, target = (each - (weights * each).sum(1, keepdims=True) / total for each in (values, others))
+    variance = (weights * centred * centred).sum(1, keepdims=True)
+    gain = (weights * centred * target).sum(1, keepdims=True) / np.maximum(variance, 1e-9)
+    rest = np.abs(target - gain * centred)
+    scale = 2 * np.median(rest, axis=1, keepdims=True) + LEAST_SCALE
+    weighed: Values = 1 / (1 + (rest / scale) ** 2)
+    return weighed
 
 
 def crop(images: Images, boxes: Boxes) -> tuple[Images, Images, Images]:
@@ -115,8 +144,23 @@ def blur(images: Images) -> Images:
 
 
 def correlation(images: Images, others: Images) -> Values:
-    """Return the correlation of each pair's values, (N,), 0 where one of the two has no detail at all."""
-    one, other = (values.reshape(len(values), -1) - values.mean((1, 2))[:, np.newaxis] for values in (images, others))
+    """Return the correlation of each pair's values, (N,), without the share COVERED of the tiles that differ most.
+
+    It is 0 where one of the two has no detail at all.
+    """
+    one, other = cut_tiles(images), cut_tiles(others)
+    differences = np.round(((one - other) ** 2).sum(2), 6)
+    count = differences.shape[1]
+    kept = np.argsort(differences, axis=1, kind="stable")[:, : count - round(COVERED * count), np.newaxis]
+    one, other = (np.take_along_axis(each, kept, 1).reshape(len(each), -1) for each in (one, other))
+    one, other = (values - values.mean(1, keepdims=True) for values in (one, other))
     scale = np.sqrt((one * one).sum(1) * (other * other).sum(1))
     correlations: Values = (one * other).sum(1) / np.maximum(scale, 1e-9)
     return correlations
+
+
+def cut_tiles(images: Images) -> Images:
+    """Return the tiles of images, (N, tiles, TILE * TILE). What is left over at the right and below is left out."""
+    count, number = len(images), images.shape[1] // TILE
+    images = images[:, : number * TILE, : number * TILE].reshape(count, number, TILE, number, TILE)
+    return images.swapaxes(2, 3).reshape(count, number * number, TILE * TILE)

@@ -7,11 +7,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from imageset.curation.candidates import PhotosToCompare
+from imageset.curation.candidates import PhotosToCompare, add_insides, blocks
+from imageset.curation.frames import find_frames
 from imageset.curation.groups import spans_subsets
 from imageset.curation.near_duplicates import NearDuplicate, find_near_duplicates
 from imageset.curation.ties import Ties, all_ties, first_of_equal, join
 from imageset.curation.union_find import UnionFind
+from imageset.curation.views import Boxes
 from imageset.formats import tables
 from imageset.formats.hdf5 import Indices, Pixels
 from imageset.runtime.sections import DuplicatesParams
@@ -72,8 +74,15 @@ def search_part(
     distinct = places[np.unique(first_of_equal(photos["sha256"].to_numpy()[places]))]
     if len(distinct):
         hashes = np.array([int(value, 16) for value in photos["phash"].to_numpy()[distinct]], np.uint64)
-        to_compare = PhotosToCompare(distinct, photos["row"].to_numpy()[distinct], hashes, compared[distinct])
+        rows = photos["row"].to_numpy()[distinct]
+        whole = PhotosToCompare(distinct, rows, find_all_frames(thumbnails, rows), hashes, compared[distinct])
+        to_compare = add_insides(whole, thumbnails)
         yield from find_near_duplicates(thumbnails, to_compare, duplicates.distance, duplicates.likeness, connected)
+
+
+def find_all_frames(thumbnails: Pixels, rows: Indices) -> Boxes:
+    """Return how much of the thumbnails at these rows is frame, (R, 4): see `find_frames`."""
+    return np.concatenate([find_frames(thumbnails[rows[block]][..., 0]) for block in blocks(len(rows))])
 
 
 def ties_of(pairs: Iterable[NearDuplicate]) -> Ties:

@@ -11,7 +11,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from imageset.curation.crop_hashes import Hashes
+from imageset.curation.views import Hashes
 from imageset.formats.hdf5 import Indices
 
 QUARTERS = 4

@@ -53,7 +53,7 @@ SHIPPED: dict[str, dict[str, Any]] = {
     },
     "duplicates": {
         "distance": 6,
-        "likeness": 0.8,
+        "likeness": 0.86,
         "max_products": 20,
         "max_rejected_share": 0.2,
     },

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from imageset.curation import alignment
-from imageset.curation.alignment import Boxes, Images
+from imageset.curation.alignment import Images
+from imageset.curation.views import Boxes
 from imageset.photos import pixels
 from tests import planted
 
@@ -44,8 +45,9 @@ def small(photo: Image.Image) -> Images:
 
 def align(images: Images, others: Images, boxes: Boxes) -> Boxes:
     """Return the final boxes, by the same steps as in aligned_likeness."""
+    limits = np.maximum(boxes - alignment.REACH, alignment.MIN_CUT), boxes + alignment.REACH
     for side, steps in alignment.SIDES_AND_STEPS:
-        boxes = alignment.align(alignment.shrink(images, side), alignment.shrink(others, side), boxes, steps)
+        boxes = alignment.align(alignment.shrink(images, side), alignment.shrink(others, side), boxes, steps, limits)
     return boxes
 
 
@@ -103,6 +105,35 @@ def test_an_outline_in_common_is_not_enough() -> None:
     one, other = (small(texture(seed)) / 10 + garment for seed in (10, 11))
 
     assert alignment.aligned_likeness(one, other, WHOLE)[0] < 0.6
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_sticker_changes_neither_the_fit_nor_the_likeness(seed: int) -> None:
+    photo, cut = texture(20 + seed), (0.05, 0.0, 0.02, 0.03)
+    copy = planted.crop(photo, cut)
+    place = 150 * seed
+    copy.paste(255, (place, 300, place + 160, 460))
+
+    assert np.abs(align(small(photo), small(copy), WHOLE)[0] - cut).max() < 0.01
+    assert alignment.aligned_likeness(small(photo), small(copy), WHOLE)[0] > 0.95
+
+
+def test_what_covers_more_than_a_few_tiles_counts() -> None:
+    photo = texture(30)
+    copy = photo.copy()
+    copy.paste(texture(31).crop((0, 0, 400, 800)), (0, 0))
+
+    assert alignment.aligned_likeness(small(photo), small(copy), WHOLE)[0] < 0.75
+
+
+def test_the_tiles_that_differ_most_do_not_count() -> None:
+    image = np.random.default_rng(0).normal(0, 1, (1, 56, 56))
+    other, count = image.copy(), round(alignment.COVERED * 49)
+    other[:, :8, : 8 * count] = 9
+
+    assert alignment.correlation(image, other)[0] == pytest.approx(1)
+    other[:, 8:16, :8] = 9
+    assert alignment.correlation(image, other)[0] < 0.9
 
 
 FLAT = np.full((1, 64, 64), 90.0)
@@ -174,7 +205,7 @@ def test_cuts_stay_within_their_limits() -> None:
     found = align(images, others, np.zeros((20, 4)))
 
     assert found.min() >= alignment.MIN_CUT
-    assert found.max() <= alignment.MAX_CUT
+    assert found.max() <= alignment.REACH
 
 
 def test_shrinking_takes_the_mean_of_each_square() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imageset.curation import hamming
-from imageset.curation.crop_hashes import Hashes
+from imageset.curation.views import Hashes
 
 UNHURRIED = settings(deadline=None)  # other processes share the cores
 NONE = np.empty(0, np.uint64)

@@ -25,7 +25,7 @@ ORDER = (
     {"runtime"},
     {"workers", "formats", "storage"},
     {"photos", "curation", "dataset", "evaluation", "report", "reader"},
-    {"web", "audit"},
+    {"web", "audit", "leakage"},
     {"page"},
 )
 WINGS = set().union(*ORDER) - {"errors"}

@@ -365,7 +365,7 @@ def test_no_photos_at_all_are_an_error(in_project: Path) -> None:
     "change",
     [
         ("  distance: 6", "  distance: 17"),
-        ("  likeness: 0.53", "  likeness: 1.5"),
+        ("  likeness: 0.55", "  likeness: 1.5"),
         ("label_conflict: latest", "label_conflict: newest"),
         ("min_photos: 5", "min_photos: 0"),
         ("rare: drop", "rare: keep"),

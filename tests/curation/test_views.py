@@ -1,4 +1,4 @@
-"""The hashes of a photo's views, computed from its thumbnail, are those of the photo really cropped and mirrored."""
+"""The hashes of a photo's views, computed from its thumbnail, are those of the photo really cropped and turned."""
 
 from typing import Any
 
@@ -7,15 +7,18 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from imageset.curation.crop_hashes import (
-    CUTS,
-    MIDDLE,
+from imageset.curation.views import (
+    FLIP,
+    MIRROR,
     STEPS,
+    TRANSPOSE,
+    TURNS,
     VIEWS,
     View,
     cosine_matrix,
     hash_views,
     nearest_views,
+    turn_back,
     view_frequencies,
 )
 from imageset.formats.hdf5 import Pixels
@@ -24,7 +27,7 @@ from sandbox import draw
 from sandbox.garments import GARMENTS
 from tests import planted
 
-WHOLE, MIRRORED = VIEWS.index((0, 0, 0, 0, False)), VIEWS.index((0, 0, 0, 0, True))
+WHOLE, MIRRORED = VIEWS.index((0, 0, 0, 0, 0)), VIEWS.index((0, 0, 0, 0, MIRROR))
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +48,13 @@ def hashes(thumbnails: Pixels) -> NDArray[np.uint64]:
     return hash_views(view_frequencies(thumbnails))
 
 
+def turn(photo: Image.Image, how: int) -> Image.Image:
+    """Return a photo turned as a view says."""
+    photo = photo.transpose(Image.Transpose.TRANSPOSE) if how & TRANSPOSE else photo
+    photo = ImageOps.flip(photo) if how & FLIP else photo
+    return ImageOps.mirror(photo) if how & MIRROR else photo
+
+
 def bits_apart(one: Any, other: Any) -> Any:
     return np.bitwise_count(np.asarray(one, np.uint64) ^ np.asarray(other, np.uint64))
 
@@ -55,21 +65,21 @@ def test_the_whole_photos_hash_is_that_of_imagehash(photos: list[Image.Image], t
     assert bits_apart(hashes(thumbnails)[:, [WHOLE, MIRRORED]], expected).max() <= 2
 
 
-def test_each_views_hash_is_that_of_the_photo_really_cropped_and_mirrored(
+def test_each_views_hash_is_that_of_the_photo_really_cropped_and_turned(
     photos: list[Image.Image], thumbnails: Pixels
 ) -> None:
-    copies = []
-    for photo in photos:
-        for view in VIEWS:
-            cropped = planted.crop(photo, view[:4])
-            copies.append(np.asarray(pixels.make_thumbnail(ImageOps.mirror(cropped) if view.mirrored else cropped)))
+    copies = [
+        np.asarray(pixels.make_thumbnail(turn(planted.crop(photo, view[:4]), view.turn)))
+        for photo in photos
+        for view in VIEWS
+    ]
     apart = bits_apart(hashes(np.stack(copies))[:, WHOLE].reshape(len(photos), len(VIEWS)), hashes(thumbnails))
 
     assert apart.max() <= 4
     assert apart.mean() < 0.5
 
 
-@pytest.mark.parametrize("view", [view for view in VIEWS if not view.mirrored and MIDDLE[0] not in view])
+@pytest.mark.parametrize("view", [view for view in VIEWS if not view.turn and set(view[:4]) <= {0, 0.05, 0.5}])
 def test_a_cut_between_two_values_removes_whole_values(view: View) -> None:
     square = noise(2, 40)  # of which 5 % are two
     left, right, top, bottom = (round(40 * share) for share in view[:4])
@@ -82,21 +92,31 @@ def test_a_cut_between_two_values_removes_whole_values(view: View) -> None:
 
 def test_a_mirrored_view_is_the_view_of_the_mirrored_thumbnail() -> None:
     square = noise(3)
-    turned = [
-        VIEWS.index(view._replace(left=view.right, right=view.left, mirrored=not view.mirrored)) for view in VIEWS
-    ]
+    plain = [view for view in VIEWS if view.turn in (0, MIRROR)]
+    mirrored = [view._replace(left=view.right, right=view.left, turn=MIRROR - view.turn) for view in plain]
+    numbers, turned = ([VIEWS.index(view) for view in views] for views in (plain, mirrored))
 
-    assert np.abs(view_frequencies(square) - view_frequencies(square[:, :, ::-1])[:, turned]).max() <= 1
+    assert np.abs(view_frequencies(square)[:, numbers] - view_frequencies(square[:, :, ::-1])[:, turned]).max() <= 1
 
 
-def test_views_are_all_pairs_of_cuts_and_the_middle_plain_and_mirrored() -> None:
-    assert len(set(VIEWS)) == len(VIEWS) == 2 * (len(CUTS) ** 2 + 1)
+def test_the_whole_photo_is_there_in_all_turns_and_every_crop_plain_and_mirrored() -> None:
+    assert sorted(view.turn for view in VIEWS if not any(view[:4])) == list(range(TURNS))
+    assert {view[:4] for view in VIEWS if not view.turn} == {view[:4] for view in VIEWS if view.turn == MIRROR}
+    assert len(set(VIEWS)) == len(VIEWS)
+
+
+def test_a_turned_image_is_turned_back() -> None:
+    square = noise(1)[0]
+    turned = np.stack([np.asarray(turn(Image.fromarray(square), how)) for how in range(TURNS)])
+
+    assert (turn_back(turned.astype(np.float64), np.arange(TURNS)) == square).all()
+    assert len({image.tobytes() for image in turned}) == TURNS
 
 
 def test_a_cut_through_a_value_removes_a_share_of_it() -> None:
     flat_but_rim = np.zeros((1, 10, 10), np.uint8)
     flat_but_rim[:, :, 0] = 200
-    found = view_frequencies(flat_but_rim)[0, VIEWS.index((0.05, 0, 0, 0, False)), 0, 0]
+    found = view_frequencies(flat_but_rim)[0, VIEWS.index((0.05, 0, 0, 0, 0)), 0, 0]
 
     assert found == round(200 * 0.5 / 9.5 * STEPS)
 
@@ -146,8 +166,7 @@ def test_a_brighter_photo_has_the_same_hash(thumbnails: Pixels) -> None:
 def test_the_nearest_view_is_the_one_that_a_copy_was_made_by(
     view: View, photos: list[Image.Image], thumbnails: Pixels
 ) -> None:
-    cropped = [planted.crop(photo, view[:4]) for photo in photos]
-    copies = [pixels.make_thumbnail(ImageOps.mirror(copy) if view.mirrored else copy) for copy in cropped]
+    copies = [pixels.make_thumbnail(turn(planted.crop(photo, view[:4]), view.turn)) for photo in photos]
     others = view_frequencies(np.stack([np.asarray(copy) for copy in copies]))[:, WHOLE]
     numbers, alike = nearest_views(view_frequencies(thumbnails), others)
     found = [VIEWS[number] for number in numbers]

@@ -1,0 +1,1 @@
+"""How many copies of a photo the search for duplicates misses. Start with copies.py."""
