@@ -11,7 +11,7 @@ from imageset.curation.candidates import PhotosToCompare, add_insides, blocks
 from imageset.curation.frames import find_frames
 from imageset.curation.groups import spans_subsets
 from imageset.curation.near_duplicates import NearDuplicate, find_near_duplicates
-from imageset.curation.ties import Ties, all_ties, first_of_equal, join
+from imageset.curation.ties import Ties, all_ties, byte_ties, first_of_equal, hash_ties, join
 from imageset.curation.union_find import UnionFind
 from imageset.curation.views import Boxes
 from imageset.formats import tables
@@ -58,6 +58,20 @@ def search(
     connected = UnionFind([""] * len(photos))
     connected.join_all(same_bytes.among(conflicting).pairs())
     yield from search_part(photos, thumbnails, conflicting, ~everything, connected, duplicates)
+
+
+def tie_unreleased(photos: pd.DataFrame, thumbnails: Pixels, duplicates: DuplicatesParams) -> Ties:
+    """Return the ties of photos that no release has: near-duplicates, equal bytes, equal perceptual hashes.
+
+    Args:
+        photos: the rows of processed.csv, N of them.
+        thumbnails: grey, uint8 (N, 64, 64, 1).
+        duplicates: section `duplicates` of params.yaml.
+    """
+    unreleased = np.full(len(photos), "")
+    same_bytes, values = byte_ties(photos, unreleased != ""), tables.frame(tables.LISTING_GROUPS, [])
+    pairs = search(photos, thumbnails, same_bytes, values, unreleased, unreleased, duplicates)
+    return join([same_bytes, ties_of(pairs), hash_ties(photos, unreleased != "")])
 
 
 def search_part(

@@ -15,6 +15,8 @@ PLAIN_FORMAT_WITHOUT_TOTAL = "{desc}: {n_fmt}, {rate_noinv_fmt}{postfix}"
 
 Item = TypeVar("Item")
 
+hidden = 0  # how many blocks hide the bars that are made in them
+
 
 class PlainLines(tqdm):  # type: ignore[type-arg]  # generic in its stubs, not when it runs
     """A tqdm that writes whole lines, for logs."""
@@ -41,6 +43,8 @@ def bar(items: Iterable[Item] | None, description: str, total: int | None, unit:
         done: how many items an earlier run has done.
     """
     unit = f" {unit}"
+    if hidden:
+        return tqdm(items, total=total, disable=True)
     if sys.stderr.isatty():
         return tqdm(items, desc=description, total=total, unit=unit, initial=done)
     return PlainLines(
@@ -54,6 +58,17 @@ def bar(items: Iterable[Item] | None, description: str, total: int | None, unit:
         maxinterval=SECONDS_BETWEEN_LINES,
         bar_format=PLAIN_FORMAT if total is not None else PLAIN_FORMAT_WITHOUT_TOTAL,
     )
+
+
+@contextmanager
+def hiding() -> Iterator[None]:
+    """Show no bar that is made in the block: it is of a step that another bar counts."""
+    global hidden
+    hidden += 1
+    try:
+        yield
+    finally:
+        hidden -= 1
 
 
 @contextmanager

@@ -36,3 +36,18 @@ def test_where_nobody_knows_the_total_none_is_named(capsys: pytest.CaptureFixtur
 
     assert last.startswith("inventory: 3, ")
     assert last.endswith(" key/s")
+
+
+def test_a_step_of_what_another_bar_counts_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in progress.bar(range(2), "searches", 2):
+        with progress.hiding():
+            assert list(progress.bar("ab", "details", 2)) == ["a", "b"]
+            with progress.bar(None, "hashes", 2) as bar:
+                bar.update(2)
+    list(progress.bar("ab", "afterwards", 2))
+    err = capsys.readouterr().err
+
+    assert "details" not in err
+    assert "hashes" not in err
+    assert "searches: 2 of 2" in err
+    assert "afterwards: 2 of 2" in err
