@@ -57,6 +57,9 @@ SHIPPED: dict[str, dict[str, Any]] = {
         "max_products": 20,
         "max_rejected_share": 0.2,
     },
+    "leakage": {
+        "planted": 200,
+    },
     "catalog": {
         "label_conflict": "latest",
         "min_photos": 5,

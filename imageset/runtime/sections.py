@@ -147,6 +147,12 @@ class DuplicatesParams(Section):
     max_rejected_share: Share
 
 
+class LeakageParams(Section):
+    """Section `leakage`: how many photos are copied to measure what the search for duplicates finds."""
+
+    planted: int = Field(ge=0, le=10_000)
+
+
 class CatalogParams(Section):
     """Section `catalog`: which class a photo has."""
 
@@ -242,6 +248,7 @@ class Params(Section):
     embed: EmbedParams
     preprocess: PreprocessParams
     duplicates: DuplicatesParams
+    leakage: LeakageParams
     catalog: CatalogParams
     split: SplitParams
     augment: AugmentParams

@@ -354,7 +354,7 @@ def test_each_stage_works_with_its_policy_and_fails_without(
     for stages, role, other in (
         (["ingest"], "ingest", "inventory"),
         (["inventory"], "inventory", "photos"),
-        (["masks", "embed", "preprocess"], "photos", "inventory"),
+        (["masks", "embed", "preprocess", "leakage"], "photos", "inventory"),
     ):
         commands = [graph[stage]["cmd"] for stage in stages]
         refused = cold.run("sh", "-c", commands[0], **keys[other], IMAGESET_CACHE=cache)

@@ -32,7 +32,7 @@ from sandbox.listing import FIRST_PRODUCT, Listing
 from sandbox.s3 import PHOTO_BUCKET
 from sandbox.servers import Servers
 from tests import planted
-from tests.project import ROOT, Project
+from tests.project import PLANTED, ROOT, Project
 
 GARMENTS = ("dress", "pants", "t-shirt", "hat", "bag", "skirt")
 NAMES = ("<script>alert(1)</script>", "連衣裙 ワンピース", "เสื้อยืด", "قبعة 🎩", "=cmd|'/C calc'!A0", "=cmd|'/C calc'!A1")
@@ -76,7 +76,7 @@ def copy_sources(folder: Path, values: dict[str, object]) -> None:
         shutil.copytree(ROOT / name, folder / name)
     for name in ("params.yaml", "pyproject.toml"):
         shutil.copy(ROOT / name, folder)
-    for key, value in values.items():
+    for key, value in (values | {"leakage.planted": PLANTED}).items():
         Project(folder, {}).set_param(key, value)
 
 
@@ -149,8 +149,8 @@ def make_project(folder: Path, sandbox: Servers, weights: Path, embedding_weight
             file.write(f"{made.rejected['off_topic']},0,off_topic,,,2026-11-28\n")
         run_stages("listings", "labels", "ingest", "inventory", "model", "masks")
         damage_masks(Path("data/masks.h5"), Path("data/masks.csv"), made.damaged, np.random.default_rng(1))
-        run_stages("embed", "preprocess", "duplicates", "catalog", "split", "build", "validate", "baseline", "audit")
-        run_stages("page")
+        run_stages("embed", "preprocess", "duplicates", "leakage", "catalog", "split", "build", "validate", "baseline")
+        run_stages("audit", "page")
     (folder / "made.json").write_text(json.dumps(made._asdict() | {"folder": ""}))
 
 

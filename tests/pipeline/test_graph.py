@@ -133,8 +133,8 @@ def test_a_stage_takes_only_keys_of_a_section_that_is_another_stages(name: str) 
     others = [stage for stage in STAGES if stage != SHOWS_PARAMS]
     users = {section: [stage for stage in others if section in STAGES[stage].get("params", [])] for section in listed}
 
-    # Both see to the same bucket.
-    shared = {"ingest": ["ingest", "inventory"]}
+    # Both see to the same bucket; leakage measures the search of duplicates as it is set.
+    shared = {"ingest": ["ingest", "inventory"], "duplicates": ["duplicates", "leakage"]}
     assert [section for section in listed if "." not in section and users[section] != shared.get(section, [name])] == []
     assert not [key for key in listed if key.partition(".")[0] in set(listed) - {key}]
 
@@ -214,7 +214,7 @@ def test_every_file_that_the_page_is_made_of_is_a_dep_of_it() -> None:
 def test_the_packages_that_decide_bytes_are_deps_of_the_stages_that_make_pixels() -> None:
     users = [name for name, stage in STAGES.items() if "requirements-pixels.txt" in stage["deps"]]
 
-    assert users == ["masks", "embed", "preprocess", "duplicates", "build"]
+    assert users == ["masks", "embed", "preprocess", "duplicates", "leakage", "build"]
 
 
 @pytest.mark.parametrize(
@@ -287,6 +287,12 @@ def test_no_stage_depends_on_what_audit_finds_but_page() -> None:
     users = [name for name, stage in STAGES.items() if set(found) & set(stage["deps"])]
 
     assert set(users) <= {"page"}
+
+
+def test_what_leakage_measures_is_shown_and_changes_nothing() -> None:
+    users = [name for name, stage in STAGES.items() if set(outputs(STAGES["leakage"])) & set(stage["deps"])]
+
+    assert set(users) <= {"report", "page"}
 
 
 def test_git_ignores_the_outputs_in_the_order_in_which_dvc_writes_their_names() -> None:

@@ -1,0 +1,116 @@
+"""Plant copies of photos, and ask the search for duplicates for them: reports/leakage.json has the recall by kind."""
+
+import json
+from collections.abc import Iterable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+
+from imageset.formats import tables
+from imageset.leakage.copies import KINDS
+from imageset.leakage.originals import PHOTO, choose_originals
+from imageset.leakage.planting import Outcome, Pair, PlantedPhoto, identify_copies, plant_batch
+from imageset.leakage.recall import Recall, count_found, describe, find_worst
+from imageset.photos.decode import PhotoLimits
+from imageset.photos.file_formats import list_decodable
+from imageset.photos.outcomes import ChangedObject, Outcomes, Rejected
+from imageset.photos.worker import PhotoRequest
+from imageset.runtime import files, params, progress, rates, settings, stage
+from imageset.runtime.sections import DuplicatesParams
+from imageset.storage.bucket import StoredObject
+from imageset.workers.ordered_map import Lost, ordered_map
+from imageset.workers.pools import open_workers
+
+PAIRS_AT_ONCE = 2  # that a worker takes: 13 copies of each of their photos, a second
+
+
+def list_requests(originals: pd.DataFrame, inventory_csv: Path) -> list[PhotoRequest]:
+    """Return the objects of the photos, in their order."""
+    found = originals[PHOTO].merge(tables.read(inventory_csv, tables.INVENTORY), on=PHOTO, validate="one_to_one")
+    rows = found[["key", "etag", "bytes", "version_id"]].itertuples(index=False, name=None)
+    return [PhotoRequest(StoredObject(*row)) for row in rows]
+
+
+def make_pairs(requests: list[PhotoRequest]) -> list[Pair]:
+    """Put the photos together two and two. The last of an odd number is alone."""
+    return [tuple(requests[start : start + 2]) for start in range(0, len(requests), 2)]
+
+
+def plant(pairs: list[Pair], limits: PhotoLimits) -> Iterator[Outcome]:
+    """Yield what the workers make of each photo, in order."""
+    if not pairs:
+        return
+    batches = [pairs[start : start + PAIRS_AT_ONCE] for start in range(0, len(pairs), PAIRS_AT_ONCE)]
+    function = partial(plant_batch, limits=limits)
+    with open_workers(settings.dask(), settings.workers(), partial(identify_copies, limits.formats)) as pool:
+        for batch, results in zip(batches, ordered_map(pool, function, iter(batches)), strict=True):
+            for pair, result in zip(batch, results, strict=True):
+                yield from [Rejected(f"decoder_{result.reason}")] * len(pair) if isinstance(result, Lost) else result
+
+
+def collect(made: Iterable[Outcome], photos: int) -> tuple[list[PlantedPhoto], Outcomes]:
+    """Return the photos that have copies, and what the others became. Raises DataError when an object changed."""
+    planted, outcomes = [], Outcomes()
+    for outcome in progress.bar(made, "leakage: copies", photos):
+        if isinstance(outcome, ChangedObject):
+            outcomes.add_changed(outcome)
+        elif isinstance(outcome, Rejected):
+            outcomes.reasons[outcome.reason] += 1
+        else:
+            planted.append(outcome)
+            outcomes.add_done(0, 0)
+    if photos:
+        outcomes.check(1.0, "")
+    return planted, outcomes
+
+
+def search(planted: list[PlantedPhoto], duplicates: DuplicatesParams) -> dict[str, Recall]:
+    """Return how many copies of each kind the search finds."""
+    found = {}
+    for kind in progress.bar(KINDS, "leakage: searches", len(KINDS), unit="kind"):
+        with progress.hiding():
+            found[kind] = count_found(planted, kind, duplicates)
+    return found
+
+
+def summarize(recalls: dict[str, Recall]) -> str:
+    """Return the lowest recall in words."""
+    worst = find_worst(recalls)
+    if not worst:
+        return "none planted"
+    joined = sum(recall.joined_to_others for recall in recalls.values())
+    return (
+        f"found least: {worst}, {recalls[worst].found} of {recalls[worst].planted}; "
+        f"{joined} pairs of different photos joined"
+    )
+
+
+def main(groups_csv: Path, inventory_csv: Path, processed_csv: Path, leakage_json: Path) -> None:
+    """Plant copies of photos, and count how many of each kind the search for duplicates finds.
+
+    Args:
+        groups_csv: the group of each photo.
+        inventory_csv: the objects of the bucket that the dataset is made of.
+        processed_csv: the sha256 of each photo.
+        leakage_json: how many copies of each kind were found.
+    """
+    duplicates, leakage = params.load().duplicates, params.load().leakage
+    limits = PhotoLimits(params.load().preprocess.max_pixels, list_decodable(params.load().ingest.formats))
+    settings.object_cache_bytes()  # workers read it; a wrong one is refused before any work
+    photos = tables.read(processed_csv, tables.PROCESSED)
+    originals = choose_originals(photos, tables.read(groups_csv, tables.GROUPS), leakage.planted)
+    requests = list_requests(originals, inventory_csv)
+    planted, outcomes = collect(plant(make_pairs(requests), limits), len(requests))
+    recalls = search(planted, duplicates)
+    files.write_text(leakage_json, json.dumps(describe(recalls, len(planted)), indent=2) + "\n")
+    rates.note(len(requests))
+    rejected = f", {outcomes.reasons.total()} of them not ({outcomes.tally()})" if outcomes.reasons else ""
+    print(
+        f"leakage: copies of {len(requests)} photos in {len(KINDS)} kinds{rejected}; {summarize(recalls)}; "
+        f"see {leakage_json}{outcomes.suggest_retry('leakage')}"
+    )
+
+
+if __name__ == "__main__":
+    stage.run("leakage", main)
