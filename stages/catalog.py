@@ -1,10 +1,14 @@
 """Groups, labels and corrections -> data/catalog.csv: a class for each photo, or the reason why it is left out."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
 from imageset.curation import corrections
+from imageset.curation.best_photos import leave_out_duplicates
 from imageset.curation.classes import assign_classes, label_changes, look_up
 from imageset.curation.label_map import number_labels
 from imageset.curation.spent import spent_rows
@@ -12,7 +16,9 @@ from imageset.errors import DataError
 from imageset.formats import hand_edited, tables
 from imageset.runtime import params, stage
 
-REASONS = frozenset({"no_label", "unknown_class", "label_conflict", "rare_class", "shared_picture", "bridges_release"})
+REASONS = frozenset(
+    {"no_label", "unknown_class", "label_conflict", "duplicate", "rare_class", "shared_picture", "bridges_release"}
+)
 
 
 def read_corrections(
@@ -39,6 +45,15 @@ def read_corrections(
     return labels, exclusions
 
 
+def choose_best(
+    photos_csv: Path, released: pd.DataFrame, keep: Literal["all", "best"]
+) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    """Return what leaves out all photos of a picture but the best, or leaves out none."""
+    if keep == "all":
+        return lambda photos: photos
+    return partial(leave_out_duplicates, facts=tables.read(photos_csv, tables.PHOTOS), released=released)
+
+
 def describe(rows: int, spent: pd.DataFrame) -> str:
     """Return what the stage's line says of corrections."""
     return f"{rows} corrections, {rows - len(spent)} in use, {len(spent)} spent ({tables.tally(spent['why'])})"
@@ -46,6 +61,7 @@ def describe(rows: int, spent: pd.DataFrame) -> str:
 
 def main(
     groups_csv: Path,
+    photos_csv: Path,
     labels_csv: Path,
     classes_csv: Path,
     corrections_labels_csv: Path,
@@ -62,6 +78,7 @@ def main(
 
     Args:
         groups_csv: the group of each photo: photos of one group stay in one subset.
+        photos_csv: what was measured on every photo, by which the best of one picture is chosen.
         labels_csv: every dated class of every product.
         classes_csv: the name and the parent of every class.
         corrections_labels_csv: the classes that people gave to photos.
@@ -81,10 +98,11 @@ def main(
         tables.read(released_label_map_csv, tables.LABEL_MAP),
     )
     known = {*groups["product_id"], *labels["product_id"].dropna()}
-    known |= {*tables.read(released_split_csv, tables.SPLIT)["product_id"]}
+    released_split = tables.read(released_split_csv, tables.SPLIT)
+    known |= {*released_split["product_id"]}
     decided = read_corrections(corrections_labels_csv, exclusions_csv, classes, known if as_of is None else None)
     photos = corrections.attach(groups, *decided)
-    assigned = assign_classes(photos, labels, classes, section)
+    assigned = assign_classes(photos, labels, classes, section, choose_best(photos_csv, released_split, section.keep))
     spent = spent_rows(photos, assigned, decided, known, (labels, classes, section.label_conflict == "latest"))
     kept, rejects = assigned[assigned["reason"] == ""], assigned[assigned["reason"] != ""]
     if kept.empty:

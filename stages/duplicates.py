@@ -2,13 +2,23 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from imageset.curation import duplicate_search, groups, released_subsets, ties
+from imageset.curation.pictures import number_pictures
+from imageset.curation.same_picture import show_same
+from imageset.curation.ties import Ties
 from imageset.errors import DataError
 from imageset.formats import hdf5, row_checksums, tables
-from imageset.formats.hdf5 import Pixels
-from imageset.runtime import params, stage
+from imageset.formats.hdf5 import Indices, Pixels
+from imageset.formats.photo_places import find_rows
+from imageset.formats.preview_file import PreviewRows, decode_square
+from imageset.runtime import params, progress, stage
+
+COMPARED_SIDE = 64  # of the photos that are compared in colour
+PAIRS_AT_ONCE = 256  # 100 MB
 
 
 def map_thumbnails(thumbnails_h5: Path, photos: pd.DataFrame) -> Pixels:
@@ -18,9 +28,28 @@ def map_thumbnails(thumbnails_h5: Path, photos: pd.DataFrame) -> Pixels:
         return row_checksums.map_images(file)
 
 
+def find_pictures(previews_h5: Path, photos: pd.DataFrame, same_bytes: Ties, near: Ties) -> Indices:
+    """Return for each photo the number of what it shows, (N,): see `number_pictures`."""
+    with row_checksums.open_file(previews_h5, hdf5.PREVIEWS) as file:
+        previews, rows = PreviewRows(file), find_rows(file, photos)
+
+        def read(places: Indices) -> Pixels:
+            return np.stack(
+                [decode_square(previews.read(row), COMPARED_SIDE, "YCbCr") for row in rows[places].tolist()]
+            )
+
+        def compare(left: Indices, right: Indices) -> NDArray[np.bool_]:
+            blocks = [slice(start, start + PAIRS_AT_ONCE) for start in range(0, len(left), PAIRS_AT_ONCE)]
+            bar = progress.bar(blocks, "duplicates: pictures", len(blocks), unit="block")
+            return np.concatenate([show_same(read(left[block]), read(right[block])) for block in bar])
+
+        return number_pictures(photos, same_bytes, near, compare)
+
+
 def main(
     processed_csv: Path,
     thumbnails_h5: Path,
+    previews_h5: Path,
     listing_groups_csv: Path,
     released_split_csv: Path,
     groups_csv: Path,
@@ -31,6 +60,7 @@ def main(
     Args:
         processed_csv: the row of each photo in processed.h5, and its hashes.
         thumbnails_h5: a thumbnail of every photo as it was, before background removal.
+        previews_h5: a small picture of every photo in colour, by which near-duplicates are compared once more.
         listing_groups_csv: the value of source.group_by of every listing.
         released_split_csv: the subsets that the last release fixed.
         groups_csv: the group of each photo: photos of one group stay in one subset.
@@ -44,9 +74,14 @@ def main(
     thumbnails = map_thumbnails(thumbnails_h5, photos)
     same_bytes = ties.byte_ties(photos, subsets[0] != "")
     pairs = list(duplicate_search.search(photos, thumbnails, same_bytes, values, *subsets, duplicates))
-    same_picture = ties.join([same_bytes, duplicate_search.ties_of(pairs)])
-    grouped = groups.group_photos(photos, same_picture, values, *subsets, duplicates.max_products)
-    near = duplicate_search.pair_table(photos, pairs)
+    pictures = find_pictures(previews_h5, photos, same_bytes, duplicate_search.ties_of(pairs))
+    is_shared = groups.shared_pictures(photos, pictures, duplicates.max_products)
+    pairs += duplicate_search.search_without(
+        is_shared, pairs, photos, thumbnails, same_bytes, values, *subsets, duplicates
+    )
+    alike = ties.join([same_bytes, duplicate_search.ties_of(pairs)])
+    grouped = groups.group_photos(photos, alike, pictures, is_shared, values, *subsets)
+    listed = duplicate_search.pair_table(photos, pairs)
     reasons = [reason for reason in grouped["reason"] if reason]
     if len(reasons) > duplicates.max_rejected_share * len(photos):
         raise DataError(
@@ -54,10 +89,10 @@ def main(
             f"duplicates.max_rejected_share = {duplicates.max_rejected_share}"
         )
     tables.write(groups_csv, tables.GROUPS, grouped)
-    tables.write(near_duplicates_csv, tables.NEAR_DUPLICATES, near)
+    tables.write(near_duplicates_csv, tables.NEAR_DUPLICATES, listed)
     inside = grouped[grouped["reason"] == ""]
     print(
-        f"duplicates: {len(photos)} photos, {inside['group'].nunique()} groups, {len(near)} near-duplicates, "
+        f"duplicates: {len(photos)} photos, {inside['group'].nunique()} groups, {len(listed)} near-duplicates, "
         f"left out: {tables.tally(reasons)}"
     )
 

@@ -17,7 +17,9 @@ from scipy.fft import idctn
 from imageset.curation.corrections import RECOMMENDED
 from imageset.errors import DataError
 from imageset.formats import hdf5, row_checksums, tables
+from imageset.formats.preview_file import open_temporary_previews
 from imageset.photos import pixels
+from imageset.photos.previews import make_preview
 from imageset.runtime.sections import DuplicatesParams
 from sandbox import draw
 from stages import catalog, duplicates, split
@@ -27,6 +29,7 @@ LARGE = 2**53 + 1  # a float would make 2**53 of it
 SEARCH = (
     "data/processed.csv",
     "data/thumbnails.h5",
+    "data/previews.h5",
     "data/listing_groups.csv",
     "releases/split.csv",
     "data/groups.csv",
@@ -34,6 +37,7 @@ SEARCH = (
 )
 INPUTS = (
     "data/groups.csv",
+    "data/photos.csv",
     "data/labels.csv",
     "data/classes.csv",
     "corrections/labels.csv",
@@ -135,9 +139,12 @@ def hashes(pixels_of: bytes) -> tuple[str, str]:
 
 
 def write_photos(project: Path, photos: dict[Key, Image.Image], sha256: dict[Key, str] | None = None) -> None:
-    """Write processed.csv and thumbnails.h5 as stage preprocess does, and no groups of listings."""
+    """Write processed.csv, photos.csv, thumbnails.h5 and previews.h5 as stage preprocess does; no groups of listings.
+
+    photos: 64 x 64, grey for the thumbnail, in colour (mode RGB) for the preview alone.
+    """
     keys = sorted(photos)
-    content = [photos[key].tobytes() for key in keys]
+    content = [photos[key].convert("L").tobytes() for key in keys]
     (project / "data").mkdir(exist_ok=True)
     with hdf5.create(project / "data/thumbnails.h5", hdf5.THUMBNAILS) as file:
         hdf5.add_images(file, "images", (len(keys), 64, 64, 1))[...] = np.frombuffer(
@@ -146,6 +153,12 @@ def write_photos(project: Path, photos: dict[Key, Image.Image], sha256: dict[Key
         hdf5.add(file, "ids", np.array([product_id for product_id, _ in keys], np.int64))
         hdf5.add(file, "positions", np.array([position for _, position in keys], np.int16))
         row_checksums.finish(file)
+    with open_temporary_previews(project / "data") as previews:
+        for key in keys:
+            previews.append(*key, make_preview(photos[key].convert("RGB")))
+        previews.write(project / "data/previews.h5")
+    facts = [(*key, *photos[key].size, "JPEG", "0.5000", "128.00", "50.00", "1.0000", "") for key in keys]
+    tables.write(project / "data/photos.csv", tables.PHOTOS, tables.frame(tables.PHOTOS, facts))
     processed = [(*key, row, (sha256 or {}).get(key, f"{key}"), *hashes(content[row])) for row, key in enumerate(keys)]
     tables.write(project / "data/processed.csv", tables.PROCESSED, tables.frame(tables.PROCESSED, processed))
     write_listing_groups(project, [])

@@ -93,9 +93,18 @@ def encode(image: Image.Image, quality: int = QUALITY) -> bytes:
     return file.getvalue()
 
 
-def prepared(body: bytes) -> PreparedPhoto:
-    """Return a photo's thumbnail and hashes as the stage makes them. Raises AssertionError when it is no photo."""
+def decoded(body: bytes) -> DecodedPhoto:
+    """Return a photo as stage preprocess makes it of its bytes. Raises AssertionError when it is no photo."""
     outcome = preprocess_photo(body, SMALL_IMAGES)
     assert isinstance(outcome, DecodedPhoto)
-    assert isinstance(outcome.prepared, PreparedPhoto)
-    return outcome.prepared
+    return outcome
+
+
+def require_pixels(photo: DecodedPhoto) -> PreparedPhoto:
+    assert isinstance(photo.prepared, PreparedPhoto)
+    return photo.prepared
+
+
+def prepared(body: bytes) -> PreparedPhoto:
+    """Return a photo's thumbnail and hashes as the stage makes them. Raises AssertionError when it is no photo."""
+    return require_pixels(decoded(body))

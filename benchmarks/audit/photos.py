@@ -58,8 +58,10 @@ def find_groups(prepared: Sequence[PreparedPhoto], thumbnails: NDArray[np.uint8]
     photos, new = tables.frame(tables.PROCESSED, rows), np.full(len(rows), "")
     same_bytes, values = ties.byte_ties(photos, new != ""), tables.frame(tables.LISTING_GROUPS, [])
     pairs = list(duplicate_search.search(photos, thumbnails, same_bytes, values, new, new, shipped))
-    same_picture = ties.join([same_bytes, duplicate_search.ties_of(pairs)])
-    grouped = groups.group_photos(photos, same_picture, values, new, new, shipped.max_products)
+    alike = ties.join([same_bytes, duplicate_search.ties_of(pairs)])
+    pictures = ties.components(alike, len(photos))
+    is_shared = groups.shared_pictures(photos, pictures, shipped.max_products)
+    grouped = groups.group_photos(photos, alike, pictures, is_shared, values, new, new)
     return np.asarray(grouped["group"], np.int64)
 
 

@@ -17,11 +17,12 @@ from PIL import Image
 from benchmarks.audit import damage
 from benchmarks.shared.measure import ROOT
 from benchmarks.shared.tables import table
-from imageset.audit.mask_measures import MaskMeasures, decode_preview, measure_mask
+from imageset.audit.mask_measures import OUTLINE_SIDE, MaskMeasures, measure_mask
 from imageset.audit.mask_suspects import score_masks
 from imageset.audit.photo_suspects import find_photo_suspects
 from imageset.audit.suspects import most_suspect
 from imageset.formats.hdf5 import Pixels
+from imageset.formats.preview_file import decode_square
 from imageset.formats.stable_hash import rank
 from imageset.photos.decode import PhotoLimits
 from imageset.photos.engines import Network
@@ -61,7 +62,7 @@ def measure(body: bytes, network: Network) -> Measured:
     mask = np.frombuffer(zlib.decompress(masked.compressed), np.uint8).reshape(SIDE, SIDE)
     return Measured(
         mask,
-        decode_preview(whole.preview),
+        decode_square(whole.preview, OUTLINE_SIDE),
         whole.facts,
         # Photos are made smaller before they are damaged.
         {kind: facts._replace(width=whole.facts.width, height=whole.facts.height) for kind, facts in damaged.items()},

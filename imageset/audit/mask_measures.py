@@ -1,6 +1,5 @@
 """What is measured on the masks of photos, to find those that look wrong."""
 
-import io
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,12 +9,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from imageset.audit.features import find_rows
 from imageset.evaluation.linear_discriminant import Floats
 from imageset.formats import hdf5, row_checksums
 from imageset.formats.hdf5 import Pixels
 from imageset.formats.mask_rows import MaskRows
-from imageset.formats.preview_file import PreviewRows
+from imageset.formats.photo_places import find_rows
+from imageset.formats.preview_file import PreviewRows, decode_square
 from imageset.runtime import progress
 
 SHAPE_SIDE = 16  # of the masks that are compared
@@ -72,16 +71,9 @@ def read_measures(masks_h5: Path, previews_h5: Path, photos: pd.DataFrame) -> Ma
         bar = progress.bar(pairs, "audit: masks", len(photos))
         for number, (mask_row, preview_row) in enumerate(bar):
             with hdf5.reading(previews_h5):
-                preview = decode_preview(small_photos.read(preview_row))
+                preview = decode_square(small_photos.read(preview_row), OUTLINE_SIDE)
             shapes[number], weak_outline[number] = measure_mask(images.read(mask_row), preview)
     return MaskMeasures(shapes, shares, uncertainty, weak_outline)
-
-
-def decode_preview(preview: bytes) -> Pixels:
-    """Return a preview, a JPEG, stretched to a square: uint8 (OUTLINE_SIDE, OUTLINE_SIDE, 3)."""
-    with Image.open(io.BytesIO(preview)) as photo:
-        square = photo.convert("RGB").resize((OUTLINE_SIDE, OUTLINE_SIDE), Image.Resampling.BOX)
-    return np.asarray(square)
 
 
 def measure_mask(mask: Pixels, preview: Pixels) -> tuple[Pixels, float]:
@@ -89,7 +81,7 @@ def measure_mask(mask: Pixels, preview: Pixels) -> tuple[Pixels, float]:
 
     Args:
         mask: of any side.
-        preview: of its photo, from `decode_preview`.
+        preview: of its photo, from `decode_square`.
     """
     small = shrink_mask(mask, OUTLINE_SIDE)
     return shrink_mask(small, SHAPE_SIDE), measure_outline(small, preview)

@@ -38,13 +38,17 @@ def aligned_likeness(images: Images, others: Images, boxes: Boxes) -> Values:
         others: the images to fit, float64 (N, 64, 64).
         boxes: the cuts to begin with, float64 (N, 4).
     """
+    cropped, _, _ = crop(images, find_boxes(images, others, boxes))
+    likeness: Values = np.round(correlation(details(cropped), details(others)), 6)
+    return likeness
+
+
+def find_boxes(images: Images, others: Images, boxes: Boxes) -> Boxes:
+    """Return the boxes that make each image fit the other best, (N, 4). The arguments are those of aligned_likeness."""
     limits = np.maximum(boxes - REACH, MIN_CUT), boxes + REACH
     for side, steps in SIDES_AND_STEPS:
-        small, target = shrink(images, side), shrink(others, side)
-        boxes = align(small, target, boxes, steps, limits)
-    cropped, _, _ = crop(small, boxes)
-    likeness: Values = np.round(correlation(details(cropped), details(target)), 6)
-    return likeness
+        boxes = align(shrink(images, side), shrink(others, side), boxes, steps, limits)
+    return boxes
 
 
 def shrink(images: Images, side: int) -> Images:

@@ -1,6 +1,6 @@
 """Labels and corrections -> one class for each photo, or the reason why it has none, and what was changed; pure."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,11 @@ BY_LABELS = ("", "no_label", "unknown_class", "label_conflict")
 
 
 def assign_classes(
-    photos: pd.DataFrame, labels: pd.DataFrame, classes: pd.DataFrame, catalog: CatalogParams
+    photos: pd.DataFrame,
+    labels: pd.DataFrame,
+    classes: pd.DataFrame,
+    catalog: CatalogParams,
+    leave_out: Callable[[pd.DataFrame], pd.DataFrame] = lambda photos: photos,
 ) -> pd.DataFrame:
     """Give every photo one class, and merge or leave out rare classes.
 
@@ -24,6 +28,7 @@ def assign_classes(
         labels: the rows of labels.csv.
         classes: the rows of classes.csv.
         catalog: section `catalog` of params.yaml.
+        leave_out: gives further photos a reason, once all have their class.
 
     Returns:
         The photos with the columns of resolve_labels, apply_corrections and leave_out_rare.
@@ -33,7 +38,7 @@ def assign_classes(
     """
     resolved = resolve_labels(photos, labels, classes, catalog.label_conflict == "latest")
     parents = parents_of(classes) if catalog.rare == "merge" else {}
-    return leave_out_rare(apply_corrections(resolved), parents, catalog.min_photos)
+    return leave_out_rare(leave_out(apply_corrections(resolved)), parents, catalog.min_photos)
 
 
 def latest_labels(labels: pd.DataFrame) -> pd.DataFrame:

@@ -41,6 +41,7 @@ REASONS_OF_STAGES = frozenset(
         "decoder_crash",
         "decoder_memory",
         "decoder_timeout",
+        "duplicate",
         "empty",
         "encoded",
         "extreme_aspect",

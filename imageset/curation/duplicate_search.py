@@ -1,6 +1,6 @@
 """In which order photos are compared, so that new photos never hide what connects released ones, and vice versa."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from imageset.curation.candidates import PhotosToCompare, add_insides, blocks
 from imageset.curation.frames import find_frames
 from imageset.curation.groups import spans_subsets
 from imageset.curation.near_duplicates import NearDuplicate, find_near_duplicates
-from imageset.curation.ties import Ties, all_ties, byte_ties, first_of_equal, hash_ties, join
+from imageset.curation.ties import Ties, all_ties, byte_ties, components, first_of_equal, hash_ties, join
 from imageset.curation.union_find import UnionFind
 from imageset.curation.views import Boxes
 from imageset.formats import tables
@@ -72,6 +72,36 @@ def tie_unreleased(photos: pd.DataFrame, thumbnails: Pixels, duplicates: Duplica
     same_bytes, values = byte_ties(photos, unreleased != ""), tables.frame(tables.LISTING_GROUPS, [])
     pairs = search(photos, thumbnails, same_bytes, values, unreleased, unreleased, duplicates)
     return join([same_bytes, ties_of(pairs), hash_ties(photos, unreleased != "")])
+
+
+def search_without(
+    left_out: NDArray[np.bool_],
+    pairs: Sequence[NearDuplicate],
+    photos: pd.DataFrame,
+    thumbnails: Pixels,
+    same_bytes: Ties,
+    values: pd.DataFrame,
+    photo_subsets: NDArray[Any],
+    product_subsets: NDArray[Any],
+    duplicates: DuplicatesParams,
+) -> list[NearDuplicate]:
+    """Return pairs of near-duplicates among the photos that are connected with photos that are left out.
+
+    A search yields as many pairs as connect all. Without the photos that are left out, these may be too few.
+
+    Args:
+        left_out: which photos are left out, (N,).
+        pairs: what `search` found among all.
+        photos, thumbnails, same_bytes, values, photo_subsets, product_subsets, duplicates: as in `search`.
+    """
+    chains = components(join([same_bytes, ties_of(pairs)]), len(photos))
+    places = np.flatnonzero(~left_out & np.isin(chains, chains[left_out]))
+    if not len(places):
+        return []
+    part = photos.iloc[places].reset_index(drop=True)
+    subsets = photo_subsets[places], product_subsets[places]
+    found = search(part, thumbnails, byte_ties(part, subsets[0] != ""), values, *subsets, duplicates)
+    return [NearDuplicate(int(places[left]), int(places[right]), likeness) for left, right, likeness in found]
 
 
 def search_part(

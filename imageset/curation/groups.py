@@ -12,30 +12,29 @@ from imageset.formats.hdf5 import Indices
 
 def group_photos(
     photos: pd.DataFrame,
-    same_picture: Ties,
+    alike: Ties,
+    pictures: Indices,
+    is_shared: NDArray[np.bool_],
     values: pd.DataFrame,
     photo_subsets: NDArray[Any],
     product_subsets: NDArray[Any],
-    max_products: int,
 ) -> pd.DataFrame:
     """Put photos that belong together into one group, and leave out those that cannot be in any.
 
     Args:
         photos: the rows of processed.csv, N of them.
-        same_picture: the ties of all photos that show the same picture.
+        alike: the ties of photos with the same bytes, and of near-duplicates.
+        pictures: the number of what each photo shows, (N,): see pictures.py.
+        is_shared: which photos show a picture of too many products, (N,): see `shared_pictures`. They are left out.
         values: the rows of listing_groups.csv. Products with the same value are in one group.
         photo_subsets: (N,), the subset that each photo was released in, "" of new photos.
         product_subsets: (N,), the subset that each photo's product was released in, "" of new products.
-        max_products: a picture on more products than that is left out.
 
     Returns:
         The photos with columns group (the lowest product_id in it), picture (the lowest row that shows it) and reason:
-        shared_picture where more than max_products products show the picture, bridges_release for new photos that
-        connect two subsets of the release, else "".
+        shared_picture, bridges_release for new photos that connect two subsets of the release, else "".
     """
-    pictures = components(same_picture, len(photos))
-    is_shared = shared_pictures(photos, pictures, max_products)
-    ties = all_ties(photos, same_picture, values, photo_subsets != "", ~is_shared)
+    ties = all_ties(photos, alike, values, photo_subsets != "", ~is_shared)
     is_bridge = ~is_shared & bridges_subsets(ties, photo_subsets, product_subsets)
     reason = np.select([is_shared, is_bridge], ["shared_picture", "bridges_release"], "")
     return photos.assign(
@@ -51,10 +50,7 @@ def lowest_products(photos: pd.DataFrame, ties: Ties) -> pd.Series:
 
 
 def shared_pictures(photos: pd.DataFrame, pictures: Indices, max_products: int) -> NDArray[np.bool_]:
-    """Return which photos, (N,), show a picture that more than max_products products show.
-
-    pictures: (N,), the number of what each photo shows.
-    """
+    """Return which photos, (N,), show a picture that more than max_products products show."""
     products = photos["product_id"].groupby(pictures).transform("nunique")
     return np.asarray(products > max_products)
 

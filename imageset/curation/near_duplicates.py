@@ -15,7 +15,7 @@ from imageset.curation.alignment import aligned_likeness
 from imageset.curation.candidates import Pairs, PhotosToCompare, find_candidates, find_windows, pair_equal, unique_pairs
 from imageset.curation.hamming import find_near
 from imageset.curation.union_find import UnionFind
-from imageset.curation.views import VIEWS, nearest_views, turn_back, view_frequencies
+from imageset.curation.views import VIEWS, choose_views, turn_back
 from imageset.curation.window_hashes import WINDOWS
 from imageset.formats.hdf5 import Pixels
 from imageset.runtime import progress
@@ -129,16 +129,9 @@ def measure_likeness(images: Pixels, others: Pixels) -> NDArray[np.float64]:
 
     images, others: the thumbnails of each pair, grey, uint8 (P, 64, 64).
     """
-    frequencies, other_frequencies = view_frequencies(images), view_frequencies(others)
-    view, cosine = nearest_views(frequencies, other_frequencies[:, 0])
-    other_view, other_cosine = nearest_views(other_frequencies, frequencies[:, 0])
-    # The photo has to be cropped to fit its copy. A copy cropped once more may also have the hash of its photo, so the
-    # better of both directions counts.
-    is_swapped = other_cosine > cosine
+    is_swapped, boxes, turns = choose_views(images, others)
     swapped = is_swapped[:, np.newaxis, np.newaxis]
     images, others = np.where(swapped, others, images), np.where(swapped, images, others)
-    views = [VIEWS[number] for number in np.where(is_swapped, other_view, view).tolist()]
-    boxes, turns = np.array([view[:4] for view in views]), np.array([view.turn for view in views])
     return aligned_likeness(images.astype(np.float64), turn_back(others.astype(np.float64), turns), boxes)
 
 

@@ -54,6 +54,7 @@ VIEWS = (
     *(View(*box, turn) for turn in (0, MIRROR) for box in (*BOXES, *HALVES)),
     *(View(0.0, 0.0, 0.0, 0.0, turn) for turn in range(FLIP, TURNS)),
 )
+ALL_BOXES, ALL_TURNS = np.array([view[:4] for view in VIEWS]), np.array([view.turn for view in VIEWS])
 
 
 def cosine_matrix(low: float, high: float, side: int) -> NDArray[np.float64]:
@@ -131,3 +132,23 @@ def nearest_views(frequencies: Frequencies, others: Frequencies) -> tuple[Indice
     lengths = np.sqrt((views * views).sum(-1) * (other * other).sum(-1))
     cosines = np.round((views * other).sum(-1) / np.maximum(lengths, 1), 9)
     return cosines.argmax(1), cosines.max(1)
+
+
+def choose_views(images: Pixels, others: Pixels) -> tuple[NDArray[np.bool_], Boxes, Indices]:
+    """Choose, for each of P pairs, which photo has to be cropped, how, and how the other one is turned.
+
+    The photo has to be cropped to fit its copy. A copy cropped once more may also have the hash of its photo, so the
+    better of both directions counts.
+
+    Args:
+        images, others: the thumbnails of each pair, grey, uint8 (P, 64, 64).
+
+    Returns:
+        Whether it is the other one that is cropped, (P,), its box, (P, 4), and the turn of the one that is not, (P,).
+    """
+    frequencies, other_frequencies = view_frequencies(images), view_frequencies(others)
+    number, cosine = nearest_views(frequencies, other_frequencies[:, 0])
+    other_number, other_cosine = nearest_views(other_frequencies, frequencies[:, 0])
+    is_swapped = other_cosine > cosine
+    chosen = np.where(is_swapped, other_number, number)
+    return is_swapped, ALL_BOXES[chosen], ALL_TURNS[chosen]

@@ -4,19 +4,22 @@ The JPEGs are one array of bytes, one after another, so that a page takes each a
 file: an HDF5 array needs its length at the start, and no step holds all previews in memory.
 """
 
+import io
 import tempfile
 from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
 import h5py
 import numpy as np
 from deflate import crc32
+from PIL import Image
 
 from imageset.errors import DamagedFile
 from imageset.formats import hdf5, row_checksums
+from imageset.formats.hdf5 import Pixels
 from imageset.runtime import files
 
 
@@ -85,3 +88,9 @@ class PreviewRows(row_checksums.Rows):
             preview = bytes(self.array[start:end])
         self.require_row(row, preview)
         return preview
+
+
+def decode_square(preview: bytes, side: int, mode: Literal["RGB", "YCbCr"] = "RGB") -> Pixels:
+    """Return a preview, a JPEG, stretched to a square: uint8 (side, side, 3)."""
+    with Image.open(io.BytesIO(preview)) as photo:
+        return np.asarray(photo.convert(mode).resize((side, side), Image.Resampling.BOX))

@@ -62,6 +62,7 @@ SHIPPED: dict[str, dict[str, Any]] = {
     },
     "catalog": {
         "label_conflict": "latest",
+        "keep": "all",
         "min_photos": 5,
         "rare": "drop",
     },

@@ -157,6 +157,7 @@ class CatalogParams(Section):
     """Section `catalog`: which class a photo has."""
 
     label_conflict: Literal["latest", "drop"]
+    keep: Literal["all", "best"]
     min_photos: int = Field(ge=1)
     rare: Literal["drop", "merge"]
 

@@ -21,8 +21,8 @@ from tests.project import ROOT
 
 BETWEEN, AFTER = "2026-01-15", "2026-02-15T12:00:00Z"
 CLASSES = named(11, 12, 13)
-LATEST = CatalogParams(label_conflict="latest", min_photos=1, rare="drop")
-DROP = CatalogParams(label_conflict="drop", min_photos=1, rare="drop")
+LATEST = CatalogParams(label_conflict="latest", keep="all", min_photos=1, rare="drop")
+DROP = CatalogParams(label_conflict="drop", keep="all", min_photos=1, rare="drop")
 
 PhotoRow = tuple[int, int, int, str]  # product, position, picture, reason
 Written = tuple[Any, ...]  # product, position or None, class or reason, date if there is one
@@ -141,7 +141,7 @@ def test_a_photo_that_conflicting_labels_leave_out_comes_in_with_a_corrected_one
 def test_an_excluded_photo_neither_votes_nor_counts() -> None:
     rows = [(1, 0, 7, ""), (2, 0, 7, ""), (3, 0, 8, ""), (4, 0, 9, "")]
     claimed = labels((1, 11, FIRST), (2, 12, LAST), (3, 12, FIRST), (4, 11, FIRST))
-    params = CatalogParams(label_conflict="latest", min_photos=2, rare="drop")
+    params = CatalogParams(label_conflict="latest", keep="all", min_photos=2, rare="drop")
 
     assert [row[:2] for row in Result(rows, claimed, params=params).photos] == [
         (12, ""),
@@ -160,7 +160,7 @@ def test_an_excluded_photo_neither_votes_nor_counts() -> None:
 def test_a_class_is_rare_after_corrections() -> None:
     rows = [(number, 0, number, "") for number in range(1, 5)]
     claimed = labels(*((number, 11 if number < 3 else 12, FIRST) for number in range(1, 5)))
-    params = CatalogParams(label_conflict="latest", min_photos=2, rare="drop")
+    params = CatalogParams(label_conflict="latest", keep="all", min_photos=2, rare="drop")
 
     assert Result(rows, claimed, relabelled((1, 0, 12)), params=params).photos == [
         (12, "", "corrected"),

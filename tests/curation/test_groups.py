@@ -131,7 +131,9 @@ def group(photos: list[Photo], values: pd.DataFrame, subsets: list[str] | None =
     """Return the group of each photo, and why it is left out. A picture on three products is shared."""
     of_photos = np.array(subsets or [""] * len(photos), object)
     same_bytes = byte_ties(table(photos), of_photos != "")
-    found = group_photos(table(photos), same_bytes, values, of_photos, of_photos, 2)
+    pictures = components(same_bytes, len(photos))
+    is_shared = shared_pictures(table(photos), pictures, 2)
+    found = group_photos(table(photos), same_bytes, pictures, is_shared, values, of_photos, of_photos)
     return list(found[["group", "reason"]].itertuples(index=False, name=None))
 
 

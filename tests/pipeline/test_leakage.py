@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from imageset.formats import hdf5, row_checksums, tables
+from imageset.formats.preview_file import open_temporary_previews
 from imageset.formats.stable_hash import rank
 from imageset.photos import decode
 from imageset.photos.decode import PhotoLimits
@@ -56,19 +57,25 @@ class Listings:
                 product_id = numbers.pop()
                 body = planted.encode(photo) if kind == "photo" else planted.plant(photo, kind, source)
                 self.source[product_id], self.kind[product_id] = source, kind
-                prepared[product_id] = planted.prepared(body)
+                prepared[product_id] = planted.decoded(body)
                 labels.append((product_id, catalog_ids[name], DATE))
         order = sorted(prepared)
+        found = {product_id: planted.require_pixels(photo) for product_id, photo in prepared.items()}
+        with open_temporary_previews(self.data) as previews:
+            for product_id in order:
+                previews.append(product_id, 0, prepared[product_id].preview)
+            previews.write(self.data / "previews.h5")
         with hdf5.create(self.data / "thumbnails.h5", hdf5.THUMBNAILS) as file:
-            hdf5.add(file, "images", np.stack([prepared[product_id].thumbnail for product_id in order]))
+            hdf5.add(file, "images", np.stack([found[product_id].thumbnail for product_id in order]))
             hdf5.add(file, "ids", np.array(order))
             hdf5.add(file, "positions", np.zeros(len(order), np.int16))
             row_checksums.finish(file)
         self.write(
             "processed",
             tables.PROCESSED,
-            [(product_id, 0, row, *prepared[product_id][2:]) for row, product_id in enumerate(order)],
+            [(product_id, 0, row, *found[product_id][2:]) for row, product_id in enumerate(order)],
         )
+        self.write("photos", tables.PHOTOS, [])  # of which only catalog.keep: best would need any
         self.write("listing_groups", tables.LISTING_GROUPS, [])
         self.write("labels", tables.LABELS, labels)
         self.write("classes", tables.CLASSES, [(number, name, None) for name, number in catalog_ids.items()])
@@ -82,6 +89,7 @@ class Listings:
         duplicates.main(
             data / "processed.csv",
             data / "thumbnails.h5",
+            data / "previews.h5",
             data / "listing_groups.csv",
             releases / "split.csv",
             data / "groups.csv",
@@ -89,6 +97,7 @@ class Listings:
         )
         catalog.main(
             data / "groups.csv",
+            data / "photos.csv",
             data / "labels.csv",
             data / "classes.csv",
             corrections / "labels.csv",

@@ -172,7 +172,7 @@ def test_many_paths_are_given_by_name(project: Path) -> None:
     said = run_stage("catalog", "--groups", "data/groups.csv", cwd=project)
 
     assert said.returncode == 2
-    assert "--groups PATH --labels PATH" in said.stderr
+    assert "--groups PATH --photos PATH --labels PATH" in said.stderr
     assert said.stderr.splitlines()[-1].startswith(
         "python -m stages.catalog: error: the following arguments are required:"
     )

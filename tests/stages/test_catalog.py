@@ -95,7 +95,7 @@ def test_each_reason_is_reached_and_label_changes_are_listed(in_project: Path, e
         (10, 0): "rare_class",
         **dict.fromkeys(everywhere, "shared_picture"),
     }
-    assert set(found.reasons.values()) == catalog.REASONS
+    assert set(found.reasons.values()) == catalog.REASONS - {"duplicate"}  # of catalog.keep: best
     assert rows(found.catalog.drop(columns="row")) == [
         (1, 0, 11, 0, 1),
         (2, 0, 11, 0, 2),
@@ -358,6 +358,17 @@ def test_no_photos_at_all_are_an_error(in_project: Path) -> None:
     write_labels(in_project, [(1, 10, FIRST)], {10: None})
 
     assert "no photo is left (none)" in failure(in_project)
+
+
+@pytest.mark.usefixtures("no_rare_classes", "likeness_of_patterns")
+def test_the_best_photo_of_a_picture_has_the_class_of_all(in_project: Path, edit_params: Edit) -> None:
+    edit_params("  keep: all", "  keep: best")
+    write_photos(in_project, {(number, 0): pattern(0) for number in (1, 2, 3)}, dict.fromkeys([(1, 0), (2, 0)], "same"))
+    write_labels(in_project, [(1, 11, FIRST), (2, 12, LAST), (3, 11, FIRST)], {11: None, 12: None})
+    found = run(in_project)
+
+    assert found.classes == {(1, 0): 12}
+    assert found.reasons == {(2, 0): "duplicate", (3, 0): "duplicate"}
 
 
 @pytest.mark.usefixtures("likeness_of_patterns")

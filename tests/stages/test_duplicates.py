@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageDraw, ImageOps
 
 from imageset.curation.near_duplicates import measure_likeness
 from imageset.formats import hdf5
@@ -126,6 +126,48 @@ def test_too_many_photos_left_out_fail_the_stage(in_project: Path, edit_params: 
     )
 
     assert failure(in_project).startswith("2 of 3 photos are left out (2 shared_picture): more than duplicates.max_re")
+
+
+def mock_up(number: int) -> Image.Image:
+    """A shirt with another print for each number, 64 x 64, in colour."""
+    shirt = draw.draw("t-shirt", 1).resize((64, 64), Image.Resampling.LANCZOS)
+    color = ("#e02020", "#20a040", "#2040e0", "#f0c010")[number % 4]
+    ImageDraw.Draw(shirt).rectangle((24 + number // 4 % 4 * 2, 28, 33 + number // 4 % 4 * 2, 37), color)
+    return shirt
+
+
+@pytest.mark.usefixtures("no_rare_classes")
+def test_a_mock_up_with_many_prints_is_one_group_and_stays(in_project: Path, edit_params: Edit) -> None:
+    edit_params("max_products: 20", "max_products: 3")
+    found = of_one_class(in_project, {(number, 0): mock_up(number) for number in range(1, 13)})
+
+    assert set(found.groups.values()) == {1}
+    assert len(found.groups) == 12
+
+
+@pytest.mark.usefixtures("no_rare_classes")
+def test_a_mock_up_on_many_products_is_left_out_with_each_print_by_itself(in_project: Path, edit_params: Edit) -> None:
+    edit_params("max_products: 20", "max_products: 3")
+    photos = {(number, 0): mock_up(0 if number < 5 else number) for number in range(1, 9)}
+    found = of_one_class(in_project, photos, {(number, 0): f"{number}" for number in range(1, 9)})
+
+    assert found.reasons == dict.fromkeys([(1, 0), (2, 0), (3, 0), (4, 0)], "shared_picture")
+    assert set(found.groups.items()) == {((number, 0), 5) for number in range(5, 9)}
+
+
+@pytest.mark.usefixtures("no_rare_classes")
+def test_one_garment_in_many_colours_is_one_group_and_stays(in_project: Path, edit_params: Edit) -> None:
+    """Its thumbnails, which are grey, are the same."""
+    edit_params("max_products: 20", "max_products: 3")
+    grey = draw.draw("dress", 2).convert("L").resize((64, 64), Image.Resampling.LANCZOS)
+    tints = [(number * 20 - 100, number % 3 * 40 - 40) for number in range(1, 11)]
+    photos = {
+        (number, 0): Image.merge("YCbCr", (grey, *(Image.new("L", (64, 64), 128 + shift) for shift in tint)))
+        for number, tint in enumerate(tints, 1)
+    }
+    found = of_one_class(in_project, photos)
+
+    assert set(found.groups.items()) == {(key, 1) for key in photos}
 
 
 @pytest.mark.parametrize("others", [[(1, 0), (3, 0)], [(1, 0), (2, 1)], [(1, 0)]])

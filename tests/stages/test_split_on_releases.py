@@ -177,8 +177,10 @@ def grouped(pattern_of: dict[Key, int], released: pd.DataFrame) -> pd.DataFrame:
     same_bytes, values = ties.byte_ties(photos, subsets[0] != ""), tables.frame(tables.LISTING_GROUPS, [])
     thumbnails = np.stack([np.asarray(image)[..., np.newaxis] for image in images])
     pairs = duplicate_search.search(photos, thumbnails, same_bytes, values, *subsets, DUPLICATES)
-    same_picture = ties.join([same_bytes, duplicate_search.ties_of(pairs)])
-    return groups.group_photos(photos, same_picture, values, *subsets, DUPLICATES.max_products)
+    alike = ties.join([same_bytes, duplicate_search.ties_of(pairs)])
+    pictures = ties.components(alike, len(photos))
+    is_shared = groups.shared_pictures(photos, pictures, DUPLICATES.max_products)
+    return groups.group_photos(photos, alike, pictures, is_shared, values, *subsets)
 
 
 def split_on_top(pattern_of: dict[Key, int], unlabelled: set[Key], before: dict[Key, str], seed: int) -> dict[Key, str]:

@@ -17,6 +17,7 @@ export const REASON_WORDS = {
     decoder_crash: "decoding crashed, twice",
     decoder_memory: "decoding needed more than 2 GB",
     decoder_timeout: "decoding took over 30 s, twice",
+    duplicate: "another photo shows nearly the same pixels, and is larger or sharper (catalog.keep)",
     empty: "the file is empty",
     encoded: "the host sent it compressed although that was not asked for",
     extreme_aspect: "one side is much longer than the other, beyond preprocess.max_aspect_ratio",

@@ -1,0 +1,33 @@
+"""Photos that show nearly the same pixels -> the best one of each picture; pure."""
+
+import numpy as np
+import pandas as pd
+
+from imageset.errors import DataError
+
+KEY = ["product_id", "position"]
+
+
+def leave_out_duplicates(photos: pd.DataFrame, facts: pd.DataFrame, released: pd.DataFrame) -> pd.DataFrame:
+    """Return the photos with reason duplicate where another photo of the same picture is better.
+
+    Of the photos of a picture that are not left out, released ones come first, then those with more pixels, then the
+    sharper ones, then the lower row.
+
+    Args:
+        photos: with columns product_id, position, row, picture and reason.
+        facts: the rows of photos.csv.
+        released: the rows of releases/split.csv.
+
+    Raises:
+        DataError: a photo has no facts.
+    """
+    known = photos[[*KEY, "row", "picture"]].merge(facts, on=KEY, how="left").set_axis(photos.index)
+    if known["width"].isna().any():
+        raise DataError("data/photos.csv has other photos than data/groups.csv: run `dvc repro`")
+    is_new = ~pd.MultiIndex.from_frame(photos[KEY]).isin(pd.MultiIndex.from_frame(released[KEY]))
+    pixels, sharpness = known["width"] * known["height"], known["sharpness"].astype(float)
+    ranked = known.assign(new=is_new, smaller=-pixels, softer=-sharpness)[photos["reason"] == ""]
+    ranked = ranked.sort_values(["new", "smaller", "softer", "row"], kind="stable")
+    worse = ranked.index[ranked["picture"].duplicated()]
+    return photos.assign(reason=np.where(photos.index.isin(worse), "duplicate", photos["reason"]))
