@@ -45,7 +45,7 @@ def group() -> None:
     paths = [data / name for name in ("inventory.csv", "masks.h5", *OUTPUTS)]
     preprocess.main(*paths)
     (data / "listing_groups.csv").write_text("product_id,value\n")
-    inputs = [data / name for name in ("processed.csv", "thumbnails.h5", "listing_groups.csv")]
+    inputs = [data / name for name in ("processed.csv", "thumbnails.h5", "previews.h5", "listing_groups.csv")]
     duplicates.main(*[*inputs, Path("releases/split.csv"), *GROUPED])
 
 
