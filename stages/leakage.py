@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -11,11 +12,12 @@ from imageset.formats import tables
 from imageset.leakage.copies import KINDS
 from imageset.leakage.originals import PHOTO, choose_originals
 from imageset.leakage.planting import Outcome, Pair, PlantedPhoto, identify_copies, plant_batch
-from imageset.leakage.recall import Recall, count_found, describe, find_worst
+from imageset.leakage.recall import Recall, count_found, describe
 from imageset.photos.decode import PhotoLimits
 from imageset.photos.file_formats import list_decodable
 from imageset.photos.outcomes import ChangedObject, Outcomes, Rejected
 from imageset.photos.worker import PhotoRequest
+from imageset.report.least_recall import find_least
 from imageset.runtime import files, params, progress, rates, settings, stage
 from imageset.runtime.sections import DuplicatesParams
 from imageset.storage.bucket import StoredObject
@@ -74,14 +76,14 @@ def search(planted: list[PlantedPhoto], duplicates: DuplicatesParams) -> dict[st
     return found
 
 
-def summarize(recalls: dict[str, Recall]) -> str:
-    """Return the lowest recall in words."""
-    worst = find_worst(recalls)
-    if not worst:
+def summarize(found: dict[str, Any]) -> str:
+    """Return the lowest recall of reports/leakage.json in words."""
+    least = find_least(found)
+    if least is None:
         return "none planted"
-    joined = sum(recall.joined_to_others for recall in recalls.values())
+    joined = sum(counts["joined_to_others"] for counts in found["kinds"].values())
     return (
-        f"found least: {worst}, {recalls[worst].found} of {recalls[worst].planted}; "
+        f"found least: {least.kind}, {least.counts['found']} of {least.counts['planted']}; "
         f"{joined} pairs of different photos joined"
     )
 
@@ -102,12 +104,12 @@ def main(groups_csv: Path, inventory_csv: Path, processed_csv: Path, leakage_jso
     originals = choose_originals(photos, tables.read(groups_csv, tables.GROUPS), leakage.planted)
     requests = list_requests(originals, inventory_csv)
     planted, outcomes = collect(plant(make_pairs(requests), limits), len(requests))
-    recalls = search(planted, duplicates)
-    files.write_text(leakage_json, json.dumps(describe(recalls, len(planted)), indent=2) + "\n")
+    found = describe(search(planted, duplicates), len(planted))
+    files.write_text(leakage_json, json.dumps(found, indent=2) + "\n")
     rates.note(len(requests))
     rejected = f", {outcomes.reasons.total()} of them not ({outcomes.tally()})" if outcomes.reasons else ""
     print(
-        f"leakage: copies of {len(requests)} photos in {len(KINDS)} kinds{rejected}; {summarize(recalls)}; "
+        f"leakage: copies of {len(requests)} photos in {len(KINDS)} kinds{rejected}; {summarize(found)}; "
         f"see {leakage_json}{outcomes.suggest_retry('leakage')}"
     )
 

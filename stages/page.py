@@ -89,7 +89,7 @@ def describe(inputs: PageInputs, data: Path, version: str) -> tuple[dict[str, An
     }, encoded
 
 
-def read_inputs(data: Path, decided: Path, baseline_json: Path) -> PageInputs:
+def read_inputs(data: Path, decided: Path, reports: Path) -> PageInputs:
     """Read the tables, and what people decided. Raises DataError where one of them is wrong."""
     of_stages = StageTables(*(tables.read(data / f"{name}.csv", table) for name, table in STAGE_TABLES.items()))
     more = {name: tables.read(data / f"{name}.csv", table) for name, table in MORE_TABLES.items()}
@@ -100,25 +100,24 @@ def read_inputs(data: Path, decided: Path, baseline_json: Path) -> PageInputs:
         exclusions=exclusions,
         taken_down=takedowns.read(decided / "takedowns.csv"),
         checks=json.loads((data / "validation.json").read_text(encoding="utf-8"))["checks"],
-        baseline=json.loads(baseline_json.read_text(encoding="utf-8")),
+        baseline=json.loads((reports / "baseline.json").read_text(encoding="utf-8")),
+        leakage=json.loads((reports / "leakage.json").read_text(encoding="utf-8")),
         **more,
     )
 
 
-def main(
-    data: Path, corrections: Path, baseline_json: Path, page: Path, pyproject_toml: Path, report_html: Path
-) -> None:
+def main(data: Path, corrections: Path, reports: Path, page: Path, pyproject_toml: Path, report_html: Path) -> None:
     """Write the page that people decide and work with.
 
     Args:
         data: the folder of what the stages wrote: nearly all tables and pictures.
         corrections: the folder of what people decided.
-        baseline_json: the scores of the simple classifier.
+        reports: the folder of the scores of the simple classifier, and of how many planted copies were found.
         page: the folder of the page's HTML, CSS and JavaScript.
         pyproject_toml: names the version.
         report_html: the page.
     """
-    inputs = read_inputs(data, corrections, baseline_json)
+    inputs = read_inputs(data, corrections, reports)
     said, components = describe(inputs, data, read_version(pyproject_toml))
     scripts = {"components": ("text/plain", components)}
     room = PAGE_BYTES - len(assemble(page, said, scripts).encode())

@@ -12,6 +12,7 @@ from imageset.formats import hdf5, source_ids, tables
 from imageset.report import card, class_counts, croissant, sheets
 from imageset.report.figures import StageTables, class_table, metrics, photo_flow
 from imageset.report.identity import identify
+from imageset.report.least_recall import find_least
 from imageset.report.markdown import escape, escape_cell
 from imageset.runtime import files, params, stage
 from imageset.runtime.sections import CardParams
@@ -114,6 +115,7 @@ def main(
     thumbnails_h5: Path,
     dataset_h5: Path,
     baseline_json: Path,
+    leakage_json: Path,
     templates: Path,
     reports: Path,
 ) -> None:
@@ -135,6 +137,7 @@ def main(
         thumbnails_h5: a thumbnail of every photo as it was, before background removal.
         dataset_h5: the dataset.
         baseline_json: the scores of the simple classifier.
+        leakage_json: how many planted copies of each kind were found.
         templates: the folder of the dataset card's template.
         reports: the folder for figures, pictures and the dataset card.
     """
@@ -154,6 +157,7 @@ def main(
     photos, classes = tables.read(photos_csv, tables.PHOTOS), class_table(data)
     values, pictures = describe(dataset_h5, data, photos, classes, params.load().report.sample_photos)
     values["baseline"] = json.loads(baseline_json.read_text(encoding="utf-8"))
+    values["least_found"] = find_least(json.loads(leakage_json.read_text(encoding="utf-8")))
     filled = params.load().card
     values |= {
         "title": escape(card.title(filled)),

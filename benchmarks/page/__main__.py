@@ -22,7 +22,7 @@ from benchmarks.shared.tables import circumstances, options, spread, table
 from tests.browser import launched
 
 COMMAND = [
-    *(sys.executable, "-m", "stages.page", "data", "corrections", "reports/baseline.json"),
+    *(sys.executable, "-m", "stages.page", "data", "corrections", "reports"),
     *(str(ROOT / "stages/templates/page"), str(ROOT / "pyproject.toml"), "report.html"),
 ]
 ELEMENT = re.compile(r'<script type="[\w/]+"(?: id="([a-z]+)(?:-\d+)?")?>(.*?)</script>', re.DOTALL)

@@ -34,7 +34,10 @@ TABLES: dict[str, Table] = {  # of photos and products, which are repeated; the 
     if table.columns.get("product_id", "string") != "string"
 }
 STEP = 10**9  # between the product ids of a photo and its copy
-COPIED_FILES = ("params.yaml", "data/listings_rejects.csv", "data/validation.json", "reports/baseline.json")
+COPIED_FILES = (
+    *("params.yaml", "data/listings_rejects.csv", "data/validation.json"),
+    *("reports/baseline.json", "reports/leakage.json"),
+)
 AUGMENTED = 8  # photos with copies in the training rows
 SHIFT = 3  # pixels
 

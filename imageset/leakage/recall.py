@@ -105,9 +105,3 @@ def describe_recall(recall: Recall) -> dict[str, float | None]:
         "recall_high": high,
         "joined_to_others": recall.joined_to_others,
     }
-
-
-def find_worst(recalls: dict[str, Recall]) -> str:
-    """Return the kind with the least recall, the first of several; "" where none was planted."""
-    planted = [kind for kind, recall in recalls.items() if recall.planted]
-    return min(planted, key=lambda kind: recalls[kind].found / recalls[kind].planted, default="")

@@ -64,6 +64,7 @@ def make_contents(data: PageInputs, photos: pd.DataFrame) -> dict[str, Any]:
         "flow": [{"stage": stage, **counts} for stage, counts in photo_flow(data.stages).items()],
         "checks": [{"name": name, **pick(check, "examined", "passed")} for name, check in data.checks.items()],
         "baseline": data.baseline,
+        "leakage": data.leakage,
     }
 
 

@@ -9,7 +9,7 @@ from imageset.report.figures import StageTables
 
 
 class PageInputs(NamedTuple):
-    """Tables as imageset/formats/tables.py has them, two JSON files, and the checked rows of corrections/."""
+    """Tables as imageset/formats/tables.py has them, three JSON files, and the checked rows of corrections/."""
 
     stages: StageTables
     classes: pd.DataFrame
@@ -26,3 +26,4 @@ class PageInputs(NamedTuple):
     taken_down: frozenset[int]  # products that the page must not name
     checks: dict[str, dict[str, Any]]  # data/validation.json: what each check examined, and whether it passed
     baseline: dict[str, Any]  # reports/baseline.json
+    leakage: dict[str, Any]  # reports/leakage.json

@@ -9,9 +9,10 @@ import pytest
 from imageset.curation.ties import Ties
 from imageset.leakage.copies import KINDS
 from imageset.leakage.planting import PlantedPhoto, plant_pair
-from imageset.leakage.recall import Recall, count_connected, count_found, describe, describe_recall, find_worst
+from imageset.leakage.recall import Recall, count_connected, count_found, describe, describe_recall
 from imageset.photos.decode import PhotoLimits
 from imageset.photos.outcomes import ChangedObject, Rejected
+from imageset.report.least_recall import find_least
 from imageset.runtime import params
 from imageset.runtime.sections import DuplicatesParams
 from sandbox import draw
@@ -100,11 +101,7 @@ def test_nothing_planted_has_no_recall() -> None:
 
     assert set(recalls.values()) == {Recall(0, 0, 0)}
     assert describe(recalls, 0)["kinds"]["text"]["recall"] is None
-    assert find_worst(recalls) == ""
-
-
-def test_the_worst_kind_is_that_of_the_least_share() -> None:
-    assert find_worst({"a": Recall(10, 9, 0), "b": Recall(4, 3, 0), "c": Recall(0, 0, 0), "d": Recall(4, 3, 0)}) == "b"
+    assert find_least(describe(recalls, 0)) is None
 
 
 def test_a_photo_without_another_has_all_copies_but_a_collage() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from imageset.leakage.recall import Recall, describe
 from imageset.page.assemble import assemble
 from tests.project import ROOT
 
@@ -13,6 +14,8 @@ NAMES = ("<script>alert(1)</script>", "ワンピース", "เสื้อยื�
 REASONS = (("ingest", "not_found"), ("preprocess", "mask_empty"))
 LOST = 4  # photos, the last ones: two for each reason
 SUBSETS = ("train", "test")
+FOUND = {"resized": 20, "cropped": 18, "padded": 19, "text": 17, "sticker": 20, "gray": 20}  # of 20 planted copies
+RECALLS = {kind: Recall(20, found, int(kind == "text")) for kind, found in FOUND.items()} | {"collage": Recall(0, 0, 0)}
 FITS = {"yes": "Yes: all is well.", "reservations": "With reservations: 2 suspects.", "no": "No: a check failed."}
 
 
@@ -85,6 +88,7 @@ def draw_contents(classes: int, photos: int) -> dict[str, Any]:
             "floor": {"accuracy": 0.2, "macro_f1": 0.03, "top5_accuracy": 0.6},
             "photos": {"train": 80, "test": 20},
         },
+        "leakage": describe(RECALLS, 20),
         "augment": {"copies": 3},
         "sheets": {
             name: {"side": 64, "columns": 20, "rows": 20, "count": 0} for name in ("tiles", "means", "augmented")

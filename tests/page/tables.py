@@ -5,6 +5,7 @@ from typing import Any
 import pandas as pd
 
 from imageset.formats import tables
+from imageset.leakage.recall import Recall, describe
 from imageset.page.inputs import PageInputs
 from imageset.report.figures import StageTables
 
@@ -16,6 +17,7 @@ BASELINE: dict[str, Any] = {
     "floor": {"accuracy": 0.5},
     "photos": {"train": 3, "test": 100},
 }
+LEAKAGE = describe({"resized": Recall(20, 20, 0), "text": Recall(20, 17, 1), "collage": Recall(0, 0, 0)}, 20)
 HUGE = 2**63 - 1  # a product_id that JavaScript's numbers cannot hold
 
 
@@ -119,4 +121,5 @@ def make_inputs(**changes: Any) -> PageInputs:
         taken_down=frozenset(),
         checks={"mean_and_std": {"passed": True, "examined": 7, "violations": 0, "examples": []}},
         baseline=BASELINE,
+        leakage=LEAKAGE,
     )._replace(**changes)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from imageset.leakage.recall import Recall, describe
 from tests.browser import NARROW, WIDE, Theme, find_barriers, opened
 from tests.page.drawn_contents import LOST, NAMES, judge, write_page
 from tests.page.driving import SETTLED
@@ -105,6 +106,27 @@ def test_a_newest_date_that_is_a_number_is_said_to_be_one(browser: Browser, tmp_
         expect(page.get_by_role("region", name="Where this comes from")).to_contain_text(
             "all, the newest dated 1788418800, a number as the source has it"
         )
+
+
+def test_kinds_of_planted_copies_are_listed_those_that_are_found_least_first(page: Page) -> None:
+    figure = page.get_by_role("figure", name="Planted copies that the search finds")
+    names = figure.locator("tbody th")
+
+    assert names.all_text_contents() == ["text", "cropped", "padded", "resized", "sticker", "gray"]
+    expect(figure.get_by_role("row", name="text 85.0 % 64.0 to 94.8 %")).to_be_visible()
+    expect(names.last).to_be_hidden()
+    figure.get_by_text("2 more kinds").click()
+    expect(names.last).to_be_visible()
+    expect(figure).to_contain_text("made a copy of each kind of 20 photos")
+    expect(figure).to_contain_text("1 pair of different photos was found, too.")
+
+
+def test_where_no_copy_is_planted_the_page_says_so(browser: Browser, tmp_path: Path) -> None:
+    path, _ = write_page(tmp_path, *FEW, leakage=describe({"text": Recall(0, 0, 0)}, 0))
+    with opened(browser, path) as (page, _):
+        figure = page.get_by_role("figure", name="Planted copies that the search finds")
+
+        expect(figure).to_contain_text("None was planted: leakage.planted is 0.")
 
 
 def test_a_failed_check_is_shown_and_those_that_passed_are_counted(page: Page) -> None:

@@ -24,7 +24,7 @@ def large(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("large")
     repeat_project(made.folder, folder, PHOTOS, CLASSES)
     templates, version = ROOT / "stages/templates/page", ROOT / "pyproject.toml"
-    paths = ("data", "corrections", "reports/baseline.json", str(templates), str(version), "report.html")
+    paths = ("data", "corrections", "reports", str(templates), str(version), "report.html")
     subprocess.run([sys.executable, "-m", "stages.page", *paths], cwd=folder, env={"PYTHONPATH": str(ROOT)}, check=True)
     return folder / "report.html"
 

@@ -26,7 +26,7 @@ from tests.project import ROOT
 from tests.stages.test_build import photo_table
 from tests.stages.test_report import make_inputs
 
-PATHS = ("data", "corrections", "reports/baseline.json", "stages/templates/page", "pyproject.toml", "data/report.html")
+PATHS = ("data", "corrections", "reports", "stages/templates/page", "pyproject.toml", "data/report.html")
 DEPS = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["page"]["deps"]
 SIDE = 32
 PHOTOS = [(row.product_id, row.position) for row in photo_table(8).itertuples()]
@@ -84,7 +84,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_tables(data)
     write_pictures(data)
     (folder / "reports").mkdir()
-    (data / "baseline.json").rename(folder / "reports/baseline.json")
+    for name in ("baseline.json", "leakage.json"):
+        (data / name).rename(folder / "reports" / name)
     for dep in (*DEPS, "params.yaml"):
         source = next(found for found in (folder / dep, ROOT / dep) if found.exists())
         (project / dep).parent.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from imageset.formats import hdf5, row_checksums, source_ids, tables
+from imageset.leakage.recall import Recall, describe
 from imageset.report.identity import identify
 from tests.tools.test_compare import commit, dvc, edit, git, run, section, write
 from tools.compare.command import compare, read_found
@@ -36,6 +37,7 @@ stages:
       - made/reports/baseline.json
       - made/reports/class_counts.csv
       - made/reports/identity.json
+      - made/reports/leakage.json
       - made/reports/metrics.json
       - made/reports/validation.json
     params:
@@ -53,6 +55,8 @@ stages:
       - reports/class_counts.csv:
           cache: false
       - reports/identity.json:
+          cache: false
+      - reports/leakage.json:
           cache: false
       - reports/metrics.json:
           cache: false
@@ -84,6 +88,7 @@ class Dataset:
         self.texts: dict[int, str] = {}  # what the source calls products and classes, where that is text
         self.validation = {"passed": True, "checks": 18, "failed": 0, "leaks": 0}
         self.digest = "ab" * 32
+        self.found = {"resized": 200, "text": 190}  # of 200 planted copies
         self.images = (np.arange(31 * 64) % 200).astype(np.uint8).reshape(31, 8, 8, 1)  # by product_id
 
     def remove(self, photo: int, reason: str = "") -> None:
@@ -135,6 +140,7 @@ class Dataset:
                 "content_digest": self.digest,
                 "rejected": {"preprocess": dict.fromkeys(self.left_out.values(), 1)},
             },
+            "leakage": describe({kind: Recall(200, found, 0) for kind, found in self.found.items()}, 200),
             "validation": self.validation,
         }
         for report, content in written.items():
@@ -304,6 +310,44 @@ def test_a_difference_beyond_chance_is_told_from_one_within(repository: Path) ->
     assert said(within, r": \+0\.100, within one standard error\.$")
     assert said(beyond, r": \+0\.300, more than one standard error\.$")
     assert said(beyond, r"3 are right only now and 0 were right only before: may well be chance .*p = 0\.25\)")
+
+
+def test_planted_copies_that_are_found_less_often_are_in_the_verdict(repository: Path) -> None:
+    dataset = Dataset()
+    dataset.found = {"resized": 200, "text": 150, "gray": 10}
+    change(repository, dataset)
+    text, verdict = compared()
+
+    assert said(verdict, r"in two subsets\. \*\*Fewer planted copies are found\*\*: text 0\.950 → 0\.750\.$")
+    assert section(text, "Planted copies that are found") == (
+        "Of 200 photos in base, 200 in head.\n\n"
+        "| kind | base | head | 95 % interval of head |\n"
+        "| --- | ---: | ---: | ---: |\n"
+        "| text | 0.950 (190 of 200) | 0.750 (150 of 200) | 0.686 to 0.805 |\n"
+        "| gray | - | 0.050 (10 of 200) | 0.027 to 0.090 |"
+    )
+
+
+def test_planted_copies_that_are_found_more_often_are_a_row_alone(repository: Path) -> None:
+    dataset = Dataset()
+    dataset.found["text"] = 199
+    change(repository, dataset)
+    text, verdict = compared()
+
+    assert not said(verdict, "planted")
+    assert "| text | 0.950 (190 of 200) | 0.995 (199 of 200) | 0.972 to 0.999 |" in text
+
+
+def test_a_base_from_before_the_stage_has_no_recall(repository: Path) -> None:
+    git(repository, "rm", "--quiet", "--cached", "reports/leakage.json")
+    commit_without = ("commit", "--quiet", "--message", "as it was before")
+    git(repository, *commit_without)
+    text, verdict = compared()
+
+    assert not said(verdict, "planted")
+    assert section(text, "Planted copies that are found").startswith(
+        "Not known: reports/leakage.json is missing in main"
+    )
 
 
 def test_relabelled_photos_are_listed(repository: Path) -> None:

@@ -21,9 +21,10 @@ from tools.compare.markdown import cut, fold
 from tools.compare.outputs import read_output
 from tools.compare.photo_lists import format_counts, format_photos
 from tools.compare.photos import find_changes, read_side
+from tools.compare.recall import format_recall
 from tools.compare.scores import pair_answers
 from tools.compare.sections import format_metrics, format_params, format_report, format_stages
-from tools.compare.snapshot import CLASS_COUNTS, METRICS, Snapshot, open_snapshot
+from tools.compare.snapshot import CLASS_COUNTS, LEAKAGE, METRICS, Snapshot, open_snapshot
 from tools.compare.verdict import FETCH, FLAGS, Found, Verdict, judge
 from tools.dvc_files import Stage
 
@@ -93,6 +94,7 @@ def make_sections(base: Snapshot, base_lock: dict[str, Stage], head: Snapshot, f
         "Params changed": format_params(base, head),
         "Photos": counts if head.outdated else f"{counts}\n\n{lists}",
         "Class balance": format_report(CLASS_COUNTS, base, head, format_class_balance),
+        "Planted copies that are found": format_report(LEAKAGE, base, head, format_recall),
         "Stages that rerun, and why": format_stages(base, base_lock, head),
         "Metrics": fold("All metrics", metrics) if "\n" in metrics else metrics,
     }

@@ -22,6 +22,7 @@ METRICS = "reports/metrics.json"
 BASELINE = "reports/baseline.json"
 CLASS_COUNTS = "reports/class_counts.csv"
 IDENTITY = "reports/identity.json"
+LEAKAGE = "reports/leakage.json"
 VALIDATION = "reports/validation.json"
 RELEASED = "releases/split.csv"
 
@@ -123,6 +124,7 @@ PARSERS: dict[str, Callable[[str], Any]] = {
     BASELINE: lambda text: flatten(json.loads(text)),
     CLASS_COUNTS: parse_class_counts,
     IDENTITY: json.loads,
+    LEAKAGE: json.loads,
     VALIDATION: json.loads,
     RELEASED: parse_released,
 }

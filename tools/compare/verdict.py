@@ -10,8 +10,9 @@ from imageset.report.identity import identify
 from imageset.report.markdown import escape
 from tools.compare.markdown import arrow, count, format_names, name_class, shorten
 from tools.compare.photos import PhotoChanges, Side
+from tools.compare.recall import list_lower
 from tools.compare.scores import PairedScores
-from tools.compare.snapshot import BASELINE, CLASS_COUNTS, IDENTITY, METRICS, RELEASED, VALIDATION, Snapshot
+from tools.compare.snapshot import BASELINE, CLASS_COUNTS, IDENTITY, LEAKAGE, METRICS, RELEASED, VALIDATION, Snapshot
 
 FLAGS = ("leak", "lost-class", "moved", "relabelled", "unknown")  # for --fail-on
 FETCH = "not known: `--fetch` brings the tables from the remote"
@@ -116,7 +117,14 @@ def judge_checks(base: Snapshot, head: Snapshot, found: Found) -> Part:
         return NOTHING
     if problem:
         return f"Checks: not known: {problem}.", {"unknown"}
-    return f"Checks: all {checks['checks']:,} passed; no group is in two subsets.", set()
+    return f"Checks: all {checks['checks']:,} passed; no group is in two subsets.{judge_recall(base, head)}", set()
+
+
+def judge_recall(base: Snapshot, head: Snapshot) -> str:
+    """Say of which planted copies fewer are found than before; "" where there are none, or where that is not known."""
+    before, (after, problem) = base.reports[LEAKAGE].content, head.reports[LEAKAGE]
+    lower = [] if before is None or after is None or problem else list_lower(before, after)
+    return f" **Fewer planted copies are found**: {format_names(lower)}." if lower else ""
 
 
 def judge_scores(base: Snapshot, head: Snapshot, found: Found) -> Part:

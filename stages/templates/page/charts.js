@@ -211,11 +211,12 @@ function brushBars(group, bars, choose) {
 }
 
 /**
- * Return scores as a table with a dot for each, a line for its floor and a whisker for its error.
+ * Return scores as a table with a dot for each, a line for its floor and a whisker for its interval.
  *
- * rows: name, value, floor, error (each 0 to 1 or null), said and floorSaid: value and floor in words that do not break.
+ * rows: name, value and floor (0 to 1 or null), interval (two such numbers, or null), and what the last two columns say,
+ * each in words that do not break: said and alsoSaid.
  */
-export function dotPlot(rows, heads) {
+export function dotPlot(rows, heads, label = "Scores") {
     const percent = (value) => `${100 * Math.min(Math.max(value, 0), 1)}%`;
     const marker = (style, from, to = null) => {
         const node = element("span", { class: style });
@@ -236,17 +237,17 @@ export function dotPlot(rows, heads) {
                 element(
                     "span",
                     { class: "dots-track" },
-                    row.error ? marker("dots-error", row.value - 2 * row.error, row.value + 2 * row.error) : null,
+                    row.interval ? marker("dots-error", ...row.interval) : null,
                     row.floor === null ? null : marker("dots-floor", row.floor),
                     marker("dots-dot", row.value),
                 ),
             ),
             saidCell(row.said),
-            saidCell(row.floorSaid),
+            saidCell(row.alsoSaid),
         ),
     );
     const head = element("tr", {}, heads.map((name) => (name ? element("th", { scope: "col" }, name) : element("td", { "aria-hidden": "true" }))));
-    return element("div", { class: "wide", tabindex: "0", role: "group", "aria-label": "Scores" }, element("table", { class: "dot-plot" }, element("thead", {}, head), element("tbody", {}, body)));
+    return element("div", { class: "wide", tabindex: "0", role: "group", "aria-label": label }, element("table", { class: "dot-plot" }, element("thead", {}, head), element("tbody", {}, body)));
 }
 
 function saidCell(parts) {

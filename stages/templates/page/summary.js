@@ -25,6 +25,7 @@ const SUSPECT_VIEWS = [
     { view: "oddities", words: "Oddities", kinds: ["outlier", "photo"] },
 ];
 const DIGITS_IN_METRICS = 12; // of the content digest, in reports/metrics.json
+const KINDS_SHOWN = 4; // of planted copies; the others are folded
 const STAGE_WORDS = {
     listings: "Photos in the listings",
     ingest: "Fetched",
@@ -202,14 +203,39 @@ function baselineScores() {
         name,
         value: found[key],
         floor: found.floor[key],
-        error: deviation,
+        interval: deviation ? [found[key] - 2 * deviation, found[key] + 2 * deviation] : null,
         said: [share(found[key]), deviation ? `± ${share(2 * deviation)}` : ""],
-        floorSaid: [share(found.floor[key])],
+        alsoSaid: [share(found.floor[key])],
     });
     const rows = [line("accuracy", "accuracy", error), line("macro F1", "macro_f1", null), line("right class in best 5", "top5_accuracy", null)];
     const note = `A simple classifier on ${number(found.photos.test)} test photos. ± is two standard errors. The floor, a line, is what the commonest classes alone reach.`;
     const link = element("a", { href: "#confusion" }, "Look at what it confuses");
     return chartFigure("Baseline", [dotPlot(rows, ["score", null, "value", "floor"]), element("p", {}, link)], note);
+}
+
+// Of planted copies: the kinds that the search for duplicates finds least come first.
+function copiesFound() {
+    const title = "Planted copies that the search finds";
+    const kinds = Object.entries(page.leakage.kinds).filter(([, counts]) => counts.recall !== null);
+    if (!kinds.length) {
+        return chartFigure(title, element("p", { class: "chart-empty" }, "None was planted: leakage.planted is 0."));
+    }
+    kinds.sort(([, one], [, other]) => one.recall - other.recall);
+    const row = ([kind, counts]) => ({
+        name: inWords(kind),
+        value: counts.recall,
+        floor: null,
+        interval: [counts.recall_low, counts.recall_high],
+        said: [share(counts.recall)],
+        alsoSaid: [`${(100 * counts.recall_low).toFixed(1)} to`, share(counts.recall_high)],
+    });
+    const joined = kinds.reduce((sum, [, counts]) => sum + counts.joined_to_others, 0);
+    const wrong = joined ? ` ${counted(joined, "pair")} of different photos ${joined === 1 ? "was" : "were"} found, too.` : "";
+    const note = `Stage leakage made a copy of each kind of ${counted(page.leakage.photos, "photo")}. A copy that is not found may be in another subset than its photo. The whisker is the 95\u00a0% interval.${wrong}`;
+    const plot = (some) => dotPlot(some.map(row), ["copies", null, "found", "interval"], title);
+    const [first, others] = [kinds.slice(0, KINDS_SHOWN), kinds.slice(KINDS_SHOWN)];
+    const more = others.length ? element("details", {}, element("summary", {}, counted(others.length, "more kind")), plot(others)) : null;
+    return chartFigure(title, [plot(first), more], note);
 }
 
 function augmentedSheet() {
@@ -263,7 +289,7 @@ export const summaryView = {
         const { section, choose, close } = photosOfBars();
         host.append(
             element("div", { class: "summary-top" }, verdictBanner(), originFacts()),
-            element("div", { class: "charts" }, funnel(), element("div", { class: "chart-column" }, baselineScores(), checkList())),
+            element("div", { class: "charts" }, element("div", { class: "chart-column" }, funnel(), checkList()), element("div", { class: "chart-column" }, baselineScores(), copiesFound())),
             element("h3", {}, "The photos as they were"),
             element("p", { class: "hint" }, "Choose bars to see their photos: click, drag over several, or use the arrow keys, Shift and Enter."),
             element("div", { class: "charts charts-small" }, factCharts(choose)),
