@@ -1,107 +1,84 @@
-"""Time and memory of the search for candidates as photos grow in number."""
+"""Time and memory of the whole search for near-duplicates as photos grow in number."""
 
+import os
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.near_duplicates.joining import Pairs, in_parts
+from benchmarks.near_duplicates import synthetic
 from benchmarks.near_duplicates.photos import Photos
+from benchmarks.shared.measure import Sampler, cpu_of_children, memory
+from benchmarks.shared.memory import megabytes
 from benchmarks.shared.tables import table
-from imageset.curation.candidates import PHOTOS_AT_ONCE
-from imageset.curation.hamming import find_near
-from imageset.curation.near_duplicates import HASHES_AT_ONCE, measure_likeness
-from imageset.curation.views import VIEWS, hash_views, view_frequencies
-from imageset.formats.hdf5 import Indices
-from imageset.runtime import progress
+from imageset.curation import duplicate_search, ties
+from imageset.curation.near_duplicates import NearDuplicate
+from imageset.curation.views import Hashes
+from imageset.formats import tables
+from imageset.formats.hdf5 import Pixels
+from imageset.runtime import params
 
-FLIPPED = 0.25  # of a synthetic hash's bits
-COMPARISONS = 1000
+COMPARED = 2000  # synthetic photos, with each other
 
 
 def grow(photos: Photos, sizes: Sequence[int], distance: int) -> None:
-    """Print time and memory of the search for candidates among so many photos."""
+    """Print how alike synthetic photos are, and what the search for near-duplicates among so many of them takes."""
+    real = photos.thumbnails[..., 0]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "thumbnails"
+        hashes = synthetic.write_photos(path, real, max(*sizes, COMPARED))
+        thumbnails = np.memmap(path, np.uint8, "r", shape=(len(hashes), *photos.thumbnails.shape[1:]))
+        compare_with_real(real, thumbnails)
+        table(
+            ("photos", "seconds", "us a photo", "processor s", "MB in memory", "MB no file backs", "pairs found"),
+            (measure(thumbnails[:size], hashes[:size], distance) for size in sizes),
+        )
+
+
+def compare_with_real(real: Pixels, thumbnails: Pixels) -> None:
+    """Print how many bits differ between the hashes of real photos and of synthetic ones."""
+    sets = {
+        f"{len(real)} real": synthetic.measure_likeness(real),
+        "synthetic": synthetic.measure_likeness(thumbnails[synthetic.originals(COMPARED), ..., 0]),
+    }
 
     def lines() -> Iterator[tuple[str, ...]]:
-        for count in sizes:
-            for name, views in {
-                "all": np.arange(len(VIEWS)),
-                "plain and mirrored": np.array([0, len(VIEWS) // 2]),
-            }.items():
-                reset_peak()
-                before = resident("VmRSS")
-                seconds, pairs = search(photos, count, views, distance)
-                yield (
-                    f"{count:,}",
-                    name,
-                    f"{seconds:.1f}",
-                    f"{1e6 * seconds / count:.0f}",
-                    f"{resident('VmHWM') - before:.0f}",
-                    f"{pairs:,}",
-                    f"{pairs / count:.2f}",
-                )
+        for what in next(iter(sets.values())):
+            for name, measured in sets.items():
+                shares = (f"{bound} bits: {1e6 * share:.1f}" for bound, share in measured[what].within.items())
+                yield what, name, f"{measured[what].mean:.2f}", *shares
 
-    seconds = clock(
-        lambda: [
-            hash_views(view_frequencies(photos.thumbnails[start : start + PHOTOS_AT_ONCE, ..., 0]))
-            for start in range(0, len(photos.thumbnails), PHOTOS_AT_ONCE)
-        ]
-    )
-    print(f"Hashes of all views: {1e6 * seconds / len(photos.thumbnails):.0f} us a photo")
-    rows = np.random.default_rng(0).integers(0, len(photos.thumbnails), (2, COMPARISONS))
-    seconds = clock(
-        lambda: [
-            measure_likeness(*(photos.thumbnails[places][..., 0] for places in part.T)) for part in in_parts(rows.T)
-        ]
-    )
-    print(f"A second look: {1e3 * seconds / COMPARISONS:.2f} ms\n")
-    table(
-        ("photos", "views asked with", "search s", "us a photo", "MB above the start", "candidates", "a photo"), lines()
+    table(("hashes of", "photos", "bits that differ, mean", "pairs of a million within", "", ""), lines())
+
+
+def measure(thumbnails: Pixels, hashes: Hashes, distance: int) -> tuple[str, ...]:
+    """Return the cells of a search: memory is that of all processes, above what this one had before."""
+    before = memory(os.getpid())
+    sampler = Sampler(os.getpid())
+    sampler.start()
+    begin, busy = time.perf_counter(), time.process_time() + cpu_of_children()
+    pairs = search(thumbnails, hashes, distance)
+    seconds, busy = time.perf_counter() - begin, time.process_time() + cpu_of_children() - busy
+    sampler.stopped.set()
+    sampler.join()
+    return (
+        f"{len(hashes):,}",
+        f"{seconds:.1f}",
+        f"{1e6 * seconds / len(hashes):.0f}",
+        f"{busy:.1f}",
+        megabytes(sampler.everybody.rss - before.rss),
+        megabytes(sampler.everybody.anonymous - before.anonymous),
+        f"{len(pairs):,}",
     )
 
 
-def search(photos: Photos, count: int, views: Indices, distance: int) -> tuple[float, int]:
-    """Return the seconds that the search takes, and how many candidates it finds.
-
-    A synthetic photo is a real one with the same bits flipped in the hashes of all its crops, so that the distances
-    between the crops stay.
-    """
-    rng = np.random.default_rng(0)
-    flips = np.packbits(rng.random((count, 64)) < FLIPPED, axis=1).view(np.uint64)[:, 0]
-    real = hash_views(view_frequencies(photos.thumbnails[..., 0]))[:, views]
-    sources = np.arange(count) % len(real)
-    base = photos.hashes[sources] ^ flips
-    seconds, pairs, step = 0.0, 0, HASHES_AT_ONCE // len(VIEWS)
-    for start in progress.bar(range(0, count, step), "search", None, "part"):
-        rows = np.arange(start, min(start + step, count))
-        queries = (real[sources[rows]] ^ flips[rows, np.newaxis]).reshape(-1)
-        begin = time.perf_counter()
-        found = [
-            np.column_stack([rows[left // len(views)], right]) for left, right in find_near(queries, base, distance)
-        ]
-        pairs += len(unique_pairs(found, count))
-        seconds += time.perf_counter() - begin
-    return seconds, pairs
-
-
-def unique_pairs(found: Sequence[Pairs], count: int) -> Indices:
-    pairs = np.concatenate([np.empty((0, 2), np.intp), *found])
-    return np.unique(pairs[pairs[:, 0] != pairs[:, 1]] @ [count, 1])
-
-
-def clock(work: Callable[[], object]) -> float:
-    begin = time.perf_counter()
-    work()
-    return time.perf_counter() - begin
-
-
-def reset_peak() -> None:
-    """Let the kernel count this process's peak of memory from now on."""
-    Path("/proc/self/clear_refs").write_text("5")
-
-
-def resident(field: str) -> float:
-    """Return megabytes: VmRSS now, VmHWM at the peak."""
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field))
-    return int(line.split()[1]) / 1000
+def search(thumbnails: Pixels, hashes: Hashes, distance: int) -> list[NearDuplicate]:
+    """Return the near-duplicates that stage duplicates finds, each photo a product."""
+    shipped = params.load().duplicates.model_copy(update={"distance": distance})
+    rows = [(number, 0, number, f"{number:064x}", f"{value:016x}", "") for number, value in enumerate(hashes.tolist())]
+    photos, new = tables.frame(tables.PROCESSED, rows), np.full(len(rows), "")
+    del rows
+    same_bytes, values = ties.byte_ties(photos, new != ""), tables.frame(tables.LISTING_GROUPS, [])
+    return list(duplicate_search.search(photos, thumbnails, same_bytes, values, new, new, shipped))
