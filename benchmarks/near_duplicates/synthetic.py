@@ -62,9 +62,9 @@ def make_photos(frequencies: NDArray[np.float64], draw: np.random.Generator) -> 
     centred = low - low.mean(0)
     mixed = draw.standard_normal((AT_ONCE, count)) / np.sqrt(count - 1) @ centred
     one = centred[draw.integers(0, count, AT_ONCE)]
-    share = np.full((LOWEST, LOWEST), FINER_OF_ONE)
-    share[:HASHED, :HASHED] = OF_ONE
-    share = share.reshape(-1)
+    shares = np.full((LOWEST, LOWEST), FINER_OF_ONE)
+    shares[:HASHED, :HASHED] = OF_ONE
+    share = shares.reshape(-1)
     made = np.zeros((AT_ONCE, side, side))
     made[:, :LOWEST, :LOWEST] = (low.mean(0) + share * one + np.sqrt(1 - share**2) * mixed).reshape(-1, LOWEST, LOWEST)
     details = frequencies.copy()

@@ -1,6 +1,7 @@
 """Pairs of hashes within a Hamming distance: all of them and no other, in little memory."""
 
 import tracemalloc
+from collections.abc import Iterable
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from imageset.curation import hamming
 from imageset.curation.views import Hashes
+from imageset.formats.hdf5 import Indices
 
 UNHURRIED = settings(deadline=None)  # other processes share the cores
 NONE = np.empty(0, np.uint64)
@@ -21,14 +23,24 @@ alike = st.builds(
     st.sets(st.integers(0, 63), max_size=17),
 )
 hashes = st.lists(st.one_of(anywhere, alike), max_size=30).map(lambda values: np.array(values, np.uint64))
+some = hashes.filter(lambda values: len(values) > 0)
 
 
 def find(queries: Hashes, base: Hashes, distance: int) -> set[tuple[int, int]]:
-    return {
-        pair
-        for left, right in hamming.find_near(queries, base, distance)
-        for pair in zip(left.tolist(), right.tolist(), strict=True)
-    }
+    return gather(hamming.find_near(queries, base, distance))
+
+
+def gather(parts: Iterable[tuple[Indices, Indices]]) -> set[tuple[int, int]]:
+    pairs = [pair for left, right in parts for pair in zip(left.tolist(), right.tolist(), strict=True)]
+
+    assert len(pairs) == len(set(pairs))
+    return set(pairs)
+
+
+@pytest.fixture
+def few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hashes are sorted by their parts although comparing all would take less time."""
+    monkeypatch.setattr(hamming, "FEW_CELLS", 0)
 
 
 def brute_force(queries: Hashes, base: Hashes, distance: int) -> set[tuple[int, int]]:
@@ -42,6 +54,32 @@ def brute_force(queries: Hashes, base: Hashes, distance: int) -> set[tuple[int, 
 
 def drawn(count: int, seed: int = 0) -> Hashes:
     return np.random.default_rng(seed).integers(0, 2**64, count, np.uint64)
+
+
+@pytest.mark.parametrize("common", [1, 2, 3])
+@settings(UNHURRIED, max_examples=40)
+@given(some, some, st.integers(0, 7))
+def test_all_pairs_are_found_once_by_their_equal_parts(
+    common: int, queries: Hashes, base: Hashes, distance: int
+) -> None:
+    assert gather(hamming.compare_by_parts(queries, base, distance, common)) == brute_force(queries, base, distance)
+
+
+@settings(UNHURRIED, max_examples=15)
+@given(some, some, st.integers(8, 16))
+def test_all_pairs_within_a_large_distance_are_found_by_an_equal_part(
+    queries: Hashes, base: Hashes, distance: int
+) -> None:
+    assert gather(hamming.compare_by_parts(queries, base, distance, 1)) == brute_force(queries, base, distance)
+
+
+@pytest.mark.parametrize(("distance", "parts"), [(0, 1), (3, 4), (6, 7), (16, 17)])
+def test_the_more_hashes_there_are_the_more_parts_are_equal(distance: int, parts: int) -> None:
+    counts = [hamming.choose_common(10**power, distance) for power in range(1, 8)]
+
+    assert counts[0] == parts - distance
+    assert counts == sorted(counts)
+    assert hamming.choose_common(10**6, 6) == 3
 
 
 @UNHURRIED
@@ -75,6 +113,7 @@ def test_without_hashes_there_are_no_pairs(queries: Hashes, base: Hashes) -> Non
     assert find(queries, base, 6) == set()
 
 
+@pytest.mark.usefixtures("few_are_many")
 def test_more_queries_of_one_quarter_than_are_compared_at_once_are_all_compared() -> None:
     shared = np.uint64(0xABCD)
     queries = (drawn(5005) << np.uint64(16)) | shared
@@ -84,6 +123,7 @@ def test_more_queries_of_one_quarter_than_are_compared_at_once_are_all_compared(
     assert find(queries, base, 6) == {(len(queries) - 1 - 10 * number, number) for number in range(len(base))}
 
 
+@pytest.mark.usefixtures("few_are_many")
 @pytest.mark.parametrize("at_once", [1, 2, 7, 100])
 def test_how_many_hashes_are_compared_at_once_changes_nothing(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
     queries = drawn(50) & np.uint64(0x0101_0301_0701_0F01)
@@ -93,6 +133,7 @@ def test_how_many_hashes_are_compared_at_once_changes_nothing(at_once: int, monk
     assert find(queries, queries, 6) == expected
 
 
+@pytest.mark.usefixtures("few_are_many")
 def test_a_part_has_no_more_pairs_than_are_compared_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hamming, "CELLS_AT_ONCE", 10)
     sizes = [len(left) for left, _ in hamming.find_near(np.zeros(3, np.uint64), np.zeros(25, np.uint64), 0)]
@@ -100,6 +141,7 @@ def test_a_part_has_no_more_pairs_than_are_compared_at_once(monkeypatch: pytest.
     assert max(sizes) <= 10
 
 
+@pytest.mark.usefixtures("few_are_many")
 def test_pairs_are_places_of_the_hashes_as_they_were_given() -> None:
     base = drawn(1000)
     order = np.random.default_rng(1).permutation(1000)
@@ -107,6 +149,7 @@ def test_pairs_are_places_of_the_hashes_as_they_were_given() -> None:
     assert find(base[order], base, 6) == {(number, int(where)) for number, where in enumerate(order)}
 
 
+@pytest.mark.usefixtures("few_are_many")
 def test_photos_that_share_a_quarter_of_their_hashes_take_little_memory() -> None:
     shared = np.uint64(0xFFFF_FFFF_FFFF_0000)
     queries, base = drawn(2048, seed=1) & shared, drawn(20_000, seed=2) & shared
