@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import threading
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -230,6 +231,7 @@ def test_more_photos_run_all_that_depends_on_the_database(repository: Path) -> N
         ("dvc.yaml", "stages: [", "plan: dvc.yaml cannot be read: "),
         ("dvc.yaml", "x: 1\n", "plan: dvc.yaml cannot be read: "),
         ("dvc.lock", "stages: 1\n", "plan: dvc.lock cannot be read: "),
+        ("dvc.lock", "", "plan: dvc.lock cannot be read: "),
         ("params.yaml", "split: 1\n", "plan: params.yaml: "),
     ],
 )
@@ -240,6 +242,18 @@ def test_a_broken_file_is_one_line(repository: Path, file: str, text: str, messa
     assert done.returncode != 0
     assert done.stderr.startswith(message)
     assert done.stderr.count("\n") == 1
+
+
+def test_a_dvc_lock_that_is_being_written_is_waited_for(repository: Path) -> None:
+    """DVC writes it in place: for a moment it is empty."""
+    lock, expected = repository / "dvc.lock", planned()
+    text = lock.read_text()
+    lock.write_text("")
+    writer = threading.Timer(0.05, lambda: lock.write_text(text))
+    writer.start()
+
+    assert planned() == expected
+    writer.join()
 
 
 def test_every_stage_has_a_shipped_rate_and_another_one_the_rate_of_none(repository: Path) -> None:

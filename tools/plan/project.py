@@ -1,6 +1,7 @@
 """Read dvc.yaml, dvc.lock and params.yaml, and look into DVC's cache."""
 
 import sys
+import time
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from imageset.errors import DataError
 from imageset.runtime import dvc, files, params
 from tools.dvc_files import Stage, compute_md5, flatten, parse_dvc_lock, parse_dvc_yaml, read_path
 
+LOCK = Path("dvc.lock")
+SETTLED_SECONDS = 0.2
 FULL_CHECK_BYTES = 16_000_000  # a larger output is the recorded one if it has the recorded size
 
 
@@ -31,10 +34,11 @@ class Project:
         self.stages = parse(
             Path("dvc.yaml"), lambda text: parse_dvc_yaml(text, leaves, lambda path: read_path(Path(path)))
         )
-        self.has_lock = Path("dvc.lock").is_file()
-        self.lock = parse(Path("dvc.lock"), parse_dvc_lock) if self.has_lock else {}
-        recorded = read_yaml(Path("dvc.lock"))["stages"] if self.has_lock else {}
-        self.sizes = {out["path"]: out.get("size") for stage in recorded.values() for out in stage.get("outs", [])}
+        self.has_lock = LOCK.is_file()
+        if self.has_lock:
+            wait_until_written(LOCK)
+        self.lock = parse(LOCK, parse_dvc_lock) if self.has_lock else {}
+        self.sizes = parse(LOCK, parse_sizes) if self.has_lock else {}
 
     @cached_property
     def cache(self) -> Path:
@@ -61,6 +65,20 @@ class Project:
         return bool(self.graph["stages"][name].get("frozen"))
 
 
+def wait_until_written(path: Path) -> None:
+    """Wait until a file has not changed for a moment, at most for two seconds: DVC writes dvc.lock in place."""
+    for _ in range(20):
+        if time.time() - path.stat().st_mtime > SETTLED_SECONDS:
+            return
+        time.sleep(0.1)
+
+
+def parse_sizes(text: str) -> dict[str, int | None]:
+    """Return the size of each output of a dvc.lock, by its path."""
+    stages = load_yaml(text)["stages"].values()
+    return {out["path"]: out.get("size") for stage in stages for out in stage.get("outs", [])}
+
+
 def parse(path: Path, function: Any) -> Any:
     """Return what `function` makes of a file's text. Raises DataError, in one line."""
     try:
@@ -73,4 +91,8 @@ def parse(path: Path, function: Any) -> Any:
 
 def read_yaml(path: Path) -> Any:
     """Return the content of a YAML file. Raises DataError, in one line."""
-    return parse(path, lambda text: yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
+    return parse(path, load_yaml)
+
+
+def load_yaml(text: str) -> Any:
+    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
