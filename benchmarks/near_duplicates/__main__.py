@@ -1,19 +1,28 @@
 """How many planted copies are found, how many other photos are taken for copies: python -m benchmarks.near_duplicates
 
-Of each photo one copy of every kind of tests/planted.py is made; README.md says what is measured and how.
-With --million: time and memory of the search for candidates as photos grow in number.
+Of each photo one copy of every kind of imageset/leakage/copies.py and tests/planted.py is made; README.md says what is
+measured and how. With --million: time and memory of the search for candidates as photos grow in number.
 """
 
 import argparse
 from functools import partial
 from pathlib import Path
 
-from benchmarks.near_duplicates.photos import drawn_photo, gather, masked, with_copies
-from benchmarks.near_duplicates.quality import hard_negatives, name_pairs, report
+from benchmarks.near_duplicates.doubts import doubtful_copies, doubtful_originals, draw_doubts, report_doubts
+from benchmarks.near_duplicates.embeddings import report_embeddings
+from benchmarks.near_duplicates.parts import report_parts
+from benchmarks.near_duplicates.photos import BEYOND, KINDS, Originals, gather, masked, read_originals, with_copies
+from benchmarks.near_duplicates.quality import (
+    find_copies,
+    find_negatives,
+    report_copies,
+    report_negatives,
+    report_thresholds,
+)
 from benchmarks.near_duplicates.search import grow
 from benchmarks.shared.tables import circumstances, options, origin
-from imageset.formats.stable_hash import rank
 from imageset.runtime.params import load
+from imageset.runtime.sections import DuplicatesParams
 from tests import planted
 
 SIZES = (100_000, 1_000_000)
@@ -21,37 +30,62 @@ SIZES = (100_000, 1_000_000)
 
 def parse() -> argparse.Namespace:
     parser = options("near_duplicates", __doc__, 1, 713)
-    parser.add_argument("--masked", type=int, default=100, metavar="N", help="photos to remove backgrounds of (100)")
     parser.add_argument(
-        "--drawn", type=int, default=700, metavar="N", help="drawn photos of each of three garments (700)"
+        "--drawn", type=int, default=250, metavar="N", help="photos of each of 3 garments to draw (250)"
     )
-    parser.add_argument("--weights", type=Path, default=Path("models/background.onnx"), help="of u2netp")
-    parser.add_argument("--sheet", type=Path, metavar="PNG", help="draw the originals that agree most there")
+    parser.add_argument("--held-out", type=int, default=120, metavar="N", help="and of each of 6 others (120)")
+    parser.add_argument("--no-parts", action="store_true", help="do not search without each part of the search")
+    parser.add_argument("--sheet", type=Path, metavar="PNG", help="draw the pairs most in doubt there")
+    parser.add_argument("--masked", type=int, default=0, metavar="N", help="photos to remove backgrounds of (0)")
+    parser.add_argument("--weights", type=Path, default=Path("models/background.onnx"), help="of u2netp, for --masked")
+    parser.add_argument("--embeddings", type=Path, metavar="PTH", help="weights: are missed copies near by embedding?")
     parser.add_argument("--million", type=int, nargs="*", metavar="N", help="the search among so many photos, alone")
     return parser.parse_args()
 
 
 def main() -> None:
     chosen, shipped = parse(), load().duplicates
-    paths = sorted(chosen.folder.glob("*/*.jp*g"), key=lambda path: rank(*path.name.encode()))[: chosen.photos]
-    bodies = [path.read_bytes() for path in paths] or [drawn_photo(number) for number in range(chosen.photos)]
-    circumstances(chosen, f"{len(bodies)} {origin(chosen.folder)}", "numpy", "pillow", "imagehash")
+    originals = read_originals(chosen.folder, chosen.photos)
+    count = len(originals.bodies)
+    circumstances(chosen, f"{count} {origin(chosen.folder)}", "numpy", "pillow", "imagehash")
     if chosen.million is not None:
-        grow(
-            gather([planted.prepared(body) for body in bodies], range(len(bodies)), [0] * len(bodies)),
-            chosen.million or SIZES,
-            shipped.distance,
-        )
+        prepared = [planted.prepared(body) for body in originals.bodies]
+        grow(gather(prepared, range(count), [0] * count), chosen.million or SIZES, shipped.distance)
         return
-    photos = with_copies(bodies, planted.prepared)
-    candidates = report(photos, shipped)
-    if paths:
-        name_pairs(photos, candidates, paths, shipped.likeness, chosen.sheet)
-    if chosen.drawn:
-        hard_negatives(chosen.drawn, shipped)
+    report(originals, chosen, shipped)
     if chosen.masked:
-        print(f"Without their backgrounds, {min(chosen.masked, len(bodies))} photos:\n")
-        report(with_copies(bodies[: chosen.masked], partial(masked, weights=chosen.weights)), shipped)
+        some = read_originals(chosen.folder, chosen.masked)
+        print(f"Without their backgrounds, {len(some.bodies)} photos:\n")
+        photos = with_copies(some, partial(masked, weights=chosen.weights))
+        report_copies(find_copies(photos, tuple(KINDS), shipped), some.places % 2 == 0, shipped)
+        report_negatives(dict(find_negatives(photos, 0, 0, shipped)), shipped)
+
+
+def report(originals: Originals, chosen: argparse.Namespace, shipped: DuplicatesParams) -> None:
+    """Print all tables of the photos with their backgrounds."""
+    photos = with_copies(originals, planted.prepared)
+    found = find_copies(photos, tuple(KINDS), shipped)
+    report_copies(found, originals.places % 2 == 0, shipped)
+    beyond = find_copies(with_copies(originals, planted.prepared, BEYOND), tuple(BEYOND), shipped)
+    report_copies(beyond, originals.places % 2 == 0, shipped)
+    drawn, held_out = (
+        min(count, chosen.photos) for count in (chosen.drawn, chosen.held_out)
+    )  # few photos: a short run
+    negatives = dict(find_negatives(photos, drawn, held_out, shipped))
+    report_negatives(negatives, shipped)
+    report_thresholds(found, negatives)
+    if not chosen.no_parts:
+        report_parts(photos, found, negatives["originals"], shipped)
+    if chosen.embeddings:
+        report_embeddings(originals, found, shipped, chosen.embeddings)
+    doubts = {
+        "originals that agree most": doubtful_originals(originals, negatives["originals"]),
+        "copies least like their originals": doubtful_copies(originals, found),
+    }
+    for heading, pairs in doubts.items():
+        report_doubts(heading, pairs)
+    if chosen.sheet:
+        draw_doubts(chosen.sheet, doubts)
 
 
 if __name__ == "__main__":

@@ -1,30 +1,81 @@
-"""Pairs of photos that are joined: by hashes alone, by candidates, and by candidates that agree."""
+"""Pairs of photos that are joined: by hashes alone, and by the search of stage duplicates."""
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks.near_duplicates.photos import Photos
-from imageset.curation.candidates import PhotosToCompare, find_candidates
-from imageset.curation.near_duplicates import PAIRS_AT_ONCE, measure_likeness
+from imageset.curation.duplicate_search import search_part
+from imageset.curation.union_find import UnionFind
 from imageset.formats.hdf5 import Indices
-from imageset.runtime import progress
+from imageset.runtime.sections import DuplicatesParams
 
 LARGEST_PARTS = 2048  # rows of a table of distances
+CERTAIN = 0.95  # likeness from which on a pair is not looked at again
 
 Pairs = NDArray[np.intp]  # (P, 2), the lower number first, sorted
+Likeness = NDArray[np.float64]  # (P,), -1 to 1
 
 
 class Joined(NamedTuple):
-    """Pairs that a method joins, and their likeness (only of the stage's method), the better of both directions."""
+    """Candidates, and the greatest likeness that the search measured of each before it was CERTAIN."""
 
     pairs: Pairs
-    likeness: NDArray[np.float64]
+    likeness: Likeness
+
+    def take(self, which: NDArray[np.bool_]) -> "Joined":
+        return Joined(self.pairs[which], self.likeness[which])
 
 
-def by_hash(photos: Photos, distance: int) -> Joined:
+class NothingConnected(UnionFind):
+    """Makes the search look at each candidate itself: none is spared because other pairs connect its photos.
+
+    certain: pairs that are not looked at again. is_spared: whether pairs of one original are not looked at at all.
+    """
+
+    def __init__(self, photos: Photos, is_spared: bool) -> None:
+        super().__init__([""] * len(photos.hashes))
+        self.sources = list(map(set, zip(photos.sources.tolist(), photos.others.tolist(), strict=True)))
+        self.is_spared = is_spared
+        self.certain: set[tuple[int, int]] = set()
+
+    def are_apart(self, one: int, other: int) -> bool:
+        if self.is_spared and self.sources[one] & self.sources[other]:
+            return False
+        return (min(one, other), max(one, other)) not in self.certain
+
+    def join(self, one: int, other: int) -> None:
+        pass
+
+
+def find_candidates(photos: Photos, duplicates: DuplicatesParams, spare_true: bool = False) -> Joined:
+    """Return all pairs that the search of the stage looks at, joined or not.
+
+    spare_true: leave out pairs that show one original.
+    """
+    count = len(photos.hashes)
+    table = pd.DataFrame(
+        {
+            "sha256": [str(number) for number in range(count)],
+            "phash": [f"{value:016x}" for value in photos.hashes.tolist()],
+            "row": np.arange(count),
+        }
+    )
+    connected, found = NothingConnected(photos, spare_true), dict[tuple[int, int], float]()
+    everything, nothing = np.ones(count, bool), np.zeros(count, bool)
+    every_candidate = duplicates.model_copy(update={"likeness": -1.0})
+    for left, right, likeness in search_part(table, photos.thumbnails, everything, nothing, connected, every_candidate):
+        pair = min(left, right), max(left, right)
+        found[pair] = max(likeness, found.get(pair, -1))
+        if likeness >= CERTAIN:
+            connected.certain.add(pair)
+    pairs = sorted(found)
+    return Joined(np.array(pairs, np.intp).reshape(-1, 2), np.array([found[pair] for pair in pairs]))
+
+
+def by_hash(photos: Photos, distance: int) -> Pairs:
     """Join photos by the hashes of the photo and of its mirror image alone."""
     found = [np.empty((0, 2), np.intp)]
     for top in range(0, len(photos.hashes), LARGEST_PARTS):
@@ -34,37 +85,7 @@ def by_hash(photos: Photos, distance: int) -> Joined:
         )
         left, right = np.nonzero(np.minimum(plain, mirrored) <= distance)
         found.append(np.column_stack([top + left, right]))
-    pairs = ordered(np.concatenate(found))
-    return Joined(pairs, np.zeros(len(pairs)))
-
-
-def by_views(photos: Photos, distance: int) -> Joined:
-    """Return the candidates of the stage and their likeness, also of pairs that are joined already."""
-    everything = np.arange(len(photos.hashes))
-    nothing = np.zeros((len(everything), 4))
-    to_compare = PhotosToCompare(everything, everything, nothing, photos.hashes, np.zeros(len(everything), bool))
-    pairs = find_candidates(everything, photos.thumbnails, to_compare, distance)
-    pairs = pairs[pairs[:, 0] != pairs[:, 1]]  # a photo looks like itself
-    likeness = np.concatenate(
-        [
-            np.empty(0),
-            *(
-                measure_likeness(*(photos.thumbnails[places][..., 0] for places in part.T))
-                for part in progress.bar(in_parts(pairs), "look", None, "part")
-            ),
-        ]
-    )
-    both = ordered(pairs)
-    best = np.full(len(both), -1.0)
-    count = len(photos.hashes)
-    place = np.searchsorted(both @ [count, 1], np.sort(pairs, axis=1) @ [count, 1])
-    np.maximum.at(best, place, likeness)
-    return Joined(both, best)
-
-
-def in_parts(pairs: Pairs) -> Iterator[Pairs]:
-    for start in range(0, len(pairs), PAIRS_AT_ONCE):
-        yield pairs[start : start + PAIRS_AT_ONCE]
+    return ordered(np.concatenate(found))
 
 
 def ordered(pairs: Pairs) -> Pairs:
@@ -72,29 +93,38 @@ def ordered(pairs: Pairs) -> Pairs:
     return np.unique(np.sort(apart, axis=1), axis=0).reshape(-1, 2)
 
 
-def ours(photos: Photos, candidates: Joined, likeness: float) -> Joined:
-    """Return what the stage joins: candidates that agree, and photos with equal hashes."""
-    agreed = candidates.pairs[candidates.likeness >= likeness]
-    return Joined(ordered(np.concatenate([agreed, by_hash(photos, 0).pairs])), np.empty(0))
+def likeness_of_copies(photos: Photos, candidates: Joined) -> Likeness:
+    """Return how much each copy, in the order of `photos`, is like its original, -1 where the pair is no candidate."""
+    copies = np.flatnonzero(photos.kinds)
+    likeness = np.full(len(photos.kinds), -1.0)
+    left, right = candidates.pairs.T
+    is_true = (photos.kinds[left] == 0) != (photos.kinds[right] == 0)
+    is_true &= photos.sources[left] == photos.sources[right]
+    copy = np.where(photos.kinds[left] == 0, right, left)[is_true]
+    likeness[copy] = candidates.likeness[is_true]
+    return likeness[copies]
 
 
-def recall(photos: Photos, joined: Joined, kind: int) -> float:
-    """Return the share of the copies of a kind that are joined with their photo directly."""
-    return len(true_pairs(photos, joined, kind)) / np.count_nonzero(photos.kinds == kind)
+def is_false(photos: Photos, pairs: Pairs) -> NDArray[np.bool_]:
+    """Return which pairs show no original in common."""
+    left, right = pairs.T
+    shown = photos.sources, photos.others
+    shared = np.array([one[left] == other[right] for one in shown for other in shown])
+    return np.asarray(~shared.any(axis=0))
 
 
-def true_pairs(photos: Photos, joined: Joined, kind: int) -> Indices:
-    """Return which pairs are of a photo and its copy of a kind."""
-    left, right = joined.pairs.T
-    kinds = np.sort(photos.kinds[joined.pairs], axis=1)
-    return np.flatnonzero((photos.sources[left] == photos.sources[right]) & (kinds == [0, kind]).all(axis=1))
+def found_by_hash(photos: Photos, distance: int) -> NDArray[np.bool_]:
+    """Return which copies, in the order of `photos`, have nearly the hash of their original or of its mirror image."""
+    originals = photos.originals
+    row: Indices = np.full(photos.sources.max() + 1, -1)
+    row[originals.sources] = np.arange(len(originals.sources))
+    copies = photos.take(photos.kinds > 0)
+    of_copy = row[copies.sources]
+    plain, mirrored = (
+        np.bitwise_count(copies.hashes ^ hashes[of_copy]) for hashes in (originals.hashes, originals.mirrored)
+    )
+    return np.asarray((of_copy >= 0) & (np.minimum(plain, mirrored) <= distance))
 
 
-def false_pairs(photos: Photos, joined: Joined) -> Indices:
-    left, right = photos.sources[joined.pairs].T
-    return np.flatnonzero(left != right)
-
-
-def among_originals(photos: Photos, joined: Joined) -> Joined:
-    inside = (photos.kinds[joined.pairs] == 0).all(axis=1)
-    return Joined(joined.pairs[inside], joined.likeness[inside] if len(joined.likeness) else joined.likeness)
+def spell_likeness(likeness: float) -> str:
+    return f"{likeness:.3f}" if likeness > -1 else "no candidate"

@@ -1,157 +1,179 @@
 """Tables of how many copies are found, and of how many other photos are joined."""
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
+from numpy.typing import NDArray
+from scipy.stats import binomtest
 
 from benchmarks.near_duplicates.joining import (
     Joined,
-    among_originals,
+    Likeness,
     by_hash,
-    by_views,
-    false_pairs,
-    ours,
-    recall,
-    true_pairs,
+    find_candidates,
+    found_by_hash,
+    is_false,
+    likeness_of_copies,
+    spell_likeness,
 )
 from benchmarks.near_duplicates.photos import Photos, gather
 from benchmarks.shared.tables import table
-from imageset.photos import pixels
-from imageset.report import plots
-from imageset.runtime import files, progress
+from imageset.formats.hdf5 import Indices
+from imageset.runtime import progress
 from imageset.runtime.sections import DuplicatesParams
 from sandbox import draw
 from tests import planted
 
 WIDER = 10  # bits
-PAIRS_NAMED = 30
-DRAWN = ("t-shirt", "pants", "dress")
-THRESHOLDS = (0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
+THRESHOLDS = (0.7, 0.75, 0.8, 0.82, 0.84, 0.86, 0.88, 0.9, 0.95)
+
+# Drawn photos of garments of one cut, no two of one garment: how many of each, and the first seed.
+TUNED_ON = (("t-shirt", 0), ("pants", 0), ("dress", 0))
+HELD_OUT = (("longsleeve", 5000), ("shirt", 5000), ("jacket", 5000), ("skirt", 5000), ("shorts", 5000), ("hat", 5000))
 
 
-def report(photos: Photos, duplicates: DuplicatesParams) -> Joined:
-    """Print how well each way finds the copies, and return ours, the candidates with their likeness."""
-    distance, least = duplicates.distance, duplicates.likeness
-    candidates = by_views(photos, distance)
-    ways = {
-        f"hash and mirrored hash, {distance} bits": by_hash(photos, distance),
-        f"the same, {WIDER} bits": by_hash(photos, WIDER),
-        f"candidates: views, {distance} bits": candidates,
-        f"ours: candidates of likeness {least}": ours(photos, candidates, least),
-    }
+class Found(NamedTuple):
+    """The copies of one kind: N of them.
 
-    def lines() -> Iterator[tuple[str, ...]]:
-        for kind, name in enumerate(planted.KINDS, 1):
-            agreed = candidates.likeness[true_pairs(photos, candidates, kind)]
-            shares = [f"{100 * recall(photos, joined, kind):.1f} %" for joined in ways.values()]
-            yield (name, *shares, *(f"{np.quantile(agreed, share):.2f}" for share in (0, 0.01, 0.5)))
+    sources: the numbers of their originals, (N,).
+    likeness: to the original, (N,), -1 where the search does not look at the pair.
+    """
 
-    table(("copies found", *ways, "likeness: least", "1 %", "median"), lines())
-    table(
-        ("pairs joined", "among the originals, all false", "among all", "of these false", "precision"),
-        (counted(name, photos, joined) for name, joined in ways.items()),
-    )
-    of_photo = candidates.likeness[
-        np.concatenate([true_pairs(photos, candidates, kind) for kind in range(1, 1 + len(planted.KINDS))])
-    ]
-    copies = np.count_nonzero(photos.kinds)
-    false = candidates.likeness[false_pairs(photos, candidates)]
-    table(
-        ("likeness", "copies found", "of", "false pairs among all"),
-        (
-            (
-                f"{least}",
-                *(
-                    f"{number:,}"
-                    for number in (np.count_nonzero(of_photo >= least), copies, np.count_nonzero(false >= least))
-                ),
-            )
-            for least in THRESHOLDS
-        ),
-    )
-    wrong = np.sort(false)
-    print(f"Greatest likeness of false candidates: {', '.join(f'{value:.3f}' for value in wrong[:-6:-1]) or 'none'}\n")
-    return candidates
+    photos: Photos
+    sources: Indices
+    likeness: Likeness
 
 
-def counted(name: str, photos: Photos, joined: Joined) -> tuple[str, ...]:
-    false, everything = len(false_pairs(photos, joined)), len(joined.pairs)
-    return (
-        name,
-        f"{len(among_originals(photos, joined).pairs):,}",
-        f"{everything:,}",
-        f"{false:,}",
-        f"{1 - false / max(1, everything):.4f}",
-    )
+class Negatives(NamedTuple):
+    """Photos, and the candidates among them that show no photo in common."""
+
+    photos: Photos
+    candidates: Joined
 
 
-def name_pairs(photos: Photos, candidates: Joined, paths: Sequence[Path], least: float, sheet: Path | None) -> None:
-    """Print the originals that agree most, and draw them in pairs for a person to judge."""
-    pairs, likeness = among_originals(photos, candidates)
-    best = np.argsort(-likeness, kind="stable")[:PAIRS_NAMED]
-    named = [[paths[photos.sources[row]] for row in pairs[number]] for number in best]
-    table(
-        ("likeness", "joined", "photo", "other photo"),
-        (
-            (
-                f"{likeness[number]:.3f}",
-                "yes" if likeness[number] >= least else "no",
-                *(f"{path.parent.name}/{path.name}" for path in both),
-            )
-            for number, both in zip(best, named, strict=True)
-        ),
-    )
-    if sheet:
-        images = [
-            np.asarray(pixels.fit(Image.open(path).convert("RGB"), plots.CELL, "pad", (255, 255, 255)))
-            for both in named
-            for path in both
-        ]
-        captions = [
-            text
-            for number, both in zip(best, named, strict=True)
-            for text in (f"{likeness[number]:.3f}\n{both[0].name}", f"\n{both[1].name}")
-        ]
-        files.write_bytes(sheet, plots.sheet(images, captions, 6))
+def find_copies(photos: Photos, kinds: Sequence[str], duplicates: DuplicatesParams) -> dict[str, Found]:
+    """Search originals and the copies of one kind, kind by kind."""
+    return {kind: find_kind(photos, kind, duplicates) for kind in progress.bar(kinds, "search", len(kinds))}
 
 
-def hard_negatives(count: int, duplicates: DuplicatesParams) -> None:
-    """Print how many drawn photos of one garment are joined: all have its outline, and no two are of one garment."""
+def find_kind(photos: Photos, kind: str, duplicates: DuplicatesParams) -> Found:
+    """Search originals and their copies of one kind."""
+    subset = photos.of_kind(kind)
+    likeness = likeness_of_copies(subset, find_candidates(subset, duplicates))
+    return Found(subset, subset.sources[subset.kinds > 0], likeness)
+
+
+def report_copies(found: Mapping[str, Found], is_tuned_on: NDArray[np.bool_], duplicates: DuplicatesParams) -> None:
+    """Print the recall of each kind.
+
+    is_tuned_on: which originals the constants of the search were chosen on, by their numbers.
+    """
 
     def lines() -> Iterator[tuple[str, ...]]:
-        for garment in DRAWN:
-            prepared = [
-                planted.prepared(planted.encode(draw.draw(garment, seed)))
-                for seed in progress.bar(range(count), f"draw {garment}", count)
-            ]
-            photos = gather(prepared, range(count), [0] * count)
-            candidates = by_views(photos, duplicates.distance)
-            joined = ours(photos, candidates, duplicates.likeness)
-            likeness = candidates.likeness
-            yield (
-                garment,
-                f"{count:,}",
-                f"{count * (count - 1) // 2:,}",
-                *(f"{len(by_hash(photos, bits).pairs):,}" for bits in (duplicates.distance, WIDER)),
-                f"{len(candidates.pairs):,}",
-                f"{len(joined.pairs):,}",
-                *(f"{np.count_nonzero(likeness >= least):,}" for least in THRESHOLDS),
-                f"{likeness.max(initial=-1):.3f}",
-            )
+        for kind, (photos, sources, likeness) in found.items():
+            is_found = likeness >= duplicates.likeness
+            halves = (share_and_interval(is_found[is_tuned_on[sources] == half]) for half in (True, False))
+            hashes = (f"{100 * found_by_hash(photos, bits).mean():.1f} %" for bits in (duplicates.distance, WIDER))
+            ends = [f"{np.quantile(likeness[is_found], share):.2f}" if is_found.any() else "-" for share in (0, 0.01)]
+            yield kind, *halves, f"{100 * (likeness > -1).mean():.1f} %", *hashes, *ends
 
     table(
         (
-            "drawn",
-            "photos",
-            "pairs",
-            f"hashes, {duplicates.distance} bits",
-            f"hashes, {WIDER} bits",
-            "candidates",
-            "ours",
-            *(f"likeness {least} and more" for least in THRESHOLDS),
-            "greatest likeness",
+            "kind of copy",
+            "found, half tuned on",
+            "found, held out",
+            "candidates, both halves",
+            f"hash and mirrored hash, {duplicates.distance} bits",
+            f"the same, {WIDER} bits",
+            "likeness of those found: least",
+            "1 %",
         ),
         lines(),
     )
+
+
+def share_and_interval(is_found: NDArray[np.bool_]) -> str:
+    """Return the share in percent, with Wilson's interval of 95 %."""
+    if not len(is_found):
+        return "-"
+    result = binomtest(int(is_found.sum()), len(is_found))
+    interval = result.proportion_ci(0.95, "wilson")
+    return f"{100 * result.statistic:.1f} % ({100 * interval.low:.1f} to {100 * interval.high:.1f})"
+
+
+def find_negatives(
+    photos: Photos, drawn: int, held_out: int, duplicates: DuplicatesParams
+) -> Iterator[tuple[str, Negatives]]:
+    """Yield photos to tell apart, by name: the originals, with all copies, and drawn garments of one cut each."""
+    yield "originals", negatives(photos.originals, duplicates)
+    yield "originals and all copies", negatives(photos, duplicates)
+    for garments, count, note in ((TUNED_ON, drawn, ""), (HELD_OUT, held_out, ", held out")):
+        for garment, first in garments if count else ():
+            prepared = [
+                planted.prepared(planted.encode(draw.draw(garment, first + seed)))
+                for seed in progress.bar(range(count), f"draw {garment}", count)
+            ]
+            yield f"drawn: {garment}{note}", negatives(gather(prepared, range(count), [0] * count), duplicates)
+
+
+def negatives(photos: Photos, duplicates: DuplicatesParams) -> Negatives:
+    candidates = find_candidates(photos, duplicates, spare_true=True)
+    return Negatives(photos, candidates.take(is_false(photos, candidates.pairs)))
+
+
+def report_negatives(groups: Mapping[str, Negatives], duplicates: DuplicatesParams) -> None:
+    """Print how many pairs of photos that show nothing in common are candidates, and how many are joined."""
+
+    def lines() -> Iterator[tuple[str, ...]]:
+        for name, (photos, (pairs, likeness)) in groups.items():
+            by_hashes = [by_hash(photos, bits) for bits in (0, duplicates.distance, WIDER)]
+            yield (
+                name,
+                f"{len(photos.hashes):,}",
+                *(f"{np.count_nonzero(is_false(photos, joined)):,}" for joined in by_hashes),
+                f"{len(pairs):,}",
+                spell_likeness(likeness.max(initial=-1)),
+                f"{np.count_nonzero(likeness >= duplicates.likeness):,}",
+            )
+
+    table(
+        (
+            "false pairs among",
+            "photos",
+            "equal hashes",
+            f"hashes, {duplicates.distance} bits",
+            f"hashes, {WIDER} bits",
+            "candidates",
+            "their greatest likeness",
+            "joined",
+        ),
+        lines(),
+    )
+
+
+def report_thresholds(found: Mapping[str, Found], groups: Mapping[str, Negatives]) -> None:
+    """Print what other values of duplicates.likeness would find and join."""
+    of_copies = np.concatenate([each.likeness for each in found.values()])
+    collages = found["collage"].likeness
+    false = {
+        "originals and copies": [groups["originals and all copies"].candidates.likeness],
+        "drawn": [group.candidates.likeness for name, group in groups.items() if name.startswith("drawn")],
+    }
+
+    def lines() -> Iterator[tuple[str, ...]]:
+        for least in THRESHOLDS:
+            yield (
+                f"{least}",
+                *(f"{np.count_nonzero(values >= least):,} of {len(values):,}" for values in (of_copies, collages)),
+                *(f"{count_from(values, least):,}" for values in false.values()),
+            )
+
+    table(
+        ("likeness", "copies found", "of these collages", *(f"false pairs: {name}" for name in false)),
+        lines(),
+    )
+
+
+def count_from(likeness: Sequence[Likeness], least: float) -> int:
+    return sum(int(np.count_nonzero(values >= least)) for values in likeness)
