@@ -87,7 +87,7 @@ def test_what_is_decided_in_the_page_reaches_the_catalog(
     environment = json.loads((project / "environment.json").read_text())
     shutil.rmtree(project / "reports")
     with in_project(project, environment, weights, embedding_weights, is_new=False):
-        run_stages("catalog", "split", "build", "validate", "baseline", "report")
+        run_stages("leakage", "catalog", "split", "build", "validate", "baseline", "report")
     classes = {row["product_id"]: row["catalog_id"] for row in read_rows(project / "data/catalog.csv")}
     changes = read_rows(project / "data/label_changes.csv")
 

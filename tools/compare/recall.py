@@ -15,7 +15,7 @@ def format_recall(base: dict[str, Any], head: dict[str, Any]) -> str:
     before, after = base["kinds"], head["kinds"]
     changed = [kind for kind in before | after if before.get(kind) != after.get(kind)]
     if not changed:
-        return "Unchanged."
+        return "As many of each kind as in base."
     rows = [
         (kind, describe(before.get(kind)), describe(after.get(kind)), interval(after.get(kind))) for kind in changed
     ]
