@@ -18,7 +18,7 @@ from imageset.formats.preview_file import PreviewRows, decode_square
 from imageset.runtime import params, progress, stage
 
 COMPARED_SIDE = 64  # of the photos that are compared in colour
-PAIRS_AT_ONCE = 256  # 100 MB
+PAIRS_AT_ONCE = 64  # 90 MB
 
 
 def map_thumbnails(thumbnails_h5: Path, photos: pd.DataFrame) -> Pixels:
