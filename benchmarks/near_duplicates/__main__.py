@@ -8,8 +8,11 @@ import argparse
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from benchmarks.near_duplicates.doubts import doubtful_copies, doubtful_originals, draw_doubts, report_doubts
 from benchmarks.near_duplicates.embeddings import report_embeddings
+from benchmarks.near_duplicates.others import compare
 from benchmarks.near_duplicates.parts import report_parts
 from benchmarks.near_duplicates.photos import BEYOND, KINDS, Originals, gather, masked, read_originals, with_copies
 from benchmarks.near_duplicates.quality import (
@@ -26,6 +29,7 @@ from imageset.runtime.sections import DuplicatesParams
 from tests import planted
 
 SIZES = (100_000, 1_000_000)
+TURNS = 3  # of each of the other programs
 
 
 def parse() -> argparse.Namespace:
@@ -39,6 +43,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--masked", type=int, default=0, metavar="N", help="photos to remove backgrounds of (0)")
     parser.add_argument("--weights", type=Path, default=Path("models/background.onnx"), help="of u2netp, for --masked")
     parser.add_argument("--embeddings", type=Path, metavar="PTH", help="weights: are missed copies near by embedding?")
+    parser.add_argument("--others", type=int, metavar="N", help="pairs of near hashes, beside other programs, alone")
     parser.add_argument("--million", type=int, nargs="*", metavar="N", help="the search among so many photos, alone")
     return parser.parse_args()
 
@@ -48,8 +53,12 @@ def main() -> None:
     originals = read_originals(chosen.folder, chosen.photos)
     count = len(originals.bodies)
     circumstances(chosen, f"{count} {origin(chosen.folder)}", "numpy", "pillow", "imagehash")
-    if chosen.million is not None:
+    if chosen.million is not None or chosen.others:
         prepared = [planted.prepared(body) for body in originals.bodies]
+    if chosen.others:
+        compare(np.stack([photo.thumbnail[..., 0] for photo in prepared]), chosen.others, TURNS)
+        return
+    if chosen.million is not None:
         grow(gather(prepared, range(count), [0] * count), chosen.million or SIZES, shipped.distance)
         return
     report(originals, chosen, shipped)
