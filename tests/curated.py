@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from scipy.fft import idctn
+from scipy.fft import dctn, idctn
 
 from imageset.curation.corrections import RECOMMENDED
 from imageset.errors import DataError
@@ -108,12 +108,13 @@ def thumbnail(image: Image.Image) -> Image.Image:
 def pattern(number: int) -> Image.Image:
     """A thumbnail whose likeness to others is known: its details mix two noises, at an angle of 20 degrees a number.
 
-    All have nearly the same low frequencies. Along the circle, nine pairs of the 64 bits are swapped one after the
-    other. So the hashes differ, and those of near-duplicates differ in at most four bits.
+    All have nearly the same 16 x 16 lowest frequencies, so that details alone tell them apart. Along the circle, nine
+    pairs of the 64 bits are swapped one after the other. So the hashes differ, and those of near-duplicates differ in
+    at most four bits.
     """
     rng = np.random.default_rng(7)
     signs = rng.permutation(np.tile([1.0, -1.0], 32))
-    noises = rng.choice([-1.0, 1.0], (2, 64, 64))
+    noises = dctn(rng.choice([-1.0, 1.0], (2, 64, 64)), axes=(1, 2), norm="ortho")
     low = signs * rng.uniform(0.8, 1.2, 64)
     half = PATTERNS // 2
     turned = range(number) if number <= half else range(number - half, half)
@@ -123,9 +124,12 @@ def pattern(number: int) -> Image.Image:
     frequencies = np.zeros((64, 64))
     frequencies[:8, :8] = low.reshape(8, 8)
     frequencies[0, 0] = 0
-    shape = idctn(frequencies, norm="ortho")
+    frequencies *= 64 / np.sqrt((frequencies**2).sum())  # a deviation of 1
     angle = 2 * np.pi * number / PATTERNS
-    values = 128 + 25 * (shape / shape.std() + np.cos(angle) * noises[0] + np.sin(angle) * noises[1])
+    details = np.cos(angle) * noises[0] + np.sin(angle) * noises[1]
+    details[:16, :16] = noises[0, :16, :16]
+    details[:8, :8] = 0
+    values = 128 + 25 * idctn(frequencies + details, norm="ortho")
     return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
 
 

@@ -11,7 +11,7 @@ from benchmarks.near_duplicates.joining import spell_likeness
 from benchmarks.near_duplicates.photos import Photos
 from benchmarks.near_duplicates.quality import Found, Negatives, find_kind, negatives
 from benchmarks.shared.tables import table
-from imageset.curation import alignment, candidates, duplicate_search, near_duplicates, views
+from imageset.curation import alignment, candidates, duplicate_search, near_duplicates, sieve, views
 from imageset.curation.views import Boxes
 from imageset.formats.hdf5 import Indices, Pixels
 from imageset.runtime import progress
@@ -56,7 +56,7 @@ def fewer_views(
             "ALL_TURNS": np.array([view.turn for view in made]),
         },
         candidates: {"VIEWS": made},
-        near_duplicates: {"VIEWS": made},
+        sieve: {"IS_HALF": np.array([view[:4] in views.HALVES for view in made])},
     }
 
 

@@ -11,6 +11,7 @@ from imageset.curation.candidates import PhotosToCompare, add_insides, blocks
 from imageset.curation.frames import find_frames
 from imageset.curation.groups import spans_subsets
 from imageset.curation.near_duplicates import NearDuplicate, find_near_duplicates
+from imageset.curation.search_pool import open_pool
 from imageset.curation.ties import Ties, all_ties, byte_ties, components, first_of_equal, hash_ties, join
 from imageset.curation.union_find import UnionFind
 from imageset.curation.views import Boxes
@@ -121,7 +122,10 @@ def search_part(
         rows = photos["row"].to_numpy()[distinct]
         whole = PhotosToCompare(distinct, rows, find_all_frames(thumbnails, rows), hashes, compared[distinct])
         to_compare = add_insides(whole, thumbnails)
-        yield from find_near_duplicates(thumbnails, to_compare, duplicates.distance, duplicates.likeness, connected)
+        with open_pool(len(distinct)) as pool:
+            yield from find_near_duplicates(
+                thumbnails, to_compare, duplicates.distance, duplicates.likeness, connected, pool
+            )
 
 
 def find_all_frames(thumbnails: Pixels, rows: Indices) -> Boxes:

@@ -4,23 +4,36 @@ A cropped copy has another hash than its photo, so a search uses the hashes that
 finds other garments in the same place, so its pairs are only candidates.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from imageset.curation.alignment import aligned_likeness
-from imageset.curation.candidates import Pairs, PhotosToCompare, find_candidates, find_windows, pair_equal, unique_pairs
+from imageset.curation.candidates import (
+    Pairs,
+    PhotosToCompare,
+    find_candidates,
+    find_windows,
+    pair_equal,
+    sign_photos,
+    unique_pairs,
+    windows_agree,
+)
 from imageset.curation.hamming import find_near
+from imageset.curation.search_pool import map_in_order
+from imageset.curation.sieve import OF_EQUAL_HASHES, count_differing
 from imageset.curation.union_find import UnionFind
-from imageset.curation.views import VIEWS, choose_views, turn_back
+from imageset.curation.views import choose_views, turn_back
 from imageset.curation.window_hashes import WINDOWS
 from imageset.formats.hdf5 import Pixels
 from imageset.runtime import progress
+from imageset.workers.ordered_map import WorkerPool
 
-HASHES_AT_ONCE = 1 << 22  # in one search: 100 MB
 PAIRS_AT_ONCE = 256  # aligned together: 100 MB
 
 Likeness = Callable[[Pixels, Pixels], NDArray[np.float64]]
@@ -35,7 +48,12 @@ class NearDuplicate(NamedTuple):
 
 
 def find_near_duplicates(
-    thumbnails: Pixels, photos: PhotosToCompare, distance: int, likeness: float, connected: UnionFind
+    thumbnails: Pixels,
+    photos: PhotosToCompare,
+    distance: int,
+    likeness: float,
+    connected: UnionFind,
+    pool: WorkerPool | None = None,
 ) -> Iterator[NearDuplicate]:
     """Yield as many pairs of near-duplicates as it takes to connect all photos that belong together.
 
@@ -48,11 +66,12 @@ def find_near_duplicates(
             at most half as many from that of the same window of it.
         likeness: the least likeness of a near-duplicate.
         connected: which photos are connected already. Each pair found is added.
+        pool: the workers, or None: this process does it. It changes nothing that is found.
 
     Raises:
         DataError: there are more candidates than anybody waits for.
     """
-    search = Search(thumbnails, likeness, connected)
+    search = Search(thumbnails, likeness, connected, pool)
     yield from search.search_views(photos, distance)
     yield from search.search_windows(photos, distance // 2)
 
@@ -64,33 +83,40 @@ class Search:
     thumbnails: Pixels
     likeness: float
     connected: UnionFind
+    pool: WorkerPool | None
 
     def search_views(self, photos: PhotosToCompare, distance: int) -> Iterator[NearDuplicate]:
         """Yield the near-duplicates among photos with near hashes of a view."""
-        yield from self.confirm(photos, pair_equal(photos.hashes), measure_likeness)
-        photos = photos.take(self.find_left(photos, pair_equal(photos.hashes)))
-        equal = pair_equal(photos.hashes)[:, 0]
-        step = max(1, HASHES_AT_ONCE // len(VIEWS))
-        for start in range(0, len(photos.numbers), step):
-            places = np.arange(start, min(start + step, len(photos.numbers)))
-            pairs = find_candidates(places, self.thumbnails, photos, distance)
+        signs, equal = sign_photos(self.thumbnails, photos), pair_equal(photos.hashes)
+        agree = count_differing(*signs[equal.T]) <= OF_EQUAL_HASHES
+        yield from self.confirm(photos, equal[agree], measure_likeness)
+        left = self.find_left(photos, equal)
+        photos, signs = photos.take(left), signs[left]
+        first = pair_equal(photos.hashes)[:, 0]
+        for pairs in find_candidates(photos, self.thumbnails, signs, distance, self.pool):
             # Those with equal hashes were compared above.
-            yield from self.confirm(photos, pairs[pairs[:, 0] != equal[pairs[:, 1]]], measure_likeness)
+            yield from self.confirm(photos, pairs[pairs[:, 0] != first[pairs[:, 1]]], measure_likeness)
 
     def search_windows(self, photos: PhotosToCompare, distance: int) -> Iterator[NearDuplicate]:
         """Yield the near-duplicates among photos with near hashes of a window: they may differ elsewhere."""
-        hashes, tells = find_windows(self.thumbnails, photos)
+        hashes, tells = find_windows(self.thumbnails, photos, self.pool)
         for number in range(len(WINDOWS)):
             of_window = np.flatnonzero(tells[:, number])
             equal = pair_equal(hashes[of_window, number])
-            yield from self.confirm(photos, of_window[equal], measure_likeness_as_they_are)
+            yield from self.confirm_window(photos, of_window[equal], number)
             left = of_window[self.find_left(photos.take(of_window), equal)]
             values = hashes[left, number]
             if not len(left):
                 continue
             pairs = unique_pairs(find_near(values, values, distance), len(left))
             pairs = pairs[pairs[:, 0] != pair_equal(values)[pairs[:, 1], 0]]
-            yield from self.confirm(photos, left[pairs], measure_likeness_as_they_are)
+            yield from self.confirm_window(photos, left[pairs], number)
+
+    def confirm_window(self, photos: PhotosToCompare, pairs: Pairs, window: int) -> Iterator[NearDuplicate]:
+        """Yield the near-duplicates among pairs with near hashes of a window."""
+        pairs = self.drop_known(photos, pairs)
+        agree = windows_agree(self.thumbnails, photos, pairs, window)
+        yield from self.confirm(photos, pairs[agree], measure_likeness_as_they_are)
 
     def find_left(self, photos: PhotosToCompare, equal: Pairs) -> NDArray[np.bool_]:
         """Return which photos are still to be compared: all but those that turned out to show what the first photo
@@ -103,25 +129,43 @@ class Search:
 
     def confirm(self, photos: PhotosToCompare, pairs: Pairs, measure: Likeness) -> Iterator[NearDuplicate]:
         """Yield the near-duplicates among pairs that were not compared before and are not connected yet."""
-        numbers = photos.numbers[pairs]
-        pairs = pairs[(numbers[:, 0] != numbers[:, 1]) & ~photos.compared[pairs].all(axis=1)]
+        pairs = self.drop_known(photos, pairs)
         if not len(pairs):
             return
-        with progress.bar(None, "near-duplicates: details", len(pairs), unit="pair") as bar:
-            for block in np.split(pairs, range(PAIRS_AT_ONCE, len(pairs), PAIRS_AT_ONCE)):
-                yield from self.confirm_block(photos, block, measure)
-                bar.update(len(block))
+        asked: deque[Pairs] = deque()
 
-    def confirm_block(self, photos: PhotosToCompare, pairs: Pairs, measure: Likeness) -> Iterator[NearDuplicate]:
-        """Yield the near-duplicates among pairs that are not connected yet."""
-        apart = pairs[[self.connected.are_apart(left, right) for left, right in photos.numbers[pairs].tolist()]]
-        if not len(apart):
-            return
-        agreed = measure(*(photos.read(self.thumbnails, places) for places in apart.T))
-        for (left, right), value in zip(photos.numbers[apart].tolist(), agreed.tolist(), strict=True):
-            if value >= self.likeness and self.connected.are_apart(left, right):
-                self.connected.join(left, right)
-                yield NearDuplicate(left, right, value)
+        # Workers are ahead: some pairs are measured that others connect meanwhile. These are left out below, so that
+        # neither the number of workers nor that of pairs in a block changes what is found.
+        def read_blocks() -> Iterator[tuple[Pixels, Pixels]]:
+            for block in np.split(pairs, range(PAIRS_AT_ONCE, len(pairs), PAIRS_AT_ONCE)):
+                asked.append(self.drop_known(photos, block))
+                yield self.read_pairs(photos, asked[-1])
+
+        with progress.bar(None, "near-duplicates: details", len(pairs), unit="pair") as bar:
+            for agreed in map_in_order(self.pool, partial(measure_pairs, measure=measure), read_blocks()):
+                block = asked.popleft()
+                for (left, right), value in zip(photos.numbers[block].tolist(), agreed.tolist(), strict=True):
+                    if value >= self.likeness and self.connected.are_apart(left, right):
+                        self.connected.join(left, right)
+                        yield NearDuplicate(left, right, value)
+                bar.update(min(PAIRS_AT_ONCE, len(pairs)))
+
+    def read_pairs(self, photos: PhotosToCompare, pairs: Pairs) -> tuple[Pixels, Pixels]:
+        """Return the thumbnails of pairs, uint8 (P, 64, 64) each."""
+        one, other = (photos.read(self.thumbnails, places) for places in pairs.T)
+        return one, other
+
+    def drop_known(self, photos: PhotosToCompare, pairs: Pairs) -> Pairs:
+        """Return the pairs of two photos that were not compared before and are not connected yet."""
+        pairs = pairs[~photos.compared[pairs].all(axis=1)]
+        numbers = photos.numbers[pairs].tolist()
+        apart: Pairs = pairs[np.array([self.connected.are_apart(left, right) for left, right in numbers], bool)]
+        return apart
+
+
+def measure_pairs(both: tuple[Pixels, Pixels], measure: Likeness) -> NDArray[np.float64]:
+    """Return the likeness of pairs; a worker does this."""
+    return measure(*both) if len(both[0]) else np.empty(0)
 
 
 def measure_likeness(images: Pixels, others: Pixels) -> NDArray[np.float64]:

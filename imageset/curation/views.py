@@ -28,10 +28,10 @@ HALVES = ((0.5, 0.0, 0.0, 0.0), (0.0, 0.5, 0.0, 0.0), (0.0, 0.0, 0.5, 0.0), (0.0
 # The eight turns of a square are sums of these: first rows and columns are exchanged, then each is reversed.
 MIRROR, FLIP, TRANSPOSE = 1, 2, 4
 TURNS = 8
-ODD = np.where(np.arange(FREQUENCIES) % 2, -1, 1)  # the signs of the frequencies of a reversed axis
 
-Frequencies = NDArray[np.float64]  # of views (N, VIEWS, 8, 8), or of one view each (N, 8, 8): whole numbers of STEPS
+Frequencies = NDArray[np.float64]  # of views (N, V, F, F), or of one view each (N, F, F): whole numbers of STEPS
 Hashes = NDArray[np.uint64]
+Box = tuple[float, float, float, float]  # the shares of the sides that are cut off left, right, top and bottom
 Boxes = NDArray[np.float64]  # (N, 4): the shares of the sides that are cut off left, right, top and bottom
 
 
@@ -57,44 +57,51 @@ VIEWS = (
 ALL_BOXES, ALL_TURNS = np.array([view[:4] for view in VIEWS]), np.array([view.turn for view in VIEWS])
 
 
-def cosine_matrix(low: float, high: float, side: int) -> NDArray[np.float64]:
-    """Return the matrix (FREQUENCIES, side) that transforms the part of a row between two cuts.
+def cosine_matrix(low: float, high: float, side: int, count: int = FREQUENCIES) -> NDArray[np.float64]:
+    """Return the matrix (count, side) that transforms the part of a row between two cuts.
 
     low, high: the shares of the row that are cut off at its ends. A cut may go through a value, which then counts by
     the share that is left of it.
     """
     begin, end = low * side, side - high * side
     edges = (np.clip(np.arange(side + 1), begin, end) - begin) / (end - begin)
-    angles = np.pi * np.arange(1, FREQUENCIES)[:, np.newaxis]
+    angles = np.pi * np.arange(1, count)[:, np.newaxis]
     return np.vstack([np.diff(edges), np.diff(np.sin(angles * edges)) / angles])
 
 
-def box_frequencies(thumbnails: Pixels, boxes: tuple[tuple[float, float, float, float], ...]) -> Frequencies:
-    """Return the lowest frequencies of the insides of B boxes, rounded: float64 (N, B, 8, 8).
+def box_frequencies(thumbnails: Pixels, boxes: tuple[Box, ...], count: int = FREQUENCIES) -> Frequencies:
+    """Return the `count` lowest frequencies of each axis of the insides of B boxes, rounded: float64 (N, B, F, F).
 
     thumbnails: grey, uint8 (N, S, S).
     """
-    side = thumbnails.shape[1]
-    matrices = {cut: cosine_matrix(*cut, side) for box in boxes for cut in (box[:2], box[2:])}
-    across = {cut: thumbnails @ matrices[cut].T for cut in dict.fromkeys(box[:2] for box in boxes)}
-    return np.rint(np.stack([matrices[box[2:]] @ across[box[:2]] for box in boxes], axis=1) * STEPS)
+    number, side = thumbnails.shape[:2]
+    rows = thumbnails.astype(np.float64).reshape(number * side, side)
+    frequencies = np.empty((number, len(boxes), count, count))
+    for cut in dict.fromkeys(box[:2] for box in boxes):
+        inside = [place for place, box in enumerate(boxes) if box[:2] == cut]
+        across = (rows @ cosine_matrix(*cut, side, count).T).reshape(number, side, count)
+        down = np.vstack([cosine_matrix(*boxes[place][2:], side, count) for place in inside])
+        frequencies[:, inside] = (down @ across).reshape(number, len(inside), count, count)
+    frequencies *= STEPS
+    return np.rint(frequencies, out=frequencies)
 
 
-def view_frequencies(thumbnails: Pixels) -> Frequencies:
-    """Return the lowest frequencies of each view, rounded: float64 (N, VIEWS, 8, 8).
+def view_frequencies(thumbnails: Pixels, count: int = FREQUENCIES) -> Frequencies:
+    """Return the `count` lowest frequencies of each axis of each view, rounded: float64 (N, VIEWS, F, F).
 
     thumbnails: grey, uint8 (N, S, S).
     """
-    plain = box_frequencies(thumbnails, (*BOXES, *HALVES))
+    plain = box_frequencies(thumbnails, (*BOXES, *HALVES), count)
     turned = [turn_frequencies(plain[:, :1], turn) for turn in range(FLIP, TURNS)]
     return np.concatenate([plain, turn_frequencies(plain, MIRROR), *turned], axis=1)
 
 
 def turn_frequencies(frequencies: Frequencies, turn: int) -> Frequencies:
-    """Return the frequencies, (..., 8, 8), of images that are turned."""
+    """Return the frequencies, (..., F, F), of images that are turned."""
+    odd = np.where(np.arange(frequencies.shape[-1]) % 2, -1, 1)  # the signs of the frequencies of a reversed axis
     turned = frequencies.swapaxes(-1, -2) if turn & TRANSPOSE else frequencies
-    turned = turned * ODD[:, np.newaxis] if turn & FLIP else turned
-    return turned * ODD if turn & MIRROR else turned
+    turned = turned * odd[:, np.newaxis] if turn & FLIP else turned
+    return turned * odd if turn & MIRROR else turned
 
 
 def turn_back(images: NDArray[np.float64], turns: Indices) -> NDArray[np.float64]:
@@ -113,7 +120,9 @@ def turn_back(images: NDArray[np.float64], turns: Indices) -> NDArray[np.float64
 def hash_views(frequencies: Frequencies) -> Hashes:
     """Return the 64-bit hashes of V views, uint64 (N, V), from their frequencies (N, V, 8, 8)."""
     flat = frequencies.reshape(*frequencies.shape[:2], FREQUENCIES**2)
-    bits = flat > np.median(flat, axis=-1, keepdims=True)
+    ordered = np.sort(flat, axis=-1)  # ten times as fast as np.median
+    middle = flat.shape[-1] // 2
+    bits = flat > (ordered[..., middle - 1 : middle] + ordered[..., middle : middle + 1]) / 2
     return np.packbits(bits, axis=-1).view(">u8")[..., 0].astype(np.uint64)
 
 

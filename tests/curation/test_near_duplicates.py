@@ -9,7 +9,7 @@ import yaml
 from numpy.typing import NDArray
 from PIL import Image
 
-from imageset.curation import candidates, near_duplicates
+from imageset.curation import candidates, near_duplicates, sieve
 from imageset.curation.candidates import Pairs, PhotosToCompare, add_insides
 from imageset.curation.frames import find_frames
 from imageset.curation.near_duplicates import Likeness, NearDuplicate, find_near_duplicates, measure_likeness
@@ -19,6 +19,8 @@ from imageset.errors import DataError
 from imageset.formats.hdf5 import Pixels
 from imageset.leakage import copies as leaked
 from imageset.photos.preprocess import PreparedPhoto
+from imageset.workers.local import LocalWorkers
+from imageset.workers.ordered_map import WorkerPool
 from sandbox import draw
 from sandbox.garments import GARMENTS
 from tests import planted
@@ -89,6 +91,7 @@ def find(
     compared: list[int] | None = None,
     known: list[tuple[int, int]] | None = None,
     rows: list[int] | None = None,
+    pool: WorkerPool | None = None,
 ) -> list[NearDuplicate]:
     """Search all photos. known: pairs that are connected already; compared: photos that were compared before."""
     count = len(photos.hashes)
@@ -101,7 +104,7 @@ def find(
     to_compare = add_insides(
         PhotosToCompare(np.arange(count), rows_of, frames, photos.hashes, is_compared), photos.thumbnails
     )
-    return list(find_near_duplicates(photos.thumbnails, to_compare, distance, likeness, connected))
+    return list(find_near_duplicates(photos.thumbnails, to_compare, distance, likeness, connected, pool))
 
 
 def groups(count: int, pairs: list[NearDuplicate]) -> list[set[int]]:
@@ -115,20 +118,36 @@ def groups(count: int, pairs: list[NearDuplicate]) -> list[set[int]]:
 
 
 @pytest.fixture
+def no_sieve(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every candidate is compared."""
+    for module, name in (
+        (sieve, "OF_ANY_VIEW"),
+        (candidates, "OF_A_WINDOW"),
+        (near_duplicates, "OF_EQUAL_HASHES"),
+    ):
+        monkeypatch.setattr(module, name, 256)
+
+
+@pytest.fixture
 def compared_pairs(monkeypatch: pytest.MonkeyPatch) -> list[set[int]]:
     """The pairs whose details were compared for their views, by the rows of their thumbnails."""
     pairs: list[set[int]] = []
-    confirm_block = near_duplicates.Search.confirm_block
+    confirm, read_pairs = near_duplicates.Search.confirm, near_duplicates.Search.read_pairs
+    measures: list[Likeness] = []
 
     def confirm_and_note(
-        search: near_duplicates.Search, photos: PhotosToCompare, block: Pairs, measure: Likeness
+        search: near_duplicates.Search, photos: PhotosToCompare, some: Pairs, measure: Likeness
     ) -> Iterator[NearDuplicate]:
-        apart = [pair for pair in block if search.connected.are_apart(*photos.numbers[pair].tolist())]
-        if measure is measure_likeness:
-            pairs.extend(set(photos.rows[pair].tolist()) for pair in apart)
-        yield from confirm_block(search, photos, block, measure)
+        measures.append(measure)
+        yield from confirm(search, photos, some, measure)
 
-    monkeypatch.setattr(near_duplicates.Search, "confirm_block", confirm_and_note)
+    def read_and_note(search: near_duplicates.Search, photos: PhotosToCompare, some: Pairs) -> tuple[Pixels, Pixels]:
+        if measures[-1] is measure_likeness:
+            pairs.extend(set(photos.rows[pair].tolist()) for pair in some)
+        return read_pairs(search, photos, some)
+
+    monkeypatch.setattr(near_duplicates.Search, "confirm", confirm_and_note)
+    monkeypatch.setattr(near_duplicates.Search, "read_pairs", read_and_note)
     return pairs
 
 
@@ -154,6 +173,24 @@ def test_all_copies_of_a_photo_are_connected_and_no_other_photo_is(everything: P
     ]
 
 
+def test_the_sieve_changes_no_group_and_spares_most_comparisons(
+    everything: Photos, compared_pairs: list[set[int]], request: pytest.FixtureRequest
+) -> None:
+    garments = [draw.draw(garment, seed) for garment in ("t-shirt", "pants", "dress") for seed in range(20)]
+    alike = gather([planted.prepared(planted.encode(garment)) for garment in garments])
+    photos = concatenate(everything, alike)
+    sifted = groups(len(photos.hashes), find(photos))
+    compared_pairs.clear()
+    find(alike)
+    few = len(compared_pairs)
+    request.getfixturevalue("no_sieve")
+    compared_pairs.clear()
+    find(alike)
+
+    assert 5 * few < len(compared_pairs)
+    assert groups(len(photos.hashes), find(photos)) == sifted
+
+
 def test_there_are_no_more_pairs_than_it_takes_to_connect_all(everything: Photos) -> None:
     assert len(find(everything)) == len(everything.hashes) - len(GARMENTS)
 
@@ -170,6 +207,7 @@ def test_it_does_not_matter_which_of_two_photos_is_the_copy(
     assert measure_likeness(second, first) == pytest.approx(likeness, abs=0.05)
 
 
+@pytest.mark.usefixtures("no_sieve")
 def test_a_refused_pair_is_compared_once(originals: Photos, compared_pairs: list[set[int]]) -> None:
     same_hash = originals._replace(
         hashes=np.full(len(originals.hashes), hash_views(view_frequencies(originals.thumbnails[:1, ..., 0]))[0, 0])
@@ -184,6 +222,7 @@ def test_other_garments_of_one_kind_are_not_found(garment: str) -> None:
     assert find(gather([planted.prepared(planted.encode(draw.draw(garment, seed))) for seed in range(20)])) == []
 
 
+@pytest.mark.usefixtures("no_sieve")
 @pytest.mark.parametrize(("garment", "one", "other"), [("t-shirt", 16, 3), ("pants", 14, 9)])
 def test_photos_with_only_an_outline_in_common_are_no_near_duplicates(garment: str, one: int, other: int) -> None:
     # Their hashes make them candidates. The correlation of plain details is 0.73 and 0.75: outlines count most there.
@@ -239,8 +278,8 @@ def test_a_photo_is_never_a_pair_with_itself(originals: Photos, compared_pairs: 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("near_duplicates.HASHES_AT_ONCE", 1),
-        ("near_duplicates.HASHES_AT_ONCE", 7 * len(VIEWS)),
+        ("candidates.HASHES_AT_ONCE", 1),
+        ("candidates.HASHES_AT_ONCE", 7 * len(VIEWS)),
         ("near_duplicates.PAIRS_AT_ONCE", 1),
         ("near_duplicates.PAIRS_AT_ONCE", 5),
         ("candidates.PHOTOS_AT_ONCE", 11),
@@ -254,6 +293,22 @@ def test_the_size_of_a_block_changes_nothing(
     monkeypatch.setattr(f"imageset.curation.{name}", value)
 
     assert groups(len(few.hashes), find(few, compared=compared)) == groups(len(few.hashes), expected)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_the_number_of_workers_changes_nothing(
+    workers: int, everything: Photos, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = everything.only(list(range(0, len(everything.hashes), 3)))
+    expected = find(few)
+    monkeypatch.setattr(candidates, "HASHES_AT_ONCE", 20 * len(VIEWS))
+    monkeypatch.setattr(candidates, "WINDOWS_AT_ONCE", 20)
+    monkeypatch.setattr(near_duplicates, "PAIRS_AT_ONCE", 7)
+    with LocalWorkers(workers) as pool:
+        found = find(few, pool=pool)
+
+    assert groups(len(few.hashes), found) == groups(len(few.hashes), expected)
+    assert found == find(few)
 
 
 def test_the_order_of_photos_changes_no_group(everything: Photos) -> None:

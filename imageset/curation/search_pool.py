@@ -1,0 +1,73 @@
+"""Where the search for near-duplicates runs: in this process, in others beside it, or on a Dask cluster."""
+
+import platform
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from typing import TypeVar
+
+from threadpoolctl import threadpool_limits
+
+from imageset.errors import ImagesetError
+from imageset.runtime import files, settings
+from imageset.workers.ordered_map import Lost, WorkerPool, ordered_map
+from imageset.workers.pools import open_workers
+
+FEW_PHOTOS = 5000  # are searched in less time than processes take to start
+CODE = ("alignment", "candidates", "hamming", "near_duplicates", "sieve", "views", "window_hashes")
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@contextmanager
+def open_pool(photos: int) -> Iterator[WorkerPool | None]:
+    """Yield workers for a search of so many photos, or None: this process does it.
+
+    Raises:
+        ServerError: no Dask scheduler answers, or it has no workers.
+        SettingsError: a setting is malformed.
+    """
+    address, processes = settings.dask(), settings.workers()
+    if photos < FEW_PHOTOS or not (address or processes > 1):
+        yield None
+        return
+    with open_workers(address, processes, identify_search) as pool:
+        yield pool
+
+
+def identify_search() -> list[str]:
+    """Return a line for each module and library that decides which pairs are found, and for the processor."""
+    code = [f"{name}.py {files.sha256(Path(__file__).with_name(f'{name}.py'))}" for name in CODE]
+    return [*code, f"numpy {metadata.version('numpy')}", platform.machine()]
+
+
+def map_in_order(
+    pool: WorkerPool | None, function: Callable[[Item], Result], items: Iterable[Item]
+) -> Iterator[Result]:
+    """Yield function(item) for each item, in their order. With workers, later items are taken before.
+
+    Raises:
+        ImagesetError: a worker process ended twice over one item.
+    """
+    run = partial(run_each, function=function)
+    if pool is None:
+        for item in items:
+            yield from run([item])
+        return
+    for results in ordered_map(pool, run, ([item] for item in items)):
+        for result in results:
+            if isinstance(result, Lost):
+                raise ImagesetError(
+                    "a worker process died twice over the same photos, most often because memory ran out: see the "
+                    "system's log, or set IMAGESET_WORKERS lower"
+                )
+            yield result
+
+
+def run_each(items: list[Item], function: Callable[[Item], Result]) -> list[Result]:
+    """Return function(item) for each item, on one core: each worker has one."""
+    with threadpool_limits(limits=1):
+        return [function(item) for item in items]
