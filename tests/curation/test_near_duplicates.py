@@ -282,6 +282,7 @@ def test_a_photo_is_never_a_pair_with_itself(originals: Photos, compared_pairs: 
         ("candidates.HASHES_AT_ONCE", 7 * len(VIEWS)),
         ("near_duplicates.PAIRS_AT_ONCE", 1),
         ("near_duplicates.PAIRS_AT_ONCE", 5),
+        ("near_duplicates.ALIGNED_AT_ONCE", 3),
         ("candidates.PHOTOS_AT_ONCE", 11),
     ],
 )
