@@ -94,9 +94,13 @@ class Search:
         left = self.find_left(photos, equal)
         photos, signs = photos.take(left), signs[left]
         first = pair_equal(photos.hashes)[:, 0]
+        known = np.empty(0, np.intp)
         for pairs in find_candidates(photos, self.thumbnails, signs, distance, self.pool):
-            # Those with equal hashes were compared above.
-            yield from self.confirm(photos, pairs[pairs[:, 0] != first[pairs[:, 1]]], measure_likeness)
+            # A pair may come once with the views of each of its photos. Those with equal hashes were compared above.
+            keys = pairs[:, 0] * len(first) + pairs[:, 1]
+            new = ~np.isin(keys, known, assume_unique=True) & (pairs[:, 0] != first[pairs[:, 1]])
+            known = np.concatenate([known, keys[new]])
+            yield from self.confirm(photos, pairs[new], measure_likeness)
 
     def search_windows(self, photos: PhotosToCompare, distance: int) -> Iterator[NearDuplicate]:
         """Yield the near-duplicates among photos with near hashes of a window: they may differ elsewhere."""

@@ -217,6 +217,20 @@ def test_a_refused_pair_is_compared_once(originals: Photos, compared_pairs: list
     assert len(compared_pairs) == len({frozenset(pair) for pair in compared_pairs}) > 0
 
 
+@pytest.mark.parametrize("at_once", [1, 1 << 20])
+def test_a_pair_that_both_photos_lead_to_is_compared_once(
+    at_once: int,
+    originals: Photos,
+    copies: dict[str, Photos],
+    compared_pairs: list[set[int]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(candidates, "HASHES_AT_ONCE", at_once)
+
+    assert find(concatenate(originals.only([3]), copies["mirrored"].only([3])), likeness=2) == []
+    assert compared_pairs == [{0, 1}]
+
+
 @pytest.mark.parametrize("garment", ["t-shirt", "pants"])
 def test_other_garments_of_one_kind_are_not_found(garment: str) -> None:
     assert find(gather([planted.prepared(planted.encode(draw.draw(garment, seed))) for seed in range(20)])) == []
