@@ -34,6 +34,7 @@ from imageset.formats.hdf5 import Pixels
 from imageset.runtime import progress
 from imageset.workers.ordered_map import WorkerPool
 
+SEARCHED_AT_ONCE = 1 << 18  # photos with the hashes of a window: fewer pairs are in memory
 PAIRS_AT_ONCE = 256  # that a worker compares: 2 MB of thumbnails
 ALIGNED_AT_ONCE = 16  # of them: 5 MB, which a processor's cache holds; 256 take half as long again
 
@@ -111,11 +112,13 @@ class Search:
             yield from self.confirm_window(photos, of_window[equal], number)
             left = of_window[self.find_left(photos.take(of_window), equal)]
             values = hashes[left, number]
-            if not len(left):
-                continue
-            pairs = unique_pairs(find_near(values, values, distance), len(left))
-            pairs = pairs[pairs[:, 0] != pair_equal(values)[pairs[:, 1], 0]]
-            yield from self.confirm_window(photos, left[pairs], number)
+            first = pair_equal(values)[:, 0]
+            for start in range(0, len(left), SEARCHED_AT_ONCE):
+                near = find_near(values[start : start + SEARCHED_AT_ONCE], values, distance)
+                pairs = unique_pairs(((start + queries, others) for queries, others in near), len(left))
+                # Those with a photo before `start` came with that photo.
+                new = (pairs[:, 0] >= start) & (pairs[:, 0] != first[pairs[:, 1]])
+                yield from self.confirm_window(photos, left[pairs[new]], number)
 
     def confirm_window(self, photos: PhotosToCompare, pairs: Pairs, window: int) -> Iterator[NearDuplicate]:
         """Yield the near-duplicates among pairs with near hashes of a window."""

@@ -297,6 +297,7 @@ def test_a_photo_is_never_a_pair_with_itself(originals: Photos, compared_pairs: 
         ("near_duplicates.PAIRS_AT_ONCE", 1),
         ("near_duplicates.PAIRS_AT_ONCE", 5),
         ("near_duplicates.ALIGNED_AT_ONCE", 3),
+        ("near_duplicates.SEARCHED_AT_ONCE", 7),
         ("candidates.PHOTOS_AT_ONCE", 11),
     ],
 )
