@@ -86,10 +86,12 @@ def compare_by_parts(queries: Hashes, base: Hashes, distance: int, common: int) 
         one, other = (sort_by_key(hashes, edges, key) for hashes in (queries, base))
         for left, right in compare_runs(one, other, distance):
             differing = one.hashes[left] ^ other.hashes[right]
-            # With more equal parts than that, a pair has several keys: the first one counts.
+            # With more equal parts than that, a pair has several keys: the first one counts. Keys of more than KEY_BITS
+            # are cut off, so that parts of them may differ.
             first = np.ones(len(left), bool)
-            for part in set(range(key[-1])) - set(key):
-                first &= differing & np.uint64((1 << edges[part + 1]) - (1 << edges[part])) != 0
+            for part in range(key[-1] + 1):
+                bits = differing & np.uint64((1 << edges[part + 1]) - (1 << edges[part]))
+                first &= (bits == 0) == (part in key)
             if first.any():
                 yield one.places[left[first]], other.places[right[first]]
 

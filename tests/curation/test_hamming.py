@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from imageset.curation import hamming
@@ -59,6 +59,7 @@ def drawn(count: int, seed: int = 0) -> Hashes:
 @pytest.mark.parametrize("common", [1, 2, 3])
 @settings(UNHURRIED, max_examples=40)
 @given(some, some, st.integers(0, 7))
+@example(np.array([0], np.uint64), np.array([128], np.uint64), 1)  # keys of 48 bits
 def test_all_pairs_are_found_once_by_their_equal_parts(
     common: int, queries: Hashes, base: Hashes, distance: int
 ) -> None:
