@@ -72,13 +72,12 @@ def main(
     released = tables.read(released_split_csv, tables.SPLIT)
     subsets = released_subsets.of_photos(photos, released), released_subsets.of_products(photos, released)
     thumbnails = map_thumbnails(thumbnails_h5, photos)
-    same_bytes = ties.byte_ties(photos, subsets[0] != "")
-    pairs = list(duplicate_search.search(photos, thumbnails, same_bytes, values, *subsets, duplicates))
+    known = duplicate_search.KnownPhotos(photos, thumbnails, values, *subsets)
+    same_bytes = known.tie_bytes()
+    pairs = list(duplicate_search.search(known, duplicates))
     pictures = find_pictures(previews_h5, photos, same_bytes, duplicate_search.ties_of(pairs))
     is_shared = groups.shared_pictures(photos, pictures, duplicates.max_products)
-    pairs += duplicate_search.search_without(
-        is_shared, pairs, photos, thumbnails, same_bytes, values, *subsets, duplicates
-    )
+    pairs += duplicate_search.search_without(is_shared, pairs, known, duplicates)
     alike = ties.join([same_bytes, duplicate_search.ties_of(pairs)])
     grouped = groups.group_photos(photos, alike, pictures, is_shared, values, *subsets)
     listed = duplicate_search.pair_table(photos, pairs)

@@ -57,7 +57,7 @@ def find_groups(prepared: Sequence[PreparedPhoto], thumbnails: NDArray[np.uint8]
     rows = [(number, 0, number, each.sha256, each.phash, each.phash_mirrored) for number, each in enumerate(prepared)]
     photos, new = tables.frame(tables.PROCESSED, rows), np.full(len(rows), "")
     same_bytes, values = ties.byte_ties(photos, new != ""), tables.frame(tables.LISTING_GROUPS, [])
-    pairs = list(duplicate_search.search(photos, thumbnails, same_bytes, values, new, new, shipped))
+    pairs = list(duplicate_search.search(duplicate_search.KnownPhotos(photos, thumbnails, values, new, new), shipped))
     alike = ties.join([same_bytes, duplicate_search.ties_of(pairs)])
     pictures = ties.components(alike, len(photos))
     is_shared = groups.shared_pictures(photos, pictures, shipped.max_products)

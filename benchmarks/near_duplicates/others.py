@@ -43,7 +43,7 @@ def by_faiss_flat(hashes: Hashes, queries: Hashes) -> int:
 
 
 def by_faiss_multi_hash(hashes: Hashes, queries: Hashes) -> int:
-    """Four parts of 16 bits, of which one differs in at most one bit."""
+    """Four parts of 16 bits: one of them differs in at most one bit."""
     import faiss
 
     index = faiss.IndexBinaryMultiHash(64, 4, 16)

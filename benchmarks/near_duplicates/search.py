@@ -13,7 +13,7 @@ from benchmarks.near_duplicates.photos import Photos
 from benchmarks.shared.measure import Sampler, cpu_of_children, memory
 from benchmarks.shared.memory import megabytes
 from benchmarks.shared.tables import table
-from imageset.curation import duplicate_search, ties
+from imageset.curation import duplicate_search
 from imageset.curation.near_duplicates import NearDuplicate
 from imageset.curation.views import Hashes
 from imageset.formats import tables
@@ -80,5 +80,5 @@ def search(thumbnails: Pixels, hashes: Hashes, distance: int) -> list[NearDuplic
     rows = [(number, 0, number, f"{number:064x}", f"{value:016x}", "") for number, value in enumerate(hashes.tolist())]
     photos, new = tables.frame(tables.PROCESSED, rows), np.full(len(rows), "")
     del rows
-    same_bytes, values = ties.byte_ties(photos, new != ""), tables.frame(tables.LISTING_GROUPS, [])
-    return list(duplicate_search.search(photos, thumbnails, same_bytes, values, new, new, shipped))
+    known = duplicate_search.KnownPhotos(photos, thumbnails, tables.frame(tables.LISTING_GROUPS, []), new, new)
+    return list(duplicate_search.search(known, shipped))

@@ -28,10 +28,10 @@ from imageset.formats.hdf5 import Indices, Pixels
 from imageset.runtime import progress
 from imageset.workers.ordered_map import WorkerPool
 
-PHOTOS_AT_ONCE = 128  # whose frequencies are in memory: 21 MB; more would not fit in a processor's cache
+PHOTOS_AT_ONCE = 128  # with their frequencies in memory: 21 MB; more would not fit in a processor's cache
 MAX_PAIRS = 20_000_000  # of one search: 160 MB, and eleven hours to compare them
 HASHES_AT_ONCE = 1 << 20  # that a worker searches with, of 13,107 photos: thumbnails of 54 MB, signs of 34 MB
-WINDOWS_AT_ONCE = 4096  # photos of which a worker hashes the windows
+WINDOWS_AT_ONCE = 4096  # photos: a worker hashes the windows of so many
 HITS_AT_ONCE = 4096  # pairs of near hashes, each with the signs of all views: 10 MB
 
 Pairs = NDArray[np.intp]  # (P, 2), places in PhotosToCompare

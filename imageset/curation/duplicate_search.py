@@ -1,7 +1,7 @@
 """In which order photos are compared, so that new photos never hide what connects released ones, and vice versa."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,26 +20,43 @@ from imageset.formats.hdf5 import Indices, Pixels
 from imageset.runtime.sections import DuplicatesParams
 
 
-def search(
-    photos: pd.DataFrame,
-    thumbnails: Pixels,
-    same_bytes: Ties,
-    values: pd.DataFrame,
-    photo_subsets: NDArray[Any],
-    product_subsets: NDArray[Any],
-    duplicates: DuplicatesParams,
-) -> Iterator[NearDuplicate]:
-    """Yield pairs of near-duplicates, as places in `photos`. Photos with the same bytes are not compared.
+class KnownPhotos(NamedTuple):
+    """What a search knows of N photos.
 
-    Args:
-        photos: the rows of processed.csv, N of them.
-        thumbnails: grey, uint8 (N, 64, 64, 1).
-        same_bytes: the ties of photos with the same bytes.
+    Attributes:
+        photos: rows of processed.csv, N of them.
+        thumbnails: grey, uint8 (M, 64, 64, 1), by column row of the photos.
         values: the rows of listing_groups.csv.
         photo_subsets: (N,), the subset that each photo was released in, "" of new photos.
         product_subsets: (N,), the subset that each photo's product was released in, "" of new products.
-        duplicates: section `duplicates` of params.yaml.
     """
+
+    photos: pd.DataFrame
+    thumbnails: Pixels
+    values: pd.DataFrame
+    photo_subsets: NDArray[Any]
+    product_subsets: NDArray[Any]
+
+    def take(self, places: Indices) -> "KnownPhotos":
+        """Return what is known of some of the photos."""
+        return self._replace(
+            photos=self.photos.iloc[places].reset_index(drop=True),
+            photo_subsets=self.photo_subsets[places],
+            product_subsets=self.product_subsets[places],
+        )
+
+    def tie_bytes(self) -> Ties:
+        """Return the ties of photos with the same bytes."""
+        return byte_ties(self.photos, self.photo_subsets != "")
+
+
+def search(known: KnownPhotos, duplicates: DuplicatesParams) -> Iterator[NearDuplicate]:
+    """Yield pairs of near-duplicates, as places among the photos. Photos with the same bytes are not compared.
+
+    duplicates: section `duplicates` of params.yaml.
+    """
+    photos, thumbnails, values, photo_subsets, product_subsets = known
+    same_bytes = known.tie_bytes()
     released, everything = photo_subsets != "", np.ones(len(photos), bool)
     compared = np.zeros(len(photos), bool)
     found = []
@@ -70,21 +87,12 @@ def tie_unreleased(photos: pd.DataFrame, thumbnails: Pixels, duplicates: Duplica
         duplicates: section `duplicates` of params.yaml.
     """
     unreleased = np.full(len(photos), "")
-    same_bytes, values = byte_ties(photos, unreleased != ""), tables.frame(tables.LISTING_GROUPS, [])
-    pairs = search(photos, thumbnails, same_bytes, values, unreleased, unreleased, duplicates)
-    return join([same_bytes, ties_of(pairs), hash_ties(photos, unreleased != "")])
+    known = KnownPhotos(photos, thumbnails, tables.frame(tables.LISTING_GROUPS, []), unreleased, unreleased)
+    return join([known.tie_bytes(), ties_of(search(known, duplicates)), hash_ties(photos, unreleased != "")])
 
 
 def search_without(
-    left_out: NDArray[np.bool_],
-    pairs: Sequence[NearDuplicate],
-    photos: pd.DataFrame,
-    thumbnails: Pixels,
-    same_bytes: Ties,
-    values: pd.DataFrame,
-    photo_subsets: NDArray[Any],
-    product_subsets: NDArray[Any],
-    duplicates: DuplicatesParams,
+    left_out: NDArray[np.bool_], pairs: Sequence[NearDuplicate], known: KnownPhotos, duplicates: DuplicatesParams
 ) -> list[NearDuplicate]:
     """Return pairs of near-duplicates among the photos that are connected with photos that are left out.
 
@@ -93,15 +101,13 @@ def search_without(
     Args:
         left_out: which photos are left out, (N,).
         pairs: what `search` found among all.
-        photos, thumbnails, same_bytes, values, photo_subsets, product_subsets, duplicates: as in `search`.
+        known, duplicates: as in `search`.
     """
-    chains = components(join([same_bytes, ties_of(pairs)]), len(photos))
+    chains = components(join([known.tie_bytes(), ties_of(pairs)]), len(known.photos))
     places = np.flatnonzero(~left_out & np.isin(chains, chains[left_out]))
     if not len(places):
         return []
-    part = photos.iloc[places].reset_index(drop=True)
-    subsets = photo_subsets[places], product_subsets[places]
-    found = search(part, thumbnails, byte_ties(part, subsets[0] != ""), values, *subsets, duplicates)
+    found = search(known.take(places), duplicates)
     return [NearDuplicate(int(places[left]), int(places[right]), likeness) for left, right, likeness in found]
 
 

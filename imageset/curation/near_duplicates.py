@@ -192,5 +192,5 @@ def measure_likeness(images: Pixels, others: Pixels) -> NDArray[np.float64]:
 
 
 def measure_likeness_as_they_are(images: Pixels, others: Pixels) -> NDArray[np.float64]:
-    """Return the same for pairs of which neither is cropped or turned by much."""
+    """Return the same for pairs where neither photo is cropped or turned by much."""
     return aligned_likeness(images.astype(np.float64), others.astype(np.float64), np.zeros((len(images), 4)))

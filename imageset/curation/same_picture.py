@@ -16,7 +16,6 @@ TILE = 8  # values, the side of a place
 MOST_LIGHT, MOST_COLOR = 5.0, 4.0  # of 255: how much a place may differ, in Y and in Cb or Cr
 GAIN = 0.7, 1.43  # how much darker or brighter the whole may be
 SMOOTH, REACH = 2, 3  # values: an edge may be off by one of them
-PAIRS_AT_ONCE = 256  # 60 MB
 
 
 def show_same(images: Pixels, others: Pixels) -> NDArray[np.bool_]:

@@ -16,7 +16,7 @@ def thumbnail(photo: Image.Image) -> Pixels:
 
 
 def put_in(photo: Image.Image, box: tuple[float, float, float, float], color: str) -> Image.Image:
-    """Return a photo as the inside of a larger picture, of which the box (left, right, top, bottom) is frame."""
+    """Return a photo inside a larger picture. box: how much of that is frame: left, right, top, bottom."""
     width, height = round(photo.width / (1 - box[0] - box[1])), round(photo.height / (1 - box[2] - box[3]))
     framed = Image.new("RGB", (width, height), color)
     framed.paste(photo, (round(width * box[0]), round(height * box[2])))

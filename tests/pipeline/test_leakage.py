@@ -75,7 +75,7 @@ class Listings:
             tables.PROCESSED,
             [(product_id, 0, row, *found[product_id][2:]) for row, product_id in enumerate(order)],
         )
-        self.write("photos", tables.PHOTOS, [])  # of which only catalog.keep: best would need any
+        self.write("photos", tables.PHOTOS, [])  # only catalog.keep: best would need any
         self.write("listing_groups", tables.LISTING_GROUPS, [])
         self.write("labels", tables.LABELS, labels)
         self.write("classes", tables.CLASSES, [(number, name, None) for name, number in catalog_ids.items()])

@@ -176,7 +176,7 @@ def grouped(pattern_of: dict[Key, int], released: pd.DataFrame) -> pd.DataFrame:
     subsets = released_subsets.of_photos(photos, released), released_subsets.of_products(photos, released)
     same_bytes, values = ties.byte_ties(photos, subsets[0] != ""), tables.frame(tables.LISTING_GROUPS, [])
     thumbnails = np.stack([np.asarray(image)[..., np.newaxis] for image in images])
-    pairs = duplicate_search.search(photos, thumbnails, same_bytes, values, *subsets, DUPLICATES)
+    pairs = duplicate_search.search(duplicate_search.KnownPhotos(photos, thumbnails, values, *subsets), DUPLICATES)
     alike = ties.join([same_bytes, duplicate_search.ties_of(pairs)])
     pictures = ties.components(alike, len(photos))
     is_shared = groups.shared_pictures(photos, pictures, DUPLICATES.max_products)
