@@ -81,10 +81,9 @@ def summarize(found: dict[str, Any]) -> str:
     least = find_least(found)
     if least is None:
         return "none planted"
-    joined = sum(counts["joined_to_others"] for counts in found["kinds"].values())
     return (
-        f"found least: {least.kind}, {least.counts['found']} of {least.counts['planted']}; "
-        f"{joined} pairs of different photos joined"
+        f"found least: {least['kind']}, {least['found']} of {least['planted']}; "
+        f"{found['joined_to_others']} pairs of different photos joined"
     )
 
 

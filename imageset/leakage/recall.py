@@ -77,16 +77,24 @@ def count_connected(ties: Ties, originals: int) -> Recall:
 
 
 def describe(recalls: dict[str, Recall], photos: int) -> dict[str, Any]:
-    """Return reports/leakage.json.
+    """Return reports/leakage.json: what two runs are compared by, then a row for each kind.
+
+    The rows are a list, because `dvc metrics` leaves out lists: as a dict they would be 78 columns of its table.
 
     Args:
         recalls: by kind.
         photos: how many originals there are.
     """
-    return {"photos": photos, "kinds": {kind: describe_recall(recall) for kind, recall in recalls.items()}}
+    rows = [{"kind": kind, **describe_recall(recall)} for kind, recall in recalls.items()]
+    return {
+        "photos": photos,
+        "joined_to_others": sum(recall.joined_to_others for recall in recalls.values()),
+        "recall": {row["kind"]: row["recall"] for row in rows},
+        "kinds": rows,
+    }
 
 
-def describe_recall(recall: Recall) -> dict[str, float | None]:
+def describe_recall(recall: Recall) -> dict[str, Any]:
     """Return the counts, the share that was found, and its 95 % interval (Wilson, 1927); None where none was planted.
 
     >>> describe_recall(Recall(10, 8, 0))

@@ -2,6 +2,8 @@
 
 import functools
 import io
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from imageset.report.least_recall import find_least
 from imageset.runtime import params
 from imageset.runtime.sections import DuplicatesParams
 from sandbox import draw
+from tests.forked import run_python
 from tests.project import ROOT
 
 SHIPPED = params.load(ROOT / "params.yaml").duplicates
@@ -100,8 +103,23 @@ def test_nothing_planted_has_no_recall() -> None:
     recalls = {kind: count_found([], kind, SHIPPED) for kind in KINDS}
 
     assert set(recalls.values()) == {Recall(0, 0, 0)}
-    assert describe(recalls, 0)["kinds"]["text"]["recall"] is None
+    assert set(describe(recalls, 0)["recall"].values()) == {None}
     assert find_least(describe(recalls, 0)) is None
+
+
+def test_dvc_shows_the_recall_of_each_kind_and_leaves_out_the_rows(tmp_path: Path) -> None:
+    found = describe({"text": Recall(200, 190, 1), "gray": Recall(200, 200, 2), "collage": Recall(0, 0, 0)}, 200)
+    (tmp_path / "leakage.json").write_text(json.dumps(found))
+    run_python("dvc", "init", "--quiet", "--no-scm", cwd=tmp_path).check_returncode()
+    shown = run_python("dvc", "metrics", "show", "--json", "leakage.json", cwd=tmp_path).stdout
+
+    [content] = json.loads(shown)[""]["data"].values()
+    assert content["data"] == {"photos": 200, "joined_to_others": 3, "recall": {"text": 0.95, "gray": 1.0}}
+    assert [(row["kind"], row["planted"], row["found"], row["joined_to_others"]) for row in found["kinds"]] == [
+        ("text", 200, 190, 1),
+        ("gray", 200, 200, 2),
+        ("collage", 0, 0, 0),
+    ]
 
 
 def test_a_photo_without_another_has_all_copies_but_a_collage() -> None:

@@ -71,7 +71,7 @@ def contents() -> dict[str, Any]:
         "class_suspects": [], "pairs": {"photo": [0, 6], "other": [1, 7], "likeness": [0.82, 0.95]},
         "changes": {"photo": [6], "change": ["several_labels"], "told": [["2", "3"]], "class": [1]},
         "flow": [], "checks": [], "baseline": {}, "augment": {"copies": 1}, "augmented": [],
-        "leakage": {"photos": 0, "kinds": {}},
+        "leakage": {"photos": 0, "joined_to_others": 0, "recall": {}, "kinds": []},
         "sheets": dict.fromkeys(("tiles", "means", "augmented"), sheet),
         "components": {"dimensions": 2, "scale": 1, "photos": list(range(count))},
     }  # fmt: skip

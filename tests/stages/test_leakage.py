@@ -55,6 +55,10 @@ def run() -> dict[str, Any]:
     return found
 
 
+def by_kind(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {row["kind"]: row for row in found["kinds"]}
+
+
 def test_copies_of_every_photo_are_planted_and_found_whatever_the_number_of_workers(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -68,11 +72,14 @@ def test_copies_of_every_photo_are_planted_and_found_whatever_the_number_of_work
 
     assert LEAKAGE.read_bytes() == written
     assert found["photos"] == 5
-    assert list(found["kinds"]) == list(KINDS)
-    planted = {kind: counts["planted"] for kind, counts in found["kinds"].items()}
+    kinds = by_kind(found)
+    assert list(found["recall"]) == list(kinds) == list(KINDS)
+    planted = {kind: counts["planted"] for kind, counts in kinds.items()}
     assert planted == dict.fromkeys(KINDS, 5) | {"collage": 4}  # the fifth has no other photo
     for kind in ("resized", "encoded_again", "mirrored", "turned_90", "turned_180"):
-        assert found["kinds"][kind] == {
+        assert found["recall"][kind] == 1.0
+        assert kinds[kind] == {
+            "kind": kind,
             "planted": 5,
             "found": 5,
             "recall": 1.0,
@@ -87,10 +94,10 @@ def test_copies_of_every_photo_are_planted_and_found_whatever_the_number_of_work
 
 
 def test_a_search_that_is_broken_has_a_lower_recall(project: Path, edit_params: Edit) -> None:
-    whole = run()["kinds"]
+    whole = by_kind(run())
     edit_params("  distance: 6", "  distance: 0")
     edit_params("  likeness: 0.86", "  likeness: 1.0")
-    broken = run()["kinds"]
+    broken = by_kind(run())
 
     assert sum(counts["found"] for counts in broken.values()) < 0.5 * sum(counts["found"] for counts in whole.values())
     assert broken["cropped"]["recall"] < whole["cropped"]["recall"]
@@ -105,7 +112,7 @@ def count_found_of_others(photos: list[PlantedPhoto], kind: str, given: Duplicat
 
 def test_a_copy_of_another_photo_is_no_copy(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leakage, "count_found", count_found_of_others)
-    found = run()["kinds"]["resized"]
+    found = by_kind(run())["resized"]
 
     assert found["found"] == 0
     assert found["joined_to_others"] == 5
@@ -116,7 +123,7 @@ def test_no_more_photos_are_copied_than_the_params_say(project: Path, edit_param
     found = run()
 
     assert found["photos"] == 2
-    assert {counts["planted"] for counts in found["kinds"].values()} == {2}
+    assert {counts["planted"] for counts in found["kinds"]} == {2}
 
 
 def test_none_is_planted(project: Path, edit_params: Edit, capsys: pytest.CaptureFixture[str]) -> None:
@@ -124,8 +131,8 @@ def test_none_is_planted(project: Path, edit_params: Edit, capsys: pytest.Captur
     found = run()
 
     assert found["photos"] == 0
-    assert list(found["kinds"]) == list(KINDS)
-    assert {counts["recall"] for counts in found["kinds"].values()} == {None}
+    assert found["recall"] == dict.fromkeys(KINDS)
+    assert list(by_kind(found)) == list(KINDS)
     assert capsys.readouterr().out.splitlines()[-1].startswith("leakage: copies of 0 photos in 13 kinds; none planted")
 
 

@@ -12,7 +12,7 @@ def format_recall(base: dict[str, Any], head: dict[str, Any]) -> str:
 
     The photos of both sides may be others, so a difference within the interval may be chance.
     """
-    before, after = base["kinds"], head["kinds"]
+    before, after = rows_by_kind(base), rows_by_kind(head)
     changed = [kind for kind in before | after if before.get(kind) != after.get(kind)]
     if not changed:
         return "As many of each kind as in base."
@@ -42,11 +42,13 @@ def interval(counts: dict[str, Any] | None) -> str:
 
 def list_lower(base: dict[str, Any], head: dict[str, Any]) -> list[str]:
     """Return the kinds of which head finds a smaller share than base, each with both shares."""
-    shares = {
-        kind: (base["kinds"].get(kind, {}).get("recall"), counts["recall"]) for kind, counts in head["kinds"].items()
-    }
+    shares = {kind: (base["recall"].get(kind), recall) for kind, recall in head["recall"].items()}
     return [
         f"{kind} {before:.3f} → {after:.3f}"
         for kind, (before, after) in shares.items()
         if before is not None and after is not None and after < before
     ]
+
+
+def rows_by_kind(leakage: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {row["kind"]: row for row in leakage["kinds"]}

@@ -216,20 +216,20 @@ function baselineScores() {
 // Of planted copies: the kinds that the search for duplicates finds least come first.
 function copiesFound() {
     const title = "Planted copies that the search finds";
-    const kinds = Object.entries(page.leakage.kinds).filter(([, counts]) => counts.recall !== null);
+    const kinds = page.leakage.kinds.filter(({ recall }) => recall !== null);
     if (!kinds.length) {
         return chartFigure(title, element("p", { class: "chart-empty" }, "None was planted: leakage.planted is 0."));
     }
-    kinds.sort(([, one], [, other]) => one.recall - other.recall);
-    const row = ([kind, counts]) => ({
-        name: inWords(kind),
+    kinds.sort((one, other) => one.recall - other.recall);
+    const row = (counts) => ({
+        name: inWords(counts.kind),
         value: counts.recall,
         floor: null,
         interval: [counts.recall_low, counts.recall_high],
         said: [share(counts.recall)],
         alsoSaid: [`${(100 * counts.recall_low).toFixed(1)} to`, share(counts.recall_high)],
     });
-    const joined = kinds.reduce((sum, [, counts]) => sum + counts.joined_to_others, 0);
+    const joined = page.leakage.joined_to_others;
     const wrong = joined ? ` ${counted(joined, "pair")} of different photos ${joined === 1 ? "was" : "were"} found, too.` : "";
     const note = `Stage leakage made a copy of each kind of ${counted(page.leakage.photos, "photo")}. A copy that is not found may be in another subset than its photo. The whisker is the 95\u00a0% interval.${wrong}`;
     const plot = (some) => dotPlot(some.map(row), ["copies", null, "found", "interval"], title);
