@@ -11,7 +11,8 @@ from typing import TypeVar
 from threadpoolctl import threadpool_limits
 
 from imageset.errors import ImagesetError
-from imageset.runtime import files, settings
+from imageset.runtime import settings
+from imageset.runtime.fingerprint import hash_code
 from imageset.workers.ordered_map import Lost, WorkerPool, ordered_map
 from imageset.workers.pools import open_workers
 
@@ -39,8 +40,11 @@ def open_pool(photos: int) -> Iterator[WorkerPool | None]:
 
 
 def identify_search() -> list[str]:
-    """Return a line for each module and library that decides which pairs are found, and for the processor."""
-    code = [f"{name}.py {files.sha256(Path(__file__).with_name(f'{name}.py'))}" for name in CODE]
+    """Return a line for each module and library that decides which pairs are found, and for the processor.
+
+    As in `fingerprint`, docstrings, comments and formatting change no line.
+    """
+    code = [f"{name}.py {hash_code(Path(__file__).with_name(f'{name}.py').read_bytes())}" for name in CODE]
     return [*code, f"numpy {metadata.version('numpy')}", platform.machine()]
 
 

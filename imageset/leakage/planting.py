@@ -15,10 +15,10 @@ from imageset.leakage.copies import KINDS, make_copy
 from imageset.photos import pixels
 from imageset.photos.decode import PhotoLimits
 from imageset.photos.decode_recipe import DECODE_CODE, list_libraries
-from imageset.photos.fingerprint import fingerprint
 from imageset.photos.outcomes import ChangedObject, Rejected
 from imageset.photos.scaled_decodes import ScaledDecodes
 from imageset.photos.worker import PhotoRequest, get_bodies
+from imageset.runtime.fingerprint import fingerprint
 
 COPIED_SIDE = 640  # pixels of the longer side of a photo that is copied, at most: as shops show photos
 COLLAGE = "collage"

@@ -9,8 +9,8 @@ from imageset.errors import ImagesetError
 from imageset.photos import checkpoint, efficientnet, embeddings, engines, networks
 from imageset.photos.decode_recipe import DECODE_CODE, list_libraries
 from imageset.photos.file_formats import FORMATS
-from imageset.photos.fingerprint import fingerprint
 from imageset.photos.hardware import name_engine
+from imageset.runtime.fingerprint import fingerprint
 
 EMBEDDING_CODE = (*DECODE_CODE, checkpoint, efficientnet, embeddings, engines)
 EMBEDDING_LIBRARIES = ("openvino",)  # and those that decode

@@ -1,6 +1,6 @@
 """Turn a photo's bytes into an embedding, the network's numbers for what it shows. No files but the weights.
 
-This module and the modules that it uses are part of the cache's keys (imageset/photos/fingerprint.py).
+This module and the modules that it uses are part of the cache's keys (imageset/runtime/fingerprint.py).
 """
 
 from collections.abc import Sequence

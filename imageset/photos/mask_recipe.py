@@ -9,9 +9,9 @@ from imageset.photos import background, cut_outs, engines, gpu, masks
 from imageset.photos.decode_recipe import DECODE_CODE, list_libraries
 from imageset.photos.engines import Network
 from imageset.photos.file_formats import FORMATS
-from imageset.photos.fingerprint import fingerprint
 from imageset.photos.hardware import name_engine
 from imageset.runtime import files
+from imageset.runtime.fingerprint import fingerprint
 from imageset.runtime.sections import Device, Precision
 
 MASK_CODE = (*DECODE_CODE, background, cut_outs, engines, masks)

@@ -16,9 +16,9 @@ from imageset.photos.cache import PhotoCache
 from imageset.photos.decode_recipe import DECODE_CODE, list_libraries
 from imageset.photos.facts import PhotoFacts
 from imageset.photos.file_formats import FORMATS
-from imageset.photos.fingerprint import fingerprint
 from imageset.photos.outcomes import Rejected
 from imageset.photos.preprocess import DecodedPhoto, PreparedPhoto
+from imageset.runtime.fingerprint import fingerprint
 from imageset.runtime.sections import PreprocessParams
 from imageset.storage.bucket import Bucket, StoredObject
 

@@ -1,6 +1,6 @@
 """Turn a photo's bytes and its mask into the dataset's pixels, or say why it has none. No files, no network.
 
-This module and the modules that it uses are part of the cache's keys (imageset/photos/fingerprint.py).
+This module and the modules that it uses are part of the cache's keys (imageset/runtime/fingerprint.py).
 """
 
 import hashlib

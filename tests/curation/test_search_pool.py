@@ -55,6 +55,9 @@ def test_a_worker_with_other_code_is_refused(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(search_pool, "__file__", str(tmp_path / "curation" / here.name))
 
     assert search_pool.identify_search() == expected
+    with (tmp_path / "curation/views.py").open("a") as file:
+        file.write("# a comment\n")
+    assert search_pool.identify_search() == expected
     with (tmp_path / "curation/sieve.py").open("a") as file:
         file.write("OF_ANY_VIEW = 47\n")
     assert [line.split()[0] for line in set(search_pool.identify_search()) - set(expected)] == ["sieve.py"]

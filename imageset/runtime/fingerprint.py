@@ -1,6 +1,6 @@
-"""Identify the code, libraries and processor that decide masks and pixels.
+"""Identify the code, libraries and processor that decide masks, pixels and near-duplicates.
 
-The cache's keys contain this, so an entry of other code is never used. Dask workers compare theirs with that of
+The keys of the caches contain this, so an entry of other code is never used. Dask workers compare theirs with that of
 the machine that sends the photos, so a worker with other code is refused.
 
 Code is identified by its parsed source, without docstrings, comments and formatting. A key made of source text would

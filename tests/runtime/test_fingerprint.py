@@ -10,9 +10,9 @@ import pytest
 from imageset.photos import decode
 from imageset.photos.embedding_recipe import identify_embeddings
 from imageset.photos.file_formats import FORMATS
-from imageset.photos.fingerprint import fingerprint, hash_code
 from imageset.photos.mask_recipe import identify_masks
 from imageset.photos.pixel_cache import identify_pixels
+from imageset.runtime.fingerprint import fingerprint, hash_code
 
 CODE = b'''"""What it is for."""
 
