@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.near_duplicates.doubts import doubtful_copies, doubtful_originals, draw_doubts, report_doubts
 from benchmarks.near_duplicates.embeddings import report_embeddings
-from benchmarks.near_duplicates.others import compare
+from benchmarks.near_duplicates.others import compare, compare_hashing
 from benchmarks.near_duplicates.parts import report_parts
 from benchmarks.near_duplicates.photos import BEYOND, KINDS, Originals, gather, masked, read_originals, with_copies
 from benchmarks.near_duplicates.quality import (
@@ -56,6 +56,7 @@ def main() -> None:
     if chosen.million is not None or chosen.others:
         prepared = [planted.prepared(body) for body in originals.bodies]
     if chosen.others:
+        compare_hashing(originals.bodies, TURNS)
         compare(np.stack([photo.thumbnail[..., 0] for photo in prepared]), chosen.others, TURNS)
         return
     if chosen.million is not None:

@@ -1,4 +1,5 @@
 """Pairs of near hashes by imageset, faiss, imagededup and a BK-tree: the same hashes, the same pairs, a process each.
+Hashes by imageset and imagededup: of the same files, on one core.
 
 The first run puts the contenders into `.cache/bench-duplicates`, without what they need for other things: imagededup
 wants another torch for its networks, which its search does not use.
@@ -10,20 +11,26 @@ import sys
 import tempfile
 import time
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from benchmarks.near_duplicates import synthetic
+from benchmarks.near_duplicates.photos import LIMITS
 from benchmarks.shared.measure import ROOT
 from benchmarks.shared.tables import rounds, table
+from imageset.curation.candidates import blocks
 from imageset.curation.hamming import find_near
+from imageset.curation.sieve import hash_with_signs
 from imageset.curation.views import Hashes
 from imageset.formats.hdf5 import Pixels
+from imageset.leakage.planting import see_photo
+from imageset.photos.scaled_decodes import ScaledDecodes
 
 PACKAGES = ROOT / ".cache/bench-duplicates"
 PINS = ("faiss-cpu==1.15.1", "imagededup==0.3.3.post2", "pybktree==1.1")
@@ -57,12 +64,17 @@ def search_faiss(index: Any, hashes: Hashes, queries: Hashes) -> int:
     return int(limits[-1])
 
 
+def prepare_imagededup() -> None:
+    """Let its modules be imported without each package's __init__.py, which imports the networks."""
+    for name in ("", ".handlers", ".handlers.search", ".methods", ".utils"):
+        package = types.ModuleType(f"imagededup{name}")
+        package.__path__ = [str(PACKAGES / f"imagededup{name}".replace(".", "/"))]
+        sys.modules[package.__name__] = package
+
+
 def by_imagededup(hashes: Hashes, queries: Hashes) -> int:
     """As its PHash.find_duplicates searches: brute force in C, in a process for each core."""
-    for name in ("imagededup", "imagededup.handlers", "imagededup.handlers.search", "imagededup.utils"):
-        package = types.ModuleType(name)  # without its __init__.py, which imports the networks
-        package.__path__ = [str(PACKAGES / name.replace(".", "/"))]
-        sys.modules[name] = package
+    prepare_imagededup()
     from imagededup.handlers.search.retrieval import HashEval  # type: ignore[import-not-found]
 
     known, asked = (
@@ -93,14 +105,65 @@ WAYS: dict[str, Callable[[Hashes, Hashes], int]] = {
 }
 
 
+def hash_by_imageset(paths: Sequence[Path]) -> Pixels:
+    """Return thumbnails, as stage preprocess makes them with the hash of each photo and that of its mirror image."""
+    bodies = (path.read_bytes() for path in paths)
+    seen = [see_photo(body, ScaledDecodes(body, LIMITS, known_whole=True)) for body in bodies]
+    return np.stack([photo.thumbnail[..., 0] for photo in seen])
+
+
+def hash_views_by_imageset(paths: Sequence[Path]) -> None:
+    """And the hashes of 80 views of each thumbnail, with their signs, as the search does."""
+    thumbnails = hash_by_imageset(paths)
+    for block in blocks(len(paths)):
+        hash_with_signs(thumbnails[block])
+
+
+def hash_by_imagededup(paths: Sequence[Path]) -> None:
+    """As its PHash.encode_images does in each of its processes."""
+    prepare_imagededup()
+    from imagededup.methods.hashing import PHash  # type: ignore[import-not-found]
+
+    hasher = PHash(verbose=False)
+    for path in paths:
+        hasher.encode_image(image_file=str(path))
+
+
+HASHERS: dict[str, Callable[[Sequence[Path]], object]] = {
+    "imageset: the photo and its mirror image": hash_by_imageset,
+    "imageset: these, and 80 views": hash_views_by_imageset,
+    "imagededup, PHash: the photo": hash_by_imagededup,
+}
+
+
+def install() -> None:
+    if not PACKAGES.is_dir():
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(PACKAGES), *PINS]
+        subprocess.run(pip, check=True)
+
+
+def compare_hashing(bodies: Sequence[bytes], turns: int) -> None:
+    """Print the processor time of the hashes of some photos, from their files, on one core."""
+    install()
+    with tempfile.TemporaryDirectory() as folder:
+        for number, body in enumerate(bodies):
+            (Path(folder) / f"{number}.jpeg").write_bytes(body)
+        results = rounds({name: partial(run, name, Path(folder)) for name in HASHERS}, turns)
+    table(
+        (f"hashes of {len(bodies):,} photos", "processor ms a photo"),
+        [
+            (name, f"{median(1000 * seconds / len(bodies) for seconds, _ in found):.2f}")
+            for name, found in results.items()
+        ],
+    )
+
+
 def compare(real: Pixels, count: int, turns: int) -> None:
     """Print how long each takes for so many hashes, of synthetic photos.
 
     real: thumbnails, uint8 (R, 64, 64).
     """
-    if not PACKAGES.is_dir():
-        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(PACKAGES), *PINS]
-        subprocess.run(pip, check=True)
+    install()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "hashes.npy"
         np.save(path, synthetic.write_photos(Path(folder) / "thumbnails", real, count))
@@ -132,6 +195,9 @@ def run(name: str, path: Path) -> tuple[float, float]:
 def main() -> None:
     name, path = sys.argv[1:]
     sys.path.append(str(PACKAGES))
+    if name in HASHERS:
+        print(json.dumps(time_hasher(name, sorted(Path(path).iterdir()))))
+        return
     hashes = np.load(path)
     time_way(name, hashes[:1000], hashes[:1])  # its imports
     if name not in EXTRAPOLATED:
@@ -142,6 +208,14 @@ def main() -> None:
     (least, _), (most, pairs) = time_way(name, hashes, few), time_way(name, hashes, more)
     each = (most - least) / (len(more) - len(few))
     print(json.dumps([least + each * (len(hashes) - len(few)), pairs * len(hashes) / len(more)]))
+
+
+def time_hasher(name: str, paths: Sequence[Path]) -> tuple[float, int]:
+    with threadpool_limits(limits=1):
+        HASHERS[name](paths[:1])  # its imports
+        begin = time.process_time()  # other work on the machine hardly counts
+        HASHERS[name](paths)
+        return time.process_time() - begin, len(paths)
 
 
 def time_way(name: str, hashes: Hashes, queries: Hashes) -> tuple[float, int]:

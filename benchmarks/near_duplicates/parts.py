@@ -1,5 +1,6 @@
 """What each part of the search brings: the search without it."""
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
@@ -104,7 +105,9 @@ def describe(false: Negatives) -> tuple[str, str]:
 
 @contextmanager
 def replaced(values: Mapping[Any, Mapping[str, Any]]) -> Iterator[None]:
+    """Put these values in place. The search runs in this process: a worker imports the modules as they are."""
     with ExitStack() as stack:
+        stack.enter_context(patch.dict(os.environ, {"IMAGESET_WORKERS": "1", "IMAGESET_DASK": ""}))
         for module, attributes in values.items():
             stack.enter_context(patch.multiple(module, **attributes))
         yield
