@@ -12,9 +12,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from imageset.errors import DataError
-from imageset.formats import hdf5, row_checksums, source_ids
+from imageset.formats import hdf5, row_checksums
 from imageset.formats.mask_rows import MaskRows
+from imageset.formats.photo_places import find_known_rows, require_photos
 from imageset.formats.preview_file import PreviewRows
 
 
@@ -30,15 +30,15 @@ class PicturePaths(NamedTuple):
 class PictureFiles:
     """Opened files, and the row of each photo of the page in them, -1 where it has none."""
 
-    def __init__(self, previews: h5py.File, masks: h5py.File, processed: h5py.File, photos: pd.MultiIndex) -> None:
+    def __init__(self, previews: h5py.File, masks: h5py.File, processed: h5py.File, photos: pd.DataFrame) -> None:
         self.previews, self.masks, self.processed = (
             PreviewRows(previews),
             MaskRows(masks),
             row_checksums.Rows(processed),
         )
-        self.preview_rows = find_rows(previews, photos)
-        self.result_rows = find_rows(processed, photos)
-        self.mask_rows = find_rows(masks, photos)
+        self.preview_rows = find_known_rows(previews, photos)
+        self.result_rows = find_known_rows(processed, photos)
+        self.mask_rows = find_known_rows(masks, photos)
         with hdf5.reading(masks.filename):
             is_masked = masks["reasons"][:] == b""
         found = self.mask_rows >= 0
@@ -73,31 +73,21 @@ def open_pictures(paths: PicturePaths, names: Sequence[tuple[int, int]]) -> Iter
     Raises:
         DataError: a file is missing, of another format or version, or damaged.
     """
-    photos = pd.MultiIndex.from_frame(pd.DataFrame(names, columns=["product_id", "position"], dtype="int64"))
     with (
         row_checksums.open_file(paths.previews_h5, hdf5.PREVIEWS) as previews,
         row_checksums.open_file(paths.masks_h5, hdf5.MASKS) as masks,
         row_checksums.open_file(paths.processed_h5, hdf5.PROCESSED) as processed,
     ):
-        yield PictureFiles(previews, masks, processed, photos)
+        yield PictureFiles(previews, masks, processed, tabulate(names))
 
 
-def find_rows(file: h5py.File, photos: pd.MultiIndex) -> NDArray[np.int64]:
-    """Return the rows that photos have in a file, -1 where it lacks one."""
-    with hdf5.reading(file.filename):
-        names = pd.MultiIndex.from_arrays([file["ids"][:], file["positions"][:].astype(np.int64)])
-    return np.array(names.get_indexer(photos), np.int64)
+def tabulate(names: Sequence[tuple[int, int]]) -> pd.DataFrame:
+    return pd.DataFrame(names, columns=["product_id", "position"], dtype="int64")
 
 
 def require_previews(files: PictureFiles, is_in_dataset: NDArray[np.bool_], names: Sequence[tuple[int, int]]) -> None:
     """Raise DataError where a photo of the dataset has no preview."""
-    missing = np.flatnonzero(is_in_dataset & (files.preview_rows < 0))
-    if len(missing):
-        product_id, position = names[missing[0]]
-        raise DataError(
-            f"{files.previews.path} lacks product_id {source_ids.text(product_id)}, position {position}: run "
-            "`dvc repro`"
-        )
+    require_photos(~is_in_dataset | (files.preview_rows >= 0), files.previews.path, tabulate(names))
 
 
 def picture_of(pixels: NDArray[Any]) -> Image.Image:
