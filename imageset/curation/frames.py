@@ -8,7 +8,7 @@ from imageset.formats.hdf5 import Pixels
 
 SPREAD = 12  # grey levels between the second brightest and the second darkest value of a line of one colour
 DRIFT = 12  # grey levels between the means of two lines of one frame
-MAX_FRAME = 0.5  # of a side, at both of its ends together; beyond that too little of the picture is left
+MAX_FRAME = 0.75  # of a side, at both of its ends together; beyond that too little of the picture is left
 
 
 def find_frames(thumbnails: Pixels) -> Boxes:

@@ -165,6 +165,16 @@ def test_each_copy_is_found_by_its_photo_alone(kind: str, originals: Photos, cop
     )
 
 
+@pytest.mark.parametrize("is_tall", [True, False])
+def test_a_photo_of_three_to_one_is_found_when_bars_make_it_square(is_tall: bool) -> None:
+    whole = draw.draw("jacket", 7)
+    middle = planted.crop(whole, (1 / 3, 1 / 3, 0, 0) if is_tall else (0, 0, 1 / 3, 1 / 3))
+    photo = middle.resize((200, 600) if is_tall else (600, 200))
+    copy = leaked.make_copy(photo, photo, "padded", 1)
+
+    assert len(find(gather([planted.prepared(planted.encode(photo)), planted.prepared(copy)]))) == 1
+
+
 def test_all_copies_of_a_photo_are_connected_and_no_other_photo_is(everything: Photos) -> None:
     count = len(everything.hashes)
 
