@@ -9,6 +9,7 @@ DAYS ?= 30
 ID ?=
 VERSION ?=
 WRITE ?=
+SCALE ?= 0.01
 # All tests run in a process more than there are cores, as they often wait for servers. The tests that TESTS names run in
 # one process, which starts sooner.
 PROCESSES ?= $(if $(TESTS),0,$(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1))))
@@ -18,7 +19,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --no-annotate --no-header
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 help:  ## List the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 demo: .venv/pipeline  ## Run the whole pipeline on a sandbox marketplace; PHOTOS=<folder> for your own photos
 	$(BIN)/python -m sandbox demo $(if $(PHOTOS),--photos "$(PHOTOS)")
@@ -32,6 +33,9 @@ faults: .venv/pipeline .venv/train  ## Inject every fault that imageset has to s
 	FAULTS=all $(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder tests/faults \
 		$$(grep -rlE "^from tests.(samples|faults.trials)" --include "test_*.py" --exclude-dir faults tests); \
 		status=$$?; $(BIN)/python -m tests.faults.table && exit $$status
+
+bench-million: .venv/pipeline  ## Measure each stage at a million photos times SCALE (0.01); the same command continues a run that was killed
+	$(BIN)/python -m benchmarks.growth --scale $(SCALE)
 
 coverage: .venv/pipeline .venv/train  ## Run all tests and measure coverage; coverage.md lists the lines that no test runs
 	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder --cov --cov-report=markdown:coverage.md $(TESTS)
@@ -114,5 +118,5 @@ sbom: environment  ## Write sbom.json, all that is installed, in CycloneDX's for
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-train.txt
 	touch $@
 
-.PHONY: help demo test faults coverage platforms lint docs services stop report plan check compare refresh cluster release prune forget environment constraints licences sbom
+.PHONY: help demo test faults bench-million coverage platforms lint docs services stop report plan check compare refresh cluster release prune forget environment constraints licences sbom
 .DELETE_ON_ERROR:

@@ -48,7 +48,7 @@ def write_photos(path: Path, real: Pixels, count: int) -> Hashes:
     return hashes
 
 
-def make_photos(frequencies: NDArray[np.float64], draw: np.random.Generator) -> Pixels:
+def make_photos(frequencies: NDArray[np.float64], draw: np.random.Generator, bases: Indices | None = None) -> Pixels:
     """Return AT_ONCE thumbnails, uint8 (AT_ONCE, 64, 64).
 
     The lowest frequencies are those of a real photo, mixed with a random combination of all so that their covariance
@@ -56,12 +56,13 @@ def make_photos(frequencies: NDArray[np.float64], draw: np.random.Generator) -> 
     photo, moved.
 
     frequencies: the cosine transforms of the real photos, (R, 64, 64).
+    bases: which of them each photo is most like, (AT_ONCE,); None to draw that.
     """
     count, side = len(frequencies), frequencies.shape[1]
     low = frequencies[:, :LOWEST, :LOWEST].reshape(count, -1)
     centred = low - low.mean(0)
     mixed = draw.standard_normal((AT_ONCE, count)) / np.sqrt(count - 1) @ centred
-    one = centred[draw.integers(0, count, AT_ONCE)]
+    one = centred[draw.integers(0, count, AT_ONCE) if bases is None else bases]
     shares = np.full((LOWEST, LOWEST), FINER_OF_ONE)
     shares[:HASHED, :HASHED] = OF_ONE
     share = shares.reshape(-1)

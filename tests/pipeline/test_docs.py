@@ -73,9 +73,9 @@ def test_the_stage_table_names_every_output_of_the_graph() -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_make_target_that_is_named_exists(document: str) -> None:
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     text = "\n".join([*commands(read(document)), *re.findall("`[^`]+`", without_blocks(read(document)))])
-    named = set(re.findall(r"(?:`|^|\(|&& )make ([a-z]+)", text, re.MULTILINE))
+    named = set(re.findall(r"(?:`|^|\(|&& )make ([a-z-]+)", text, re.MULTILINE))
 
     assert named or document not in ("README.md", "CONTRIBUTING.md", "docs/own-data.md")
     assert named <= targets

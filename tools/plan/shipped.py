@@ -1,8 +1,7 @@
 """How long stages take where no run on this machine has been recorded: figures of two cores of an AMD EPYC.
 
-benchmarks/ has them: ingest, inventory, background (masks), embed, incremental and growth (preprocess),
-near_duplicates, build, baseline, audit and page. Those of the other stages, and all bytes, are of one run on 713
-photos, as docs/plan.md says.
+benchmarks/ has them: ingest, inventory, background (masks), embed, incremental (preprocess), near_duplicates, build,
+baseline, audit and page. Those of the other stages, and all bytes, are of one run on 713 photos, as docs/plan.md says.
 """
 
 from typing import NamedTuple
