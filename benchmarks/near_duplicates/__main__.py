@@ -12,6 +12,7 @@ import numpy as np
 
 from benchmarks.near_duplicates.doubts import doubtful_copies, doubtful_originals, draw_doubts, report_doubts
 from benchmarks.near_duplicates.embeddings import report_embeddings
+from benchmarks.near_duplicates.half_limit import report_half_limit
 from benchmarks.near_duplicates.others import compare, compare_hashing
 from benchmarks.near_duplicates.parts import report_parts
 from benchmarks.near_duplicates.photos import BEYOND, KINDS, Originals, gather, masked, read_originals, with_copies
@@ -86,6 +87,7 @@ def report(originals: Originals, chosen: argparse.Namespace, shipped: Duplicates
     report_thresholds(found, negatives)
     if not chosen.no_parts:
         report_parts(photos, found, negatives["originals"], shipped)
+        report_half_limit(photos, originals.places % 2 == 0, shipped)
     if chosen.embeddings:
         report_embeddings(originals, found, shipped, chosen.embeddings)
     doubts = {
