@@ -1,5 +1,8 @@
 """Thumbnails -> data/groups.csv: which photos show the same picture, and which the split keeps in one subset."""
 
+import hashlib
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -7,15 +10,20 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from imageset.curation import duplicate_search, groups, released_subsets, ties
+from imageset.curation.candidates import DIGEST_BYTES, Digests
 from imageset.curation.pictures import number_pictures
 from imageset.curation.same_picture import show_same
+from imageset.curation.search_cache import SearchMemory, open_memory
+from imageset.curation.search_pool import identify_search
 from imageset.curation.ties import Ties
 from imageset.errors import DataError
-from imageset.formats import hdf5, row_checksums, tables
+from imageset.formats import hdf5, preview_file, row_checksums, tables
 from imageset.formats.hdf5 import Indices, Pixels
 from imageset.formats.photo_places import find_rows
 from imageset.formats.preview_file import PreviewRows, decode_square
-from imageset.runtime import params, progress, stage
+from imageset.runtime import params, progress, rates, settings, stage
+from imageset.runtime.fingerprint import fingerprint
+from imageset.runtime.sections import DuplicatesParams
 
 COMPARED_SIDE = 64  # of the photos that are compared in colour
 PAIRS_AT_ONCE = 64  # 90 MB
@@ -28,22 +36,44 @@ def map_thumbnails(thumbnails_h5: Path, photos: pd.DataFrame) -> Pixels:
         return row_checksums.map_images(file)
 
 
-def find_pictures(previews_h5: Path, photos: pd.DataFrame, same_bytes: Ties, near: Ties) -> Indices:
-    """Return for each photo the number of what it shows, (N,): see `number_pictures`."""
+def find_pictures(
+    previews_h5: Path, photos: pd.DataFrame, same_bytes: Ties, near: Ties, memory: SearchMemory
+) -> Indices:
+    """Return for each photo the number of what it shows, (N,): see `number_pictures`. memory: of earlier searches."""
     with row_checksums.open_file(previews_h5, hdf5.PREVIEWS) as file:
         previews, rows = PreviewRows(file), find_rows(file, photos)
 
-        def read(places: Indices) -> Pixels:
-            return np.stack(
-                [decode_square(previews.read(row), COMPARED_SIDE, "YCbCr") for row in rows[places].tolist()]
-            )
+        def compare_block(left: Indices, right: Indices) -> NDArray[np.bool_]:
+            both = [[previews.read(row) for row in rows[places].tolist()] for places in (left, right)]
+            keys, known = memory.recall(f"show_same {COMPARED_SIDE}", *map(digest_previews, both))
+            new = np.flatnonzero(np.isnan(known))
+            if len(new):
+                known[new] = show_same(*(decode_previews([bodies[place] for place in new]) for bodies in both))
+            memory.keep_likeness(keys, known)
+            return known > 0
 
         def compare(left: Indices, right: Indices) -> NDArray[np.bool_]:
             blocks = [slice(start, start + PAIRS_AT_ONCE) for start in range(0, len(left), PAIRS_AT_ONCE)]
             bar = progress.bar(blocks, "duplicates: pictures", len(blocks), unit="block")
-            return np.concatenate([show_same(read(left[block]), read(right[block])) for block in bar])
+            return np.concatenate([compare_block(left[block], right[block]) for block in bar])
 
         return number_pictures(photos, same_bytes, near, compare)
+
+
+def digest_previews(previews: Sequence[bytes]) -> Digests:
+    """Return a digest of each preview, (N, DIGEST_BYTES)."""
+    digests = [hashlib.blake2b(preview, digest_size=DIGEST_BYTES).digest() for preview in previews]
+    return np.frombuffer(b"".join(digests), np.uint8).reshape(-1, DIGEST_BYTES)
+
+
+def decode_previews(previews: Sequence[bytes]) -> Pixels:
+    """Return previews as they are compared, YCbCr, uint8 (N, COMPARED_SIDE, COMPARED_SIDE, 3)."""
+    return np.stack([decode_square(preview, COMPARED_SIDE, "YCbCr") for preview in previews])
+
+
+def describe_recipe(duplicates: DuplicatesParams) -> str:
+    """Return everything that decides what a search leaves for the next one, except the photos."""
+    return json.dumps([identify_search(), fingerprint([preview_file], ("pillow",)), duplicates.distance])
 
 
 def main(
@@ -74,10 +104,11 @@ def main(
     thumbnails = map_thumbnails(thumbnails_h5, photos)
     known = duplicate_search.KnownPhotos(photos, thumbnails, values, *subsets)
     same_bytes = known.tie_bytes()
-    pairs = list(duplicate_search.search(known, duplicates))
-    pictures = find_pictures(previews_h5, photos, same_bytes, duplicate_search.ties_of(pairs))
-    is_shared = groups.shared_pictures(photos, pictures, duplicates.max_products)
-    pairs += duplicate_search.search_without(is_shared, pairs, known, duplicates)
+    with open_memory(settings.search_cache(), describe_recipe(duplicates)) as memory:
+        pairs = list(duplicate_search.search(known, duplicates, memory, is_kept=True))
+        pictures = find_pictures(previews_h5, photos, same_bytes, duplicate_search.ties_of(pairs), memory)
+        is_shared = groups.shared_pictures(photos, pictures, duplicates.max_products)
+        pairs += duplicate_search.search_without(is_shared, pairs, known, duplicates, memory)
     alike = ties.join([same_bytes, duplicate_search.ties_of(pairs)])
     grouped = groups.group_photos(photos, alike, pictures, is_shared, values, *subsets)
     listed = duplicate_search.pair_table(photos, pairs)
@@ -90,9 +121,10 @@ def main(
     tables.write(groups_csv, tables.GROUPS, grouped)
     tables.write(near_duplicates_csv, tables.NEAR_DUPLICATES, listed)
     inside = grouped[grouped["reason"] == ""]
+    rates.note(len(photos), memory.new)
     print(
         f"duplicates: {len(photos)} photos, {inside['group'].nunique()} groups, {len(listed)} near-duplicates, "
-        f"left out: {tables.tally(reasons)}"
+        f"left out: {tables.tally(reasons)}; {memory.new} photos hashed and {memory.compared} pairs compared anew"
     )
 
 

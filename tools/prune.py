@@ -1,9 +1,11 @@
-"""`python -m tools.prune [--days 30]`: shrink the caches of masks, embeddings, pixels and the bucket's objects."""
+"""`python -m tools.prune [--days 30]`: shrink the caches of masks, embeddings, pixels, the bucket's objects and
+the search for near-duplicates."""
 
 import argparse
 import re
 from pathlib import Path
 
+from imageset.curation import search_cache
 from imageset.photos import cache
 from imageset.runtime import command, settings
 from imageset.storage import object_cache
@@ -18,8 +20,8 @@ def parse_days(text: str) -> int:
 
 
 def main() -> None:
-    """Remove masks, embeddings, pixels and photos of the bucket that no run has used for some time. A run that needs
-    them again makes or reads them again."""
+    """Remove masks, embeddings, pixels, photos of the bucket and hashes of the search for near-duplicates that no run
+    has used for some time. A run that needs them again makes or reads them again."""
     parser = argparse.ArgumentParser("python -m tools.prune", description=main.__doc__)
     parser.add_argument(
         "--days", type=parse_days, default=30, help="keep what a run has used in the last DAYS days (30)"
@@ -29,6 +31,8 @@ def main() -> None:
     for path, table, columns in list_photo_caches():
         prune_photos(path, table, columns, days)
     prune_objects(settings.object_cache(), days)
+    if removed := search_cache.prune(settings.search_cache(), days):
+        print(f"prune: removed {settings.search_cache()}, {removed / 1e6:,.1f} MB")
     if (earlier := earlier_cache()).exists():
         print(f"prune: {earlier} is an earlier version's and may be removed")
 

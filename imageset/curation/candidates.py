@@ -1,6 +1,7 @@
 """Photos -> pairs that may be near-duplicates: a view of the one has nearly the hash of the other, or a window of both
 has nearly the same hash, and so have the signs of more frequencies (sieve.py)."""
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
@@ -33,8 +34,10 @@ MAX_PAIRS = 20_000_000  # of one search: 160 MB, and eleven hours to compare the
 HASHES_AT_ONCE = 1 << 20  # that a worker searches with, of 13,107 photos: thumbnails of 54 MB, signs of 34 MB
 WINDOWS_AT_ONCE = 4096  # photos: a worker hashes the windows of so many
 HITS_AT_ONCE = 4096  # pairs of near hashes, each with the signs of all views: 10 MB
+DIGEST_BYTES = 16
 
 Pairs = NDArray[np.intp]  # (P, 2), places in PhotosToCompare
+Digests = NDArray[np.uint8]  # (N, DIGEST_BYTES)
 
 
 class PhotosToCompare(NamedTuple):
@@ -46,6 +49,7 @@ class PhotosToCompare(NamedTuple):
         frames: what is cut off each thumbnail first, (N, 4), 0 of photos as they are.
         hashes: perceptual hashes, uint64 (N,).
         compared: which of them were compared with each other before, (N,).
+        digests: of the pixels and the hash, uint8 (N, DIGEST_BYTES).
     """
 
     numbers: Indices
@@ -53,6 +57,7 @@ class PhotosToCompare(NamedTuple):
     frames: Boxes
     hashes: Hashes
     compared: NDArray[np.bool_]
+    digests: Digests
 
     def take(self, which: NDArray[Any]) -> "PhotosToCompare":
         return PhotosToCompare(*(values[which] for values in self))
@@ -72,21 +77,35 @@ def cut_frames(images: Pixels, frames: Boxes) -> Pixels:
     return np.rint(np.round(inside, 6)).astype(np.uint8)
 
 
-def add_insides(photos: PhotosToCompare, thumbnails: Pixels) -> PhotosToCompare:
+def list_photos(
+    thumbnails: Pixels, numbers: Indices, rows: Indices, frames: Boxes, hashes: Hashes, compared: NDArray[np.bool_]
+) -> PhotosToCompare:
     """Return photos as they are, then once more those that have a frame, without it.
 
-    photos: with their frames, and the hashes of the whole photos.
+    Args:
+        thumbnails: grey, uint8 (M, 64, 64, 1).
+        numbers, rows, compared: as in PhotosToCompare.
+        frames: of all photos, (N, 4): see `find_frames`.
+        hashes: of the whole photos, uint64 (N,).
     """
-    framed = np.flatnonzero(photos.frames.any(axis=1))
-    whole = photos._replace(frames=np.zeros_like(photos.frames))
-    if not len(framed):
-        return whole
-    insides = photos.take(framed)
-    hashes = [
-        hash_views(box_frequencies(insides.read(thumbnails, block), (WHOLE,)))[:, 0] for block in blocks(len(framed))
-    ]
-    insides = insides._replace(hashes=np.concatenate(hashes))
-    return PhotosToCompare(*(np.concatenate(both) for both in zip(whole, insides, strict=True)))
+    framed, count = np.flatnonzero(frames.any(axis=1)), len(numbers)
+    places = np.concatenate([np.arange(count), framed])
+    cut_off = np.concatenate([np.zeros_like(frames), frames[framed]])
+    digests = np.empty((len(places), DIGEST_BYTES), np.uint8)
+    photos = PhotosToCompare(numbers[places], rows[places], cut_off, hashes[places], compared[places], digests)
+    for block in blocks(len(framed)):
+        insides = count + block
+        photos.hashes[insides] = hash_views(box_frequencies(photos.read(thumbnails, insides), (WHOLE,)))[:, 0]
+    return photos._replace(digests=digest_photos(thumbnails, photos))
+
+
+def digest_photos(thumbnails: Pixels, photos: PhotosToCompare) -> Digests:
+    """Return a digest of what a search reads of each photo: its pixels, without a frame that is cut off, its hash."""
+    digests = []
+    for block in blocks(len(photos.numbers)):
+        for image, value in zip(photos.read(thumbnails, block), photos.hashes[block], strict=True):
+            digests.append(hashlib.blake2b(image.tobytes() + value.tobytes(), digest_size=DIGEST_BYTES).digest())
+    return np.frombuffer(b"".join(digests), np.uint8).reshape(-1, DIGEST_BYTES)
 
 
 def sign_photos(thumbnails: Pixels, photos: PhotosToCompare) -> Signs:
@@ -97,50 +116,152 @@ def sign_photos(thumbnails: Pixels, photos: PhotosToCompare) -> Signs:
     return signs
 
 
-def find_candidates(
-    photos: PhotosToCompare, thumbnails: Pixels, signs: Signs, distance: int, pool: WorkerPool | None
-) -> Iterator[Pairs]:
-    """Yield candidates, sorted, of one part of the photos after the other: each photo with all others of which the hash
-    is near to the hash of one of its views.
+class KnownViews(NamedTuple):
+    """What an earlier search found of some of N photos, all of which it searched with each other.
 
-    A photo is also near to itself, and such pairs are among them.
+    Attributes:
+        rows: of the photos in `views`, (N,), -1 of those that it did not search.
+        views: the hashes of all views, uint64 (M, VIEWS).
+        candidates: sorted pairs of these photos: the second one has nearly the hash of a view of the first one.
+    """
+
+    rows: Indices
+    views: Hashes
+    candidates: Pairs
+
+    def views_of(self, part: Indices) -> Hashes:
+        """Return the hashes of the views of those among photos that were searched."""
+        rows = self.rows[part]
+        return np.asarray(self.views[rows[rows >= 0]])
+
+    def candidates_of(self, part: Indices) -> Pairs:
+        """Return the candidates of photos that follow each other."""
+        low, high = np.searchsorted(self.candidates[:, 0], [part[0], part[-1] + 1])
+        return self.candidates[low:high]
+
+
+class Part(NamedTuple):
+    """P photos that follow each other, as a worker searches for their candidates.
+
+    Attributes:
+        first: the place of the first of them.
+        images: their thumbnails, uint8 (P, 64, 64).
+        is_new: which of them no earlier search knows, (P,).
+        views: the hashes of the others' views, uint64 (O, VIEWS).
+    """
+
+    first: int
+    images: Pixels
+    is_new: NDArray[np.bool_]
+    views: Hashes
+
+
+class FoundOfPart(NamedTuple):
+    """The places of P photos, the hashes of their views, uint64 (P, VIEWS), and their candidates.
+
+    Of a candidate, the second photo has nearly the hash of a view of the first one. They are sorted.
+    """
+
+    part: Indices
+    views: Hashes
+    candidates: Pairs
+
+
+def find_candidates(
+    photos: PhotosToCompare,
+    thumbnails: Pixels,
+    signs: Signs,
+    distance: int,
+    pool: WorkerPool | None,
+    known: KnownViews,
+) -> Iterator[FoundOfPart]:
+    """Yield the candidates of one part of the photos after the other: each photo with all others of which the hash is
+    near to the hash of one of its views.
+
+    Of two photos that an earlier search knows, nothing is computed.
 
     signs: of the photos as they are, (N, WORDS).
 
     Raises:
         DataError: there are more candidates than anybody waits for.
     """
-    parts = blocks(len(photos.numbers), max(1, HASHES_AT_ONCE // len(VIEWS)))
-    function = partial(find_of_part, hashes=photos.hashes, signs=signs, distance=distance)
-    items = ((int(part[0]), photos.read(thumbnails, part)) for part in parts if len(part))
+    is_new = known.rows < 0
+    new = np.flatnonzero(is_new)
+    parts = blocks(len(photos.numbers), max(1, HASHES_AT_ONCE // len(VIEWS))) if len(photos.numbers) else []
+    function = partial(find_of_part, hashes=photos.hashes, signs=signs, new=new, distance=distance)
+
+    def read(part: Indices) -> Part:
+        images = photos.read(thumbnails, part if len(new) else part[:0])
+        return Part(int(part[0]), images, is_new[part], known.views_of(part))
+
     with progress.bar(None, "near-duplicates: hashes", len(photos.numbers)) as bar:
-        for part, pairs in zip(parts, map_in_order(pool, function, items), strict=False):
+        for part, (made, pairs) in zip(parts, map_in_order(pool, function, map(read, parts)), strict=True):
+            views = np.empty((len(part), len(VIEWS)), np.uint64)
+            views[is_new[part]], views[~is_new[part]] = made, known.views_of(part)
+            both = np.concatenate([known.candidates_of(part), pairs])
             bar.update(len(part))
-            yield pairs
+            yield FoundOfPart(part, views, both[np.lexsort(both.T[::-1])])
 
 
-def find_of_part(part: tuple[int, Pixels], hashes: Hashes, signs: Signs, distance: int) -> Pairs:
-    """Return the candidates of photos that follow each other, sorted; a worker does this.
+def find_of_part(part: Part, hashes: Hashes, signs: Signs, new: Indices, distance: int) -> tuple[Hashes, Pairs]:
+    """Return the hashes of the new photos' views, and the candidates that no earlier search knows; a worker does this.
 
     Args:
-        part: the place of the first of these photos, and their thumbnails, uint8 (P, 64, 64).
+        part: the photos.
         hashes: of all photos as they are, (N,).
         signs: the same, (N, WORDS).
+        new: the places of all photos that no earlier search knows.
         distance: of bits.
     """
-    first, images = part
-    of_views = np.empty((len(images), len(VIEWS)), np.uint64)
-    signs_of_views = np.empty((*of_views.shape, WORDS), np.uint64)
+    made, known = np.flatnonzero(part.is_new), np.flatnonzero(~part.is_new)
+    views, signs_of_views = hash_all_views(part.images[made] if len(new) else part.images)
+    near = find_near(views.reshape(-1), hashes, distance)
+    of_made = agreeing(near, signs_of_views, signs)
+    hits = join_parts(find_near(part.views.reshape(-1), hashes[new], distance))
+    # The signs of all views of all photos would take gigabytes, so they are made again where a hash is near.
+    hit, places = np.unique(hits[0] // len(VIEWS), return_inverse=True)
+    queries = places * len(VIEWS) + hits[0] % len(VIEWS)
+    signs_of_hit = hash_all_views(part.images[known[hit]])[1] if len(hit) else signs_of_views[:0]
+    of_known = agreeing([(queries, new[hits[1]])], signs_of_hit, signs)
+    placed = (
+        *((part.first + made[one], other) for one, other in of_made),
+        *((part.first + known[hit[one]], other) for one, other in of_known),
+    )
+    pairs = split_keys(unique_keys(placed, len(hashes)), len(hashes))
+    return views, pairs[pairs[:, 0] != pairs[:, 1]]  # a photo is near to itself
+
+
+def hash_all_views(images: Pixels) -> tuple[Hashes, Signs]:
+    """Return the hashes of all views, uint64 (P, VIEWS), and their signs, (P, VIEWS, WORDS)."""
+    hashes = np.empty((len(images), len(VIEWS)), np.uint64)
+    signs = np.empty((*hashes.shape, WORDS), np.uint64)
     for block in blocks(len(images)):
-        of_views[block], signs_of_views[block] = hash_with_signs(images[block])
+        hashes[block], signs[block] = hash_with_signs(images[block])
+    return hashes, signs
 
-    def agreeing() -> Iterator[tuple[Indices, Indices]]:
-        for queries, others in in_parts(find_near(of_views.reshape(-1), hashes, distance)):
-            one, views = np.divmod(queries, len(VIEWS))
-            agree = may_agree(signs_of_views[one], signs[others], views)
-            yield first + one[agree], others[agree]
 
-    return unique_pairs(agreeing(), len(hashes))
+def agreeing(
+    near: Iterable[tuple[Indices, Indices]], signs_of_views: Signs, signs: Signs
+) -> Iterator[tuple[Indices, Indices]]:
+    """Yield the pairs with near hashes that may show the same.
+
+    Args:
+        near: places among all views of Q photos, one photo after the other, and places among all photos.
+        signs_of_views: of these views, (Q, VIEWS, WORDS).
+        signs: of all photos as they are, (N, WORDS).
+
+    Yields:
+        Places among the Q photos, and among all photos.
+    """
+    for queries, others in in_parts(near):
+        one, views = np.divmod(queries, len(VIEWS))
+        agree = may_agree(signs_of_views[one], signs[others], views)
+        yield one[agree], others[agree]
+
+
+def join_parts(parts: Iterable[tuple[Indices, Indices]]) -> tuple[Indices, Indices]:
+    left, right = zip((np.empty(0, np.intp),) * 2, *parts, strict=True)
+    return np.concatenate(left), np.concatenate(right)
 
 
 def in_parts(near: Iterable[tuple[Indices, Indices]]) -> Iterator[tuple[Indices, Indices]]:
@@ -158,7 +279,7 @@ def in_parts(near: Iterable[tuple[Indices, Indices]]) -> Iterator[tuple[Indices,
 
 
 def cut_parts(parts: list[tuple[Indices, Indices]]) -> Iterator[tuple[Indices, Indices]]:
-    left, right = (np.concatenate(each) for each in zip(*parts, strict=True))
+    left, right = join_parts(parts)
     for start in range(0, len(left), HITS_AT_ONCE):
         yield left[start : start + HITS_AT_ONCE], right[start : start + HITS_AT_ONCE]
 
@@ -206,15 +327,21 @@ def pair_equal(hashes: Hashes) -> Pairs:
 
 
 def unique_pairs(near: Iterable[tuple[Indices, Indices]], count: int) -> Pairs:
-    """Return all pairs of two of `count` photos once, the lower place first, sorted.
+    """Return all pairs of two of `count` photos once, the lower place first, sorted. Raises as `unique_keys` does."""
+    lower_first = ((np.minimum(left, right), np.maximum(left, right)) for left, right in near)
+    return split_keys(unique_keys(lower_first, count), count)
+
+
+def unique_keys(near: Iterable[tuple[Indices, Indices]], count: int) -> NDArray[np.int64]:
+    """Return all pairs of two of `count` photos once, sorted, each as one number: left * count + right.
 
     Raises:
         DataError: there are more than anybody waits for.
     """
-    # A pair is held as one number, the lower place first: unique pairs sort as they should, in half the memory.
+    # One number for a pair: unique ones sort as pairs do, in half the memory.
     found, new, pairs = np.empty(0, np.int64), [], 0
     for left, right in near:
-        new.append(np.minimum(left, right) * count + np.maximum(left, right))
+        new.append(left * count + right)
         pairs += len(right)
         if pairs > MAX_PAIRS:
             found, new, pairs = np.unique(np.concatenate([found, *new])), [], 0
@@ -223,5 +350,9 @@ def unique_pairs(near: Iterable[tuple[Indices, Indices]], count: int) -> Pairs:
                     f"more than {MAX_PAIRS:,} pairs of photos have near hashes, which takes hours to compare: lower "
                     "duplicates.distance"
                 )
-    found = np.unique(np.concatenate([found, *new]))
-    return np.column_stack([found // count, found % count])
+    return np.unique(np.concatenate([found, *new]))
+
+
+def split_keys(keys: NDArray[np.int64], count: int) -> Pairs:
+    """Return the pairs of `unique_keys`."""
+    return np.column_stack(np.divmod(keys, max(count, 1)))

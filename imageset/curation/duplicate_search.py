@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from imageset.curation.candidates import PhotosToCompare, add_insides, blocks
+from imageset.curation.candidates import blocks, list_photos
 from imageset.curation.frames import find_frames
 from imageset.curation.groups import spans_subsets
 from imageset.curation.near_duplicates import NearDuplicate, find_near_duplicates
+from imageset.curation.search_cache import SearchMemory
 from imageset.curation.search_pool import open_pool
 from imageset.curation.ties import Ties, all_ties, byte_ties, components, first_of_equal, hash_ties, join
 from imageset.curation.union_find import UnionFind
@@ -50,10 +51,16 @@ class KnownPhotos(NamedTuple):
         return byte_ties(self.photos, self.photo_subsets != "")
 
 
-def search(known: KnownPhotos, duplicates: DuplicatesParams) -> Iterator[NearDuplicate]:
+def search(
+    known: KnownPhotos, duplicates: DuplicatesParams, memory: SearchMemory | None = None, is_kept: bool = False
+) -> Iterator[NearDuplicate]:
     """Yield pairs of near-duplicates, as places among the photos. Photos with the same bytes are not compared.
 
-    duplicates: section `duplicates` of params.yaml.
+    Args:
+        known: the photos.
+        duplicates: section `duplicates` of params.yaml.
+        memory: what earlier searches found, or None. It changes no pair.
+        is_kept: whether the memory keeps what is found, instead of what it has.
     """
     photos, thumbnails, values, photo_subsets, product_subsets = known
     same_bytes = known.tie_bytes()
@@ -65,7 +72,8 @@ def search(known: KnownPhotos, duplicates: DuplicatesParams) -> Iterator[NearDup
     # connects them, too.
     for part in (released, everything):
         connected.join_all(same_bytes.among(part).pairs())
-        for pair in search_part(photos, thumbnails, part, compared, connected, duplicates):
+        keep = is_kept and part is everything
+        for pair in search_part(photos, thumbnails, part, compared, connected, duplicates, memory, keep):
             found.append(pair)
             yield pair
         compared = part
@@ -75,7 +83,7 @@ def search(known: KnownPhotos, duplicates: DuplicatesParams) -> Iterator[NearDup
     conflicting = ~released & spans_subsets(all_ties(photos, same_picture, values, released), product_subsets)
     connected = UnionFind([""] * len(photos))
     connected.join_all(same_bytes.among(conflicting).pairs())
-    yield from search_part(photos, thumbnails, conflicting, ~everything, connected, duplicates)
+    yield from search_part(photos, thumbnails, conflicting, ~everything, connected, duplicates, memory)
 
 
 def tie_unreleased(photos: pd.DataFrame, thumbnails: Pixels, duplicates: DuplicatesParams) -> Ties:
@@ -92,7 +100,11 @@ def tie_unreleased(photos: pd.DataFrame, thumbnails: Pixels, duplicates: Duplica
 
 
 def search_without(
-    left_out: NDArray[np.bool_], pairs: Sequence[NearDuplicate], known: KnownPhotos, duplicates: DuplicatesParams
+    left_out: NDArray[np.bool_],
+    pairs: Sequence[NearDuplicate],
+    known: KnownPhotos,
+    duplicates: DuplicatesParams,
+    memory: SearchMemory | None = None,
 ) -> list[NearDuplicate]:
     """Return pairs of near-duplicates among the photos that are connected with photos that are left out.
 
@@ -101,13 +113,13 @@ def search_without(
     Args:
         left_out: which photos are left out, (N,).
         pairs: what `search` found among all.
-        known, duplicates: as in `search`.
+        known, duplicates, memory: as in `search`.
     """
     chains = components(join([known.tie_bytes(), ties_of(pairs)]), len(known.photos))
     places = np.flatnonzero(~left_out & np.isin(chains, chains[left_out]))
     if not len(places):
         return []
-    found = search(known.take(places), duplicates)
+    found = search(known.take(places), duplicates, memory)
     return [NearDuplicate(int(places[left]), int(places[right]), likeness) for left, right, likeness in found]
 
 
@@ -118,6 +130,8 @@ def search_part(
     compared: NDArray[np.bool_],
     connected: UnionFind,
     duplicates: DuplicatesParams,
+    memory: SearchMemory | None = None,
+    is_kept: bool = False,
 ) -> Iterator[NearDuplicate]:
     """Yield near-duplicates among the photos of `part`, but no pairs of which both photos are in `compared`."""
     places: Indices = np.flatnonzero(part)
@@ -126,12 +140,11 @@ def search_part(
     if len(distinct):
         hashes = np.array([int(value, 16) for value in photos["phash"].to_numpy()[distinct]], np.uint64)
         rows = photos["row"].to_numpy()[distinct]
-        whole = PhotosToCompare(distinct, rows, find_all_frames(thumbnails, rows), hashes, compared[distinct])
-        to_compare = add_insides(whole, thumbnails)
+        frames = find_all_frames(thumbnails, rows)
+        to_compare = list_photos(thumbnails, distinct, rows, frames, hashes, compared[distinct])
+        limits = duplicates.distance, duplicates.likeness
         with open_pool(len(distinct)) as pool:
-            yield from find_near_duplicates(
-                thumbnails, to_compare, duplicates.distance, duplicates.likeness, connected, pool
-            )
+            yield from find_near_duplicates(thumbnails, to_compare, *limits, connected, pool, memory, is_kept)
 
 
 def find_all_frames(thumbnails: Pixels, rows: Indices) -> Boxes:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from imageset.curation.alignment import aligned_likeness
 from imageset.curation.candidates import (
+    Digests,
     Pairs,
     PhotosToCompare,
     find_candidates,
@@ -25,12 +26,13 @@ from imageset.curation.candidates import (
     windows_agree,
 )
 from imageset.curation.hamming import find_near
+from imageset.curation.search_cache import SearchMemory
 from imageset.curation.search_pool import map_in_order
 from imageset.curation.sieve import OF_EQUAL_HASHES, count_differing
 from imageset.curation.union_find import UnionFind
-from imageset.curation.views import choose_views, turn_back
+from imageset.curation.views import Hashes, choose_views, turn_back
 from imageset.curation.window_hashes import WINDOWS
-from imageset.formats.hdf5 import Pixels
+from imageset.formats.hdf5 import Indices, Pixels
 from imageset.runtime import progress
 from imageset.workers.ordered_map import WorkerPool
 
@@ -56,6 +58,8 @@ def find_near_duplicates(
     likeness: float,
     connected: UnionFind,
     pool: WorkerPool | None = None,
+    memory: SearchMemory | None = None,
+    is_kept: bool = False,
 ) -> Iterator[NearDuplicate]:
     """Yield as many pairs of near-duplicates as it takes to connect all photos that belong together.
 
@@ -69,13 +73,19 @@ def find_near_duplicates(
         likeness: the least likeness of a near-duplicate.
         connected: which photos are connected already. Each pair found is added.
         pool: the workers, or None: this process does it. It changes nothing that is found.
+        memory: what earlier searches found, or None. It changes nothing that is found.
+        is_kept: whether the memory keeps the hashes and candidates of this search, instead of those that it has.
 
     Raises:
         DataError: there are more candidates than anybody waits for.
     """
-    search = Search(thumbnails, likeness, connected, pool)
-    yield from search.search_views(photos, distance)
-    yield from search.search_windows(photos, distance // 2)
+    memory = memory or SearchMemory()
+    known = memory.earlier.find(photos.digests)
+    if is_kept:
+        memory.keep_photos(photos, known)
+    search = Search(thumbnails, likeness, connected, pool, memory, is_kept)
+    yield from search.search_views(photos, known, distance)
+    yield from search.search_windows(photos, known, distance // 2)
 
 
 @dataclass(frozen=True)
@@ -86,26 +96,31 @@ class Search:
     likeness: float
     connected: UnionFind
     pool: WorkerPool | None
+    memory: SearchMemory
+    is_kept: bool
 
-    def search_views(self, photos: PhotosToCompare, distance: int) -> Iterator[NearDuplicate]:
-        """Yield the near-duplicates among photos with near hashes of a view."""
+    def search_views(self, photos: PhotosToCompare, known: Indices, distance: int) -> Iterator[NearDuplicate]:
+        """Yield the near-duplicates among photos with near hashes of a view. known: from `EarlierSearch.find`, (N,)."""
         signs, equal = sign_photos(self.thumbnails, photos), pair_equal(photos.hashes)
         agree = count_differing(*signs[equal.T]) <= OF_EQUAL_HASHES
         yield from self.confirm(photos, equal[agree], measure_likeness)
-        left = self.find_left(photos, equal)
-        photos, signs = photos.take(left), signs[left]
+        left = np.flatnonzero(self.find_left(photos, equal))
+        photos, signs, views = photos.take(left), signs[left], self.memory.earlier.of_views(known[left])
         first = pair_equal(photos.hashes)[:, 0]
-        known = np.empty(0, np.intp)
-        for pairs in find_candidates(photos, self.thumbnails, signs, distance, self.pool):
+        done = np.empty(0, np.intp)
+        for part, hashes, found in find_candidates(photos, self.thumbnails, signs, distance, self.pool, views):
+            if self.is_kept:
+                self.memory.keep_views(left[part], hashes, left[found])
+            pairs = unique_pairs([(found[:, 0], found[:, 1])], len(first))
             # A pair may come once with the views of each of its photos. Those with equal hashes were compared above.
             keys = pairs[:, 0] * len(first) + pairs[:, 1]
-            new = ~np.isin(keys, known, assume_unique=True) & (pairs[:, 0] != first[pairs[:, 1]])
-            known = np.concatenate([known, keys[new]])
+            new = ~np.isin(keys, done, assume_unique=True) & (pairs[:, 0] != first[pairs[:, 1]])
+            done = np.concatenate([done, keys[new]])
             yield from self.confirm(photos, pairs[new], measure_likeness)
 
-    def search_windows(self, photos: PhotosToCompare, distance: int) -> Iterator[NearDuplicate]:
+    def search_windows(self, photos: PhotosToCompare, known: Indices, distance: int) -> Iterator[NearDuplicate]:
         """Yield the near-duplicates among photos with near hashes of a window: they may differ elsewhere."""
-        hashes, tells = find_windows(self.thumbnails, photos, self.pool)
+        hashes, tells = self.hash_windows(photos, known)
         for number in range(len(WINDOWS)):
             of_window = np.flatnonzero(tells[:, number])
             equal = pair_equal(hashes[of_window, number])
@@ -120,6 +135,17 @@ class Search:
                 new = (pairs[:, 0] >= start) & (pairs[:, 0] != first[pairs[:, 1]])
                 yield from self.confirm_window(photos, left[pairs[new]], number)
 
+    def hash_windows(self, photos: PhotosToCompare, known: Indices) -> tuple[Hashes, NDArray[np.bool_]]:
+        """Return the hashes of all photos' windows, (N, WINDOWS), and which of them tell photos apart."""
+        earlier, is_new = self.memory.earlier, known < 0
+        hashes = np.empty((len(known), len(WINDOWS)), np.uint64)
+        tells = np.empty(hashes.shape, bool)
+        hashes[~is_new], tells[~is_new] = earlier.windows[known[~is_new]], earlier.tells[known[~is_new]]
+        hashes[is_new], tells[is_new] = find_windows(self.thumbnails, photos.take(is_new), self.pool)
+        if self.is_kept:
+            self.memory.keep_windows(hashes, tells)
+        return hashes, tells
+
     def confirm_window(self, photos: PhotosToCompare, pairs: Pairs, window: int) -> Iterator[NearDuplicate]:
         """Yield the near-duplicates among pairs with near hashes of a window."""
         pairs = self.drop_known(photos, pairs)
@@ -132,28 +158,33 @@ class Search:
 
         A placeholder on thousands of listings so makes thousands of pairs, not millions.
         """
-        numbers = photos.numbers[equal].tolist()
-        return np.array([one == other or self.connected.are_apart(one, other) for one, other in numbers], bool)
+        left = np.ones(len(equal), bool)
+        others = np.flatnonzero(photos.numbers[equal[:, 0]] != photos.numbers[equal[:, 1]])
+        left[others] = self.are_apart(photos, equal[others])
+        return left
 
     def confirm(self, photos: PhotosToCompare, pairs: Pairs, measure: Likeness) -> Iterator[NearDuplicate]:
         """Yield the near-duplicates among pairs that were not compared before and are not connected yet."""
         pairs = self.drop_known(photos, pairs)
         if not len(pairs):
             return
-        asked: deque[tuple[Pairs, int]] = deque()
+        asked: deque[tuple[Pairs, Digests, NDArray[np.float64], int]] = deque()
 
         # Workers are ahead: some pairs are measured that others connect meanwhile. These are left out below, so that
         # neither the number of workers nor that of pairs in a block changes what is found.
         def read_blocks() -> Iterator[tuple[Pixels, Pixels]]:
             for block in np.split(pairs, range(PAIRS_AT_ONCE, len(pairs), PAIRS_AT_ONCE)):
                 unknown = self.drop_known(photos, block)
-                asked.append((unknown, len(block)))
-                yield self.read_pairs(photos, unknown)
+                keys, known = self.memory.recall(measure.__name__, *photos.digests[unknown.T])
+                asked.append((unknown, keys, known, len(block)))
+                yield self.read_pairs(photos, unknown[np.isnan(known)])
 
         with progress.bar(None, "near-duplicates: details", len(pairs), unit="pair") as bar:
             for agreed in map_in_order(self.pool, partial(measure_pairs, measure=measure), read_blocks()):
-                block, done = asked.popleft()
-                for (left, right), value in zip(photos.numbers[block].tolist(), agreed.tolist(), strict=True):
+                block, keys, values, done = asked.popleft()
+                values[np.isnan(values)] = agreed
+                self.memory.keep_likeness(keys, values)
+                for (left, right), value in zip(photos.numbers[block].tolist(), values.tolist(), strict=True):
                     if value >= self.likeness and self.connected.are_apart(left, right):
                         self.connected.join(left, right)
                         yield NearDuplicate(left, right, value)
@@ -167,9 +198,13 @@ class Search:
     def drop_known(self, photos: PhotosToCompare, pairs: Pairs) -> Pairs:
         """Return the pairs of two photos that were not compared before and are not connected yet."""
         pairs = pairs[~photos.compared[pairs].all(axis=1)]
-        numbers = photos.numbers[pairs].tolist()
-        apart: Pairs = pairs[np.array([self.connected.are_apart(left, right) for left, right in numbers], bool)]
+        apart: Pairs = pairs[self.are_apart(photos, pairs)]
         return apart
+
+    def are_apart(self, photos: PhotosToCompare, pairs: Pairs) -> NDArray[np.bool_]:
+        """Return which pairs are not connected, (P,)."""
+        numbers = photos.numbers[pairs].tolist()
+        return np.array([self.connected.are_apart(left, right) for left, right in numbers], bool)
 
 
 def measure_pairs(both: tuple[Pixels, Pixels], measure: Likeness) -> NDArray[np.float64]:

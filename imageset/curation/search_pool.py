@@ -17,7 +17,18 @@ from imageset.workers.ordered_map import Lost, WorkerPool, ordered_map
 from imageset.workers.pools import open_workers
 
 FEW_PHOTOS = 5000  # are searched in less time than processes take to start
-CODE = ("alignment", "candidates", "hamming", "near_duplicates", "sieve", "views", "window_hashes")
+CODE = (
+    "alignment",
+    "candidates",
+    "hamming",
+    "near_duplicates",
+    "same_picture",
+    "search_cache",
+    "sieve",
+    "views",
+    "window_hashes",
+)
+LIBRARIES = ("numpy", "scipy")
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -42,10 +53,12 @@ def open_pool(photos: int) -> Iterator[WorkerPool | None]:
 def identify_search() -> list[str]:
     """Return a line for each module and library that decides which pairs are found, and for the processor.
 
+    Workers compare them, and what an earlier search left (search_cache.py) is used where all are the same.
+
     As in `fingerprint`, docstrings, comments and formatting change no line.
     """
     code = [f"{name}.py {hash_code(Path(__file__).with_name(f'{name}.py').read_bytes())}" for name in CODE]
-    return [*code, f"numpy {metadata.version('numpy')}", platform.machine()]
+    return [*code, *(f"{name} {metadata.version(name)}" for name in LIBRARIES), platform.machine()]
 
 
 def map_in_order(

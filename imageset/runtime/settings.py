@@ -201,6 +201,11 @@ def pixel_cache() -> Path:
     return cache_directory() / "pixels.sqlite"
 
 
+def search_cache() -> Path:
+    """Return the folder that keeps what the last search for near-duplicates found."""
+    return cache_directory() / "near_duplicates"
+
+
 def refusal_cache() -> Path:
     """Return the file that remembers why photos cannot be fetched."""
     return cache_directory() / "ingest.sqlite"

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from imageset.curation import candidates, near_duplicates, sieve
-from imageset.curation.candidates import Pairs, PhotosToCompare, add_insides
+from imageset.curation.candidates import Pairs, PhotosToCompare, list_photos
 from imageset.curation.frames import find_frames
 from imageset.curation.near_duplicates import Likeness, NearDuplicate, find_near_duplicates, measure_likeness
 from imageset.curation.union_find import UnionFind
@@ -101,9 +101,7 @@ def find(
     connected.join_all(known or [])
     rows_of = np.array(rows or range(count), np.intp)
     frames = find_frames(photos.thumbnails[rows_of][..., 0])
-    to_compare = add_insides(
-        PhotosToCompare(np.arange(count), rows_of, frames, photos.hashes, is_compared), photos.thumbnails
-    )
+    to_compare = list_photos(photos.thumbnails, np.arange(count), rows_of, frames, photos.hashes, is_compared)
     return list(find_near_duplicates(photos.thumbnails, to_compare, distance, likeness, connected, pool))
 
 

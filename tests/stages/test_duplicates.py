@@ -1,5 +1,7 @@
 """Stage duplicates, from files to files: groups, near-duplicates, and what fails the stage."""
 
+import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from tests.curated import (
     FIRST,
     NEAR,
     PATTERNS,
+    SEARCH,
     Edit,
     Key,
     are_alike,
@@ -126,6 +129,34 @@ def test_too_many_photos_left_out_fail_the_stage(in_project: Path, edit_params: 
     )
 
     assert failure(in_project).startswith("2 of 3 photos are left out (2 shared_picture): more than duplicates.max_re")
+
+
+def outputs(project: Path) -> list[bytes]:
+    return [(project / name).read_bytes() for name in SEARCH[-2:]]
+
+
+@pytest.mark.usefixtures("no_rare_classes")
+def test_one_listing_more_costs_the_hashes_and_the_pairs_of_one(
+    in_project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listed = {
+        (number, 0): photo(garment, seed) for seed in (1, 2, 3) for number, garment in enumerate(GARMENTS, 10 * seed)
+    }
+    photos = listed | {(50, 0): mock_up(0), (51, 0): mock_up(1), (60, 0): pattern(0), (61, 0): pattern(1)}
+    more = photos | {(5, 0): mock_up(2)}
+    said = []
+    for listing in (photos, photos, more):
+        of_one_class(in_project, listing)
+        said.append(capsys.readouterr().out.splitlines()[0].rpartition("; ")[2])
+    warm = outputs(in_project)
+    shutil.rmtree(in_project / ".cache/near_duplicates")
+    of_one_class(in_project, more)
+
+    assert outputs(in_project) == warm
+    first, same, second = (tuple(map(int, re.findall(r"\d+", line))) for line in said)
+    assert (first[0], same, second[0]) == (len(photos), (0, 0), 1)
+    # Details of the new mock-up and of the others, then its colours.
+    assert 2 <= second[1] <= 6 < first[1]
 
 
 def mock_up(number: int) -> Image.Image:

@@ -134,7 +134,8 @@ def test_the_last_line_of_each_stage_counts_the_rows_of_its_tables(
 
     assert len(found.near) == 2
     assert capsys.readouterr().out == (
-        "duplicates: 3 photos, 2 groups, 2 near-duplicates, left out: 1 bridges_release\n"
+        "duplicates: 3 photos, 2 groups, 2 near-duplicates, left out: 1 bridges_release; "
+        "3 photos hashed and 6 pairs compared anew\n"
         "catalog: 3 photos, 2 in 1 classes and 2 groups, labels changed: none; 1 rejected (1 bridges_release); "
         "0 corrections, 0 in use, 0 spent (none)\n"
     )

@@ -23,6 +23,7 @@ import numpy as np
 import pytest
 import yaml
 
+from imageset.curation.candidates import DIGEST_BYTES
 from imageset.formats import tables
 from imageset.photos.facts import PhotoFacts
 from imageset.photos.mask_cache import MaskCache
@@ -130,6 +131,7 @@ def found(project: Project, bucket: Bucket) -> Released:
         preview = file["previews"][file["ends"][place - 1] if place else 0 : file["ends"][place]].tobytes()
     with h5py.File(project.folder / "data/embeddings.h5") as file:
         embedding = file["embeddings"][list(file["ids"][:]).index(product_id)].tobytes()
+    digest = digest_thumbnail(project.folder, product_id)
     key = f"{product_id}.jpeg"
     (stored,) = [one for one in list_objects(bucket) if one.key == key]
     first = bucket.client.get_object(Bucket=bucket.name, Key=bucket.prefix + key)["Body"].read()
@@ -149,7 +151,17 @@ def found(project: Project, bucket: Bucket) -> Released:
         "its preview": preview,
         "its embedding": embedding,
     }
-    return Released(project, product_id, {what: middle(content) for what, content in traces.items()})
+    found = {what: middle(content) for what, content in traces.items()}
+    return Released(project, product_id, found | {"the digest of its thumbnail": digest})
+
+
+def digest_thumbnail(folder: Path, product_id: int) -> bytes:
+    """Return the digest by which the search for near-duplicates knows a product's photo."""
+    photos = tables.read(folder / "data/processed.csv", tables.PROCESSED)
+    row, phash = photos.loc[photos["product_id"] == product_id, ["row", "phash"]].iloc[0]
+    with h5py.File(folder / "data/thumbnails.h5") as file:
+        image = file["images"][row].tobytes()
+    return hashlib.blake2b(image + np.uint64(int(phash, 16)).tobytes(), digest_size=DIGEST_BYTES).digest()
 
 
 def fill_caches(folder: Path, bucket: Bucket, stored: StoredObject, extra: bytes) -> None:
@@ -252,6 +264,7 @@ def test_the_traces_are_where_photos_are_kept(released: Released) -> None:
         "its preview": {".cache/pixels.sqlite", ".dvc/cache/files/*/*", "data/previews.h5"},
         "its embedding": {".cache/embeddings.sqlite", ".dvc/cache/files/*/*", "data/embeddings.h5"},
         "a URL": {".cache/ingest.sqlite"},
+        "the digest of its thumbnail": {".cache/near_duplicates/digests.npy"},
     }
     assert len([key for key in keys_in_bucket(released) if is_of(key, released.product_id)]) == 5
 
@@ -269,6 +282,7 @@ def test_no_byte_of_the_product_is_left(forgotten: tuple[Released, str]) -> None
     assert "removed 1 rows from .cache/embeddings.sqlite" in said
     assert "removed 2 rows from .cache/pixels.sqlite" in said
     assert "removed 1 rows from .cache/ingest.sqlite" in said
+    assert "removed .cache/near_duplicates: its rows name no photo" in said
 
 
 def read_takedowns(released: Released) -> str:

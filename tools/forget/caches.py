@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from imageset.curation import search_cache
 from imageset.errors import DataError
 from imageset.formats import row_checksums, tables
 from imageset.photos import cache, photo_file
@@ -71,6 +72,8 @@ def forget(
     if folder.exists():
         removed = object_cache.forget(folder, bucket, objects, samples)
         said.append(f"removed packs of {removed.bytes / 1e6:,.1f} MB from {folder}")
+    if search_cache.remove(searched := settings.search_cache()):
+        said.append(f"removed {searched}: its rows name no photo, so the next search compares all photos again")
     if (earlier := earlier_cache()).exists():
         remove_database(earlier)
         said.append(f"removed {earlier}, of version 0.1.0: its rows name no photo")
