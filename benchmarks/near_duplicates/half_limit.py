@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from benchmarks.near_duplicates.joining import Pairs
 from benchmarks.near_duplicates.photos import Photos
 from benchmarks.shared.tables import table
-from imageset.curation.candidates import PhotosToCompare, add_insides, blocks, sign_photos
+from imageset.curation.candidates import PhotosToCompare, blocks, list_photos, sign_photos
 from imageset.curation.duplicate_search import find_all_frames
 from imageset.curation.hamming import find_near
 from imageset.curation.near_duplicates import ALIGNED_AT_ONCE, measure_likeness
@@ -63,8 +63,8 @@ def find_of_halves(photos: Photos, duplicates: DuplicatesParams) -> OfHalves:
     """Return the pairs with near hashes of a half, of which no view has nearly the same signs."""
     count = len(photos.hashes)
     thumbnails, rows = photos.thumbnails, np.arange(count)
-    whole = PhotosToCompare(rows, rows, find_all_frames(thumbnails, rows), photos.hashes, np.zeros(count, bool))
-    compared = add_insides(whole, thumbnails)
+    frames = find_all_frames(thumbnails, rows)
+    compared = list_photos(thumbnails, rows, rows, frames, photos.hashes, np.zeros(count, bool))
     signs = sign_photos(thumbnails, compared)
     pairs, differing = [np.empty((0, 2), np.intp)], [np.empty(0, np.int64)]
     parts = blocks(len(signs))
