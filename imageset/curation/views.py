@@ -7,6 +7,7 @@ changes the signs of some, as in PDQ (Facebook, The TMK+PDQF Video-Hashing Algor
 Algorithm, 2019).
 """
 
+from functools import lru_cache
 from itertools import product
 from typing import NamedTuple
 
@@ -57,8 +58,9 @@ VIEWS = (
 ALL_BOXES, ALL_TURNS = np.array([view[:4] for view in VIEWS]), np.array([view.turn for view in VIEWS])
 
 
+@lru_cache(maxsize=1024)  # the views of all photos have the same few cuts
 def cosine_matrix(low: float, high: float, side: int, count: int = FREQUENCIES) -> NDArray[np.float64]:
-    """Return the matrix (count, side) that transforms the part of a row between two cuts.
+    """Return the matrix (count, side) that transforms the part of a row between two cuts. It is read-only.
 
     low, high: the shares of the row that are cut off at its ends. A cut may go through a value, which then counts by
     the share that is left of it.
@@ -66,7 +68,9 @@ def cosine_matrix(low: float, high: float, side: int, count: int = FREQUENCIES) 
     begin, end = low * side, side - high * side
     edges = (np.clip(np.arange(side + 1), begin, end) - begin) / (end - begin)
     angles = np.pi * np.arange(1, count)[:, np.newaxis]
-    return np.vstack([np.diff(edges), np.diff(np.sin(angles * edges)) / angles])
+    matrix = np.vstack([np.diff(edges), np.diff(np.sin(angles * edges)) / angles])
+    matrix.flags.writeable = False
+    return matrix
 
 
 def box_frequencies(thumbnails: Pixels, boxes: tuple[Box, ...], count: int = FREQUENCIES) -> Frequencies:
