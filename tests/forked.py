@@ -31,6 +31,8 @@ from typing import Any
 import boto3
 import botocore.session
 
+from tests.forked_workers import WORKER, fork_workers, guard
+
 ROOT = Path(__file__).parents[1]
 IMPORTED = (
     "boto3.s3.inject",
@@ -85,7 +87,7 @@ IMPORTED = (
     *(f"stages.{path.stem}" for path in sorted(ROOT.glob("stages/[a-z]*.py"))),
 )
 IMPORTED_FIRST = {"sphinx": ("furo", "myst_parser.sphinx_ext.main", "sphinx.builders.epub3", "sphinx.ext.napoleon")}
-LOCK = threading.Lock()  # one request at a time
+LOCK, LOCK_OF_WORKERS = threading.Lock(), threading.Lock()  # one request at a time
 FOR_DVC: list[socket.socket] = []  # the second prepared process, where this one is a fork
 
 # A program that hands its arguments, folder, environment and streams over, and ends as what was run. Stages, and what
@@ -146,10 +148,22 @@ def run_python(
 
 def ask(request: bytes, streams: list[int]) -> int:
     """Have the prepared process run a module, and return its exit code."""
-    connection = FOR_DVC[0] if FOR_DVC else server()
+    return ask_on(FOR_DVC[0] if FOR_DVC else servers()[0], request, streams)
+
+
+def ask_on(connection: socket.socket, request: bytes, streams: list[int]) -> int:
     socket.send_fds(connection, [len(request).to_bytes(4, "big")], streams)
     connection.sendall(request)
     return int.from_bytes(read(connection, 4), "big", signed=True)
+
+
+def ask_for_worker(request: bytes, streams: list[int]) -> int:
+    """Have a worker forked, whether or not a program runs that this process started."""
+    if FOR_DVC:
+        with LOCK:
+            return ask_on(FOR_DVC[0], request, streams)
+    with LOCK_OF_WORKERS:
+        return ask_on(servers()[1], request, streams)
 
 
 @cache
@@ -191,18 +205,20 @@ def can_fork() -> bool:
 
 
 @cache
-def server() -> socket.socket:
-    """Start the prepared process, which ends with this one."""
-    ours, theirs = socket.socketpair()
-    command = [sys.executable, "-m", "tests.forked", str(theirs.fileno())]
-    process = subprocess.Popen(command, cwd=ROOT, pass_fds=[theirs.fileno()])
-    theirs.close()
-    atexit.register(stop, process, ours)
-    return ours
+def servers() -> tuple[socket.socket, socket.socket]:
+    """Start the prepared process, which ends with this one, and its fork that forks workers while a program runs."""
+    pairs = socket.socketpair(), socket.socketpair()
+    theirs = [pair[1].fileno() for pair in pairs]
+    process = subprocess.Popen([sys.executable, "-m", "tests.forked", *map(str, theirs)], cwd=ROOT, pass_fds=theirs)
+    for _, end in pairs:
+        end.close()
+    atexit.register(stop, process, pairs[0][0], pairs[1][0])
+    return pairs[0][0], pairs[1][0]
 
 
-def stop(process: subprocess.Popen[bytes], connection: socket.socket) -> None:
-    connection.close()
+def stop(process: subprocess.Popen[bytes], *connections: socket.socket) -> None:
+    for connection in connections:
+        connection.close()
     process.wait()
 
 
@@ -252,8 +268,9 @@ def parse_once() -> None:
 
 def serve(connection: socket.socket) -> None:
     """Fork for each request, until the other end is closed."""
+    guards: list[int] = []
     while True:
-        head, streams, _, _ = socket.recv_fds(connection, 4, 3)
+        head, streams, _, _ = socket.recv_fds(connection, 4, 5)
         if not head:
             return
         module, arguments, folder, variables = json.loads(read(connection, int.from_bytes(head, "big")))
@@ -263,13 +280,21 @@ def serve(connection: socket.socket) -> None:
         if pid == 0:
             connection.close()
             signal.signal(signal.SIGINT, signal.default_int_handler)
-            for target, stream in enumerate(streams):
+            for target, stream in enumerate(streams[:3]):
                 os.dup2(stream, target)
                 os.close(stream)
+            if module == WORKER:
+                guard(arguments, folder, variables, *streams[3:])
+                os._exit(0)
             os._exit(run(module, arguments, folder, variables))
         for stream in streams:
             os.close(stream)
-        connection.sendall(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]).to_bytes(4, "big", signed=True))
+        if module == WORKER:
+            guards = [each for each in guards if os.waitpid(each, os.WNOHANG) == (0, 0)] + [pid]
+            code = 0  # the program goes on while its worker works
+        else:
+            code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        connection.sendall(code.to_bytes(4, "big", signed=True))
 
 
 def run(module: str, arguments: Sequence[str], folder: str, variables: dict[str, str]) -> int:
@@ -283,6 +308,7 @@ def run(module: str, arguments: Sequence[str], folder: str, variables: dict[str,
     if module.startswith("stages."):
         sys.modules.pop(module, None)  # it runs anew, as __main__
     sys.argv = [module, *arguments]
+    fork_workers(ask_for_worker)
     if module == "dvc":
         import dvc.stage.run
 
@@ -431,4 +457,6 @@ if __name__ == "__main__":
     parse_once()
     gc.collect()
     gc.freeze()  # a fork does not look through what was imported, which would copy its pages
-    serve(socket.socket(fileno=int(sys.argv[1])))
+    given = [socket.socket(fileno=int(number)) for number in sys.argv[1:]]
+    given.pop(1 if os.fork() else 0).close()
+    serve(given[0])

@@ -23,6 +23,8 @@ import pytest
 
 from imageset.workers.local import Worker, main_to_import
 from imageset.workers.worker_process import serve
+from tests.forked import ask_for_worker, can_fork
+from tests.forked_workers import ForkedWorker
 
 KEPT = {"open_session", "open_network"}  # networks, one a process
 
@@ -30,7 +32,9 @@ KEPT = {"open_session", "open_network"}  # networks, one a process
 class Lent:
     """A process and the connection to it, in the place of both until its worker closes the connection."""
 
-    def __init__(self, process: BaseProcess, connection: "Connection[Any, Any]", idle: "list[Lent]") -> None:
+    def __init__(
+        self, process: BaseProcess | ForkedWorker, connection: "Connection[Any, Any]", idle: "list[Lent]"
+    ) -> None:
         self.process, self.connection, self.idle = process, connection, idle
         self.returned = self.killed = self.busy = False
         self.is_alive = process.is_alive
@@ -95,8 +99,11 @@ def move_in(environment: dict[str, str], folder: str, items: list[None]) -> list
 
 
 def start(idle: list[Lent]) -> Lent:
-    """Start a process as LocalWorkers does."""
+    """Have a process forked, or start one as LocalWorkers does."""
     ours, theirs = multiprocessing.get_context("spawn").Pipe()
+    if can_fork():
+        with theirs:
+            return Lent(ForkedWorker(ask_for_worker, theirs.fileno()), ours, idle)
     process = multiprocessing.get_context("spawn").Process(target=serve, args=(theirs,), daemon=True)
     with closing(theirs), main_to_import(wanted=False):
         process.start()
