@@ -17,6 +17,8 @@ import pytest
 from distributed.client import FutureCancelledError
 from PIL import Image
 
+from imageset.curation import candidates, near_duplicates, search_pool
+from imageset.curation.views import VIEWS
 from imageset.errors import DataError, ImagesetError, ServerError
 from imageset.formats import tables
 from imageset.photos import background
@@ -36,6 +38,7 @@ from sandbox import draw
 from sandbox.cluster import Cluster, running
 from stages import embed, inventory, masks, preprocess
 from tests.conftest import photo_bytes, put
+from tests.curation.test_search_cache import EVERY, know, search
 from tests.faults.proxy import Proxy
 from tests.photos.test_engines import write_quantized
 from tests.project import ROOT
@@ -117,6 +120,32 @@ def test_a_carried_file_becomes_a_copy_where_it_is_unpickled(tmp_path: Path, mon
 
     assert pickle.loads(sent).read_bytes() == b"weights"
     assert pickle.loads(pickle.dumps(path)) == path
+
+
+def refuse(*arguments: Any) -> None:
+    raise AssertionError("this process does the work of the workers")
+
+
+def test_a_search_on_a_cluster_finds_the_same(dask: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search_pool, "FEW_PHOTOS", 0)
+    monkeypatch.setattr(candidates, "HASHES_AT_ONCE", 20 * len(VIEWS))
+    monkeypatch.setenv("IMAGESET_WORKERS", "1")
+    expected, _ = search(None, know(EVERY))
+    monkeypatch.setenv("IMAGESET_DASK", dask.address)
+    for module, name in (
+        (candidates, "hash_with_signs"),
+        (candidates, "hash_windows"),
+        (near_duplicates, "aligned_likeness"),
+    ):
+        monkeypatch.setattr(module, name, refuse)
+    cold, _ = search(tmp_path / "near_duplicates", know(EVERY))
+    (tmp_path / "fewer").mkdir()
+    search(tmp_path / "fewer/near_duplicates", know(EVERY[2:]))
+    warm, memory = search(tmp_path / "fewer/near_duplicates", know(EVERY))
+
+    assert len(expected) > 0
+    assert cold == expected
+    assert (warm, memory.new) == (expected, 2)
 
 
 def read(items: list[Any], path: Path) -> list[bytes]:
