@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from imageset.curation.alignment import crop
 from imageset.curation.hamming import find_near
-from imageset.curation.search_pool import map_in_order
+from imageset.curation.search_pool import map_in_order, one_each
 from imageset.curation.sieve import (
     OF_A_WINDOW,
     WHOLE,
@@ -66,8 +66,9 @@ class PhotosToCompare(NamedTuple):
         """Return the thumbnails at these places, uint8 (P, 64, 64), without their frames where they are cut off."""
         images = np.asarray(thumbnails[self.rows[places]][..., 0])
         framed = np.flatnonzero(self.frames[places].any(axis=1))
-        if len(framed):
-            images[framed] = cut_frames(images[framed], self.frames[places[framed]])
+        # Photos without their frames follow each other: a part of many photos may have nothing else.
+        for block in blocks(len(framed)) if len(framed) else []:
+            images[framed[block]] = cut_frames(images[framed[block]], self.frames[places[framed[block]]])
         return images
 
 
@@ -195,7 +196,7 @@ def find_candidates(
         return Part(int(part[0]), images, is_new[part], known.views_of(part))
 
     with progress.bar(None, "near-duplicates: hashes", len(photos.numbers)) as bar:
-        for part, (made, pairs) in zip(parts, map_in_order(pool, function, map(read, parts)), strict=True):
+        for part, (made, pairs) in zip(parts, map_in_order(one_each(pool), function, map(read, parts)), strict=True):
             views = np.empty((len(part), len(VIEWS)), np.uint64)
             views[is_new[part]], views[~is_new[part]] = made, known.views_of(part)
             both = np.concatenate([known.candidates_of(part), pairs])
@@ -214,14 +215,14 @@ def find_of_part(part: Part, hashes: Hashes, signs: Signs, new: Indices, distanc
         distance: of bits.
     """
     made, known = np.flatnonzero(part.is_new), np.flatnonzero(~part.is_new)
-    views, signs_of_views = hash_all_views(part.images[made] if len(new) else part.images)
+    views, signs_of_views = hash_all_views(part.images, made)
     near = find_near(views.reshape(-1), hashes, distance)
     of_made = agreeing(near, signs_of_views, signs)
     hits = join_parts(find_near(part.views.reshape(-1), hashes[new], distance))
     # The signs of all views of all photos would take gigabytes, so they are made again where a hash is near.
     hit, places = np.unique(hits[0] // len(VIEWS), return_inverse=True)
     queries = places * len(VIEWS) + hits[0] % len(VIEWS)
-    signs_of_hit = hash_all_views(part.images[known[hit]])[1] if len(hit) else signs_of_views[:0]
+    _, signs_of_hit = hash_all_views(part.images, known[hit])
     of_known = agreeing([(queries, new[hits[1]])], signs_of_hit, signs)
     placed = (
         *((part.first + made[one], other) for one, other in of_made),
@@ -231,12 +232,15 @@ def find_of_part(part: Part, hashes: Hashes, signs: Signs, new: Indices, distanc
     return views, pairs[pairs[:, 0] != pairs[:, 1]]  # a photo is near to itself
 
 
-def hash_all_views(images: Pixels) -> tuple[Hashes, Signs]:
-    """Return the hashes of all views, uint64 (P, VIEWS), and their signs, (P, VIEWS, WORDS)."""
-    hashes = np.empty((len(images), len(VIEWS)), np.uint64)
+def hash_all_views(images: Pixels, places: Indices) -> tuple[Hashes, Signs]:
+    """Return the hashes of all views of the images at P places, uint64 (P, VIEWS), and their signs, (P, VIEWS, WORDS).
+
+    images: grey, uint8 (N, 64, 64).
+    """
+    hashes = np.empty((len(places), len(VIEWS)), np.uint64)
     signs = np.empty((*hashes.shape, WORDS), np.uint64)
-    for block in blocks(len(images)):
-        hashes[block], signs[block] = hash_with_signs(images[block])
+    for block in blocks(len(places)) if len(places) else []:
+        hashes[block], signs[block] = hash_with_signs(images[places[block]])
     return hashes, signs
 
 

@@ -6,14 +6,14 @@ from contextlib import contextmanager
 from functools import cache, partial
 from importlib import metadata
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from threadpoolctl import ThreadpoolController
 
 from imageset.errors import ImagesetError
 from imageset.runtime import settings
 from imageset.runtime.fingerprint import hash_code
-from imageset.workers.ordered_map import Lost, WorkerPool, ordered_map
+from imageset.workers.ordered_map import ChunkFunction, Lost, WorkerPool, ordered_map
 from imageset.workers.pools import open_workers
 
 FEW_PHOTOS = 5000  # are searched in less time than processes take to start
@@ -59,6 +59,25 @@ def identify_search() -> list[str]:
     """
     code = [f"{name}.py {hash_code(Path(__file__).with_name(f'{name}.py').read_bytes())}" for name in CODE]
     return [*code, *(f"{name} {metadata.version(name)}" for name in LIBRARIES), platform.machine()]
+
+
+class OneEach:
+    """The workers of a pool, with half as many tasks at a time: large ones take memory while they wait."""
+
+    def __init__(self, pool: WorkerPool) -> None:
+        self.pool = pool
+
+    @property
+    def slots(self) -> int:
+        return max(1, self.pool.slots // 2)
+
+    def submit(self, function: ChunkFunction[Item, Result], items: list[Item]) -> Any:
+        return self.pool.submit(function, items)
+
+
+def one_each(pool: WorkerPool | None) -> WorkerPool | None:
+    """Return a pool for tasks of 50 MB and more, in which a worker takes long: none waits in a queue."""
+    return None if pool is None else OneEach(pool)
 
 
 def map_in_order(

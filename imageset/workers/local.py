@@ -148,6 +148,7 @@ class Worker:
             self.start()
         try:
             self.connection.send_bytes(call)
+            del call  # it may be a hundred megabytes
             content = self.connection.recv_bytes()
         except (EOFError, OSError):
             raise WorkerLost("timeout" if self.wait_for_exit() == -signal.SIGALRM else "crash") from None

@@ -6,6 +6,7 @@ import pickle
 import signal
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
@@ -35,18 +36,16 @@ def run_bounded(items: list[Item], function: Callable[[Item], Result], seconds: 
 def serve(connection: "Connection[Any, Any]") -> None:
     """Answer calls until the other end of the pipe is closed."""
     prepare_process()
-    while True:
-        try:
-            call = connection.recv_bytes()
-        except EOFError:
-            return
-        connection.send_bytes(answer(call))
+    with suppress(EOFError):
+        while True:
+            connection.send_bytes(answer(connection.recv_bytes()))
 
 
 def answer(call: bytes) -> bytes:
     """Run a pickled (function, items); return a pickled (True, results) or (False, exception)."""
     try:
         function, items = pickle.loads(call)
+        del call  # it may be a hundred megabytes, and nobody else holds it
         return pickle.dumps((True, function(items)))
     except Exception as error:  # at a process's edge: the main process raises it
         error.add_note("".join(traceback.format_exception(error)))

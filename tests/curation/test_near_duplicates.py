@@ -251,6 +251,27 @@ def test_a_refused_pair_is_compared_once(originals: Photos, compared_pairs: list
     assert len(compared_pairs) == len({frozenset(pair) for pair in compared_pairs}) > 0
 
 
+def test_frames_are_cut_off_few_photos_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those without their frames follow each other. Cut at once, those of a part took 3 GB."""
+    photos = np.full((7, 64, 64, 1), 255, np.uint8)
+    photos[:, 8:56, 4:60, 0] = np.random.default_rng(1).integers(0, 256, (7, 48, 56))
+    numbers = np.arange(7)
+    frames = find_frames(photos[..., 0])
+    listed = list_photos(photos, numbers, numbers, frames, np.zeros(7, np.uint64), np.zeros(7, bool))
+    expected = candidates.cut_frames(photos[..., 0], frames)
+    at_once, cut = [], candidates.cut_frames
+
+    def note(images: Pixels, some: NDArray[np.float64]) -> Pixels:
+        at_once.append(len(images))
+        return cut(images, some)
+
+    monkeypatch.setattr(candidates, "cut_frames", note)
+    monkeypatch.setattr(candidates, "PHOTOS_AT_ONCE", 3)
+
+    assert (listed.read(photos, np.arange(7, 14)) == expected).all()
+    assert at_once == [3, 3, 1]
+
+
 @pytest.mark.parametrize("at_once", [1, 1 << 20])
 def test_a_pair_that_both_photos_lead_to_is_compared_once(
     at_once: int,

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,24 @@ def test_results_come_in_order_from_workers_and_without() -> None:
         assert os.getpid() not in set(search_pool.map_in_order(pool, process_of, range(3)))
     assert list(search_pool.map_in_order(None, square, range(9))) == [value * value for value in range(9)]
     assert list(search_pool.map_in_order(None, process_of, [0])) == [os.getpid()]
+
+
+def test_of_large_tasks_none_waits_for_a_worker() -> None:
+    assert search_pool.one_each(None) is None
+    with LocalWorkers(2) as workers:
+        pool = search_pool.one_each(workers)
+        assert pool is not None
+        taken: list[int] = []
+
+        def take() -> Iterator[int]:
+            for value in range(6):
+                taken.append(value)
+                yield value
+
+        for number in search_pool.map_in_order(pool, square, take()):
+            assert len(taken) <= number**0.5 + 2
+
+    assert taken == list(range(6))
 
 
 def test_a_worker_that_dies_fails_the_search() -> None:
