@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.near_duplicates.bars import report_bars
 from benchmarks.near_duplicates.doubts import doubtful_copies, doubtful_originals, draw_doubts, report_doubts
 from benchmarks.near_duplicates.embeddings import report_embeddings
 from benchmarks.near_duplicates.half_limit import report_half_limit
@@ -40,6 +41,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--held-out", type=int, default=120, metavar="N", help="and of each of 6 others (120)")
     parser.add_argument("--no-parts", action="store_true", help="do not search without each part of the search")
+    parser.add_argument("--bars", action="store_true", help="narrow photos that bars make square, alone")
     parser.add_argument("--sheet", type=Path, metavar="PNG", help="draw the pairs most in doubt there")
     parser.add_argument("--masked", type=int, default=0, metavar="N", help="photos to remove backgrounds of (0)")
     parser.add_argument("--weights", type=Path, default=Path("models/background.onnx"), help="of u2netp, for --masked")
@@ -54,6 +56,9 @@ def main() -> None:
     originals = read_originals(chosen.folder, chosen.photos)
     count = len(originals.bodies)
     circumstances(chosen, f"{count} {origin(chosen.folder)}", "numpy", "pillow", "imagehash")
+    if chosen.bars:
+        report_bars(originals, shipped)
+        return
     if chosen.million is not None or chosen.others:
         prepared = [planted.prepared(body) for body in originals.bodies]
     if chosen.others:
