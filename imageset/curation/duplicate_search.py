@@ -143,7 +143,8 @@ def search_part(
         frames = find_all_frames(thumbnails, rows)
         to_compare = list_photos(thumbnails, distinct, rows, frames, hashes, compared[distinct])
         limits = duplicates.distance, duplicates.likeness
-        with open_pool(len(distinct)) as pool:
+        memory = memory or SearchMemory()
+        with open_pool(int((memory.find(to_compare.digests) < 0).sum())) as pool:
             yield from find_near_duplicates(thumbnails, to_compare, *limits, connected, pool, memory, is_kept)
 
 

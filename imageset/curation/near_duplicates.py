@@ -28,7 +28,7 @@ from imageset.curation.candidates import (
 from imageset.curation.hamming import find_near
 from imageset.curation.search_cache import SearchMemory
 from imageset.curation.search_pool import map_in_order
-from imageset.curation.sieve import OF_EQUAL_HASHES, count_differing
+from imageset.curation.sieve import OF_EQUAL_HASHES, WORDS, Signs, count_differing
 from imageset.curation.union_find import UnionFind
 from imageset.curation.views import Hashes, choose_views, turn_back
 from imageset.curation.window_hashes import WINDOWS
@@ -80,7 +80,7 @@ def find_near_duplicates(
         DataError: there are more candidates than anybody waits for.
     """
     memory = memory or SearchMemory()
-    known = memory.earlier.find(photos.digests)
+    known = memory.find(photos.digests)
     if is_kept:
         memory.keep_photos(photos, known)
     search = Search(thumbnails, likeness, connected, pool, memory, is_kept)
@@ -100,8 +100,8 @@ class Search:
     is_kept: bool
 
     def search_views(self, photos: PhotosToCompare, known: Indices, distance: int) -> Iterator[NearDuplicate]:
-        """Yield the near-duplicates among photos with near hashes of a view. known: from `EarlierSearch.find`, (N,)."""
-        signs, equal = sign_photos(self.thumbnails, photos), pair_equal(photos.hashes)
+        """Yield the near-duplicates among photos with near hashes of a view. known: from `SearchMemory.find`, (N,)."""
+        signs, equal = self.sign(photos, known), pair_equal(photos.hashes)
         agree = count_differing(*signs[equal.T]) <= OF_EQUAL_HASHES
         yield from self.confirm(photos, equal[agree], measure_likeness)
         left = np.flatnonzero(self.find_left(photos, equal))
@@ -135,6 +135,15 @@ class Search:
                 new = (pairs[:, 0] >= start) & (pairs[:, 0] != first[pairs[:, 1]])
                 yield from self.confirm_window(photos, left[pairs[new]], number)
 
+    def sign(self, photos: PhotosToCompare, known: Indices) -> Signs:
+        """Return the signs of all photos as they are, (N, WORDS)."""
+        signs, is_new = np.empty((len(known), WORDS), np.uint64), known < 0
+        signs[~is_new] = self.memory.earlier.signs[known[~is_new]]
+        signs[is_new] = sign_photos(self.thumbnails, photos.take(is_new))
+        if self.is_kept:
+            self.memory.keep_of_photos(signs=signs)
+        return signs
+
     def hash_windows(self, photos: PhotosToCompare, known: Indices) -> tuple[Hashes, NDArray[np.bool_]]:
         """Return the hashes of all photos' windows, (N, WINDOWS), and which of them tell photos apart."""
         earlier, is_new = self.memory.earlier, known < 0
@@ -143,7 +152,7 @@ class Search:
         hashes[~is_new], tells[~is_new] = earlier.windows[known[~is_new]], earlier.tells[known[~is_new]]
         hashes[is_new], tells[is_new] = find_windows(self.thumbnails, photos.take(is_new), self.pool)
         if self.is_kept:
-            self.memory.keep_windows(hashes, tells)
+            self.memory.keep_of_photos(windows=hashes, tells=tells)
         return hashes, tells
 
     def confirm_window(self, photos: PhotosToCompare, pairs: Pairs, window: int) -> Iterator[NearDuplicate]:
@@ -197,7 +206,8 @@ class Search:
 
     def drop_known(self, photos: PhotosToCompare, pairs: Pairs) -> Pairs:
         """Return the pairs of two photos that were not compared before and are not connected yet."""
-        pairs = pairs[~photos.compared[pairs].all(axis=1)]
+        numbers = photos.numbers[pairs]
+        pairs = pairs[(numbers[:, 0] != numbers[:, 1]) & ~photos.compared[pairs].all(axis=1)]
         apart: Pairs = pairs[self.are_apart(photos, pairs)]
         return apart
 

@@ -20,6 +20,7 @@ from deflate import crc32
 from numpy.typing import NDArray
 
 from imageset.curation.candidates import DIGEST_BYTES, Digests, KnownViews, Pairs, PhotosToCompare
+from imageset.curation.sieve import WORDS, Signs
 from imageset.curation.views import VIEWS, Hashes
 from imageset.curation.window_hashes import WINDOWS
 from imageset.errors import DiskError, ImagesetError
@@ -36,6 +37,7 @@ class EarlierSearch(NamedTuple):
 
     Attributes:
         digests: of the photos, uint8 (N, DIGEST_BYTES).
+        signs: of the photos as they are, uint64 (N, WORDS): see sieve.py.
         windows: the hashes of their windows, uint64 (N, WINDOWS).
         tells: which windows tell photos apart, (N, WINDOWS).
         searched: the places of the K photos, ascending.
@@ -46,6 +48,7 @@ class EarlierSearch(NamedTuple):
     """
 
     digests: Digests
+    signs: Signs
     windows: Hashes
     tells: NDArray[np.bool_]
     searched: Indices
@@ -54,14 +57,10 @@ class EarlierSearch(NamedTuple):
     keys: Digests
     likeness: NDArray[np.float64]
 
-    def find(self, digests: Digests) -> Indices:
-        """Return the places of photos, (P,), -1 of those that are not among these."""
-        return find_sorted(*sort_texts(self.digests), digests)
-
     def of_views(self, places: Indices) -> KnownViews:
         """Return what is known of the views of P photos. Of those with one digest, it is known of the first one alone.
 
-        places: from `find`, (P,).
+        places: of the photos among these, (P,), -1 of others.
         """
         rows: Indices = np.full(len(self.digests) + 1, -1)  # the last one is that of -1
         rows[self.searched] = np.arange(len(self.searched))
@@ -77,6 +76,7 @@ class EarlierSearch(NamedTuple):
 
 NOTHING = EarlierSearch(
     np.empty((0, DIGEST_BYTES), np.uint8),
+    np.empty((0, WORDS), np.uint64),
     np.empty((0, len(WINDOWS)), np.uint64),
     np.empty((0, len(WINDOWS)), bool),
     np.empty(0, np.intp),
@@ -99,20 +99,24 @@ class SearchMemory:
     def __init__(self, earlier: EarlierSearch = NOTHING, views: IO[bytes] | None = None) -> None:
         """Remember a search. views: the file for the hashes of all views, None to keep nothing of this search."""
         self.earlier = earlier
-        self.sorted_keys = sort_texts(earlier.keys)
+        self.sorted_digests, self.sorted_keys = sort_texts(earlier.digests), sort_texts(earlier.keys)
         self.views = views
         self.kept: dict[str, list[NDArray[Any]]] = {"searched": [], "candidates": [], "keys": [], "likeness": []}
         self.of_photos: dict[str, NDArray[Any]] = {}
         self.new = self.compared = 0
 
+    def find(self, digests: Digests) -> Indices:
+        """Return the places of photos among those of the earlier search, (P,), -1 of new ones."""
+        return find_sorted(*self.sorted_digests, digests)
+
     def keep_photos(self, photos: PhotosToCompare, places: Indices) -> None:
-        """Begin to keep what a search finds. places: from `EarlierSearch.find`."""
+        """Begin to keep what a search finds. places: from `find`."""
         self.new = len(np.unique(photos.numbers[places < 0]))
         self.of_photos["digests"] = photos.digests
 
-    def keep_windows(self, hashes: Hashes, tells: NDArray[np.bool_]) -> None:
-        """Keep the hashes of the photos' windows."""
-        self.of_photos |= {"windows": hashes, "tells": tells}
+    def keep_of_photos(self, **arrays: NDArray[Any]) -> None:
+        """Keep arrays of all photos, by the names of EarlierSearch."""
+        self.of_photos |= arrays
 
     def keep_views(self, places: Indices, views: Hashes, candidates: Pairs) -> None:
         """Keep the hashes of the views of photos, and their candidates, as places among all photos.
@@ -146,7 +150,7 @@ class SearchMemory:
         found = {name: np.concatenate([empty[name], *arrays]) for name, arrays in self.kept.items()}
         _, first = np.unique(as_texts(found["keys"]), return_index=True)
         found["keys"], found["likeness"] = found["keys"][first], found["likeness"][first]
-        return {**{name: empty[name] for name in ("digests", "windows", "tells")}, **self.of_photos, **found}
+        return {**{name: empty[name] for name in ("digests", "signs", "windows", "tells")}, **self.of_photos, **found}
 
 
 @contextmanager

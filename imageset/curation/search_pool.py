@@ -36,7 +36,7 @@ Result = TypeVar("Result")
 
 @contextmanager
 def open_pool(photos: int) -> Iterator[WorkerPool | None]:
-    """Yield workers for a search of so many photos, or None: this process does it.
+    """Yield workers for a search of so many photos that no earlier search knows, or None: this process does it.
 
     Raises:
         ServerError: no Dask scheduler answers, or it has no workers.
