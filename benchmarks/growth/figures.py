@@ -76,7 +76,8 @@ def print_growth(sizes: Sizes) -> None:
             "stage",
             *(f"exponent of processor time, {name}" for name in names),
             *(f"exponent of seconds, {name}" for name in names),
-            "bytes of memory a photo",
+            "PSS, bytes a photo",
+            "no file backs, bytes a photo",
             "PSS at a million, extrapolated, MB",
             "processor minutes at a million, extrapolated",
             "flat",
@@ -101,12 +102,15 @@ def find_exponent(sizes: Sizes, stage: str, field: str, one: int, other: int) ->
 def extrapolate(sizes: Sizes, stage: str, one: int, other: int) -> tuple[str, ...]:
     """Return what a million takes by the growth between the two largest numbers of photos, and the verdicts."""
     less, more = sizes[one][stage], sizes[other][stage]
-    slope = max(0.0, (more.pss - less.pss) / (other - one))
+    slope, anonymous = (
+        max(0.0, (getattr(more, field) - getattr(less, field)) / (other - one)) for field in ("pss", "anonymous")
+    )
     memory = more.pss + slope * (MILLION - other)
     power = find_exponent(sizes, stage, "cpu", one, other)
     cpu = more.cpu * (MILLION / other) ** (1 if power is None else power)
     return (
         f"{slope:,.0f}",
+        f"{anonymous:,.0f}",
         megabytes(memory),
         f"{cpu / 60:.1f}",
         "yes" if memory <= FLAT else "no",
