@@ -12,6 +12,7 @@ import ast
 import hashlib
 import platform
 from collections.abc import Iterable
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
@@ -32,6 +33,7 @@ def fingerprint(modules: Iterable[ModuleType], libraries: Iterable[str]) -> list
     return [*code, *(f"{library} {metadata.version(library)}" for library in libraries), platform.machine()]
 
 
+@cache  # a process asks again for each cache that it opens
 def hash_code(source: bytes) -> str:
     """Return 32 hexadecimal digits that change with Python code, not with docstrings, comments or formatting."""
     return hashlib.sha256(outline(ast.parse(source)).encode()).hexdigest()[:32]
