@@ -35,7 +35,9 @@ from sandbox.marketplace import SCHEMA
 from sandbox.s3 import PHOTO_BUCKET
 from sandbox.servers import Servers
 from stages import model
-from tests.forked import fork_dvc, run_python
+from tests import forked
+from tests.forked import run_python
+from tests.forked_dvc import fork_dvc
 from tests.project import PHOTOS, ROOT, Project, copy_project
 
 U2NETP_SHA256 = "309c8469258dda742793dce0ebea8e6dd393174f89934733ecc8b14c76f4ddd8"
@@ -66,6 +68,11 @@ fork_dvc()
 
 # Each session of boto3 reads 1.5 MB of JSON anew: 0.15 s of processor time for each open_bucket.
 botocore.session.create_loader = functools.cache(botocore.session.create_loader)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if given := getattr(config, "workerinput", {}).get("prepared"):
+        forked.GIVEN.append(given)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -101,12 +108,13 @@ def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, A
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Run the sandbox in the process that starts those of pytest-xdist, and tell each how to reach it."""
+    """Run the sandbox and the prepared process in the one that starts those of pytest-xdist, and tell each where."""
     if SANDBOX not in node.config.stash:
         stack = ExitStack()
         node.config.add_cleanup(stack.close)
         folder = stack.enter_context(folder_for_servers())
         node.config.stash[SANDBOX] = stack.enter_context(servers.running(folder / "home"))
+    node.workerinput["prepared"] = forked.address() if forked.can_fork() else ""
     node.workerinput["sandbox"] = json.dumps(asdict(node.config.stash[SANDBOX]), default=str)
 
 

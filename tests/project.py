@@ -11,7 +11,8 @@ from pathlib import Path
 import psutil
 
 from tests import forked
-from tests.forked import read_stage, run_python
+from tests.forked import run_python
+from tests.forked_dvc import read_stage
 
 ROOT = Path(__file__).parent.parent
 PHOTOS = {"t-shirt": 6, "dress": 6, "pants": 6, "hat": 4}  # hats are too rare for the shipped catalog.min_photos

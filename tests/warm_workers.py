@@ -23,7 +23,7 @@ import pytest
 
 from imageset.workers.local import Worker, main_to_import
 from imageset.workers.worker_process import serve
-from tests.forked import ask_for_worker, can_fork
+from tests.forked import can_fork
 from tests.forked_workers import ForkedWorker
 
 KEPT = {"open_session", "open_network"}  # networks, one a process
@@ -103,7 +103,7 @@ def start(idle: list[Lent]) -> Lent:
     ours, theirs = multiprocessing.get_context("spawn").Pipe()
     if can_fork():
         with theirs:
-            return Lent(ForkedWorker(ask_for_worker, theirs.fileno()), ours, idle)
+            return Lent(ForkedWorker(theirs.fileno()), ours, idle)
     process = multiprocessing.get_context("spawn").Process(target=serve, args=(theirs,), daemon=True)
     with closing(theirs), main_to_import(wanted=False):
         process.start()
