@@ -494,7 +494,7 @@ relabel_rows = st.dictionaries(places, st.tuples(st.sampled_from([11, 12, 13]), 
 exclude_rows = st.dictionaries(places, st.tuples(st.sampled_from(["off_topic", "bad_mask"]), dates), max_size=3)
 
 
-@settings(UNHURRIED, max_examples=60)
+@settings(UNHURRIED, max_examples=40)
 @given(photo_rows, label_rows, relabel_rows, exclude_rows, st.booleans())
 def test_every_photo_ends_as_the_rule_says_and_spent_rows_change_nothing(
     rows: list[PhotoRow], claimed: list[Any], relabel: dict[Any, Any], exclude: dict[Any, Any], keeps_latest: bool

@@ -36,7 +36,7 @@ CHANGES: dict[str, object] = {
     "preprocess.fill": [0, 0, 0],
     "preprocess.min_sharpness": 0.01,
     "duplicates.distance": 4,
-    "leakage.planted": 2,
+    "leakage.planted": 1,
     "catalog.min_photos": 2,
     "split.test_share": 0.4,
     "augment.copies": 3,
