@@ -90,7 +90,7 @@ forget: .venv/pipeline  ## Remove a product's photos for good, after asking: ID=
 environment: .venv/pipeline .venv/train  ## Install everything in .venv
 
 constraints:  ## Renew the pins of what the requirements bring along, and the hashes of all files
-	cat requirements-pixels.txt requirements.txt requirements-export.txt requirements-heif.txt requirements-dev.txt requirements-docs.txt | grep -v '^-' > .constraints.in
+	cat requirements-pixels.txt requirements.txt requirements-heif.txt requirements-dev.txt requirements-docs.txt | grep -v '^-' > .constraints.in
 	$(COMPILE) --python-version 3.11 .constraints.in -o constraints.txt
 	$(COMPILE) --python-version 3.11 --universal --generate-hashes -c constraints.txt .constraints.in -o requirements.lock
 	$(COMPILE) --python-version 3.11 --universal --generate-hashes requirements-uv.txt -o requirements-uv.txt

@@ -1,17 +1,17 @@
 """The database -> data/listings.csv: which photos exist, and what the source says of them."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from imageset.curation import listing_rows
-from imageset.curation.listing_rows import REMEDIES, Row
+from imageset.curation.listing_rows import REMEDIES, Judged, Row, judge_rows, name_photos, reject
 from imageset.errors import DataError
-from imageset.formats import attributes, source_ids, stable_hash, tables, value_text
+from imageset.formats import attributes, stable_hash, tables, value_text
 from imageset.runtime import params, secret_text, stage
 from imageset.runtime.sections import SourceParams
 from imageset.storage import database
@@ -31,6 +31,25 @@ class Columns(NamedTuple):
     def pick(self, row: Row) -> Row:
         """Return a row's values of COLUMNS."""
         return tuple(None if place is None else row[place] for place in self.ours)
+
+
+class Rows(NamedTuple):
+    """All rows of a query, so many. judged: what they say of photos. further: the further columns, as text."""
+
+    total: int
+    judged: Judged
+    further: pd.DataFrame
+
+
+def read_rows(result: Iterable[Row], columns: Columns) -> Rows | None:
+    """Return the rows of a query, None without any. They are Python's objects a part at a time: these are large."""
+    judged, further, total, rows = list[Judged](), list[pd.DataFrame](), 0, iter(result)
+    while part := list(islice(rows, tables.ROWS_AT_ONCE)):
+        judged.append(judge_rows([columns.pick(row) for row in part], total))
+        values = [[value_text.one_line(row[place]) for place in columns.further] for row in part]
+        further.append(pd.DataFrame(values, range(total, total + len(part)), columns.names, dtype="str"))
+        total += len(part)
+    return Rows(total, Judged(*map(pd.concat, zip(*judged, strict=True))), pd.concat(further)) if judged else None
 
 
 def find_columns(query: Path, found: list[str], source: SourceParams) -> Columns:
@@ -61,16 +80,13 @@ def choose_photos(listings: pd.DataFrame, photos_per_listing: int, limit: int | 
         photos_per_listing: how many photos of a listing are chosen.
         limit: from how many listings, None for all.
     """
+    reasons = pd.Series("", listings.index, object)
     early = listings["rank"] < photos_per_listing
-    ranked = sorted(listings.loc[early, "product_id"].unique().tolist(), key=stable_hash.rank)
-    sampled = listings["product_id"].isin(ranked[:limit])
-    return pd.Series(np.select([~early, ~sampled], ["beyond_position", "beyond_limit"], ""), listings.index)
-
-
-def reject_unchosen(listings: pd.DataFrame, reasons: pd.Series) -> pd.DataFrame:
-    """Return the rows of listings_rejects.csv of the photos that params do not choose."""
-    rejects = listings.assign(product_id=source_ids.texts(listings["product_id"]), reason=reasons)[reasons != ""]
-    return rejects[list(tables.LISTING_REJECTS.columns)].astype(str)
+    if limit is not None:
+        ranked = sorted(listings.loc[early, "product_id"].unique().tolist(), key=stable_hash.rank)
+        reasons[~listings["product_id"].isin(ranked[:limit])] = "beyond_limit"
+    reasons[~early] = "beyond_position"
+    return reasons
 
 
 def describe_rejects(rejects: pd.DataFrame) -> str:
@@ -93,18 +109,17 @@ def refuse_all(query: Path, rejects: pd.DataFrame, rejects_csv: Path) -> None:
     )
 
 
-def describe_photos(chosen: pd.DataFrame, names: Sequence[str], rows: list[tuple[Any, ...]]) -> pd.DataFrame:
-    """Return the further columns of the photos as text: product_id, position, and a column for each name.
+def describe_photos(chosen: pd.DataFrame, further: pd.DataFrame) -> pd.DataFrame:
+    """Return the further columns of the photos: product_id, position, and the columns. Without any, no photo has a row.
 
     Args:
-        chosen: the photos; the index is the place of each in `rows`.
-        names: the names of the further columns. Without any, no photo has a row.
-        rows: the values of these columns, for all rows of the query.
+        chosen: the photos; the index is the place of each in `further`.
+        further: the further columns of all rows of the query, as text.
     """
-    texts = [[value_text.one_line(value) for value in rows[place]] for place in chosen.index] if names else []
-    photos = chosen[list(tables.PHOTO)] if names else chosen[list(tables.PHOTO)].iloc[:0]
-    values = pd.DataFrame(texts, index=photos.index, columns=list(names), dtype=object)
-    return tables.frame(attributes.table(names), pd.concat([photos, values], axis="columns"))
+    photos = chosen[list(tables.PHOTO)]
+    if further.columns.empty:
+        return photos.iloc[:0]
+    return pd.concat([photos, further.iloc[photos.index].set_axis(photos.index)], axis="columns")
 
 
 def group_listings(described: pd.DataFrame, group_by: str | None) -> pd.DataFrame:
@@ -130,29 +145,33 @@ def main(
     source = params.load().source
     found: list[Columns] = []
     with database.snapshot() as connection:
-        rows = database.fetch_any_rows(
+        rows = database.fetch_into(
+            lambda result: read_rows(result, found[-1]),
             connection,
             listings_sql,
             lambda names: found.append(find_columns(listings_sql, names, source)),
             source.as_of,
         )
-    columns = found[-1]
-    if not rows:
+    if rows is None:
         raise DataError(f"{listings_sql} returned no rows: check the query and source.as_of")
-    listings, faulty = listing_rows.clean_rows(map(columns.pick, rows))
-    reasons = choose_photos(listings, source.photos_per_listing, source.limit)
-    chosen = listings[reasons == ""]
-    rejects = pd.concat([faulty, reject_unchosen(listings, reasons)])
-    assert len(rows) == len(chosen) + len(rejects)
+    total, further = rows.total, rows.further
+    photos, faulty = name_photos(rows.judged)
+    del rows  # it takes as much memory as the photos
+    reasons = choose_photos(photos, source.photos_per_listing, source.limit)
+    is_chosen = reasons == ""
+    rejects = pd.concat([faulty, reject(photos[~is_chosen], reasons[~is_chosen])])
+    chosen = photos[is_chosen]
+    del photos
+    assert total == len(chosen) + len(rejects)
     assert set(rejects["reason"]) <= REASONS
-    described = describe_photos(chosen, columns.names, [tuple(row[place] for place in columns.further) for row in rows])
+    described = describe_photos(chosen, further)
     attributes.require_short(listings_sql, described, source.columns)
     tables.write(listings_csv, tables.LISTINGS, chosen)
     tables.write(listings_rejects_csv, tables.LISTING_REJECTS, rejects)
-    tables.write(attributes_csv, attributes.table(columns.names), described)
+    tables.write(attributes_csv, attributes.table(further.columns), described)
     tables.write(listing_groups_csv, tables.LISTING_GROUPS, group_listings(described, source.group_by))
     print(
-        f"listings: {len(rows)} rows, {len(chosen)} photos of {chosen['product_id'].nunique()} listings, "
+        f"listings: {total} rows, {len(chosen)} photos of {chosen['product_id'].nunique()} listings, "
         f"{len(rejects)} rejected ({tables.tally(rejects['reason'])})"
     )
     if chosen.empty:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -83,49 +83,79 @@ def read_position(value: Any) -> int:
     return position
 
 
-def name_photos(rows: Sequence[Row], reasons: Sequence[str | None]) -> pd.DataFrame:
-    """Return product_id, position and rank of the rows with an id and a position; the index is a row's place.
+class Judged(NamedTuple):
+    """Rows of the query, judged one by one.
 
-    The rank is the photo's place in its listing by position, from 0. A photo without a usable URL has one, too. So the
-    photos that are chosen do not change when its URL is repaired.
+    named: the rows with an id and a position: product_id and position as numbers, image_url and key without blanks
+    around them, the reason ("" for none), and whether the id is an integer, no text. The index is a row's place in the
+    query.
+    rejects: the rows with a reason as the query returned them, columns of tables.LISTING_REJECTS.
+    """
+
+    named: pd.DataFrame
+    rejects: pd.DataFrame
+
+
+def judge_rows(rows: Sequence[Row], first: int = 0) -> Judged:
+    """Return some rows of the query, each with the reason why it names no photo.
+
+    Args:
+        rows: product_id, position, image_url and key of each row.
+        first: the place of the first of them in the query.
 
     Raises:
         DataError: two ids of the source have the same number.
     """
+    reasons = [reject_reason(*row) or "" for row in rows]
+    rejects = [(*map(as_text, row), reason) for row, reason in zip(rows, reasons, strict=True) if reason]
     places = [place for place, reason in enumerate(reasons) if reason not in ("no_id", "bad_id", "bad_position")]
+    ids = [rows[place][0] for place in places]
+    product_ids = source_ids.numbers(ids)
     columns = {
-        "product_id": pd.array(source_ids.numbers(rows[place][0] for place in places), dtype="int64"),
+        "product_id": pd.array(product_ids, dtype="int64"),
         "position": pd.array([read_position(rows[place][1]) for place in places], dtype="int64"),
+        "image_url": pd.array([read_text(rows[place][2]) for place in places], dtype="str"),
+        "key": pd.array([read_text(rows[place][3]) for place in places], dtype="str"),
+        "reason": pd.array([reasons[place] for place in places], dtype="str"),
+        "is_integer": pd.array(source_ids.are_whole_numbers(ids, product_ids), dtype="bool"),
     }
-    named = pd.DataFrame(columns, index=pd.Index(places, dtype="int64"))
-    return named.assign(rank=named.groupby("product_id")["position"].rank(method="dense").astype("int64") - 1)
+    index = pd.Index([first + place for place in places], dtype="int64")
+    return Judged(pd.DataFrame(columns, index), tables.frame(tables.LISTING_REJECTS, rejects))
 
 
-def clean_rows(rows: Iterable[Row]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def name_photos(judged: Judged) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the rows that name a photo, and the other rows with a reason. Every row is in one of the two.
 
     When rows name the same photo, the first one by URL and key is kept. The others have the reason `repeated`. The rows
-    that name a photo have a column rank (name_photos). Their index is their place in `rows`.
+    that name a photo have a column rank: the photo's place in its listing by position, from 0. A photo without a usable
+    URL has one, too. So the photos that are chosen do not change when its URL is repaired.
 
     Args:
-        rows: the values of COLUMNS.
+        judged: all rows of the query.
 
     Raises:
         DataError: two ids of the source have the same number.
     """
-    rows = list(rows)
-    reasons = [reject_reason(*row) for row in rows]
-    named = name_photos(rows, reasons)
-    places = {at: (read_text(rows[at][2]), read_text(rows[at][3])) for at, why in enumerate(reasons) if why is None}
-    photos = named.loc[sorted(places, key=lambda at: places[at])]
-    is_repeated = photos.duplicated(tables.PHOTO_KEY)
-    for place in photos.index[is_repeated]:
-        reasons[place] = "repeated"
-    kept = photos[~is_repeated]
-    image_urls, keys = [places[at][0] for at in kept.index], [places[at][1] for at in kept.index]
-    listings = kept.assign(image_url=image_urls, key=keys)
-    rejects = [(*map(as_text, row), reason) for row, reason in zip(rows, reasons, strict=True) if reason is not None]
-    return listings, tables.frame(tables.LISTING_REJECTS, rejects)
+    named = judged.named
+    source_ids.require_apart(named.loc[named["is_integer"], "product_id"])  # rows that were judged later may be texts
+    ranks = named.groupby("product_id")["position"].rank(method="dense").astype("int64") - 1
+    is_photo = named["reason"] == ""
+    photos = named.loc[is_photo, ["product_id", "position", "image_url", "key"]].assign(rank=ranks[is_photo])
+    several = photos[photos.duplicated(tables.PHOTO_KEY, keep=False)].sort_values(["image_url", "key"], kind="stable")
+    repeated = several[several.duplicated(tables.PHOTO_KEY)]
+    rejects = pd.concat([judged.rejects, reject(repeated, "repeated")], ignore_index=True)
+    return photos.drop(repeated.index) if len(repeated) else photos, rejects
+
+
+def reject(photos: pd.DataFrame, reasons: str | pd.Series) -> pd.DataFrame:
+    """Return photos as rows of listings_rejects.csv, with the reason of all, or of each."""
+    texts = {"product_id": source_ids.texts(photos["product_id"]), "position": photos["position"].astype("str")}
+    return photos.assign(**texts, reason=reasons)[list(tables.LISTING_REJECTS.columns)].astype("str")
+
+
+def clean_rows(rows: Iterable[Row]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return what name_photos does, of rows that are in memory."""
+    return name_photos(judge_rows(list(rows)))
 
 
 def as_text(value: Any) -> str:

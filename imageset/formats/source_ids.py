@@ -84,18 +84,22 @@ def numbers(values: Iterable[Any]) -> list[int]:
     else:
         found = [number(value) for value in values]
     if not _texts.keys().isdisjoint(found):
-        require_apart(values, found)
+        are_integers = are_whole_numbers(values, found)
+        hashed = {its_number for its_number, is_integer in zip(found, are_integers, strict=True) if not is_integer}
+        integers = {its_number for its_number, is_integer in zip(found, are_integers, strict=True) if is_integer}
+        require_apart(integers & hashed)
     return found
 
 
-def require_apart(values: list[Any], found: list[int]) -> None:
-    """Raise DataError where one value of a column is an integer and another one a text of that number."""
-    integers: set[int] = set()
-    hashed: set[int] = set()
-    for value, its_number in zip(values, found, strict=True):
-        is_integer = its_number not in _texts or clean(value) == str(its_number)
-        (integers if is_integer else hashed).add(its_number)
-    for its_number in sorted(integers & hashed):
+def are_whole_numbers(values: Iterable[Any], found: Iterable[int]) -> list[bool]:
+    """Return for each id, and the integer that it has, whether it is this integer itself and no text."""
+    pairs = zip(values, found, strict=True)
+    return [its_number not in _texts or clean(value) == str(its_number) for value, its_number in pairs]
+
+
+def require_apart(integers: Iterable[int]) -> None:
+    """Raise DataError where an id that is an integer is the number of another id, which is text."""
+    for its_number in sorted(_texts.keys() & integers):
         raise DataError(
             f"the ids {_texts[its_number]!r} and {its_number} have the same number: give one of them another id in the "
             f"query, such as {_texts[its_number] + '-2'!r}"

@@ -15,13 +15,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import pyarrow
+import pyarrow.compute
+from numpy.typing import NDArray
 
 from imageset.errors import DataError
 from imageset.formats import source_ids
 from imageset.runtime import files
 
-# So many rows at a time are text or Python objects. Typed columns take about half the memory.
+# pandas keeps texts in pyarrow's memory. Its own allocator takes half as much again for many small parts.
+pyarrow.set_memory_pool(pyarrow.system_memory_pool())
+
+# So many rows at a time are Python objects. Typed columns take a third of the memory.
 ROWS_AT_ONCE = 10_000
 OUT_OF_ORDER = "rows are repeated or out of order"
 SPECIAL = re.compile(r'[",\r\n]')
@@ -127,14 +134,26 @@ def frame(table: Table, rows: Any) -> pd.DataFrame:
 
 def write(path: Path, table: Table, rows: pd.DataFrame) -> None:
     """Write rows in canonical form, atomically. Raises DataError on a repeated key or a value of another type."""
-    content = typed(table, rows[list(table.columns)]).sort_values(list(table.key), kind="stable", na_position="first")
-    repeated = content[content.duplicated(list(table.key))]
+    content, key = typed(table, rows[list(table.columns)]), list(table.key)
+    order = sort(content[key])
+    repeated = content[content.duplicated(key)]
     if table.unique and len(repeated):
         raise DataError(f"{path}: {describe_key(table, repeated)} is there more than once")
     with files.atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         file.write(format_header(table.columns))
         for start in range(0, len(content), ROWS_AT_ONCE):
-            file.write(format_rows(with_texts(table, content.iloc[start : start + ROWS_AT_ONCE])))
+            file.write(format_rows(with_texts(table, content.iloc[order[start : start + ROWS_AT_ONCE]])))
+
+
+def sort(keys: pd.DataFrame) -> NDArray[np.uint64]:
+    """Return the places of rows in the order of their columns, missing values first; texts by their code points.
+
+    pyarrow takes a quarter of pandas' time and half its memory for that.
+    """
+    columns = pyarrow.Table.from_pandas(keys, preserve_index=False)
+    order = [(name, "ascending", "at_start") for name in columns.column_names]
+    places: NDArray[np.uint64] = pyarrow.compute.sort_indices(columns, sort_keys=order).to_numpy()
+    return places
 
 
 @contextmanager
@@ -277,7 +296,7 @@ def typed(table: Table, rows: pd.DataFrame) -> pd.DataFrame:
         values = rows[name]
         try:
             if kind == "string":
-                columns[name] = values.astype("string").fillna("").astype(object)
+                columns[name] = values.astype("str").fillna("")  # in pyarrow's memory
             elif kind == "ids":
                 columns[name] = pd.Series(
                     [" ".join(map(str, split_ids(value))) for value in values], rows.index, object

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy
 from sqlalchemy.exc import DBAPIError, ResourceClosedError
@@ -21,6 +21,8 @@ ROWS_AT_ONCE = 10_000
 # As PostgreSQL and DuckDB say it, and as SQLite does. In the SQL of all three, double quotes make a name of any word.
 SYNTAX_AT_A_WORD = re.compile(r'syntax error at or near "\w+"|near "\w+": syntax error')
 RESERVED = "a column may be a reserved word: put it in double quotes"
+
+Taken = TypeVar("Taken")
 
 
 @contextmanager
@@ -137,13 +139,24 @@ def fetch_any_rows(
     require: Callable[[list[str]], None],
     as_of: str | None,
     needs_as_of: bool = True,
-    take: Callable[[Iterable[Any]], list[tuple[Any, ...]]] = take_all,
 ) -> list[tuple[Any, ...]]:
-    """Run the query in a file and return its rows, whatever columns they have.
+    """Run the query in a file and return all its rows, whatever columns they have. The arguments are fetch_into's."""
+    return fetch_into(take_all, connection, query, require, as_of, needs_as_of)
+
+
+def fetch_into(
+    take: Callable[[Iterable[Any]], Taken],
+    connection: sqlalchemy.Connection,
+    query: Path,
+    require: Callable[[list[str]], None],
+    as_of: str | None,
+    needs_as_of: bool = True,
+) -> Taken:
+    """Run the query in a file and return what a function makes of its rows, whatever columns they have.
 
     Args:
+        take: called with the rows as they come. It need not take all of them, nor keep them in memory.
         require: called with the columns' names before any row is read. It raises DataError for those that will not do.
-        take: returns the rows that are wanted: all, or the first ones.
         connection, query, as_of, needs_as_of: as those of fetch_rows.
 
     Raises:

@@ -173,7 +173,7 @@ def test_only_the_reader_imports_torch() -> None:
 
 
 def test_requirements_pin_all_that_stages_and_shared_modules_import() -> None:
-    files = [f"requirements{kind}.txt" for kind in ("", "-pixels", "-train", "-export", "-gpu", "-heif")]
+    files = [f"requirements{kind}.txt" for kind in ("", "-pixels", "-train", "-gpu", "-heif")]
     pinned = {name.lower() for file in files for name in re.findall(r"^([\w-]+)==", (ROOT / file).read_text(), re.M)}
     paths = [path for folder in ("stages", "imageset", "tools") for path in (ROOT / folder).rglob("*.py")]
     imported = {name.split(".")[0] for path in paths for name in imported_names(path)}

@@ -235,7 +235,8 @@ def test_a_photo_without_a_url_keeps_its_rank() -> None:
 
 def test_the_rejects_have_the_ids_of_the_source() -> None:
     listed, _ = clean([("ab-1", 1, URL), ("ab-1", 2, URL)])
-    rejects = listings.reject_unchosen(listed, listings.choose_photos(listed, 1, None))
+    reasons = listings.choose_photos(listed, 1, None)
+    rejects = listing_rows.reject(listed[reasons != ""], reasons[reasons != ""])
 
     assert rejects.to_dict("records") == [
         {"product_id": "ab-1", "position": "2", "image_url": URL, "key": "", "reason": "beyond_position"}
@@ -249,6 +250,19 @@ def test_two_ids_that_become_one_number_are_an_error(other: Any, monkeypatch: py
 
     with pytest.raises(DataError, match=f"'ab-1' and {other!r} have the same number"):
         clean([("ab-1", 1, URL), (other, 2, URL)])
+
+
+@pytest.mark.parametrize("ids", [("ab-1", 7), (7, "ab-1")])
+def test_two_ids_that_become_one_number_are_an_error_also_rows_apart(
+    ids: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source_ids, "_texts", {})
+    monkeypatch.setattr(source_ids, "hash_text", lambda spelt: 7)
+    parts = [listing_rows.judge_rows([(product_id, 1, URL, None)], place) for place, product_id in enumerate(ids)]
+    judged = listing_rows.Judged(*map(pd.concat, zip(*parts, strict=True)))
+
+    with pytest.raises(DataError, match="'ab-1' and 7 have the same number"):
+        listing_rows.name_photos(judged)
 
 
 def run(project: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -349,6 +363,18 @@ def test_hostile_ids_of_a_text_column_are_rejected(database: str, in_project: Pa
 
     assert good["product_id"].tolist() == [1]
     assert sorted(bad["reason"]) == ["bad_id"] * 3 + ["no_id"] * 2
+
+
+def test_rows_are_judged_a_part_at_a_time_with_the_same_tables(
+    database: str, in_project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tables_of(rows_at_once: int) -> list[bytes]:
+        monkeypatch.setattr(tables, "ROWS_AT_ONCE", rows_at_once)
+        ask(in_project, "[brand]", "seller")
+        names = ("listings", "listings_rejects", "attributes", "listing_groups")
+        return [(in_project / f"data/{name}.csv").read_bytes() for name in names]
+
+    assert tables_of(1) == tables_of(2) == tables_of(10_000)
 
 
 def test_a_query_without_rows_is_an_error_and_writes_nothing(database: str, in_project: Path) -> None:

@@ -381,7 +381,7 @@ def test_some_ids_that_differ_in_case_are_a_fault_too(shop: Path) -> None:
 
     assert the_fault(lines) == (
         "--  2 of 6 products of queries/listings.sql have labels whose product_id differs in upper and lower case, or "
-        "in leading zeros: '007 (7 in labels)', 'ab-1 (AB-1 in labels)': return the same product_id in both queries"
+        "in leading zeros: 'ab-1 (AB-1 in labels)', '007 (7 in labels)': return the same product_id in both queries"
     )
     assert lines[-1].startswith("ok  labels: 2 of 6 products")
 

@@ -1,6 +1,5 @@
 """What tools.export refuses with one line, without changing anything."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import pytest
 from imageset.errors import DataError, ImagesetError
 from imageset.formats import tables
 from tests.tools.test_export import ROWS, Row, contents, files_of, run, run_command, write_dataset, write_processed
-from tools.export.format import load_format
 
 
 def test_options_that_do_not_apply_to_a_file(tmp_path: Path) -> None:
@@ -134,23 +132,6 @@ def test_an_existing_destination_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ImagesetError, match="Too many levels of symbolic links"):
         run("webdataset", tmp_path / "loop/export", dataset)
     assert contents(tmp_path) == before
-
-
-def test_a_module_of_ours_that_is_missing_is_no_missing_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "tools.export.shards", None)
-    monkeypatch.delitem(sys.modules, "tools.export.formats.parquet", raising=False)
-
-    with pytest.raises(ModuleNotFoundError, match="shards"):
-        load_format("parquet")
-
-
-def test_parquet_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
-    monkeypatch.delitem(sys.modules, "tools.export.formats.parquet", raising=False)
-
-    with pytest.raises(ImagesetError, match=r"needs pyarrow: pip install -r requirements-export\.txt"):
-        run("parquet", tmp_path / "export", write_dataset(tmp_path / "dataset.h5"))
-    assert files_of(tmp_path) == {"dataset.h5"}
 
 
 @pytest.mark.parametrize(

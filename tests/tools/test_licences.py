@@ -15,9 +15,7 @@ from tests.project import ROOT
 from tools import licences
 
 LOCK = ROOT / "requirements.lock"
-OF_THE_LOCK = (
-    "requirements-pixels requirements requirements-export requirements-heif requirements-dev requirements-docs"
-)
+OF_THE_LOCK = "requirements-pixels requirements requirements-heif requirements-dev requirements-docs"
 COMPONENTS = 40  # of the bill of materials that are validated: all of them take 15 seconds
 
 

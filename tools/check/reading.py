@@ -58,10 +58,10 @@ def read(
     """Return the first rows of a query; None where it gave no row in time.
 
     Args:
-        query, accept, as_of, needs_as_of: as those of database.fetch_any_rows, whose `require` is accept.
+        query, accept, as_of, needs_as_of: as those of database.fetch_into, whose `require` is accept.
 
     Raises:
-        ImagesetError: as fetch_any_rows does.
+        ImagesetError: as fetch_into does.
     """
     if not query.is_file():
         raise DataError(f"{query} is not there: write it, or `git checkout -- {query}` brings the shipped one")
@@ -73,7 +73,7 @@ def read(
 
     try:
         with database.snapshot() as connection, interrupting(connection, reader):
-            database.fetch_any_rows(connection, query, note, as_of, needs_as_of, reader.take)
+            database.fetch_into(reader.take, connection, query, note, as_of, needs_as_of)
     except ImagesetError:
         if not reader.stopped:
             raise

@@ -6,12 +6,10 @@ from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any, NamedTuple, Protocol, cast
 
-from imageset.errors import ImagesetError
 from imageset.storage.object_keys import object_key
 from tools.export import formats
 from tools.export.source import Classes, Subset
 
-OWN_PACKAGES = ("imageset", "tools")  # what is missing of these is a fault of the code
 FORMATS = sorted(module.name for module in iter_modules(formats.__path__))
 
 
@@ -59,14 +57,5 @@ class Format(Protocol):
 
 
 def load_format(name: str) -> Format:
-    """Import a format's module.
-
-    Raises:
-        ImagesetError: A library that the format needs is not installed.
-    """
-    try:
-        return cast(Format, import_module(f"tools.export.formats.{name}"))
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] in OWN_PACKAGES:
-            raise
-        raise ImagesetError(f"--to {name} needs {error.name}: pip install -r requirements-export.txt") from None
+    """Import a format's module."""
+    return cast(Format, import_module(f"tools.export.formats.{name}"))
