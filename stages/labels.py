@@ -1,12 +1,18 @@
 """The database -> data/labels.csv and data/classes.csv: all rows. Stage catalog decides about them."""
 
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
+
+import pandas as pd
 
 from imageset.curation import label_dates, label_rows, labelled, rare_classes
 from imageset.errors import DataError
 from imageset.formats import tables
 from imageset.runtime import params, stage
 from imageset.storage import database, query_text
+
+Row = label_rows.Row
 
 
 def main(labels_sql: Path, classes_sql: Path, labels_csv: Path, classes_csv: Path) -> None:
@@ -29,9 +35,13 @@ def main(labels_sql: Path, classes_sql: Path, labels_csv: Path, classes_csv: Pat
 
     by_people = not has_query(labels_sql)
     with database.snapshot() as connection:
-        rows = [] if by_people else database.fetch_any_rows(connection, labels_sql, require, as_of)
-        dated = label_dates.spell(labels_sql, connection.dialect.name, rows)
-        labels = label_rows.number_labels(labels_sql, columns or label_rows.BY_ID, dated)
+        dialect = connection.dialect.name
+        if by_people:
+            labels = tables.frame(tables.LABELS, [])
+        else:
+            labels = database.fetch_into(
+                lambda result: read_rows(labels_sql, dialect, columns, result), connection, labels_sql, require, as_of
+            )
         if columns == label_rows.BY_NAME:
             classes = label_rows.classes_of_names(labels_sql, labels)
         else:
@@ -48,6 +58,16 @@ def main(labels_sql: Path, classes_sql: Path, labels_csv: Path, classes_csv: Pat
         print(f"labels: {labels_sql} has no query: corrections/labels.csv alone gives photos their classes")
     else:
         labelled.require_known_class(labels, classes)
+
+
+def read_rows(labels_sql: Path, dialect: str, columns: Sequence[str], result: Iterable[Row]) -> pd.DataFrame:
+    """Return the rows of labels.csv. They are Python's objects a part at a time: these are large."""
+    parts, first_of, rows = list[label_rows.LabelRows](), dict[str, Row](), iter(result)
+    while part := [tuple(row) for row in islice(rows, tables.ROWS_AT_ONCE)]:
+        dated = label_dates.spell_part(labels_sql, part, first_of)
+        parts.append(label_rows.number_part(labels_sql, columns, dated))
+    label_dates.refuse(labels_sql, dialect, first_of)
+    return label_rows.join_parts(labels_sql, columns, parts)
 
 
 def require_columns(labels_sql: Path, found: list[str]) -> None:

@@ -31,11 +31,26 @@ def spell(query: Path, dialect: str, rows: list[tuple[Any, ...]]) -> list[tuple[
         rows: product_id first, date last.
 
     Raises:
-        DataError: a date is text, infinite, of another type or in a year that cannot be written, or one row has a
-            moment and another one a number. The message names the rows and says what to write.
+        DataError: as spell_part and refuse.
+    """
+    first_of: dict[str, tuple[Any, ...]] = {}
+    spelt = spell_part(query, rows, first_of)
+    refuse(query, dialect, first_of)
+    return spelt
+
+
+def spell_part(query: Path, rows: list[tuple[Any, ...]], first_of: dict[str, tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Return some of the query's rows with the date as text. Call refuse once all rows were here.
+
+    Args:
+        query: the query's file, for messages.
+        rows: product_id first, date last.
+        first_of: the first row of each kind of date; those of these rows are added.
+
+    Raises:
+        DataError: a date is in a year that cannot be written. The message names the row and says what to do.
     """
     spelt: list[tuple[Any, ...]] = []
-    first_of: dict[str, tuple[Any, ...]] = {}
     for row in rows:
         date = row[-1]
         if date is not None:
@@ -45,12 +60,20 @@ def spell(query: Path, dialect: str, rows: list[tuple[Any, ...]]) -> list[tuple[
         except OverflowError:
             remedy = "leave the row out in the query, or return NULL or another date in its place"
             raise DataError(f"{describe(query, row)} {date}, not in the years 1 to 9999 in UTC: {remedy}") from None
-    refuse(query, dialect, first_of)
     return spelt
 
 
 def refuse(query: Path, dialect: str, first_of: dict[str, tuple[Any, ...]]) -> None:
-    """Raise DataError unless the dates are all moments or all numbers. first_of: the first row of each kind."""
+    """Raise DataError unless the dates are all moments or all numbers.
+
+    Args:
+        query, dialect: as those of spell.
+        first_of: the first row of each kind of date.
+
+    Raises:
+        DataError: a date is text, infinite or of another type, or one row has a moment and another one a number. The
+            message names the rows and says what to write.
+    """
     if row := first_of.get("text"):
         sql = cast(dialect, row[-1], "NULLIF(date, '')" if "empty" in first_of else "date")
         why = f"the text {row[-1]!r}, which does not sort by time"

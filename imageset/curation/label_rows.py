@@ -3,7 +3,7 @@
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -17,6 +17,16 @@ BY_NAME = ["product_id", "class_name", "date"]
 CLASSES = ["catalog_id", "name", "parent_id"]
 
 
+class LabelRows(NamedTuple):
+    """Some rows of the query of labels, numbered.
+
+    labels: those of labels.csv. are_integers: product_id and catalog_id: whether each is an integer, no text.
+    """
+
+    labels: pd.DataFrame
+    are_integers: pd.DataFrame
+
+
 def number_labels(query: Path, columns: Sequence[str], rows: Sequence[Row]) -> pd.DataFrame:
     """Return the rows of labels.csv.
 
@@ -28,18 +38,47 @@ def number_labels(query: Path, columns: Sequence[str], rows: Sequence[Row]) -> p
     Raises:
         DataError: a value is no id, or two ids have the same number. The message shows the row.
     """
+    return number_part(query, columns, rows).labels
+
+
+def number_part(query: Path, columns: Sequence[str], rows: Sequence[Row]) -> LabelRows:
+    """Return some rows of the query as number_labels does. Call join_parts once all rows were here."""
     products, classes = [row[0] for row in rows], [row[1] for row in rows]
     if columns == BY_NAME:
         names = {name: clean_name(name) for name in {name for name in classes if isinstance(name, str)}}
         classes = [names[name] if isinstance(name, str) else name for name in classes]
-    return tables.frame(
-        tables.LABELS,
-        {
-            "product_id": number_column(query, columns, rows, "product_id", products),
-            "catalog_id": number_column(query, columns, rows, columns[1], classes),
-            "date": [row[2] for row in rows],
-        },
-    )
+    numbers = {
+        "product_id": number_column(query, columns, rows, "product_id", products),
+        "catalog_id": number_column(query, columns, rows, columns[1], classes),
+    }
+    are_integers = {
+        name: source_ids.are_whole_numbers(values, numbers[name])
+        for name, values in zip(numbers, (products, classes), strict=True)
+    }
+    labels = tables.frame(tables.LABELS, numbers | {"date": [row[2] for row in rows]})
+    return LabelRows(labels, pd.DataFrame(are_integers, dtype=bool))
+
+
+def join_parts(query: Path, columns: Sequence[str], parts: Sequence[LabelRows]) -> pd.DataFrame:
+    """Return the rows of labels.csv of all parts.
+
+    Args:
+        query: the file of the query, for messages.
+        columns: BY_ID or BY_NAME.
+        parts: all rows of the query; none of them has an own index.
+
+    Raises:
+        DataError: an id of one part and an id of another one have the same number.
+    """
+    if not parts:
+        return tables.frame(tables.LABELS, [])
+    labels, are_integers = (pd.concat(frames, ignore_index=True) for frames in zip(*parts, strict=True))
+    for name, shown in zip(are_integers, columns, strict=False):
+        try:
+            source_ids.require_apart(labels.loc[are_integers[name], name].dropna())
+        except DataError as error:
+            raise DataError(f"{query}: {shown}: {error}") from None
+    return labels
 
 
 def classes_of_names(query: Path, labels: pd.DataFrame) -> pd.DataFrame:

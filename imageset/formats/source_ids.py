@@ -91,8 +91,8 @@ def numbers(values: Iterable[Any]) -> list[int]:
     return found
 
 
-def are_whole_numbers(values: Iterable[Any], found: Iterable[int]) -> list[bool]:
-    """Return for each id, and the integer that it has, whether it is this integer itself and no text."""
+def are_whole_numbers(values: Iterable[Any], found: Iterable[int | None]) -> list[bool]:
+    """Return for each id, and the integer that it has, whether it is this integer itself and no text; True for None."""
     pairs = zip(values, found, strict=True)
     return [its_number not in _texts or clean(value) == str(its_number) for value, its_number in pairs]
 

@@ -68,6 +68,48 @@ def test_the_time_zone_of_the_session_changes_no_byte(
     assert (in_project / "data/labels.csv").read_bytes() == before
 
 
+def test_rows_that_are_read_in_parts_are_those_of_one_part(
+    database: str, in_project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_labels(
+        in_project, "('b', '12', 1)", "('2', '12', 2)", "('b', NULL, NULL)", "(NULL, '11', 1)", "('a', '11', 7)"
+    )
+    write_classes(in_project, "('11', 'hats', NULL)", "('12', 'tops', NULL)")
+    run(in_project)
+    whole = (in_project / "data/labels.csv").read_bytes()
+    monkeypatch.setattr(tables, "ROWS_AT_ONCE", 2)
+    run(in_project)
+
+    assert (in_project / "data/labels.csv").read_bytes() == whole
+    assert whole.count(b"\n") == 6
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (
+            ["('7', 1, NULL)", "('ab-1', 1, NULL)"],
+            r"labels\.sql: product_id: the ids 'ab-1' and 7 have the same number",
+        ),
+        (
+            ["(1, '7', NULL)", "(2, 'ab-1', NULL)"],
+            r"labels\.sql: catalog_id: the ids 'ab-1' and 7 have the same number",
+        ),
+        (["(1, 1, '')", "(2, 1, 'soon')"], r"product_id 2 is the text 'soon', .*NULLIF\(date, ''\)"),
+    ],
+)
+def test_rows_of_two_parts_that_contradict_each_other_are_refused(
+    rows: list[str], message: str, database: str, in_project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "ROWS_AT_ONCE", 1)
+    monkeypatch.setattr(source_ids, "_texts", {})
+    monkeypatch.setattr(source_ids, "hash_text", lambda spelt: 7)
+    write_labels(in_project, *rows)
+
+    with pytest.raises(DataError, match=message):
+        run(in_project)
+
+
 def test_labels_after_as_of_are_left_out(
     database: str, in_project: Path, edit_params: Callable[[str, str], None]
 ) -> None:
