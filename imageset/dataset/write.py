@@ -4,7 +4,6 @@ import json
 import math
 from collections.abc import Iterator
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -59,25 +58,28 @@ def write_dataset(path: Path, plan: Plan) -> None:
     """
     files.require_space(path, plan.total * (plan.image_bytes + count_column_bytes(plan)))
     batch_rows = max(1, BATCH_BYTES // plan.image_bytes)
-    work = chain.from_iterable(batches(rows, batch_rows) for rows in plan.subsets.values())
+    order = sorted(plan.subsets)  # that of the digest, for which the images are not read again
+    work = ([batch] for subset in order for batch in batches(plan.subsets[subset], batch_rows))
     stats = {subset: ChannelStats(plan.image_shape[-1]) for subset in plan.subsets}
     with (
         LocalWorkers(settings.workers(), import_main=False) as workers,
         files.atomic(path) as temporary,
         hdf5.create(temporary, hdf5.DATASET) as file,
     ):
-        rendered = ordered_map(workers, partial(render, recipe=plan.recipe), ([batch] for batch in work))
+        rendered = ordered_map(workers, partial(render, recipe=plan.recipe), work)
+        written = dict[str, hdf5.Blocks]()
         for subset, rows in plan.subsets.items():
             write_columns(file, subset, rows)
             write_further(file, subset, rows, plan)
-            shape = (rows.total, *plan.image_shape)
-            images = hdf5.add_images(file, f"{subset}_images", shape, plan.build.compression)
-            write_images(images, batches(rows, batch_rows), rendered, stats[subset])
+            name, shape = f"{subset}_images", (rows.total, *plan.image_shape)
+            images = hdf5.add_images(file, name, shape, plan.build.compression)
+            written[name] = write_images(images, batches(rows, batch_rows), rendered, stats[subset])
         write_classes(file, plan.label_map)
+        content_digest = hdf5.content_digest(file, written)
         sections = {"augment": plan.recipe.augment.model_dump(), "build": plan.build.model_dump()}
         hdf5.finish(
             file,
-            content_digest=hdf5.content_digest(file),
+            content_digest=content_digest,
             mean=stats["train"].mean(),
             std=stats["train"].std(),
             params=json.dumps(sections, sort_keys=True),
@@ -115,8 +117,8 @@ def write_further(file: h5py.File, subset: str, rows: SourceRows, plan: Plan) ->
 
 def write_images(
     images: h5py.Dataset, batched: Iterator[SourceRows], rendered: Iterator[list[Pixels | Lost]], stats: ChannelStats
-) -> None:
-    """Write the batches of a subset as they are rendered; add the photos, without their copies, to `stats`."""
+) -> hdf5.Blocks:
+    """Write the batches of a subset as they are rendered, and yield them; add photos, without copies, to `stats`."""
     start = 0
     with progress.bar(None, "build", len(images), unit="row") as bar:
         # `rendered` goes on with the next subset: zip ends at the last batch of this one and takes nothing more of it.
@@ -126,8 +128,10 @@ def write_images(
                     "a worker process died twice over the same rows, most often because memory ran out: "
                     "see the system's log, or set IMAGESET_WORKERS lower"
                 )
-            images[start : start + batch.total] = pixels
+            block = slice(start, start + batch.total)
+            images[block] = pixels
             stats.add(pixels[batch.copies == 0])
+            yield block, pixels
             start += batch.total
             bar.update(batch.total)
     assert start == len(images)

@@ -27,7 +27,7 @@ import hashlib
 import math
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -69,6 +69,7 @@ HDF5_ERRORS = (OSError, RuntimeError, LookupError, ValueError, TypeError, Attrib
 Compression = Literal["none", "gzip"]
 Pixels = NDArray[np.uint8]  # images: (S, S, C), or (N, S, S, C); C is 1 (grayscale) or 3 (rgb)
 Indices = NDArray[np.int64]  # places of rows
+Blocks = Iterator[tuple[slice, NDArray[Any]]]  # the rows of an array in order: which ones, and their values
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,7 +170,9 @@ def add(file: h5py.File, name: str, values: NDArray[Any]) -> None:
 def add_images(file: h5py.File, name: str, shape: tuple[int, ...], compression: Compression = "none") -> h5py.Dataset:
     """Return an empty dataset for images, uint8 (N, S, S, C), or masks, (N, S, S), which the caller fills."""
     if compression == "none" or 0 in shape:
-        return file.create_dataset(name, shape=shape, dtype="uint8", track_times=False)
+        images = file.create_dataset(name, shape=shape, dtype="uint8", track_times=False)
+        images[:1] = 0  # takes its place in the file, before other arrays, whenever it is filled
+        return images
     return file.create_dataset(
         name, shape=shape, dtype="uint8", track_times=False, chunks=(1, *shape[1:]), compression=compression
     )
@@ -370,10 +373,16 @@ def blocks(dataset: h5py.Dataset) -> Iterator[slice]:
         yield slice(start, min(start + step, rows))
 
 
-def content_digest(file: h5py.File) -> str:
-    """Return a sha256 over the names, dtypes, shapes and values of all arrays, whatever their storage layout."""
+def content_digest(file: h5py.File, written: Mapping[str, Blocks] | None = None) -> str:
+    """Return a sha256 over the names, dtypes, shapes and values of all arrays, whatever their storage layout.
+
+    Args:
+        file: an open file.
+        written: of arrays that are written now, by name, what writes one block after the other and yields it. They are
+            written in the order of their names, and not read.
+    """
     digest = hashlib.sha256()
-    for _ in digested(file, digest):
+    for _ in digested(file, digest, written):
         pass
     return digest.hexdigest()
 
@@ -387,12 +396,22 @@ def require_digest(file: h5py.File) -> str:
     return found
 
 
-def digested(file: h5py.File, digest: Any) -> Iterator[tuple[str, slice, NDArray[Any]]]:
-    """Yield all arrays in blocks, and add each block to the digest: one pass over a file for both."""
+def digested(
+    file: h5py.File, digest: Any, written: Mapping[str, Blocks] | None = None
+) -> Iterator[tuple[str, slice, NDArray[Any]]]:
+    """Yield all arrays in blocks, and add each block to the digest: one pass over a file for both.
+
+    content_digest says what `written` is.
+    """
     for name in sorted(file):
         dataset = file[name]
         digest.update(f"{name} {dataset.dtype.str} {dataset.shape}\n".encode())
-        for block in blocks(dataset):
-            values = plain_hdf5.read_block(dataset, block)
-            digest.update(values.tobytes())
+        for block, values in (written or {}).get(name) or read_blocks(dataset):
+            digest.update(np.ascontiguousarray(values).data)
             yield name, block, values
+
+
+def read_blocks(dataset: h5py.Dataset) -> Blocks:
+    """Yield a dataset's rows in order, a block at a time."""
+    for block in blocks(dataset):
+        yield block, plain_hdf5.read_block(dataset, block)

@@ -6,7 +6,6 @@ of the standard library and of PyPI share queues between workers: one worker kil
 
 import atexit
 import multiprocessing
-import pickle
 import queue
 import signal
 import sys
@@ -22,6 +21,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from imageset.errors import WorkerLost
+from imageset.workers import pipe
 from imageset.workers.ordered_map import ChunkFunction, Item, Result
 from imageset.workers.worker_process import serve
 
@@ -143,16 +143,16 @@ class Worker:
 
     def call(self, function: Callable[..., Any], items: list[Any]) -> tuple[bool, Any]:
         """Return (True, results) or (False, exception) of a call in the process. Raises WorkerLost when it ended."""
-        call = pickle.dumps((function, items))
+        call = pipe.dump((function, items))
         if self.process is None or not self.process.is_alive():
             self.start()
         try:
-            self.connection.send_bytes(call)
+            pipe.send(self.connection, call)
             del call  # it may be a hundred megabytes
-            content = self.connection.recv_bytes()
+            content = pipe.receive(self.connection)
         except (EOFError, OSError):
             raise WorkerLost("timeout" if self.wait_for_exit() == -signal.SIGALRM else "crash") from None
-        answer: tuple[bool, Any] = pickle.loads(content)
+        answer: tuple[bool, Any] = pipe.load(content)
         return answer
 
     def wait_for_exit(self) -> int:

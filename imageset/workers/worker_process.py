@@ -1,8 +1,7 @@
-"""The inside of a worker process: it receives pickled calls on a pipe and sends the results back."""
+"""The inside of a worker process: it receives calls on a pipe and sends the results back."""
 
 import multiprocessing
 import os
-import pickle
 import signal
 import traceback
 from collections.abc import Callable
@@ -11,7 +10,7 @@ from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
 from imageset.runtime import lifetime
-from imageset.workers import limits
+from imageset.workers import limits, pipe
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -38,21 +37,21 @@ def serve(connection: "Connection[Any, Any]") -> None:
     prepare_process()
     with suppress(EOFError):
         while True:
-            connection.send_bytes(answer(connection.recv_bytes()))
+            pipe.send(connection, answer(pipe.receive(connection)))
 
 
-def answer(call: bytes) -> bytes:
-    """Run a pickled (function, items); return a pickled (True, results) or (False, exception)."""
+def answer(call: list[bytearray]) -> pipe.Message:
+    """Run the message (function, items); return the message (True, results) or (False, exception)."""
     try:
-        function, items = pickle.loads(call)
+        function, items = pipe.load(call)
         del call  # it may be a hundred megabytes, and nobody else holds it
-        return pickle.dumps((True, function(items)))
+        return pipe.dump((True, function(items)))
     except Exception as error:  # at a process's edge: the main process raises it
         error.add_note("".join(traceback.format_exception(error)))
         try:
-            return pickle.dumps((False, error))
+            return pipe.dump((False, error))
         except Exception as unpicklable:
-            return pickle.dumps((False, TypeError(f"{error!r} cannot be sent: {unpicklable}")))
+            return pipe.dump((False, TypeError(f"{error!r} cannot be sent: {unpicklable}")))
 
 
 def prepare_process() -> None:

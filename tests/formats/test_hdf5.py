@@ -223,6 +223,43 @@ def test_mapped_images_are_those_that_h5py_reads(rows: int, options: dict[str, A
     assert (images == IMAGES[:rows]).all()
 
 
+@pytest.mark.parametrize("rows", [0, 600])
+def test_images_have_the_same_place_in_a_file_whenever_they_are_filled(rows: int, tmp_path: Path) -> None:
+    def write_images(path: Path, at_once: bool) -> bytes:
+        with hdf5.create(path, hdf5.DATASET) as file:
+            found = []
+            for subset in ("train", "test"):
+                found.append(hdf5.add_images(file, f"{subset}_images", (rows, 4, 4, 3)))
+                if at_once:
+                    found.pop()[:] = IMAGES[:rows]
+                hdf5.add(file, f"{subset}_labels", LABELS[:rows])
+            for images in reversed(found):
+                images[:] = IMAGES[:rows]
+            hdf5.finish(file)
+        return path.read_bytes()
+
+    assert write_images(tmp_path / "late.h5", False) == write_images(tmp_path / "at_once.h5", True)
+
+
+def test_the_digest_of_images_that_are_written_meanwhile_is_that_of_the_file(tmp_path: Path) -> None:
+    with hdf5.create(tmp_path / "file.h5", hdf5.DATASET) as file:
+        images = hdf5.add_images(file, "train_images", IMAGES.shape)
+        hdf5.add(file, "train_labels", LABELS)
+
+        def write_blocks() -> hdf5.Blocks:
+            for rows in (slice(0, 250), slice(250, 600)):
+                images[rows] = IMAGES[rows]
+                yield rows, IMAGES[rows]
+
+        found = hdf5.content_digest(file, {"train_images": write_blocks()})
+
+        assert found == hdf5.content_digest(file) == digest(tmp_path / "plain.h5", read_arrays(file))
+
+
+def read_arrays(file: h5py.File) -> dict[str, np.ndarray[Any, Any]]:
+    return {name: file[name][...] for name in file}
+
+
 def digest(path: Path, arrays: dict[str, np.ndarray[Any, Any]], **options: Any) -> str:
     with h5py.File(path, "w") as file:
         for name, values in arrays.items():
