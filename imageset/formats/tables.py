@@ -132,9 +132,20 @@ def frame(table: Table, rows: Any) -> pd.DataFrame:
     return typed(table, pd.DataFrame(rows, columns=list(table.columns), dtype=object))
 
 
+def join_pieces(column: pd.Series) -> pd.Series:
+    """Return a column of text in one piece of memory. `read` leaves many, which each take of rows would join."""
+    pieces = pyarrow.array(column, pyarrow.large_string())
+    if isinstance(pieces, pyarrow.ChunkedArray):
+        pieces = pieces.combine_chunks()
+    return pd.Series(pieces, column.index, "str")
+
+
 def write(path: Path, table: Table, rows: pd.DataFrame) -> None:
     """Write rows in canonical form, atomically. Raises DataError on a repeated key or a value of another type."""
     content, key = typed(table, rows[list(table.columns)]), list(table.key)
+    pyarrow.default_memory_pool().release_unused()
+    for name in [name for name, kind in table.columns.items() if kind == "string"]:
+        content[name] = join_pieces(content[name])
     order = sort(content[key])
     repeated = content[content.duplicated(key)]
     if table.unique and len(repeated):
@@ -221,6 +232,7 @@ def quote(text: str) -> str:
 def read(path: Path, table: Table) -> pd.DataFrame:
     """Return a table that `write` wrote. Raises DataError when columns or values are not the table's."""
     content = pd.concat(parts(path, table), ignore_index=True)
+    pyarrow.default_memory_pool().release_unused()  # what was between the parts: as much as the table
     repeated = content[content.duplicated(list(table.key))]
     if table.unique and len(repeated):
         raise DataError(f"{path}: {describe_key(table, repeated)} is there more than once")
