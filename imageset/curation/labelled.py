@@ -1,6 +1,6 @@
 """Whether listings, labels and classes name the same products and classes: else no photo would get a class."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import pandas as pd
 
@@ -30,11 +30,11 @@ def require_known_class(labels: pd.DataFrame, classes: pd.DataFrame) -> None:
         )
 
 
-def require_labelled_product(products: set[int], labels: pd.DataFrame, classes: pd.DataFrame) -> None:
+def require_labelled_product(products: Collection[int], labels: pd.DataFrame, classes: pd.DataFrame) -> None:
     """Raise DataError where no product has a row of labels that names a class.
 
     Args:
-        products: those that have photos.
+        products: those that have photos, each once.
         labels: the rows of labels.csv. Without any, people label all photos: stage labels lets no other reason pass.
         classes: the rows of classes.csv.
     """
@@ -42,7 +42,7 @@ def require_labelled_product(products: set[int], labels: pd.DataFrame, classes: 
         return
     is_known = labels["catalog_id"].isin(classes["catalog_id"])
     found = labels[labels["product_id"].isin(products)]
-    if not products or is_known[found.index].any():
+    if not len(products) or is_known[found.index].any():
         return
     if found.empty:
         listed = pd.Series(sorted(products))

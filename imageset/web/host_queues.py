@@ -1,8 +1,9 @@
 """Work on many hosts at once: a slow host delays its own photos only."""
 
 import asyncio
-from collections import Counter, deque
-from collections.abc import Callable, Coroutine, Mapping
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from itertools import islice
 from typing import Any, TypeVar
 
 from imageset.web.host_limits import Host
@@ -12,14 +13,16 @@ MAX_TASKS = 512  # most of them wait: for a slot at their host, for a retry, for
 Item = TypeVar("Item")
 
 
-async def work_through(queues: Mapping[Host, deque[Item]], work: Callable[[Item], Coroutine[Any, Any, None]]) -> None:
+async def work_through(
+    queues: Mapping[Host, Iterator[Item]], work: Callable[[Item], Coroutine[Any, Any, None]]
+) -> None:
     """Run work(item) for every item, in turns between the hosts.
 
     A host has at most twice its limit of items in progress: half of them are downloaded while half are decoded and
     uploaded.
 
     Args:
-        queues: each host's items, which are taken from the left.
+        queues: each host's items. An item is taken when its work begins.
         work: a coroutine function for one item.
 
     Raises:
@@ -34,8 +37,10 @@ async def work_through(queues: Mapping[Host, deque[Item]], work: Callable[[Item]
             while ready and len(running) < MAX_TASKS:
                 host = next(iter(ready))
                 del ready[host]
-                if queues[host] and in_progress[host] < 2 * host.limit:
-                    task = asyncio.create_task(work(queues[host].popleft()))
+                if in_progress[host] >= 2 * host.limit:
+                    continue
+                for item in islice(queues[host], 1):
+                    task = asyncio.create_task(work(item))
                     task.add_done_callback(finished.put_nowait)
                     running[task] = host
                     in_progress[host] += 1

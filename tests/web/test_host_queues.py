@@ -1,7 +1,8 @@
 """The order of work: hosts take turns, no host waits for another, the first error ends all."""
 
 import asyncio
-from collections import Counter, deque
+from collections import Counter
+from collections.abc import Iterator
 
 import pytest
 
@@ -9,9 +10,9 @@ from imageset.web.host_limits import FIRST_LIMIT, Host
 from imageset.web.host_queues import work_through
 
 
-def make_queues(**counts: int) -> dict[Host, deque[str]]:
+def make_queues(**counts: int) -> dict[Host, Iterator[str]]:
     """Return this many items for each host, each with the host's name."""
-    return {Host(name, max_limit=32, max_bytes=1): deque([name] * count) for name, count in counts.items()}
+    return {Host(name, max_limit=32, max_bytes=1): iter([name] * count) for name, count in counts.items()}
 
 
 def test_every_item_is_done_once_and_hosts_take_turns() -> None:
