@@ -1,9 +1,11 @@
 """The bucket -> data/inventory.csv: exactly which objects the dataset is made of."""
 
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from imageset.errors import DataError
@@ -11,8 +13,11 @@ from imageset.formats import tables, takedowns
 from imageset.runtime import params, progress, stage
 from imageset.storage.bucket import Bucket, StoredObject, list_objects, open_bucket
 from imageset.storage.object_keys import KEYS_TO_SHOW, parse_key, show_keys
+from imageset.storage.photo_keys import PhotoKeys
 
-OBJECTS = tables.Table({"key": "string", "etag": "string", "bytes": "int64", "version_id": "string"}, ("key",))
+# Objects of photos that are known before. place: that of the first photo with the object's key.
+OBJECTS = tables.Table({"place": "int64", "etag": "string", "bytes": "int64", "version_id": "string"}, ("place",))
+FURTHER = ["etag", "bytes", "version_id"]
 
 
 class LeftOut(NamedTuple):
@@ -35,25 +40,42 @@ def choose_objects(
         photos: key, product_id and position. None: all objects that have the name of a photo are photos.
         taken_down: products of which no object is taken by its name. Another product's photo may have such a key.
     """
-    wanted = None if photos is None else frozenset(photos["key"])
-    parts, rows, forbidden, others, examples = [], [], 0, 0, list[str]()
-    for stored in objects:
-        photo = parse_key(stored.key)
-        is_forbidden = photo is not None and photo[0] in taken_down
-        if stored.key in wanted if wanted is not None else photo is not None and not is_forbidden:
-            rows.append((stored.key, stored.etag, stored.bytes, stored.version_id))
-            if len(rows) == tables.ROWS_AT_ONCE:
-                parts.append(tables.frame(OBJECTS, rows))
-                rows = []
-        elif is_forbidden:
-            forbidden += 1
-        else:
-            others += 1
-            if len(examples) < KEYS_TO_SHOW:
-                examples.append(stored.key)
-    table = pd.concat([*parts, tables.frame(OBJECTS, rows)], ignore_index=True)
-    named = parse_photos(table["key"]) if photos is None else photos
-    return named.merge(table, on="key", validate="many_to_one"), LeftOut(forbidden, others, examples)
+    keys = None if photos is None else PhotoKeys(photos["key"])
+    table = tables.INVENTORY if keys is None else OBJECTS
+    parts, listed, forbidden, others, examples = [tables.frame(table, [])], iter(objects), 0, 0, list[str]()
+    while part := list(islice(listed, keys.objects_at_once if keys else tables.ROWS_AT_ONCE)):
+        places = keys.find([stored.key for stored in part]).tolist() if keys else [-1] * len(part)
+        rows: list[tuple[str | int, ...]] = []
+        for stored, place in zip(part, places, strict=True):
+            photo = parse_key(stored.key)
+            is_forbidden = photo is not None and photo[0] in taken_down
+            if place >= 0:
+                rows.append((place, stored.etag, stored.bytes, stored.version_id))
+            elif keys is None and photo is not None and not is_forbidden:
+                rows.append((stored.key, *photo, stored.etag, stored.bytes, stored.version_id))
+            elif is_forbidden:
+                forbidden += 1
+            else:
+                others += 1
+                if len(examples) < KEYS_TO_SHOW:
+                    examples.append(stored.key)
+        if rows:
+            parts.append(tables.frame(table, rows))
+    chosen, left_out = pd.concat(parts, ignore_index=True), LeftOut(forbidden, others, examples)
+    return (chosen if keys is None or photos is None else join(photos, keys, chosen)), left_out
+
+
+def join(photos: pd.DataFrame, keys: PhotoKeys, objects: pd.DataFrame) -> pd.DataFrame:
+    """Return the photos that have an object, with its etag, bytes and version_id. Several photos may have one."""
+    row_of = np.full(len(photos), -1)
+    row_of[objects["place"]] = np.arange(len(objects))
+    rows = row_of[keys.first]
+    is_there = rows >= 0
+    its_objects = objects[FURTHER].assign(
+        **{name: tables.join_pieces(objects[name]) for name in ("etag", "version_id")}
+    )
+    found = [photos[is_there], its_objects.take(rows[is_there])]
+    return pd.concat([frame.reset_index(drop=True) for frame in found], axis="columns")
 
 
 def read_wanted_photos(ingest_csv: Path, enabled: bool, taken_down: frozenset[int]) -> pd.DataFrame | None:
@@ -66,12 +88,6 @@ def read_wanted_photos(ingest_csv: Path, enabled: bool, taken_down: frozenset[in
         return None
     is_wanted = (ingested["status"] == "done") & ~ingested["product_id"].isin(taken_down)
     return ingested.loc[is_wanted, ["key", *tables.PHOTO_KEY]]
-
-
-def parse_photos(keys: pd.Series) -> pd.DataFrame:
-    """Return key, product_id and position of objects that have the names of photos."""
-    rows = [(key, *(parse_key(key) or ())) for key in keys]
-    return pd.DataFrame(rows, columns=["key", *tables.PHOTO_KEY])
 
 
 def describe_empty(bucket: Bucket, left_out: LeftOut, takedowns_csv: Path, by_name: bool) -> str:
@@ -106,16 +122,19 @@ def main(ingest_csv: Path, takedowns_csv: Path, inventory_csv: Path) -> None:
     bucket = open_bucket()
     listed = progress.bar(list_objects(bucket), "inventory", None, unit="key")
     inventory, left_out = choose_objects(listed, photos, taken_down)
-    if photos is not None and (lost := sorted(set(photos["key"]).difference(inventory["key"]))):
+    if photos is not None and len(inventory) < len(photos):
+        lost = photos.loc[~photos["key"].isin(inventory["key"]), "key"].unique()
         raise DataError(
-            f"{len(lost)} photos that ingest found or uploaded are missing in {bucket}, such as {lost[0]}: "
+            f"{len(lost)} photos that ingest found or uploaded are missing in {bucket}, such as {min(lost)}: "
             "run `make refresh`"
         )
     if inventory.empty:
         raise DataError(describe_empty(bucket, left_out, takedowns_csv, photos is None))
+    del photos
     tables.write(inventory_csv, tables.INVENTORY, inventory)
+    is_first = PhotoKeys(inventory["key"]).first == np.arange(len(inventory))  # several photos may have one object
     print(
-        f"inventory: {len(inventory)} photos, {inventory.drop_duplicates('key')['bytes'].sum() / 1e6:,.1f} MB; "
+        f"inventory: {len(inventory)} photos, {inventory.loc[is_first, 'bytes'].sum() / 1e6:,.1f} MB; "
         f"{left_out.taken_down} of products taken down and {left_out.others} other objects are ignored"
     )
 
