@@ -1,38 +1,72 @@
 """Catalog, photos and masks -> suspects, a map and components: what looks wrong, for people to look at."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from imageset.audit import features, folds, labels, mask_measures, outliers, photo_map, principal_axes
 from imageset.audit.class_suspects import find_class_suspects
-from imageset.audit.features import Features
+from imageset.audit.features import FeatureFile, Features
+from imageset.audit.folds import Folds
 from imageset.audit.mask_suspects import score_masks
+from imageset.audit.photo_map import Forces
 from imageset.audit.photo_suspects import find_photo_suspects
 from imageset.audit.principal_axes import Components
 from imageset.audit.suspects import most_suspect
+from imageset.audit.temporary_neighbours import open_temporary_neighbours
 from imageset.errors import DataError
-from imageset.evaluation.linear_discriminant import ClassSums, Floats
+from imageset.evaluation.feature_blocks import Labels
+from imageset.evaluation.linear_discriminant import Classifier, Floats
 from imageset.formats import hdf5, row_checksums, tables
 from imageset.runtime import files, stage
 
+PHOTO = ["product_id", "position"]
+FACTS = ("width", "height", "sharpness", "brightness", "contrast", "aspect_ratio")
 SCORE_DIGITS, PLACE_DIGITS, CHANCE_DIGITS = 4, 2, 6
 
 
 class Photos(NamedTuple):
-    """The photos of the catalog, and what the methods see of them."""
+    """The photos of the catalog, what the methods see of them, and the standard deviation of each thumbnail, (N,)."""
 
     catalog: pd.DataFrame
-    features: Features  # uint8 (V, N, D)
-    contrasts: Floats  # (N,)
+    features: FeatureFile
+    contrasts: Floats
 
 
-def read_photos(catalog_csv: Path, embeddings_h5: Path, thumbnails_h5: Path) -> Photos:
-    """Read the photos of the catalog: their embeddings where there are some, else the edges in their thumbnails.
+class Learned(NamedTuple):
+    """What one pass over all photos says.
+
+    names: the catalog_id of each class. own: the class of each photo, 0 to C - 1, (N,). dealt: its fold, (N,). models,
+    centres: of each fold, from the photos of all others. temperature: see labels.py. mean, axes: see principal_axes.py.
+    """
+
+    names: NDArray[np.int64]
+    own: Labels
+    dealt: Folds
+    models: list[Classifier | None]
+    centres: list[Floats | None]
+    temperature: float
+    mean: Floats
+    axes: Floats
+
+
+class Seen(NamedTuple):
+    """What a second pass says of each photo: what models say of its class, how far it is from all, its components."""
+
+    judgements: labels.Judgements
+    remoteness: Floats
+    components: Components
+
+
+@contextmanager
+def open_photos(catalog_csv: Path, embeddings_h5: Path, thumbnails_h5: Path) -> Iterator[Photos]:
+    """Yield the photos of the catalog: their embeddings where there are some, else the edges in their thumbnails.
 
     Raises DataError when a file is of other photos.
     """
@@ -40,43 +74,72 @@ def read_photos(catalog_csv: Path, embeddings_h5: Path, thumbnails_h5: Path) -> 
     if catalog.empty:
         raise DataError(f"{catalog_csv} has no photo: run `dvc repro catalog`")
     rows = catalog["row"].to_numpy()
-    with row_checksums.open_file(thumbnails_h5, hdf5.THUMBNAILS) as file:
+    with (
+        row_checksums.open_file(thumbnails_h5, hdf5.THUMBNAILS) as file,
+        row_checksums.open_file(embeddings_h5, hdf5.EMBEDDINGS) as embedded,
+    ):
         hdf5.require_photos(file, *(catalog[name].to_numpy() for name in ("row", "product_id", "position")))
         thumbnails = row_checksums.Rows(file)
-        contrasts = features.read_contrasts(thumbnails, rows)
-        with row_checksums.open_file(embeddings_h5, hdf5.EMBEDDINGS) as embedded:
-            embeddings = features.find_embeddings(embedded, catalog)
-            if embeddings is not None:
-                return Photos(catalog, features.read_embeddings(row_checksums.Rows(embedded), embeddings), contrasts)
-        return Photos(catalog, features.read_thumbnails(thumbnails, rows), contrasts)
+        embeddings = features.find_embeddings(embedded, catalog)
+        yield Photos(
+            catalog,
+            features.of_thumbnails(thumbnails, rows)
+            if embeddings is None
+            else features.of_embeddings(row_checksums.Rows(embedded), embeddings),
+            features.read_contrasts(thumbnails, rows),
+        )
 
 
-class Found(NamedTuple):
-    """What classifiers find: the suspects by kind, a doubt of each photo, and the sums over all photos."""
+def learn(photos: Photos) -> Learned:
+    """Return what is learned from the features of all photos, read once."""
+    names, own = np.unique(photos.catalog["catalog_id"].to_numpy(), return_inverse=True)
+    dealt = folds.deal_folds(own, photos.catalog["group"].to_numpy())
+    sample, sampled = labels.choose_sample(len(own)), []
 
-    kinds: dict[str, pd.DataFrame]
-    doubts: pd.DataFrame
-    total: ClassSums
+    def parts() -> Iterator[tuple[slice, Features]]:
+        for which, values in photos.features.parts("audit: features"):
+            sampled.append(values[:, sample[(sample >= which.start) & (sample < which.stop)] - which.start])
+            yield which, values
 
-
-def find_suspects(photos: Photos, classes: pd.DataFrame) -> Found:
-    """Return the suspects of the kinds that classifiers find, and what they say of every photo."""
-    catalog = photos.catalog
-    names, own = np.unique(catalog["catalog_id"].to_numpy(), return_inverse=True)
-    dealt = folds.deal_folds(own, catalog["group"].to_numpy())
-    total, of_fold = folds.sum_folds(photos.features, own, dealt, len(names))
+    total, of_fold = folds.sum_folds(parts(), own, dealt, len(names))
     # One thread: the number of threads that add up a product of floats changes its last bits. The sums are exact.
     with threadpool_limits(limits=1):
-        judgements = labels.judge(photos.features, own, dealt, labels.learn(total, of_fold), len(names))
-        remoteness = outliers.measure_remoteness(photos.features, dealt, total, of_fold)
+        models = labels.learn(total, of_fold)
+        centres = outliers.find_centres(total, of_fold)
+        some = np.concatenate(sampled, axis=1)
+        temperature = labels.choose_temperature(some, own[sample], dealt[sample], models, len(names))
+        return Learned(names, own, dealt, models, centres, temperature, *principal_axes.find_axes(total))
+
+
+def look(photos: Photos, learned: Learned) -> Seen:
+    """Return what is learned of each photo, in a second pass over the features."""
+    total, classes = len(learned.own), len(learned.names)
+    judgements, remoteness = labels.judge_none(total, classes), np.zeros(total)
+    components = np.zeros((total, learned.axes.shape[1]), np.int16)
+    with threadpool_limits(limits=1):
+        for which, values in photos.features.parts("audit: classes"):
+            own, dealt = learned.own[which], learned.dealt[which]
+            judged = labels.judge(values, own, dealt, learned.models, classes, learned.temperature)
+            for whole, part in zip(judgements, judged, strict=True):
+                whole[which] = part
+            remoteness[which] = outliers.measure_remoteness(values, dealt, learned.centres)
+            components[which] = principal_axes.project(values, learned.mean, learned.axes)
+    return Seen(judgements, remoteness, components)
+
+
+def find_suspects(
+    photos: Photos, classes: pd.DataFrame, learned: Learned, seen: Seen
+) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
+    """Return the suspects of the kinds that classifiers find, and a doubt of each photo."""
+    catalog, own, judgements = photos.catalog, learned.own, seen.judgements
     known = judgements.judged
-    answers = names[judgements.likeliest[known, 0]]
+    answers = learned.names[judgements.likeliest[known, 0]]
     kinds = {
         "class": find_class_suspects(classes, catalog["catalog_id"].to_numpy()[known], answers),
         "label": labels.find_label_suspects(catalog, own, judgements),
-        "outlier": outliers.find_outliers(catalog, remoteness, photos.contrasts),
+        "outlier": outliers.find_outliers(catalog, seen.remoteness, photos.contrasts),
     }
-    return Found(kinds, labels.find_doubts(catalog, own, judgements), total)
+    return kinds, labels.find_doubts(catalog, own, judgements)
 
 
 def find_in_masks(catalog: pd.DataFrame, masks_h5: Path, previews_h5: Path) -> tuple[pd.DataFrame, Floats]:
@@ -90,8 +153,9 @@ def find_in_masks(catalog: pd.DataFrame, masks_h5: Path, previews_h5: Path) -> t
 
 def find_in_facts(catalog: pd.DataFrame, photos_csv: Path) -> pd.DataFrame:
     """Return the photos whose facts look wrong. Raises DataError when the table lacks a photo."""
-    facts = tables.read(photos_csv, tables.PHOTOS)
-    joined = catalog.merge(facts, on=["product_id", "position"], validate="one_to_one")
+    facts = tables.read(photos_csv, tables.PHOTOS, FACTS)
+    numbers = facts.astype(dict.fromkeys(FACTS, np.float64))
+    joined = catalog[[*PHOTO, "catalog_id"]].merge(numbers, on=PHOTO, validate="one_to_one")
     if len(joined) < len(catalog):
         raise DataError(f"{photos_csv} has other photos than the tables: run `dvc repro`")
     return find_photo_suspects(joined)
@@ -126,29 +190,33 @@ def as_texts(values: Iterable[float], digits: int) -> list[str]:
     return ["" if value != value else f"{value:.{digits}f}" for value in values]
 
 
-def find_components(photos: Photos, total: ClassSums) -> Components:
-    """Return the principal components of each photo."""
-    with threadpool_limits(limits=1):
-        return principal_axes.project(photos.features, *principal_axes.find_axes(total))
+def draw_map(catalog: pd.DataFrame, components: Components, folder: Path) -> pd.DataFrame:
+    """Return map.csv: the place of each photo. A temporary file is in a folder meanwhile."""
+    places = photo_map.draw_map(photo_map.start_places(components), find_forces(components, folder))
+    across, down = np.round(places, PLACE_DIGITS) + 0.0  # 0.0 in place of -0.0
+    texts = (pd.array(as_texts(values, PLACE_DIGITS), dtype="str") for values in (across, down))
+    return catalog[PHOTO].assign(**dict(zip(("x", "y"), texts, strict=True)))
 
 
-def draw_map(catalog: pd.DataFrame, components: Components) -> pd.DataFrame:
-    """Return map.csv: the place of each photo."""
+def find_forces(components: Components, folder: Path) -> tuple[Forces, ...]:
+    """Return the pairs of photos that the map is drawn by. A temporary file is in a folder meanwhile."""
     count = min(photo_map.CANDIDATES, len(components) - 1)
-    nearest = principal_axes.find_nearest(components, count)
-    places = photo_map.draw_map(components, *nearest)
-    across, down = (np.round(places, PLACE_DIGITS) + 0.0).T  # 0.0 in place of -0.0
-    texts = ([f"{value:.{PLACE_DIGITS}f}" for value in values] for values in (across, down))
-    return catalog[["product_id", "position"]].assign(**dict(zip(("x", "y"), texts, strict=True)))
+    usual = np.zeros(len(components))
+    with open_temporary_neighbours(folder) as kept:
+        for found in principal_axes.find_nearest(components, count):
+            usual[found.rows] = photo_map.measure_spread(np.sqrt(found.squares))
+            kept.append(found)
+        near = photo_map.choose_near(kept.read(), usual, count)
+    return photo_map.choose_forces(components, near)
 
 
 def write_components(components_h5: Path, catalog: pd.DataFrame, components: Components) -> None:
     """Write components.h5. No feature is so long that a component would leave int16 (see principal_axes.py)."""
     with files.atomic(components_h5) as temporary, hdf5.create(temporary, hdf5.COMPONENTS) as file:
-        hdf5.add(file, "components", components.astype(np.int16))
+        hdf5.add(file, "components", components)
         hdf5.add(file, "ids", catalog["product_id"].to_numpy(np.int64))
         hdf5.add(file, "positions", catalog["position"].to_numpy(np.int16))
-        row_checksums.finish(file)
+        row_checksums.finish(file, row_checksums.checksum_rows(components))
 
 
 def main(
@@ -179,17 +247,21 @@ def main(
         components_h5: 50 numbers for each photo, from which the map was drawn; they say which photos look alike.
         doubts_csv: of every photo, the probability of its class, the likeliest other class and the score of its mask.
     """
-    photos = read_photos(catalog_csv, embeddings_h5, thumbnails_h5)
-    kinds, doubts, total = find_suspects(photos, read_classes(photos.catalog, classes_csv))
-    kinds["mask"], mask_scores = find_in_masks(photos.catalog, masks_h5, previews_h5)
-    kinds["photo"] = find_in_facts(photos.catalog, photos_csv)
-    components = find_components(photos, total)
-    suspects, places = rank_suspects(kinds), draw_map(photos.catalog, components)
-    tables.write(suspects_csv, tables.SUSPECTS, suspects)
-    tables.write(map_csv, tables.MAP, places)
-    write_components(components_h5, photos.catalog, components)
+    with open_photos(catalog_csv, embeddings_h5, thumbnails_h5) as photos:
+        learned = learn(photos)
+        seen = look(photos, learned)
+    catalog, components = photos.catalog, seen.components
+    kinds, doubts = find_suspects(photos, read_classes(catalog, classes_csv), learned, seen)
+    del photos, learned, seen  # of a million photos 170 MB
+    kinds["mask"], mask_scores = find_in_masks(catalog, masks_h5, previews_h5)
     write_doubts(doubts_csv, doubts, mask_scores)
-    print(f"audit: {len(photos.catalog)} photos, suspects: {tables.tally(suspects['kind'])}")
+    del doubts, mask_scores
+    kinds["photo"] = find_in_facts(catalog, photos_csv)
+    suspects = rank_suspects(kinds)
+    tables.write(suspects_csv, tables.SUSPECTS, suspects)
+    write_components(components_h5, catalog, components)
+    tables.write(map_csv, tables.MAP, draw_map(catalog, components, map_csv.parent))
+    print(f"audit: {len(catalog)} photos, suspects: {tables.tally(suspects['kind'])}")
 
 
 if __name__ == "__main__":

@@ -53,8 +53,9 @@ def find(features: Features, own: Labels, photos: Photos) -> list[Row]:
     names = [*photos.names, "planted"]
     dealt = folds.deal_folds(own, photos.groups)
     with threadpool_limits(limits=1):
-        models = labels.learn(*folds.sum_folds(features, own, dealt, len(names)))
-        judged = labels.judge(features, own, dealt, models, len(names))
+        models = labels.learn(*folds.sum_folds([(slice(None), features)], own, dealt, len(names)))
+        temperature = labels.choose_temperature(features, own, dealt, models, len(names))
+        judged = labels.judge(features, own, dealt, models, len(names), temperature)
     parents = pd.array([None] * len(names), "Int64")
     classes = pd.DataFrame({"catalog_id": range(len(names)), "name": names, "parent_id": parents})
     suspects = find_class_suspects(classes, own[judged.judged], judged.likeliest[judged.judged, 0])

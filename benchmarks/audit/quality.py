@@ -52,8 +52,9 @@ def score(features: Features, given: Labels, photos: Photos, flipped: NDArray[np
     count = len(photos.names)
     dealt = folds.deal_folds(given, photos.groups)
     with threadpool_limits(limits=1):
-        models = labels.learn(*folds.sum_folds(features, given, dealt, count))
-        judged = labels.judge(features, given, dealt, models, count, candidates=count)
+        models = labels.learn(*folds.sum_folds([(slice(None), features)], given, dealt, count))
+        temperature = labels.choose_temperature(features, given, dealt, models, count)
+        judged = labels.judge(features, given, dealt, models, count, temperature, candidates=count)
     probabilities = np.zeros((len(given), count))
     np.put_along_axis(probabilities, judged.likeliest, judged.chances, axis=1)
     numbers = np.arange(len(given))
@@ -130,9 +131,9 @@ def outlier_recall(photos: Photos, name: str, seed: int, weights: Path) -> dict[
     given = np.concatenate([photos.classes, random.integers(0, len(photos.names), len(kinds))])
     groups = np.concatenate([photos.groups, photos.groups.max() + 1 + np.arange(len(kinds))])
     dealt = folds.deal_folds(given, groups)
-    total, of_fold = folds.sum_folds(features, given, dealt, len(photos.names))
+    total, of_fold = folds.sum_folds([(slice(None), features)], given, dealt, len(photos.names))
     with threadpool_limits(limits=1):
-        remoteness = outliers.measure_remoteness(features, dealt, total, of_fold)
+        remoteness = outliers.measure_remoteness(features, dealt, outliers.find_centres(total, of_fold))
     contrasts = features_of.measure_contrasts(np.concatenate([photos.thumbnails, thumbnails]))
     catalog = pd.DataFrame({"product_id": np.arange(len(given)), "position": 0, "catalog_id": given})
     listed = outliers.find_outliers(catalog, remoteness, contrasts)

@@ -3,7 +3,8 @@
 Sums of exact products are the same whatever the order of the rows, the number of threads and the kind of processor.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import h5py
@@ -21,7 +22,9 @@ from imageset.runtime import progress
 WHOLE = 1 << 16  # steps of 1 of an embedding's values: their sums are exact
 LENGTH = 1600  # of the features of an embedding: the largest of them are near 255
 MOVED = 2  # pixels of a thumbnail
+VIEWS = 4  # of a thumbnail
 PHOTOS_AT_ONCE = 1024
+ROWS_A_PART = 16_384  # photos times views of which the features are in memory: 30 MB at most
 
 Features = NDArray[np.uint8]  # (V, N, D): V views of each of N photos
 
@@ -67,14 +70,43 @@ def describe_thumbnails(thumbnails: NDArray[np.uint8]) -> Features:
     return np.stack(views)
 
 
-def read_thumbnails(thumbnails: Rows, rows: NDArray[np.int64]) -> Features:
-    """Return some thumbnails as features, uint8 (4, N, 1656), as `describe_thumbnails` does.
+@dataclass(frozen=True)
+class FeatureFile:
+    """Photos in an open file, of which the features are made anew each time they are read.
 
-    Args:
-        thumbnails: uint8 (M, 64, 64, 1).
-        rows: which of them, ascending.
+    Of all photos they would take 1.3 kB a photo of embeddings, 6.6 kB of thumbnails.
+
+    Attributes:
+        stored: what the file has of each photo, from `describe_thumbnails` or `quantize_embeddings` on.
+        rows: where each of N photos is in it, ascending, int64 (N,).
+        describe: what makes features of some of its rows.
+        views: how many views it makes of a photo.
     """
-    return read_features(thumbnails, rows, describe_thumbnails)
+
+    stored: Rows
+    rows: NDArray[np.int64]
+    describe: Callable[[NDArray[Any]], Features]
+    views: int
+
+    def parts(self, said: str) -> Iterator[tuple[slice, Features]]:
+        """Yield which photos a part is of, and their features, uint8 (V, n, D). said: what a progress bar says."""
+        step = ROWS_A_PART // self.views
+        with progress.bar(None, said, len(self.rows)) as bar:
+            for start in range(0, len(self.rows), step):
+                rows = self.rows[start : start + step]
+                blocks = [self.describe(read_between(self.stored, block)) for block in blocks_of(rows)]
+                yield slice(start, start + len(rows)), np.concatenate(blocks, axis=1)
+                bar.update(len(rows))
+
+
+def of_thumbnails(thumbnails: Rows, rows: NDArray[np.int64]) -> FeatureFile:
+    """Return the features of some thumbnails, uint8 (M, 64, 64, 1), as `describe_thumbnails` makes them."""
+    return FeatureFile(thumbnails, rows, describe_thumbnails, VIEWS)
+
+
+def of_embeddings(embeddings: Rows, rows: NDArray[np.int64]) -> FeatureFile:
+    """Return the features of some embeddings, float32 (M, D), as `quantize_embeddings` makes them, in one view."""
+    return FeatureFile(embeddings, rows, lambda values: quantize_embeddings(values)[None], 1)
 
 
 def measure_contrasts(thumbnails: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -106,30 +138,6 @@ def find_embeddings(file: h5py.File, photos: pd.DataFrame) -> NDArray[np.int64] 
         if not len(file["ids"]):
             return None
     return find_rows(file, photos)
-
-
-def read_embeddings(embeddings: Rows, rows: NDArray[np.int64]) -> Features:
-    """Return some embeddings as features, uint8 (1, N, D), as `quantize_embeddings` does.
-
-    Args:
-        embeddings: float32 (M, D).
-        rows: which of them, ascending.
-    """
-    return read_features(embeddings, rows, lambda values: quantize_embeddings(values)[None])
-
-
-def read_features(dataset: Rows, rows: NDArray[np.int64], describe: Callable[[NDArray[Any]], Features]) -> Features:
-    """Return the features of some rows, at least one: only the features of all are in memory, and once."""
-    found: Features | None = None
-    with progress.bar(None, "audit: features", len(rows)) as bar:
-        for start, block in zip(range(0, len(rows), PHOTOS_AT_ONCE), blocks_of(rows), strict=True):
-            described = describe(read_between(dataset, block))
-            if found is None:
-                found = np.empty((len(described), len(rows), described.shape[2]), np.uint8)
-            found[:, start : start + len(block)] = described
-            bar.update(len(block))
-    assert found is not None
-    return found
 
 
 def blocks_of(rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:

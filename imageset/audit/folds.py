@@ -1,5 +1,7 @@
 """Which photos are judged together by a model that learned from none of their groups. Pure."""
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,16 +36,37 @@ def deal_folds(labels: Labels, groups: NDArray[np.int64], folds: int = FOLDS) ->
     return np.asarray(dealt[places])
 
 
-def sum_folds(features: Features, labels: Labels, folds: Folds, classes: int) -> tuple[ClassSums, list[ClassSums]]:
+def sum_folds(
+    parts: Iterable[tuple[slice, Features]], labels: Labels, folds: Folds, classes: int
+) -> tuple[ClassSums, list[ClassSums]]:
     """Return the sums over all photos, and those of each fold, in one pass.
 
     Args:
-        features: uint8 (V, N, D).
+        parts: which photos a part is of, and their features, uint8 (V, n, D).
         labels: the class of each photo, 0 to classes - 1, int64 (N,).
         folds: from `deal_folds`, (N,).
         classes: how many classes there are.
     """
     of_fold = [ClassSums(classes) for _ in range(FOLDS)]
+    for which, features in parts:
+        if not of_fold[0].products.size:
+            make_room(of_fold, features.shape[2])
+        add_part(of_fold, features, labels[which], folds[which])
+    total = ClassSums(classes)
+    for sums in of_fold:
+        total.include(sums)
+    return total, of_fold
+
+
+def make_room(of_fold: Sequence[ClassSums], size: int) -> None:
+    """Give all folds their sums of so many features in one piece: the C library gives back large pieces alone."""
+    products = np.zeros((len(of_fold), size, size))
+    for sums, room in zip(of_fold, products, strict=True):
+        sums.features, sums.products = np.zeros((len(sums.rows), size)), room
+
+
+def add_part(of_fold: Sequence[ClassSums], features: Features, labels: Labels, folds: Folds) -> None:
+    """Add some photos to the sums of their folds."""
     views = len(features)
     step = ROWS_AT_ONCE // views
     for number, sums in enumerate(of_fold):
@@ -54,7 +77,3 @@ def sum_folds(features: Features, labels: Labels, folds: Folds, classes: int) ->
             values = features[:, block].reshape(-1, features.shape[2])
             plain = np.repeat(np.arange(views) == 0, len(block))
             sums.add(FeatureBlock(values, np.tile(labels[block], views), plain))
-    total = ClassSums(classes)
-    for sums in of_fold:
-        total.include(sums)
-    return total, of_fold

@@ -44,15 +44,16 @@ class Judgements(NamedTuple):
     """What models that did not learn from a photo say of it, a row each; classes are 0 to C - 1.
 
     own: probability of the photo's class; surprise: its negative logarithm, which orders what `own` rounds to 0.
-    likeliest: int64 (N, K), the likeliest first; chances: their probabilities. judged: whether the model knows the
-    photo's class and another one, and the photo shows anything; the rest of a row means nothing where not.
+    likeliest: int32 (N, K), the likeliest first; chances: their probabilities, float32, which has one value for each of
+    six decimals. judged: whether the model knows the photo's class and another one, and the photo shows anything; the
+    rest of a row means nothing where not.
     """
 
     judged: NDArray[np.bool_]
     own: Floats
     surprise: Floats
-    likeliest: Labels
-    chances: Floats
+    likeliest: NDArray[np.int32]
+    chances: NDArray[np.float32]
 
 
 def learn(total: ClassSums, of_fold: Sequence[ClassSums], shrinkage: float = SHRINKAGE) -> list[Classifier | None]:
@@ -71,9 +72,10 @@ def judge(
     folds: Folds,
     models: Sequence[Classifier | None],
     classes: int,
+    temperature: float,
     candidates: int = CANDIDATES,
 ) -> Judgements:
-    """Return what the models say of each photo.
+    """Return what the models say of each of some photos.
 
     Args:
         features: uint8 (V, N, D).
@@ -81,38 +83,49 @@ def judge(
         folds: the fold of each photo, (N,).
         models: of each fold, from `learn`.
         classes: how many classes there are.
+        temperature: from `choose_temperature`.
         candidates: how many of the likeliest classes to keep.
     """
-    temperature = choose_temperature(features, labels, folds, models, classes)
-    photos, kept = len(labels), min(candidates, classes)
-    found = Judgements(
+    found = judge_none(len(labels), classes, candidates)
+    kept = found.likeliest.shape[1]
+    for rows, scores in score(features, folds, models, classes):
+        logarithms = log_probabilities(scores / temperature)
+        own = logarithms[np.arange(len(rows)), labels[rows]]
+        shows_something = features[0, rows].any(axis=1)
+        found.judged[rows] = np.isfinite(own) & (np.isfinite(scores).sum(axis=1) > 1) & shows_something
+        found.surprise[rows], found.own[rows] = -own, np.round(np.exp(own), DECIMALS)
+        best = np.argsort(-logarithms, axis=1, kind="stable")[:, :kept]
+        found.likeliest[rows] = best
+        found.chances[rows] = np.round(np.exp(np.take_along_axis(logarithms, best, axis=1)), DECIMALS)
+    return found
+
+
+def judge_none(photos: int, classes: int, candidates: int = CANDIDATES) -> Judgements:
+    """Return the judgements of so many photos before any model has said something."""
+    kept = min(candidates, classes)
+    return Judgements(
         np.zeros(photos, bool),
         np.ones(photos),
         np.zeros(photos),
-        np.zeros((photos, kept), np.int64),
-        np.zeros((photos, kept)),
+        np.zeros((photos, kept), np.int32),
+        np.zeros((photos, kept), np.float32),
     )
-    with progress.bar(None, "audit: classes", photos) as bar:
-        for rows, scores in score(features, folds, models, classes, np.arange(photos)):
-            logarithms = log_probabilities(scores / temperature)
-            own = logarithms[np.arange(len(rows)), labels[rows]]
-            shows_something = features[0, rows].any(axis=1)
-            found.judged[rows] = np.isfinite(own) & (np.isfinite(scores).sum(axis=1) > 1) & shows_something
-            found.surprise[rows], found.own[rows] = -own, np.round(np.exp(own), DECIMALS)
-            best = np.argsort(-logarithms, axis=1, kind="stable")[:, :kept]
-            found.likeliest[rows] = best
-            found.chances[rows] = np.round(np.exp(np.take_along_axis(logarithms, best, axis=1)), DECIMALS)
-            bar.update(len(rows))
-    return found
+
+
+def choose_sample(photos: int) -> NDArray[np.int64]:
+    """Return which of so many photos choose the temperature: about SAMPLE of them, or all."""
+    return np.arange(0, photos, max(1, -(-photos // SAMPLE)))
 
 
 def choose_temperature(
     features: Features, labels: Labels, folds: Folds, models: Sequence[Classifier | None], classes: int
 ) -> float:
-    """Return by what to divide the scores, so that the photos' own classes are likeliest, judged on SAMPLE photos."""
-    sample = np.arange(0, len(labels), max(1, -(-len(labels) // SAMPLE)))
+    """Return by what to divide the scores, so that the photos' own classes are likeliest.
+
+    The arguments are those of `judge`, for the photos of `choose_sample`.
+    """
     losses = np.zeros(len(TEMPERATURES))
-    for rows, scores in score(features, folds, models, classes, sample):
+    for rows, scores in score(features, folds, models, classes):
         own = scores[np.arange(len(rows)), labels[rows]]
         known = np.isfinite(own)
         for number, temperature in enumerate(TEMPERATURES):
@@ -122,11 +135,11 @@ def choose_temperature(
 
 
 def score(
-    features: Features, folds: Folds, models: Sequence[Classifier | None], classes: int, photos: NDArray[np.int64]
+    features: Features, folds: Folds, models: Sequence[Classifier | None], classes: int
 ) -> Iterator[tuple[NDArray[np.int64], Floats]]:
     """Yield some photos' rows with their scores, (rows, classes): -inf for a class that the fold's model lacks."""
     for number, model in enumerate(models):
-        rows = photos[folds[photos] == number]
+        rows = np.flatnonzero(folds == number)
         if model is None:
             continue
         for start in range(0, len(rows), ROWS_AT_ONCE):
@@ -208,6 +221,6 @@ def flag(labels: Labels, judgements: Judgements) -> NDArray[np.bool_]:
     counts = np.bincount(labels[judged], minlength=classes)
     sums = np.bincount(labels[judged], judgements.own[judged], minlength=classes)
     thresholds = np.round(np.divide(sums, counts, out=np.full(classes, np.inf), where=counts > 0), DECIMALS)
-    reach = judgements.chances >= thresholds[judgements.likeliest]
+    reach = judgements.chances >= thresholds.astype(np.float32)[judgements.likeliest]
     first = np.take_along_axis(judgements.likeliest, reach.argmax(axis=1)[:, None], axis=1)[:, 0]
     return np.asarray(judged & reach.any(axis=1) & (first != labels))

@@ -67,7 +67,7 @@ def read_measures(masks_h5: Path, previews_h5: Path, photos: pd.DataFrame) -> Ma
         with hdf5.reading(masks_h5):
             shares, uncertainty = (masks[name][:][mask_rows] for name in ("foreground_share", "uncertainty"))
         images, small_photos = MaskRows(masks), PreviewRows(previews)
-        pairs = zip(mask_rows.tolist(), preview_rows.tolist(), strict=True)
+        pairs = zip(map(int, mask_rows), map(int, preview_rows), strict=True)
         bar = progress.bar(pairs, "audit: masks", len(photos))
         for number, (mask_row, preview_row) in enumerate(bar):
             with hdf5.reading(previews_h5):

@@ -49,18 +49,29 @@ def compare_shapes(shapes: Shapes, classes: Labels, groups: Labels) -> Floats:
     if not len(shapes):
         return likeness
     flat = shapes.reshape(len(shapes), -1)
-    mirrored = shapes[:, :, ::-1].reshape(len(shapes), -1)
     prior = CENTRE_PRIOR * (flat.sum(axis=0, dtype=np.int64) // len(flat))
     order = np.lexsort((groups, classes))
     for rows in np.split(order, np.flatnonzero(np.diff(classes[order])) + 1):
-        _, starts, numbers, sizes = np.unique(groups[rows], return_index=True, return_inverse=True, return_counts=True)
-        sums = np.add.reduceat(flat[rows], starts, axis=0, dtype=np.int32)  # exact below 8 million photos of a group
-        total = sums.sum(axis=0, dtype=np.int64) + prior
-        for start in range(0, len(rows), ROWS_AT_ONCE):
-            own, group = rows[start : start + ROWS_AT_ONCE], numbers[start : start + ROWS_AT_ONCE]
+        parts = split_groups(rows, groups)
+        total = sum((flat[part].sum(axis=0, dtype=np.int64) for part in parts), prior)
+        for part in parts:
+            _, starts, group, sizes = np.unique(
+                groups[part], return_index=True, return_inverse=True, return_counts=True
+            )
+            sums = np.add.reduceat(
+                flat[part], starts, axis=0, dtype=np.int32
+            )  # exact below 8 million photos of a group
             others, photos = total - sums[group], len(rows) - sizes[group][:, np.newaxis] + CENTRE_PRIOR
-            likeness[own] = np.maximum(overlap(flat[own] * photos, others), overlap(mirrored[own] * photos, others))
+            sides = (side.reshape(len(part), -1) * photos for side in (shapes[part], shapes[part, :, ::-1]))
+            likeness[part] = np.maximum(*(overlap(values, others) for values in sides))
     return likeness
+
+
+def split_groups(rows: Labels, groups: Labels) -> list[Labels]:
+    """Return rows in the order of their groups as parts of whole groups, about ROWS_AT_ONCE rows each."""
+    starts = np.flatnonzero(np.diff(groups[rows])) + 1
+    places = np.searchsorted(starts, np.arange(ROWS_AT_ONCE, len(rows), ROWS_AT_ONCE))
+    return np.split(rows, np.unique(starts[places[places < len(starts)]]))
 
 
 def overlap(values: Labels, others: Labels) -> Floats:

@@ -18,7 +18,18 @@ DECIMALS = 6
 REASONS = FAR, PLAIN = "far_from_all", "uniform"
 
 
-def measure_remoteness(features: Features, folds: Folds, total: ClassSums, of_fold: Sequence[ClassSums]) -> Floats:
+def find_centres(total: ClassSums, of_fold: Sequence[ClassSums]) -> list[Floats | None]:
+    """Return for each fold the directions of the means of all classes without its photos, (C, D); None without any."""
+    found: list[Floats | None] = []
+    for part in of_fold:
+        there = total.rows > part.rows
+        centres = (total.features - (part.features if part.rows.any() else 0))[there]
+        lengths = np.maximum(np.sqrt((centres**2).sum(axis=1, keepdims=True)), 1)
+        found.append(centres / lengths if there.any() else None)
+    return found
+
+
+def measure_remoteness(features: Features, folds: Folds, centres: Sequence[Floats | None]) -> Floats:
     """Return how far each photo is from the class that is nearest to it, 0 to 1: float64 (N,).
 
     1 less the cosine of the angle to the nearest class mean (Mensink et al., Distance-Based Image Classification:
@@ -26,20 +37,22 @@ def measure_remoteness(features: Features, folds: Folds, total: ClassSums, of_fo
     its group can draw a mean near. The nearest class is no further than the photo's own, so a photo that is far is far
     from its class and from everything. 0 where there are no other photos, and for a photo without features: it has no
     embedding, so nothing is known of it.
+
+    Args:
+        features: uint8 (V, N, D), of some photos.
+        folds: of each of them, (N,).
+        centres: of each fold, from `find_centres`.
     """
     found = np.zeros(features.shape[1])
-    for number, part in enumerate(of_fold):
+    for number, means in enumerate(centres):
         rows = np.flatnonzero(folds == number)
-        rest = total.without(part)
-        if not len(rows) or not rest.rows.any():
+        if means is None:
             continue
-        centres = rest.features[rest.rows > 0]
-        centres = centres / np.maximum(np.sqrt((centres**2).sum(axis=1, keepdims=True)), 1)
         for start in range(0, len(rows), ROWS_AT_ONCE):
             block = rows[start : start + ROWS_AT_ONCE]
             values = features[0, block].astype(np.float64)
             lengths = np.maximum(np.sqrt((values**2).sum(axis=1)), 1)
-            remote = 1 - np.round((values @ centres.T).max(axis=1) / lengths, DECIMALS)
+            remote = 1 - np.round((values @ means.T).max(axis=1) / lengths, DECIMALS)
             found[block] = np.where(values.any(axis=1), remote, 0.0)
     return np.round(found, DECIMALS)
 

@@ -7,6 +7,7 @@ nothing that comes after. They fit into int16: the features of an embedding are 
 
 import math
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import scipy.linalg
@@ -19,13 +20,24 @@ from imageset.runtime import progress
 COMPONENTS = 50
 STEPS = 4  # of a component, to one step of a feature
 DECIMALS = 6
-BLOCK_BYTES = 64 << 20
+BLOCK_BYTES = 16 << 20
 ROWS_AT_ONCE = 4096
 MOST_COMPARED = 20_000  # photos whose pairs are all compared
 NEAR_CELLS = 64  # more find more of the nearest photos, and take longer
 
-Components = NDArray[np.int64]  # (N, P)
+Components = NDArray[np.int16]  # (N, P)
 Rows = NDArray[np.int64]
+
+
+class Neighbours(NamedTuple):
+    """The nearest other photos of n photos, the nearest first, and the squares of their distances.
+
+    rows: the photos, int64 (n,). nearest: int32 (n, K). squares: whole numbers, below 2**31, int32 (n, K).
+    """
+
+    rows: Rows
+    nearest: NDArray[np.int32]
+    squares: NDArray[np.int32]
 
 
 def find_axes(total: ClassSums) -> tuple[Floats, Floats]:
@@ -47,16 +59,16 @@ def find_axes(total: ClassSums) -> tuple[Floats, Floats]:
 
 
 def project(features: Features, mean: Floats, axes: Floats) -> Components:
-    """Return the components of photos, uint8 (V, N, D), of their first view: int64 (N, P), in steps of 1 / STEPS."""
-    found = np.zeros((features.shape[1], axes.shape[1]), np.int64)
+    """Return the components of photos, uint8 (V, N, D), of their first view: int16 (N, P), in steps of 1 / STEPS."""
+    found = np.zeros((features.shape[1], axes.shape[1]), np.int16)
     for start in range(0, len(found), ROWS_AT_ONCE):
         values = features[0, start : start + ROWS_AT_ONCE].astype(np.float64)
         found[start : start + ROWS_AT_ONCE] = np.rint(STEPS * np.round((values - mean) @ axes, DECIMALS))
     return found
 
 
-def find_nearest(components: Components, count: int) -> tuple[NDArray[np.int64], Floats]:
-    """Return the nearest other photos of each photo, and their distances: (N, count), the nearest first.
+def find_nearest(components: Components, count: int) -> Iterator[Neighbours]:
+    """Yield the nearest other photos of some photos at a time, until each photo was one of them.
 
     Up to MOST_COMPARED photos, all pairs are compared. Of more photos, those of near cells are (see `pair_cells`). Of
     equal distances the first photo is nearest.
@@ -65,26 +77,22 @@ def find_nearest(components: Components, count: int) -> tuple[NDArray[np.int64],
         components: from `project`.
         count: how many, at most N - 1.
     """
-    values = components.astype(np.float64)
-    nearest = np.zeros((len(values), count), np.int64)
-    distances = np.zeros((len(values), count))
-    everyone = np.arange(len(values))
-    pairs = pair_cells(values, count) if len(values) > MOST_COMPARED else [(everyone, everyone)]
-    with progress.bar(None, "audit: neighbours", len(values)) as bar:
+    everyone = np.arange(len(components))
+    pairs = pair_cells(components, count) if len(components) > MOST_COMPARED else [(everyone, everyone)]
+    with progress.bar(None, "audit: neighbours", len(components)) as bar:
         for cell, candidates in pairs:
-            for rows, squares in compare(values, cell, candidates):
+            for rows, squares in compare(components, cell, candidates):
                 furthest = np.partition(squares, count - 1, axis=1)[:, count - 1]
                 places, others = np.nonzero(squares <= furthest[:, None])
                 found = squares[places, others]
                 order = np.lexsort((others, found, places))
                 first = np.searchsorted(places, np.arange(len(squares)))
                 chosen = order[first[:, None] + np.arange(count)]
-                nearest[rows], distances[rows] = candidates[others[chosen]], np.sqrt(found[chosen])
+                yield Neighbours(rows, candidates[others[chosen]].astype(np.int32), found[chosen].astype(np.int32))
                 bar.update(len(rows))
-    return nearest, distances
 
 
-def pair_cells(values: Floats, count: int) -> Iterator[tuple[Rows, Rows]]:
+def pair_cells(values: Components, count: int) -> Iterator[tuple[Rows, Rows]]:
     """Yield the photos of each cell, and those that may be near them: of the NEAR_CELLS nearest cells, ascending.
 
     A cell is what is nearest to one of sqrt(N) photos (Sivic and Zisserman, Video Google, 2003: an inverted file). So
@@ -107,7 +115,7 @@ def pair_cells(values: Floats, count: int) -> Iterator[tuple[Rows, Rows]]:
             yield rows, np.sort(np.concatenate([members[cell] for cell in near[: max(NEAR_CELLS, enough)]]))
 
 
-def compare(values: Floats, rows: Rows, others: Rows) -> Iterator[tuple[Rows, Floats]]:
+def compare(values: Components, rows: Rows, others: Rows) -> Iterator[tuple[Rows, Floats]]:
     """Yield some of the rows with their squared distances to all others; inf from a photo to itself.
 
     Args:
@@ -123,12 +131,13 @@ def compare(values: Floats, rows: Rows, others: Rows) -> Iterator[tuple[Rows, Fl
         start += len(block)
 
 
-def measure_blocks(values: Floats, others: Floats) -> Iterator[Floats]:
+def measure_blocks(values: Components, components: Components) -> Iterator[Floats]:
     """Yield squared distances, from a block of rows at a time to all other rows. They are whole numbers, so exact."""
+    others = components.astype(np.float64)
     lengths = (others**2).sum(axis=1)
     step = max(1, BLOCK_BYTES // (8 * len(others)))
     for start in range(0, len(values), step):
-        block = values[start : start + step]
+        block = values[start : start + step].astype(np.float64)
         squares = block @ others.T
         squares *= -2
         squares += lengths

@@ -25,9 +25,9 @@ def most_suspect(photos: pd.DataFrame, scores: NDArray[np.float64], why: NDArray
         product_id, position, catalog_id, score (float64, rounded), why, suggestion (none).
     """
     scores = np.round(scores, DECIMALS)
-    rows = photos[["product_id", "position", "catalog_id"]].assign(
-        score=scores, why=why.astype(object), suggestion=None
+    is_listed = scores >= LISTED
+    listed = photos.loc[is_listed, ["product_id", "position", "catalog_id"]].assign(
+        score=scores[is_listed], why=why[is_listed].astype(object), suggestion=None
     )
-    listed = rows[scores >= LISTED]
     ordered = listed.sort_values(["score", "product_id", "position"], ascending=[False, True, True], kind="stable")
     return ordered.head(math.ceil(MOST_LISTED * len(photos))).reset_index(drop=True)

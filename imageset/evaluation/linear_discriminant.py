@@ -39,7 +39,7 @@ class ClassSums:
     def add(self, block: FeatureBlock) -> None:
         """Add rows."""
         values = block.features.astype(np.float64)
-        if not self.rows.any():
+        if not self.products.size:
             self.features = np.zeros((len(self.rows), values.shape[1]))
             self.products = np.zeros((values.shape[1], values.shape[1]))
         self.rows += np.bincount(block.labels, minlength=len(self.rows))

@@ -9,9 +9,9 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -229,9 +229,19 @@ def quote(text: str) -> str:
     return '"' + text.replace('"', '""') + '"' if SPECIAL.search(text) else text
 
 
-def read(path: Path, table: Table) -> pd.DataFrame:
-    """Return a table that `write` wrote. Raises DataError when columns or values are not the table's."""
-    content = pd.concat(parts(path, table), ignore_index=True)
+def read(path: Path, table: Table, columns: Collection[str] | None = None) -> pd.DataFrame:
+    """Return a table that `write` wrote.
+
+    Args:
+        path: the file.
+        table: what it should be.
+        columns: those that are kept besides the key's, in the table's order; None for all. A text takes some ten bytes
+            besides its letters, a number eight.
+
+    Raises:
+        DataError: the file's columns are not the table's, or values of those that are kept.
+    """
+    content = pd.concat(parts(path, table, columns), ignore_index=True)
     pyarrow.default_memory_pool().release_unused()  # what was between the parts: as much as the table
     repeated = content[content.duplicated(list(table.key))]
     if table.unique and len(repeated):
@@ -266,8 +276,9 @@ def count(path: Path) -> int:
     return lines - block.endswith(b"\n")
 
 
-def parts(path: Path, table: Table) -> Iterator[pd.DataFrame]:
-    """Yield a table ROWS_AT_ONCE rows at a time."""
+def parts(path: Path, table: Table, columns: Collection[str] | None = None) -> Iterator[pd.DataFrame]:
+    """Yield a table ROWS_AT_ONCE rows at a time. The arguments are those of `read`."""
+    kept = table if columns is None else keep(table, columns)
     try:
         with pd.read_csv(
             path, dtype=str, keep_default_na=False, encoding="utf-8", lineterminator="\n", chunksize=ROWS_AT_ONCE
@@ -280,11 +291,18 @@ def parts(path: Path, table: Table) -> Iterator[pd.DataFrame]:
                         f"{path} has columns {', '.join(rows.columns)}; expected {', '.join(table.columns)}"
                     )
                 try:
-                    yield typed(table, rows)
+                    yield typed(kept, rows)
                 except DataError as error:
                     raise DataError(f"{path}: {error}") from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise DataError(f"{path} is not a table: {' '.join(str(error).split())}") from None
+
+
+def keep(table: Table, columns: Collection[str]) -> Table:
+    """Return a table with some of its columns, besides those of the key."""
+    return replace(
+        table, columns={name: table.columns[name] for name in table.columns if name in {*table.key, *columns}}
+    )
 
 
 def without_carriage_returns(rows: pd.DataFrame) -> pd.DataFrame:

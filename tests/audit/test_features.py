@@ -67,15 +67,19 @@ def test_blocks_change_nothing(block: int, tmp_path: Path, monkeypatch: pytest.M
     images = random.integers(0, 256, (10, 64, 64, 1), np.uint8)
     embeddings = random.gamma(0.3, 0.6, (10, 1280)).astype(np.float32)
     monkeypatch.setattr(features, "PHOTOS_AT_ONCE", block)
+    monkeypatch.setattr(features, "ROWS_A_PART", 8)
     with open_rows(tmp_path / "one.h5", hdf5.THUMBNAILS, "images", images) as thumbnails:
-        described = features.read_thumbnails(thumbnails, rows)
+        described = list(features.of_thumbnails(thumbnails, rows).parts("thumbnails"))
         contrasts = features.read_contrasts(thumbnails, rows)
     with open_rows(tmp_path / "other.h5", hdf5.EMBEDDINGS, "embeddings", embeddings) as vectors:
-        embedded = features.read_embeddings(vectors, rows)
+        embedded = list(features.of_embeddings(vectors, rows).parts("embeddings"))
 
     assert np.array_equal(contrasts, features.measure_contrasts(images[rows]))
-    assert np.array_equal(described, features.describe_thumbnails(images[rows]))
-    assert np.array_equal(embedded[0], features.quantize_embeddings(embeddings[rows]))
+    assert [which for which, _ in described] == [slice(0, 2), slice(2, 4)]
+    assert [which for which, _ in embedded] == [slice(0, 4)]
+    for which, values in described:
+        assert np.array_equal(values, features.describe_thumbnails(images[rows[which]]))
+    assert np.array_equal(embedded[0][1][0], features.quantize_embeddings(embeddings[rows]))
 
 
 @contextmanager

@@ -15,8 +15,9 @@ from tests.audit.photos import flip, make_catalog, make_features
 def judge(features: Features, own: Labels, groups: Labels | None = None) -> tuple[labels.Judgements, Labels]:
     dealt = folds.deal_folds(own, np.arange(len(own)) if groups is None else groups)
     classes = int(own.max()) + 1
-    models = labels.learn(*folds.sum_folds(features, own, dealt, classes))
-    return labels.judge(features, own, dealt, models, classes), dealt
+    models = labels.learn(*folds.sum_folds([(slice(None), features)], own, dealt, classes))
+    temperature = labels.choose_temperature(features, own, dealt, models, classes)
+    return labels.judge(features, own, dealt, models, classes, temperature), dealt
 
 
 def find(features: Features, own: Labels) -> pd.DataFrame:
@@ -77,7 +78,8 @@ def test_sums_less_a_fold_are_those_of_a_pass_without_it() -> None:
     own = np.arange(120) % 5
     features = np.concatenate([make_features(own), make_features(own, 1)])
     dealt = folds.deal_folds(own, np.arange(120))
-    total, of_fold = folds.sum_folds(features, own, dealt, 5)
+    parts = [(which, features[:, which]) for which in (slice(0, 50), slice(50, 51), slice(51, 120))]
+    total, of_fold = folds.sum_folds(parts, own, dealt, 5)
     for number, part in enumerate(of_fold):
         alone = ClassSums(5)
         for view in features:
@@ -113,9 +115,10 @@ def test_threads_and_the_order_of_photos_change_nothing(threads: int) -> None:
     order = np.random.default_rng(1).permutation(len(own))
     with threadpool_limits(limits=threads):
         dealt = folds.deal_folds(own[order], order)
-        models = labels.learn(*folds.sum_folds(features[:, order], own[order], dealt, 6))
+        models = labels.learn(*folds.sum_folds([(slice(None), features[:, order])], own[order], dealt, 6))
         with threadpool_limits(limits=1):
-            judgements = labels.judge(features[:, order], own[order], dealt, models, 6)
+            temperature = labels.choose_temperature(features[:, order], own[order], dealt, models, 6)
+            judgements = labels.judge(features[:, order], own[order], dealt, models, 6, temperature)
     found = labels.find_label_suspects(make_catalog(own).iloc[order], own[order], judgements)
 
     assert len(found) > 5
@@ -158,8 +161,8 @@ def test_the_temperature_makes_probabilities_honest() -> None:
 def test_photos_are_counted_as_confident_learning_counts_them() -> None:
     """By hand: thresholds are the means of `own`, class 0: 0.6, class 1: 0.7."""
     own = np.array([0, 0, 1, 1])
-    likeliest = np.array([[0, 1], [1, 0], [1, 0], [0, 1]])
-    chances = np.array([[0.9, 0.1], [0.7, 0.3], [0.9, 0.1], [0.5, 0.5]])
+    likeliest = np.array([[0, 1], [1, 0], [1, 0], [0, 1]], np.int32)
+    chances = np.array([[0.9, 0.1], [0.7, 0.3], [0.9, 0.1], [0.5, 0.5]], np.float32)
     judgements = labels.Judgements(np.ones(4, bool), np.array([0.9, 0.3, 0.9, 0.5]), np.ones(4), likeliest, chances)
 
     assert labels.flag(own, judgements).tolist() == [False, True, False, False]

@@ -14,8 +14,8 @@ CONTRAST = 50.0
 
 def find(features: Features, own: Labels, groups: Labels, contrasts: dict[int, float]) -> pd.DataFrame:
     dealt = folds.deal_folds(own, groups)
-    total, of_fold = folds.sum_folds(features, own, dealt, int(own.max()) + 1)
-    remoteness = outliers.measure_remoteness(features, dealt, total, of_fold)
+    sums = folds.sum_folds([(slice(None), features)], own, dealt, int(own.max()) + 1)
+    remoteness = outliers.measure_remoteness(features, dealt, outliers.find_centres(*sums))
     of_each = np.full(len(own), CONTRAST)
     for place, contrast in contrasts.items():
         of_each[place] = contrast

@@ -171,6 +171,24 @@ def test_a_repeated_key_in_a_file_is_refused(tmp_path: Path) -> None:
         read(tmp_path / "table.csv")
 
 
+def test_some_columns_are_read_and_the_key_is_still_unique(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    write(path, [(7, "a", 3), (8, "b", None)])
+    name_alone = tables.read(path, SHOP, ["name"])
+
+    assert list(name_alone) == ["product_id", "name"]
+    assert name_alone["name"].tolist() == ["a", "b"]
+    assert list(tables.read(path, SHOP, [])) == ["product_id"]
+
+    path.write_text("product_id,name,parent_id\n7,a,1\n7,b,2\n")
+    with pytest.raises(DataError, match="product_id 7 is there more than once"):
+        tables.read(path, SHOP, ["name"])
+
+    path.write_text("product_id,name\n7,a\n")
+    with pytest.raises(DataError, match="expected product_id, name, parent_id"):
+        tables.read(path, SHOP, ["name"])
+
+
 @pytest.mark.parametrize(
     "value",
     [
