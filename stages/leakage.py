@@ -61,7 +61,7 @@ def collect(made: Iterable[Outcome], photos: int) -> tuple[list[PlantedPhoto], O
             outcomes.reasons[outcome.reason] += 1
         else:
             planted.append(outcome)
-            outcomes.add_done(0, 0)
+            outcomes.done += 1
     if photos:
         outcomes.check(1.0, "")
     return planted, outcomes

@@ -12,7 +12,7 @@ import numpy as np
 
 from imageset.errors import DataError
 from imageset.formats import hdf5, tables
-from imageset.formats.preview_file import TemporaryPreviews, open_temporary_previews
+from imageset.formats.preview_file import AddPreview, writing_previews
 from imageset.photos import fact_limits, file_formats, pixel_worker, pixels
 from imageset.photos.batches import InventoryRow, PhotoRow, make_batches, run_batches, scan_inventory
 from imageset.photos.fact_limits import judge_facts
@@ -22,8 +22,8 @@ from imageset.photos.mask_file import MaskRow, scan_masks
 from imageset.photos.outcomes import ChangedObject, Outcomes, Rejected
 from imageset.photos.photo_file import is_of_photo
 from imageset.photos.pixel_cache import PixelCache, identify_pixels
+from imageset.photos.pixel_file import AddImage, writing_images
 from imageset.photos.preprocess import DecodedPhoto, PreparedPhoto, count_image_bytes, get_image_shape
-from imageset.photos.temporary_pixels import TemporaryPixels, open_temporary_pixels
 from imageset.photos.worker import Answer, PhotoRequest
 from imageset.runtime import files, params, progress, rates, settings, stage
 from imageset.runtime.sections import PreprocessParams
@@ -56,11 +56,11 @@ AddRow = Callable[[tuple[Any, ...]], None]
 
 
 class Collected(NamedTuple):
-    """Where results go as they come: tables, and temporary files."""
+    """What adds a row to each output as results come."""
 
-    squares: TemporaryPixels
-    thumbnails: TemporaryPixels
-    previews: TemporaryPreviews
+    add_square: AddImage
+    add_thumbnail: AddImage
+    add_preview: AddPreview
     add_processed: AddRow
     add_photo: AddRow
     add_reject: AddRow
@@ -105,7 +105,7 @@ def collect(
     preprocess: PreprocessParams,
     formats: Collection[str],
 ) -> tuple[Outcomes, int, Counter[str]]:
-    """Take results as they come: rows go to their tables, pixels and previews to temporary files.
+    """Take results as they come, and add a row of each to the outputs.
 
     The limits on facts are applied here, to what workers made and to what the cache knew.
 
@@ -122,14 +122,14 @@ def collect(
             continue
         if isinstance(outcome, DecodedPhoto):
             collected.add_photo((*photo, *format_facts(outcome.facts)))
-            collected.previews.append(*photo, outcome.preview)
+            collected.add_preview(*photo, outcome.preview)
             profiles[outcome.facts.profile] += 1
             outcome = accept(outcome, preprocess, formats)
         if isinstance(outcome, PreparedPhoto):
             collected.add_processed((*photo, outcomes.done, *outcome[2:]))
-            collected.squares.append(outcome.pixels)
-            collected.thumbnails.append(outcome.thumbnail)
-            outcomes.add_done(*photo)
+            collected.add_square(*photo, outcome.pixels)
+            collected.add_thumbnail(*photo, outcome.thumbnail)
+            outcomes.done += 1
         else:
             collected.add_reject((*photo, outcome.reason))
             outcomes.reasons[outcome.reason] += 1
@@ -184,31 +184,27 @@ def main(
     settings.object_cache_bytes()  # workers read it; a wrong one is refused before any work
     address, bucket, photos = settings.dask(), open_bucket(), tables.count(inventory_csv)
     result_bytes = count_image_bytes(preprocess) + pixels.THUMBNAIL_SIDE**2 + PREVIEW_BYTES
-    # Twice: first temporary files hold pixels and previews, then the outputs as well.
-    files.require_space(processed_h5, 2 * result_bytes * photos)
+    files.require_space(processed_h5, result_bytes * photos)
+    fill = np.array(preprocess.fill, np.uint8)
     with (
-        open_temporary_pixels(processed_h5.parent, get_image_shape(preprocess)) as squares,
-        open_temporary_pixels(processed_h5.parent, THUMBNAIL_SHAPE) as thumbnails,
-        open_temporary_previews(previews_h5.parent) as previews,
-        open_workers(address, settings.workers(), partial(identify_pixels, formats)) as pool,
-        closing(PixelCache(settings.pixel_cache(), bucket, preprocess, formats)) as cache,
         tables.writing(processed_csv, tables.PROCESSED) as add_processed,
         tables.writing(photos_csv, tables.PHOTOS) as add_photo,
         tables.writing(rejects_csv, tables.REJECTS) as add_reject,
+        writing_previews(previews_h5) as add_preview,
+        writing_images(thumbnails_h5, hdf5.THUMBNAILS, THUMBNAIL_SHAPE) as add_thumbnail,
+        writing_images(processed_h5, hdf5.PROCESSED, get_image_shape(preprocess), fill=fill) as add_square,
+        open_workers(address, settings.workers(), partial(identify_pixels, formats)) as pool,
+        closing(PixelCache(settings.pixel_cache(), bucket, preprocess, formats)) as cache,
     ):
         rows = look_up(inventory_csv, masks_h5 if background == "remove" else None, cache)
         batches = make_batches(rows, PHOTOS_AT_ONCE, result_bytes)
         function = partial(pixel_worker.preprocess_batch, preprocess=preprocess, formats=formats)
         answers = run_batches(batches, pool, function, lambda request, made: cache.add(*request, made))
-        collected = Collected(squares, thumbnails, previews, add_processed, add_photo, add_reject)
+        collected = Collected(add_square, add_thumbnail, add_preview, add_processed, add_photo, add_reject)
         outcomes, asked, profiles = collect(answers, photos, collected, preprocess, listed)
         assert outcomes.total == photos
         assert set(outcomes.reasons) <= REASONS
         outcomes.check(preprocess.max_rejected_share, str(rejects_csv))
-        fill = np.array(preprocess.fill, np.uint8)
-        squares.write(processed_h5, hdf5.PROCESSED, outcomes.product_ids, outcomes.positions, fill=fill)
-        thumbnails.write(thumbnails_h5, hdf5.THUMBNAILS, outcomes.product_ids, outcomes.positions)
-        previews.write(previews_h5)
     print(
         f"preprocess: {photos} photos, {outcomes.done} done, {outcomes.reasons.total()} rejected "
         f"({outcomes.tally()}); the bucket was asked for {asked}{say_profiles(profiles)}"

@@ -17,7 +17,7 @@ from scipy.fft import dctn, idctn
 from imageset.curation.corrections import RECOMMENDED
 from imageset.errors import DataError
 from imageset.formats import hdf5, row_checksums, tables
-from imageset.formats.preview_file import open_temporary_previews
+from imageset.formats.preview_file import writing_previews
 from imageset.photos import pixels
 from imageset.photos.previews import make_preview
 from imageset.runtime.sections import DuplicatesParams
@@ -157,10 +157,9 @@ def write_photos(project: Path, photos: dict[Key, Image.Image], sha256: dict[Key
         hdf5.add(file, "ids", np.array([product_id for product_id, _ in keys], np.int64))
         hdf5.add(file, "positions", np.array([position for _, position in keys], np.int16))
         row_checksums.finish(file)
-    with open_temporary_previews(project / "data") as previews:
+    with writing_previews(project / "data/previews.h5") as add_preview:
         for key in keys:
-            previews.append(*key, make_preview(photos[key].convert("RGB")))
-        previews.write(project / "data/previews.h5")
+            add_preview(*key, make_preview(photos[key].convert("RGB")))
     facts = [(*key, *photos[key].size, "JPEG", "0.5000", "128.00", "50.00", "1.0000", "") for key in keys]
     tables.write(project / "data/photos.csv", tables.PHOTOS, tables.frame(tables.PHOTOS, facts))
     processed = [(*key, row, (sha256 or {}).get(key, f"{key}"), *hashes(content[row])) for row, key in enumerate(keys)]

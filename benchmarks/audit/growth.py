@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks.shared.measure import ROOT, Run, measure
 from benchmarks.shared.tables import table
 from imageset.formats import hdf5, row_checksums, tables
-from imageset.formats.preview_file import open_temporary_previews
+from imageset.formats.preview_file import writing_previews
 from imageset.photos.embedding_file import writing_embeddings
 from imageset.photos.mask_file import writing_masks
 from imageset.photos.outcomes import PhotoEmbedding
@@ -38,8 +38,8 @@ def make_project(folder: Path, photos: int, classes: int) -> None:
     tables.write(data / "classes.csv", tables.CLASSES, tables.frame(tables.CLASSES, named))
     facts = [(n, 0, 300, 400, "JPEG", "100.0", "128.0", "60.0", "0.750", "") for n in range(photos)]
     tables.write(data / "photos.csv", tables.PHOTOS, tables.frame(tables.PHOTOS, facts))
-    with writing_masks(data / "masks.h5", 0, 0, ""), open_temporary_previews(data) as previews:
-        previews.write(data / "previews.h5")
+    with writing_masks(data / "masks.h5", 0, 0, ""), writing_previews(data / "previews.h5"):
+        pass
     with hdf5.create(data / "thumbnails.h5", hdf5.THUMBNAILS) as file:
         images = hdf5.add_images(file, "images", (photos, 64, 64, 1))
         checksums: list[int] = []

@@ -18,7 +18,7 @@ from PIL import Image
 
 from imageset.formats import hdf5, row_checksums, tables
 from imageset.formats.mask_rows import MaskRows
-from imageset.formats.preview_file import PreviewRows, open_temporary_previews
+from imageset.formats.preview_file import PreviewRows, writing_previews
 from imageset.formats.tables import Table
 from imageset.photos.mask_file import MEASURED, writing_masks
 from imageset.photos.masks import describe_mask
@@ -143,15 +143,14 @@ def kept_rows(file: h5py.File, repeated: Repeated) -> Iterator[tuple[int, int, i
 
 def repeat_previews(source: Path, target: Path, repeated: Repeated) -> None:
     """Write previews.h5: those of copies are moved."""
-    with row_checksums.open_file(source, hdf5.PREVIEWS) as file, open_temporary_previews(target.parent) as previews:
+    with row_checksums.open_file(source, hdf5.PREVIEWS) as file, writing_previews(target) as add:
         originals = PreviewRows(file)
         for turn, row, product_id, position in kept_rows(file, repeated):
             preview = originals.read(row)
             if turn:
                 with Image.open(io.BytesIO(preview)) as photo:
                     preview = make_preview(Image.fromarray(moved(np.asarray(photo.convert("RGB")), turn)))
-            previews.append(product_id, position, preview)
-        previews.write(target)
+            add(product_id, position, preview)
 
 
 def repeat_masks(source: Path, target: Path, repeated: Repeated) -> None:

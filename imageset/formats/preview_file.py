@@ -1,62 +1,46 @@
 """Write and read previews.h5: a small JPEG in colour of every photo that can be decoded, in the inventory's order.
 
-The JPEGs are one array of bytes, one after another, so that a page takes each as it is. They go through a temporary
-file: an HDF5 array needs its length at the start, and no step holds all previews in memory.
+The JPEGs are one array of bytes, one after another, so that a page takes each as it is. Each is written at its place as
+it comes.
 """
 
 import io
-import tempfile
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Literal
+from typing import Literal
 
 import h5py
 import numpy as np
-from deflate import crc32
 from PIL import Image
 
 from imageset.errors import DamagedFile
 from imageset.formats import hdf5, row_checksums
 from imageset.formats.hdf5 import Pixels
-from imageset.runtime import files
+from imageset.formats.row_appender import appending
+
+AddPreview = Callable[[int, int, bytes], None]
 
 
 @contextmanager
-def open_temporary_previews(folder: Path) -> Iterator["TemporaryPreviews"]:
-    """Yield room for previews in a folder. It is gone afterwards."""
-    with tempfile.TemporaryFile(dir=folder) as file:
-        yield TemporaryPreviews(file)
+def writing_previews(path: Path) -> Iterator[AddPreview]:
+    """Yield a function that adds one preview at a time: product id, position, JPEG. All are written atomically."""
+    ids, positions, ends = array("q"), array("h"), array("q")
+    with appending(path, hdf5.PREVIEWS) as (file, rows):
 
+        def add(product_id: int, position: int, preview: bytes) -> None:
+            rows.append(preview)
+            ids.append(product_id)
+            positions.append(position)
+            ends.append(rows.bytes)
 
-class TemporaryPreviews:
-    """Previews, appended one by one to an open file."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self.file = file
-        self.ids, self.positions, self.ends, self.checksums = array("q"), array("h"), array("q"), array("I")
-
-    def append(self, product_id: int, position: int, preview: bytes) -> None:
-        """Append the preview of a photo, a JPEG."""
-        self.file.write(preview)
-        self.ids.append(product_id)
-        self.positions.append(position)
-        self.ends.append((self.ends[-1] if self.ends else 0) + len(preview))
-        self.checksums.append(crc32(preview))
-
-    def write(self, path: Path) -> None:
-        """Write all previews as an HDF5 file, atomically."""
-        total = self.ends[-1] if self.ends else 0
-        with files.atomic(path) as temporary, hdf5.create(temporary, hdf5.PREVIEWS) as file:
-            previews = file.create_dataset("previews", shape=(total,), dtype="uint8", track_times=False)
-            self.file.seek(0)
-            for block in hdf5.blocks(previews):
-                previews[block] = np.frombuffer(self.file.read(block.stop - block.start), np.uint8)
-            hdf5.add(file, "ends", np.array(self.ends, np.int64))
-            hdf5.add(file, "ids", np.array(self.ids, np.int64))
-            hdf5.add(file, "positions", np.array(self.positions, np.int16))
-            row_checksums.finish(file, self.checksums)
+        yield add
+        rows.make_array(file, (rows.bytes,))
+        hdf5.add(file, "ends", np.array(ends, np.int64))
+        hdf5.add(file, "ids", np.array(ids, np.int64))
+        hdf5.add(file, "positions", np.array(positions, np.int16))
+        row_checksums.finish(file, rows.checksums)
 
 
 class PreviewRows(row_checksums.Rows):

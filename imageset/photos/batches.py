@@ -155,5 +155,5 @@ def collect_results(
             if isinstance(answer.outcome, Rejected):
                 outcomes.reasons[answer.outcome.reason] += 1
             else:
-                outcomes.add_done(row.product_id, row.position)
+                outcomes.done += 1
     return outcomes, asked

@@ -1,6 +1,5 @@
 """How a photo ended in a stage that reads photos: with a result, rejected, or changed since it was listed."""
 
-from array import array
 from collections import Counter
 from typing import NamedTuple
 
@@ -59,27 +58,18 @@ class ChangedObject(NamedTuple):
 
 
 class Outcomes:
-    """What the photos of a stage became: ids and positions of those that are done, and counts of the others."""
+    """What the photos of a stage became: how many are done, rejected for which reason, and changed."""
 
     def __init__(self) -> None:
-        self.product_ids, self.positions = array("q"), array("h")
+        self.done = 0
         self.reasons: Counter[str] = Counter()
         self.changed = 0
         self.changed_keys: list[str] = []  # the first ones
 
     @property
-    def done(self) -> int:
-        """How many photos are done."""
-        return len(self.product_ids)
-
-    @property
     def total(self) -> int:
         """How many photos there were."""
         return self.done + self.reasons.total() + self.changed
-
-    def add_done(self, product_id: int, position: int) -> None:
-        self.product_ids.append(product_id)
-        self.positions.append(position)
 
     def add_changed(self, changed: ChangedObject) -> None:
         self.changed += 1

@@ -12,7 +12,7 @@ from PIL import Image
 from imageset.audit import mask_measures
 from imageset.audit.mask_measures import OUTLINE_SIDE, measure_outline, read_measures, shrink_mask
 from imageset.errors import DamagedFile, DataError
-from imageset.formats.preview_file import open_temporary_previews
+from imageset.formats.preview_file import writing_previews
 from imageset.photos.mask_file import writing_masks
 from imageset.photos.masks import describe_mask
 from imageset.photos.outcomes import Rejected
@@ -26,7 +26,7 @@ def write_files(folder: Path) -> tuple[Path, Path]:
     """Write masks.h5 and previews.h5 of PHOTOS."""
     rng = np.random.default_rng(1)
     paths = folder / "masks.h5", folder / "previews.h5"
-    with writing_masks(paths[0], len(PHOTOS), 96, "") as add, open_temporary_previews(folder) as previews:
+    with writing_masks(paths[0], len(PHOTOS), 96, "") as add, writing_previews(paths[1]) as add_preview:
         for number, photo in enumerate(PHOTOS):
             stored = StoredObject(f"photos/{photo}", "etag", 1, "")
             if number == 2:
@@ -36,8 +36,7 @@ def write_files(folder: Path) -> tuple[Path, Path]:
             add(*photo, stored, describe_mask(Image.fromarray(mask), 96 * 96))
             file = io.BytesIO()
             Image.fromarray(photo_of(mask, rng)).resize((72, 96)).save(file, "JPEG", quality=90)
-            previews.append(*photo, file.getvalue())
-        previews.write(paths[1])
+            add_preview(*photo, file.getvalue())
     return paths
 
 

@@ -8,16 +8,15 @@ import pytest
 
 from imageset.errors import DamagedFile
 from imageset.formats import hdf5, row_checksums
-from imageset.formats.preview_file import PreviewRows, open_temporary_previews
+from imageset.formats.preview_file import PreviewRows, writing_previews
 
 PREVIEWS = [bytes([number]) * (1 + number * 7 % 50) for number in range(30)]
 
 
 def write(path: Path, previews: list[bytes]) -> Path:
-    with open_temporary_previews(path.parent) as temporary:
+    with writing_previews(path) as add:
         for number, preview in enumerate(previews):
-            temporary.append(2**40 + number // 2, number % 2, preview)
-        temporary.write(path)
+            add(2**40 + number // 2, number % 2, preview)
     return path
 
 

@@ -13,7 +13,7 @@ import pytest
 from imageset.errors import DamagedFile, DataError
 from imageset.formats import hdf5, row_checksums
 from imageset.formats.mask_rows import MaskRows
-from imageset.formats.preview_file import PreviewRows, open_temporary_previews
+from imageset.formats.preview_file import PreviewRows, writing_previews
 from imageset.photos.embedding_file import writing_embeddings
 from imageset.photos.mask_file import writing_masks
 from imageset.photos.outcomes import PhotoEmbedding, PhotoMask, Rejected
@@ -50,10 +50,9 @@ def write_embeddings(path: Path) -> None:
 
 
 def write_previews(path: Path) -> None:
-    with open_temporary_previews(path.parent) as previews:
+    with writing_previews(path) as add:
         for row in range(ROWS):
-            previews.append(row, 0, numbers(40 + row).tobytes())
-        previews.write(path)
+            add(row, 0, numbers(40 + row).tobytes())
 
 
 WRITERS: dict[str, Callable[[Path], None]] = {

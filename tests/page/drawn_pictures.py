@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from imageset.formats import hdf5, row_checksums
-from imageset.formats.preview_file import open_temporary_previews
+from imageset.formats.preview_file import writing_previews
 from imageset.page.picture_files import PicturePaths
 from imageset.photos.mask_file import writing_masks
 from imageset.photos.masks import describe_mask
@@ -44,7 +44,7 @@ def contents() -> dict[str, Any]:
 def write_files(folder: Path, copies: int = 2) -> PicturePaths:
     """Write the files of the stages."""
     paths = PicturePaths(*(folder / f"{name}.h5" for name in ("previews", "masks", "processed", "dataset")))
-    with writing_masks(paths.masks_h5, len(NAMES), 64, "") as add, open_temporary_previews(folder) as previews:
+    with writing_masks(paths.masks_h5, len(NAMES), 64, "") as add, writing_previews(paths.previews_h5) as add_preview:
         for photo, name in enumerate(NAMES):
             stored = StoredObject(f"photos/{name}", "etag", 1, "")
             if photo in RESULTS:
@@ -56,8 +56,7 @@ def write_files(folder: Path, copies: int = 2) -> PicturePaths:
             if photo != 2:
                 file = io.BytesIO()
                 Image.new("RGB", SIZES[photo], COLOURS[photo]).save(file, "JPEG", quality=95)
-                previews.append(*name, file.getvalue())
-        previews.write(paths.previews_h5)
+                add_preview(*name, file.getvalue())
     with hdf5.create(paths.processed_h5, hdf5.PROCESSED) as file_h5:
         hdf5.add_images(file_h5, "images", (len(RESULTS), SIDE, SIDE, 1))[...] = squares(list(RESULTS.values()))
         hdf5.add(file_h5, "ids", np.array([NAMES[photo][0] for photo in RESULTS], np.int64))

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from imageset.formats import hdf5, row_checksums, tables
-from imageset.formats.preview_file import open_temporary_previews
+from imageset.formats.preview_file import writing_previews
 from imageset.formats.stable_hash import rank
 from imageset.photos import decode
 from imageset.photos.decode import PhotoLimits
@@ -61,10 +61,9 @@ class Listings:
                 labels.append((product_id, catalog_ids[name], DATE))
         order = sorted(prepared)
         found = {product_id: planted.require_pixels(photo) for product_id, photo in prepared.items()}
-        with open_temporary_previews(self.data) as previews:
+        with writing_previews(self.data / "previews.h5") as add_preview:
             for product_id in order:
-                previews.append(product_id, 0, prepared[product_id].preview)
-            previews.write(self.data / "previews.h5")
+                add_preview(product_id, 0, prepared[product_id].preview)
         with hdf5.create(self.data / "thumbnails.h5", hdf5.THUMBNAILS) as file:
             hdf5.add(file, "images", np.stack([found[product_id].thumbnail for product_id in order]))
             hdf5.add(file, "ids", np.array(order))

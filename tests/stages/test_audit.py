@@ -15,7 +15,7 @@ from imageset.audit import labels, mask_suspects, outliers
 from imageset.errors import DataError
 from imageset.formats import hdf5, tables
 from imageset.formats.hdf5 import Pixels
-from imageset.formats.preview_file import open_temporary_previews
+from imageset.formats.preview_file import writing_previews
 from imageset.photos.efficientnet import SIZE
 from imageset.photos.embedding_file import writing_embeddings
 from imageset.photos.mask_file import writing_masks
@@ -91,14 +91,13 @@ def write_masks(project: Path, masks: dict[Key, Pixels]) -> None:
     rng = np.random.default_rng(1)
     with (
         writing_masks(project / "data/masks.h5", len(masks), MASK_SIDE, "") as add,
-        open_temporary_previews(project) as previews,
+        writing_previews(project / "data/previews.h5") as add_preview,
     ):
         for key in sorted(masks):
             add(*key, StoredObject(f"photos/{key}", "etag", 1, ""), describe_mask(Image.fromarray(masks[key]), 1))
             file = io.BytesIO()
             Image.fromarray(photo_of(trousers(rng), rng)).save(file, "JPEG", quality=90)
-            previews.append(*key, file.getvalue())
-        previews.write(project / "data/previews.h5")
+            add_preview(*key, file.getvalue())
 
 
 def drawn(of_each: int = OF_EACH) -> dict[Key, tuple[Image.Image, int]]:

@@ -16,7 +16,7 @@ from PIL import Image
 
 from imageset.errors import DataError
 from imageset.formats import hdf5, row_checksums, tables
-from imageset.formats.preview_file import open_temporary_previews
+from imageset.formats.preview_file import writing_previews
 from imageset.photos.mask_file import writing_masks
 from imageset.photos.masks import describe_mask
 from imageset.photos.outcomes import Rejected
@@ -60,15 +60,14 @@ def write_pictures(data: Path) -> None:
     """Write previews and masks of the photos that can be decoded, and the components of those of the dataset."""
     with (
         writing_masks(data / "masks.h5", len(SEEN), SIDE, "recipe") as add,
-        open_temporary_previews(data) as previews,
+        writing_previews(data / "previews.h5") as add_preview,
     ):
         for number, photo in enumerate(SEEN):
             file = io.BytesIO()
             Image.new("RGB", (40, 60), (20 * number, 90, 30)).save(file, "JPEG")
-            previews.append(*photo, file.getvalue())
+            add_preview(*photo, file.getvalue())
             masked = describe_mask(Image.fromarray(np.full((SIDE, SIDE), 9 * number, np.uint8)), 1)
             add(*photo, StoredObject("k", "etag", 1, ""), Rejected("mask_empty") if photo[0] == 900 else masked)
-        previews.write(data / "previews.h5")
     with hdf5.create(data / "components.h5", hdf5.COMPONENTS) as file:
         hdf5.add(file, "components", np.arange(3 * len(PHOTOS), dtype=np.int16).reshape(-1, 3))
         hdf5.add(file, "ids", np.array([product for product, _ in PHOTOS], np.int64))
