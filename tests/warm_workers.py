@@ -6,7 +6,6 @@ folder, they are told anew. tests/workers starts its own.
 
 import multiprocessing
 import os
-import pickle
 import signal
 import sys
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ import botocore.loaders
 import botocore.session
 import pytest
 
+from imageset.workers import pipe
 from imageset.workers.local import Worker, main_to_import
 from imageset.workers.worker_process import serve
 from tests.forked import can_fork
@@ -52,6 +52,9 @@ class Lent:
         self.busy = False
         return answer
 
+    def fileno(self) -> int:
+        return self.connection.fileno()
+
     def kill(self) -> None:
         """Kill the process, if it is at work."""
         if self.busy:
@@ -72,8 +75,8 @@ class Lent:
         """Tell the process of this test, and whether it answered."""
         self.returned = False
         try:
-            self.send_bytes(pickle.dumps((partial(move_in, dict(os.environ), os.getcwd()), [])))
-            return bool(pickle.loads(self.recv_bytes())[0])
+            pipe.send(self.connection, pipe.dump((partial(move_in, dict(os.environ), os.getcwd()), [])))
+            return bool(pipe.load(pipe.receive(self.connection))[0])
         except (EOFError, OSError):
             return False
 
