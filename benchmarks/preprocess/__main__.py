@@ -84,6 +84,17 @@ def whole_runs(workload: Workload, masks: Path, turns: int) -> None:
     )
 
 
+def steps(workload: Workload) -> None:
+    """Print what each step of a photo takes of the processor's time."""
+    workload.make_project(workload.rows, masks={"background": "keep"})
+    settings = {"IMAGESET_CACHE": str(workload.project / "cache")}
+    run = measure([sys.executable, "-m", "benchmarks.preprocess.steps"], workload.project, settings)
+    spent: dict[str, float] = json.loads(run.said)
+    whole = sum(spent.values())
+    lines = ((step, f"{each:.0f}", f"{100 * each / whole:.0f} %") for step, each in spent.items())
+    table(("step", "processor µs a photo", "share"), (*lines, ("all", f"{whole:.0f}", "100 %")))
+
+
 def gets(workload: Workload, turns: int) -> None:
     """Print what GETs alone take, without anybody's imports."""
 
@@ -183,10 +194,14 @@ def main() -> None:
     parser.add_argument(
         "--sheet", type=Path, metavar="OUT.png", help="draw the photos that reduced decoding changes most, in rgb"
     )
+    parser.add_argument("--steps", action="store_true", help="print what each step of a photo takes, and nothing else")
     chosen = parser.parse_args()
     photos = read_photos(chosen.folder)
     circumstances(chosen, f"{chosen.photos} objects, {origin(chosen.folder)}", "boto3", "obstore", "pillow")
     with set_up(photos, chosen.photos) as here:
+        if chosen.steps:
+            steps(here)
+            return
         whole_runs(here, here.make_masks(min(len(photos), chosen.photos)), chosen.turns)
         gets(here, chosen.turns)
     reduced_decoding(photos, chosen.sheet)
