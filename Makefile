@@ -75,7 +75,7 @@ refresh: .venv/pipeline  ## Read database, web and bucket again, then rerun what
 	$(BIN)/dvc repro --force --single-item ingest inventory
 	$(BIN)/dvc repro
 
-cluster: .venv/pipeline  ## Run a Dask cluster on this machine until Ctrl-C; IMAGESET_DASK sends masks and preprocess there
+cluster: .venv/pipeline  ## Run a Dask cluster on this machine until Ctrl-C; IMAGESET_DASK sends work there
 	$(BIN)/python -m sandbox.cluster
 
 release: .venv/pipeline  ## Fix the subsets and labels of this dataset and push it: VERSION=v1.2.0

@@ -35,7 +35,7 @@ SHIPPED = {
     "masks": Shipped(9.0, 0.104, 9_413, parallel=True),
     "embed": Shipped(1.2, 4.3e-3, 5_182, parallel=True),
     "preprocess": Shipped(1.4, 1.8e-3, 22_944, parallel=True),
-    "duplicates": Shipped(1.0, 1.0e-4, 27),
+    "duplicates": Shipped(1.0, 8.5e-4, 27),
     "leakage": Shipped(1.5, 0.2, 0, most=200),
     "catalog": Shipped(0.8, 5e-5, 33),
     "split": Shipped(0.7, 5e-5, 16),
