@@ -190,9 +190,8 @@ def as_texts(values: Iterable[float], digits: int) -> list[str]:
     return ["" if value != value else f"{value:.{digits}f}" for value in values]
 
 
-def draw_map(catalog: pd.DataFrame, components: Components, folder: Path) -> pd.DataFrame:
-    """Return map.csv: the place of each photo. A temporary file is in a folder meanwhile."""
-    places = photo_map.draw_map(photo_map.start_places(components), find_forces(components, folder))
+def list_places(catalog: pd.DataFrame, places: Floats) -> pd.DataFrame:
+    """Return map.csv: the place of each photo, (2, N)."""
     across, down = np.round(places, PLACE_DIGITS) + 0.0  # 0.0 in place of -0.0
     texts = (pd.array(as_texts(values, PLACE_DIGITS), dtype="str") for values in (across, down))
     return catalog[PHOTO].assign(**dict(zip(("x", "y"), texts, strict=True)))
@@ -260,7 +259,9 @@ def main(
     suspects = rank_suspects(kinds)
     tables.write(suspects_csv, tables.SUSPECTS, suspects)
     write_components(components_h5, catalog, components)
-    tables.write(map_csv, tables.MAP, draw_map(catalog, components, map_csv.parent))
+    first, forces = photo_map.start_places(components), find_forces(components, map_csv.parent)
+    del components
+    tables.write(map_csv, tables.MAP, list_places(catalog, photo_map.draw_map(first, forces)))
     print(f"audit: {len(catalog)} photos, suspects: {tables.tally(suspects['kind'])}")
 
 

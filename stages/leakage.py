@@ -29,7 +29,7 @@ PAIRS_AT_ONCE = 2  # that a worker takes: 13 copies of each of their photos, a s
 
 def list_requests(originals: pd.DataFrame, inventory_csv: Path) -> list[PhotoRequest]:
     """Return the objects of the photos, in their order."""
-    found = originals[PHOTO].merge(tables.read(inventory_csv, tables.INVENTORY), on=PHOTO, validate="one_to_one")
+    found = originals.merge(tables.read(inventory_csv, tables.INVENTORY), on=PHOTO, validate="one_to_one")
     rows = found[["key", "etag", "bytes", "version_id"]].itertuples(index=False, name=None)
     return [PhotoRequest(StoredObject(*row)) for row in rows]
 
@@ -99,8 +99,11 @@ def main(groups_csv: Path, inventory_csv: Path, processed_csv: Path, leakage_jso
     duplicates, leakage = params.load().duplicates, params.load().leakage
     limits = PhotoLimits(params.load().preprocess.max_pixels, list_decodable(params.load().ingest.formats))
     settings.object_cache_bytes()  # workers read it; a wrong one is refused before any work
-    photos = tables.read(processed_csv, tables.PROCESSED)
-    originals = choose_originals(photos, tables.read(groups_csv, tables.GROUPS), leakage.planted)
+    originals = choose_originals(
+        tables.read(processed_csv, tables.PROCESSED, ["sha256"]),
+        tables.read(groups_csv, tables.GROUPS, ["group", "reason"]),
+        leakage.planted,
+    )
     requests = list_requests(originals, inventory_csv)
     planted, outcomes = collect(plant(make_pairs(requests), limits), len(requests))
     found = describe(search(planted, duplicates), len(planted))

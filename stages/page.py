@@ -20,13 +20,13 @@ from imageset.page.assemble import assemble
 from imageset.page.components import encode_components
 from imageset.page.contents import make_contents
 from imageset.page.inputs import PageInputs
-from imageset.page.photo_list import list_photos
+from imageset.page.photo_list import FACTS, MASK_MEASURES, list_photos
 from imageset.page.picture_files import PicturePaths
 from imageset.page.pictures import LEAST_DETAIL_BYTES, PAGE_BYTES, add_pictures, advise_on_size
 from imageset.page.sample import choose_photos
 from imageset.page.shipped_params import changed_params
 from imageset.page.verdict import judge
-from imageset.report.figures import STAGE_TABLES, StageTables
+from imageset.report.figures import COUNTED, STAGE_TABLES, StageTables
 from imageset.runtime import files, params, stage
 
 MORE_TABLES = {  # of data/, by the names that PageInputs has
@@ -39,6 +39,18 @@ MORE_TABLES = {  # of data/, by the names that PageInputs has
     "map": tables.MAP,
     "doubts": tables.DOUBTS,
     "predictions": tables.PREDICTIONS,
+}
+READ = COUNTED | {  # the columns that the page reads, besides keys; of other tables all
+    "listings": ("image_url",),
+    "listings_rejects": ("product_id", "position", "image_url", "reason"),
+    "ingest": ("key", "status", "reason"),
+    "inventory": ("key",),
+    "catalog_rejects": ("reason", "catalog_id"),
+    "label_changes": ("change", "told", "catalog_id"),
+    "groups": ("group", "reason"),
+    "photos": FACTS,
+    "masks": MASK_MEASURES,
+    "predictions": ("answer", "probability"),
 }
 PICTURES = ("previews.h5", "masks.h5", "processed.h5", "dataset.h5")  # in the order of PicturePaths
 
@@ -91,11 +103,13 @@ def describe(inputs: PageInputs, data: Path, version: str) -> tuple[dict[str, An
 
 def read_inputs(data: Path, decided: Path, reports: Path) -> PageInputs:
     """Read the tables, and what people decided. Raises DataError where one of them is wrong."""
-    of_stages = StageTables(*(tables.read(data / f"{name}.csv", table) for name, table in STAGE_TABLES.items()))
-    more = {name: tables.read(data / f"{name}.csv", table) for name, table in MORE_TABLES.items()}
+    of_stages, more = (
+        {name: tables.read(data / f"{name}.csv", table, READ.get(name)) for name, table in some.items()}
+        for some in (STAGE_TABLES, MORE_TABLES)
+    )
     labels, exclusions = read_decisions(decided, more["classes"])
     return PageInputs(
-        stages=of_stages,
+        stages=StageTables(*of_stages.values()),
         label_decisions=labels,
         exclusions=exclusions,
         taken_down=takedowns.read(decided / "takedowns.csv"),

@@ -10,7 +10,7 @@ import pandas as pd
 
 from imageset.formats import hdf5, source_ids, tables
 from imageset.report import card, class_counts, croissant, sheets
-from imageset.report.figures import StageTables, class_table, metrics, photo_flow
+from imageset.report.figures import COUNTED, STAGE_TABLES, StageTables, class_table, metrics, photo_flow
 from imageset.report.identity import identify
 from imageset.report.least_recall import find_least
 from imageset.report.markdown import escape, escape_cell
@@ -28,6 +28,12 @@ def render(template: Path, **values: Any) -> str:
     )
     environment.filters["cell"] = escape_cell
     return environment.from_string(template.read_text(encoding="utf-8")).render(**values)
+
+
+def read_tables(*paths: Path) -> StageTables:
+    """Read the tables, in the order of STAGE_TABLES, as far as the figures count them."""
+    named = zip(paths, STAGE_TABLES.items(), strict=True)
+    return StageTables(*(tables.read(path, table, COUNTED.get(name)) for path, (name, table) in named))
 
 
 def describe(
@@ -141,20 +147,20 @@ def main(
         templates: the folder of the dataset card's template.
         reports: the folder for figures, pictures and the dataset card.
     """
-    data = StageTables(
-        tables.read(listings_csv, tables.LISTINGS),
-        tables.read(listings_rejects_csv, tables.LISTING_REJECTS),
-        tables.read(ingest_csv, tables.INGEST),
-        tables.read(inventory_csv, tables.INVENTORY),
-        tables.read(rejects_csv, tables.REJECTS),
-        tables.read(catalog_csv, tables.CATALOG),
-        tables.read(catalog_rejects_csv, tables.CATALOG_REJECTS),
-        tables.read(label_changes_csv, tables.LABEL_CHANGES),
-        tables.read(near_duplicates_csv, tables.NEAR_DUPLICATES),
-        tables.read(label_map_csv, tables.LABEL_MAP),
-        tables.read(split_csv, tables.SPLIT),
+    data = read_tables(
+        listings_csv,
+        listings_rejects_csv,
+        ingest_csv,
+        inventory_csv,
+        rejects_csv,
+        catalog_csv,
+        catalog_rejects_csv,
+        label_changes_csv,
+        near_duplicates_csv,
+        label_map_csv,
+        split_csv,
     )
-    photos, classes = tables.read(photos_csv, tables.PHOTOS), class_table(data)
+    photos, classes = tables.read(photos_csv, tables.PHOTOS, ["profile"]), class_table(data)
     values, pictures = describe(dataset_h5, data, photos, classes, params.load().report.sample_photos)
     values["baseline"] = json.loads(baseline_json.read_text(encoding="utf-8"))
     values["least_found"] = find_least(json.loads(leakage_json.read_text(encoding="utf-8")))

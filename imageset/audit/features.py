@@ -94,8 +94,13 @@ class FeatureFile:
         with progress.bar(None, said, len(self.rows)) as bar:
             for start in range(0, len(self.rows), step):
                 rows = self.rows[start : start + step]
-                blocks = [self.describe(read_between(self.stored, block)) for block in blocks_of(rows)]
-                yield slice(start, start + len(rows)), np.concatenate(blocks, axis=1)
+                blocks = (self.describe(read_between(self.stored, block)) for block in blocks_of(rows))
+                first = next(blocks)
+                found = np.empty((self.views, len(rows), first.shape[2]), np.uint8)
+                found[:, : first.shape[1]] = first
+                for number, block in enumerate(blocks, 1):
+                    found[:, number * PHOTOS_AT_ONCE : number * PHOTOS_AT_ONCE + block.shape[1]] = block
+                yield slice(start, start + len(rows)), found
                 bar.update(len(rows))
 
 

@@ -144,7 +144,8 @@ def score(
             continue
         for start in range(0, len(rows), ROWS_AT_ONCE):
             block = rows[start : start + ROWS_AT_ONCE]
-            means = features[:, block].astype(np.float64).sum(axis=0) / len(features)
+            means = features[:, block].sum(axis=0, dtype=np.float64)
+            means /= len(features)
             scores = np.full((len(block), classes), -np.inf)
             scores[:, model.labels] = np.round(means @ model.weights + model.bias, DECIMALS)
             yield block, scores

@@ -63,7 +63,8 @@ def project(features: Features, mean: Floats, axes: Floats) -> Components:
     found = np.zeros((features.shape[1], axes.shape[1]), np.int16)
     for start in range(0, len(found), ROWS_AT_ONCE):
         values = features[0, start : start + ROWS_AT_ONCE].astype(np.float64)
-        found[start : start + ROWS_AT_ONCE] = np.rint(STEPS * np.round((values - mean) @ axes, DECIMALS))
+        values -= mean
+        found[start : start + ROWS_AT_ONCE] = np.rint(STEPS * np.round(values @ axes, DECIMALS))
     return found
 
 

@@ -235,16 +235,14 @@ def read(path: Path, table: Table, columns: Collection[str] | None = None) -> pd
     Args:
         path: the file.
         table: what it should be.
-        columns: those that are kept besides the key's, in the table's order; None for all. A text takes some ten bytes
-            besides its letters, a number eight.
+        columns: those that are kept, in the table's order; None for all. A unique key is kept besides.
 
     Raises:
         DataError: the file's columns are not the table's, or values of those that are kept.
     """
     content = pd.concat(parts(path, table, columns), ignore_index=True)
     pyarrow.default_memory_pool().release_unused()  # what was between the parts: as much as the table
-    repeated = content[content.duplicated(list(table.key))]
-    if table.unique and len(repeated):
+    if table.unique and len(repeated := content[content.duplicated(list(table.key))]):
         raise DataError(f"{path}: {describe_key(table, repeated)} is there more than once")
     return content
 
@@ -299,10 +297,9 @@ def parts(path: Path, table: Table, columns: Collection[str] | None = None) -> I
 
 
 def keep(table: Table, columns: Collection[str]) -> Table:
-    """Return a table with some of its columns, besides those of the key."""
-    return replace(
-        table, columns={name: table.columns[name] for name in table.columns if name in {*table.key, *columns}}
-    )
+    """Return a table with some of its columns, and those of a unique key."""
+    kept = {*columns, *(table.key if table.unique else ())}
+    return replace(table, columns={name: kind for name, kind in table.columns.items() if name in kept})
 
 
 def without_carriage_returns(rows: pd.DataFrame) -> pd.DataFrame:

@@ -23,11 +23,23 @@ STAGE_TABLES = {  # the tables of StageTables in its order, by their names in da
     "split": tables.SPLIT,
 }
 
+COUNTED = {  # the columns that the figures count; of listings and inventory, the rows
+    "listings": (),
+    "listings_rejects": ("reason",),
+    "ingest": ("status", "reason"),
+    "inventory": (),
+    "rejects": ("reason",),
+    "catalog": ("row", "catalog_id", "group"),
+    "catalog_rejects": ("reason",),
+    "label_changes": ("change",),
+    "split": ("subset",),
+}
+
 DIGEST_DIGITS = 12  # of the content digest: whether two are equal shows, and a table of them stays narrow
 
 
 class StageTables(NamedTuple):
-    """The tables of the stages."""
+    """The tables of the stages, some with the columns of COUNTED alone."""
 
     listings: pd.DataFrame
     listing_rejects: pd.DataFrame
