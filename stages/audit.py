@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -115,12 +115,13 @@ def look(photos: Photos, learned: Learned) -> Seen:
     """Return what is learned of each photo, in a second pass over the features."""
     total, classes = len(learned.own), len(learned.names)
     judgements, remoteness = labels.judge_none(total, classes), np.zeros(total)
+    wholes: tuple[NDArray[Any], ...] = judgements
     components = np.zeros((total, learned.axes.shape[1]), np.int16)
     with threadpool_limits(limits=1):
         for which, values in photos.features.parts("audit: classes"):
             own, dealt = learned.own[which], learned.dealt[which]
             judged = labels.judge(values, own, dealt, learned.models, classes, learned.temperature)
-            for whole, part in zip(judgements, judged, strict=True):
+            for whole, part in zip(wholes, judged, strict=True):
                 whole[which] = part
             remoteness[which] = outliers.measure_remoteness(values, dealt, learned.centres)
             components[which] = principal_axes.project(values, learned.mean, learned.axes)
