@@ -24,7 +24,7 @@ LENGTH = 1600  # of the features of an embedding: the largest of them are near 2
 MOVED = 2  # pixels of a thumbnail
 VIEWS = 4  # of a thumbnail
 PHOTOS_AT_ONCE = 1024
-ROWS_A_PART = 16_384  # photos times views of which the features are in memory: 30 MB at most
+ROWS_A_PART = 16_384  # photos times views: their features are in memory, 30 MB at most
 
 Features = NDArray[np.uint8]  # (V, N, D): V views of each of N photos
 
@@ -72,7 +72,7 @@ def describe_thumbnails(thumbnails: NDArray[np.uint8]) -> Features:
 
 @dataclass(frozen=True)
 class FeatureFile:
-    """Photos in an open file, of which the features are made anew each time they are read.
+    """Photos in an open file. Their features are made anew each time they are read.
 
     Of all photos they would take 1.3 kB a photo of embeddings, 6.6 kB of thumbnails.
 

@@ -58,9 +58,8 @@ def compare_shapes(shapes: Shapes, classes: Labels, groups: Labels) -> Floats:
             _, starts, group, sizes = np.unique(
                 groups[part], return_index=True, return_inverse=True, return_counts=True
             )
-            sums = np.add.reduceat(
-                flat[part], starts, axis=0, dtype=np.int32
-            )  # exact below 8 million photos of a group
+            # Exact below 8 million photos of a group.
+            sums = np.add.reduceat(flat[part], starts, axis=0, dtype=np.int32)
             others, photos = total - sums[group], len(rows) - sizes[group][:, np.newaxis] + CENTRE_PRIOR
             sides = (side.reshape(len(part), -1) * photos for side in (shapes[part], shapes[part, :, ::-1]))
             likeness[part] = np.maximum(*(overlap(values, others) for values in sides))

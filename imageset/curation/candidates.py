@@ -118,7 +118,7 @@ def sign_photos(thumbnails: Pixels, photos: PhotosToCompare) -> Signs:
 
 
 class KnownViews(NamedTuple):
-    """What an earlier search found of some of N photos, all of which it searched with each other.
+    """What an earlier search found of some of N photos. It searched all of these with each other.
 
     Attributes:
         rows: of the photos in `views`, (N,), -1 of those that it did not search.
@@ -176,8 +176,8 @@ def find_candidates(
     pool: WorkerPool | None,
     known: KnownViews,
 ) -> Iterator[FoundOfPart]:
-    """Yield the candidates of one part of the photos after the other: each photo with all others of which the hash is
-    near to the hash of one of its views.
+    """Yield the candidates of one part of the photos after the other: each photo with all others that have a
+    hash near to the hash of one of its views.
 
     Of two photos that an earlier search knows, nothing is computed.
 

@@ -28,7 +28,7 @@ from imageset.runtime import files
 # pandas keeps texts in pyarrow's memory. Its own allocator takes half as much again for many small parts.
 pyarrow.set_memory_pool(pyarrow.system_memory_pool())
 
-# So many rows at a time are Python objects. Typed columns take a third of the memory.
+# So many rows at a time are Python objects. Typed columns take less memory.
 ROWS_AT_ONCE = 10_000
 OUT_OF_ORDER = "rows are repeated or out of order"
 SPECIAL = re.compile(r'[",\r\n]')
