@@ -24,6 +24,8 @@ ONE_RENDERER = "--renderer-process-limit=1"
 ANY_FILE = Path(__file__).parents[1] / "requirements.txt"
 WORST = ("serious", "critical")  # of what axe finds
 VIOLATIONS = "axe.run(document, {resultTypes: ['violations']}).then((found) => found.violations)"
+# After what the page itself waits for, in storage.js.
+STARTED = "() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))"
 
 Theme = Literal["light", "dark"]
 
@@ -80,9 +82,16 @@ def opened(
     page.emulate_media(color_scheme=theme)
     with watched(context) as seen:
         page.goto(address(file, view))
+        page.evaluate(STARTED)
         yield page, seen
         page.close()
     context.pages[0].evaluate("localStorage.clear()")
+
+
+def reload(page: Page) -> None:
+    """Load what a tab shows anew, and wait until its scripts have started."""
+    page.reload()
+    page.evaluate(STARTED)
 
 
 def idle_context(browser: Browser) -> BrowserContext:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser import WIDE, opened
+from tests.browser import WIDE, opened, reload
 from tests.page import drawn_contents
 from tests.page.driving import SETTLED, find_faults, focus_tile, go, read_data, views_of
 
@@ -114,7 +114,7 @@ def test_storage_that_somebody_edited_costs_no_more_than_the_marks_that_are_none
 ) -> None:
     with opened_quietly(browser, plain) as page:
         page.evaluate("([key, text]) => localStorage.setItem(key, text)", [STORAGE, stored])
-        page.reload()
+        reload(page)
         expect(page.locator("#marks-link")).to_have_text({0: "No marks", 1: "1 mark"}[left])
         go(page, plain, "marks")
         expect(page.locator(".marks-table tbody tr")).to_have_count(left)

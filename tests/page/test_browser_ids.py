@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from imageset.curation import corrections
 from imageset.formats import source_ids, tables
-from tests.browser import NARROW, WIDE, opened
+from tests.browser import NARROW, WIDE, opened, reload
 from tests.page import drawn_contents
 from tests.page.driving import SETTLED, find_faults, go, tiles, views_of
 from tools.suspects import apply
@@ -113,7 +113,7 @@ def test_marks_go_out_and_come_back_under_the_ids_of_the_source(page: Page, tmp_
     expect(page.locator("#marks-link")).to_have_text("No marks")
     page.get_by_label("Load a saved file").set_input_files(saved)
     expect(page.locator("#marks-link")).to_contain_text(f"{len(IDS)} marks")
-    page.reload()
+    reload(page)
     expect(page.locator("#marks-link")).to_contain_text(f"{len(IDS)} marks")
 
     assert added_by(save(page, tmp_path)) == wanted

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser import NARROW, opened
+from tests.browser import NARROW, opened, reload
 from tests.forked import run_python
 from tests.page.driving import focus_tile
 from tests.page.project import NAMES, Made
@@ -101,7 +101,7 @@ def test_marks_survive_a_reload_and_undo_does_not_reach_behind_it(page: Page, ma
     press(page, GOOD, "y")
     press(page, made.flipped[0], "r")
     expect(page.locator("#marks-link")).to_have_text("2 marks")
-    page.reload()
+    reload(page)
     expect(page.locator("#marks-link")).to_have_text("2 marks")
     assert mark_of(page, made.flipped[0]) == f"relabel to {NAMES[0]}"
     page.get_by_label("Marked", exact=True).select_option(label="right as it is")

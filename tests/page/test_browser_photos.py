@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from imageset.formats import tables
-from tests.browser import opened
+from tests.browser import opened, reload
 from tests.page.driving import Photo, focus_tile, read_data, shown, tiles, wait_for_photos
 from tests.page.project import NAMES, SAME_NAME, Made
 
@@ -86,7 +86,7 @@ def test_filters_hold_together_and_the_address_keeps_them(page: Page, made: Made
     of_train = set(photos_of(split[split["subset"] == "train"]))
     wanted = sorted(of_train & set(photos_of(suspects[suspects["product_id"].notna()])))
     wait_for_photos(page, wanted)
-    page.reload()
+    reload(page)
     wait_for_photos(page, wanted)
     page.go_back()
 

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from imageset.audit.suspects import LISTED
-from tests.browser import opened
+from tests.browser import opened, reload
 from tests.page.drawn_contents import draw_contents, write_contents
 from tests.page.test_browser_review import contents, heading, marks, press, write_page
 
@@ -147,7 +147,7 @@ def test_a_pair_says_whose_row_is_older_and_its_marks_say_that_it_was_one(browse
         expect(page.locator("table.rows tbody td", has_text="pair")).to_have_text("pair")
         with page.expect_download() as download:
             page.get_by_role("button", name="Save corrections").click()
-        page.reload()
+        reload(page)
         expect(page.locator("table.rows tbody td", has_text="pair")).to_have_text("pair")
 
         row = Path(download.value.path()).read_text(encoding="utf-8").splitlines()[1]

@@ -14,7 +14,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from imageset.page import assemble
-from tests.browser import find_barriers, opened
+from tests.browser import find_barriers, opened, reload
 from tests.page.driving import go
 
 TEMPLATES = Path(__file__).parents[2] / "stages/templates/page"
@@ -245,7 +245,7 @@ def test_hidden_ones_and_filters_survive_a_reload(labels: Page) -> None:
     labels.locator(".review-bar select").select_option(label="dress (2)")
     expect(labels.locator(".review-entry")).to_have_count(1)
     labels.wait_for_url("**rank=3&class=0&hide=1")
-    labels.reload()
+    reload(labels)
     expect(heading(labels)).to_contain_text("3. 13")
     expect(labels.locator(".review-entry")).to_have_count(1)
 

@@ -5,7 +5,7 @@ import itertools
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser import NARROW, WIDE, Theme, opened
+from tests.browser import NARROW, WIDE, Theme, opened, reload
 from tests.page.driving import SETTLED, find_faults, focus_tile, go, views_of
 from tests.page.project import Made
 from tests.samples import sample
@@ -66,7 +66,7 @@ def test_the_switch_of_the_theme_wins_over_the_systems_and_is_kept(browser: Brow
         light = background(page)
         page.get_by_label("Theme").select_option(label="Dark")
         dark = background(page)
-        page.reload()
+        reload(page)
 
         assert dark != light
         assert background(page) == dark

@@ -6,6 +6,7 @@ import { announce, button, counted, element, icon, number } from "./dom.js";
 import { markKeys } from "./keys.js";
 import { markChange, describeMark, markOf, onMarks } from "./marks.js";
 import { lackedPicture, tile } from "./pictures.js";
+import { readStorage, writeStorage } from "./storage.js";
 
 /** The sides of tiles that a person can choose, in pixels. */
 export const TILE_SIDES = [48, 72, 104, 144];
@@ -14,13 +15,8 @@ const TILES_A_PAGE = { 48: 300, 72: 160, 104: 96, 144: 60 };
 const TILE_PADDING = 8; // of .tiles in page.css, as is the gap
 const TILE_GAP = 4;
 const SIDE_STORAGE = "imageset-tile-side";
-let keptSide = 72;
-try {
-    const stored = Number(localStorage.getItem(SIDE_STORAGE));
-    keptSide = TILE_SIDES.includes(stored) ? stored : keptSide;
-} catch {
-    // Without storage the side is the usual one.
-}
+const storedSide = Number(readStorage(SIDE_STORAGE));
+let keptSide = TILE_SIDES.includes(storedSide) ? storedSide : 72;
 
 /** The side of tiles that the person chose last. */
 export function tileSide() {
@@ -30,11 +26,7 @@ export function tileSide() {
 /** Remember the side of tiles. */
 export function keepTileSide(side) {
     keptSide = side;
-    try {
-        localStorage.setItem(SIDE_STORAGE, String(side));
-    } catch {
-        // It holds until the page is closed.
-    }
+    writeStorage(SIDE_STORAGE, String(side)); // without storage it holds until the page is closed
 }
 
 /**

@@ -15,6 +15,7 @@ import { odditiesView } from "./oddities.js";
 import { pairsView } from "./pairs.js";
 import { photosView } from "./photos.js";
 import { currentRoute, go, onRoute } from "./router.js";
+import { readStorage, writeStorage } from "./storage.js";
 import { summaryView } from "./summary.js";
 
 /**
@@ -104,20 +105,12 @@ function drawMarkBar() {
 function setTheme(theme) {
     document.documentElement.dataset.theme = theme;
     document.getElementById("theme").value = theme;
-    try {
-        localStorage.setItem(THEME_STORAGE, theme);
-    } catch {
-        // It holds until the page is closed.
-    }
+    writeStorage(THEME_STORAGE, theme); // without storage it holds until the page is closed
 }
 
 function storedTheme() {
-    try {
-        const theme = localStorage.getItem(THEME_STORAGE);
-        return THEMES.includes(theme) ? theme : "auto";
-    } catch {
-        return "auto";
-    }
+    const theme = readStorage(THEME_STORAGE);
+    return THEMES.includes(theme) ? theme : "auto";
 }
 
 function fillHeader() {

@@ -2,8 +2,10 @@
 
 import { catalogName, classLabel, classOfCatalogId, inWords, isFoundAs, LISTED_IN, page, photoCount, photoOf, photos, suspicionOf } from "./data.js";
 import { REASON_WORDS } from "./reasons.js";
+import { readStorage, writeStorage } from "./storage.js";
 
 const STORAGE_KEY = `imageset-marks-${page.digest}`;
+const PROBE_KEY = "imageset-probe"; // it stays, as it says nothing
 const CSV_COLUMNS = [
     "product_id",
     "position",
@@ -25,28 +27,17 @@ const REASON_PATTERN = /^[a-z][a-z0-9_]{0,39}$/;
 const markListeners = new Set();
 const undoSteps = [];
 const redoSteps = [];
-let storageFails = !canStore();
+let storageFails = !writeStorage(PROBE_KEY, "1");
 let knownProducts = null;
 // marks: by product_id/position, so that a page of the same dataset with another sample finds them.
 let markState = readStored() ?? { marks: {}, by: "", note: "", saved: "" };
 
-function canStore() {
-    try {
-        localStorage.setItem("imageset-probe", "1");
-        localStorage.removeItem("imageset-probe");
-        return true;
-    } catch {
-        return false;
-    }
-}
-
 function readStored() {
     try {
-        const text = localStorage.getItem(STORAGE_KEY);
+        const text = readStorage(STORAGE_KEY);
         return text ? checkStored(JSON.parse(text)) : null;
-    } catch (error) {
-        storageFails = !(error instanceof SyntaxError);
-        return null;
+    } catch {
+        return null; // no JSON
     }
 }
 
@@ -83,12 +74,7 @@ function changeStored(change) {
         markState = readStored() ?? markState;
     }
     change(markState);
-    try {
-        localStorage.setItem(STORAGE_KEY, JSON.stringify(markState));
-        storageFails = false;
-    } catch {
-        storageFails = true;
-    }
+    storageFails = !writeStorage(STORAGE_KEY, JSON.stringify(markState));
 }
 
 addEventListener("storage", (event) => {
