@@ -35,6 +35,7 @@ HASHES_AT_ONCE = 1 << 20  # that a worker searches with, of 13,107 photos: thumb
 WINDOWS_AT_ONCE = 4096  # photos: a worker hashes the windows of so many
 HITS_AT_ONCE = 4096  # pairs of near hashes, each with the signs of all views: 10 MB
 DIGEST_BYTES = 16
+MOSTLY_FRAME = 0.5  # of a side: bars beyond it make different photos alike
 
 Pairs = NDArray[np.intp]  # (P, 2), places in PhotosToCompare
 Digests = NDArray[np.uint8]  # (N, DIGEST_BYTES)
@@ -49,6 +50,7 @@ class PhotosToCompare(NamedTuple):
         frames: what is cut off each thumbnail first, (N, 4), 0 of photos as they are.
         hashes: perceptual hashes, uint64 (N,).
         compared: which of them were compared with each other before, (N,).
+        mostly_frame: which of them are not compared, as a frame takes most of a side: they are there without it, (N,).
         digests: of the pixels and the hash, uint8 (N, DIGEST_BYTES).
     """
 
@@ -57,6 +59,7 @@ class PhotosToCompare(NamedTuple):
     frames: Boxes
     hashes: Hashes
     compared: NDArray[np.bool_]
+    mostly_frame: NDArray[np.bool_]
     digests: Digests
 
     def take(self, which: NDArray[Any]) -> "PhotosToCompare":
@@ -93,11 +96,19 @@ def list_photos(
     places = np.concatenate([np.arange(count), framed])
     cut_off = np.concatenate([np.zeros_like(frames), frames[framed]])
     digests = np.empty((len(places), DIGEST_BYTES), np.uint8)
-    photos = PhotosToCompare(numbers[places], rows[places], cut_off, hashes[places], compared[places], digests)
+    mostly_frame = np.concatenate([is_mostly_frame(frames), np.zeros(len(framed), bool)])
+    photos = PhotosToCompare(
+        numbers[places], rows[places], cut_off, hashes[places], compared[places], mostly_frame, digests
+    )
     for block in blocks(len(framed)):
         insides = count + block
         photos.hashes[insides] = hash_views(box_frequencies(photos.read(thumbnails, insides), (WHOLE,)))[:, 0]
     return photos._replace(digests=digest_photos(thumbnails, photos))
+
+
+def is_mostly_frame(frames: Boxes) -> NDArray[np.bool_]:
+    """Return of which photos a frame takes more than MOSTLY_FRAME of the width or the height, (N,)."""
+    return np.asarray((frames[:, 0:2].sum(1) > MOSTLY_FRAME) | (frames[:, 2:4].sum(1) > MOSTLY_FRAME))
 
 
 def digest_photos(thumbnails: Pixels, photos: PhotosToCompare) -> Digests:

@@ -205,9 +205,10 @@ class Search:
         return one, other
 
     def drop_known(self, photos: PhotosToCompare, pairs: Pairs) -> Pairs:
-        """Return the pairs of two photos that were not compared before and are not connected yet."""
+        """Return the pairs of two photos that are to be compared, were not before, and are not connected yet."""
         numbers = photos.numbers[pairs]
-        pairs = pairs[(numbers[:, 0] != numbers[:, 1]) & ~photos.compared[pairs].all(axis=1)]
+        is_open = (numbers[:, 0] != numbers[:, 1]) & ~photos.compared[pairs].all(axis=1)
+        pairs = pairs[is_open & ~photos.mostly_frame[pairs].any(axis=1)]
         apart: Pairs = pairs[self.are_apart(photos, pairs)]
         return apart
 

@@ -196,6 +196,19 @@ def test_a_photo_of_three_to_one_is_found_when_bars_make_it_square(is_tall: bool
     assert len(find(gather([planted.prepared(planted.encode(photo)), planted.prepared(copy)]))) == 1
 
 
+@pytest.mark.parametrize("ratio", [3, 3.5])
+def test_bars_do_not_make_different_photos_alike(ratio: float) -> None:
+    """Compared with their bars, they are."""
+    strips = np.full((12, 64, 64, 1), 255, np.uint8)
+    width = round(64 / ratio)
+    left = (64 - width) // 2
+    soft = np.random.default_rng(4).integers(60, 200, (12, 4, 3, 1), np.uint8)
+    strips[:, :, left : left + width] = np.repeat(np.repeat(soft, 16, 1), 8, 2)[:, :, :width]
+    hashes = hash_views(view_frequencies(strips[..., 0]))[:, 0]
+
+    assert find(Photos(strips, hashes)) == []
+
+
 def test_all_copies_of_a_photo_are_connected_and_no_other_photo_is(
     everything: Photos, found_in_everything: list[NearDuplicate]
 ) -> None:
