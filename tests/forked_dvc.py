@@ -55,11 +55,11 @@ def fork_dvc() -> None:
         dvc.subprocess = SimpleNamespace(**replaced)  # type: ignore[assignment, attr-defined]
 
 
-def run_dvc(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+def run_dvc(command: Sequence[str], **options: Any) -> subprocess.CompletedProcess[str]:
     """Run dvc in a fork, and return what it wrote; any other command as subprocess.run does."""
-    if command[:3] != [sys.executable, "-m", "dvc"] or options != {"check": True, "capture_output": True, "text": True}:
+    if [*command[:3]] != [sys.executable, "-m", "dvc"] or options != {"check": True, "capture_output": True, "text": True}:
         return subprocess.run(command, **options)
-    with ForkedDvc(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as running:
+    with ForkedDvc([*command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as running:
         printed, _ = running.communicate()
     if running.returncode:
         raise subprocess.CalledProcessError(running.returncode, command)
