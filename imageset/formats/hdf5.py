@@ -171,7 +171,9 @@ def add_images(file: h5py.File, name: str, shape: tuple[int, ...], compression: 
     """Return an empty dataset for images, uint8 (N, S, S, C), or masks, (N, S, S), which the caller fills."""
     if compression == "none" or 0 in shape:
         images = file.create_dataset(name, shape=shape, dtype="uint8", track_times=False)
-        images[:1] = 0  # takes its place in the file, before other arrays, whenever it is filled
+        # It takes its place in the file, before other arrays, whenever it is filled. h5py would write a number pixel by
+        # pixel: 0.4 s for 224 pixels of side.
+        images[:1] = np.zeros((1, *shape[1:]), np.uint8)
         return images
     return file.create_dataset(
         name, shape=shape, dtype="uint8", track_times=False, chunks=(1, *shape[1:]), compression=compression

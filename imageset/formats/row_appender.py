@@ -90,5 +90,4 @@ def find_place(path: Path, kind: str, row_shape: tuple[int, ...]) -> int:
     """Return where HDF5 puts the rows of a file of a kind. A file with one row is written to see it."""
     with hdf5.create(path, kind) as file:
         rows = hdf5.add_images(file, ROWS[kind], (1, *row_shape))
-        rows[:] = 0
         return int(rows.id.get_offset())
