@@ -57,7 +57,8 @@ def fork_dvc() -> None:
 
 def run_dvc(command: Sequence[str], **options: Any) -> subprocess.CompletedProcess[str]:
     """Run dvc in a fork, and return what it wrote; any other command as subprocess.run does."""
-    if [*command[:3]] != [sys.executable, "-m", "dvc"] or options != {"check": True, "capture_output": True, "text": True}:
+    captured = options == {"check": True, "capture_output": True, "text": True}
+    if [*command[:3]] != [sys.executable, "-m", "dvc"] or not captured:
         return subprocess.run(command, **options)
     with ForkedDvc([*command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as running:
         printed, _ = running.communicate()
