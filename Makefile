@@ -31,7 +31,7 @@ faults: .venv/pipeline .venv/train  ## Inject every fault that imageset has to s
 	rm -rf .cache/faults
 	$(BIN)/python -m pip install --quiet --upgrade --target .cache/atheris -r requirements-fuzz.txt || echo 'no fuzzing: atheris has no wheel here'
 	FAULTS=all $(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder tests/faults \
-		$$(grep -rlE "^from tests.(samples|faults.trials)" --include "test_*.py" --exclude-dir faults tests); \
+		$$(grep -rlE "^from tests.(samples|faults.trials)|faults_only" --include "test_*.py" --exclude-dir faults tests); \
 		status=$$?; $(BIN)/python -m tests.faults.table && exit $$status
 
 bench-million: .venv/pipeline  ## Measure each stage at a million photos times SCALE (0.01); the same command continues a run that was killed

@@ -36,6 +36,7 @@ from sandbox.s3 import PHOTO_BUCKET
 from sandbox.servers import Servers
 from stages import model
 from tests import forked
+from tests.faults.trials import ALL
 from tests.forked import run_python
 from tests.forked_dvc import fork_dvc
 from tests.project import PHOTOS, ROOT, Project, copy_project
@@ -75,7 +76,19 @@ def pytest_configure(config: pytest.Config) -> None:
         forked.GIVEN.append(given)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    leave_out_faults(config, items)
+    put_in_order(items)
+
+
+def leave_out_faults(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the faults that take seconds to `make faults`."""
+    left_out = [] if ALL else [item for item in items if item.get_closest_marker("faults_only")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
+def put_in_order(items: list[pytest.Item]) -> None:
     """Run first what needs the project: that takes longest. Only one file of it is the very first, as the process that
     runs it makes the project, and the others would wait. They begin with the files of most other tests."""
     with_project = list(dict.fromkeys(item.path for item in items if needs_project(item)))

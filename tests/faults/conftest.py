@@ -1,6 +1,6 @@
 """The fixture that counts trials. A test of a fault has the mark `fault(part, fault, how)`.
 
-`make test` samples each part. The faults that cost it seconds more have the mark `faults_only`.
+`make test` samples each part.
 """
 
 from collections.abc import Generator, Iterator
@@ -15,14 +15,10 @@ SECONDS_FOR_ALL_TRIALS = 1500
 SKIPPED = pytest.StashKey[bool]()
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if ALL:
         for item in items:
             item.add_marker(pytest.mark.timeout(SECONDS_FOR_ALL_TRIALS))
-        return
-    left_out = [item for item in items if item.get_closest_marker("faults_only")]
-    config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.hookimpl(wrapper=True)

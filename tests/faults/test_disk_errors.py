@@ -21,6 +21,7 @@ def list_output_points(trial: Project, stage: Stage) -> list[Point]:
     return [point for point in named if not point.path.endswith(HARMLESS)]
 
 
+@pytest.mark.faults_only
 @needs_strace
 @pytest.mark.fault("Disk", "a write, fsync or rename of an output fails once (EIO)", "strace")
 def test_a_call_that_fails(trials: Trials, project: Project, undisturbed: dict[str, str], tmp_path: Path) -> None:

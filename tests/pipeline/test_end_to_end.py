@@ -264,6 +264,7 @@ def test_the_demo_runs_in_place_gives_the_bytes_of_the_project_and_leaves_no_ser
     assert len(copy.stages_that_run()) == 0
 
 
+@pytest.mark.faults_only
 def test_ctrl_c_ends_a_demo_and_all_that_it_started(project: Project, server_folder: Path) -> None:
     source = drawn_photos(server_folder)
     copy = copy_project(server_folder / "project", bare(project))

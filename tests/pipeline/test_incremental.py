@@ -483,6 +483,7 @@ def test_two_runs_at_once_with_one_cache_both_succeed_with_the_same_bytes(
     assert wire.asked["GET"] == before
 
 
+@pytest.mark.faults_only
 def test_two_runs_of_masks_at_once_with_one_cache_both_succeed_with_the_same_bytes(
     project: Path, bucket: Bucket, wire: Wire, weights: Path
 ) -> None:

@@ -55,6 +55,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
     assert condition()
 
 
+@pytest.mark.faults_only
 def test_servers_end_with_a_supervisor_that_is_killed_and_services_start_after_it(
     served: subprocess.Popen[bytes], tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

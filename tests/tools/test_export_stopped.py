@@ -18,6 +18,7 @@ import pytest
 from imageset.errors import DataError, ImagesetError
 from imageset.formats import row_checksums
 from imageset.runtime import files
+from tests.samples import sample
 from tests.tools.test_export import (
     PHOTOS,
     contents,
@@ -67,7 +68,7 @@ def killed(processes: multiprocessing.context.ForkServerContext, *arguments: Any
     return process.exitcode != 0
 
 
-@pytest.mark.parametrize("to", FORMATS)
+@pytest.mark.parametrize("to", sample(FORMATS, "imagefolder"))
 def test_killed_again_and_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str, processes: multiprocessing.context.ForkServerContext
 ) -> None:

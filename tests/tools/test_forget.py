@@ -370,7 +370,7 @@ def test_a_run_finishes_what_killed_ones_left(copied: Released) -> None:
     Each run goes on where the one before was killed, so what that had forgotten too early stays forgotten.
     """
     project = copied.project
-    for event, number in KILLS if ALL else KILLS[::2]:
+    for event, number in KILLS if ALL else KILLS[::3]:
         arguments = ("tests.tools.killed_forget", event, number, copied.product_id, "--yes")
         killed = run_python(*arguments, cwd=project.folder, environment=project.environment, alone=True)
 

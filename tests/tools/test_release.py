@@ -20,6 +20,7 @@ from imageset.runtime import params
 from tests import documents
 from tests.faults.projects import link_or_copy
 from tests.project import KEPT, ROOT, Project, command_line
+from tests.samples import sample
 from tools import release, versions
 from tools.forget import remaining
 
@@ -521,6 +522,9 @@ def test_data_that_would_change_is_refused(copied: Project, monkeypatch: pytest.
     assert json.loads(copied.succeed("dvc", "status", "--json")) == {}
 
 
+STOPPED = [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
+
+
 @pytest.fixture
 def begun(copied: Project) -> Iterator[subprocess.Popen[str]]:
     """A running release that has written releases/."""
@@ -579,7 +583,7 @@ def handles_sigterm(process: psutil.Process) -> bool:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc, which Linux has")
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "code"), sample(STOPPED, STOPPED[1]))
 def test_a_release_that_is_stopped_names_the_command_that_undoes_it(
     begun: subprocess.Popen[str], copied: Project, pulled: Project, number: int, code: int
 ) -> None:

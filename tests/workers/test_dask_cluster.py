@@ -214,6 +214,7 @@ def test_a_scheduler_that_falls_silent_ends_the_run(asks: str, dask: Cluster, mo
             ask(pool)
 
 
+@pytest.mark.faults_only
 def test_a_cluster_that_loses_one_worker_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A function whose last copy is lost with a worker is sent again; a cluster without workers is an error.
 
