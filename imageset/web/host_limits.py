@@ -2,8 +2,10 @@
 
 The number of parallel requests follows TCP Vegas (Brakmo and Peterson, 1995), as in Netflix's concurrency-limits. It
 compares the recent latency with the best known one, takes the excess for requests that queue at the host, and keeps a
-few of these. A 429 or 503 halves the number and pauses the host. Failures in a row open the circuit: a pause, then one
-request as a probe. After several pauses without an answer the host is given up.
+few of these. A 429 or 503 halves the number and pauses the host, and the half is the most from then on: a host that
+refuses requests does not let them queue, so its latency says nothing of its limit. After many rounds one more is tried.
+Failures in a row open the circuit: a pause, then one request as a probe. After several pauses without an answer the
+host is given up.
 """
 
 import asyncio
@@ -19,6 +21,7 @@ FEW_WAITING, MANY_WAITING = 3, 6  # requests that queue at the host: below, the 
 ROUNDS_TO_MEASURE = (
     30  # then the best latency is measured anew at half the limit, so that our own load does not hide it
 )
+ROUNDS_TO_RAISE = 60  # after the first 429, until one request more is tried; twice as many after each further 429
 FAILURES_TO_OPEN = 5
 FIRST_PAUSE = 1.0  # seconds; each further pause without an answer in between is twice as long
 LONGEST_PAUSE = 60.0  # seconds; a longer Retry-After is cut to this
@@ -43,6 +46,8 @@ class Host:
         """
         self.name = name
         self.max_limit = max_limit
+        self.most = max_limit  # after a 429 less
+        self.is_raised = False  # whether `most` was raised by one since the last 429
         self.limit = min(FIRST_LIMIT, max_limit)
         self.slots = WeightedSemaphore(self.limit)
         self.bytes = WeightedSemaphore(max_bytes)
@@ -57,6 +62,8 @@ class Host:
         self.best_latency = float("inf")
         self.limit_after_measuring = 0
         self.rounds = 0
+        self.rounds_without_429 = 0
+        self.rounds_to_raise = ROUNDS_TO_RAISE // 2  # twice as many with each 429, the first one too
         self.latencies: list[float] = []  # of the current round, which ends after `limit` answers
 
     @property
@@ -94,6 +101,7 @@ class Host:
         lowest = min(self.latencies)
         self.latencies.clear()
         self.rounds += 1
+        self.raise_most()
         self.best_latency = min(self.best_latency, lowest)
         if self.limit_after_measuring:
             self.change_limit(self.limit_after_measuring)
@@ -102,6 +110,14 @@ class Host:
             self.start_measuring()
         else:
             self.adapt(self.limit * (1 - self.best_latency / lowest) if lowest else 0.0)
+
+    def raise_most(self) -> None:
+        """Let one request more be tried when the host has not refused any for many rounds."""
+        self.rounds_without_429 += 1
+        if self.most < self.max_limit and self.rounds_without_429 >= self.rounds_to_raise:
+            self.most += 1
+            self.is_raised = True
+            self.rounds_without_429 = 0
 
     def adapt(self, waiting: float) -> None:
         """Change the limit by how many of our requests seem to queue at the host."""
@@ -119,7 +135,9 @@ class Host:
         self.change_limit(self.limit // 2)
 
     def record_throttling(self, epoch: int, trouble: str, retry_after: float | None) -> None:
-        """Note a 429 or 503: pause the host, then ask it with half the requests.
+        """Note a 429 or 503: pause the host, then ask it with at most half the requests.
+
+        If it refuses one request more than it took for many rounds, it gets one less.
 
         Args:
             epoch: what slot yielded for the request.
@@ -131,7 +149,12 @@ class Host:
         if retry_after is not None:
             self.resume_at = max(self.resume_at, time.monotonic() + min(retry_after, LONGEST_PAUSE))
         if epoch == self.epoch:
-            self.pause(self.limit // 2)
+            one_more = self.is_raised and self.limit == self.most
+            self.most = max(1, self.limit - 1 if one_more else self.limit // 2)
+            self.is_raised = False
+            self.rounds_without_429 = 0
+            self.rounds_to_raise *= 2
+            self.pause(self.most)
 
     def record_failure(self, epoch: int, trouble: str) -> None:
         """Note that no complete answer came, or a 5xx. FAILURES_TO_OPEN in a row open the circuit.
@@ -158,5 +181,5 @@ class Host:
         self.change_limit(limit)
 
     def change_limit(self, limit: int) -> None:
-        self.limit = max(1, min(limit, self.max_limit))
+        self.limit = max(1, min(limit, self.most))
         self.slots.resize(self.limit)

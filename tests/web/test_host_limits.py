@@ -27,6 +27,7 @@ from imageset.web.host_limits import (
     LONGEST_PAUSE,
     MAX_PAUSES,
     MAX_PAUSES_IF_NEVER_ANSWERED,
+    ROUNDS_TO_RAISE,
 )
 
 
@@ -131,6 +132,15 @@ async def rounds(host: Host, latency: float, count: int) -> list[int]:
     return limits
 
 
+async def rounds_until(host: Host, limit: int) -> int:
+    """Return after how many rounds of answers the host has this limit."""
+    count = 0
+    while host.limit != limit:
+        await rounds(host, 0.01, 1)
+        count += 1
+    return count
+
+
 async def count_slots(host: Host) -> int:
     """Return how many requests the host lets through at once; no other may be in progress."""
     await asyncio.sleep(max(0.0, host.resume_at - now()))
@@ -169,15 +179,60 @@ def test_the_limit_never_begins_above_its_maximum() -> None:
     run(main)
 
 
-def test_after_trouble_the_limit_grows_by_one_a_round() -> None:
+def test_after_failures_the_limit_grows_by_one_a_round() -> None:
+    async def main() -> None:
+        host = Host("a:80", max_limit=32)
+        await rounds(host, 0.01, 2)
+        for _ in range(FAILURES_TO_OPEN):
+            await ask(host, fail)
+
+        assert host.limit == 1
+        assert await rounds(host, 0.01, 3) == [2, 3, 4]
+        assert await count_slots(host) == 4
+
+    run(main)
+
+
+def test_after_a_429_the_limit_stays_at_its_half_for_many_rounds_and_then_one_more_is_tried() -> None:
     async def main() -> None:
         host = Host("a:80", max_limit=32)
         await rounds(host, 0.01, 2)
         await ask(host, throttle())
 
         assert host.limit == 8
-        assert await rounds(host, 0.01, 3) == [9, 10, 11]
-        assert await count_slots(host) == 11
+        assert ROUNDS_TO_RAISE <= await rounds_until(host, 9) <= ROUNDS_TO_RAISE + 3
+        assert await count_slots(host) == 9
+
+    run(main)
+
+
+def test_where_one_more_is_refused_one_less_is_asked_for_twice_as_many_rounds() -> None:
+    async def main() -> None:
+        host = Host("a:80", max_limit=32)
+        await rounds(host, 0.01, 2)
+        await ask(host, throttle())
+        await rounds_until(host, 9)
+        await ask(host, throttle())
+
+        assert host.limit == 8
+        assert 2 * ROUNDS_TO_RAISE <= await rounds_until(host, 9) <= 2 * ROUNDS_TO_RAISE + 3
+
+        await ask(host, throttle())
+        await ask(host, throttle())  # refuses what it took before
+
+        assert host.limit == 4
+
+    run(main)
+
+
+def test_a_host_that_refuses_no_more_gets_its_full_limit_again() -> None:
+    async def main() -> None:
+        host = Host("a:80", max_limit=8)
+        await rounds(host, 0.01, 1)
+        await ask(host, throttle())
+
+        assert host.limit == 4
+        assert await rounds_until(host, 8) <= 4 * (ROUNDS_TO_RAISE + 3)
 
     run(main)
 
@@ -324,7 +379,7 @@ def test_a_429_while_the_host_is_measured_is_not_forgotten_afterwards() -> None:
         after_429 = host.limit
 
         assert (max(limits), limits[-1], after_429) == (16, 8, 4)
-        assert await rounds(host, 0.01, 2) == [5, 6]
+        assert await rounds(host, 0.01, 2) == [4, 4]
 
     run(main)
 
