@@ -1,8 +1,8 @@
 """What does the limit of requests to one host bring? Prints a table: python -m benchmarks.ingest.limits
 
 What ingest does (imageset/web/host_limits.py), TCP Vegas alone, and a fixed limit that a 429 or 503 halves, against
-model hosts. The event loop has a clock of its own, which moves on only while all tasks wait: the figures are the same on
-every machine.
+model hosts. The event loop has a clock of its own, which moves on only while all tasks wait: the figures are the same
+on every machine.
 """
 
 import asyncio
