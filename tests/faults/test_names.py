@@ -38,6 +38,7 @@ from tests.browser import WIDE, launched, opened
 from tests.conftest import run_stage
 from tests.faults.hostile_names import NAMES, draw_photos, fill_database, write_queries
 from tests.faults.trials import ALL, Trials
+from tests.forked import run_python
 from tests.page.driving import find_faults, go, views_of
 from tests.project import Project, copy_project
 from tools.export.format import FORMATS
@@ -48,11 +49,6 @@ ACTING = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]|^\s*::|##\[", re.M
 )
 PLOTS_TAGS = {"html", "head", "title", "meta", "script", "style", "body", "div"}  # of the page of `dvc plots show`
-STAGES = """
-import sys
-from tests.page.project import GRAPH, run_stages
-run_stages(*(sys.argv[1:] or GRAPH))
-"""
 
 
 @dataclass
@@ -84,11 +80,23 @@ class Shop:
             command, cwd=self.folder, env=self.project.environment, capture_output=True, check=False, timeout=900
         )
         texts = (done.stdout.decode(), done.stderr.decode())
-        name = f"{len(self.said)} {' '.join(command)[:80]}"
-        self.said[name] = "\n".join(texts)
+        return self.keep(subprocess.CompletedProcess(command, done.returncode, *texts), " ".join(command), code)
+
+    def run_stages(self) -> None:
+        """Run all stages in one process."""
+        self.keep(
+            run_python("tests.faults.named_stages", cwd=self.folder, environment=self.project.environment), "stages"
+        )
+
+    def keep(
+        self, done: subprocess.CompletedProcess[str], command: str, code: int = 0
+    ) -> subprocess.CompletedProcess[str]:
+        """Keep what a command printed, and require its exit code."""
+        name = f"{len(self.said)} {command[:80]}"
+        self.said[name] = f"{done.stdout}\n{done.stderr}"
 
         assert done.returncode == code, self.said[name][-2000:]
-        return subprocess.CompletedProcess(command, code, *texts)
+        return done
 
     def require_harmless(self) -> None:
         """Raise AssertionError where a command printed what acts."""
@@ -128,7 +136,7 @@ def shop(sandbox: Servers, weights: Path, embedding_weights: Path, tmp_path_fact
         project.set_param("embed.enabled", "false")
         for empty in ("data", "reports"):
             (shop.folder / empty).mkdir(exist_ok=True)
-        shop.run(sys.executable, "-c", STAGES)
+        shop.run_stages()
     return shop
 
 
