@@ -1,7 +1,6 @@
 """Thumbnails -> data/groups.csv: which photos show the same picture, and which the split keeps in one subset."""
 
 import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,16 +13,14 @@ from imageset.curation.candidates import DIGEST_BYTES, Digests
 from imageset.curation.pictures import number_pictures
 from imageset.curation.same_picture import show_same
 from imageset.curation.search_cache import SearchMemory, open_memory
-from imageset.curation.search_pool import identify_search
+from imageset.curation.search_recipe import describe_recipe
 from imageset.curation.ties import Ties
 from imageset.errors import DataError
-from imageset.formats import hdf5, preview_file, row_checksums, tables
+from imageset.formats import hdf5, row_checksums, tables
 from imageset.formats.hdf5 import Indices, Pixels
 from imageset.formats.photo_places import find_rows
 from imageset.formats.preview_file import PreviewRows, decode_square
 from imageset.runtime import params, progress, rates, settings, stage
-from imageset.runtime.fingerprint import fingerprint
-from imageset.runtime.sections import DuplicatesParams
 
 COMPARED_SIDE = 64  # of the photos that are compared in colour
 PAIRS_AT_ONCE = 64  # 90 MB
@@ -69,11 +66,6 @@ def digest_previews(previews: Sequence[bytes]) -> Digests:
 def decode_previews(previews: Sequence[bytes]) -> Pixels:
     """Return previews as they are compared, YCbCr, uint8 (N, COMPARED_SIDE, COMPARED_SIDE, 3)."""
     return np.stack([decode_square(preview, COMPARED_SIDE, "YCbCr") for preview in previews])
-
-
-def describe_recipe(duplicates: DuplicatesParams) -> str:
-    """Return everything that decides what a search leaves for the next one, except the photos."""
-    return json.dumps([identify_search(), fingerprint([preview_file], ("pillow",)), duplicates.distance])
 
 
 def main(

@@ -7,9 +7,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
+from imageset.curation.duplicate_search import search_part
+from imageset.curation.search_cache import open_memory
+from imageset.curation.search_recipe import describe_recipe
+from imageset.curation.union_find import UnionFind
 from imageset.formats import tables
 from imageset.photos import mask_recipe
 from imageset.photos.mask_cache import MaskCache
@@ -376,8 +381,28 @@ def test_photos_that_a_cache_knows_are_not_made_and_looking_leaves_no_trace(inve
 
 
 def test_without_caches_all_photos_are_made_and_no_cache_is(inventory: Path) -> None:
-    assert count_work(params.load(), inventory, {"masks", "preprocess"}).made == {"masks": 5, "preprocess": 5}
+    made = count_work(params.load(), inventory, {"masks", "preprocess", "duplicates"}).made
+
+    assert made == {"masks": 5, "preprocess": 5, "duplicates": 5}
     assert not settings.mask_cache().exists()
+    assert not settings.search_cache().exists()
+
+
+def test_photos_that_the_last_search_knows_are_not_hashed_again(inventory: Path) -> None:
+    values = params.load()
+    thumbnails = np.random.default_rng(1).integers(0, 256, (4, 64, 64, 1), np.uint8)
+    photos = tables.frame(
+        tables.PROCESSED,
+        [(number, 0, number - 1, f"{number:064x}", f"{number:016x}", f"{number:016x}") for number in range(1, 5)],
+    )
+    with open_memory(settings.search_cache(), describe_recipe(values.duplicates)) as memory:
+        every, connected = np.ones(4, bool), UnionFind([""] * 4)
+        list(search_part(photos, thumbnails, every, ~every, connected, values.duplicates, memory, is_kept=True))
+    other = values.model_copy(update={"duplicates": values.duplicates.model_copy(update={"distance": 8})})
+
+    assert count_work(values, inventory, {"duplicates"}).made == {"duplicates": 1}
+    assert count_work(values, inventory, {"preprocess", "duplicates"}).made["duplicates"] == 5
+    assert count_work(other, inventory, {"duplicates"}).made == {"duplicates": 5}
 
 
 def test_without_the_inventory_all_photos_count_as_new_and_the_plan_says_so(repository: Path) -> None:

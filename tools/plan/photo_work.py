@@ -7,6 +7,8 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from imageset.curation.search_cache import count_known
+from imageset.curation.search_recipe import describe_recipe
 from imageset.errors import ImagesetError
 from imageset.formats import tables
 from imageset.photos import embedding_recipe, mask_recipe, networks
@@ -57,7 +59,7 @@ def find_network(params: Params) -> Network:
 
 
 def count_work(params: Params, inventory_csv: Path, stages: set[str]) -> PhotoWork:
-    """Count the photos that masks, embed and preprocess have to make.
+    """Count the photos that masks, embed and preprocess have to make, and that duplicates has to hash.
 
     Args:
         params: of the next run.
@@ -72,6 +74,10 @@ def count_work(params: Params, inventory_csv: Path, stages: set[str]) -> PhotoWo
                 work.made.update(count(params, inventory_csv, open_bucket(), "preprocess" in stages))
             except (ImagesetError, OSError) as error:
                 work.unknown.append(f"what the caches know for {name}: {error}")
+    if "duplicates" in stages:
+        known = count_known(settings.search_cache(), describe_recipe(params.duplicates))
+        new = max(0, tables.count(inventory_csv) - known)
+        work.made["duplicates"] = max(new, work.made.get("preprocess", 0))
     return work
 
 
