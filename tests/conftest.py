@@ -90,12 +90,15 @@ def leave_out_faults(config: pytest.Config, items: list[pytest.Item]) -> None:
 
 def put_in_order(items: list[pytest.Item]) -> None:
     """Run first what needs the project: that takes longest. Only one file of it is the very first, as the process that
-    runs it makes the project, and the others would wait. They begin with the files of most other tests."""
+    runs it makes the project, and the others would wait. They begin with the files of most other tests. The rest runs
+    backwards: the files at the end of the alphabet, of workers, web and tools, take longer than those at its start, and
+    a long one at the end would keep one core alone."""
     with_project = list(dict.fromkeys(item.path for item in items if needs_project(item)))
     others = Counter(item.path for item in items if item.path not in with_project)
-    order = [*with_project[:1], *(path for path, _ in others.most_common(FILES_MEANWHILE)), *with_project[1:]]
-    ranks = {path: rank for rank, path in enumerate(order)}
-    items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
+    meanwhile = [path for path, _ in others.most_common(FILES_MEANWHILE)]
+    rest = [path for path in reversed(others) if path not in meanwhile]
+    ranks = {path: rank for rank, path in enumerate([*with_project[:1], *meanwhile, *with_project[1:], *rest])}
+    items.sort(key=lambda item: ranks[item.path])
 
 
 def needs_project(item: pytest.Item) -> bool:

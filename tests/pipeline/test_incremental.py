@@ -393,6 +393,7 @@ def test_a_run_after_a_killed_one_repeats_only_the_unfinished_part(
     assert wire.asked["GET"] == before + len(PLAIN) + len(PLAIN) - done
 
 
+@pytest.mark.faults_only
 def test_masks_after_a_killed_run_repeat_only_the_unfinished_part(
     project: Path, bucket: Bucket, wire: Wire, weights: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

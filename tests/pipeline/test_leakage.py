@@ -20,6 +20,7 @@ from sandbox.garments import GARMENTS
 from stages import catalog, duplicates, split
 from tests import planted
 from tests.project import ROOT
+from tests.samples import sample
 
 REAL_PHOTOS = ROOT.parent / "shared/photos"
 PHOTOS = 60
@@ -115,7 +116,10 @@ class Listings:
 
 
 # The real photos may be missing beside the checkout.
-@pytest.mark.parametrize("photos", [drawn_photos, real_photos] if REAL_PHOTOS.is_dir() else [drawn_photos])
+SOURCES = [drawn_photos, real_photos] if REAL_PHOTOS.is_dir() else [drawn_photos]
+
+
+@pytest.mark.parametrize("photos", sample(SOURCES, SOURCES[-1]))
 def test_no_copy_of_a_photo_crosses_the_split(
     photos: Callable[[], list[tuple[str, Image.Image]]], in_project: Path, edit_params: Callable[[str, str], None]
 ) -> None:

@@ -20,6 +20,7 @@ from imageset.formats import hdf5
 from imageset.reader import ImageSet, loader
 from tests.dataset_files import CATALOG_IDS, COPIES, COUNTS, NAMES, write
 from tests.project import ROOT
+from tests.samples import sample
 
 
 @pytest.fixture
@@ -528,19 +529,23 @@ def process() -> Iterator[ProcessPoolExecutor]:
         yield executor
 
 
+STARTED = [("none", 2, "spawn", True), ("lzf", 2, "forkserver", False)]
+
+
 @pytest.mark.parametrize(
-    ("workers", "method", "read_before"),
+    ("compression", "workers", "method", "read_before"),
     [
-        (0, None, False),
-        (2, "fork", False),
-        (8, "fork", True),
-        (2, "spawn", True),
-        (2, "forkserver", False),
+        ("none", 0, None, False),
+        ("lzf", 0, None, False),
+        ("none", 2, "fork", False),
+        ("lzf", 2, "fork", False),
+        ("none", 8, "fork", True),
+        ("lzf", 8, "fork", True),
+        *sample([*STARTED, ("lzf", 2, "spawn", True), ("none", 2, "forkserver", False)], *STARTED),
     ],
 )
-@pytest.mark.parametrize("compression", ["none", "lzf"])
 def test_workers_give_the_same_rows_in_order(
-    path: Path, workers: int, method: str | None, read_before: bool, compression: Any, process: ProcessPoolExecutor
+    path: Path, compression: Any, workers: int, method: str | None, read_before: bool, process: ProcessPoolExecutor
 ) -> None:
     arrays = write(path, compression=compression)
     images, labels = process.submit(read_with_workers, path, workers, method, read_before).result()

@@ -85,6 +85,7 @@ with servers.running(Path(sys.argv[1])) as running:
 """
 
 
+@pytest.mark.faults_only
 def test_two_sandboxes_that_start_at_the_same_moment_have_other_ports(tmp_path: Path) -> None:
     """Both wanted the ports of their ports.json, which are the same in a copied folder."""
     ports.choose_ports(tmp_path / "one/ports.json")

@@ -165,6 +165,7 @@ def test_a_slow_query_prints_what_it_waits_for(
     assert all(line.startswith((f"{tmp_path}/query.sql: ", "database: ")) for line in lines)
 
 
+@pytest.mark.faults_only
 def test_a_signal_ends_the_stage_and_its_query(database: str, two_projects: tuple[Path, Path]) -> None:
     """PostgreSQL looks every 5 s whether its client is there: both stages wait for that at the same time."""
     one, other = two_projects

@@ -153,6 +153,7 @@ def test_the_layers_in_float_are_the_network_bit_by_bit(
     assert np.array_equal(predict(build(layers, [list(layers)[-1]]), photos[:1]), reference[:1])
 
 
+@pytest.mark.faults_only
 def test_equal_channels_change_no_result_and_bring_the_ranges_together(
     layers: Layers, photos: list[Floats], reference: Floats
 ) -> None:
@@ -196,6 +197,7 @@ def test_a_resized_mask_is_what_openvino_makes_of_it(source: int, target: int) -
     assert np.allclose(matrix @ mask[0, 0] @ matrix.T, predict(build(layers, ["large"]), [mask])[0], atol=1e-6)
 
 
+@pytest.mark.faults_only
 def test_the_program_makes_the_same_bytes_again_and_good_masks(
     folder: Path,
     weights: Path,

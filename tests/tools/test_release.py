@@ -545,6 +545,7 @@ def begun(copied: Project) -> Iterator[subprocess.Popen[str]]:
             os.killpg(running.pid, signal.SIGKILL)
 
 
+@pytest.mark.faults_only
 def test_a_killed_release_is_undone_by_git_and_dvc(
     begun: subprocess.Popen[str], copied: Project, pulled: Project
 ) -> None:
