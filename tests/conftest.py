@@ -45,6 +45,7 @@ U2NETP_SHA256 = "309c8469258dda742793dce0ebea8e6dd393174f89934733ecc8b14c76f4ddd
 DATABASE = "shop"  # of the project
 UNCONNECTED = "shop_unconnected"  # a copy of it, which can be copied at any time: PostgreSQL copies none that is in use
 FILES_MEANWHILE = 16  # of other tests, while the project is made
+LONG = {"test_near_duplicates.py"}  # takes 20 s, and would be among the last
 SANDBOX = pytest.StashKey[Servers]()
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 numbers = itertools.count()
@@ -96,7 +97,7 @@ def put_in_order(items: list[pytest.Item]) -> None:
     with_project = list(dict.fromkeys(item.path for item in items if needs_project(item)))
     others = Counter(item.path for item in items if item.path not in with_project)
     meanwhile = [path for path, _ in others.most_common(FILES_MEANWHILE)]
-    rest = [path for path in reversed(others) if path not in meanwhile]
+    rest = sorted((path for path in reversed(others) if path not in meanwhile), key=lambda path: path.name not in LONG)
     ranks = {path: rank for rank, path in enumerate([*with_project[:1], *meanwhile, *with_project[1:], *rest])}
     items.sort(key=lambda item: ranks[item.path])
 

@@ -18,6 +18,12 @@ HEADER = "product_id,position,catalog_id,note,by,date\n"
 ROW = {"product_id": "7", "position": "0", "catalog_id": "12", "note": "", "by": "", "date": ""}
 
 
+@pytest.fixture(autouse=True)
+def _no_ids(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a new process: the ids that other tests have read decide how a cell is taken."""
+    monkeypatch.setattr(source_ids, "_texts", {})
+
+
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
