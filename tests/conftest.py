@@ -45,13 +45,15 @@ U2NETP_SHA256 = "309c8469258dda742793dce0ebea8e6dd393174f89934733ecc8b14c76f4ddd
 DATABASE = "shop"  # of the project
 UNCONNECTED = "shop_unconnected"  # a copy of it, which can be copied at any time: PostgreSQL copies none that is in use
 FILES_MEANWHILE = 16  # of other tests, while the project is made
-LONG = {"test_near_duplicates.py"}  # takes 20 s, and would be among the last
+LONG = "curation"  # a folder of files that compute long, and would be among the last
 SANDBOX = pytest.StashKey[Servers]()
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 numbers = itertools.count()
 
 # Other processes share the cores: how long an example takes says nothing of the code.
-settings.register_profile("shared cores", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "shared cores", deadline=None, max_examples=100 if ALL else 50, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("shared cores")
 
 # The processes that tests start compile each module once, also where the environment says that nobody keeps that.
@@ -91,13 +93,15 @@ def leave_out_faults(config: pytest.Config, items: list[pytest.Item]) -> None:
 
 def put_in_order(items: list[pytest.Item]) -> None:
     """Run first what needs the project: that takes longest. Only one file of it is the very first, as the process that
-    runs it makes the project, and the others would wait. They begin with the files of most other tests. The rest runs
-    backwards: the files at the end of the alphabet, of workers, web and tools, take longer than those at its start, and
-    a long one at the end would keep one core alone."""
+    runs it makes the project, and the others would wait. They begin with the files of most other tests. Of the rest
+    the folder LONG comes first, and the others backwards: the files at the end of the alphabet, of workers, web and
+    tools, take longer than those at its start, and a long one at the end would keep one core alone."""
     with_project = list(dict.fromkeys(item.path for item in items if needs_project(item)))
     others = Counter(item.path for item in items if item.path not in with_project)
     meanwhile = [path for path, _ in others.most_common(FILES_MEANWHILE)]
-    rest = sorted((path for path in reversed(others) if path not in meanwhile), key=lambda path: path.name not in LONG)
+    rest = sorted(
+        (path for path in reversed(others) if path not in meanwhile), key=lambda path: path.parent.name != LONG
+    )
     ranks = {path: rank for rank, path in enumerate([*with_project[:1], *meanwhile, *with_project[1:], *rest])}
     items.sort(key=lambda item: ranks[item.path])
 

@@ -128,6 +128,7 @@ def test_without_a_lock_in_the_working_tree_that_of_head_tells_of_masks(
     assert fresh.md5("data/masks.h5") == project.md5("data/masks.h5")
 
 
+@pytest.mark.faults_only
 def test_an_experiment_in_a_copy_of_the_project_predicts_new_masks_alone(fresh: Project, tmp_path: Path) -> None:
     said = fresh.succeed("dvc", "exp", "run", "--temp", "masks", IMAGESET_CACHE=str(tmp_path / "cache"))
 

@@ -210,6 +210,7 @@ def test_a_pull_request_from_a_fork_is_compared_without_secrets(changed: Project
     assert section(summary, "Metrics") == "Not known: `dvc repro` has not run for the working tree, or not to its end."
 
 
+@pytest.mark.faults_only
 def test_a_pull_request_of_more_listings_predicts_their_masks_alone_and_is_kept_where_the_repository_asks_for_it(
     more_listings: Project, tmp_path: Path
 ) -> None:
