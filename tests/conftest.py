@@ -51,9 +51,7 @@ WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 numbers = itertools.count()
 
 # Other processes share the cores: how long an example takes says nothing of the code.
-settings.register_profile(
-    "shared cores", deadline=None, max_examples=100 if ALL else 50, suppress_health_check=[HealthCheck.too_slow]
-)
+settings.register_profile("shared cores", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared cores")
 
 # The processes that tests start compile each module once, also where the environment says that nobody keeps that.

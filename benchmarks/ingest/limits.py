@@ -8,7 +8,6 @@ on every machine.
 import asyncio
 import math
 import random
-import selectors
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,34 +16,11 @@ from unittest import mock
 from imageset.errors import HostGivenUp
 from imageset.web import host_limits
 from imageset.web.transfer import SECONDS_TO_ANSWER
+from tests.web.own_clock import BEGINNING, Loop
 
 PHOTOS = 2000
 MAX_LIMIT = 32  # what IMAGESET_CONNECTIONS_PER_HOST is without a setting
 KEEP = 2  # a host has so many times its limit of photos in progress (imageset/web/host_queues.py)
-
-
-class Clock(selectors.DefaultSelector):
-    """A selector that moves the time on to the next timer instead of waiting for it."""
-
-    now = 1000.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        self.now += timeout or 0.0
-        return super().select(0)
-
-    def monotonic(self) -> float:
-        return self.now
-
-
-class Loop(asyncio.SelectorEventLoop):
-    """An event loop with a clock of its own."""
-
-    def __init__(self) -> None:
-        self.clock = Clock()
-        super().__init__(self.clock)
-
-    def time(self) -> float:
-        return self.clock.now
 
 
 class Fixed(host_limits.Host):
@@ -95,7 +71,7 @@ class Model:
         self.in_progress += 1
         self.longest = max(self.longest, self.in_progress)
         try:
-            if self.in_progress > self.most and asyncio.get_running_loop().time() < Clock.now + self.until:
+            if self.in_progress > self.most and asyncio.get_running_loop().time() < BEGINNING + self.until:
                 self.refused += 1
                 await asyncio.sleep(0.005)
                 yield False

@@ -15,7 +15,7 @@ from imageset.formats import tables
 FIRST, LAST = "2026-01-01T00:00:00+00:00", "2026-02-01T00:00:00+00:00"
 NONE_RELEASED = tables.frame(tables.LABEL_MAP, [])
 LARGE = 2**53 + 1  # a float would make 2**53 of it
-UNHURRIED = settings(deadline=None)  # other processes share the cores
+UNHURRIED = settings(deadline=None, max_examples=100)  # other processes share the cores
 
 LabelRow = tuple[Any, Any, str]
 PhotoRow = tuple[int, int, str]  # product, picture, reason

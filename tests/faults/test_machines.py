@@ -27,7 +27,7 @@ from imageset.web import host_limits
 from imageset.web.host_limits import FAILURES_TO_OPEN, LONGEST_PAUSE, MAX_PAUSES, MAX_PAUSES_IF_NEVER_ANSWERED
 from imageset.web.refusals import BY_PARAMS, DEFINITE, TEMPORARY, RefusalCache
 from tests.faults.trials import ALL, Trials
-from tests.web.test_host_limits import Loop
+from tests.web.own_clock import Loop
 
 SEQUENCES, STEPS = (150, 50) if ALL else (15, 30)
 

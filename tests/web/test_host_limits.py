@@ -7,7 +7,6 @@ exact.
 import asyncio
 import itertools
 import random
-import selectors
 import statistics
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -29,33 +28,7 @@ from imageset.web.host_limits import (
     MAX_PAUSES_IF_NEVER_ANSWERED,
     ROUNDS_TO_RAISE,
 )
-
-
-class Clock(selectors.DefaultSelector):
-    """A selector that moves the time on to the next timer instead of waiting for it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = 1000.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        assert timeout is not None, "all tasks wait, and nothing will wake them"
-        self.now += timeout
-        return super().select(0)
-
-    def monotonic(self) -> float:
-        return self.now
-
-
-class Loop(asyncio.SelectorEventLoop):
-    """An event loop with a clock of its own."""
-
-    def __init__(self) -> None:
-        self.clock = Clock()
-        super().__init__(self.clock)
-
-    def time(self) -> float:
-        return self.clock.now
+from tests.web.own_clock import Loop
 
 
 def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
