@@ -98,6 +98,7 @@ def run_both(
     ]
 
 
+@pytest.mark.faults_only
 @pytest.mark.fault("Twice at once", "two commands that a person starts together", "ten pairs of real commands")
 def test_pairs(project: Project, undisturbed: dict[str, str], trials: Trials, tmp_path: Path) -> None:
     for number, pair in enumerate(trials.choose(PAIRS, sample=1)):

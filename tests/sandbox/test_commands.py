@@ -126,6 +126,7 @@ def test_an_env_file_that_the_sandbox_did_not_write_stays(tmp_path: Path, monkey
     assert (tmp_path / ".env").read_text() == "DATABASE_URL=postgresql://shop/production\n"
 
 
+@pytest.mark.faults_only
 def test_a_persons_env_file_outlives_the_servers(served: subprocess.Popen[bytes], tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("DATABASE_URL=sqlite:///shop.db\n")
     served.terminate()
