@@ -1,6 +1,7 @@
 """Serve a folder of photos over HTTP."""
 
 import http.server
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,11 +23,20 @@ class PhotoHandler(http.server.SimpleHTTPRequestHandler):
         self.send_error(404)
 
 
+class PhotoServer(http.server.ThreadingHTTPServer):
+    """Answer each request in a thread. A client that was killed is no news."""
+
+    request_queue_size = 128
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
+
+
 @contextmanager
 def photo_host(folder: Path, port: int) -> Iterator[None]:
     """Serve the photos over HTTP on loopback, in threads of this process."""
-    http.server.ThreadingHTTPServer.request_queue_size = 128
-    with http.server.ThreadingHTTPServer((HOST, port), partial(PhotoHandler, directory=str(folder))) as server:
+    with PhotoServer((HOST, port), partial(PhotoHandler, directory=str(folder))) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:

@@ -21,7 +21,8 @@ import pytest
 from imageset.errors import ImagesetError, ServerError
 from sandbox import ports, servers
 from sandbox.child import run_child, wait_until_ready
-from sandbox.photo_host import photo_host
+from sandbox.photo_host import PhotoHandler, PhotoServer, photo_host
+from sandbox.ports import HOST
 from sandbox.s3 import PHOTO_BUCKET, open_client
 from sandbox.servers import Servers
 from tests.conftest import execute, folder_for_servers
@@ -129,6 +130,20 @@ def test_the_photo_host_shows_its_photos_and_nothing_else(path: str, sandbox: Se
     with pytest.raises(urllib.error.HTTPError, match="404") as caught:
         urllib.request.urlopen(sandbox.photo_url + path, timeout=SECONDS)
     caught.value.close()
+
+
+@pytest.mark.parametrize(("error", "shown"), [(ConnectionResetError(), ""), (ValueError("of ours"), "ValueError")])
+def test_the_photo_host_says_nothing_of_a_client_that_was_killed(
+    error: Exception, shown: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with PhotoServer((HOST, 0), PhotoHandler) as server:
+        try:
+            raise error
+        except (ConnectionError, ValueError):
+            server.handle_error(None, "a client")
+
+    said = capsys.readouterr().err
+    assert said == "" if shown == "" else shown in said
 
 
 class Ended(NamedTuple):
