@@ -28,7 +28,9 @@ class Cluster(NamedTuple):
 
 
 @contextmanager
-def running(home: Path, workers: int, port: int, environment: dict[str, str] | None = None) -> Iterator[Cluster]:
+def running(
+    home: Path, workers: int, port: int, environment: dict[str, str] | None = None, *, nannies: bool = False
+) -> Iterator[Cluster]:
     """Run a scheduler and workers of one thread each, until the context or this process ends.
 
     Call it from the main thread. All processes must be able to import imageset. Workers read settings from their
@@ -39,6 +41,8 @@ def running(home: Path, workers: int, port: int, environment: dict[str, str] | N
         workers: number of workers.
         port: of the scheduler; 0 for any free port.
         environment: variables to add to those of this process.
+        nannies: whether each worker has a nanny, which starts it again when it ends. Then the processes of the cluster
+            are the nannies.
 
     Raises:
         ServerError: a process does not start.
@@ -54,9 +58,8 @@ def running(home: Path, workers: int, port: int, environment: dict[str, str] | N
         served = stack.enter_context(run_child(scheduler, log, signal.SIGTERM, environment))
         wait_until_ready(partial(is_written, found), served, log)
         address = json.loads(found.read_text())["address"]
-        # Without a nanny: a worker's processes end with their parent, which then would be the nanny.
-        worker = [*dask, "worker", address, "--host", HOST, "--nthreads", "1", "--no-nanny", "--no-dashboard"]
-        worker += ["--local-directory", str(home)]
+        worker = [*dask, "worker", address, "--host", HOST, "--nthreads", "1", "--no-dashboard"]
+        worker += ["--nanny" if nannies else "--no-nanny", "--local-directory", str(home)]
         logs = [home / f"worker-{number}.log" for number in range(workers)]
         processes = [stack.enter_context(run_child(worker, log, signal.SIGTERM, environment)) for log in logs]
         for process, log in zip(processes, logs, strict=True):
@@ -83,7 +86,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=settings.workers(), help="number of workers (one per core)")
     parser.add_argument("--port", type=int, default=PORT, help=f"port of the scheduler ({PORT})")
     arguments = parser.parse_args()
-    with running(HOME, arguments.workers, arguments.port) as cluster:
+    with running(HOME, arguments.workers, arguments.port, nannies=True) as cluster:
         print(
             f"A Dask cluster of {arguments.workers} workers. In another terminal: "
             f"`IMAGESET_DASK={cluster.address} dvc repro`. Ctrl-C ends it.",

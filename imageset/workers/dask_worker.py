@@ -65,10 +65,8 @@ def local_workers() -> LocalWorkers:
 
 @lru_cache(maxsize=1)
 def start_local_workers() -> LocalWorkers:
-    if multiprocessing.current_process().daemon:
-        raise ImagesetError(
-            "Dask workers must be able to start processes: start them with "
-            "DASK_DISTRIBUTED__WORKER__DAEMON=False in their environment, or with --no-nanny"
-        )
+    # Under a nanny this process is a daemon. multiprocessing lets no daemon start processes, because they would outlive
+    # it when it is killed. Ours do not (prepare_process in worker_process.py).
+    multiprocessing.current_process().daemon = False
     settings.load()
     return LocalWorkers(distributed.get_worker().state.nthreads, import_main=False)

@@ -47,6 +47,24 @@ def misbehave(how: str) -> Any:
     return how
 
 
+def same_code() -> list[str]:
+    return ["code 1"]
+
+
+def other_code() -> list[str]:
+    """Return another line in every process."""
+    return [f"code {os.getpid()}"]
+
+
+def own_pids(items: list[Any]) -> list[tuple[int, int]]:
+    """Return this process's id and its parent's for each item."""
+    return [(os.getpid(), os.getppid())] * len(items)
+
+
+def read(items: list[Any], path: Path) -> list[bytes]:
+    return [path.read_bytes()] * len(items)
+
+
 class Unreadable(Exception):
     """Can be pickled but not unpickled, like the exceptions of many libraries."""
 

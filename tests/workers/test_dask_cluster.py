@@ -19,7 +19,7 @@ from PIL import Image
 
 from imageset.curation import candidates, near_duplicates, search_pool
 from imageset.curation.views import VIEWS
-from imageset.errors import DataError, ImagesetError, ServerError
+from imageset.errors import ImagesetError, ServerError
 from imageset.formats import tables
 from imageset.photos import background
 from imageset.photos.embedding_cache import EmbeddingCache
@@ -28,7 +28,7 @@ from imageset.photos.mask_cache import MaskCache
 from imageset.photos.outcomes import PhotoEmbedding, PhotoMask, Rejected
 from imageset.photos.pixel_cache import PixelCache
 from imageset.photos.preprocess import DecodedPhoto
-from imageset.runtime import files
+from imageset.runtime import files, lifetime
 from imageset.storage.bucket import Bucket, StoredObject, list_objects
 from imageset.workers import dask_cluster
 from imageset.workers.carried_file import carry_file
@@ -42,6 +42,7 @@ from tests.curation.test_search_cache import EVERY, know, search
 from tests.faults.proxy import Proxy
 from tests.photos.test_engines import write_quantized
 from tests.project import ROOT
+from tests.workers import tasks
 
 PHOTOS = 24  # three batches of masks
 MASKS = ("data/masks.h5", "data/masks.csv")
@@ -60,51 +61,57 @@ Edit = Callable[[str, str], None]
 
 @pytest.fixture(scope="module")
 def dask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A cluster of two workers without settings."""
-    with running(tmp_path_factory.mktemp("dask"), 2, 0, {"PYTHONPATH": str(ROOT)}) as cluster:
+    """A cluster of two workers without settings, each with a nanny, as Dask starts them unless told otherwise."""
+    with running(tmp_path_factory.mktemp("dask"), 2, 0, {"PYTHONPATH": str(ROOT)}, nannies=True) as cluster:
         yield cluster
 
 
-def same_code() -> list[str]:
-    return ["code 1"]
-
-
-def other_code() -> list[str]:
-    """Return another line in every process."""
-    return [f"code {os.getpid()}"]
-
-
-def work(items: list[Any]) -> list[int]:
-    """Return ten times each number; fail, or end this process, as an item's name says."""
-    if "bad" in items:
-        raise DataError("photo 7 is bad")
-    if "crash" in items:
-        os.kill(os.getpid(), signal.SIGSEGV)
-    return [int(item) * 10 for item in items]
-
-
 def test_results_come_in_order_and_an_item_that_crashes_loses_only_its_own_result(dask: Cluster) -> None:
-    chunks: list[list[Any]] = [[1, 2], [], [3, "crash", 4], *([number] for number in range(5, 30))]
-    with dask_cluster.connect_workers(dask.address, same_code) as pool:
-        results = list(ordered_map(pool, work, chunks))
+    chunks: list[list[Any]] = [[1, 2], [], [3, "segfault", 4], *([number] for number in range(5, 30))]
+    with dask_cluster.connect_workers(dask.address, tasks.same_code) as pool:
+        results = list(ordered_map(pool, tasks.work, chunks))
 
     assert results == [[10, 20], [], [30, Lost("crash"), 40], *([number * 10] for number in range(5, 30))]
 
 
+def test_under_a_nanny_an_item_that_hangs_or_takes_too_much_memory_does_so_alone(dask: Cluster) -> None:
+    with dask_cluster.connect_workers(dask.address, tasks.same_code) as pool:
+        results = list(ordered_map(pool, tasks.work, [[1, "hang", 2], [3]]))
+        with pytest.raises(MemoryError):
+            list(ordered_map(pool, tasks.work, [["eat"]]))
+
+    assert results == [[10, Lost("timeout"), 20], [30]]
+
+
+def test_a_nanny_starts_its_worker_again_and_the_process_beside_it_ends_with_it(dask: Cluster) -> None:
+    with dask_cluster.connect_workers(dask.address, tasks.same_code) as pool:
+        client: Any = pool.client  # not typed
+        ((beside, worker),) = pool.submit(tasks.own_pids, [1]).result()
+        before = set(client.run(os.getpid).values())
+        os.kill(worker, signal.SIGKILL)
+        tasks.wait_until(lambda: not lifetime.is_alive(beside))
+        results = list(ordered_map(pool, tasks.work, [[1], [2]]))
+        tasks.wait_until(lambda: len(client.nthreads()) == 2)
+        after = set(client.run(os.getpid).values())
+
+    assert results == [[10], [20]]
+    assert before - after == {worker}
+
+
 def test_an_error_on_a_worker_is_raised_and_names_the_worker(dask: Cluster) -> None:
     with (
-        dask_cluster.connect_workers(dask.address, same_code) as pool,
+        dask_cluster.connect_workers(dask.address, tasks.same_code) as pool,
         pytest.raises(ImagesetError, match=r"^the Dask worker on .*: photo 7 is bad"),
     ):
-        list(ordered_map(pool, work, [[1], ["bad"], [2]]))
+        list(ordered_map(pool, tasks.work, [[1], ["raise"], [2]]))
 
 
 def test_workers_that_would_make_other_bytes_are_refused(dask: Cluster) -> None:
     with (
-        dask_cluster.connect_workers(dask.address, other_code) as pool,
+        dask_cluster.connect_workers(dask.address, tasks.other_code) as pool,
         pytest.raises(ImagesetError, match=r"Dask worker on .*: its code or libraries differ.*\(code \d+\): check out"),
     ):
-        list(ordered_map(pool, work, [[1]]))
+        list(ordered_map(pool, tasks.work, [[1]]))
 
 
 def test_a_carried_file_becomes_a_copy_where_it_is_unpickled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,15 +155,11 @@ def test_a_search_on_a_cluster_finds_the_same(dask: Cluster, tmp_path: Path, mon
     assert (warm, memory.new) == (expected, 2)
 
 
-def read(items: list[Any], path: Path) -> list[bytes]:
-    return [path.read_bytes()] * len(items)
-
-
 def test_workers_copy_the_content_of_files_from_each_other(dask: Cluster, tmp_path: Path) -> None:
     """A path would be of one worker's own copy, which other machines do not have."""
     (tmp_path / "weights").write_bytes(b"weights of a network")
-    with dask_cluster.connect_workers(dask.address, same_code) as pool:
-        results = list(ordered_map(pool, partial(read, path=carry_file(tmp_path / "weights")), [[1, 2]]))
+    with dask_cluster.connect_workers(dask.address, tasks.same_code) as pool:
+        results = list(ordered_map(pool, partial(tasks.read, path=carry_file(tmp_path / "weights")), [[1, 2]]))
 
         assert b"weights of a network" in pool.scattered[1].result()
 
@@ -174,7 +177,7 @@ def test_a_network_in_a_zip_predicts_on_workers(dask: Cluster, weights: Path, tm
     image = draw.draw("t-shirt", 3).resize((180, 240))
     (expected,) = predict([image], network)
     sent = partial(predict, network=network._replace(weights=carry_file(network.weights)))
-    with dask_cluster.connect_workers(dask.address, same_code) as pool:
+    with dask_cluster.connect_workers(dask.address, tasks.same_code) as pool:
         ((made,),) = list(ordered_map(pool, sent, [[image]]))
 
     assert made == (f"imageset-{os.getuid()}-{files.sha256(network.weights)}", expected[1])
@@ -186,9 +189,9 @@ def calculate(
     """Return a cluster's results for one number; every wait is at most some seconds long."""
     monkeypatch.setattr(dask_cluster, "SECONDS_TO_CONNECT", seconds)
     monkeypatch.setattr(dask_cluster, "SECONDS_WITHOUT_WORKERS", seconds)
-    with dask_cluster.connect_workers(address, same_code) as pool:
+    with dask_cluster.connect_workers(address, tasks.same_code) as pool:
         meanwhile()
-        return list(ordered_map(pool, work, [[1]]))
+        return list(ordered_map(pool, tasks.work, [[1]]))
 
 
 def test_a_scheduler_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,10 +207,10 @@ def test_a_scheduler_that_falls_silent_ends_the_run(asks: str, dask: Cluster, mo
     monkeypatch.setattr(dask_cluster, "SECONDS_BETWEEN_COUNTS", 0)
 
     def ask(pool: dask_cluster.DaskWorkers) -> object:
-        return pool.submit(work, ["2"]).result() if asks == "result" else pool.slots
+        return pool.submit(tasks.work, [2]).result() if asks == "result" else pool.slots
 
-    with Proxy.before(dask.address) as proxy, connect_workers(proxy.replace(dask.address), same_code) as pool:
-        assert pool.submit(work, ["1"]).result() == [10]
+    with Proxy.before(dask.address) as proxy, connect_workers(proxy.replace(dask.address), tasks.same_code) as pool:
+        assert pool.submit(tasks.work, [1]).result() == [10]
         assert pool.slots
         proxy.drop_now()
         with pytest.raises(ServerError, match="the Dask scheduler has not answered for 1 s: look at it"):
@@ -222,16 +225,16 @@ def test_a_cluster_that_loses_one_worker_after_the_other(tmp_path: Path, monkeyp
     """
     settings = {"PYTHONPATH": str(ROOT), "DASK_DISTRIBUTED__SCHEDULER__ACTIVE_MEMORY_MANAGER__INTERVAL": "50ms"}
     with running(tmp_path, 2, 0, settings) as dask:
-        with dask_cluster.connect_workers(dask.address, same_code) as pool:
+        with dask_cluster.connect_workers(dask.address, tasks.same_code) as pool:
             client: Any = pool.client  # not typed
-            results = [pool.submit(work, [1]).result()]
+            results = [pool.submit(tasks.work, [1]).result()]
             pids = client.run(os.getpid)
             while len(holders := client.who_has([pool.scattered[1]])[pool.scattered[1].key]) > 1:
                 time.sleep(0.05)
             lost, left = sorted(dask.workers, key=lambda worker: worker.pid != pids[holders[0]])
             lost.kill()
             lost.wait()
-            results.append(pool.submit(work, [2]).result())
+            results.append(pool.submit(tasks.work, [2]).result())
 
         assert results == [[10], [20]]
 
@@ -244,7 +247,7 @@ def test_a_cluster_that_loses_one_worker_after_the_other(tmp_path: Path, monkeyp
 def test_a_chunk_that_takes_every_worker_with_it_is_not_sent_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     scheduler = SimpleNamespace(ncores=lambda: {"tcp://another": 1})
     client: Any = SimpleNamespace(scheduler=scheduler, sync=lambda ask, callback_timeout: ask())
-    pool = dask_cluster.DaskWorkers(client, same_code)
+    pool = dask_cluster.DaskWorkers(client, tasks.same_code)
     sent: list[list[Any]] = []
 
     class Cancelled:
@@ -257,7 +260,7 @@ def test_a_chunk_that_takes_every_worker_with_it_is_not_sent_for_ever(monkeypatc
 
     monkeypatch.setattr(pool, "send", send)
     with pytest.raises(ServerError, match="lost workers over one batch 10 times: run again"):
-        pool.submit(work, [1]).result()
+        pool.submit(tasks.work, [1]).result()
 
     assert sent == [[1]] * dask_cluster.MAX_SENDS
 
