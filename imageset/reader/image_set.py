@@ -18,6 +18,8 @@ from imageset.formats import hdf5
 from imageset.formats.channel_stats import ChannelStats
 from imageset.formats.hdf5 import Indices
 from imageset.formats.images import Images, open_images
+from imageset.reader.class_weights import Scheme, weigh_classes
+from imageset.reader.folds import deal_groups
 
 
 class ImageSet(Dataset[tuple[Any, Any]]):
@@ -50,6 +52,7 @@ class ImageSet(Dataset[tuple[Any, Any]]):
         product_ids (torch.Tensor): The number of each item's product, int64 (N,), as catalog_ids.
         groups (torch.Tensor or None): The group of each item, int64 (N,). Items that show one picture or one product
             are in one group, and a group is in one subset. None in files of format version 1, which lack it.
+        copies (torch.Tensor): Which copy of its photo each item is, int16 (N,): 0 for the photo itself.
         mean (torch.Tensor): The mean of each channel over the training photos, 0 to 255, float32 (C,).
         std (torch.Tensor): The standard deviation of each channel over the training photos, float32 (C,).
         image_shape (list[int]): The shape of an image in the file, (H, W, C).
@@ -88,8 +91,8 @@ class ImageSet(Dataset[tuple[Any, Any]]):
             if subset not in hdf5.subsets(file):
                 raise DataError(f"{path} has no subset {subset!r}; it has {', '.join(hdf5.subsets(file))}")
             self._read(file)
-            if not augmented and f"{subset}_copies" in file:
-                self._keep_rows(np.flatnonzero(file[f"{subset}_copies"][:] == 0))
+            if not augmented:
+                self._keep_rows(np.flatnonzero(self.copies.numpy() == 0))
             if verify:
                 self._verify(file)
 
@@ -124,6 +127,7 @@ class ImageSet(Dataset[tuple[Any, Any]]):
             raise DamagedFile(self.path, "lacks a mean or a standard deviation for some channel")
         self.labels, self.product_ids = torch.from_numpy(arrays["labels"]), torch.from_numpy(arrays["ids"])
         self.groups = torch.from_numpy(arrays["groups"]) if "groups" in arrays else None
+        self.copies = torch.from_numpy(arrays.get("copies", np.zeros(count, np.int16)))
         self.mean, self.std = (torch.from_numpy(values.astype(np.float32)) for values in statistics)
         self.file_rows: Indices = np.arange(count)
 
@@ -145,7 +149,7 @@ class ImageSet(Dataset[tuple[Any, Any]]):
     def _keep_rows(self, rows: Indices) -> None:
         """Leave out all other rows."""
         self.file_rows = rows
-        self.labels, self.product_ids = self.labels[rows], self.product_ids[rows]
+        self.labels, self.product_ids, self.copies = self.labels[rows], self.product_ids[rows], self.copies[rows]
         self.groups = None if self.groups is None else self.groups[rows]
 
     @contextmanager
@@ -207,6 +211,60 @@ class ImageSet(Dataset[tuple[Any, Any]]):
         if self._targets is None:
             self._targets = self.labels.tolist()
         return self._targets
+
+    @property
+    def class_counts(self) -> torch.Tensor:
+        """Number of items of each class, int64 (num_labels,)."""
+        return torch.bincount(self.labels, minlength=self.num_labels)
+
+    def class_weights(self, scheme: Scheme, *, beta: float = 0.999) -> torch.Tensor:
+        """Return a weight for each class, as `torch.nn.functional.cross_entropy(weight=...)` takes them.
+
+        The mean of the weights over all items is 1, so a learning rate need not change. (Cui et al. normalise the sum
+        over the classes instead.)
+
+        Args:
+            scheme: "inverse": all classes count the same, however many items they have. "effective": between that and
+                no weights, by the effective number of Cui et al., Class-Balanced Loss Based on Effective Number of
+                Samples, CVPR 2019: (1 - beta^n) / (1 - beta) for a class of n items.
+            beta: For "effective": from 0, where all weights are 1, to below 1. A class of many more than 1 / (1 - beta)
+                items weighs no less than one of that many.
+
+        Returns:
+            float32 (num_labels,). Classes without items have 0.
+
+        Raises:
+            ValueError: The scheme is unknown, or `beta` is out of range.
+        """
+        return torch.from_numpy(weigh_classes(self.class_counts.numpy(), scheme, beta).astype(np.float32))
+
+    def folds(self, k: int) -> list[tuple[Indices, Indices]]:
+        """Divide the items into k folds for cross-validation: no group is in two, classes are spread evenly.
+
+        The folds are the same each time, and the same photos with and without augmented copies. Copies are in training
+        parts only. A class of fewer than k groups is missing in some folds.
+
+        Args:
+            k: Number of folds, from 2 to the number of groups.
+
+        Returns:
+            A pair for each fold: the items to train on, and the items to evaluate on, int64, ascending. Each photo is
+            in one of the second arrays.
+
+        Raises:
+            DataError: The file has no groups, as those of format version 1.
+            ValueError: `k` is out of range.
+
+        Example::
+
+            for training, held_out in photos.folds(5):
+                training_photos = torch.utils.data.Subset(photos, training)
+        """
+        if self.groups is None:
+            raise DataError(f"{self.path} has format version 1, which has no groups: build it again for folds")
+        fold_of = deal_groups(self.labels.numpy(), self.groups.numpy(), k)
+        photo = self.copies.numpy() == 0
+        return [(np.flatnonzero(fold_of != fold), np.flatnonzero((fold_of == fold) & photo)) for fold in range(k)]
 
     def __len__(self) -> int:
         return len(self.labels)
