@@ -2,9 +2,11 @@
 
 import json
 import tomllib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from imageset.curation.corrections import (
@@ -19,8 +21,16 @@ from imageset.formats import dates, hand_edited, hdf5, row_checksums, tables, ta
 from imageset.page.assemble import assemble
 from imageset.page.components import encode_components
 from imageset.page.contents import make_contents
-from imageset.page.inputs import PageInputs
-from imageset.page.photo_list import FACTS, MASK_MEASURES, list_photos
+from imageset.page.inputs import PageInputs, PhotoTables
+from imageset.page.photo_list import (
+    FACTS,
+    KEY,
+    MASK_MEASURES,
+    describe_photos,
+    group_sizes,
+    name_photos,
+    number_rejects,
+)
 from imageset.page.picture_files import PicturePaths
 from imageset.page.pictures import LEAST_DETAIL_BYTES, PAGE_BYTES, add_pictures, advise_on_size
 from imageset.page.sample import choose_photos
@@ -29,28 +39,24 @@ from imageset.page.verdict import judge
 from imageset.report.figures import COUNTED, STAGE_TABLES, StageTables
 from imageset.runtime import files, params, stage
 
-MORE_TABLES = {  # of data/, by the names that PageInputs has
-    "classes": tables.CLASSES,
-    "labels": tables.LABELS,
-    "groups": tables.GROUPS,
-    "photos": tables.PHOTOS,
-    "masks": tables.MASKS,
-    "suspects": tables.SUSPECTS,
-    "map": tables.MAP,
-    "doubts": tables.DOUBTS,
-    "predictions": tables.PREDICTIONS,
-}
-READ = COUNTED | {  # the columns that the page reads, besides keys; of other tables all
-    "listings": ("image_url",),
-    "listings_rejects": ("product_id", "position", "image_url", "reason"),
-    "ingest": ("key", "status", "reason"),
-    "inventory": ("key",),
+# The columns that are read of all photos, besides keys; of other tables all.
+OF_ALL = COUNTED | {
+    "listings_rejects": ("product_id", "position", "reason"),
+    "catalog": ("catalog_id",),
     "catalog_rejects": ("reason", "catalog_id"),
     "label_changes": ("change", "told", "catalog_id"),
-    "groups": ("group", "reason"),
-    "photos": FACTS,
-    "masks": MASK_MEASURES,
-    "predictions": ("answer", "probability"),
+}
+# The tables of which only the rows of photos that the page shows are read besides, and their columns.
+OF_SHOWN: dict[str, tuple[tables.Table, Collection[str] | None]] = {
+    "listings": (tables.LISTINGS, ("image_url",)),
+    "ingest": (tables.INGEST, ("key",)),
+    "inventory": (tables.INVENTORY, ("key",)),
+    "split": (tables.SPLIT, None),
+    "photos": (tables.PHOTOS, FACTS),
+    "masks": (tables.MASKS, MASK_MEASURES),
+    "map": (tables.MAP, None),
+    "doubts": (tables.DOUBTS, None),
+    "predictions": (tables.PREDICTIONS, ("answer", "probability")),
 }
 PICTURES = ("previews.h5", "masks.h5", "processed.h5", "dataset.h5")  # in the order of PicturePaths
 
@@ -69,10 +75,19 @@ def describe_dataset(dataset_h5: Path) -> tuple[str, dict[str, int], dict[str, A
         return str(file.attrs["content_digest"]), rows, json.loads(file.attrs["params"])
 
 
-def describe_source(as_of: str | None, labels: pd.DataFrame) -> dict[str, str | None]:
+def describe_source(as_of: str | None, newest: str) -> dict[str, str | None]:
     """Return of which time the rows of the marketplace are: source.as_of, and the date of the newest label."""
-    newest = labels["date"].iloc[dates.sortable(labels["date"]).to_numpy(object).argmax()] if len(labels) else ""
     return {"as_of": as_of, "newest_row": newest or None}
+
+
+def read_labels(labels_csv: Path, photos: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Return the rows about the products of some photos, and the date of the newest of all rows, "" without one."""
+    found, newest = [], pd.Series([""])
+    for part in tables.parts(labels_csv, tables.LABELS):
+        found.append(part[part["product_id"].isin(photos["product_id"])])
+        some = pd.concat([newest, part["date"]], ignore_index=True)
+        newest = some[[dates.sortable(some).to_numpy(object).argmax()]]
+    return pd.concat(found, ignore_index=True), newest.iloc[0]
 
 
 def read_version(pyproject_toml: Path) -> str:
@@ -83,41 +98,72 @@ def describe(inputs: PageInputs, data: Path, version: str) -> tuple[dict[str, An
     """Return all that the page says, without pictures, and the components of its photos in base64."""
     values = params.load().model_dump(mode="json")
     digest, rows, built_with = describe_dataset(data / "dataset.h5")
-    photos = list_photos(inputs)
+    photos = name_photos(inputs)
     chosen, sampled = choose_photos(photos, inputs, values["report"]["page_photos"])
-    shown = photos[chosen].reset_index(drop=True)
+    named = photos[chosen].reset_index(drop=True)
+    del photos
+    said, newest = read_photo_tables(data, named)
+    shown = describe_photos(named, inputs, said)
     with row_checksums.open_file(data / "components.h5", hdf5.COMPONENTS) as file:
         layout, encoded = encode_components(file, shown)
     return {
         "digest": digest,
         "version": version,
         "sampled": sampled,
-        "source": describe_source(values["source"]["as_of"], inputs.labels),
+        "source": describe_source(values["source"]["as_of"], newest),
         "params": changed_params(values),
         "verdict": judge(inputs, rows),
-        **make_contents(inputs, shown),
+        **make_contents(inputs, shown, said.labels),
         "augment": {"copies": built_with["augment"]["copies"]},
         "components": layout,
     }, encoded
 
 
 def read_inputs(data: Path, decided: Path, reports: Path) -> PageInputs:
-    """Read the tables, and what people decided. Raises DataError where one of them is wrong."""
-    of_stages, more = (
-        {name: tables.read(data / f"{name}.csv", table, READ.get(name)) for name, table in some.items()}
-        for some in (STAGE_TABLES, MORE_TABLES)
-    )
-    labels, exclusions = read_decisions(decided, more["classes"])
+    """Read what is needed of all photos, and what people decided. Raises DataError where a table is wrong."""
+    stages = (tables.read(data / f"{name}.csv", table, OF_ALL.get(name)) for name, table in STAGE_TABLES.items())
+    classes = tables.read(data / "classes.csv", tables.CLASSES)
+    labels, exclusions = read_decisions(decided, classes)
     return PageInputs(
-        stages=StageTables(*of_stages.values()),
+        stages=StageTables(*stages),
+        classes=classes,
+        suspects=tables.read(data / "suspects.csv", tables.SUSPECTS),
         label_decisions=labels,
         exclusions=exclusions,
         taken_down=takedowns.read(decided / "takedowns.csv"),
         checks=json.loads((data / "validation.json").read_text(encoding="utf-8"))["checks"],
         baseline=json.loads((reports / "baseline.json").read_text(encoding="utf-8")),
         leakage=json.loads((reports / "leakage.json").read_text(encoding="utf-8")),
-        **more,
     )
+
+
+def read_photo_tables(data: Path, photos: pd.DataFrame) -> tuple[PhotoTables, str]:
+    """Return what the tables say of some photos, and the date of the newest label of all. Raises DataError."""
+    plain = {
+        name: tables.read(data / f"{name}.csv", table, columns, photos) for name, (table, columns) in OF_SHOWN.items()
+    }
+    labels, newest = read_labels(data / "labels.csv", photos)
+    rejects, groups = read_rejects(data / "listings_rejects.csv", photos), read_groups(data / "groups.csv", photos)
+    return PhotoTables(listing_rejects=rejects, groups=groups, labels=labels, **plain), newest
+
+
+def read_rejects(listings_rejects_csv: Path, photos: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of listings_rejects.csv that name one of some photos."""
+    wanted, found = pd.MultiIndex.from_frame(photos[KEY]), []
+    for part in tables.parts(listings_rejects_csv, tables.LISTING_REJECTS):
+        keys = number_rejects(part)[KEY]
+        found.append(part.loc[keys.index[wanted.get_indexer(pd.MultiIndex.from_frame(keys)) >= 0]])
+    return pd.concat(found, ignore_index=True)
+
+
+def read_groups(groups_csv: Path, photos: pd.DataFrame) -> pd.DataFrame:
+    """Return the groups of some photos that duplicates kept, as `group_sizes` does."""
+    wanted, found, groups = pd.MultiIndex.from_frame(photos[KEY]), [], []
+    for part in tables.parts(groups_csv, tables.GROUPS, ["group", "reason"]):
+        kept = part.loc[part["reason"] == "", [*KEY, "group"]]
+        groups.append(kept["group"].to_numpy())
+        found.append(kept[wanted.get_indexer(pd.MultiIndex.from_frame(kept[KEY])) >= 0])
+    return group_sizes(pd.concat(found, ignore_index=True), np.concatenate(groups))
 
 
 def main(data: Path, corrections: Path, reports: Path, page: Path, pyproject_toml: Path, report_html: Path) -> None:

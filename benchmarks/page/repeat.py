@@ -26,8 +26,10 @@ from imageset.photos.outcomes import PhotoMask, Rejected
 from imageset.photos.previews import make_preview
 from imageset.report.figures import STAGE_TABLES
 from imageset.storage.bucket import StoredObject
-from stages.page import MORE_TABLES
+from stages.page import OF_SHOWN
 
+MORE_TABLES = {"labels": tables.LABELS, "groups": tables.GROUPS, "suspects": tables.SUSPECTS}
+MORE_TABLES |= {name: table for name, (table, _) in OF_SHOWN.items()}
 TABLES: dict[str, Table] = {  # of photos and products, which are repeated; the other tables stay as they are
     name: table
     for name, table in (STAGE_TABLES | MORE_TABLES).items()

@@ -229,18 +229,25 @@ def quote(text: str) -> str:
     return '"' + text.replace('"', '""') + '"' if SPECIAL.search(text) else text
 
 
-def read(path: Path, table: Table, columns: Collection[str] | None = None) -> pd.DataFrame:
+def read(
+    path: Path, table: Table, columns: Collection[str] | None = None, photos: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """Return a table that `write` wrote.
 
     Args:
         path: the file.
         table: what it should be.
         columns: those that are kept, in the table's order; None for all. A unique key is kept besides.
+        photos: product_id and position of those photos that keep their rows, each once; None for all rows.
 
     Raises:
         DataError: the file's columns are not the table's, or values of those that are kept.
     """
-    content = pd.concat(parts(path, table, columns), ignore_index=True)
+    found = parts(path, table, columns)
+    if photos is not None:
+        wanted = pd.MultiIndex.from_frame(photos[list(PHOTO)])
+        found = (part[wanted.get_indexer(pd.MultiIndex.from_frame(part[list(PHOTO)])) >= 0] for part in found)
+    content = pd.concat(found, ignore_index=True)
     pyarrow.default_memory_pool().release_unused()  # what was between the parts: as much as the table
     if table.unique and len(repeated := content[content.duplicated(list(table.key))]):
         raise DataError(f"{path}: {describe_key(table, repeated)} is there more than once")

@@ -9,8 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from imageset.formats import hdf5
+from imageset.formats.photo_places import find_known_rows
 from imageset.formats.row_checksums import Rows
-from imageset.page.photo_list import KEY
 
 MOST = 127  # of an int8
 
@@ -36,11 +36,19 @@ def encode_components(file: h5py.File, photos: pd.DataFrame) -> tuple[dict[str, 
     Returns:
         dimensions, scale and photos (which photos they are), and the bytes, one photo after another.
     """
-    with hdf5.reading(file.filename):
-        names = pd.MultiIndex.from_arrays([file["ids"][:], file["positions"][:].astype(np.int64)])
-        rows = names.get_indexer(pd.MultiIndex.from_frame(photos[KEY].astype("int64")))
-        known = np.flatnonzero(rows >= 0)
-    components = Rows(file)[:][rows[known]]
+    rows = find_known_rows(file, photos)
+    known = np.flatnonzero(rows >= 0)
+    components = read_components(Rows(file), rows[known])
     small, scale = shrink_components(components)
     layout = {"dimensions": components.shape[1], "scale": scale, "photos": known.tolist()}
     return layout, base64.b64encode(small.tobytes()).decode("ascii")
+
+
+def read_components(all_rows: Rows, wanted: NDArray[np.int64]) -> NDArray[np.int16]:
+    """Return the components of some rows, int16 (N, P), in their order. All are read, and checked, in blocks."""
+    found = np.zeros((len(wanted), all_rows.shape[1]), np.int16)
+    order = np.argsort(wanted)
+    for block in hdf5.blocks(all_rows.array):
+        start, end = np.searchsorted(wanted[order], (block.start, block.stop))
+        found[order[start:end]] = all_rows[block][wanted[order[start:end]] - block.start]
+    return found

@@ -36,12 +36,13 @@ class Places(NamedTuple):
         return np.asarray(self.photos.get_indexer(pd.MultiIndex.from_frame(names)), np.int64)
 
 
-def make_contents(data: PageInputs, photos: pd.DataFrame) -> dict[str, Any]:
+def make_contents(data: PageInputs, photos: pd.DataFrame, labels: pd.DataFrame) -> dict[str, Any]:
     """Return what the tables say, as the page reads it; pictures, verdict and provenance are not in it.
 
     Args:
         data: the tables.
-        photos: the rows of `list_photos` that the page shows.
+        photos: those that the page shows, from `describe_photos`.
+        labels: the rows of labels.csv about their products.
     """
     classes, subsets = class_columns(data)
     places = Places(
@@ -56,7 +57,7 @@ def make_contents(data: PageInputs, photos: pd.DataFrame) -> dict[str, Any]:
         "default_reasons": DEFAULT_REASONS,
         "rejects": rejects.to_dict("records"),
         "photos": photo_columns(photos, places, rejects, data.stages.label_map),
-        "label_rows": label_rows(data.labels, photos),
+        "label_rows": label_rows(labels, photos),
         "suspects": suspect_columns(data.suspects, places),
         "class_suspects": class_suspects(data.suspects, places),
         "pairs": pair_columns(data.stages.near_duplicates, places),

@@ -14,7 +14,7 @@ from PIL import Image
 from imageset.formats import hdf5, source_ids
 from imageset.page.assemble import encode_json
 from imageset.page.details import SCRIPT_BYTES, make_details, order_details
-from imageset.page.picture_files import PictureFiles, PicturePaths, open_pictures, require_previews
+from imageset.page.picture_files import PictureFiles, PicturePaths, open_pictures, require_previews, tabulate
 from imageset.page.sheets import Layout, draw_sheets, lay_out
 from imageset.page.training_rows import augmented_rows, labels_with_photos, mean_pictures, row_pictures
 from imageset.runtime import progress
@@ -100,7 +100,7 @@ def add_training_rows(contents: Contents, paths: PicturePaths, names: Names) -> 
         means = lay_out(len(labels), ROW_SIDE)
         bar = progress.bar(mean_pictures(dataset, labels), "page: means", len(labels), "class")
         scripts = draw_scripts("means", bar, means)
-        augmented = augmented_rows(dataset, {name: photo for photo, name in enumerate(names)})
+        augmented = augmented_rows(dataset, tabulate(names))
         rows = [row for _, found in augmented for row in found]
         copies = lay_out(len(rows), ROW_SIDE)
         scripts |= draw_scripts("augmented", row_pictures(dataset, rows), copies)

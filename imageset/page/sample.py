@@ -26,14 +26,15 @@ def choose_photos(photos: pd.DataFrame, data: PageInputs, most: int) -> tuple[ND
     first, then the photos of near-duplicates, the least alike first, then those of label_changes.csv.
 
     Args:
-        photos: from `list_photos`.
+        photos: from `name_photos`.
         data: the tables.
         most: report.page_photos.
     """
     chosen = np.ones(len(photos), bool)
     if len(photos) <= most:
         return chosen, None
-    ranks = np.array([stable_hash.rank(*key) for key in photos[KEY].itertuples(index=False, name=None)], np.uint64)
+    keys = photos[KEY].itertuples(index=False, name=None)
+    ranks = np.fromiter((stable_hash.rank(*key) for key in keys), np.uint64, len(photos))
     is_reject = (photos["reason"] != "").to_numpy()
     rejects = draw(photos["stage"] + photos["reason"], ranks, is_reject, int(MOST_REJECTS * most))
     chosen = rejects | draw(photos["catalog_id"].astype(str), ranks, ~is_reject, most - int(rejects.sum()))

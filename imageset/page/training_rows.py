@@ -1,6 +1,7 @@
 """Pictures out of dataset.h5: the mean photo of each class, and training photos beside their augmented copies."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 
 import h5py
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from imageset.formats import hdf5
+from imageset.formats.photo_places import match_rows
 from imageset.page.picture_files import picture_of
 
 MOST_PHOTOS = 1000  # of a class: its mean does not change visibly with more
@@ -43,24 +45,21 @@ def labels_with_photos(dataset: h5py.File) -> list[int]:
         return [int(label) for label in np.unique(dataset["train_labels"][:])]
 
 
-def augmented_rows(dataset: h5py.File, places: Mapping[tuple[int, int], int]) -> list[tuple[int, list[int]]]:
+def augmented_rows(dataset: h5py.File, photos: pd.DataFrame) -> list[tuple[int, list[int]]]:
     """Return training photos with the rows of the photo itself and of its first copies. None where nothing is copied.
 
     Args:
         dataset: dataset.h5.
-        places: where the page has each photo, by product_id and position.
+        photos: product_id and position of each photo of the page.
     """
     with hdf5.reading(dataset.filename):
-        ids, positions, copies = (dataset[f"train_{name}"][:] for name in ("ids", "positions", "copies"))
-    table = pd.DataFrame({"id": ids, "position": positions.astype(np.int64), "copy": copies})
+        copies = dataset["train_copies"][:]
+        matches = match_rows(dataset["train_ids"], dataset["train_positions"], photos)
+        parts = [pd.DataFrame({"photo": places, "copy": copies[rows]}, rows) for rows, places in matches]
+    table = pd.concat(parts)
     rows = table[table["copy"] <= MOST_COPIES].sort_values("copy", kind="stable")
-    chosen: list[tuple[int, list[int]]] = []
-    for name, found in rows.groupby(["id", "position"], sort=False).groups.items():
-        if len(chosen) == AUGMENTED_PHOTOS:
-            break
-        if name in places and len(found) > 1:
-            chosen.append((places[name], found.tolist()))
-    return chosen
+    chosen = ((int(photo), found.tolist()) for photo, found in rows.groupby("photo", sort=False).groups.items())
+    return list(islice((each for each in chosen if len(each[1]) > 1), AUGMENTED_PHOTOS))
 
 
 def row_pictures(dataset: h5py.File, rows: NDArray[np.int64] | Sequence[int]) -> Iterator[Image.Image]:

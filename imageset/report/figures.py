@@ -29,7 +29,7 @@ COUNTED = {  # the columns that the figures count; of listings and inventory, th
     "ingest": ("status", "reason"),
     "inventory": (),
     "rejects": ("reason",),
-    "catalog": ("row", "catalog_id", "group"),
+    "catalog": ("catalog_id", "group"),
     "catalog_rejects": ("reason",),
     "label_changes": ("change",),
     "split": ("subset",),
@@ -93,7 +93,7 @@ def class_table(data: StageTables) -> pd.DataFrame:
     Columns: catalog_id, name, train, validation (if there is one), test, photos.
     """
     photos = data.catalog.merge(data.split, on=["product_id", "position"])
-    counts = photos.pivot_table(index="catalog_id", columns="subset", values="row", aggfunc="size", fill_value=0)
+    counts = photos.groupby(["catalog_id", "subset"]).size().unstack(fill_value=0)
     subsets = [subset for subset in hdf5.SUBSETS if subset != "validation" or subset in counts]
     counts = counts.reindex(index=data.label_map["catalog_id"], columns=subsets, fill_value=0)
     named = data.label_map[["catalog_id", "name"]].merge(counts, left_on="catalog_id", right_index=True)

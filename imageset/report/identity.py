@@ -29,13 +29,17 @@ def identify(split: pd.DataFrame, label_map: pd.DataFrame) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for subset in hdf5.SUBSETS:
         photos = split[split["subset"] == subset]
-        keys = sorted(zip(photos["product_id"].tolist(), photos["position"].tolist(), strict=True))
-        if keys or subset != "validation":
-            found[subset] = {"photos": len(keys), "digest": digest(f"{key[0]},{key[1]}" for key in keys)}
+        if len(photos) or subset != "validation":
+            keys = photos.sort_values(["product_id", "position"])[["product_id", "position"]]
+            lines = (f"{key[0]},{key[1]}" for key in keys.itertuples(index=False, name=None))
+            found[subset] = {"photos": len(photos), "digest": digest(lines)}
     catalog_ids = sorted(label_map["catalog_id"].tolist())
     return found | {"classes": {"count": len(catalog_ids), "digest": digest(map(str, catalog_ids))}}
 
 
 def digest(lines: Iterable[str]) -> str:
     """Return the first digits of the SHA-256 of lines."""
-    return hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()[:DIGITS]
+    found = hashlib.sha256()
+    for line in lines:
+        found.update(f"{line}\n".encode())
+    return found.hexdigest()[:DIGITS]

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from imageset.formats import hdf5, row_checksums, source_ids
+from imageset.formats.photo_places import find_rows
 from imageset.report import plots
 from imageset.report.lettering import class_captions, drawable
 
@@ -75,11 +76,12 @@ def draw_look_alikes(pairs: pd.DataFrame, thumbnails_h5: Path) -> bytes:
     sheet: list[hdf5.Pixels] = []
     captions = []
     with row_checksums.open_file(thumbnails_h5, hdf5.THUMBNAILS) as file:
-        rows = {
-            key: row for row, key in enumerate(zip(file["ids"][:].tolist(), file["positions"][:].tolist(), strict=True))
-        }
+        shown_pairs = list(pairs.sort_values("likeness").head(PAIRS).itertuples(index=False))
+        names = list(dict.fromkeys(name for *keys, _ in shown_pairs for name in (tuple(keys[:2]), tuple(keys[2:]))))
+        photos = pd.DataFrame(names, columns=["product_id", "position"])
+        rows = dict(zip(names, find_rows(file, photos).tolist(), strict=True))
         images = row_checksums.Rows(file)
-        for *keys, likeness in pairs.sort_values("likeness").head(PAIRS).itertuples(index=False):
+        for *keys, likeness in shown_pairs:
             for number, (product_id, position) in enumerate(zip(keys[::2], keys[1::2], strict=True)):
                 sheet.append(images[rows[product_id, position]])
                 captions.append(

@@ -41,11 +41,18 @@ def contents() -> dict[str, Any]:
     }
 
 
-def write_files(folder: Path, copies: int = 2) -> PicturePaths:
-    """Write the files of the stages."""
+def more_names(turns: int) -> list[tuple[int, int]]:
+    """Return the names of the photos, and of more photos that look like them, five a turn."""
+    return [(product_id + 100 * turn, position) for turn in range(turns) for product_id, position in NAMES]
+
+
+def write_files(folder: Path, copies: int = 2, turns: int = 1) -> PicturePaths:
+    """Write the files of the stages, with the photos of `more_names`."""
     paths = PicturePaths(*(folder / f"{name}.h5" for name in ("previews", "masks", "processed", "dataset")))
-    with writing_masks(paths.masks_h5, len(NAMES), 64, "") as add, writing_previews(paths.previews_h5) as add_preview:
-        for photo, name in enumerate(NAMES):
+    names = more_names(turns)
+    with writing_masks(paths.masks_h5, len(names), 64, "") as add, writing_previews(paths.previews_h5) as add_preview:
+        for number, name in enumerate(names):
+            photo = number % len(NAMES)
             stored = StoredObject(f"photos/{name}", "etag", 1, "")
             if photo in RESULTS:
                 mask = Image.new("L", (64, 64), 0)
@@ -58,9 +65,11 @@ def write_files(folder: Path, copies: int = 2) -> PicturePaths:
                 Image.new("RGB", SIZES[photo], COLOURS[photo]).save(file, "JPEG", quality=95)
                 add_preview(*name, file.getvalue())
     with hdf5.create(paths.processed_h5, hdf5.PROCESSED) as file_h5:
-        hdf5.add_images(file_h5, "images", (len(RESULTS), SIDE, SIDE, 1))[...] = squares(list(RESULTS.values()))
-        hdf5.add(file_h5, "ids", np.array([NAMES[photo][0] for photo in RESULTS], np.int64))
-        hdf5.add(file_h5, "positions", np.array([NAMES[photo][1] for photo in RESULTS], np.int16))
+        images = squares(list(RESULTS.values()) * turns)
+        hdf5.add_images(file_h5, "images", images.shape)[...] = images
+        with_pixels = [name for number, name in enumerate(names) if number % len(NAMES) in RESULTS]
+        hdf5.add(file_h5, "ids", np.array([product_id for product_id, _ in with_pixels], np.int64))
+        hdf5.add(file_h5, "positions", np.array([position for _, position in with_pixels], np.int16))
         row_checksums.finish(file_h5)
     write_dataset(paths.dataset_h5, copies)
     return paths

@@ -6,7 +6,9 @@ import pandas as pd
 
 from imageset.formats import tables
 from imageset.leakage.recall import Recall, describe
-from imageset.page.inputs import PageInputs
+from imageset.page.contents import make_contents
+from imageset.page.inputs import PageInputs, PhotoTables
+from imageset.page.photo_list import describe_photos, group_sizes, name_photos
 from imageset.report.figures import StageTables
 
 KEPT = [(100, 0), (100, 1), (101, 0), (102, 0), (103, 0)]
@@ -79,26 +81,9 @@ def make_stages() -> StageTables:
 def make_inputs(**changes: Any) -> PageInputs:
     """Return the tables; some of them, or of `StageTables`, as the caller has them."""
     of_stages = {name: changes.pop(name) for name in list(changes) if name in StageTables._fields}
-    seen = [*KEPT, (900, 0), (901, 0)]
     return PageInputs(
         stages=make_stages()._replace(**of_stages),
         classes=frame(tables.CLASSES, (7, "dress", None), (8, "hat", None), (9, "<script>", 7)),
-        labels=frame(
-            tables.LABELS,
-            *((product, 7, "2026-01-02T00:00:00+00:00") for product in (100, 101, 900)),
-            *((product, 8, "2026-01-01T00:00:00+00:00") for product in (100, 102, 103, 900, HUGE)),
-        ),
-        groups=frame(
-            tables.GROUPS,
-            (100, 0, 0, 100, 0, ""),
-            (100, 1, 1, 100, 1, ""),
-            (101, 0, 2, 101, 2, ""),
-            (102, 0, 3, 102, 3, ""),
-            (103, 0, 4, 102, 4, ""),
-            (901, 0, 5, 901, 5, ""),
-        ),
-        photos=frame(tables.PHOTOS, *((*photo, *FACTS) for photo in seen)),
-        masks=frame(tables.MASKS, *((*photo, "0.3", "0.01", 1, "0.02", "openvino float32", "") for photo in seen)),
         suspects=frame(
             tables.SUSPECTS,
             ("class", 1, None, None, 7, "0.9", "same_class", 8),
@@ -106,6 +91,36 @@ def make_inputs(**changes: Any) -> PageInputs:
             ("label", 2, 100, 1, 7, "0.9", "another_class", 8),
             ("mask", 1, 101, 0, 7, "5.0", "unsure", None),
         ),
+        label_decisions=[],
+        exclusions=[],
+        taken_down=frozenset(),
+        checks={"mean_and_std": {"passed": True, "examined": 7, "violations": 0, "examples": []}},
+        baseline=BASELINE,
+        leakage=LEAKAGE,
+    )._replace(**changes)
+
+
+def make_photo_tables(stages: StageTables, **changes: Any) -> PhotoTables:
+    """Return what tables say of all photos; some of them as the caller has them."""
+    seen = [*KEPT, (900, 0), (901, 0)]
+    kept = frame(
+        tables.GROUPS,
+        (100, 0, 0, 100, 0, ""),
+        (100, 1, 1, 100, 1, ""),
+        (101, 0, 2, 101, 2, ""),
+        (102, 0, 3, 102, 3, ""),
+        (103, 0, 4, 102, 4, ""),
+        (901, 0, 5, 901, 5, ""),
+    )[["product_id", "position", "group"]]
+    return PhotoTables(
+        listings=stages.listings,
+        listing_rejects=stages.listing_rejects,
+        ingest=stages.ingest,
+        inventory=stages.inventory,
+        split=stages.split,
+        groups=group_sizes(kept, kept["group"].to_numpy()),
+        photos=frame(tables.PHOTOS, *((*photo, *FACTS) for photo in seen)),
+        masks=frame(tables.MASKS, *((*photo, "0.3", "0.01", 1, "0.02", "openvino float32", "") for photo in seen)),
         map=frame(tables.MAP, *((*photo, "0.5", "-1.25") for photo in KEPT)),
         doubts=frame(
             tables.DOUBTS,
@@ -116,10 +131,20 @@ def make_inputs(**changes: Any) -> PageInputs:
             (103, 0, "0.8", 7, ""),
         ),
         predictions=frame(tables.PREDICTIONS, (101, 0, 0, 1, "0.75"), (103, 0, 1, 1, "0.5")),
-        label_decisions=[],
-        exclusions=[],
-        taken_down=frozenset(),
-        checks={"mean_and_std": {"passed": True, "examined": 7, "violations": 0, "examples": []}},
-        baseline=BASELINE,
-        leakage=LEAKAGE,
+        labels=frame(
+            tables.LABELS,
+            *((product, 7, "2026-01-02T00:00:00+00:00") for product in (100, 101, 900)),
+            *((product, 8, "2026-01-01T00:00:00+00:00") for product in (100, 102, 103, 900, HUGE)),
+        ),
     )._replace(**changes)
+
+
+def list_photos(data: PageInputs, said: PhotoTables | None = None) -> pd.DataFrame:
+    """Return what is known of every photo."""
+    return describe_photos(name_photos(data), data, said or make_photo_tables(data.stages))
+
+
+def contents_of(data: PageInputs, said: PhotoTables | None = None, most: int | None = None) -> dict[str, Any]:
+    """Return what the page says of all photos, or of the first ones."""
+    said = said or make_photo_tables(data.stages)
+    return make_contents(data, list_photos(data, said)[:most], said.labels)

@@ -9,15 +9,13 @@ import pytest
 from imageset.errors import DataError
 from imageset.formats import source_ids, tables
 from imageset.page.assemble import encode_json
-from imageset.page.contents import make_contents
-from imageset.page.photo_list import list_photos
 from imageset.report.figures import StageTables
-from tests.page.tables import HUGE, KEPT, frame, make_inputs, make_stages
+from tests.page.tables import HUGE, KEPT, contents_of, frame, list_photos, make_inputs, make_photo_tables, make_stages
 
 
 def test_the_photos_are_columns_of_one_length_that_name_classes_subsets_and_rejects_by_place() -> None:
     data = make_inputs()
-    contents = make_contents(data, list_photos(data))
+    contents = contents_of(data)
     photos = contents["photos"]
 
     assert {len(column) for column in photos.values()} == {9}
@@ -44,7 +42,7 @@ def test_the_photos_are_columns_of_one_length_that_name_classes_subsets_and_reje
 def test_the_classes_are_all_that_a_photo_may_be_given() -> None:
     data = make_inputs()
 
-    assert make_contents(data, list_photos(data))["classes"] == {
+    assert contents_of(data)["classes"] == {
         "catalog_id": [7, 8, 9],
         "label": [0, 1, -1],
         "name": ["dress", "hat", "<script>"],
@@ -54,7 +52,7 @@ def test_the_classes_are_all_that_a_photo_may_be_given() -> None:
 
 def test_suspects_pairs_and_changes_name_photos_by_place() -> None:
     data = make_inputs()
-    contents = make_contents(data, list_photos(data))
+    contents = contents_of(data)
 
     assert contents["suspects"] == {
         "kind": [0, 0, 1],
@@ -77,16 +75,17 @@ def test_suspects_pairs_and_changes_name_photos_by_place() -> None:
 
 def test_rows_of_labels_are_in_the_order_of_their_numbers_and_of_equal_ones_the_lowest_class_counts() -> None:
     rows = [(100, 7, "9"), (100, 8, "10"), (900, 8, "10"), (900, 7, "10.0")]
-    data = make_inputs(labels=tables.frame(tables.LABELS, rows))
-    photos = list_photos(data)
+    data = make_inputs()
+    said = make_photo_tables(data.stages, labels=tables.frame(tables.LABELS, rows))
+    photos = list_photos(data, said)
 
-    assert make_contents(data, photos)["label_rows"]["100"] == [[7, "9"], [8, "10"]]
+    assert contents_of(data, said)["label_rows"]["100"] == [[7, "9"], [8, "10"]]
     assert photos[photos["product_id"] == 900]["catalog_id"].tolist() == [7]
 
 
 def test_what_concerns_photos_that_the_page_does_not_show_is_left_out() -> None:
     data = make_inputs()
-    contents = make_contents(data, list_photos(data)[:1])
+    contents = contents_of(data, most=1)
 
     assert contents["suspects"]["photo"] == contents["pairs"]["photo"] == []
     assert contents["changes"]["photo"] == [0]
@@ -96,7 +95,7 @@ def test_what_concerns_photos_that_the_page_does_not_show_is_left_out() -> None:
 def test_all_of_it_is_json_without_a_number_that_a_browser_would_round() -> None:
     classes = frame(tables.CLASSES, (7, " ", None), (8, "hat", None), (2**53, "far", None))
     data = make_inputs(classes=classes)
-    contents = json.loads(json.dumps(make_contents(data, list_photos(data)), allow_nan=False))
+    contents = json.loads(json.dumps(contents_of(data), allow_nan=False))
 
     assert contents["classes"]["catalog_id"] == [7, 8, str(2**53)]
     assert contents["classes"]["name"] == ["dress", "hat", "far"]
@@ -114,7 +113,7 @@ def test_a_photo_that_is_lost_between_two_stages_is_an_error() -> None:
     data = make_inputs(inventory=stages.inventory[1:])
 
     with pytest.raises(DataError, match="preprocess"):
-        make_contents(data, list_photos(data))
+        contents_of(data)
 
 
 def test_a_dataset_of_one_class_without_predictions_suspects_and_rejects_has_a_page() -> None:
@@ -133,9 +132,8 @@ def test_a_dataset_of_one_class_without_predictions_suspects_and_rejects_has_a_p
         label_map=frame(tables.LABEL_MAP, (0, 7, "dress")),
         split=stages.split.assign(subset="train"),
         suspects=frame(tables.SUSPECTS),
-        predictions=frame(tables.PREDICTIONS),
     )
-    contents = make_contents(data, list_photos(data))
+    contents = contents_of(data, make_photo_tables(data.stages, predictions=frame(tables.PREDICTIONS)))
 
     assert contents["rejects"] == []
     assert contents["photos"]["reject"] == contents["photos"]["answer"] == [-1] * 5
@@ -163,12 +161,11 @@ def test_ids_are_those_of_the_source_in_the_order_of_numbers_and_texts() -> None
     stages = StageTables(*(renamed(rows) for rows in data.stages))._replace(
         label_changes=changes, listing_rejects=data.stages.listing_rejects.replace({"product_id": {"100": "b-10"}})
     )
-    tables_of_page = {
-        name: renamed(getattr(data, name))
-        for name in ("classes", "labels", "groups", "photos", "masks", "suspects", "map", "predictions")
-    }
-    data = data._replace(stages=stages, **tables_of_page)
-    contents = json.loads(encode_json(make_contents(data, list_photos(data))))
+    data = data._replace(stages=stages, classes=renamed(data.classes), suspects=renamed(data.suspects))
+    names_of_photos = ("labels", "groups", "photos", "masks", "map", "predictions")
+    said = make_photo_tables(stages)
+    said = said._replace(**{name: renamed(getattr(said, name)) for name in names_of_photos})
+    contents = json.loads(encode_json(contents_of(data, said)))
 
     assert contents["photos"]["product_id"] == [
         "9", "10", "903", str(HUGE), "</script>", "a 7", "b-10", "b-10", "constructor"

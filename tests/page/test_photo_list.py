@@ -5,9 +5,9 @@ import pytest
 
 from imageset.curation.corrections import Decision
 from imageset.formats import tables
-from imageset.page.photo_list import CLASS_DECIDED, EXCLUDED, PRODUCT_DECIDED, UNDECIDED, list_photos
+from imageset.page.photo_list import CLASS_DECIDED, EXCLUDED, PRODUCT_DECIDED, UNDECIDED
 from imageset.page.public_url import public_url
-from tests.page.tables import HUGE, KEPT, frame, make_inputs, make_stages
+from tests.page.tables import HUGE, KEPT, frame, list_photos, make_inputs, make_photo_tables, make_stages
 
 
 def by_name(photos: pd.DataFrame) -> dict[tuple[int, int], dict[str, object]]:
@@ -86,7 +86,8 @@ def test_what_people_decided_is_known_the_exclusion_before_the_class() -> None:
 
 
 def test_where_backgrounds_are_kept_nothing_is_known_of_masks() -> None:
-    photos = list_photos(make_inputs(masks=frame(tables.MASKS)))
+    data = make_inputs()
+    photos = list_photos(data, make_photo_tables(data.stages, masks=frame(tables.MASKS)))
 
     assert photos["uncertainty"].isna().all()
     assert photos["pieces"].isna().all()

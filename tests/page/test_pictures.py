@@ -17,7 +17,17 @@ from imageset.page.assemble import assemble
 from imageset.page.details import order_details, take_turns
 from imageset.page.pictures import PAGE_BYTES, Scripts, add_pictures, advise_on_size
 from imageset.page.sheets import draw_sheets, lay_out
-from tests.page.drawn_pictures import COLOURS, RESULTS, SIZES, contents, decode, is_colour, pixel, write_files
+from tests.page.drawn_pictures import (
+    COLOURS,
+    RESULTS,
+    SIZES,
+    contents,
+    decode,
+    is_colour,
+    more_names,
+    pixel,
+    write_files,
+)
 
 ROOM = 1_000_000
 GREEN = (40, 160, 40)
@@ -136,9 +146,10 @@ def test_pictures_are_added_in_the_order_of_doubt_until_the_room_is_spent(tmp_pa
 
 def test_the_page_has_as_many_bytes_as_it_may_and_hardly_fewer(tmp_path: Path) -> None:
     """Of 300 photos: more than an element of larger pictures has."""
-    paths, many = write_files(tmp_path), contents()
+    paths, many = write_files(tmp_path, turns=60), contents()
     for name, column in many["photos"].items():
         many["photos"][name] = column * 60
+    many["photos"]["product_id"] = [str(product_id) for product_id, _ in more_names(60)]
     templates = tmp_path / "templates"
     templates.mkdir()
     markers = "".join(f"<!-- {name} -->" for name in ("policy", "style", "data", "script"))

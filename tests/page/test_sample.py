@@ -5,7 +5,7 @@ import pandas as pd
 
 from imageset.formats import tables
 from imageset.page.inputs import PageInputs
-from imageset.page.photo_list import list_photos
+from imageset.page.photo_list import name_photos
 from imageset.page.sample import OF_EACH_CLASS, choose_photos
 from tests.page.tables import frame, make_inputs
 
@@ -31,7 +31,7 @@ def inputs_of(suspects: int) -> PageInputs:
 
 def test_up_to_the_bound_all_photos_are_shown() -> None:
     data = make_inputs()
-    photos = list_photos(data)
+    photos = name_photos(data)
     chosen, sampled = choose_photos(photos, data, len(photos))
 
     assert chosen.all()

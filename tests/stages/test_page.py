@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from PIL import Image
 
 from imageset.errors import DataError
-from imageset.formats import hdf5, row_checksums, tables
+from imageset.formats import hdf5, photo_places, row_checksums, tables
 from imageset.formats.preview_file import writing_previews
 from imageset.photos.mask_file import writing_masks
 from imageset.photos.masks import describe_mask
@@ -160,11 +161,18 @@ def test_the_page_says_where_it_comes_from(project: Path) -> None:
     assert data["verdict"]["lines"][0]["name"] == "Fit to train on"
 
 
-def test_the_newest_of_dates_that_are_numbers_is_the_largest_number() -> None:
-    labels = tables.frame(tables.LABELS, [(1, 12, "999999999"), (2, 12, "1788418800"), (3, 12, "")])
+def test_the_newest_of_dates_that_are_numbers_is_the_largest_number_wherever_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "ROWS_AT_ONCE", 1)
+    rows = [(1, 12, "999999999"), (2, 12, "1788418800"), (3, 12, "1788418800.0"), (4, 12, "")]
+    tables.write(tmp_path / "labels.csv", tables.LABELS, tables.frame(tables.LABELS, rows))
+    tables.write(tmp_path / "none.csv", tables.LABELS, tables.frame(tables.LABELS, []))
+    photos = pd.DataFrame({"product_id": [3], "position": [0]})
+    found, newest = page.read_labels(tmp_path / "labels.csv", photos)
 
-    assert page.describe_source(None, labels)["newest_row"] == "1788418800"
-    assert page.describe_source(None, labels.iloc[:0])["newest_row"] is None
+    assert (found["product_id"].tolist(), newest) == ([3], "1788418800")
+    assert page.read_labels(tmp_path / "none.csv", photos)[1] == ""
 
 
 def test_the_components_are_bytes_of_the_photos_in_the_order_that_the_page_says(project: Path) -> None:
@@ -201,6 +209,33 @@ def test_of_too_many_photos_the_page_shows_a_sample_and_says_so(project: Path) -
     assert data["sampled"]["of"] == 14
     assert data["sampled"]["shown"] == len(data["photos"]["product_id"]) < 14
     assert "100" in data["photos"]["product_id"]  # a suspect
+
+
+def name_values(data: dict[str, Any]) -> dict[tuple[str, int], dict[str, Any]]:
+    """Return what a page says of each photo, but for its places among the photos of the page."""
+    photos = {name: column for name, column in data["photos"].items() if name not in ("group", "tile", "detail")}
+    photos["reject"] = [data["rejects"][place] if place >= 0 else None for place in photos["reject"]]
+    photos["labels"] = [data["label_rows"].get(product_id) for product_id in photos["product_id"]]
+    rows = [dict(zip(photos, values, strict=True)) for values in zip(*photos.values(), strict=True)]
+    return {(row["product_id"], row["position"]): row for row in rows}
+
+
+def test_a_sample_says_of_its_photos_what_the_page_of_all_photos_says(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = read_data(run(project))
+    path = project / "params.yaml"
+    path.write_text(path.read_text().replace("page_photos: 10000", "page_photos: 11"))
+    monkeypatch.setattr(tables, "ROWS_AT_ONCE", 3)
+    monkeypatch.setattr(photo_places, "ROWS_AT_ONCE", 3)
+    sample = read_data(run(project))
+    found, expected = name_values(sample), name_values(whole)
+
+    assert 11 <= len(found) < len(expected)
+    assert found == {name: expected[name] for name in found}
+    assert any(row["reject"] for row in found.values())
+    same = ("classes", "flow", "verdict", "source", "subsets")
+    assert [sample[name] for name in same] == [whole[name] for name in same]
 
 
 def test_a_product_that_was_taken_down_is_nowhere(project: Path) -> None:
