@@ -7,6 +7,7 @@
     ├── ServerError       storage/, web/, workers/: a server cannot be reached, or refuses
     ├── DataError         every stage: a table, a file or an answer is not what it has to be
     │   ├── DamagedFile   formats/, reader/, dataset/: a file is not as it was written
+    │   ├── FetchFailed   reader/: a part of a file in a bucket could not be read
     │   └── FileInUse     formats/hdf5.py: another process has a file open for writing
     ├── ObjectChanged     storage/: an object was replaced or deleted after it was listed
     ├── ObjectExists      storage/bulk.py: an object with this key exists already
@@ -74,9 +75,15 @@ class DamagedFile(DataError):
 
     def __str__(self) -> str:
         path, what = self.args
+        if str(path).startswith("s3://"):
+            return f"{path} {what}: put it there again"
         # Removed first: dvc neither looks into a file whose size and time it knows, nor replaces one that it does not.
         restored = f"`dvc checkout {path}` or `dvc pull {path}` restores it"
         return f"{path} {what}: remove it, then {restored}, or `dvc repro` makes it"
+
+
+class FetchFailed(DataError):
+    """A part of a file in a bucket could not be read. The message names the file and the host, and never a secret."""
 
 
 class FileInUse(DataError):

@@ -25,13 +25,14 @@ order (h5py, "File Objects: Version bounding").
 
 import hashlib
 import math
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import IO, Any, Literal, Self
 
 import h5py
 import numpy as np
@@ -206,14 +207,51 @@ def open_file(path: Path, kind: str) -> h5py.File:
     try:
         with reading(path):
             text_heaps.require_sound_heaps(path)
-            plain_hdf5.require_plain_attributes(file)
-            require_format(path, file, kind)
-            plain_hdf5.require_plain_arrays(file)
+            require_ours(path, file, path.stat().st_size, kind)
     except DataError:
         with suppress(*HDF5_ERRORS):  # a damaged file may fail once more as it is closed
             file.close()
         raise
     return file
+
+
+def open_stream(stream: IO[bytes], name: str, kind: str) -> h5py.File:
+    """Open a file that is not on the disk, with the checks of `open_file`.
+
+    Args:
+        stream: reads the file, and can seek. It is asked only while the file is open.
+        name: what messages call the file.
+        kind: of the file.
+
+    Raises:
+        DataError: it is of another format or version; DamagedFile: it is damaged or incomplete.
+    """
+    with reading(name):
+        plain_hdf5.require_our_superblock_in(stream, name, kind)
+        text_heaps.require_sound_heaps_in(stream, name)
+        file = h5py.File(stream, "r")
+    try:
+        with reading(name):
+            require_ours(name, file, stream.seek(0, os.SEEK_END), kind)
+    except DataError:
+        with suppress(*HDF5_ERRORS):
+            file.close()
+        raise
+    return file
+
+
+def require_ours(name: object, file: h5py.File, length: int, kind: str) -> None:
+    """Raise DataError, or one of HDF5_ERRORS, unless a file has what a file of this kind has. It reads no array.
+
+    Args:
+        name: what messages call the file.
+        file: an open file.
+        length: its bytes.
+        kind: what it has to be.
+    """
+    plain_hdf5.require_plain_attributes(file)
+    require_format(name, file, kind)
+    plain_hdf5.require_plain_arrays(file, length)
 
 
 def open_locked(path: Path, mode: str = "r", **options: Any) -> h5py.File:
@@ -253,7 +291,7 @@ def open_locked(path: Path, mode: str = "r", **options: Any) -> h5py.File:
         ) from None
 
 
-def require_format(path: Path, file: h5py.File, kind: str) -> None:
+def require_format(path: object, file: h5py.File, kind: str) -> None:
     """Raise DataError when a file is of another format or version, or incomplete."""
     found = file.attrs.get("format")
     if not isinstance(found, str) or found != kind:

@@ -16,9 +16,16 @@ from imageset.formats.plain_hdf5 import has_images_in_gzip, unpack
 
 
 class Images(Protocol):
-    """Images of one shape, uint8 (N, H, W, C)."""
+    """Images of one shape, uint8 (N, H, W, C).
+
+    Attributes:
+        readers: How many threads read blocks of them fastest.
+        block_bytes: How many bytes of consecutive images are worth a read, where the order is random.
+    """
 
     shape: tuple[int, ...]
+    readers: int = 4  # a disk answers several requests at once faster than one after the other
+    block_bytes: int = 1 << 20
 
     def gather(self, rows: Indices, out: Pixels) -> None:
         """Copy images into `out`.
@@ -39,9 +46,7 @@ def open_images(file: h5py.File, name: str) -> Images:
     Raises:
         DamagedFile: the dataset has another dtype or number of dimensions.
     """
-    dataset = file[name]
-    if dataset.dtype != np.uint8 or dataset.ndim != 4 or 0 in dataset.shape[1:]:
-        raise DamagedFile(file.filename, f"has {dataset.dtype} {dataset.shape} for {name}, which are no images")
+    dataset = require_images(file, name)
     if not len(dataset):
         return InMemory(dataset[...])
     if dataset.id.get_offset() is not None:
@@ -50,7 +55,15 @@ def open_images(file: h5py.File, name: str) -> Images:
     return Compressed(dataset) if is_whole else Chunked(dataset)
 
 
-class InMemory:
+def require_images(file: h5py.File, name: str) -> h5py.Dataset:
+    """Return a dataset of images. Raises DamagedFile if it has another dtype or number of dimensions."""
+    dataset = file[name]
+    if dataset.dtype != np.uint8 or dataset.ndim != 4 or 0 in dataset.shape[1:]:
+        raise DamagedFile(file.filename, f"has {dataset.dtype} {dataset.shape} for {name}, which are no images")
+    return dataset
+
+
+class InMemory(Images):
     """Images in an array."""
 
     def __init__(self, images: Pixels) -> None:
@@ -61,7 +74,7 @@ class InMemory:
         np.take(self.images, rows, axis=0, out=out, mode="clip")
 
 
-class Contiguous:
+class Contiguous(Images):
     """Uncompressed images: consecutive rows are read in one piece, others are copied from mapped memory."""
 
     def __init__(self, dataset: h5py.Dataset) -> None:
@@ -78,7 +91,7 @@ class Contiguous:
                 self._mapped.gather(rows, out)
 
 
-class Compressed:
+class Compressed(Images):
     """Images in chunks of one behind gzip: decompressed without HDF5, which serves one thread at a time."""
 
     def __init__(self, dataset: h5py.Dataset) -> None:
@@ -99,7 +112,7 @@ class Compressed:
                     raise DamagedFile(self._file.path, f"is damaged at row {row}")
 
 
-class Chunked:
+class Chunked(Images):
     """Images in any other storage: read by h5py, with a handle for each process."""
 
     def __init__(self, dataset: h5py.Dataset) -> None:

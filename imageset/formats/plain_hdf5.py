@@ -10,7 +10,7 @@ import math
 import re
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import h5py
 import numpy as np
@@ -46,12 +46,22 @@ def require_our_superblock(path: Path, kind: str) -> None:
         raise DataError(f"{path} is not a file of format {kind}, but another HDF5 file")
 
 
-def require_plain_arrays(file: h5py.File) -> None:
+def require_our_superblock_in(file: IO[bytes], name: object, kind: str) -> None:
+    """Raise DataError for an open file that does not begin as a file of formats/hdf5.py does. name: for messages."""
+    file.seek(0)
+    if not SUPERBLOCK.match(file.read(64)):
+        raise DataError(f"{name} is not a file of format {kind}, or it is damaged")
+
+
+def require_plain_arrays(file: h5py.File, length: int) -> None:
     """Raise DamagedFile if a file has anything that no format of ours has, or one of HDF5's errors if it is damaged.
 
     It opens each array, and reads none.
+
+    Args:
+        file: an open file.
+        length: bytes of the file.
     """
-    length = Path(file.filename).stat().st_size
     stored = 0
     shapes: dict[str, tuple[int, ...]] = {}
     partial: list[str] = []

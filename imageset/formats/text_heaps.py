@@ -39,18 +39,23 @@ def require_sound_heaps(path: Path) -> None:
         path: a file that begins as `plain_hdf5.require_our_superblock` says.
     """
     with path.open("rb") as file:
-        try:
-            (root,) = struct.unpack("<Q", read(file, ROOT, 8))
-            found = list(messages(file, root))
-            texts = {text for kind, message in found for text in texts_of(kind, message)}
-            for tree in (tree for kind, message in found for tree in trees_of(kind, message)):
-                require_sound_tree(file, tree)
-            heaps = {text.heap: lengths_in_heap(file, text.heap) for text in texts}
-            is_sound = all(text.length <= heaps[text.heap][text.number] for text in texts)
-        except UNREADABLE:
-            is_sound = False
+        require_sound_heaps_in(file, path)
+
+
+def require_sound_heaps_in(file: IO[bytes], name: object) -> None:
+    """Do the same for an open file. name: of the file, for messages."""
+    try:
+        (root,) = struct.unpack("<Q", read(file, ROOT, 8))
+        found = list(messages(file, root))
+        texts = {text for kind, message in found for text in texts_of(kind, message)}
+        for tree in (tree for kind, message in found for tree in trees_of(kind, message)):
+            require_sound_tree(file, tree)
+        heaps = {text.heap: lengths_in_heap(file, text.heap) for text in texts}
+        is_sound = all(text.length <= heaps[text.heap][text.number] for text in texts)
+    except UNREADABLE:
+        is_sound = False
     if not is_sound:
-        raise DamagedFile(path, "is damaged (its attributes or names cannot be read)")
+        raise DamagedFile(name, "is damaged (its attributes or names cannot be read)")
 
 
 def messages(file: IO[bytes], address: int) -> Iterator[tuple[int, bytes]]:

@@ -1,7 +1,7 @@
 """Shuffle a file that is larger than memory: read blocks of rows ahead into windows, and cut batches from these."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from typing import NamedTuple
 
@@ -26,8 +26,8 @@ class Piece(NamedTuple):
 
 def read_windows(
     images: Images, file_rows: Indices, windows: Iterable[Window], buffers: BufferPool, executor: Executor
-) -> Iterator[Piece]:
-    """Read windows whole, each as one piece, while the next one is being read.
+) -> Generator[Piece, None, None]:
+    """Read windows whole, each as one piece, while the next one is being read. Closing it cancels reads.
 
     Args:
         images: The images in the file.
@@ -41,14 +41,21 @@ def read_windows(
     def read(window: Window, block: slice, buffer: Pixels) -> None:
         images.gather(file_rows[window.rows[block]], buffer[block])
 
-    for window in windows:
-        buffer = buffers.take(len(window.rows))
-        reads = [executor.submit(read, window, block, buffer) for block in find_runs(window.rows)]
-        started.append((window, buffer, reads))
-        if len(started) > 1:
-            yield finish_window(*started.popleft())
-    while started:
-        yield finish_window(*started.popleft())
+    try:
+        for window in windows:
+            buffer = buffers.take(len(window.rows))
+            reads = [executor.submit(read, window, block, buffer) for block in find_runs(window.rows)]
+            started.append((window, buffer, reads))
+            if len(started) > 1:
+                yield finish_window(*started[0])
+                started.popleft()
+        while started:
+            yield finish_window(*started[0])
+            started.popleft()
+    finally:
+        for _, _, reads in started:
+            for read_ahead in reads:
+                read_ahead.cancel()
 
 
 def finish_window(window: Window, buffer: Pixels, reads: list[Future[None]]) -> Piece:

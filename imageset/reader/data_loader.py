@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from typing import Any
 
@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import default_collate
 
-from imageset.formats.images import Contiguous
+from imageset.errors import FetchFailed
+from imageset.formats.images import Chunked, Compressed
 from imageset.reader.block_shuffle import Piece, cut_batches, read_windows
 from imageset.reader.buffers import BufferPool
 from imageset.reader.gather import fill, gather, gather_floats
@@ -30,7 +31,6 @@ AT_LEAST = {  # arguments of loader
     "buffer_bytes": 1,
     "block_bytes": 1,
 }
-READERS = 4  # threads that read blocks: a disk answers several requests at once faster than one after the other
 
 
 class Loader:
@@ -75,11 +75,20 @@ class Loader:
             self.epoch += 1
         self._resumes = False
         epoch, first = self._epoch, self._batches_done
-        with ExitStack() as threads:
+        with ExitStack() as threads, self._naming_batch():
             for number, batch in enumerate(self._make_batches(epoch, first, threads), first + 1):
                 # Before the batch is used: a loop may take the last batch and never ask for another.
                 self._epoch, self._batches_done = (epoch, number) if number < len(self) else (epoch + 1, 0)
                 yield batch
+
+    @contextmanager
+    def _naming_batch(self) -> Iterator[None]:
+        """Say which batch the loop did not get, where a part of a file in a bucket could not be read."""
+        try:
+            yield
+        except FetchFailed as error:
+            where = f"batch {self._batches_done + 1} of {len(self)} of epoch {self._epoch}"
+            raise FetchFailed(f"{where}: {error}; load_state_dict(state_dict()) continues with this batch") from None
 
     def state_dict(self) -> dict[str, Any]:
         """Return the position: the epoch and the number of its batches that were handed out.
@@ -139,10 +148,10 @@ class Loader:
         order = self._order
         skip = first * order.batch_size
         if order.shuffle == "blocks":
-            executor = threads.enter_context(ThreadPoolExecutor(max(READERS, self._threads), "imageset-read"))
+            executor = threads.enter_context(ThreadPoolExecutor(max(images.readers, self._threads), "imageset-read"))
             first_window = skip // order.window_rows
             windows = order.windows(epoch, first_window)
-            pieces = read_windows(images, file_rows, windows, self._windows, executor)
+            pieces = threads.enter_context(closing(read_windows(images, file_rows, windows, self._windows, executor)))
             return cut_batches(pieces, order.batch_size, skip - first_window * order.window_rows)
         rows = order.rows(epoch)
         return cut_batches([Piece(images, file_rows[rows], rows)], order.batch_size, skip)
@@ -208,7 +217,7 @@ def loader(
     device: torch.device | str = "cpu",
     threads: int = 0,
     buffer_bytes: int = 128 << 20,
-    block_bytes: int = 1 << 20,
+    block_bytes: int | None = None,
 ) -> Loader:
     """Make the batches of a dataset in threads, ahead of the training loop.
 
@@ -237,7 +246,7 @@ def loader(
         threads: Threads that make batches. 0 means two, or for a compressed file as many as torch has, at least two.
         buffer_bytes: Bytes of images that "blocks" mixes at a time. It needs three times as much memory.
         block_bytes: Bytes of a block of "blocks". Larger blocks are faster on a disk that is slow to seek; smaller
-            blocks mix better.
+            blocks mix better. None means 1 MB, or 8 MB for a file in a bucket.
 
     Returns:
         A `Loader`: an iterable with a length, which can save and restore its position.
@@ -255,6 +264,7 @@ def loader(
                 ...
     """
     require_image_set(dataset)
+    block_bytes = dataset.images.block_bytes if block_bytes is None else block_bytes
     require_values(
         shuffle,
         rank,
@@ -278,7 +288,8 @@ def loader(
         block_rows=max(1, block_bytes // row_bytes),
         window_rows=max(1, buffer_bytes // row_bytes),
     )
-    threads = threads or (2 if isinstance(dataset.images, Contiguous) else max(2, torch.get_num_threads()))
+    is_packed = isinstance(dataset.images, Compressed | Chunked)
+    threads = threads or (max(2, torch.get_num_threads()) if is_packed else 2)
     return Loader(dataset, order, epoch=int(epoch), device=torch.empty(0, device=device).device, threads=threads)
 
 

@@ -17,9 +17,13 @@ from imageset.errors import DamagedFile, DataError
 from imageset.formats import hdf5
 from imageset.formats.channel_stats import ChannelStats
 from imageset.formats.hdf5 import Indices
-from imageset.formats.images import Images, open_images
+from imageset.formats.images import Images
+from imageset.reader.bucket_file import Place
 from imageset.reader.class_weights import Scheme, weigh_classes
 from imageset.reader.folds import deal_groups
+from imageset.reader.sources import open_source
+
+CACHE_BYTES = 16 << 30
 
 
 class ImageSet(Dataset[tuple[Any, Any]]):
@@ -34,7 +38,7 @@ class ImageSet(Dataset[tuple[Any, Any]]):
     method.
 
     Args:
-        path: The dataset file.
+        path: The dataset file; or "s3://bucket/key" for one in a bucket, which must have no compression.
         subset: "train", "validation" or "test".
         transform: Called with each image, uint8 (C, H, W). Its result takes the image's place in the item.
         target_transform: Called with each label, an int. Its result takes the label's place in the item.
@@ -42,8 +46,12 @@ class ImageSet(Dataset[tuple[Any, Any]]):
             channel by channel. This runs after `transform`, which must then return uint8.
         augmented: False leaves out augmented copies.
         verify: Read the whole file and compare it with its digest, and `mean` and `std` with its photos.
+        cache_dir: Folder that keeps what was read from a bucket, for later epochs and other processes. None:
+            `imageset` in $XDG_CACHE_HOME or ~/.cache.
+        cache_bytes: The most bytes in this folder. 0 keeps nothing.
 
     Attributes:
+        path (pathlib.Path or str): The absolute path of the file, or its URL.
         classes (list[str]): Class names, by label. A name that several classes share is followed by the class id.
         catalog_ids (list[int]): The number of each class, by label. Where the marketplace's own id is text, it is the
             first 63 bits of the text's sha256.
@@ -61,6 +69,8 @@ class ImageSet(Dataset[tuple[Any, Any]]):
 
     Raises:
         DataError: The file is not a complete dataset of format version 1 or 2, it is damaged, or it lacks the subset.
+            FetchFailed, a kind of DataError: a bucket cannot be reached, or refuses.
+        ImportError: The path is a URL, and obstore is not installed.
 
     Example::
 
@@ -70,7 +80,7 @@ class ImageSet(Dataset[tuple[Any, Any]]):
 
     def __init__(
         self,
-        path: str | Path,
+        path: str | Path | Place,
         subset: str = "train",
         transform: Callable[[torch.Tensor], Any] | None = None,
         target_transform: Callable[[int], Any] | None = None,
@@ -78,8 +88,11 @@ class ImageSet(Dataset[tuple[Any, Any]]):
         normalize: bool = False,
         augmented: bool = True,
         verify: bool = False,
+        cache_dir: str | Path | None = None,
+        cache_bytes: int = CACHE_BYTES,
     ) -> None:
-        self.path = Path(path).absolute()
+        self._source = open_source(path, cache_dir, cache_bytes)
+        self.path = self._source.path
         self.subset = subset
         self.transform = transform
         self.target_transform = target_transform
@@ -87,7 +100,7 @@ class ImageSet(Dataset[tuple[Any, Any]]):
         self._targets: list[int] | None = None
         self._source_ids: NDArray[Any] | None = None
         self._columns: dict[str, NDArray[Any]] | None = None
-        with hdf5.reading(path), hdf5.open_file(self.path, hdf5.DATASET) as file:
+        with self._source.open() as file:
             if subset not in hdf5.subsets(file):
                 raise DataError(f"{path} has no subset {subset!r}; it has {', '.join(hdf5.subsets(file))}")
             self._read(file)
@@ -98,7 +111,7 @@ class ImageSet(Dataset[tuple[Any, Any]]):
 
     def _read(self, file: h5py.File) -> None:
         """Read all but the images. Raises DamagedFile, or one of HDF5_ERRORS, if the file breaks the format."""
-        self._images: Images | None = open_images(file, f"{self.subset}_images")
+        self._images: Images | None = self._source.open_images(file, f"{self.subset}_images")
         count, *self.image_shape = self._images.shape
         self.content_digest = str(file.attrs["content_digest"])
         self.catalog_ids = hdf5.catalog_ids(file)
@@ -155,7 +168,7 @@ class ImageSet(Dataset[tuple[Any, Any]]):
     @contextmanager
     def _opened_again(self) -> Iterator[h5py.File]:
         """Yield the file, open. Raises DataError if another dataset has its place by now."""
-        with hdf5.reading(self.path), hdf5.open_file(self.path, hdf5.DATASET) as file:
+        with self._source.open() as file:
             if file.attrs["content_digest"] != self.content_digest:
                 raise DataError(f"{self.path} was replaced since this dataset was opened: open it again")
             yield file
@@ -165,7 +178,7 @@ class ImageSet(Dataset[tuple[Any, Any]]):
         """All images of the subset in the file, uint8 (N, H, W, C). Item i is image file_rows[i]."""
         if self._images is None:  # in another process than the one that opened the file
             with self._opened_again() as file:
-                self._images = open_images(file, f"{self.subset}_images")
+                self._images = self._source.open_images(file, f"{self.subset}_images")
         return self._images
 
     @property
