@@ -3,11 +3,13 @@
 import json
 from collections.abc import Iterable, Iterator
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from imageset.errors import DataError
 from imageset.formats import tables
 from imageset.leakage.copies import KINDS
 from imageset.leakage.originals import PHOTO, choose_originals
@@ -27,9 +29,22 @@ from imageset.workers.pools import open_workers
 PAIRS_AT_ONCE = 2  # that a worker takes: 13 copies of each of their photos, a second
 
 
+def read_parts(processed_csv: Path, groups_csv: Path) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
+    """Yield the rows of both tables, some at a time. Raises DataError where they are of other photos."""
+    both = zip_longest(
+        tables.parts(processed_csv, tables.PROCESSED, ["sha256"]),
+        tables.parts(groups_csv, tables.GROUPS, ["group", "reason"]),
+    )
+    for photos, groups in both:
+        if photos is None or groups is None or not photos[PHOTO].equals(groups[PHOTO]):
+            raise DataError(f"{groups_csv} has other photos than {processed_csv}: run `dvc repro`")
+        yield photos, groups
+
+
 def list_requests(originals: pd.DataFrame, inventory_csv: Path) -> list[PhotoRequest]:
     """Return the objects of the photos, in their order."""
-    found = originals.merge(tables.read(inventory_csv, tables.INVENTORY), on=PHOTO, validate="one_to_one")
+    stored = tables.read(inventory_csv, tables.INVENTORY, photos=originals)
+    found = originals.merge(stored, on=PHOTO, validate="one_to_one")
     rows = found[["key", "etag", "bytes", "version_id"]].itertuples(index=False, name=None)
     return [PhotoRequest(StoredObject(*row)) for row in rows]
 
@@ -99,11 +114,7 @@ def main(groups_csv: Path, inventory_csv: Path, processed_csv: Path, leakage_jso
     duplicates, leakage = params.load().duplicates, params.load().leakage
     limits = PhotoLimits(params.load().preprocess.max_pixels, list_decodable(params.load().ingest.formats))
     settings.object_cache_bytes()  # workers read it; a wrong one is refused before any work
-    originals = choose_originals(
-        tables.read(processed_csv, tables.PROCESSED, ["sha256"]),
-        tables.read(groups_csv, tables.GROUPS, ["group", "reason"]),
-        leakage.planted,
-    )
+    originals = choose_originals(read_parts(processed_csv, groups_csv), leakage.planted)
     requests = list_requests(originals, inventory_csv)
     planted, outcomes = collect(plant(make_pairs(requests), limits), len(requests))
     found = describe(search(planted, duplicates), len(planted))

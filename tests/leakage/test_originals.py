@@ -17,7 +17,11 @@ def make_tables(*rows: Photo) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def choose(*rows: Photo, most: int = 100) -> list[int]:
-    chosen: list[int] = choose_originals(*make_tables(*rows), most)["product_id"].tolist()
+    photos, groups = make_tables(*rows)
+    chosen: list[int] = choose_originals([(photos, groups)], most)["product_id"].tolist()
+    for size in (1, 3):
+        parts = [(photos[start : start + size], groups[start : start + size]) for start in range(0, len(rows), size)]
+        assert choose_originals(parts, most)["product_id"].tolist() == chosen
     return chosen
 
 
