@@ -30,7 +30,11 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 
 nitpicky = True
 nitpick_ignore_regex = [("py:class", r"(?!imageset\.).*")]  # types of other libraries: no other site is asked
-nitpick_ignore = [("py:class", "imageset.formats.images.Images"), ("py:class", "imageset.reader.row_order.RowOrder")]
+nitpick_ignore = [
+    ("py:class", "imageset.formats.images.Images"),
+    ("py:class", "imageset.reader.bucket_file.Place"),
+    ("py:class", "imageset.reader.row_order.RowOrder"),
+]
 
 myst_heading_anchors = 4
 highlight_language = "none"

@@ -1,6 +1,7 @@
 """Read dataset.h5 in PyTorch: a Dataset, and a loader. All that `pip install` brings. Start with image_set.py."""
 
 from imageset.reader.data_loader import loader
+from imageset.reader.dvc_remote import remote
 from imageset.reader.image_set import ImageSet
 
-__all__ = ["ImageSet", "loader"]
+__all__ = ["ImageSet", "loader", "remote"]

@@ -67,7 +67,7 @@ class BucketFile:
         self.place, self.name = place, str(place)
         self._cache_dir, self._cache_bytes = cache_dir, cache_bytes
         self._connect()
-        with self._bucket_errors("is missing: check the bucket and the key"):
+        with self._bucket_errors("is missing: check the bucket and the key, or run `dvc push` where it was made"):
             found = import_obstore().head(self._client, place.key)
         self._etag, self.size = str(found["e_tag"] or ""), int(found["size"])
         if not self._etag:

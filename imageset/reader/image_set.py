@@ -38,7 +38,8 @@ class ImageSet(Dataset[tuple[Any, Any]]):
     method.
 
     Args:
-        path: The dataset file; or "s3://bucket/key" for one in a bucket, which must have no compression.
+        path: The dataset file; or "s3://bucket/key" for one in a bucket, which must have no compression; or what
+            `remote` returns.
         subset: "train", "validation" or "test".
         transform: Called with each image, uint8 (C, H, W). Its result takes the image's place in the item.
         target_transform: Called with each label, an int. Its result takes the label's place in the item.
