@@ -3,7 +3,6 @@
 A photo that the listings name by its key is never fetched: the bucket has it, or it is rejected.
 """
 
-import asyncio
 from collections import Counter, defaultdict
 from contextlib import closing
 from heapq import nsmallest
@@ -110,7 +109,7 @@ def ingest_photos(photos: pd.DataFrame, bucket: Bucket, ingest: IngestParams, re
     )
     if len(missing):
         served = PhotoList(photos, np.flatnonzero(has_url & (reasons == "")))
-        fetched = asyncio.run(fetch_photos(PhotoList(photos, missing), served, bucket, ingest, refusals))
+        fetched = fetch_photos(PhotoList(photos, missing), served, bucket, ingest, refusals)
         pending = fetched.troubles
         if pending and ingest.unreachable == "fail":
             most = ", ".join(f"{trouble} ({count} photos)" for trouble, count in pending.most_common(3))
@@ -210,6 +209,7 @@ def main(
         settings.allowed_folders()
         settings.user_agent()
         settings.connections_per_host()
+        settings.dask()
         host_headers.read(settings.headers_file())
     if unknown := set(retry) - REMEMBERED:
         raise ParamsError(f"--retry {min(unknown)}: expected one of {', '.join(sorted(REMEMBERED))}")

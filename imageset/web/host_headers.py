@@ -39,6 +39,10 @@ class HostHeaders:
     def __repr__(self) -> str:
         return f"HostHeaders of {len(self._headers)} hosts"
 
+    def names(self) -> list[tuple[str, list[str]]]:
+        """Return which headers each scheme, host and port has, without their values."""
+        return sorted((str(origin), sorted(headers)) for origin, headers in self._headers.items())
+
     def of(self, target: yarl.URL) -> dict[str, str]:
         """Return the headers for a URL, none for any other scheme, host or port than a table names."""
         return dict(self._headers.get(urls.origin(target), {}))

@@ -14,7 +14,6 @@ from imageset.storage import bulk
 from imageset.storage.bucket import Bucket
 from imageset.web import bucket_urls, file_urls, host_headers, urls
 from imageset.web.download import download
-from imageset.web.host_limits import Host
 from imageset.web.transfer import Body
 from imageset.web.web_client import WebClient
 
@@ -26,15 +25,6 @@ class Sources:
     client: WebClient
     buckets: dict[str, S3Store]
     folders: tuple[Path, ...]
-
-    def host(self, url: str) -> Host:
-        """Return the state of what a URL names: a host, a bucket, or all folders. Bad URLs share one without a name."""
-        try:
-            if is_bucket_url(url):
-                return self.client.host(bucket_urls.SCHEME + bucket_urls.parse(url)[0])
-            return self.client.host(file_urls.SCHEME if is_file_url(url) else urls.host_name(urls.parse(url)))
-        except BadUrl:
-            return self.client.host("")
 
     def open(self, url: str) -> AbstractAsyncContextManager[Body]:
         """Return a context that yields the photo behind a URL, as `download` does.
@@ -48,6 +38,16 @@ class Sources:
         return download(self.client, url)
 
 
+def name_source(url: str) -> str:
+    """Return the name of what a URL names: a host, a bucket, or all folders. Bad URLs share the name ""."""
+    try:
+        if is_bucket_url(url):
+            return bucket_urls.SCHEME + bucket_urls.parse(url)[0]
+        return file_urls.SCHEME if is_file_url(url) else urls.host_name(urls.parse(url))
+    except BadUrl:
+        return ""
+
+
 def is_bucket_url(url: str) -> bool:
     return url.lower().startswith(bucket_urls.SCHEME)
 
@@ -57,12 +57,13 @@ def is_file_url(url: str) -> bool:
 
 
 @asynccontextmanager
-async def open_sources(ingest: IngestParams, bucket: Bucket) -> AsyncIterator[Sources]:
+async def open_sources(ingest: IngestParams, bucket: Bucket, machines: int = 1) -> AsyncIterator[Sources]:
     """Yield the sources that the settings allow.
 
     Args:
         ingest: the params that limit photos.
         bucket: that of the dataset: URLs s3:// are asked for with its endpoint and credentials.
+        machines: how many work on this run, each on hosts of its own.
 
     Raises:
         SettingsError: a setting is malformed, or there are no credentials.
@@ -82,5 +83,6 @@ async def open_sources(ingest: IngestParams, bucket: Bucket) -> AsyncIterator[So
         headers,
         ingest.robots == "obey",
         frozenset(ingest.formats),
+        machines,
     ) as client:
         yield Sources(client, buckets, folders)

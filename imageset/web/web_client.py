@@ -45,6 +45,7 @@ class WebClient:
         host_headers: HostHeaders | None = None,
         obeys_robots: bool = False,
         formats: Collection[str] = FORMATS,
+        machines: int = 1,
     ) -> None:
         """Open no connection yet.
 
@@ -57,6 +58,8 @@ class WebClient:
             host_headers: further headers for single hosts.
             obeys_robots: whether robots.txt of each host decides which photos may be fetched.
             formats: of photos that are accepted.
+            machines: how many work on this run, each on hosts of its own. Redirects may lead all of them to one host,
+                so a host that is not this machine's gets its part of the requests.
         """
         guard = AddressGuard(allowed_hosts)
         # By default aiohttp takes no proxy and no .netrc from the environment. It has no limits here: our own waiting
@@ -80,6 +83,7 @@ class WebClient:
             max_headers=HEAD_BYTES,
         )
         self.connections_per_host = connections_per_host
+        self.connections_elsewhere = max(1, connections_per_host // machines)
         self.hosts: dict[str, Host] = {}
         self.bytes = WeightedSemaphore(BYTES_IN_MEMORY)
         self.undeclared = asyncio.Semaphore(LARGE_UNDECLARED_AT_ONCE)
@@ -99,8 +103,14 @@ class WebClient:
     async def __aexit__(self, *error: object) -> None:
         await self.session.close()
 
-    def host(self, name: str) -> Host:
-        """Return the state of a host, by urls.host_name."""
-        if name not in self.hosts:
-            self.hosts[name] = Host(name, self.connections_per_host, BYTES_IN_MEMORY_PER_HOST)
+    def host(self, name: str, own: bool = False) -> Host:
+        """Return the state of a host.
+
+        Args:
+            name: by urls.host_name.
+            own: whether no other machine has photos of this host.
+        """
+        if name not in self.hosts or (own and self.hosts[name].max_limit < self.connections_per_host):
+            connections = self.connections_per_host if own else self.connections_elsewhere
+            self.hosts[name] = Host(name, connections, BYTES_IN_MEMORY_PER_HOST)
         return self.hosts[name]

@@ -43,6 +43,13 @@ def connect_workers(address: str, identify: Callable[[], list[str]]) -> Iterator
     Raises:
         ServerError: no scheduler answers within 20 s, or it has no worker within 60 s.
     """
+    with connect(address) as client:
+        yield DaskWorkers(client, identify)
+
+
+@contextmanager
+def connect(address: str) -> Iterator[Client]:
+    """Yield Dask's client of the cluster at an address, once it has a worker. Raises ServerError as connect_workers."""
     for name in LOGS:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
@@ -56,7 +63,7 @@ def connect_workers(address: str, identify: Callable[[], list[str]]) -> Iterator
             client.wait_for_workers(1, timeout=SECONDS_WITHOUT_WORKERS)
         except TimeoutError:
             raise ServerError(f"the Dask scheduler at {address} has no workers: start some") from None
-        yield DaskWorkers(client, identify)
+        yield client
 
 
 class DaskWorkers:
@@ -173,14 +180,19 @@ class ChunkFuture:
 
 
 def count_threads(client: Client) -> int:
-    """Return how many threads the cluster's workers have together.
+    """Return how many threads the cluster's workers have together. Raises ServerError as list_workers does."""
+    return sum(list_workers(client).values())
+
+
+def list_workers(client: Client) -> dict[str, int]:
+    """Return how many threads each of the cluster's workers has, by its address.
 
     Raises:
         ServerError: the scheduler is silent, where client.nthreads() would wait for ever, or gone.
     """
     scheduler: Any = client.scheduler
     try:
-        per_worker = client.sync(scheduler.ncores, callback_timeout=SECONDS_FOR_AN_ANSWER)  # type: ignore[no-untyped-call]
+        threads = client.sync(scheduler.ncores, callback_timeout=SECONDS_FOR_AN_ANSWER)  # type: ignore[no-untyped-call]
     except TimeoutError:
         raise ServerError(
             f"the Dask scheduler has not answered for {SECONDS_FOR_AN_ANSWER} s: look at it, or start it again, then "
@@ -188,4 +200,4 @@ def count_threads(client: Client) -> int:
         ) from None
     except OSError:
         raise ServerError(GONE) from None
-    return sum(per_worker.values())
+    return dict(threads)

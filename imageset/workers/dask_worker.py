@@ -48,13 +48,18 @@ def unpickle(pickled: bytes) -> Any:
 def run_if_same(
     items: list[Item], function: ChunkFunction[Item, Result], identify: Callable[[], list[str]], expected: list[str]
 ) -> Sequence[Result]:
-    """Return the function's results. Raises DataError when this machine's code or libraries differ."""
-    if differing := sorted(set(identify()) - set(expected)):
+    """Return the function's results. Raises DataError as require_same does."""
+    require_same(identify(), expected)
+    return function(items)
+
+
+def require_same(found: list[str], expected: list[str]) -> None:
+    """Raise DataError when this machine's code or libraries, a line each, are not those of the machine that asks."""
+    if differing := sorted(set(found) - set(expected)):
         raise DataError(
             f"its code or libraries differ and would make other bytes ({', '.join(differing)}): check out and install "
             "the same versions there, and restart it"
         )
-    return function(items)
 
 
 def local_workers() -> LocalWorkers:
