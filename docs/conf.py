@@ -32,8 +32,10 @@ nitpicky = True
 nitpick_ignore_regex = [("py:class", r"(?!imageset\.).*")]  # types of other libraries: no other site is asked
 nitpick_ignore = [
     ("py:class", "imageset.formats.images.Images"),
+    ("py:class", "imageset.reader.batches.BatchMaker"),
     ("py:class", "imageset.reader.bucket_file.Place"),
     ("py:class", "imageset.reader.row_order.RowOrder"),
+    ("py:class", "imageset.reader.selection.Selection"),
 ]
 
 myst_heading_anchors = 4

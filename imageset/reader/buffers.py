@@ -36,3 +36,7 @@ class BufferPool:
         taken = base[:rows]
         weakref.finalize(taken, self._spare.append, base).atexit = False
         return taken
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle what makes an empty pool like this one."""
+        return BufferPool, (self._shape, self._dtype, self._spare.maxlen)

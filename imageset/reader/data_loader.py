@@ -1,25 +1,22 @@
-"""Make batches for training in threads ahead of the training loop. Seed and epoch alone decide their order."""
+"""The loader: batches for training. Its order, its position in an epoch, and what its arguments may be."""
 
 import math
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
-from functools import partial
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch.utils.data import default_collate
+from torch.utils.data import Dataset
 
 from imageset.errors import FetchFailed
+from imageset.formats.hdf5 import Indices
 from imageset.formats.images import Chunked, Compressed
-from imageset.reader.block_shuffle import Piece, cut_batches, read_windows
-from imageset.reader.buffers import BufferPool
-from imageset.reader.gather import fill, gather, gather_floats
-from imageset.reader.image_set import ImageSet
+from imageset.reader.batch_transforms import TransformBatch
+from imageset.reader.batches import BatchMaker, Extra
 from imageset.reader.row_order import RowOrder, Shuffle
-from imageset.workers.threads import map_ahead
+from imageset.reader.sampling import Balance, choose_order
+from imageset.reader.selection import Selection, select
 
 AT_LEAST = {  # arguments of loader
     "batch_size": 1,
@@ -31,29 +28,25 @@ AT_LEAST = {  # arguments of loader
     "buffer_bytes": 1,
     "block_bytes": 1,
 }
+EXTRAS = ("rows", "groups")
 
 
 class Loader:
     """The batches of a dataset: (images, labels). `imageset.reader.loader` makes one.
 
-    Every loop over it is one epoch, and the next loop is the next epoch, also after a loop that ended early.
+    Every loop over it is one epoch, and the next loop is the next epoch, also after a loop that ended early. It can be
+    pickled: memory and threads stay behind.
 
     Attributes:
-        dataset (ImageSet): The dataset that it reads.
+        dataset (torch.utils.data.Dataset): The dataset that it reads.
     """
 
-    def __init__(self, dataset: ImageSet, order: RowOrder, *, epoch: int, device: torch.device, threads: int) -> None:
+    def __init__(
+        self, dataset: Dataset[Any], selection: Selection, order: RowOrder, maker: BatchMaker, *, epoch: int
+    ) -> None:
         self.dataset = dataset
         self.epoch = epoch
-        self._order = order
-        self._device = device
-        self._threads = threads
-        shape = dataset.image_shape
-        batch_rows, window_rows = (min(rows, order.rows_per_rank) for rows in (order.batch_size, order.window_rows))
-        self._pixels, self._floats = (
-            BufferPool((batch_rows, *shape), dtype, threads + 2) for dtype in ("uint8", "float32")
-        )
-        self._windows = BufferPool((window_rows, *shape), "uint8", 3)
+        self._selection, self._order, self._maker = selection, order, maker
 
     @property
     def epoch(self) -> int:
@@ -65,20 +58,27 @@ class Loader:
         self._epoch = epoch
         self._batches_done = 0  # of this epoch
         self._resumes = False  # whether the next loop continues this epoch
+        self._sampled: int | None = None  # a checksum of the rows that a sampler gave for this epoch
 
     def __len__(self) -> int:
         """Return the number of batches in an epoch. It is the same on every rank."""
         return len(self._order)
 
-    def __iter__(self) -> Iterator[tuple[Any, Any]]:
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
         if self._batches_done and not self._resumes:
             self.epoch += 1
-        self._resumes = False
         epoch, first = self._epoch, self._batches_done
+        self._selection.require_alike()
+        rows = self._find_rows(epoch)
+        self._resumes = False
+        sampled = self._sampled
         with ExitStack() as threads, self._naming_batch():
-            for number, batch in enumerate(self._make_batches(epoch, first, threads), first + 1):
+            for number, batch in enumerate(self._maker.make(epoch, first, rows, threads), first + 1):
                 # Before the batch is used: a loop may take the last batch and never ask for another.
-                self._epoch, self._batches_done = (epoch, number) if number < len(self) else (epoch + 1, 0)
+                if number < len(self):
+                    self._epoch, self._batches_done, self._sampled = epoch, number, sampled
+                else:
+                    self.epoch = epoch + 1
                 yield batch
 
     @contextmanager
@@ -90,13 +90,34 @@ class Loader:
             where = f"batch {self._batches_done + 1} of {len(self)} of epoch {self._epoch}"
             raise FetchFailed(f"{where}: {error}; load_state_dict(state_dict()) continues with this batch") from None
 
+    def _find_rows(self, epoch: int) -> Indices | None:
+        """Return an epoch's rows in order, or None if they come in windows."""
+        if self._order.shuffle == "blocks":
+            return None
+        rows = self._order.rows(epoch)
+        if self._order.describe()["sampler"] is not None:
+            found = zlib.crc32(rows.tobytes())
+            if self._resumes and self._sampled not in (None, found):
+                raise ValueError(
+                    "the sampler gives other rows than when the state was saved: it has to draw from torch's own "
+                    "generator, or from one that its set_epoch seeds"
+                )
+            self._sampled = found
+        return rows
+
     def state_dict(self) -> dict[str, Any]:
         """Return the position: the epoch and the number of its batches that were handed out.
 
         Returns:
-            Plain numbers and strings, which also name the data and the options that decide the batches.
+            Plain numbers and strings, which also name the data and the options that decide the batches. A sampler is
+            named by its class and a checksum of the rows that it gave: `load_state_dict` does not restore it.
         """
-        return {"epoch": self._epoch, "batch": self._batches_done, **self._identity()}
+        return {
+            "epoch": self._epoch,
+            "batch": self._batches_done,
+            "sampled": self._sampled if self._batches_done else None,
+            **self._identity(),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a saved position: the next loop begins with the batch after it.
@@ -105,115 +126,37 @@ class Loader:
             state: What `state_dict` returned, here or in another process.
 
         Raises:
-            ValueError: The saved loader had other data, batch_size, shuffle, seed, world_size or drop_last; or for
-                "blocks" another buffer_bytes or block_bytes.
+            ValueError: The saved loader had other data, batch_size, shuffle, sampler, balance, seed, world_size or
+                drop_last; or for "blocks" another buffer_bytes or block_bytes. If a sampler gives other rows than it
+                gave for the saved epoch, the next loop raises it.
         """
         for name, own in self._identity().items():
             if state.get(name) != own:
                 raise ValueError(f"the state was saved with {name} {state.get(name)!r}, this loader has {own!r}")
         if not 0 <= state["batch"] < max(1, len(self)):
             raise ValueError(f"the state was saved at batch {state['batch']}, an epoch has {len(self)}")
-        self.epoch, self._batches_done, self._resumes = state["epoch"], state["batch"], True
+        self.epoch = state["epoch"]
+        self._batches_done, self._resumes, self._sampled = state["batch"], True, state.get("sampled")
 
     def _identity(self) -> dict[str, Any]:
         """Return what decides the batches of all ranks."""
-        order = self._order
-        found = {
-            "content_digest": self.dataset.content_digest,
-            "subset": self.dataset.subset,
-            "rows": order.total,
-            "batch_size": order.batch_size,
-            "shuffle": order.shuffle,
-            "seed": order.seed,
-            "world_size": order.world_size,
-            "drop_last": order.drop_last,
-        }
-        if order.shuffle == "blocks":
-            found |= {"block_rows": order.block_rows, "window_rows": order.window_rows}
-        return found
-
-    def _make_batches(self, epoch: int, first: int, threads: ExitStack) -> Iterator[tuple[Any, Any]]:
-        """Yield an epoch's batches from number `first` on. Closing the stack ends the threads that make them."""
-        transforms = self.dataset.transform is not None or self.dataset.target_transform is not None
-        make = self._read_batch if transforms else self._finish_batch
-        planned = self._plan_batches(epoch, first, threads)
-        executor = threads.enter_context(ThreadPoolExecutor(self._threads, "imageset-batch"))
-        made = threads.enter_context(closing(map_ahead(executor, make, planned, self._threads)))
-        # Transforms run here, one after the other, so that what they draw depends on torch's seed alone.
-        return (self._transform_batch(*batch) for batch in made) if transforms else made
-
-    def _plan_batches(self, epoch: int, first: int, threads: ExitStack) -> Iterator[list[Piece]]:
-        """Yield where each batch's images come from, from batch number `first` on."""
-        images, file_rows = self.dataset.images, self.dataset.file_rows
-        order = self._order
-        skip = first * order.batch_size
-        if order.shuffle == "blocks":
-            executor = threads.enter_context(ThreadPoolExecutor(max(images.readers, self._threads), "imageset-read"))
-            first_window = skip // order.window_rows
-            windows = order.windows(epoch, first_window)
-            pieces = threads.enter_context(closing(read_windows(images, file_rows, windows, self._windows, executor)))
-            return cut_batches(pieces, order.batch_size, skip - first_window * order.window_rows)
-        rows = order.rows(epoch)
-        return cut_batches([Piece(images, file_rows[rows], rows)], order.batch_size, skip)
-
-    def _read_batch(self, batch: list[Piece]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return a batch as it is in the file: images uint8 (B, C, H, W), labels int64 (B,)."""
-        pixels = self._pixels.take(sum(len(piece.rows) for piece in batch))
-        fill(pixels, batch, gather)
-        return self._make_tensors(pixels, batch)
-
-    def _finish_batch(self, batch: list[Piece]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return a batch as it is handed out if there are no transforms."""
-        if not self.dataset.normalize or self._device.type != "cpu":
-            return self._to_device(*self._read_batch(batch))
-        floats = self._floats.take(sum(len(piece.rows) for piece in batch))
-        scale, shift = self.dataset.scale_and_shift()
-        fill(floats, batch, partial(gather_floats, scale=scale, shift=shift))
-        return self._make_tensors(floats, batch)
-
-    def _make_tensors(self, images: NDArray[Any], batch: list[Piece]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return images and their labels as tensors. The images' tensor keeps this very array: see BufferPool.take."""
-        rows = batch[0].rows if len(batch) == 1 else np.concatenate([piece.rows for piece in batch])
-        return (
-            torch.from_numpy(images).permute(0, 3, 1, 2),
-            torch.index_select(self.dataset.labels, 0, torch.from_numpy(rows)),
-        )
-
-    def _transform_batch(self, images: torch.Tensor, labels: torch.Tensor) -> tuple[Any, Any]:
-        """Apply the dataset's transforms to each image, and collate the results."""
-        samples = zip(images.contiguous(), labels.tolist(), strict=True)
-        return self._to_device(*default_collate([self.dataset.transformed(*sample) for sample in samples]))
-
-    def _to_device(self, images: Any, labels: Any) -> tuple[Any, Any]:
-        """Return a batch on its device. Images are moved as uint8 and normalised there."""
-        images = move_tensors(images, self._device)
-        return self.dataset.normalized(images) if self.dataset.normalize else images, move_tensors(labels, self._device)
-
-
-def move_tensors(value: Any, device: torch.device) -> Any:
-    """Return the tensors of a nested batch on a device, everything else as it is."""
-    if device.type == "cpu":
-        return value
-    if isinstance(value, torch.Tensor):
-        return value.to(device)
-    if isinstance(value, list | tuple):
-        parts = [move_tensors(part, device) for part in value]
-        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
-    if isinstance(value, dict):
-        return {name: move_tensors(part, device) for name, part in value.items()}
-    return value
+        return self._selection.describe() | self._order.describe()
 
 
 def loader(
-    dataset: ImageSet,
+    dataset: Dataset[Any],
     batch_size: int,
     shuffle: Shuffle = False,
     *,
+    sampler: Iterable[int] | None = None,
+    balance: Balance = None,
     seed: int = 0,
     epoch: int = 0,
     rank: int = 0,
     world_size: int = 1,
     drop_last: bool = False,
+    extras: Iterable[Extra] = (),
+    transform_batch: TransformBatch | None = None,
     device: torch.device | str = "cpu",
     threads: int = 0,
     buffer_bytes: int = 128 << 20,
@@ -222,19 +165,21 @@ def loader(
     """Make the batches of a dataset in threads, ahead of the training loop.
 
     A batch is (images, labels): images uint8 (B, C, H, W), or float32 if the dataset has `normalize`, and labels int64
-    (B,). Images have the memory format torch.channels_last. Every loop is one epoch, and the next loop is the next
-    epoch. The order is a function of `seed` and `epoch`; for "blocks" also of `buffer_bytes`, `block_bytes` and the
-    size of an image. You can keep a batch: its memory is used again only when nothing refers to it.
-
-    The dataset's transforms run in the thread of the training loop, one image at a time, so torch.manual_seed decides
-    what they draw. Use DataLoader with workers for slow transforms.
+    (B,). Images are channels_last in memory. Batches may be kept.
 
     Args:
-        dataset: An ImageSet. A subclass with a `__getitem__` of its own needs DataLoader.
+        dataset: An ImageSet, or torch's `Subset` and `ConcatDataset` of ImageSets, nested or not. Several ImageSets
+            need the same image shape, classes, transforms and `normalize`.
         batch_size: Images per batch. The last batch of an epoch may be shorter: where `batch_size` is above the number
             of images, it is the only one.
         shuffle: False keeps the file's order. True mixes all rows; use it if the file fits in memory. "blocks" reads
             blocks of rows in mixed order and mixes them again in memory; use it for a larger file.
+        sampler: Gives the rows of each epoch, in order: any of torch's samplers of rows, or another iterable of numbers
+            with a length. Leave out `shuffle`, `balance` and `world_size` with it. Its `set_epoch`, if it has one, is
+            called with each epoch. While it gives rows, torch's generator is seeded by `seed` and the epoch; so torch's
+            own samplers give the same rows again after a resume, unless they have a `generator` of their own.
+        balance: "classes" gives each class equally often, with `shuffle=True`. An epoch has as many rows as without, so
+            rows of rare classes come several times and some rows of common ones wait for a later epoch.
         seed: Decides the order, with the epoch.
         epoch: The first epoch.
         rank: Number of this process, from 0 to world_size - 1.
@@ -242,6 +187,11 @@ def loader(
             world_size - 1 rows come twice for that.
         drop_last: Leave out the rows that do not fill a batch on every rank. Then no row comes twice. A set smaller
             than one batch on every rank then has no batches.
+        extras: What a batch has behind images and labels, int64 (B,) each: "rows", the index of each image in
+            `dataset`, and "groups", the group of each image.
+        transform_batch: Called with each batch's images, uint8 (B, C, H, W), on `device`, before they are normalised;
+            with `normalize` it must return uint8. It runs in the thread of the training loop. Meanwhile torch's
+            generators are seeded by seed, epoch, rank and the batch's number, so that a resumed run goes on the same.
         device: The device of the batches. uint8 pixels are copied to it; floats are made there.
         threads: Threads that make batches. 0 means two, or for a compressed file as many as torch has, at least two.
         buffer_bytes: Bytes of images that "blocks" mixes at a time. It needs three times as much memory.
@@ -252,8 +202,10 @@ def loader(
         A `Loader`: an iterable with a length, which can save and restore its position.
 
     Raises:
-        ValueError: An argument is out of range.
-        TypeError: The dataset is not an ImageSet, or has a `__getitem__` of its own.
+        ValueError: An argument is out of range, or excludes another; or the ImageSets of a ConcatDataset differ.
+        TypeError: The dataset is made of something other than ImageSets, or has a `__getitem__` of its own; or the
+            sampler is an iterator or has no length.
+        IndexError: A Subset has an index that is out of range.
 
     Example::
 
@@ -263,12 +215,13 @@ def loader(
             for images, labels in batches:
                 ...
     """
-    require_image_set(dataset)
-    block_bytes = dataset.images.block_bytes if block_bytes is None else block_bytes
+    selection, extras = select(dataset), tuple(extras)
+    block_bytes = selection.images.block_bytes if block_bytes is None else block_bytes
     require_values(
         shuffle,
         rank,
         world_size,
+        extras,
         batch_size=batch_size,
         seed=seed,
         epoch=epoch,
@@ -276,33 +229,32 @@ def loader(
         buffer_bytes=buffer_bytes,
         block_bytes=block_bytes,
     )
-    row_bytes = math.prod(dataset.image_shape)
-    order = RowOrder(
-        len(dataset),
-        int(batch_size),
+    row_bytes = math.prod(selection.first.image_shape)
+    order = choose_order(
+        selection.labels.numpy(),
         shuffle,
-        int(seed),
-        int(rank),
-        int(world_size),
-        bool(drop_last),
+        sampler,
+        balance,
+        batch_size=int(batch_size),
+        seed=int(seed),
+        rank=int(rank),
+        world_size=int(world_size),
+        drop_last=bool(drop_last),
         block_rows=max(1, block_bytes // row_bytes),
         window_rows=max(1, buffer_bytes // row_bytes),
     )
-    is_packed = isinstance(dataset.images, Compressed | Chunked)
-    threads = threads or (max(2, torch.get_num_threads()) if is_packed else 2)
-    return Loader(dataset, order, epoch=int(epoch), device=torch.empty(0, device=device).device, threads=threads)
+    place, threads = torch.empty(0, device=device).device, threads or count_threads(selection)
+    maker = BatchMaker(selection, order, device=place, threads=threads, extras=extras, transform=transform_batch)
+    return Loader(dataset, selection, order, maker, epoch=int(epoch))
 
 
-def require_image_set(dataset: Any) -> None:
-    """Raise TypeError for a dataset whose items are not the rows of an ImageSet's file."""
-    if not isinstance(dataset, ImageSet) or type(dataset).__getitem__ is not ImageSet.__getitem__:
-        raise TypeError(
-            f"loader reads the file of an ImageSet and does not call the __getitem__ of {type(dataset).__name__}: "
-            "use torch.utils.data.DataLoader"
-        )
+def count_threads(selection: Selection) -> int:
+    """Return how many threads make batches: two copy as fast as memory allows, decompressing takes all cores."""
+    is_packed = any(isinstance(part.images, Compressed | Chunked) for part in selection.parts)
+    return max(2, torch.get_num_threads()) if is_packed else 2
 
 
-def require_values(shuffle: Any, rank: int, world_size: int, **others: int) -> None:
+def require_values(shuffle: Any, rank: int, world_size: int, extras: tuple[str, ...], **others: int) -> None:
     """Raise ValueError, naming the argument, when one of `loader`'s is out of range."""
     for name, value in (others | {"rank": rank, "world_size": world_size}).items():
         if value < AT_LEAST[name]:
@@ -311,3 +263,6 @@ def require_values(shuffle: Any, rank: int, world_size: int, **others: int) -> N
         raise ValueError(f"rank is {rank}, it must be below world_size, {world_size}")
     if shuffle not in (True, False, "blocks"):
         raise ValueError(f"shuffle is {shuffle!r}, it must be True, False or 'blocks'")
+    for extra in extras:
+        if extra not in EXTRAS:
+            raise ValueError(f"extras has {extra!r}, it may have 'rows' and 'groups'")

@@ -5,7 +5,7 @@ Random numbers come from NumPy's RandomState. Its streams are frozen (NEP 19): a
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -71,10 +71,27 @@ class RowOrder:
         """Return the rank's rows in the order of an epoch, int64 (rows_per_rank,)."""
         if self.shuffle == "blocks":
             return np.concatenate([window.rows[window.permutation] for window in self.windows(epoch)] or [np.arange(0)])
-        rows = np.arange(self.total)
-        if self.shuffle:
-            rows = seeded_generator(self.seed, epoch).permutation(self.total)
-        return self._divide(rows)[:, self.rank]
+        return self._divide(self.all_rows(epoch))[:, self.rank]
+
+    def all_rows(self, epoch: int) -> Indices:
+        """Return the rows of all ranks in the order of an epoch, int64 (total,), unless they come in windows."""
+        return seeded_generator(self.seed, epoch).permutation(self.total) if self.shuffle else np.arange(self.total)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what decides the batches of all ranks, as plain numbers and strings: part of a loader's state."""
+        found = {
+            "rows": self.total,
+            "batch_size": self.batch_size,
+            "shuffle": self.shuffle,
+            "seed": self.seed,
+            "world_size": self.world_size,
+            "drop_last": self.drop_last,
+            "balance": None,
+            "sampler": None,
+        }
+        if self.shuffle == "blocks":
+            found |= {"block_rows": self.block_rows, "window_rows": self.window_rows}
+        return found
 
     def windows(self, epoch: int, first: int = 0) -> Iterator[Window]:
         """Yield the rank's windows of an epoch, from number `first` on."""

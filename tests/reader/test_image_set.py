@@ -205,8 +205,8 @@ def test_a_subclass_decides_what_an_item_is(path: Path) -> None:
     assert [part.tolist() for *_, part in DataLoader(dataset, batch_size=12)] == [[*range(12)], [*range(12, 23)]]
     with pytest.raises(TypeError, match="does not call the __getitem__ of Numbered: use"):
         loader(dataset, 4)
-    with pytest.raises(TypeError, match="does not call the __getitem__ of Subset: use"):
-        loader(Subset(ImageSet(path), [1]), 4)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="does not call the __getitem__ of Numbered: use"):
+        loader(Subset(dataset, [1]), 4)
 
 
 @pytest.mark.parametrize("index", [3.7, "3", None])
