@@ -1,10 +1,10 @@
 """The database -> data/listings.csv: which photos exist, and what the source says of them."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -49,7 +49,13 @@ def read_rows(result: Iterable[Row], columns: Columns) -> Rows | None:
         values = [[value_text.one_line(row[place]) for place in columns.further] for row in part]
         further.append(pd.DataFrame(values, range(total, total + len(part)), columns.names, dtype="str"))
         total += len(part)
-    return Rows(total, Judged(*map(pd.concat, zip(*judged, strict=True))), pd.concat(further)) if judged else None
+    if not judged:
+        return None
+    texts = pd.concat(further)
+    further.clear()
+    for name in columns.names:
+        texts[name] = tables.join_pieces(texts[name])
+    return Rows(total, Judged(*map(pd.concat, zip(*judged, strict=True))), texts)
 
 
 def find_columns(query: Path, found: list[str], source: SourceParams) -> Columns:
@@ -109,25 +115,32 @@ def refuse_all(query: Path, rejects: pd.DataFrame, rejects_csv: Path) -> None:
     )
 
 
-def describe_photos(chosen: pd.DataFrame, further: pd.DataFrame) -> pd.DataFrame:
-    """Return the further columns of the photos: product_id, position, and the columns. Without any, no photo has a row.
+def describe_photos(photos: pd.DataFrame, further: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of attributes.csv: product_id, position, and the further columns. Without any, there is no row.
 
     Args:
-        chosen: the photos; the index is the place of each in `further`.
+        photos: the chosen ones; the index is the place of each in `further`.
         further: the further columns of all rows of the query, as text.
     """
-    photos = chosen[list(tables.PHOTO)]
     if further.columns.empty:
-        return photos.iloc[:0]
-    return pd.concat([photos, further.iloc[photos.index].set_axis(photos.index)], axis="columns")
+        return
+    ordered = photos[list(tables.PHOTO)].iloc[tables.sort(photos[list(tables.PHOTO_KEY)])]
+    for start in range(0, len(ordered), tables.ROWS_AT_ONCE):  # the texts are large
+        part = ordered.iloc[start : start + tables.ROWS_AT_ONCE]
+        columns = [*(part[name] for name in part), *(further[name].iloc[part.index] for name in further)]
+        yield from zip(*(column.tolist() for column in columns), strict=True)
 
 
-def group_listings(described: pd.DataFrame, group_by: str | None) -> pd.DataFrame:
-    """Return the value of the column `group_by` of each listing, once each; empty values group nothing."""
+def group_listings(photos: pd.DataFrame, further: pd.DataFrame, group_by: str | None) -> pd.DataFrame:
+    """Return the value of the column `group_by` of each listing, once each; empty values group nothing.
+
+    The arguments are those of describe_photos.
+    """
     if group_by is None:
         return tables.frame(tables.LISTING_GROUPS, [])
-    values = described[["product_id", group_by]].set_axis(list(tables.LISTING_GROUPS.columns), axis="columns")
-    return tables.frame(tables.LISTING_GROUPS, values[values["value"] != ""].drop_duplicates())
+    values = further[group_by].iloc[photos.index].set_axis(photos.index)
+    found = pd.DataFrame({"product_id": photos["product_id"], "value": values})
+    return found[found["value"] != ""].drop_duplicates()
 
 
 def main(
@@ -154,22 +167,27 @@ def main(
         )
     if rows is None:
         raise DataError(f"{listings_sql} returned no rows: check the query and source.as_of")
+    tables.give_back_memory()
     total, further = rows.total, rows.further
     photos, faulty = name_photos(rows.judged)
     del rows  # it takes as much memory as the photos
+    tables.give_back_memory()
     reasons = choose_photos(photos, source.photos_per_listing, source.limit)
     is_chosen = reasons == ""
-    rejects = pd.concat([faulty, reject(photos[~is_chosen], reasons[~is_chosen])])
-    chosen = photos[is_chosen]
+    rejects = pd.concat([faulty, reject(tables.pick(photos, ~is_chosen), reasons[~is_chosen])])
+    tables.give_back_memory()
+    chosen = tables.pick(photos, is_chosen)
     del photos
+    tables.give_back_memory()
     assert total == len(chosen) + len(rejects)
     assert set(rejects["reason"]) <= REASONS
-    described = describe_photos(chosen, further)
-    attributes.require_short(listings_sql, described, source.columns)
+    attributes.require_short(listings_sql, chosen, further[source.columns])
     tables.write(listings_csv, tables.LISTINGS, chosen)
     tables.write(listings_rejects_csv, tables.LISTING_REJECTS, rejects)
-    tables.write(attributes_csv, attributes.table(further.columns), described)
-    tables.write(listing_groups_csv, tables.LISTING_GROUPS, group_listings(described, source.group_by))
+    tables.write(listing_groups_csv, tables.LISTING_GROUPS, group_listings(chosen, further, source.group_by))
+    with tables.writing(attributes_csv, attributes.table(further.columns)) as add:
+        for row in describe_photos(chosen, further):
+            add(row)
     print(
         f"listings: {total} rows, {len(chosen)} photos of {chosen['product_id'].nunique()} listings, "
         f"{len(rejects)} rejected ({tables.tally(rejects['reason'])})"

@@ -140,7 +140,9 @@ def name_photos(judged: Judged) -> tuple[pd.DataFrame, pd.DataFrame]:
     source_ids.require_apart(named.loc[named["is_integer"], "product_id"])  # rows that were judged later may be texts
     ranks = named.groupby("product_id")["position"].rank(method="dense").astype("int64") - 1
     is_photo = named["reason"] == ""
-    photos = named.loc[is_photo, ["product_id", "position", "image_url", "key"]].assign(rank=ranks[is_photo])
+    tables.give_back_memory()
+    columns = named[["product_id", "position", "image_url", "key"]].assign(rank=ranks)
+    photos = tables.pick(columns, is_photo)
     several = photos[photos.duplicated(tables.PHOTO_KEY, keep=False)].sort_values(["image_url", "key"], kind="stable")
     repeated = several[several.duplicated(tables.PHOTO_KEY)]
     rejects = pd.concat([judged.rejects, reject(repeated, "repeated")], ignore_index=True)

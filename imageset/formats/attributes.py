@@ -7,7 +7,10 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import pyarrow
+import pyarrow.compute
 
 from imageset.errors import DataError
 from imageset.formats import source_ids, tables
@@ -72,14 +75,21 @@ def require_wanted(query: Path, further: Sequence[str], columns: Sequence[str], 
         )
 
 
-def require_short(query: Path, photos: pd.DataFrame, columns: Sequence[str]) -> None:
-    """Raise DataError when a text that is to go on into dataset.h5 is too long: every row there gets its width."""
-    for name in columns:
-        for row, text in enumerate(photos[name].tolist()):
-            if len(text.encode()) > LONGEST_BYTES:
-                listing = source_ids.text(photos["product_id"].iloc[row])
-                raise DataError(
-                    f"{query}: {name} of product {listing} has {len(text.encode()):,} bytes, and dataset.h5 takes "
-                    f"{LONGEST_BYTES:,}: shorten it there, such as `left({name}, 200) AS {name}`, or take it out of "
-                    "source.columns"
-                )
+def require_short(query: Path, photos: pd.DataFrame, further: pd.DataFrame) -> None:
+    """Raise DataError when a text that is to go on into dataset.h5 is too long: every row there gets its width.
+
+    Args:
+        query: for the message.
+        photos: product_id of the photos; the index is the place of each in `further`.
+        further: the columns that are to go on, of all rows of the query.
+    """
+    for name in further:
+        lengths = pyarrow.compute.binary_length(pyarrow.array(further[name], pyarrow.large_string())).to_numpy()
+        its_bytes = lengths[photos.index]
+        if len(places := np.flatnonzero(its_bytes > LONGEST_BYTES)):
+            listing = source_ids.text(photos["product_id"].iloc[places[0]])
+            raise DataError(
+                f"{query}: {name} of product {listing} has {its_bytes[places[0]]:,} bytes, and dataset.h5 takes "
+                f"{LONGEST_BYTES:,}: shorten it there, such as `left({name}, 200) AS {name}`, or take it out of "
+                "source.columns"
+            )

@@ -140,15 +140,24 @@ def join_pieces(column: pd.Series) -> pd.Series:
     return pd.Series(pieces, column.index, "str")
 
 
+def pick(rows: pd.DataFrame, is_picked: pd.Series) -> pd.DataFrame:
+    """Return rows, as rows[is_picked] does: for that pandas copies all texts of a column once more."""
+    return pd.DataFrame({name: rows[name][is_picked] for name in rows})
+
+
+def give_back_memory() -> None:
+    """Give the system what no table takes any more. Small parts of columns leave much of it between others."""
+    pyarrow.default_memory_pool().release_unused()
+
+
 def write(path: Path, table: Table, rows: pd.DataFrame) -> None:
     """Write rows in canonical form, atomically. Raises DataError on a repeated key or a value of another type."""
     content, key = typed(table, rows[list(table.columns)]), list(table.key)
-    pyarrow.default_memory_pool().release_unused()
+    give_back_memory()
     for name in [name for name, kind in table.columns.items() if kind == "string"]:
         content[name] = join_pieces(content[name])
     order = sort(content[key])
-    repeated = content[content.duplicated(key)]
-    if table.unique and len(repeated):
+    if table.unique and len(repeated := content[content.duplicated(key)]):
         raise DataError(f"{path}: {describe_key(table, repeated)} is there more than once")
     with files.atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         file.write(format_header(table.columns))
@@ -248,7 +257,7 @@ def read(
         wanted = pd.MultiIndex.from_frame(photos[list(PHOTO)])
         found = (part[wanted.get_indexer(pd.MultiIndex.from_frame(part[list(PHOTO)])) >= 0] for part in found)
     content = pd.concat(found, ignore_index=True)
-    pyarrow.default_memory_pool().release_unused()  # what was between the parts: as much as the table
+    give_back_memory()  # what was between the parts: as much as the table
     if table.unique and len(repeated := content[content.duplicated(list(table.key))]):
         raise DataError(f"{path}: {describe_key(table, repeated)} is there more than once")
     return content
