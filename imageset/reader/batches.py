@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from imageset.formats.hdf5 import Indices
-from imageset.reader.batch_transforms import TransformBatch, move_tensors, transform_batch, transform_items
+from imageset.reader.augment import Augment
+from imageset.reader.batch_transforms import TransformBatch, move_tensors, transform_images, transform_items
 from imageset.reader.block_shuffle import Piece, cut_batches, read_windows
 from imageset.reader.buffers import BufferPool
 from imageset.reader.gather import fill, gather, gather_floats
@@ -30,11 +31,11 @@ class Planned(NamedTuple):
 
 
 class Read(NamedTuple):
-    """A batch as it is in the file: images uint8 (B, C, H, W), and labels and extras, int64 (B,) each."""
+    """A batch: images uint8 (B, C, H, W), labels and extras int64 (B,) each, before or after a dataset's transforms."""
 
     number: int
-    images: torch.Tensor
-    columns: list[torch.Tensor]
+    images: Any
+    columns: list[Any]
 
 
 class BatchMaker:
@@ -82,17 +83,19 @@ class BatchMaker:
             rows: The epoch's rows in order; None if they come in windows.
             threads: Closing it ends the threads that make batches.
         """
-        dataset, columns = self._selection.first, self._columns()
-        # Transforms run in the loop's thread, one after the other, as they draw from generators of the whole process.
-        in_threads = dataset.transform is None and dataset.target_transform is None and self._transform is None
+        columns, dataset = self._columns(), self._selection.first
+        has_transform = dataset.transform is not None or dataset.target_transform is not None
         planned = map(Planned._make, enumerate(self._plan(epoch, first, rows, threads), first))
         executor = threads.enter_context(ThreadPoolExecutor(self._threads, "imageset-batch"))
-        if in_threads:
-            make = partial(self._finish, columns)
-            return threads.enter_context(closing(map_ahead(executor, make, planned, self._threads)))
+        if not has_transform and (self._transform is None or isinstance(self._transform, Augment)):
+            finish = partial(self._finish, epoch, columns)
+            return threads.enter_context(closing(map_ahead(executor, finish, planned, self._threads)))
+        # Others run in the loop's thread, one after the other, as they draw from generators of the whole process.
         read = partial(self._read, columns)
-        made = threads.enter_context(closing(map_ahead(executor, read, planned, self._threads)))
-        return (self._transformed(epoch, batch) for batch in made)
+        found: Iterator[Read] = threads.enter_context(closing(map_ahead(executor, read, planned, self._threads)))
+        if has_transform:
+            found = (Read(batch.number, *transform_items(dataset, batch.images, batch.columns)) for batch in found)
+        return (self._deliver(epoch, batch) for batch in found)
 
     def _columns(self) -> list[torch.Tensor]:
         """Return the labels and the extras of all rows, int64 (N,) each."""
@@ -117,33 +120,24 @@ class BatchMaker:
         fill(pixels, planned.pieces, gather)
         return to_tensors(planned, pixels, columns)
 
-    def _finish(self, columns: list[torch.Tensor], planned: Planned) -> tuple[Any, ...]:
-        """Return a batch as it is handed out if there are no transforms."""
+    def _finish(self, epoch: int, columns: list[torch.Tensor], planned: Planned) -> tuple[Any, ...]:
+        """Return a batch as it is handed out, in any thread."""
         dataset = self._selection.first
-        if not dataset.normalize or self._device.type != "cpu":
-            batch = self._read(columns, planned)
-            images = move_tensors(batch.images, self._device)
-        else:
-            floats = self._floats.take(sum(len(piece.rows) for piece in planned.pieces))
-            scale, shift = dataset.scale_and_shift()
-            fill(floats, planned.pieces, partial(gather_floats, scale=scale, shift=shift))
-            batch = to_tensors(planned, floats, columns)
-            return batch.images, *batch.columns
-        images = dataset.normalized(images) if dataset.normalize else images
-        return images, *move_tensors(batch.columns, self._device)
+        if not dataset.normalize or self._transform is not None or self._device.type != "cpu":
+            return self._deliver(epoch, self._read(columns, planned))
+        floats = self._floats.take(sum(len(piece.rows) for piece in planned.pieces))
+        scale, shift = dataset.scale_and_shift()
+        fill(floats, planned.pieces, partial(gather_floats, scale=scale, shift=shift))
+        batch = to_tensors(planned, floats, columns)
+        return batch.images, *batch.columns
 
-    def _transformed(self, epoch: int, batch: Read) -> tuple[Any, ...]:
-        """Return a batch as it is handed out if there are transforms. Images are moved as they are, then normalised."""
-        dataset, order = self._selection.first, self._order
-        images, (labels, *extras) = batch.images, batch.columns
-        if dataset.transform is not None or dataset.target_transform is not None:
-            images, labels = transform_items(dataset, images, labels)
-        images = move_tensors(images, self._device)
-        if self._transform is not None:
-            key = epoch, order.rank, batch.number
-            images = transform_batch(self._transform, images, self._device, order.seed, *key)
-        images = dataset.normalized(images) if dataset.normalize else images
-        return images, *move_tensors([labels, *extras], self._device)
+    def _deliver(self, epoch: int, batch: Read) -> tuple[Any, ...]:
+        """Return a batch that was read as it is handed out. Images are moved as uint8, then normalised."""
+        device, key = self._device, (epoch, self._order.rank, batch.number)
+        images = transform_images(self._transform, batch.images, device, self._order.seed, *key)
+        if self._selection.first.normalize:
+            images = self._selection.first.normalized(images)
+        return images, *move_tensors(batch.columns, device)
 
 
 def to_tensors(planned: Planned, images: NDArray[Any], columns: list[torch.Tensor]) -> Read:
