@@ -16,13 +16,14 @@ from imageset.errors import DataError
 from imageset.formats import hand_edited, tables
 from imageset.runtime import params, stage
 
+FACTS = ("width", "height", "sharpness")  # by which the best photo of a picture is chosen
 REASONS = frozenset(
     {"no_label", "unknown_class", "label_conflict", "duplicate", "rare_class", "shared_picture", "bridges_release"}
 )
 
 
 def read_corrections(
-    corrections_labels_csv: Path, exclusions_csv: Path, classes: pd.DataFrame, known: set[int] | None
+    corrections_labels_csv: Path, exclusions_csv: Path, classes: pd.DataFrame, known: pd.Index | None
 ) -> tuple[list[corrections.Decision], list[corrections.Decision]]:
     """Return the checked rows of both files.
 
@@ -45,13 +46,18 @@ def read_corrections(
     return labels, exclusions
 
 
+def list_products(*named: pd.DataFrame) -> pd.Index:
+    """Return the products that tables name, each once."""
+    return pd.Index(pd.unique(pd.concat([rows["product_id"].dropna().astype("int64") for rows in named])))
+
+
 def choose_best(
     photos_csv: Path, released: pd.DataFrame, keep: Literal["all", "best"]
 ) -> Callable[[pd.DataFrame], pd.DataFrame]:
     """Return what leaves out all photos of a picture but the best, or leaves out none."""
     if keep == "all":
         return lambda photos: photos
-    return partial(leave_out_duplicates, facts=tables.read(photos_csv, tables.PHOTOS), released=released)
+    return partial(leave_out_duplicates, facts=tables.read(photos_csv, tables.PHOTOS, FACTS), released=released)
 
 
 def describe(rows: int, spent: pd.DataFrame) -> str:
@@ -97,29 +103,30 @@ def main(
         tables.read(classes_csv, tables.CLASSES),
         tables.read(released_label_map_csv, tables.LABEL_MAP),
     )
-    known = {*groups["product_id"], *labels["product_id"].dropna()}
     released_split = tables.read(released_split_csv, tables.SPLIT)
-    known |= {*released_split["product_id"]}
+    known = list_products(groups, labels, released_split)
     decided = read_corrections(corrections_labels_csv, exclusions_csv, classes, known if as_of is None else None)
     photos = corrections.attach(groups, *decided)
     assigned = assign_classes(photos, labels, classes, section, choose_best(photos_csv, released_split, section.keep))
     spent = spent_rows(photos, assigned, decided, known, (labels, classes, section.label_conflict == "latest"))
-    kept, rejects = assigned[assigned["reason"] == ""], assigned[assigned["reason"] != ""]
+    total, changes, is_kept = len(photos), label_changes(assigned), assigned["reason"] == ""
+    kept = assigned.loc[is_kept, ["product_id", "position", "row", "group", "merged"]]
+    rejects = assigned.loc[~is_kept, list(tables.CATALOG_REJECTS.columns)]
+    del groups, labels, photos, assigned  # they take more memory than what is written
     if kept.empty:
         raise DataError(f"no photo is left ({tables.tally(rejects['reason'])}): see catalog.min_photos")
-    assert len(photos) == len(kept) + len(rejects)
+    assert total == len(kept) + len(rejects)
     assert set(rejects["reason"]) <= REASONS | {str(exclusion.value) for exclusion in decided[1]}
-    label_map = number_labels(set(kept["merged"]), released, classes)
+    label_map = number_labels({*kept["merged"].unique()}, released, classes)
     label_of = dict(zip(label_map["catalog_id"], label_map["label"], strict=True))
     catalog = kept.assign(catalog_id=kept["merged"], label=look_up(kept["merged"], label_of))
-    changes = label_changes(assigned)
     tables.write(catalog_csv, tables.CATALOG, catalog)
     tables.write(label_map_csv, tables.LABEL_MAP, label_map)
     tables.write(label_changes_csv, tables.LABEL_CHANGES, changes)
     tables.write(catalog_rejects_csv, tables.CATALOG_REJECTS, rejects)
     tables.write(spent_corrections_csv, tables.SPENT_CORRECTIONS, spent)
     print(
-        f"catalog: {len(photos)} photos, {len(kept)} in {kept['merged'].nunique()} classes and "
+        f"catalog: {total} photos, {len(kept)} in {kept['merged'].nunique()} classes and "
         f"{kept['group'].nunique()} groups, labels changed: {tables.tally(changes['change'])}; "
         f"{len(rejects)} rejected ({tables.tally(rejects['reason'])}); {describe(len(decided[0] + decided[1]), spent)}"
     )

@@ -6,7 +6,7 @@ without a position is for all photos of its product. A row with a position wins 
 
 import datetime
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from difflib import get_close_matches
 from typing import NamedTuple
 
@@ -267,7 +267,7 @@ def nearest(text: str, known: Iterable[str]) -> str | None:
     return candidates[close[0]] if close else None
 
 
-def require_known(decisions: Iterable[Decision], products: set[int]) -> None:
+def require_known(decisions: Iterable[Decision], products: Collection[int]) -> None:
     """Raise DataError with the nearest product where a decision is about an unknown one."""
     unknown = [
         (decision.place, source_ids.text(decision.product_id))
@@ -316,13 +316,12 @@ def attach(photos: pd.DataFrame, labels: list[Decision], exclusions: list[Decisi
         one), corrected_to (Int64, the catalog_id of that decision) and reason.
     """
     label_row, exclusion_row = deciding(photos, labels), deciding(photos, exclusions)
-    corrected_to = pd.array([labels[row].value if row >= 0 else None for row in label_row.tolist()], dtype="Int64")
-    given = pd.Series(
-        [exclusions[row].value if row >= 0 else "" for row in exclusion_row.tolist()], photos.index, object
-    )
+    # The last value is that of photos without a decision: their number is -1.
+    corrected_to = pd.array([*(decision.value for decision in labels), None], dtype="Int64")[label_row]
+    given = pd.array([*(decision.value for decision in exclusions), ""], dtype="str")[exclusion_row]
     return photos.assign(
         label_row=label_row,
         exclusion_row=exclusion_row,
         corrected_to=corrected_to,
-        reason=photos["reason"].where(exclusion_row < 0, pd.Series(given, photos.index, dtype=object)),
+        reason=photos["reason"].where(exclusion_row < 0, pd.Series(given, photos.index)),
     )

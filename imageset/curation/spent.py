@@ -5,6 +5,7 @@ holds the label against later ones. Nor is a row spent without which another row
 """
 
 from collections import defaultdict
+from collections.abc import Collection
 from typing import Any
 
 import pandas as pd
@@ -28,7 +29,7 @@ def spent_rows(
     photos: pd.DataFrame,
     assigned: pd.DataFrame,
     decided: tuple[list[Decision], list[Decision]],
-    known: set[int],
+    known: Collection[int],
     of_labels: tuple[pd.DataFrame, pd.DataFrame, bool],
 ) -> pd.DataFrame:
     """Return the rows of spent_corrections.csv.
@@ -59,7 +60,7 @@ def spent_rows(
 
 
 def why_not_deciding(
-    decisions: list[Decision], deciding: set[int], known: set[int], of_products: dict[int, set[int]]
+    decisions: list[Decision], deciding: set[int], known: Collection[int], of_products: dict[int, set[int]]
 ) -> dict[int, str]:
     """Return why rows decide about no photo, by their number."""
     whys, seen = {}, set()

@@ -346,6 +346,8 @@ def typed(table: Table, rows: pd.DataFrame) -> pd.DataFrame:
                 )
             elif values.dtype == DTYPES[kind]:  # checked before; Python's integers, one a cell, would be slow and large
                 columns[name] = values
+            elif values.dtype == "Int64" and kind in ("int64", "id") and not values.hasnans:  # checked before, too
+                columns[name] = values.astype("int64")
             elif kind == "id":
                 columns[name] = pd.array(source_ids.numbers(values), dtype="int64")
             elif kind == "Id":
