@@ -201,6 +201,8 @@ def open_file(path: Path, kind: str) -> h5py.File:
         plain_hdf5.require_our_superblock(path, kind)
         file = open_locked(path)
     except FileNotFoundError:
+        if kind == DATASET and not is_in_dvc_project(path):
+            raise DataError(f"{path} is missing") from None
         raise DataError(f"{path} is missing: run `dvc repro` or `dvc pull {path}`") from None
     except OSError as error:
         raise DamagedFile(path, f"cannot be read as HDF5 ({one_line(error)})") from None
@@ -252,6 +254,11 @@ def require_ours(name: object, file: h5py.File, length: int, kind: str) -> None:
     plain_hdf5.require_plain_attributes(file)
     require_format(name, file, kind)
     plain_hdf5.require_plain_arrays(file, length)
+
+
+def is_in_dvc_project(path: Path) -> bool:
+    """Return whether a path is in a project of DVC. A dataset file, alone of all files, is used elsewhere, too."""
+    return any((folder / ".dvc").is_dir() for folder in path.absolute().parents)
 
 
 def open_locked(path: Path, mode: str = "r", **options: Any) -> h5py.File:

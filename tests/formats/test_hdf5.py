@@ -65,7 +65,16 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_refused_with_what_to_do(tmp_path: Path) -> None:
-    assert "is missing: run `dvc repro` or `dvc pull" in refusal(tmp_path / "dataset.h5")
+    (tmp_path / ".dvc").mkdir()
+    path = tmp_path / "data/dataset.h5"
+
+    assert refusal(path) == f"{path} is missing: run `dvc repro` or `dvc pull {path}`"
+
+
+def test_who_has_no_dvc_project_is_not_told_to_run_dvc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert refusal(Path("dataset.h5")) == "dataset.h5 is missing"
 
 
 @pytest.mark.parametrize(
