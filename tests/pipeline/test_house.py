@@ -112,7 +112,7 @@ def test_architecture_names_every_wing_and_the_file_that_its_door_says_to_open_f
 def test_the_door_of_the_reader_hands_out_what_training_scripts_import() -> None:
     from imageset import reader
 
-    assert reader.__all__ == ["Augment", "ImageSet", "loader", "remote"]
+    assert reader.__all__ == ["Augment", "ImageSet", "loader", "provenance", "remote"]
 
 
 @pytest.mark.parametrize("path", [path for path in modules if wing(path) + ".py" in NO_DEPS or wing(path) in NO_DEPS])
