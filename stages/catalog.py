@@ -1,14 +1,13 @@
 """Groups, labels and corrections -> data/catalog.csv: a class for each photo, or the reason why it is left out."""
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import pandas as pd
 
 from imageset.curation import corrections
-from imageset.curation.best_photos import leave_out_duplicates
+from imageset.curation.best_photos import find_alike, leave_out_duplicates
 from imageset.curation.classes import assign_classes, label_changes, look_up
 from imageset.curation.label_map import number_labels
 from imageset.curation.spent import spent_rows
@@ -57,7 +56,12 @@ def choose_best(
     """Return what leaves out all photos of a picture but the best, or leaves out none."""
     if keep == "all":
         return lambda photos: photos
-    return partial(leave_out_duplicates, facts=tables.read(photos_csv, tables.PHOTOS, FACTS), released=released)
+
+    def leave_out(photos: pd.DataFrame) -> pd.DataFrame:
+        facts = tables.read(photos_csv, tables.PHOTOS, FACTS, find_alike(photos))
+        return leave_out_duplicates(photos, facts, released)
+
+    return leave_out
 
 
 def describe(rows: int, spent: pd.DataFrame) -> str:

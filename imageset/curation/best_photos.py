@@ -1,11 +1,16 @@
 """Photos that show nearly the same pixels -> the best one of each picture; pure."""
 
-import numpy as np
 import pandas as pd
 
 from imageset.errors import DataError
 
 KEY = ["product_id", "position"]
+
+
+def find_alike(photos: pd.DataFrame) -> pd.DataFrame:
+    """Return the photos with another one of the same picture, of those that are not left out."""
+    inside = photos[photos["reason"] == ""]
+    return inside[inside["picture"].duplicated(keep=False)]
 
 
 def leave_out_duplicates(photos: pd.DataFrame, facts: pd.DataFrame, released: pd.DataFrame) -> pd.DataFrame:
@@ -16,18 +21,19 @@ def leave_out_duplicates(photos: pd.DataFrame, facts: pd.DataFrame, released: pd
 
     Args:
         photos: with columns product_id, position, row, picture and reason.
-        facts: the rows of photos.csv.
+        facts: width, height and sharpness of the photos that `find_alike` returns, rows of photos.csv.
         released: the rows of releases/split.csv.
 
     Raises:
         DataError: a photo has no facts.
     """
-    known = photos[[*KEY, "row", "picture"]].merge(facts, on=KEY, how="left").set_axis(photos.index)
+    alike = find_alike(photos)
+    known = alike[[*KEY, "row", "picture"]].merge(facts, on=KEY, how="left").set_axis(alike.index)
     if known["width"].isna().any():
         raise DataError("data/photos.csv has other photos than data/groups.csv: run `dvc repro`")
-    is_new = ~pd.MultiIndex.from_frame(photos[KEY]).isin(pd.MultiIndex.from_frame(released[KEY]))
+    is_new = ~pd.MultiIndex.from_frame(known[KEY]).isin(pd.MultiIndex.from_frame(released[KEY]))
     pixels, sharpness = known["width"] * known["height"], known["sharpness"].astype(float)
-    ranked = known.assign(new=is_new, smaller=-pixels, softer=-sharpness)[photos["reason"] == ""]
+    ranked = known.assign(new=is_new, smaller=-pixels, softer=-sharpness)
     ranked = ranked.sort_values(["new", "smaller", "softer", "row"], kind="stable")
     worse = ranked.index[ranked["picture"].duplicated()]
-    return photos.assign(reason=np.where(photos.index.isin(worse), "duplicate", photos["reason"]))
+    return photos.assign(reason=photos["reason"].mask(photos.index.isin(worse), "duplicate"))

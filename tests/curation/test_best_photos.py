@@ -59,7 +59,7 @@ def test_a_photo_that_is_left_out_is_not_the_best_and_keeps_its_reason() -> None
 
 
 def test_a_photo_without_facts_is_an_error() -> None:
-    photos = pd.DataFrame({"product_id": [1], "position": [0], "row": [0], "picture": [0], "reason": [""]})
+    photos = pd.DataFrame({"product_id": [1, 2], "position": 0, "row": [0, 1], "picture": 0, "reason": ""})
 
     with pytest.raises(DataError, match=r"data/photos\.csv has other photos"):
         leave_out_duplicates(photos, tables.frame(tables.PHOTOS, []), tables.frame(tables.SPLIT, []))
