@@ -141,7 +141,7 @@ def join_pieces(column: pd.Series) -> pd.Series:
 
 
 def pick(rows: pd.DataFrame, is_picked: pd.Series) -> pd.DataFrame:
-    """Return rows, as rows[is_picked] does: for that pandas copies all texts of a column once more."""
+    """Return rows, as rows[is_picked] does: that would copy all texts once more, where they are in several pieces."""
     return pd.DataFrame({name: rows[name][is_picked] for name in rows})
 
 
