@@ -89,7 +89,8 @@ def main() -> None:
     with running(HOME, arguments.workers, arguments.port, nannies=True) as cluster:
         print(
             f"A Dask cluster of {arguments.workers} workers. In another terminal: "
-            f"`IMAGESET_DASK={cluster.address} dvc repro`. Ctrl-C ends it.",
+            f"`IMAGESET_DASK={cluster.address} dvc repro` sends ingest, masks, embed, preprocess, leakage and "
+            "duplicates there. Ctrl-C ends it.",
             flush=True,
         )
         while True:

@@ -1,6 +1,7 @@
 """What runs on a Dask worker: it runs each chunk in a process beside itself, after comparing code and libraries."""
 
 import multiprocessing
+import os
 import pickle
 import socket
 import threading
@@ -73,5 +74,7 @@ def start_local_workers() -> LocalWorkers:
     # Under a nanny this process is a daemon. multiprocessing lets no daemon start processes, because they would outlive
     # it when it is killed. Ours do not (prepare_process in worker_process.py).
     multiprocessing.current_process().daemon = False
+    # A nanny also has malloc give memory back at once. Our processes ask for it again with the next photo.
+    os.environ.pop("MALLOC_TRIM_THRESHOLD_", None)
     settings.load()
     return LocalWorkers(distributed.get_worker().state.nthreads, import_main=False)

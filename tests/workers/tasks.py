@@ -61,6 +61,10 @@ def own_pids(items: list[Any]) -> list[tuple[int, int]]:
     return [(os.getpid(), os.getppid())] * len(items)
 
 
+def variables(items: list[str]) -> list[str | None]:
+    return list(map(os.environ.get, items))
+
+
 def read(items: list[Any], path: Path) -> list[bytes]:
     return [path.read_bytes()] * len(items)
 

@@ -83,6 +83,16 @@ def test_under_a_nanny_an_item_that_hangs_or_takes_too_much_memory_does_so_alone
     assert results == [[10, Lost("timeout"), 20], [30]]
 
 
+def test_the_processes_do_not_have_the_nannys_setting_of_malloc(dask: Cluster) -> None:
+    with dask_cluster.connect_workers(dask.address, tasks.same_code) as pool:
+        client: Any = pool.client  # not typed
+        (found,) = pool.submit(tasks.variables, ["MALLOC_TRIM_THRESHOLD_"]).result()
+        of_nannies = client.run(os.getenv, "MALLOC_TRIM_THRESHOLD_", nanny=True)
+
+    assert found is None
+    assert all(of_nannies.values())
+
+
 def test_a_nanny_starts_its_worker_again_and_the_process_beside_it_ends_with_it(dask: Cluster) -> None:
     with dask_cluster.connect_workers(dask.address, tasks.same_code) as pool:
         client: Any = pool.client  # not typed
