@@ -5,11 +5,12 @@ import hashlib
 import pkgutil
 import socket
 import threading
-from collections.abc import Coroutine
-from contextlib import AsyncExitStack
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import distributed
 
@@ -24,18 +25,18 @@ from imageset.web import host_headers
 from imageset.web.fetch_photo import Outcome, PhotoToFetch
 from imageset.web.fetch_photos import fetch_all, open_context
 from imageset.workers import dask_worker
+from imageset.workers.local import LocalWorkers
 
 LIBRARIES = ("aiohttp", "obstore", "protego", "yarl")
 
 End = tuple[str, str, str]  # an Outcome without its photo
-Result = TypeVar("Result")
 
 
 class Run(NamedTuple):
     """What workers have to know of a run.
 
-    id: of this run alone. machines: how many workers have photos to fetch. code, settings: of the machine that runs the
-    stage, as identify and list_settings return them.
+    id: of this run alone: workers may have photos of several. machines: how many workers have photos to fetch. code,
+    settings: of the machine that runs the stage, as identify and list_settings return them.
     """
 
     id: str
@@ -86,33 +87,38 @@ def require_same_settings(found: list[str], expected: list[str]) -> None:
 
 
 class Session:
-    """What this Dask worker has for a run: a thread with an event loop, and all that photos share."""
+    """What this Dask worker has for a run: a thread with an event loop, and all that photos share.
 
-    def __init__(self, run: Run) -> None:
+    running: how many tasks use it.
+    """
+
+    def __init__(self, run: Run, decoders: LocalWorkers) -> None:
         """Open it. Raises DataError and SettingsError for other code or settings than those of the run."""
-        decoders = dask_worker.local_workers()  # this also loads the settings
         dask_worker.require_same(identify(run.ingest), run.code)
         bucket = open_bucket()
         require_same_settings(list_settings(bucket), run.settings)
-        self.id = run.id
-        self.loop = asyncio.new_event_loop()
-        threading.Thread(target=self.loop.run_forever, name="ingest", daemon=True).start()
-        self.opened = AsyncExitStack()
-        context = open_context(run.ingest, bucket, decoders, decoders.max_workers, run.machines)
+        self.running = 0
+        opened: Future[None] = Future()
+        threading.Thread(target=asyncio.run, args=[self.serve(run, bucket, decoders, opened)], daemon=True).start()
+        opened.result()
+
+    async def serve(self, run: Run, bucket: Bucket, decoders: LocalWorkers, opened: "Future[None]") -> None:
+        """Keep what photos share until the session ends. Then asyncio.run cancels what is in progress."""
+        self.loop, self.ended = asyncio.get_running_loop(), asyncio.Event()
         try:
-            self.context = self.call(self.opened.enter_async_context(context))
-        except BaseException:
-            self.stop()
-            raise
+            async with open_context(run.ingest, bucket, decoders, decoders.max_workers, run.machines) as self.context:
+                opened.set_result(None)
+                await self.ended.wait()
+        except Exception as error:  # at a thread's edge: it has opened, or __init__ raises this
+            opened.set_exception(error)
 
-    def call(self, work: Coroutine[Any, Any, Result]) -> Result:
-        """Run work in the session's thread and return its result."""
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result()
+    def end(self) -> None:
+        self.loop.call_soon_threadsafe(self.ended.set)
 
-    def stop(self) -> None:
-        self.loop.call_soon_threadsafe(self.loop.stop)
+    def fetch(self, photos: list[PhotoToFetch]) -> list[End]:
+        return asyncio.run_coroutine_threadsafe(self.fetch_in_loop(photos), self.loop).result()
 
-    async def fetch(self, photos: list[PhotoToFetch]) -> list[End]:
+    async def fetch_in_loop(self, photos: list[PhotoToFetch]) -> list[End]:
         ends: dict[int, End] = {}
 
         def note(place: int, outcome: Outcome) -> None:
@@ -121,31 +127,26 @@ class Session:
         await fetch_all(photos, self.context, note)
         return [ends[place] for place in range(len(photos))]
 
-    async def close(self) -> None:
-        """Cancel what is in progress, and close the connections."""
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
-            task.cancel()
-        await self.opened.aclose()
 
-
-sessions: list[Session] = []  # that of the current run, if there is one
+sessions: dict[str, Session] = {}  # by the id of the run
 LOCK = threading.Lock()
 
 
-def open_session(run: Run) -> Session:
-    """Return the session of a run. That of an earlier run is closed."""
+@contextmanager
+def using_session(run: Run) -> Iterator[Session]:
+    """Yield the session of a run, and keep it open meanwhile. Those that nobody uses end: their runs may be gone."""
     with LOCK:
-        if not sessions or sessions[0].id != run.id:
-            close_sessions()
-            sessions.append(Session(run))
-        return sessions[0]
-
-
-def close_sessions() -> None:
-    while sessions:
-        session = sessions.pop()
-        session.call(session.close())
-        session.stop()
+        if run.id not in sessions:
+            for unused in [run_id for run_id, session in sessions.items() if not session.running]:
+                sessions.pop(unused).end()
+            sessions[run.id] = Session(run, dask_worker.local_workers())
+        session = sessions[run.id]
+        session.running += 1
+    try:
+        yield session
+    finally:
+        with LOCK:
+            session.running -= 1
 
 
 def fetch_some(few: FewPhotos, run: Run) -> list[End]:
@@ -155,16 +156,16 @@ def fetch_some(few: FewPhotos, run: Run) -> list[End]:
         ImagesetError: why this worker cannot; the message names it.
     """
     try:
-        session = open_session(run)
-        secede: Any = distributed.secede  # not typed
-        secede()  # it only waits from here on: the worker's next task may begin
-        return session.call(session.fetch(few.photos))
+        with using_session(run) as session:
+            secede: Any = distributed.secede  # not typed
+            secede()  # it only waits from here on: the worker's next task may begin
+            return session.fetch(few.photos)
     except (ImagesetError, OSError) as error:
         raise ImagesetError(f"the Dask worker on {socket.gethostname()}: {error}") from None
 
 
 def end(run_id: str) -> None:
-    """Close the session of a run, if it is there. What it still has in progress is cancelled."""
+    """End the session of a run, if it is there. What it still has in progress is cancelled."""
     with LOCK:
-        if sessions and sessions[0].id == run_id:
-            close_sessions()
+        if run_id in sessions:
+            sessions.pop(run_id).end()

@@ -25,7 +25,8 @@ from imageset.web.fetch_photo import Outcome, PhotoToFetch
 from imageset.web.fetch_photos import Outcomes
 from imageset.web.photo_list import PhotoList
 from imageset.web.web_client import WebClient
-from imageset.workers import dask_queues
+from imageset.workers import dask_queues, dask_worker
+from imageset.workers.local import LocalWorkers
 from sandbox.cluster import running
 from stages import ingest
 from tests.conftest import jpeg, plain_image
@@ -43,6 +44,7 @@ from tests.stages.test_ingest import (
     write_labels,
     write_listings,
 )
+from tests.workers import tasks
 
 HOSTS = 3
 PHOTOS_OF_A_HOST = 30
@@ -220,6 +222,29 @@ def test_a_queue_that_takes_every_worker_with_it_is_not_sent_for_ever(monkeypatc
         list(runner.results())
 
     assert sent == [7] * dask_queues.MAX_LOSSES
+
+
+def test_two_runs_share_a_worker_and_what_nobody_uses_ends(
+    bucket: Bucket, hosts: list[BusyHost], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ingest_params = params.load(ROOT / "params.yaml").ingest
+    code, settings = fetch_worker.identify(ingest_params), fetch_worker.list_settings(bucket)
+    first, second, third = (fetch_worker.Run(name, ingest_params, 1, code, settings) for name in "123")
+    photo = PhotoToFetch("1.jpeg", 1, 0, hosts[0].at("/1.jpeg", hosts[0].serve(jpeg(plain_image()))))
+    with LocalWorkers(1) as decoders:
+        monkeypatch.setattr(dask_worker, "local_workers", lambda: decoders)
+        with fetch_worker.using_session(first) as one, fetch_worker.using_session(second) as two:
+            assert one.fetch([photo]) == two.fetch([photo]) == [("", "", "")]
+            assert set(fetch_worker.sessions) == {"1", "2"}
+        with fetch_worker.using_session(third):
+            assert set(fetch_worker.sessions) == {"3"}
+            tasks.wait_until(one.loop.is_closed)
+        fetch_worker.end("3")
+
+        assert fetch_worker.sessions == {}
+
+        with pytest.raises(SettingsError, match="not as on the machine that runs the stage"):
+            fetch_worker.Session(first._replace(settings=[]), decoders)
 
 
 def test_no_secret_travels_to_workers(
