@@ -2,7 +2,6 @@
 
 import os
 import pickle
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +21,6 @@ from imageset.storage.bucket import Bucket
 from tests.conftest import put
 from tests.dataset_files import write
 from tests.faults.proxy import TO_CLIENT, Proxy
-from tests.project import ROOT
 
 ROWS = 30_000  # of 108 bytes: more than what is read at the start, with the header
 BATCH, BATCHES = 1_000, 30
@@ -141,24 +139,6 @@ def test_the_second_epoch_and_another_process_do_not_ask_the_bucket(
 
     require_same(list(batches), first)
     require_same(batches_of(pickle.loads(pickle.dumps(dataset)), shuffle), first)
-
-
-def test_the_cache_of_a_process_that_fetched_is_read_by_one_that_starts(
-    url: str, path: Path, tmp_path: Path, proxy: Proxy
-) -> None:
-    (tmp_path / "set.pickle").write_bytes(pickle.dumps(ImageSet(url, cache_dir=tmp_path / "cache")))
-    script = (
-        "import pickle, sys, torch; from imageset.reader import loader; from pathlib import Path\n"
-        "dataset = pickle.loads(Path(sys.argv[1]).read_bytes())\n"
-        "print(sum(int(images.sum()) for images, _ in loader(dataset, 1000, shuffle='blocks')))"
-    )
-    command = [sys.executable, "-c", script, str(tmp_path / "set.pickle")]
-    said = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout
-    proxy.cut_now()
-    dataset = pickle.loads((tmp_path / "set.pickle").read_bytes())
-
-    assert int(said) == sum(int(images.sum()) for images, _ in batches_of(dataset, False))
-    assert int(said) == sum(int(images.sum()) for images, _ in batches_of(ImageSet(path), False))
 
 
 def test_an_object_that_is_replaced_is_an_error(bucket: Bucket, url: str, tmp_path: Path) -> None:

@@ -1,15 +1,15 @@
 """The cache of ranges gives back what was kept, or nothing; and it stays within its bound."""
 
+import multiprocessing
 import os
-import subprocess
-import sys
+import random
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from imageset.reader.range_cache import GRAIN_BYTES, RangeCache
-from tests.project import ROOT
 
 SIZE = 10 * GRAIN_BYTES - 100
 CONTENT = np.random.default_rng(1).integers(0, 256, SIZE, np.uint8).tobytes()
@@ -115,34 +115,33 @@ def test_objects_that_nobody_uses_make_room_the_oldest_first(tmp_path: Path) -> 
     assert allocated(tmp_path) == 8 * GRAIN_BYTES
 
 
-# Keeps grains in random order, some at a time, until there is no room; it is killed at any moment.
-FILL = """
-import random, sys
-from pathlib import Path
-from tests.reader.test_range_cache import GRAIN_BYTES, SIZE, RangeCache, keep
-cache = RangeCache(Path(sys.argv[1]), "one", SIZE, 6 * GRAIN_BYTES)
-print("ready", flush=True)
-random.seed(int(sys.argv[2]))
-for _ in range(int(sys.argv[3])):
-    first = random.randrange(10)
-    keep(cache, first, min(10, first + random.choice((1, 2))))
-"""
+def fill(folder: Path, seed: int, turns: int, ready: Event) -> None:
+    """Keep grains in random order, some at a time, also where there is no room."""
+    cache, order = RangeCache(folder, "one", SIZE, 6 * GRAIN_BYTES), random.Random(seed)
+    for _ in range(turns):
+        first = order.randrange(10)
+        keep(cache, first, min(10, first + order.choice((1, 2))))
+        ready.set()
 
 
 def test_several_processes_share_it_and_may_be_killed(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", FILL, str(tmp_path)]
-    with (
-        subprocess.Popen([*command, "1", "10000000"], cwd=ROOT, stdout=subprocess.PIPE) as killed,
-        subprocess.Popen([*command, "2", "500"], cwd=ROOT, stdout=subprocess.PIPE) as whole,
-    ):
-        for process in (killed, whole):
-            assert process.stdout is not None
-            assert process.stdout.readline() == b"ready\n"
-        assert whole.wait() == 0
-        killed.kill()
+    context = multiprocessing.get_context("fork")
+    begun = [context.Event() for _ in range(2)]
+    killed, whole = (
+        context.Process(target=fill, args=(tmp_path, seed, turns, begun[seed]))
+        for seed, turns in ((0, 10_000_000), (1, 300))
+    )
+    killed.start()
+    assert begun[0].wait(60)
+    whole.start()
+    whole.join()
+    assert killed.is_alive()
+    killed.kill()
+    killed.join()
     cache = RangeCache(tmp_path, "one", SIZE, 6 * GRAIN_BYTES)
     found = places(cache)
 
+    assert whole.exitcode == 0
     assert len(found) in (5, 6)
     assert allocated(tmp_path) <= 6 * GRAIN_BYTES
     for place in found:
