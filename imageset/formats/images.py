@@ -21,11 +21,14 @@ class Images(Protocol):
     Attributes:
         readers: How many threads read blocks of them fastest.
         block_bytes: How many bytes of consecutive images are worth a read, where the order is random.
+        first_bytes: How many bytes to mix in an epoch's first window, so that its first batch comes soon; 0: as many as
+            in the others.
     """
 
     shape: tuple[int, ...]
     readers: int = 4  # a disk answers several requests at once faster than one after the other
     block_bytes: int = 1 << 20
+    first_bytes: int = 0
 
     def gather(self, rows: Indices, out: Pixels) -> None:
         """Copy images into `out`.

@@ -109,10 +109,10 @@ class BatchMaker:
         if rows is not None:
             return cut_batches([Piece(images, places[rows], rows)], order.batch_size, skip)
         executor = threads.enter_context(ThreadPoolExecutor(max(images.readers, self._threads), "imageset-read"))
-        first_window = skip // order.window_rows
+        first_window, start = order.find_window(skip)
         windows = order.windows(epoch, first_window)
         pieces = threads.enter_context(closing(read_windows(images, places, windows, self._windows, executor)))
-        return cut_batches(pieces, order.batch_size, skip - first_window * order.window_rows)
+        return cut_batches(pieces, order.batch_size, skip - start)
 
     def _read(self, columns: list[torch.Tensor], planned: Planned) -> Read:
         """Return a batch as it is in the file."""

@@ -1,6 +1,7 @@
 """An object of a bucket, read by ranges through obstore, and kept in a cache on the disk. Needs the extra `s3`."""
 
 import hashlib
+import itertools
 import os
 import re
 import threading
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from obstore import GetOptions
     from obstore.store import ClientConfig, S3Store
 
-REQUEST_BYTES = 8 << 20  # of a request at most. SeaweedFS sends twice as much a second as in requests of 1 MB
+REQUEST_BYTES = 8 << 20  # of a request, about. SeaweedFS sends twice as much a second as in requests of 1 MB
 REQUESTS = 8  # at a time
 RETRIES = 5  # of a request: some 3 s where nothing answers
 ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")  # in boto3's order
@@ -322,14 +323,17 @@ def explain(error: Exception) -> tuple[str, str]:
 
 
 def split(first: int, stop: int) -> Iterator[Part]:
-    """Divide grains into requests.
+    """Divide grains into requests of about the same size.
 
-    >>> [part[:2] for part in split(3, 300)]
-    [(3, 131), (131, 259), (259, 300)]
+    A block of REQUEST_BYTES that begins and ends inside grains is one request.
+
+    >>> [[part[:2] for part in split(3, stop)] for stop in (133, 134)]
+    [[(3, 133)], [(3, 68), (68, 134)]]
     """
-    step = REQUEST_BYTES // GRAIN_BYTES
-    for start in range(first, stop, step):
-        yield Part(start, min(start + step, stop), False)
+    count = max(1, -(-(stop - first - 2) // (REQUEST_BYTES // GRAIN_BYTES)))
+    ends = [first + (stop - first) * number // count for number in range(count + 1)]
+    for start, end in itertools.pairwise(ends):
+        yield Part(start, end, False)
 
 
 def range_of_each(first: Indices, last: Indices) -> list[int]:

@@ -1,6 +1,5 @@
 """The loader: batches for training. Its order, its position in an epoch, and what its arguments may be."""
 
-import math
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -229,7 +228,6 @@ def loader(
         buffer_bytes=buffer_bytes,
         block_bytes=block_bytes,
     )
-    row_bytes = math.prod(selection.first.image_shape)
     order = choose_order(
         selection.labels.numpy(),
         shuffle,
@@ -240,8 +238,9 @@ def loader(
         rank=int(rank),
         world_size=int(world_size),
         drop_last=bool(drop_last),
-        block_rows=max(1, block_bytes // row_bytes),
-        window_rows=max(1, buffer_bytes // row_bytes),
+        block_rows=max(1, block_bytes // selection.row_bytes),
+        window_rows=max(1, buffer_bytes // selection.row_bytes),
+        first_rows=-(-selection.images.first_bytes // selection.row_bytes),
     )
     place, threads = torch.empty(0, device=device).device, threads or count_threads(selection)
     maker = BatchMaker(selection, order, device=place, threads=threads, extras=extras, transform=transform_batch)

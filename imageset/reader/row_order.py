@@ -3,6 +3,7 @@
 Random numbers come from NumPy's RandomState. Its streams are frozen (NEP 19): another NumPy gives the same order.
 """
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -39,6 +40,7 @@ class RowOrder:
             `world_size`, as torch's DistributedSampler does.
         block_rows: Rows of a block.
         window_rows: Rows that are in memory together.
+        first_rows: Rows of an epoch's first window, if they are fewer. 0: as many as of the others.
 
     >>> RowOrder(5, 2, shuffle=False).rows(0)
     array([0, 1, 2, 3, 4])
@@ -55,6 +57,7 @@ class RowOrder:
     drop_last: bool = False
     block_rows: int = 1
     window_rows: int = 1
+    first_rows: int = 0
 
     @property
     def rows_per_rank(self) -> int:
@@ -79,7 +82,7 @@ class RowOrder:
 
     def describe(self) -> dict[str, Any]:
         """Return what decides the batches of all ranks, as plain numbers and strings: part of a loader's state."""
-        found = {
+        found: dict[str, Any] = {
             "rows": self.total,
             "batch_size": self.batch_size,
             "shuffle": self.shuffle,
@@ -90,7 +93,8 @@ class RowOrder:
             "sampler": None,
         }
         if self.shuffle == "blocks":
-            found |= {"block_rows": self.block_rows, "window_rows": self.window_rows}
+            first, others = self._first_rows, self.window_rows
+            found |= {"block_rows": self.block_rows, "window_rows": others if first == others else [first, others]}
         return found
 
     def windows(self, epoch: int, first: int = 0) -> Iterator[Window]:
@@ -100,10 +104,30 @@ class RowOrder:
         rows = (blocks[:, None] * block_rows + np.arange(block_rows)).ravel()
         # Each rank gets one stretch, not every other row, so all its blocks but the first and the last are complete.
         own_rows = self._divide(rows[rows < self.total]).reshape(self.world_size, -1)[self.rank]
-        for number in range(first, -(-len(own_rows) // self.window_rows)):
-            window = own_rows[number * self.window_rows : (number + 1) * self.window_rows]
+        for number in itertools.count(first):
+            window = own_rows[self._start(number) : self._start(number + 1)]
+            if not len(window):
+                break
             generator = seeded_generator(self.seed, epoch, self.rank, number)
             yield Window(window, generator.permutation(len(window)))
+
+    def find_window(self, row: int) -> tuple[int, int]:
+        """Return the number of the window that has the row in this place of an epoch, and the place where it begins.
+
+        >>> order = RowOrder(100, 10, "blocks", window_rows=30, first_rows=10)
+        >>> [order.find_window(row) for row in (0, 9, 10, 39, 40)]
+        [(0, 0), (0, 0), (1, 10), (1, 10), (2, 40)]
+        """
+        number = max(0, row - self._first_rows + self.window_rows) // self.window_rows
+        return number, self._start(number)
+
+    @property
+    def _first_rows(self) -> int:
+        return min(self.first_rows or self.window_rows, self.window_rows)
+
+    def _start(self, number: int) -> int:
+        """Return the place in an epoch where a window begins."""
+        return self._first_rows + (number - 1) * self.window_rows if number else 0
 
     def _divide(self, rows: Indices) -> Indices:
         """Return the rows as (rows_per_rank, world_size): cut off at the end, or repeated from the start."""

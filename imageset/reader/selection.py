@@ -1,5 +1,6 @@
 """Which images of which files a dataset has: an ImageSet, or torch's Subset and ConcatDataset of ImageSets."""
 
+import math
 import operator
 import zlib
 from dataclasses import dataclass
@@ -37,6 +38,11 @@ class Selection:
     def first(self) -> ImageSet:
         """An ImageSet with the options of all parts."""
         return self.parts[0]
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of an image."""
+        return math.prod(self.first.image_shape)
 
     @property
     def images(self) -> Images:
@@ -148,6 +154,7 @@ class JoinedImages:
         self.shape: tuple[int, ...] = (int(self._starts[-1]), *parts[0].shape[1:])
         self.readers = max(part.readers for part in parts)
         self.block_bytes = max(part.block_bytes for part in parts)
+        self.first_bytes = max(part.first_bytes for part in parts)
 
     def gather(self, rows: Indices, out: Pixels) -> None:
         which = np.searchsorted(self._starts, rows, side="right") - 1

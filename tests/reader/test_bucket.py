@@ -95,6 +95,21 @@ def test_batches_are_those_of_a_copy_in_every_epoch(
     assert 0 < used(tmp_path) <= cache_bytes
 
 
+def test_the_first_window_is_smaller_and_the_state_of_another_order_is_refused(
+    url: str, path: Path, tmp_path: Path
+) -> None:
+    block_bytes = 1 << 20
+    near, far = (
+        loader(ImageSet(each, cache_dir=tmp_path), BATCH, "blocks", block_bytes=block_bytes) for each in (path, url)
+    )
+
+    assert near.state_dict()["window_rows"] == (128 << 20) // 108
+    assert far.state_dict()["window_rows"] == [-(-(32 << 20) // 108), (128 << 20) // 108]
+    for one, other in ((near, far), (far, near)):
+        with pytest.raises(ValueError, match="the state was saved with window_rows"):
+            one.load_state_dict(other.state_dict())
+
+
 def test_without_a_cache_nothing_is_kept(url: str, path: Path, tmp_path: Path) -> None:
     dataset = ImageSet(url, cache_dir=tmp_path / "cache", cache_bytes=0)
 

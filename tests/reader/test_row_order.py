@@ -19,6 +19,7 @@ orders = st.builds(
     seed=st.integers(0, 2**63),
     block_rows=st.integers(1, 30),
     window_rows=st.integers(1, 70),
+    first_rows=st.integers(0, 80),
 )
 epochs = st.integers(0, 1000)
 
@@ -34,6 +35,7 @@ def share(order: RowOrder, rank: int, world_size: int, drop_last: bool = False) 
         drop_last,
         order.block_rows,
         order.window_rows,
+        order.first_rows,
     )
 
 
@@ -73,7 +75,13 @@ def test_windows_hold_neighbours_and_can_start_anywhere(order: RowOrder, epoch: 
         return [[window.rows.tolist(), window.permutation.tolist()] for window in some]
 
     assert as_lists(later) == as_lists(windows[first:])
-    assert all(len(window.rows) == order.window_rows for window in windows[:-1])
+    lengths = [min(order.first_rows or order.window_rows, order.window_rows), *[order.window_rows] * len(windows)]
+    assert [len(window.rows) for window in windows[:-1]] == lengths[: max(0, len(windows) - 1)]
+    places = [order.find_window(place) for place in range(order.total)]
+    assert [number for number, _ in places] == [at for at, window in enumerate(windows) for _ in window.rows]
+    assert [windows[number].rows[place - start] for place, (number, start) in enumerate(places)] == np.concatenate(
+        [window.rows for window in windows] or [np.arange(0)]
+    ).tolist()
     steps = np.diff(np.concatenate([window.rows for window in windows] or [np.arange(0)]))
     assert np.count_nonzero(steps != 1) < max(1, -(-order.total // order.block_rows))
 
