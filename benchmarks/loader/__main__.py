@@ -13,7 +13,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.loader.files import BYTES_PER_PHOTO, Contender, Workload, requirements, set_up
-from benchmarks.loader.workload import AUTO, GZIP, ONE_A_CHUNK, PLAIN, SIDE, Settings
+from benchmarks.loader.workload import AUTO, CHANGES, GZIP, ONE_A_CHUNK, PLAIN, SIDE, Settings
 from benchmarks.shared.memory import forget, megabytes, memory_limit
 from benchmarks.shared.tables import circumstances, options, origin, ratio, rounds, spread, table
 
@@ -23,7 +23,7 @@ TUNING_TURNS = 2
 FEW = 1_000  # images of the file that h5py takes longest for
 PIECES = (1 << 20, 8 << 20)
 WORKERS = (0, 1, 2)
-UNSAID = ("file", "floats", "rows")  # settings that a table has in common
+UNSAID = ("file", "floats", "rows", "augment", "clock")  # settings that a table has in common
 LIMIT, OURS = "limit: numpy.take, in memory", "imageset, loader"
 
 
@@ -75,6 +75,23 @@ def floats() -> dict[str, Contender]:
     }
 
 
+def augmented() -> dict[str, Contender]:
+    """Return who changes images at random: imageset, and torchvision in imageset's loader."""
+    common: dict[str, Any] = {"file": [PLAIN], "clock": ["processor"]}
+    contenders = {
+        LIMIT: Contender("take", settings(clock=["processor"])),
+        OURS: Contender("imageset", settings(**common)),
+    }
+    for changes in CHANGES:
+        common["augment"] = [changes]
+        contenders[f"imageset, Augment: {changes}"] = Contender("imageset", settings(**common))
+        for way, said in {"batch": "one draw a batch", "images": "image by image"}.items():
+            contenders[f"torchvision, {said}: {changes}"] = Contender(
+                "torchvision", settings(**common, way=[way]), "augment"
+            )
+    return contenders
+
+
 def compressed(file: str) -> dict[str, Contender]:
     """Return who gives uint8 batches, shuffled, of a compressed file."""
     return {
@@ -89,6 +106,7 @@ TABLES: dict[str, dict[str, Contender]] = {
     "Shuffled batches, uint8": shuffled(),
     "Shuffled batches, float32, normalised": floats(),
     "Shuffled batches of a file with gzip": compressed(GZIP),
+    "Shuffled batches, augmented, by processor time": augmented(),
 }
 
 

@@ -16,7 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.loader import workload
-from benchmarks.loader.workload import BATCH, MOMENTS, PLAIN, SHAPE, Batches, Epochs, Readers, Settings, torch_loader
+from benchmarks.loader.workload import (
+    BATCH,
+    CHANGES,
+    MOMENTS,
+    PLAIN,
+    SHAPE,
+    Batches,
+    Epochs,
+    Readers,
+    Settings,
+    torch_loader,
+)
 
 # By name: whether mypy sees them and their types depends on the environment that it runs in.
 torch: Any = import_module("torch")
@@ -168,10 +179,15 @@ def read_webdataset(folder: Path, settings: Settings) -> Batches:
     return loader
 
 
-def streaming() -> Any:
-    """Return the package, which imports torchvision, which wants operators that torch's CPU build does not have."""
+def define_operators() -> None:
+    """Let torchvision be imported: it wants operators that torch's CPU build does not have. Nothing here uses them."""
     for name in ("nms", "qnms"):
         torch.library.define(f"torchvision::{name}", "(Tensor boxes) -> Tensor")
+
+
+def streaming() -> Any:
+    """Return the package, which imports torchvision."""
+    define_operators()
     return import_module("streaming")
 
 
@@ -253,12 +269,44 @@ def read_ffcv(folder: Path, settings: Settings) -> Batches:
     return loader
 
 
+def write_torchvision(folder: Path) -> None:
+    """Write nothing, as imageset's loader reads the file: find out whether torchvision is there."""
+    define_operators()
+    import_module("torchvision.transforms.v2")
+
+
+def read_torchvision(folder: Path, settings: Settings) -> Batches:
+    """Imageset's loader with the changes of Augment, made by torchvision: once a batch, or image by image."""
+    define_operators()
+    torch.set_num_threads(1)  # several would wait for each other, which counts as processor time
+    v2, options = import_module("torchvision.transforms.v2"), CHANGES[settings["augment"]]
+    steps: dict[str, Callable[[float], Any]] = {
+        "flip": lambda share: v2.RandomHorizontalFlip(share),
+        "shift": lambda share: v2.RandomAffine(
+            options.get("rotate", 0),
+            translate=(share, share),
+            interpolation=v2.InterpolationMode.BILINEAR if "rotate" in options else v2.InterpolationMode.NEAREST,
+        ),
+        "rotate": lambda degrees: v2.Identity(),  # with shift
+        "brightness": lambda share: v2.ColorJitter(brightness=share),
+        "erase": lambda share: v2.RandomErasing(share),
+    }
+    change = v2.Compose([steps[name](value) for name, value in options.items()])
+    one_by_one = settings["way"] == "images"
+    return workload.imageset(
+        folder,
+        settings,
+        transform_batch=(lambda images: torch.stack([change(image) for image in images])) if one_by_one else change,
+    )
+
+
 WRITERS: dict[str, Callable[[Path], None]] = {
     "datasets": write_datasets,
     "ffcv": write_ffcv,
     "litdata": write_litdata,
     "pictures": write_pictures,
     "streaming": write_streaming,
+    "torchvision": write_torchvision,
     "webdataset": write_webdataset,
 }
 READERS: Readers = {
@@ -267,6 +315,7 @@ READERS: Readers = {
     "litdata": read_litdata,
     "pictures": read_pictures,
     "streaming": read_streaming,
+    "torchvision": read_torchvision,
     "webdataset": read_webdataset,
 }
 
