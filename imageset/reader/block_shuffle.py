@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, wait
 from typing import NamedTuple
 
 import numpy as np
@@ -42,7 +42,9 @@ def read_windows(
         images.gather(file_rows[window.rows[block]], buffer[block])
 
     try:
-        for window in windows:
+        for number, window in enumerate(windows):
+            if number == 1:  # the first batch waits for the first window alone
+                wait(started[0][2])
             buffer = buffers.take(len(window.rows))
             reads = [executor.submit(read, window, block, buffer) for block in find_runs(window.rows)]
             started.append((window, buffer, reads))

@@ -116,7 +116,7 @@ class ImageSet(Dataset[tuple[Any, Any]]):
         count, *self.image_shape = self._images.shape
         self.content_digest = str(file.attrs["content_digest"])
         self.catalog_ids = hdf5.catalog_ids(file)
-        self.class_ids = hdf5.class_ids(file)
+        self.class_ids = hdf5.class_ids(file) if "class_ids" in file else list(self.catalog_ids)
         names = file["class_names"].asstr()[:].tolist()
         self.classes = hdf5.unique_names(names, self.class_ids)
         dtypes = {"labels": "int64", "ids": "int64", "copies": "int16", "groups": "int64"}

@@ -88,7 +88,7 @@ class BucketSource:
 class BucketImages(Images):
     """Uncompressed images in a bucket."""
 
-    readers, block_bytes, first_bytes = REQUESTS, REQUEST_BYTES, 4 * REQUEST_BYTES
+    readers, block_bytes, first_bytes = REQUESTS, REQUEST_BYTES, 2 * REQUEST_BYTES
 
     def __init__(self, file: BucketFile, offset: int, shape: tuple[int, ...]) -> None:
         self.shape = shape
