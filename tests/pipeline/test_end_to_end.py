@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 import psutil
 import pytest
+from PIL import Image
 
 from imageset.formats import tables
 from imageset.reader import ImageSet
@@ -207,13 +208,59 @@ def test_the_exports_are_read_as_the_page_says(project: Project, tmp_path: Path)
     assert project.succeed("git", "status", "--porcelain") == ""
 
 
-def test_the_example_trains_and_gives_the_same_number_twice(project: Project) -> None:
-    few_epochs = ("-c", "from examples import train; train.EPOCHS = 2; train.main()")
-    command = ("-m", "examples.train") if ALL else few_epochs
-    said = [project.succeed(sys.executable, "-W", "error", *command) for _ in range(2)]
+def test_the_example_gives_the_same_number_twice_and_after_it_was_stopped(project: Project, tmp_path: Path) -> None:
+    script = """
+import os
+import torch
+from examples import train
 
-    assert re.fullmatch(r"accuracy [01]\.\d{4} on \d+ test photos, 3 classes\n", said[0])
-    assert said[0] == said[1]
+os.chdir(FOLDER)
+if not ALL:
+    train.IMAGES, train.EPOCHS_PER_SAVE = 250, 1
+train.main(DATASET, "first.pt")
+train.main(DATASET, "second.pt")
+save, saved = torch.save, []
+def save_or_stop(state, path):
+    if len(saved) == 2:
+        raise KeyboardInterrupt
+    saved.append(path)
+    save(state, path)
+torch.save = save_or_stop
+try:
+    train.main(DATASET, "stopped.pt")
+except KeyboardInterrupt:
+    print("stopped")
+torch.save = save
+train.main(DATASET, "stopped.pt")
+weights = [torch.load(name)["model"] for name in ("first.pt", "second.pt", "stopped.pt")]
+assert all(torch.equal(one, other) for other in weights[1:] for one, other in zip(weights[0].values(), other.values()))
+    """
+    names = {"ALL": ALL, "FOLDER": str(tmp_path), "DATASET": str(project.folder / "data/dataset.h5")}
+    script = "\n".join([*(f"{name} = {value!r}" for name, value in names.items()), script])
+    said = project.succeed(sys.executable, "-W", "error", "-c", script)
+
+    first, second, stopped = re.split(r"(?:first|second|stopped)\.pt has the weights\n", said)[:3]
+    pattern = r"""class, the worst first +train +test +right
+(.+ +\d+ +\d+ +\d+\n){3}accuracy [01]\.\d{4} on \d+ test photos, 3 classes
+         [01]\.\d{4} on the \d+ training photos
+         [01]\.\d{4} on the test photos by stage baseline
+         [01]\.\d{4} on them where each answer is the commonest class
+"""
+    assert re.fullmatch(pattern, first)
+    assert first == second
+    assert stopped == "stopped\n" + first
+
+
+def test_the_random_photos_are_shown_with_their_labels(project: Project, tmp_path: Path) -> None:
+    png = tmp_path / "random.png"
+    arguments = ("data/dataset.h5", "train", "7", "1", str(png))
+    said = project.succeed(sys.executable, "-W", "error", "-m", "examples.load_random", *arguments)
+
+    assert re.fullmatch(r".*random\.png: 7 of \d+ rows of train, [1-3] of 3 classes\n", said)
+    with Image.open(png) as picture:
+        gray = np.asarray(picture.convert("L"))
+    places = [place for row in np.array_split(gray, 2) for place in np.array_split(row, 6, axis=1)]
+    assert [bool((place < 128).mean() > 0.01) for place in places] == [True] * 7 + [False] * 5
 
 
 def test_garments_stand_on_a_clean_background(project: Project) -> None:
