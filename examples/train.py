@@ -21,10 +21,10 @@ CHANGES = Augment(flip=0.5, shift=0.1, rotate=12, brightness=0.15, erase=0.5)
 
 
 def make_network(side: int, channels: int, classes: int) -> nn.Module:
-    """Return a CNN of four blocks. Its first makes images smaller by a step of pixels, the more the larger they are."""
-    step = 2 * max(1, side // 64)
-    layers: list[nn.Module] = [nn.Conv2d(channels, 32, 2 * step + 1, step, step), nn.BatchNorm2d(32), nn.ReLU()]
-    for inputs, outputs in ((32, 64), (64, 128), (128, 256)):
+    """Return a CNN of five blocks. Its first makes images smaller by a step of pixels, the more the larger they are."""
+    step = max(2, side // 64)
+    layers: list[nn.Module] = [nn.Conv2d(channels, 16, 2 * step + 1, step, step), nn.BatchNorm2d(16), nn.ReLU()]
+    for inputs, outputs in ((16, 32), (32, 64), (64, 128), (128, 256)):
         layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU(), nn.MaxPool2d(2)]
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(256, classes))
 

@@ -216,6 +216,10 @@ def kill_stages(
             for point in group:
                 remove_outputs_at_times(trial, stage, point)
                 killed = run_and_kill(trial, command, point)
+                if not killed.injected and stage.cold:  # what the kills before have left spared this call
+                    trial = stage.prepare(trial)
+                    remove_outputs_at_times(trial, stage, point)
+                    killed = run_and_kill(trial, command, point)
                 if not killed.injected:
                     missed.append(f"{stage}: {point}")
                     continue
