@@ -4,6 +4,7 @@ stopped goes on where it was, within ten epochs, when the same command is given 
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -22,10 +23,10 @@ CHANGES = Augment(flip=0.5, shift=0.1, rotate=12, brightness=0.15, erase=0.5)
 
 def make_network(side: int, channels: int, classes: int) -> nn.Module:
     """Return a CNN of five blocks. Its first makes images smaller by a step of pixels, the more the larger they are."""
-    step = max(2, side // 64)
+    step, pool = max(2, side // 64), nn.MaxPool2d(2, ceil_mode=True)
     layers: list[nn.Module] = [nn.Conv2d(channels, 16, 2 * step + 1, step, step), nn.BatchNorm2d(16), nn.ReLU()]
     for inputs, outputs in ((16, 32), (32, 64), (64, 128), (128, 256)):
-        layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU(), nn.MaxPool2d(2)]
+        layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU(), pool]
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(256, classes))
 
 
@@ -36,7 +37,7 @@ def train(model: nn.Module, photos: ImageSet, weights: Path) -> None:
     epochs = -(-IMAGES // len(photos))
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, epochs * len(batches))
-    learner = {"model": model, "optimizer": optimizer, "schedule": schedule, "batches": batches}
+    learner: dict[str, Any] = {"model": model, "optimizer": optimizer, "schedule": schedule, "batches": batches}
     found = torch.load(weights) if weights.exists() else {}
     if found.get("content_digest") == photos.content_digest and found["batches"]["epoch"] < epochs:
         for name, part in learner.items():
