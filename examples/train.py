@@ -11,8 +11,8 @@ from torch import nn
 
 from imageset.reader import Augment, ImageSet, loader
 
-IMAGES = 50_000  # that it learns from: few photos come more often than many
-BATCH_SIZE = 64
+IMAGES = 30_000  # that it learns from: few photos come more often than many
+BATCH_SIZE = 32
 LEARNING_RATE = 3e-3
 WEIGHT_DECAY = 0.05
 LABEL_SMOOTHING = 0.1  # answers are less sure, and better where photos are few
