@@ -25,12 +25,12 @@ demo: .venv/pipeline  ## Run the whole pipeline on a sandbox marketplace; PHOTOS
 	$(BIN)/python -m sandbox demo $(if $(PHOTOS),--photos "$(PHOTOS)")
 
 test: .venv/pipeline .venv/train  ## Run all tests, on real servers and every core; TESTS=<path> runs some
-	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder $(TESTS)
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder --max-worker-restart 0 $(TESTS)
 
 faults: .venv/pipeline .venv/train  ## Inject every fault that imageset has to survive, and write the table of docs/reliability.md
 	rm -rf .cache/faults
 	$(BIN)/python -m pip install --quiet --upgrade --target .cache/atheris -r requirements-fuzz.txt || echo 'no fuzzing: atheris has no wheel here'
-	FAULTS=all $(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder tests/faults \
+	FAULTS=all $(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder --max-worker-restart 0 tests/faults \
 		$$(grep -rlE "^from tests.(samples|faults.trials)|faults_only" --include "test_*.py" --exclude-dir faults tests); \
 		status=$$?; $(BIN)/python -m tests.faults.table && exit $$status
 
@@ -38,7 +38,7 @@ bench-million: .venv/pipeline  ## Measure each stage at a million photos times S
 	$(BIN)/python -m benchmarks.growth --scale $(SCALE)
 
 coverage: .venv/pipeline .venv/train  ## Run all tests and measure coverage; coverage.md lists the lines that no test runs
-	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder --cov --cov-report=markdown:coverage.md $(TESTS)
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder --max-worker-restart 0 --cov --cov-report=markdown:coverage.md $(TESTS)
 
 platforms: .venv/uv  ## Print the table of docs/platforms.md: the Pythons and systems with wheels for all pins
 	$(BIN)/python -m tools.platforms
