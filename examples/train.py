@@ -68,7 +68,7 @@ def answer(model: nn.Module, photos: ImageSet) -> torch.Tensor:
 
 
 def show_classes(photos: ImageSet, test_photos: ImageSet, right: torch.Tensor) -> None:
-    """Print the classes of which fewest test photos are right: `right` is bool (N,)."""
+    """Print the classes with the smallest share of right answers; `right` is bool (N,), of the test photos."""
     tested = test_photos.class_counts
     found = torch.bincount(test_photos.labels[right], minlength=len(tested))
     order = sorted(tested.nonzero().flatten().tolist(), key=lambda label: (found[label] / tested[label], label))

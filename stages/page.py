@@ -46,7 +46,7 @@ OF_ALL = COUNTED | {
     "catalog_rejects": ("reason", "catalog_id"),
     "label_changes": ("change", "told", "catalog_id"),
 }
-# The tables of which only the rows of photos that the page shows are read besides, and their columns.
+# Further tables and their columns: only the rows of photos that the page shows are read.
 OF_SHOWN: dict[str, tuple[tables.Table, Collection[str] | None]] = {
     "listings": (tables.LISTINGS, ("image_url",)),
     "ingest": (tables.INGEST, ("key",)),

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from benchmarks.build.workload import COPIES, HELD_OUT, SIDE, Workload, install_peers, set_up
 from benchmarks.shared.measure import ROOT, Run
 from benchmarks.shared.memory import forget, megabytes, memory_limit
-from benchmarks.shared.tables import circumstances, options, origin, ratio, rounds, spread, table
+from benchmarks.shared.tables import add_only, circumstances, options, origin, ratio, rounds, spread, table
 
 STAGE, LOOP, LOOP_ON_WHOLE = "stage", "simple loop", "simple loop, whole photos"
 START_PHOTOS = 10
@@ -205,13 +205,7 @@ def main() -> None:
         metavar="CHECKOUT",
         help="another checkout, whose stage takes part; the bytes that both make are compared",
     )
-    parser.add_argument(
-        "--only",
-        type=lambda names: names.split(";"),
-        default=[],
-        metavar="A;B",
-        help="contenders with one of these in their names",
-    )
+    add_only(parser)
     kinds = parser.add_mutually_exclusive_group()
     kinds.add_argument(
         "--growth",

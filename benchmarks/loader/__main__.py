@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks.loader.files import BYTES_PER_PHOTO, Contender, Workload, requirements, set_up
 from benchmarks.loader.workload import AUTO, CHANGES, GZIP, ONE_A_CHUNK, PLAIN, SIDE, Settings
 from benchmarks.shared.memory import forget, megabytes, memory_limit
-from benchmarks.shared.tables import circumstances, options, origin, ratio, rounds, spread, table
+from benchmarks.shared.tables import add_only, circumstances, options, origin, ratio, rounds, spread, table
 
 SECONDS = 2.0
 PASS_SECONDS = 60
@@ -209,13 +209,7 @@ def main() -> None:
         metavar="S",
         help=f"epochs begin for so long in each run ({SECONDS:g})",
     )
-    parser.add_argument(
-        "--only",
-        type=lambda names: names.split(";"),
-        default=[],
-        metavar="A;B",
-        help="contenders with one of these in their names",
-    )
+    add_only(parser)
     parser.add_argument(
         "--tables",
         type=lambda names: names.split(";"),

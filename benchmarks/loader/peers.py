@@ -148,8 +148,12 @@ def write_litdata(folder: Path) -> None:
 
 def read_litdata(folder: Path, settings: Settings) -> Batches:
     litdata = import_module("litdata")
-    dataset = litdata.StreamingDataset(str(folder / "litdata"), shuffle=True, drop_last=False)
-    loader: Batches = litdata.StreamingDataLoader(
+    return load_with_litdata(litdata.StreamingDataset(str(folder / "litdata"), shuffle=True, drop_last=False), settings)
+
+
+def load_with_litdata(dataset: Any, settings: Settings) -> Batches:
+    """Return litdata's batches of its dataset, wherever that is."""
+    loader: Batches = import_module("litdata").StreamingDataLoader(
         dataset,
         batch_size=BATCH,
         num_workers=settings["workers"],

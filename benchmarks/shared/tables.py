@@ -44,6 +44,17 @@ def options(name: str, documentation: str | None, turns: int, photos: int | None
     return parser
 
 
+def add_only(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names some of the contenders."""
+    parser.add_argument(
+        "--only",
+        type=lambda names: names.split(";"),
+        default=[],
+        metavar="A;B",
+        help="contenders with one of these in their names",
+    )
+
+
 def circumstances(chosen: argparse.Namespace, photos: str, *packages: str) -> None:
     """Print what the figures depend on."""
     cpu = next(

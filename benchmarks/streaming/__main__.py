@@ -21,7 +21,7 @@ from benchmarks.loader.__main__ import described, settings
 from benchmarks.loader.files import BYTES_PER_PHOTO, Contender, Workload, python, set_up
 from benchmarks.loader.workload import PLAIN, SIDE, Settings
 from benchmarks.shared.measure import measure
-from benchmarks.shared.tables import circumstances, options, origin, ratio, rounds, spread, table
+from benchmarks.shared.tables import add_only, circumstances, options, origin, ratio, rounds, spread, table
 from benchmarks.streaming.contenders import BUCKET, ENDPOINT
 from sandbox import servers
 
@@ -149,13 +149,7 @@ def compare(here: Workload, chosen: Namespace) -> None:
 
 def main() -> None:
     parser = options("streaming", __doc__, photos=40_000, turns=5)
-    parser.add_argument(
-        "--only",
-        type=lambda names: names.split(";"),
-        default=[],
-        metavar="A;B",
-        help="contenders with one of these in their names",
-    )
+    add_only(parser)
     chosen = parser.parse_args()
     size = f"{chosen.photos * BYTES_PER_PHOTO / 1e6:.0f} MB"
     photos = f"{chosen.photos:,} photos of {SIDE} x {SIDE} ({size}) made of {origin(chosen.folder)}"

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.loader.peers import stacked, streaming
+from benchmarks.loader.peers import load_with_litdata, stacked, streaming
 from benchmarks.loader.workload import (
     BATCH,
     MEANS,
@@ -81,14 +81,7 @@ def litdata(cache: Path, settings: Settings) -> Opener:
         dataset = package.StreamingDataset(
             f"s3://{BUCKET}/litdata", cache_dir=str(cache), shuffle=True, drop_last=False, storage_options=options
         )
-        loader: Batches = package.StreamingDataLoader(
-            dataset,
-            batch_size=BATCH,
-            num_workers=settings["workers"],
-            persistent_workers=settings["workers"] > 0,
-            collate_fn=stacked,
-        )
-        return loader
+        return load_with_litdata(dataset, settings)
 
     return opened
 

@@ -86,7 +86,7 @@ class RangeCache:
         return ready.copy()
 
     def has_all(self, starts: NDArray[np.int64], length: int) -> Grains:
-        """Return of which ranges, `length` bytes each, all grains are here. Only what `find` has proven counts."""
+        """Tell for each range of `length` bytes whether all its grains are here. Only what `find` has proven counts."""
         first, last = starts // GRAIN_BYTES, (starts + (length - 1)) // GRAIN_BYTES
         whole = self._ready[first]
         for step in range(1, int((last - first).max(initial=0)) + 1):

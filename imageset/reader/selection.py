@@ -1,4 +1,4 @@
-"""Which images of which files a dataset has: an ImageSet, or torch's Subset and ConcatDataset of ImageSets."""
+"""The images of a dataset and their files: of an ImageSet, or of torch's Subset and ConcatDataset of ImageSets."""
 
 import math
 import operator

@@ -1,4 +1,4 @@
-"""Augment changes each image as its options say, whoever calls it; SciPy says what a rotation is."""
+"""Augment changes each image as its options say, from a loader and as a function; SciPy says what a rotation is."""
 
 import pickle
 from itertools import islice
