@@ -322,7 +322,19 @@ def read_webdataset(folder: Path, kinds: dict[str, str], its_unique: dict[str, s
                     assert said["class_name"] == kinds[said["class_id"]]
 
 
-READERS = {"imagefolder": read_imagefolder, "parquet": read_parquet, "webdataset": read_webdataset}
+def read_fiftyone(folder: Path, kinds: dict[str, str], its_unique: dict[str, str]) -> None:
+    for sample in json.loads((folder / "samples.json").read_text(encoding="utf-8"))["samples"]:
+        assert re.fullmatch(r"data/(train|test)/[0-9]+\.png", sample["filepath"])
+        assert (folder / sample["filepath"]).is_file()
+        assert sample["ground_truth"]["label"] == its_unique[sample["class_id"]]
+
+
+READERS = {
+    "fiftyone": read_fiftyone,
+    "imagefolder": read_imagefolder,
+    "parquet": read_parquet,
+    "webdataset": read_webdataset,
+}
 
 
 @pytest.mark.faults_only

@@ -29,6 +29,8 @@ CATALOG_IDS = [1201, 7, 1300, 12, 5, 99, 8, 4, 2**40, 3, 10, 1]
 
 # EXPORT_VERSION, and a sum of all files but export.json, which has versions of libraries and the processor.
 SUMS = {
+    ("fiftyone", "png"): (3, "74a82175318d835296f2c046fb407e4b2c75636b5af1203af76246263141c484"),
+    ("fiftyone", "jpeg"): (3, "bd5b1e89c045c14236e56328e7557486c971f661eea3d523b0db8a964c365e82"),
     ("imagefolder", "png"): (3, "0f5ab5751893cc15eedfa56b268ef4cbad35f23bfb3eaa16701046f056c7c34f"),
     ("imagefolder", "jpeg"): (3, "a6235a389e538520e3176f9ed958306fc1032f667176802abf0e4218ceb7234c"),
     ("webdataset", "png"): (3, "da6fcaf0fa43addb02efc8ad8b6fe49e4c7e27eba65cdcb505a61dd8f87df64e"),

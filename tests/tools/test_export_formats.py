@@ -195,6 +195,53 @@ def test_tars_have_no_owner_and_no_time(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [[], ["--copies"]])
+def test_fiftyone(tmp_path: Path, options: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sample is what FiftyOne 1.22.1 read; it needs MongoDB, which the Python index does not have."""
+    make_shards_small(monkeypatch)
+    folder = run("fiftyone", tmp_path / "export", write_dataset(tmp_path / "dataset.h5"), *options)
+    samples = json.loads((folder / "samples.json").read_text("utf-8"))["samples"]
+    metadata = json.loads((folder / "metadata.json").read_text("utf-8"))
+    expected = [(subset, row) for subset, rows in (ROWS if options else PHOTOS).items() for row in rows]
+
+    for (subset, row), sample in zip(expected, samples, strict=True):
+        assert sample == {
+            "filepath": f"data/{subset}/{key(row)}.png",
+            "tags": [subset],
+            "ground_truth": {"_cls": "Classification", "tags": [], "label": UNIQUE_NAMES[row.label]},
+            "label": row.label,
+            "catalog_id": CATALOG_IDS[row.label],
+            "class_id": str(CATALOG_IDS[row.label]),
+            "product_id": row.product_id,
+            "position": row.position,
+            "copy": row.copy,
+            "source_id": str(row.product_id),
+        }
+        assert (pixels(folder / sample["filepath"]) == photo(row)).all()
+    assert set(metadata["sample_fields"]) == set(samples[0])
+    assert metadata["info"] == {"default_classes": UNIQUE_NAMES}
+    files = {sample["filepath"] for sample in samples}
+    assert files_of(folder) == {"classes.csv", "export.json", "metadata.json", "samples.json", *files}
+
+
+def test_fiftyone_of_a_catalog_has_no_tags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = run("fiftyone", tmp_path / "export", write_processed(tmp_path))
+    samples = json.loads((folder / "samples.json").read_text("utf-8"))["samples"]
+
+    assert [sample["filepath"] for sample in samples] == [f"data/{key(row)}.png" for row in CATALOG]
+    assert [sample["group"] for sample in samples] == [0] * len(CATALOG)
+    assert not any(sample["tags"] for sample in samples)
+
+
+@pytest.mark.parametrize("empty", [("train",), ("validation",), ("test",), ("train", "validation", "test")])
+def test_fiftyone_has_whole_json_whichever_subset_is_empty(tmp_path: Path, empty: tuple[str, ...]) -> None:
+    rows = {subset: [] if subset in empty else rows for subset, rows in PHOTOS.items()}
+    folder = run("fiftyone", tmp_path / "export", write_dataset(tmp_path / "dataset.h5", rows=rows))
+
+    assert len(json.loads((folder / "samples.json").read_text("utf-8"))["samples"]) == sum(map(len, rows.values()))
+
+
+@pytest.mark.parametrize("options", [[], ["--copies"]])
 def test_numpy(tmp_path: Path, options: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     make_shards_small(monkeypatch)
     folder = run("numpy", tmp_path / "export", write_dataset(tmp_path / "dataset.h5", channels=3), *options)

@@ -157,6 +157,21 @@ def test_no_cell_of_the_tables_for_people_is_a_formula(dataset: Path, tmp_path: 
     assert all(text.startswith("-") for text in table["source_id"].to_pylist())
 
 
+def test_fiftyone_has_a_field_for_each(dataset: Path, tmp_path: Path) -> None:
+    folder = run("fiftyone", tmp_path / "export", dataset)
+    samples = json.loads((folder / "samples.json").read_text("utf-8"))["samples"]
+    fields = json.loads((folder / "metadata.json").read_text("utf-8"))["sample_fields"]
+
+    for sample, row in zip(samples, (row for rows in PHOTOS.values() for row in rows), strict=True):
+        said = {name.removeprefix("column_"): value for name, value in sample.items()}
+        assert said.items() >= (said_of(row) | {"label": row.label}).items()
+        assert {"column_brand", "column_price"} <= sample.keys() == fields.keys()
+    assert (fields["column_brand"], fields["group"]) == (
+        "fiftyone.core.fields.StringField",
+        "fiftyone.core.fields.IntField",
+    )
+
+
 def test_numpy_has_an_array_for_each(dataset: Path, tmp_path: Path) -> None:
     folder = run("numpy", tmp_path / "export", dataset)
     for subset, rows in PHOTOS.items():
