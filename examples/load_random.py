@@ -18,6 +18,8 @@ def main(
 ) -> None:
     """Draw photos of a subset, and write them as a picture. The seed decides which."""
     dataset = ImageSet(path, subset)
+    if not len(dataset):
+        raise SystemExit(f"{path} has no photos in {subset}: name another subset")
     batch = min(int(photos), len(dataset))
     images, labels = next(iter(loader(dataset, batch, shuffle=True, seed=int(seed))))
     rows = -(-batch // COLUMNS)

@@ -83,12 +83,12 @@ def find_commit(root: Path, rev: str) -> str:
 def find_key(project: Project, path: PurePosixPath, rev: str | None) -> PurePosixPath:
     """Return the place of an output in a remote. Raises DataError if no dvc.lock or .dvc file of the project has it."""
     for folder in path.parents:
-        stages = load(project.read(str(folder / LOCK))).get("stages", {})
+        stages = load(project, str(folder / LOCK)).get("stages", {})
         for stage in stages.values():
             for out in stage.get("outs", []):
                 if folder / out["path"] == path and (key := key_of(out)):
                     return key
-    for out in load(project.read(f"{path}.dvc")).get("outs", []):
+    for out in load(project, f"{path}.dvc").get("outs", []):
         if out["path"] == path.name and (key := key_of(out)):
             return key
     where = f"{rev} of {project.root}" if rev is not None else project.root
@@ -129,16 +129,17 @@ def find_settings(project: Project, name: str | None) -> tuple[str, dict[str, st
     raise DataError(f"{project.root}/{CONFIG} has no remote {chosen!r}: name another one, or run `dvc remote add`")
 
 
-def load(text: str) -> dict[str, Any]:
-    """Return what a file of DVC has. Raises DataError if it is no YAML of DVC's."""
+def load(project: Project, path: str) -> dict[str, Any]:
+    """Return what a file of DVC has, nothing where there is none. Raises DataError if it is no YAML."""
     try:
         import yaml
     except ModuleNotFoundError:
         raise ImportError("DVC's files are read with PyYAML: pip install pyyaml") from None
+    text = project.read(path)
     try:
         found = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)) if text else {}
     except yaml.YAMLError as error:
-        raise DataError(f"dvc.lock cannot be read ({' '.join(str(error).split())}): restore it from git") from None
+        raise DataError(f"{path} cannot be read ({' '.join(str(error).split())}): restore it from git") from None
     return found if isinstance(found, dict) else {}
 
 

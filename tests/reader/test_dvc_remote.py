@@ -124,6 +124,10 @@ def test_damaged_files_and_a_folder_without_git_are_said(project: Path) -> None:
     (project / "dvc.lock").write_text("stages: [")
     with pytest.raises(DataError, match=r"dvc\.lock cannot be read \(.*\): restore it from git"):
         remote(project / "data/dataset.h5")
+    (project / "dvc.lock").unlink()
+    (project / "added.h5.dvc").write_text("outs: [")
+    with pytest.raises(DataError, match=r"^added\.h5\.dvc cannot be read"):
+        remote(project / "added.h5")
     (project / ".dvc/config").write_text("url = s3://bucket")
     (project / "dvc.lock").write_text(lock(MD5))
     with pytest.raises(DataError, match=r"config cannot be read \(MissingSectionHeaderError\): correct it"):
