@@ -10,8 +10,8 @@ ID ?=
 VERSION ?=
 WRITE ?=
 SCALE ?= 0.01
-# All tests run in a process more than there are cores, as they often wait for servers. The tests that TESTS names run in
-# one process, which starts sooner.
+# All tests run in a process more than there are cores, as they often wait for servers; faults in two more, as they wait
+# longer. The tests that TESTS names run in one process, which starts sooner.
 PROCESSES ?= $(if $(TESTS),0,$(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1))))
 # Existing pins stay, unless a requirement asks for another version.
 COMPILE = $(BIN)/uv pip compile --quiet --no-annotate --no-header
@@ -30,7 +30,7 @@ test: .venv/pipeline .venv/train  ## Run all tests, on real servers and every co
 faults: .venv/pipeline .venv/train  ## Inject every fault that imageset has to survive, and write the table of docs/reliability.md
 	rm -rf .cache/faults
 	$(BIN)/python -m pip install --quiet --upgrade --target .cache/atheris -r requirements-fuzz.txt || echo 'no fuzzing: atheris has no wheel here'
-	FAULTS=all $(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder --max-worker-restart 0 tests/faults \
+	FAULTS=all $(BIN)/python -m pytest --numprocesses $$(($(PROCESSES) + 1)) --dist loadfile --no-loadscope-reorder --max-worker-restart 0 tests/faults \
 		$$(grep -rlE "^from tests.(samples|faults.trials)|faults_only" --include "test_*.py" --exclude-dir faults tests); \
 		status=$$?; $(BIN)/python -m tests.faults.table && exit $$status
 

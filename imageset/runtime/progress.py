@@ -29,6 +29,9 @@ class PlainLines(tqdm):  # type: ignore[type-arg]  # generic in its stubs, not w
 
         return print_line
 
+    def moveto(self, n: int) -> None:
+        """Stay: tqdm goes down to the line of a bar within a bar and up again, by escape codes."""
+
 
 def bar(items: Iterable[Item] | None, description: str, total: int | None, unit: str = "photo", done: int = 0) -> Any:
     """Return a tqdm that shows progress on stderr.

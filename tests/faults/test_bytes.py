@@ -28,12 +28,12 @@ MADE = {next(iter(out)) if isinstance(out, dict) else out: stage for stage, its 
 # The inputs of every stage that an earlier stage made.
 INPUTS = [(stage, dep) for stage, its in GRAPH.items() for dep in its["deps"] if dep in MADE]
 TABLES = [(stage, dep) for stage, dep in INPUTS if not dep.endswith(".h5")]
-# dataset.h5 is read in part by report and page, so they check no more of it than HDF5 does. Report reads the thumbnails
-# of near-duplicates, of which the project has none.
+# dataset.h5 is read in part by report and page, so they check no more of it than HDF5 does.
+OF_NEAR_DUPLICATES = (("report", "data/thumbnails.h5"), ("duplicates", "data/previews.h5"))  # the project has none
 ARRAYS = [
     (stage, dep)
     for stage, dep in INPUTS
-    if dep.endswith(".h5") and dep != "data/dataset.h5" and (stage, dep) != ("report", "data/thumbnails.h5")
+    if dep.endswith(".h5") and dep != "data/dataset.h5" and (stage, dep) not in OF_NEAR_DUPLICATES
 ]
 BITS_OF_A_FILE = 400
 

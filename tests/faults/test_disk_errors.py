@@ -31,7 +31,7 @@ def test_a_call_that_fails(trials: Trials, project: Project, undisturbed: dict[s
         points = list_output_points(trial, stage)
         for point in trials.choose(points[:: max(1, len(points) // 20)], sample=3):
             done = inject(trial, command, point, f"inject={point.call}:error=EIO:when={point.number}")
-            assert done.injected
+            assert done.injected, (point, done)
             with trials.trial(f"{stage}: {point}"):
                 if point.call == "sendfile" and done.code == 0:  # Python then copies the file in another way
                     require_undisturbed(trial, project, undisturbed)
@@ -60,7 +60,7 @@ def test_calls_that_are_interrupted(
         written = {point.path: point for point in list_output_points(trial, stage) if point.call in WRITES}
         for point in trials.choose(list(written.values()), sample=1):
             done = inject(trial, command, point, f"inject={point.call}:error=EINTR:when=1+2")
-            assert done.injected
+            assert done.injected, (point, done)
             with trials.trial(f"{stage}: {point}"):
                 assert done.code == 0, done.printed
                 require_undisturbed(trial, project, undisturbed)

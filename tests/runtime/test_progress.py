@@ -30,6 +30,18 @@ def test_quick_work_is_not_a_line_for_each_item(capsys: pytest.CaptureFixture[st
     assert len(capsys.readouterr().err.split("\n")) < 10
 
 
+def test_a_bar_within_a_bar_has_lines_and_no_escape_codes(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
+    for _ in progress.bar(range(2), "searches", 2):
+        list(progress.bar("ab", "details", 2))
+    err = capsys.readouterr().err
+
+    assert "\x1b" not in err
+    assert err.count("details: 1 of 2, ") == 2
+
+
 def test_where_nobody_knows_the_total_none_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     list(progress.bar(iter("abc"), "inventory", None, unit="key"))
     last = capsys.readouterr().err.rstrip().splitlines()[-1]

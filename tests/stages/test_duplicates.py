@@ -4,6 +4,7 @@ import re
 import shutil
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageOps
@@ -219,3 +220,12 @@ def test_a_file_that_holds_no_thumbnails_is_refused(in_project: Path) -> None:
         hdf5.finish(file)
 
     assert "is not a file of format imageset-thumbnails" in failure(in_project)
+
+
+def test_a_damaged_preview_of_a_near_duplicate_is_named(in_project: Path) -> None:
+    write_photos(in_project, {(2, 0): pattern(0), (9, 1): pattern(1), (3, 0): pattern(9)})
+    path = in_project / "data/previews.h5"
+    with h5py.File(path, "r+") as file:
+        file["previews"][int(file["ends"][0]) - 1] ^= 1
+
+    assert re.search(r"previews\.h5 is damaged at row 0: remove it, then `dvc checkout", failure(in_project))
