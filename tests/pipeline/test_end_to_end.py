@@ -200,10 +200,12 @@ def test_the_exports_are_read_as_the_page_says(project: Project, tmp_path: Path)
     exports = [command.split()[1:] for command in commands(text)]
     found = blocks(text, "python")
 
-    assert (len(exports), len(found)) == (4, 3)
+    assert (len(exports), len(found)) == (5, 4)
     for arguments in exports:
         project.succeed(sys.executable, *arguments)
     for block in found:
+        if block.startswith("import fiftyone"):
+            continue  # it needs MongoDB, which the Python index does not have
         project.succeed(sys.executable, "-c", block, HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path))
     assert project.succeed("git", "status", "--porcelain") == ""
 
