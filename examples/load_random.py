@@ -17,7 +17,7 @@ def main(
     path: str = "data/dataset.h5", subset: str = "train", photos: str = "24", seed: str = "0", png: str = "random.png"
 ) -> None:
     """Draw photos of a subset, and write them as a picture. The seed decides which."""
-    dataset = ImageSet(path, subset)
+    dataset = ImageSet(path, subset, augmented=False)
     if not len(dataset):
         raise SystemExit(f"{path} has no photos in {subset}: name another subset")
     batch = min(int(photos), len(dataset))
@@ -33,7 +33,7 @@ def main(
         place.set_title(f"{label}: {dataset.classes[label]}", fontsize=9, parse_math=False)
     figure.savefig(png)
     shown = len(torch.unique(labels))
-    print(f"{png}: {batch} of {len(dataset)} rows of {subset}, {shown} of {dataset.num_labels} classes")
+    print(f"{png}: {batch} of {len(dataset)} photos of {subset}, {shown} of {dataset.num_labels} classes")
 
 
 if __name__ == "__main__":

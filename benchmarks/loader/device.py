@@ -68,7 +68,7 @@ def pace(make: Callable[[], Iterable[Any]], step: Callable[[Any, Any], None], de
 def wait(device: str) -> None:
     """Wait until the device has computed all that it was given."""
     if device.startswith("cuda"):
-        torch.cuda.synchronize()
+        torch.cuda.synchronize(device)
 
 
 def nothing(images: Any, labels: Any) -> None:

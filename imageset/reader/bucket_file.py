@@ -140,11 +140,16 @@ class BucketFile:
         target = out[begin - start : end - start]
         if self._cache is not None and is_here:
             self._cache.read(begin, target)
-        elif self._cache is not None and self._cache.reserve(first, stop):
+        elif self._cache is not None and self._reserve(first, stop):
             content = self._fetch_grains(first, stop)
             target[:] = content[begin - first * GRAIN_BYTES :][: len(target)]
         else:
             target[:] = self._fetch(begin, end)
+
+    def _reserve(self, first: int, stop: int) -> bool:
+        """Return whether the cache has room for grains."""
+        self._require_own_process()  # first: a lock of the cache may have been held when the process was forked
+        return self._cache is not None and self._cache.reserve(first, stop)
 
     def _load(self, starts: Indices, row_bytes: int) -> None:
         """Fetch into the cache what it has room for, around the rows that begin at `starts`."""
@@ -167,7 +172,7 @@ class BucketFile:
             first = piece * REQUEST_BYTES // GRAIN_BYTES
             stop = min(first + REQUEST_BYTES // GRAIN_BYTES, -(-self.size // GRAIN_BYTES))
             for part in self._find_parts(first, stop):
-                if not part.is_here and self._cache is not None and self._cache.reserve(part.first, part.stop):
+                if not part.is_here and self._reserve(part.first, part.stop):
                     self._fetch_grains(part.first, part.stop)
         except Exception as error:
             failures.append(error)
@@ -222,9 +227,9 @@ class BucketFile:
 
     def _require_own_process(self) -> None:
         if os.getpid() != self._process:
-            raise FetchFailed(
-                f"{self.name} cannot be read in a forked process: use imageset.reader.loader, or "
-                "DataLoader(..., multiprocessing_context='spawn')"
+            raise DataError(
+                f"{self.name} cannot be read in a forked process: open the dataset in the process that reads it, or "
+                "spawn that: DataLoader(..., multiprocessing_context='spawn')"
             )
 
     @contextmanager
@@ -315,10 +320,13 @@ def explain(error: Exception) -> tuple[str, str]:
         r"(status code: \d+|operation timed out|error sending request|error decoding response body)", str(error)
     )
     reason = cause[1] if cause else type(error).__name__
-    if not os.environ.get("AWS_ACCESS_KEY_ID"):
-        return reason, "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set"
-    if isinstance(error, PermissionError) or re.search("40[13]|Access|Signature|PermissionDenied", reason):
-        return reason, "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+    if re.search("Redirect|AuthorizationHeaderMalformed", reason) or "incorrectly configured region" in str(error):
+        return reason, "set AWS_REGION to the bucket's region"
+    if re.search("Token|Skewed", reason):
+        return reason, "check AWS_SESSION_TOKEN, which may have expired, and this machine's clock"
+    if isinstance(error, PermissionError) or re.search("40[13]|Access|Signature|PermissionDenied|Unauth", reason):
+        is_set = bool(os.environ.get("AWS_ACCESS_KEY_ID"))
+        return reason, f"{'check' if is_set else 'set'} AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
     return reason, "start the server again, or correct AWS_ENDPOINT_URL"
 
 

@@ -28,6 +28,11 @@ AT_LEAST = {  # arguments of loader
     "block_bytes": 1,
 }
 EXTRAS = ("rows", "groups")
+SAID = {  # what `loader` calls entries of a state
+    "block_rows": "block_bytes (in rows)",
+    "window_rows": "buffer_bytes (in rows)",
+    "selected": "rows of the checksum",
+}
 
 
 class Loader:
@@ -115,6 +120,7 @@ class Loader:
             "epoch": self._epoch,
             "batch": self._batches_done,
             "sampled": self._sampled if self._batches_done else None,
+            "sampler_rank": self._order.sampler_rank,
             **self._identity(),
         }
 
@@ -131,11 +137,14 @@ class Loader:
         """
         for name, own in self._identity().items():
             if state.get(name) != own:
-                raise ValueError(f"the state was saved with {name} {state.get(name)!r}, this loader has {own!r}")
+                said = SAID.get(name, name)
+                raise ValueError(f"the state was saved with {said} {state.get(name)!r}, this loader has {own!r}")
         if not 0 <= state["batch"] < max(1, len(self)):
             raise ValueError(f"the state was saved at batch {state['batch']}, an epoch has {len(self)}")
         self.epoch = state["epoch"]
-        self._batches_done, self._resumes, self._sampled = state["batch"], True, state.get("sampled")
+        self._batches_done, self._resumes = state["batch"], True
+        of_this_rank = state.get("sampler_rank") == self._order.sampler_rank
+        self._sampled = state.get("sampled") if of_this_rank else None
 
     def _identity(self) -> dict[str, Any]:
         """Return what decides the batches of all ranks."""
@@ -164,7 +173,7 @@ def loader(
     """Make the batches of a dataset in threads, ahead of the training loop.
 
     A batch is (images, labels): images uint8 (B, C, H, W), or float32 if the dataset has `normalize`, and labels int64
-    (B,). Images are channels_last in memory. Batches may be kept.
+    (B,). Without transforms, images are channels_last in memory. Batches may be kept.
 
     Args:
         dataset: An ImageSet, or torch's `Subset` and `ConcatDataset` of ImageSets, nested or not. Several ImageSets

@@ -67,6 +67,7 @@ class ImageSet(Dataset[tuple[Any, Any]]):
         image_shape (list[int]): The shape of an image in the file, (H, W, C).
         content_digest (str): A sha256 of the file's content.
         file_rows (numpy.ndarray): The row of each item in the file's arrays, int64 (N,).
+        source (Source): Where the file is; `provenance` asks it.
 
     Raises:
         DataError: The file is not a complete dataset of format version 1 or 2, it is damaged, or it lacks the subset.
@@ -92,8 +93,8 @@ class ImageSet(Dataset[tuple[Any, Any]]):
         cache_dir: str | Path | None = None,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
-        self._source = open_source(path, cache_dir, cache_bytes)
-        self.path = self._source.path
+        self.source = open_source(path, cache_dir, cache_bytes)
+        self.path = self.source.path
         self.subset = subset
         self.transform = transform
         self.target_transform = target_transform
@@ -101,7 +102,7 @@ class ImageSet(Dataset[tuple[Any, Any]]):
         self._targets: list[int] | None = None
         self._source_ids: NDArray[Any] | None = None
         self._columns: dict[str, NDArray[Any]] | None = None
-        with self._source.open() as file:
+        with self.source.open() as file:
             if subset not in hdf5.subsets(file):
                 raise DataError(f"{path} has no subset {subset!r}; it has {', '.join(hdf5.subsets(file))}")
             self._read(file)
@@ -112,7 +113,7 @@ class ImageSet(Dataset[tuple[Any, Any]]):
 
     def _read(self, file: h5py.File) -> None:
         """Read all but the images. Raises DamagedFile, or one of HDF5_ERRORS, if the file breaks the format."""
-        self._images: Images | None = self._source.open_images(file, f"{self.subset}_images")
+        self._images: Images | None = self.source.open_images(file, f"{self.subset}_images")
         count, *self.image_shape = self._images.shape
         self.content_digest = str(file.attrs["content_digest"])
         self.catalog_ids = hdf5.catalog_ids(file)
@@ -169,7 +170,7 @@ class ImageSet(Dataset[tuple[Any, Any]]):
     @contextmanager
     def _opened_again(self) -> Iterator[h5py.File]:
         """Yield the file, open. Raises DataError if another dataset has its place by now."""
-        with self._source.open() as file:
+        with self.source.open() as file:
             if file.attrs["content_digest"] != self.content_digest:
                 raise DataError(f"{self.path} was replaced since this dataset was opened: open it again")
             yield file
@@ -179,7 +180,7 @@ class ImageSet(Dataset[tuple[Any, Any]]):
         """All images of the subset in the file, uint8 (N, H, W, C). Item i is image file_rows[i]."""
         if self._images is None:  # in another process than the one that opened the file
             with self._opened_again() as file:
-                self._images = self._source.open_images(file, f"{self.subset}_images")
+                self._images = self.source.open_images(file, f"{self.subset}_images")
         return self._images
 
     @property
@@ -241,8 +242,8 @@ class ImageSet(Dataset[tuple[Any, Any]]):
             scheme: "inverse": all classes count the same, however many items they have. "effective": between that and
                 no weights, by the effective number of Cui et al., Class-Balanced Loss Based on Effective Number of
                 Samples, CVPR 2019: (1 - beta^n) / (1 - beta) for a class of n items.
-            beta: For "effective": from 0, where all weights are 1, to below 1. A class of many more than 1 / (1 - beta)
-                items weighs no less than one of that many.
+            beta: For "effective": from 0, where all weights are 1, to below 1. Classes of many more than 1 / (1 - beta)
+                items all weigh about the same.
 
         Returns:
             float32 (num_labels,). Classes without items have 0.
@@ -276,8 +277,13 @@ class ImageSet(Dataset[tuple[Any, Any]]):
         """
         if self.groups is None:
             raise DataError(f"{self.path} has format version 1, which has no groups: build it again for folds")
-        fold_of = deal_groups(self.labels.numpy(), self.groups.numpy(), k)
-        photo = self.copies.numpy() == 0
+        labels, groups, photo = self.labels.numpy(), self.groups.numpy(), self.copies.numpy() == 0
+        # Photos alone are dealt: classes may have different numbers of copies, and these follow their photos.
+        names, first = np.unique(groups[photo], return_index=True)
+        if not np.isin(groups, names).all():
+            raise DamagedFile(self.path, "has copies whose photo is missing")
+        of_group = deal_groups(labels[photo], groups[photo], k)[first]
+        fold_of = of_group[np.searchsorted(names, groups)]
         return [(np.flatnonzero(fold_of != fold), np.flatnonzero((fold_of == fold) & photo)) for fold in range(k)]
 
     def __len__(self) -> int:
@@ -293,6 +299,8 @@ class ImageSet(Dataset[tuple[Any, Any]]):
         if items is None:
             return self._samples(*self._read_items(np.array([operator.index(index)])))[0]
         images, labels = self._read_items(items)
+        if not len(items) and (self.transform or self.target_transform):
+            raise IndexError("no items were chosen: what a transform makes of none is not known")
         if self.transform is None and self.target_transform is None:
             return self.normalized(images) if self.normalize else images, labels
         images, labels = default_collate(self._samples(images, labels))

@@ -128,7 +128,8 @@ class RangeCache:
                 PRESENT | zlib.crc32(content[start : start + GRAIN_BYTES])
                 for start in range(0, len(content), GRAIN_BYTES)
             ]
-            write_all(self._index, np.array(sums, "<u8").tobytes(), HEAD_BYTES + 8 * first)
+            with self._locked():  # `reserve` writes the entries of its grains once more as it found them
+                write_all(self._index, np.array(sums, "<u8").tobytes(), HEAD_BYTES + 8 * first)
         except OSError as error:
             self._give_up(error)
             return
@@ -170,7 +171,7 @@ class RangeCache:
 def warn(folder: Path, error: OSError) -> None:
     warnings.warn(
         f"{folder}: {error.strerror or error}; from now on nothing is kept there, but read from the bucket each time: "
-        "cache_dir names another folder",
+        "set cache_dir to another folder",
         RuntimeWarning,
         stacklevel=2,
     )

@@ -97,6 +97,11 @@ class RowOrder:
             found |= {"block_rows": self.block_rows, "window_rows": others if first == others else [first, others]}
         return found
 
+    @property
+    def sampler_rank(self) -> int | None:
+        """The rank whose rows a sampler gives, None where it gives the same rows on each."""
+        return None
+
     def windows(self, epoch: int, first: int = 0) -> Iterator[Window]:
         """Yield the rank's windows of an epoch, from number `first` on."""
         block_rows = min(self.block_rows, max(1, self.total))

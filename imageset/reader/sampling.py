@@ -148,3 +148,7 @@ class SampledOrder(RowOrder):
 
     def describe(self) -> dict[str, Any]:
         return super().describe() | {"sampler": type(self.sampler).__name__}
+
+    @property
+    def sampler_rank(self) -> int | None:
+        return getattr(self.sampler, "rank", None)  # as torch's DistributedSampler has it

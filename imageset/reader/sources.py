@@ -121,7 +121,7 @@ def open_source(path: str | Path | Place, cache_dir: str | Path | None, cache_by
             raise ValueError(f"{path} names no object: write s3://bucket/prefix/dataset.h5")
         path = Place(bucket, key)
     if isinstance(path, Place):
-        return BucketSource(BucketFile(path, Path(cache_dir) if cache_dir else find_cache_dir(), cache_bytes))
+        return BucketSource(BucketFile(path, Path(cache_dir or find_cache_dir()).absolute(), cache_bytes))
     return LocalSource(path)
 
 

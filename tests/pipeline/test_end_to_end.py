@@ -257,7 +257,7 @@ def test_the_random_photos_are_shown_with_their_labels(project: Project, tmp_pat
     arguments = ("data/dataset.h5", "train", "7", "1", str(png))
     said = project.succeed(sys.executable, "-W", "error", "-m", "examples.load_random", *arguments)
 
-    assert re.fullmatch(r".*random\.png: 7 of \d+ rows of train, [1-3] of 3 classes\n", said)
+    assert re.fullmatch(r".*random\.png: 7 of \d+ photos of train, [1-3] of 3 classes\n", said)
     with Image.open(png) as picture:
         gray = np.asarray(picture.convert("L"))
     places = [place for row in np.array_split(gray, 2) for place in np.array_split(row, 6, axis=1)]

@@ -15,7 +15,8 @@ import torch
 
 from imageset.errors import DataError, FetchFailed, ImagesetError
 from imageset.formats import hdf5
-from imageset.reader import ImageSet, bucket_file, loader
+from imageset.reader import ImageSet, bucket_file, loader, provenance
+from imageset.reader.bucket_file import Place
 from imageset.reader.range_cache import GRAIN_BYTES
 from imageset.storage.bucket import Bucket
 from tests.conftest import put
@@ -38,6 +39,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
         hdf5.add(file, "train_groups", np.arange(ROWS) // 2)
         hdf5.add_text(file, "train_source_ids", [f"id-{row}" for row in range(ROWS)])
         hdf5.add_text(file, "train_column_brand", ["", "Größe"] * (ROWS // 2))
+        file.attrs["params"] = "{}"
         file.attrs["content_digest"] = hdf5.content_digest(file)
     return path
 
@@ -106,7 +108,7 @@ def test_the_first_window_is_smaller_and_the_state_of_another_order_is_refused(
     assert near.state_dict()["window_rows"] == (128 << 20) // 108
     assert far.state_dict()["window_rows"] == [-(-(16 << 20) // 108), (128 << 20) // 108]
     for one, other in ((near, far), (far, near)):
-        with pytest.raises(ValueError, match="the state was saved with window_rows"):
+        with pytest.raises(ValueError, match="the state was saved with buffer_bytes"):
             one.load_state_dict(other.state_dict())
 
 
@@ -225,7 +227,7 @@ def test_a_forked_process_says_what_to_use(url: str, tmp_path: Path) -> None:
     if child == 0:
         try:
             dataset[0]
-        except FetchFailed as error:
+        except DataError as error:
             os.write(sending, str(error).encode())
         finally:
             os._exit(0)
@@ -234,7 +236,7 @@ def test_a_forked_process_says_what_to_use(url: str, tmp_path: Path) -> None:
     with open(receiving, encoding="utf-8") as pipe:
         said = pipe.read()
 
-    assert "cannot be read in a forked process: use imageset.reader.loader" in said
+    assert "cannot be read in a forked process: open the dataset in the process that reads it" in said
 
 
 def test_a_compressed_file_has_to_be_copied_first(bucket: Bucket, tmp_path: Path) -> None:
@@ -285,6 +287,47 @@ def test_wrong_settings_are_said_without_secrets(
     with pytest.raises(ImagesetError, match=problem) as caught:
         ImageSet(url, cache_dir=tmp_path)
     assert "secret-word" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("<Code>AuthorizationHeaderMalformed</Code>", "set AWS_REGION to the bucket's region"),
+        ("Received redirect without LOCATION, this normally indicates an incorrectly configured region", "set AWS_REG"),
+        ("<Code>ExpiredToken</Code>", "check AWS_SESSION_TOKEN, which may have expired, and this machine's clock"),
+        ("<Code>RequestTimeTooSkewed</Code>", "check AWS_SESSION_TOKEN, which may have expired, and this machine's cl"),
+        ("<Code>AccessDenied</Code>", "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
+        ("operation timed out", "start the server again, or correct AWS_ENDPOINT_URL"),
+    ],
+)
+def test_what_amazon_answers_has_a_remedy(monkeypatch: pytest.MonkeyPatch, text: str, hint: str) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
+
+    assert bucket_file.explain(Exception(text))[1].startswith(hint)
+
+
+def test_a_relative_cache_is_where_it_was_after_another_folder_is_entered(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    dataset = ImageSet(url, cache_dir="cache")
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    for opened in (dataset, pickle.loads(pickle.dumps(dataset))):
+        _ = opened[0]
+
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir() and any(path.iterdir())] == ["cache"]
+
+
+def test_the_provenance_of_an_open_dataset_is_asked_of_its_server(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket_name, _, key = url.removeprefix("s3://").partition("/")
+    place = Place(bucket_name, key, os.environ["AWS_ENDPOINT_URL"])
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    dataset = ImageSet(place, cache_dir=tmp_path)
+
+    assert provenance(dataset)["content_digest"] == dataset.content_digest
 
 
 def test_urls_and_keys_that_name_nothing(url: str, tmp_path: Path) -> None:

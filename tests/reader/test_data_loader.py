@@ -190,7 +190,7 @@ def test_the_buffer_is_part_of_a_state_if_it_decides_the_order(path: Path) -> No
     write_rows(path)
     load(path, True).load_state_dict(load(path, True, buffer_bytes=70 * ROW_BYTES).state_dict())
 
-    with pytest.raises(ValueError, match="the state was saved with window_rows 70, this loader has 50"):
+    with pytest.raises(ValueError, match=r"the state was saved with buffer_bytes \(in rows\) 70, this loader has 50"):
         load(path, "blocks").load_state_dict(load(path, "blocks", buffer_bytes=70 * ROW_BYTES).state_dict())
 
 

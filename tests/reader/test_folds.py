@@ -57,6 +57,30 @@ def test_the_photos_of_a_fold_are_the_same_with_and_without_copies(path: Path) -
         assert set(with_copies.file_rows[training]) > set(without.file_rows[plain_training])
 
 
+def test_copies_of_some_classes_alone_move_no_photo(path: Path) -> None:
+    """As augment.balance makes them."""
+    with h5py.File(path, "r+") as file:
+        labels, copies = file["train_labels"][:], file["train_copies"][:]
+        kept = np.flatnonzero((copies == 0) | (labels == 1))
+        for name in [name for name in file if name.startswith("train_")]:
+            values = file[name][:][kept]
+            del file[name]
+            hdf5.add(file, name, values)
+    with_copies, without = ImageSet(path), ImageSet(path, augmented=False)
+
+    assert len(with_copies) > len(without)
+    for (_, held_out), (_, plain) in zip(with_copies.folds(5), without.folds(5), strict=True):
+        assert (with_copies.file_rows[held_out] == without.file_rows[plain]).all()
+
+
+def test_copies_without_their_photo_are_damage(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        file["train_groups"][np.flatnonzero(file["train_copies"][:])[0]] = 77
+
+    with pytest.raises(DataError, match=r"dataset\.h5 has copies whose photo is missing"):
+        ImageSet(path).folds(5)
+
+
 def test_a_test_set_can_be_divided_too(path: Path) -> None:
     assert [held_out.tolist() for _, held_out in ImageSet(path, "test").folds(5)] != [[]] * 5
 

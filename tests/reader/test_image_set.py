@@ -646,3 +646,9 @@ def test_a_file_that_is_not_a_dataset_is_refused(path: Path, spoil: Any, problem
 
     with pytest.raises(DataError, match=rf"dataset\.h5 {problem}"):
         ImageSet(path)
+
+
+def test_no_items_with_a_transform_are_refused(path: Path) -> None:
+    write(path)
+    with pytest.raises(IndexError, match="no items were chosen"):
+        ImageSet(path, transform=lambda image: image)[[]]

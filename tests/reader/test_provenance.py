@@ -29,11 +29,15 @@ def path(tmp_path: Path) -> Path:
 def test_it_is_plain_values_of_the_file(path: Path) -> None:
     photos = ImageSet(path)
 
-    assert provenance(photos.path) == {
-        "content_digest": photos.content_digest,
-        "format_version": 2,
-        "params": PARAMS,
-    }
+    assert (
+        provenance(photos)
+        == provenance(photos.path)
+        == {
+            "content_digest": photos.content_digest,
+            "format_version": 2,
+            "params": PARAMS,
+        }
+    )
     assert json.loads(json.dumps(provenance(path))) == provenance(str(path))
 
 

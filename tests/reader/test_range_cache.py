@@ -3,13 +3,14 @@
 import multiprocessing
 import os
 import random
+import threading
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from imageset.reader.range_cache import GRAIN_BYTES, RangeCache
+from imageset.reader.range_cache import GRAIN_BYTES, RESERVED, RangeCache
 
 SIZE = 10 * GRAIN_BYTES - 100
 CONTENT = np.random.default_rng(1).integers(0, 256, SIZE, np.uint8).tobytes()
@@ -50,6 +51,19 @@ def test_what_was_kept_is_found_here_and_by_others(tmp_path: Path) -> None:
         assert cache.has_all(starts, 10).tolist() == [True] * 4
         assert cache.has_all(starts, 11).tolist() == [True, True, False, True]
     assert not RangeCache(tmp_path, "other", SIZE, 1 << 20).find(0, 10).any()
+
+
+def test_what_is_kept_waits_for_one_that_reserves_its_neighbours(tmp_path: Path) -> None:
+    cache = RangeCache(tmp_path, "one", SIZE, 1 << 20)
+    assert cache.reserve(0, 3)
+    keeping = threading.Thread(target=cache.keep, args=(0, memoryview(CONTENT)[: 3 * GRAIN_BYTES]))
+    with cache._locked():
+        keeping.start()
+        keeping.join(0.1)
+        assert (cache._entries[:3] == RESERVED).all()
+    keeping.join()
+
+    assert places(RangeCache(tmp_path, "one", SIZE, 1 << 20)) == [0, 1, 2]
 
 
 def test_what_is_reserved_and_not_written_is_not_found(tmp_path: Path) -> None:

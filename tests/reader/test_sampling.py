@@ -100,6 +100,16 @@ def test_a_resumed_run_goes_on_with_a_sampler_of_torch(photos: ImageSet, name: s
     assert rows_of(second) == rows_of(whole)
 
 
+def test_the_state_of_one_rank_resumes_every_rank(photos: ImageSet) -> None:
+    samplers: list[Any] = [DistributedSampler(photos, num_replicas=2, rank=rank, seed=4) for rank in range(2)]
+    ranks = [loader(photos, 10, sampler=sampler) for sampler in samplers]
+    before = [rows_of(islice(batches, 3)) for batches in ranks]
+    state = ranks[0].state_dict()
+    for sampler, batches, rows in zip(samplers, ranks, before, strict=True):
+        batches.load_state_dict(state)
+        assert rows + rows_of(batches) == [*map(int, sampler)]
+
+
 def test_epochs_of_a_sampler_of_torch_differ_and_leave_its_generator_as_it_was(photos: ImageSet) -> None:
     batches = loader(photos, 10, sampler=RandomSampler(photos))
     before = torch.get_rng_state()

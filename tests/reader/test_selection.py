@@ -165,7 +165,7 @@ def test_a_state_of_other_rows_is_refused(path: Path) -> None:
     one, other = (loader(Subset(photos, rows), 2) for rows in ([1, 2, 3], [1, 2, 4]))
     one.load_state_dict(loader(Subset(photos, (1, 2, 3)), 2).state_dict())
 
-    with pytest.raises(ValueError, match="the state was saved with selected"):
+    with pytest.raises(ValueError, match="the state was saved with rows of the checksum"):
         one.load_state_dict(other.state_dict())
     with pytest.raises(ValueError, match="the state was saved with subset 'test"):
         loader(photos + ImageSet(path, "test"), 2).load_state_dict(
