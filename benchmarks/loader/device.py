@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.loader.files import set_up
-from benchmarks.loader.workload import BATCH, PLAIN, Epochs, Settings, imageset
+from benchmarks.loader.workload import PLAIN, Epochs, Settings, imageset
 from benchmarks.shared.tables import circumstances, options, origin, ratio, rounds, spread, table
 
 # By name: whether mypy sees it and its types depends on the environment that it runs in.
@@ -53,16 +53,17 @@ def loaded(folder: Path, device: str, settings: Settings, floats: bool) -> Itera
 
 def pace(make: Callable[[], Iterable[Any]], step: Callable[[Any, Any], None], device: str, steps: int) -> float:
     """Return images/s over so many batches, after a tenth as many, epoch after epoch of a loader that it makes."""
-    begin, first = 0.0, steps // 10
+    begin, first, count = 0.0, steps // 10, 0
     for number, (images, labels) in enumerate(chain.from_iterable(repeat(make()))):
         if number == first:
             wait(device)
-            begin = time.perf_counter()
+            begin, count = time.perf_counter(), 0
         elif number == first + steps:
             break
         step(images, labels)
+        count += len(labels)  # the last batch of an epoch is shorter
     wait(device)
-    return BATCH * steps / (time.perf_counter() - begin)
+    return count / (time.perf_counter() - begin)
 
 
 def wait(device: str) -> None:
