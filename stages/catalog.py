@@ -69,6 +69,15 @@ def describe(rows: int, spent: pd.DataFrame) -> str:
     return f"{rows} corrections, {rows - len(spent)} in use, {len(spent)} spent ({tables.tally(spent['why'])})"
 
 
+def find_remedy(reasons: pd.Series) -> str:
+    """Return what to do where no photo has a class."""
+    if (reasons == "rare_class").any():
+        return "lower catalog.min_photos"
+    if (reasons == "no_label").any():
+        return "let queries/labels.sql return classes of these products, or write them into corrections/labels.csv"
+    return "see corrections/exclusions.csv and section catalog of params.yaml"
+
+
 def main(
     groups_csv: Path,
     photos_csv: Path,
@@ -97,7 +106,7 @@ def main(
         released_label_map_csv: the labels that the last release fixed.
         catalog_csv: the class of each photo.
         label_map_csv: the label, the catalog_id and the name of each class.
-        label_changes_csv: photos with another class than their own label, and why.
+        label_changes_csv: photos whose labels disagreed, or with another class than their own label, and why.
         catalog_rejects_csv: photos without a class, with a reason.
         spent_corrections_csv: corrections that change nothing any more, and why.
     """
@@ -118,7 +127,7 @@ def main(
     rejects = assigned.loc[~is_kept, list(tables.CATALOG_REJECTS.columns)]
     del groups, labels, photos, assigned  # they take more memory than what is written
     if kept.empty:
-        raise DataError(f"no photo is left ({tables.tally(rejects['reason'])}): see catalog.min_photos")
+        raise DataError(f"no photo is left ({tables.tally(rejects['reason'])}): {find_remedy(rejects['reason'])}")
     assert total == len(kept) + len(rejects)
     assert set(rejects["reason"]) <= REASONS | {str(exclusion.value) for exclusion in decided[1]}
     label_map = number_labels({*kept["merged"].unique()}, released, classes)

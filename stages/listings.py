@@ -169,7 +169,7 @@ def main(
         raise DataError(f"{listings_sql} returned no rows: check the query and source.as_of")
     tables.give_back_memory()
     total, further = rows.total, rows.further
-    photos, faulty = name_photos(rows.judged)
+    photos, faulty = name_photos(rows.judged, further)
     del rows  # it takes as much memory as the photos
     tables.give_back_memory()
     reasons = choose_photos(photos, source.photos_per_listing, source.limit)

@@ -94,8 +94,8 @@ def main(
         label_map_csv: the label, the catalog_id and the name of each class.
         split_csv: the subset of each photo.
         attributes_csv: the further columns of the listings.
-        validation_json: whether the dataset passed its checks, how many there were, and how many products, groups and
-            pictures are in two subsets (leaks); a metric.
+        validation_json: whether the dataset passed its checks, how many there were, and how much the checks
+            `*_in_one_subset` found, all together (leaks); a metric.
         data_validation_json: what each check looked at, and examples of what is wrong.
     """
     data = ExpectedData(

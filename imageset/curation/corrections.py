@@ -188,11 +188,15 @@ def read_decision(row: hand_edited.Row, read_value: Callable[[hand_edited.Row], 
 def moment_of(date: str) -> str:
     """Return a date or timestamp of a row as the dates of labels.csv are written, "" where it is neither.
 
+    A date without a time is the day's last moment: what the database says of that day came before.
+
     >>> moment_of("2026-01-31"), moment_of("31.1.2026")
-    ('2026-01-31T00:00:00+00:00', '')
+    ('2026-01-31T23:59:59.999999+00:00', '')
     """
     try:
         moment = datetime.datetime.fromisoformat(date)
+        if re.fullmatch(r"[0-9W-]+", date):
+            moment = datetime.datetime.combine(moment, datetime.time.max)
         zoned = moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)
         return zoned.astimezone(datetime.UTC).isoformat()
     except (ValueError, OverflowError):

@@ -123,15 +123,16 @@ def judge_rows(rows: Sequence[Row], first: int = 0) -> Judged:
     return Judged(pd.DataFrame(columns, index), tables.frame(tables.LISTING_REJECTS, rejects))
 
 
-def name_photos(judged: Judged) -> tuple[pd.DataFrame, pd.DataFrame]:
+def name_photos(judged: Judged, further: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the rows that name a photo, and the other rows with a reason. Every row is in one of the two.
 
-    When rows name the same photo, the first one by URL and key is kept. The others have the reason `repeated`. The rows
-    that name a photo have a column rank: the photo's place in its listing by position, from 0. A photo without a usable
-    URL has one, too. So the photos that are chosen do not change when its URL is repaired.
+    When rows name the same photo, the first one by URL, key and further columns is kept. The others have the reason
+    `repeated`. The rows that name a photo have a column rank: the photo's place in its listing by position, from 0. A
+    photo without a usable URL has one, too. So the photos that are chosen do not change when its URL is repaired.
 
     Args:
         judged: all rows of the query.
+        further: the further columns of all rows, as text.
 
     Raises:
         DataError: two ids of the source have the same number.
@@ -143,7 +144,9 @@ def name_photos(judged: Judged) -> tuple[pd.DataFrame, pd.DataFrame]:
     tables.give_back_memory()
     columns = named[["product_id", "position", "image_url", "key"]].assign(rank=ranks)
     photos = tables.pick(columns, is_photo)
-    several = photos[photos.duplicated(tables.PHOTO_KEY, keep=False)].sort_values(["image_url", "key"], kind="stable")
+    several = photos[photos.duplicated(tables.PHOTO_KEY, keep=False)]
+    texts = pd.concat([several[["image_url", "key"]], further.loc[several.index]], axis=1)
+    several = several.loc[texts.sort_values(list(texts), kind="stable").index]
     repeated = several[several.duplicated(tables.PHOTO_KEY)]
     rejects = pd.concat([judged.rejects, reject(repeated, "repeated")], ignore_index=True)
     return photos.drop(repeated.index) if len(repeated) else photos, rejects
@@ -157,7 +160,8 @@ def reject(photos: pd.DataFrame, reasons: str | pd.Series) -> pd.DataFrame:
 
 def clean_rows(rows: Iterable[Row]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return what name_photos does, of rows that are in memory."""
-    return name_photos(judge_rows(list(rows)))
+    judged = judge_rows(list(rows))
+    return name_photos(judged, pd.DataFrame(index=judged.named.index))
 
 
 def as_text(value: Any) -> str:

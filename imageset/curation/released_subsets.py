@@ -37,7 +37,7 @@ def of_products(photos: pd.DataFrame, released: pd.DataFrame) -> NDArray[Any]:
     repeated = of_product.index[of_product.index.duplicated()]
     if len(repeated):
         raise DataError(
-            f"releases/split.csv has product {repeated[0]} in two subsets: restore the file from git, "
+            f"releases/split.csv has product {source_ids.text(repeated[0])} in two subsets: restore the file from git, "
             "or remove the rows of one subset"
         )
     subsets: NDArray[Any] = photos["product_id"].map(of_product).to_numpy(dtype=object, na_value="")

@@ -168,7 +168,7 @@ def open_memory(folder: Path, recipe: str) -> Iterator[SearchMemory]:
     """
     earlier, following = read(folder, recipe), name_following(folder)
     with ExitStack() as stack:
-        if not enter_lock(stack, folder.with_name(f"{folder.name}.lock")):
+        if not enter_lock(stack, name_lock(folder)):
             yield SearchMemory(earlier)
             return
         stack.callback(shutil.rmtree, following, ignore_errors=True)
@@ -196,6 +196,10 @@ def enter_lock(stack: ExitStack, path: Path) -> bool:
     return True
 
 
+def name_lock(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.lock")
+
+
 def name_following(folder: Path) -> Path:
     """Return the folder that a search writes before it replaces that of the search before."""
     return folder.with_name(f".{folder.name}.tmp")
@@ -216,7 +220,10 @@ def prune(folder: Path, days: int) -> int:
     if not files_there or datetime.date.fromtimestamp(newest) >= datetime.date.today() - datetime.timedelta(days):
         return 0
     size = sum(path.stat().st_size for path in files_there)
-    remove(folder)
+    with ExitStack() as stack:
+        if not enter_lock(stack, name_lock(folder)):  # a search is running
+            return 0
+        remove(folder)
     return size
 
 

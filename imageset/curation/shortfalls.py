@@ -65,7 +65,8 @@ def describe_shortfalls(shortfalls: list[Shortfall]) -> str:
     """Return what stage split says of them: the first few, and what to do."""
     named = "; ".join(shortfall.describe() for shortfall in shortfalls[:CLASSES_TO_NAME])
     more = f"; and {len(shortfalls) - CLASSES_TO_NAME} more" if len(shortfalls) > CLASSES_TO_NAME else ""
+    count = len({shortfall.catalog_id for shortfall in shortfalls})
     return (
-        f"{len(shortfalls)} classes are far from their share, because a group is never divided: {named}{more}. Scores "
-        "of these classes say little: see docs/duplicates-and-split.md#sellers"
+        f"{count} {'class is far from its' if count == 1 else 'classes are far from their'} share, because a group is "
+        f"never divided: {named}{more}. Scores of these classes say little: see docs/duplicates-and-split.md#sellers"
     )

@@ -18,11 +18,11 @@ from imageset.formats.tables import Table
 
 LONGEST_BYTES = 1000  # of a text in dataset.h5
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-# What exports call their own columns. A further column of that name cannot go on into dataset.h5.
+# What exports and the catalog call their own columns. A further column of that name cannot go on into dataset.h5.
 TAKEN = frozenset(
     (
         *("catalog_id", "class_id", "class_name", "copy", "file_name", "group", "image", "label"),
-        *("position", "product_id", "source_id", "subset"),
+        *("position", "product_id", "row", "source_id", "subset"),
     )
 )
 

@@ -4,11 +4,12 @@ import datetime
 import decimal
 import json
 import re
+from contextlib import suppress
 from typing import Any
 
 
 def one_line(value: Any) -> str:
-    """Return a value of the database as one line of text, "" for null.
+    """Return a value of the database as one line of text, "" for null. A moment with an offset is in UTC.
 
     >>> one_line(None), one_line(True), one_line(datetime.date(2026, 1, 31)), one_line({"b": 1, "a": "é"})
     ('', 'true', '2026-01-31', '{"a": "é", "b": 1}')
@@ -20,6 +21,9 @@ def one_line(value: Any) -> str:
     elif isinstance(value, decimal.Decimal):
         text = format(value, "f")
     elif isinstance(value, datetime.date | datetime.time):  # a datetime is a date
+        if isinstance(value, datetime.datetime) and value.tzinfo:
+            with suppress(OverflowError):  # near the years 1 and 9999
+                value = value.astimezone(datetime.UTC)
         text = value.isoformat()
     elif isinstance(value, bytes | bytearray | memoryview):
         text = bytes(value).hex()

@@ -35,7 +35,7 @@ def draw_samples(file: h5py.File, wanted: int) -> bytes:
     for subset in subsets:
         rows = hdf5.read_rows(file, subset)
         plain = np.flatnonzero(rows.copies == 0)
-        sample = plain[sample_rows(rows.labels[plain], wanted // len(subsets))]
+        sample = plain[sample_rows(rows.labels[plain], max(1, wanted // len(subsets)))]
         captions = [f"{names[label]}\n{numbers[label]}" for label in rows.labels[sample].tolist()]
         images = list(hdf5.pick(file[f"{subset}_images"], sample)) if len(sample) else []
         parts.append(plots.Part(f"{subset}: {len(sample)} of {len(plain):,} photos", images, captions))

@@ -32,13 +32,19 @@ SERVERS = {
     "oracle": "Oracle",
 }
 SNAPSHOT_LEVELS = {"postgresql": "REPEATABLE READ", "mysql": "REPEATABLE READ", "mariadb": "REPEATABLE READ"}
-BEGIN = {
-    "postgresql": ("SET TRANSACTION READ ONLY",),
+BEGIN = {  # a session's time zone would decide the text of a moment, and which rows are before :as_of
+    "postgresql": ("SET TRANSACTION READ ONLY", "SET LOCAL TimeZone = 'UTC'"),
     # sqlite3 begins no transaction for a SELECT. SQLite takes its snapshot at the first one after BEGIN.
     "sqlite": ("PRAGMA query_only = ON", "BEGIN", "SELECT 1 FROM sqlite_master LIMIT 1"),
     "duckdb": ("SET TimeZone = 'UTC'", "BEGIN TRANSACTION READ ONLY"),
-    "mysql": ("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",),
-    "mariadb": ("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",),
+    "mysql": (
+        "SET time_zone = '+00:00'",
+        "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
+    ),
+    "mariadb": (
+        "SET time_zone = '+00:00'",
+        "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
+    ),
 }
 SECONDS_FOR_A_LOCK = 30
 SPILL = "imageset-duckdb-"  # begins the names of DuckDB's folders in TMPDIR

@@ -264,6 +264,15 @@ def test_what_no_search_has_used_for_some_days_is_removed(age: int, days: int, s
     assert search_cache.prune(folder.with_name("nothing"), 0) == 0
 
 
+def test_a_search_that_runs_keeps_its_folders(folder: Path) -> None:
+    for path in folder.iterdir():
+        os.utime(path, (0, 0))
+    with search_cache.open_memory(folder, "a recipe"):
+        assert search_cache.prune(folder, 30) == 0
+        assert search_cache.name_following(folder).exists()
+    assert search_cache.prune(folder, 30) > 0
+
+
 def test_all_that_searches_left_is_removed(folder: Path) -> None:
     (folder.parent / ".near_duplicates.tmp").mkdir()
 

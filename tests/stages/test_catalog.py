@@ -340,7 +340,7 @@ def test_a_catalog_without_a_photo_is_an_error_with_the_counts(in_project: Path)
     write_photos(in_project, {(number, 0): photo(garment) for number, garment in enumerate(GARMENTS[:3])})
     write_labels(in_project, [(0, 10, FIRST), (1, 10, FIRST)], {10: None})
 
-    assert failure(in_project).startswith("no photo is left (2 rare_class, 1 no_label): see catalog.min_photos")
+    assert failure(in_project).startswith("no photo is left (2 rare_class, 1 no_label): lower catalog.min_photos")
 
 
 @pytest.mark.parametrize("labels", [[], [(None, 10, FIRST), (1, None, FIRST)]])

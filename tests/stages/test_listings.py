@@ -13,7 +13,7 @@ import pytest
 
 from imageset.curation import listing_rows
 from imageset.errors import DataError
-from imageset.formats import source_ids, stable_hash, tables
+from imageset.formats import attributes, source_ids, stable_hash, tables
 from stages import listings
 from tests.conftest import execute
 
@@ -171,6 +171,31 @@ def test_of_repeated_rows_the_same_one_is_kept_in_any_order() -> None:
         assert bad["reason"].tolist() == ["repeated", "repeated"]
 
 
+def test_of_repeated_rows_with_other_columns_the_same_one_is_kept_in_any_order(database: str, in_project: Path) -> None:
+    """As a JOIN gives them, whose order no database promises."""
+    found = []
+    for order in (("zeta", "acme"), ("acme", "zeta")):
+        rows = " UNION ALL ".join(
+            f"SELECT 7 AS product_id, 0 AS position, 'http://h' AS image_url, '{brand}' AS brand" for brand in order
+        )
+        found.append(ask(in_project, "[brand]", "brand", rows))
+
+    assert found[0] == found[1]
+    assert "7,0,acme" in found[0]["attributes"]
+
+
+def test_the_time_zone_of_the_session_changes_no_byte(
+    database: str, in_project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moments = "timestamptz '2026-01-31 12:00:00+00' AS listed, CAST(timestamp '2026-01-31' AS timestamptz) AS day"
+    query = f"SELECT 7 AS product_id, 0 AS position, 'http://h' AS image_url, {moments}"
+    monkeypatch.setenv("PGTZ", "Pacific/Auckland")
+
+    assert ask(in_project, "[listed]", "null", query)["attributes"].splitlines()[1] == (
+        "7,0,2026-01-31T12:00:00+00:00,2026-01-31T00:00:00+00:00"
+    )
+
+
 def test_every_row_is_either_a_photo_or_a_reject() -> None:
     rows = [(1, 0, URL), (1, 0, URL), (None, 0, URL), (2, 0, None), (3, 1, URL), (None, None, None)]
 
@@ -262,7 +287,7 @@ def test_two_ids_that_become_one_number_are_an_error_also_rows_apart(
     judged = listing_rows.Judged(*map(pd.concat, zip(*parts, strict=True)))
 
     with pytest.raises(DataError, match="'ab-1' and 7 have the same number"):
-        listing_rows.name_photos(judged)
+        listing_rows.name_photos(judged, pd.DataFrame(index=judged.named.index))
 
 
 def run(project: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -540,6 +565,11 @@ def test_further_columns_have_plain_names_of_their_own(
 
     with pytest.raises(DataError, match=message):
         ask(in_project, f"[{'Label' if 'Label' in columns else 'label'}]" if "abel" in columns else "[]", "null", query)
+
+
+def test_a_column_of_the_catalog_is_refused() -> None:
+    with pytest.raises(DataError, match=r"source\.columns names row, which .* such as `AS source_row`"):
+        attributes.require_wanted(Path("queries/listings.sql"), ["row"], ["row"], None)
 
 
 def test_when_all_rows_are_rejected_the_stage_fails_with_three_of_them_and_keeps_its_tables(

@@ -55,7 +55,9 @@ def test_a_class_of_two_large_sellers_has_one_of_them_in_test_and_the_stage_says
     held_out = run_on(in_project, [100] * 55 + [155] * 45)
 
     assert held_out == {155: 45}
-    assert "class 1210 has 45 of 100 photos in test, and the group of product 100 has 55" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "class 1210 has 45 of 100 photos in test, and the group of product 100 has 55" in said
+    assert "1 class is far from its share" in said
 
 
 def test_many_small_sellers_are_no_news(in_project: Path, capsys: pytest.CaptureFixture[str]) -> None:

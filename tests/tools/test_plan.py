@@ -59,6 +59,12 @@ stages:
     outs:
       - data/copy.txt
       - data/processed.csv
+  labels:
+    cmd: grep as_of params.yaml > data/labels.csv
+    params:
+      - source.as_of
+    outs:
+      - data/labels.csv
   split:
     cmd: grep test_share params.yaml > data/shares.txt
     deps:
@@ -76,7 +82,7 @@ stages:
       - reports/card.md:
           cache: false
 """
-ALL = {"listings", "pixels", "split", "report"}
+ALL = {"labels", "listings", "pixels", "split", "report"}
 COLOUR = ("  fill: [255, 255, 255]", "  fill: [0, 0, 0]")
 SHARE = ("  test_share: 0.2", "  test_share: 0.3")
 SEED = ("  validation_share: 0.0\n", "  validation_share: 0.0  # none\n")
@@ -157,7 +163,13 @@ def test_the_first_run_runs_all_and_says_that_the_photos_are_not_known(repositor
         ("params.yaml", COLOUR, {"pixels"}, {"report"}, "params preprocess.fill"),
         ("params.yaml", SHARE, {"split"}, {"report"}, "params split.test_share"),
         ("stages/templates/a/b.txt", ("b", "c"), {"pixels"}, {"report"}, "file stages/templates"),
-        ("queries/listings.sql", ("one", "two"), {"listings"}, ALL - {"listings"}, "query queries/listings.sql"),
+        (
+            "queries/listings.sql",
+            ("one", "two"),
+            {"listings"},
+            ALL - {"listings", "labels"},
+            "query queries/listings.sql",
+        ),
         ("dvc.yaml", ("grep test_share", "grep -e test_share"), {"split"}, {"report"}, "command"),
         ("params.yaml", SEED, set(), set(), ""),
     ],

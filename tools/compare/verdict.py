@@ -172,7 +172,7 @@ def judge_pairs(base: Snapshot, head: Snapshot, found: Found) -> Part:
         return NOTHING
     scores = found.scores
     if scores is None:
-        return f"Test photos that both sides share: {FETCH}.", set()
+        return f"Test photos that both sides share: {FETCH}.", {"unknown"}
     if not scores.photos:
         return "Both sides share no test photo.", set()
     now, before = scores.right_in_head_alone, scores.right_in_base_alone

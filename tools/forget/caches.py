@@ -112,7 +112,7 @@ def keep_others(
         if not recipe:  # it holds nothing on purpose
             return
         earlier = EarlierFile(kind, file)
-        photos = tables.count(INVENTORY) - 1
+        photos = tables.count(INVENTORY)
         with (
             closing(open_cache(recipe)) as known,
             progress.bar(None, f"forget: {kind.results} of other photos", photos, unit="photo") as bar,

@@ -33,7 +33,7 @@ def find_outlooks(project: Project, grown: str) -> dict[str, Outlook]:
         for path, maker in makers.items():
             made = outlooks[maker].outputs
             inputs[path] = made.get(path) if made else None
-        reads_rows = not makers and "source" in project.stages[name].params
+        reads_rows = not makers and any(key.split(".")[0] == "source" for key in project.stages[name].params)
         if grown and (reads_rows or any(outlooks[maker].why == grown for maker in makers.values())):
             outlooks[name] = Outlook("runs", grown, None)
         else:
