@@ -50,12 +50,14 @@ def open_pool(photos: int) -> Iterator[WorkerPool | None]:
         yield pool
 
 
+@cache
 def identify_search() -> list[str]:
     """Return a line for each module and library that decides which pairs are found, and for the processor.
 
     Workers compare them, and what an earlier search left (search_cache.py) is used where all are the same.
 
-    As in `fingerprint`, docstrings, comments and formatting change no line.
+    As in `fingerprint`, docstrings, comments and formatting change no line. It looks once: files may change later, but
+    the process goes on running the code that it loaded.
     """
     code = [f"{name}.py {hash_code(Path(__file__).with_name(f'{name}.py').read_bytes())}" for name in CODE]
     return [*code, *(f"{name} {metadata.version(name)}" for name in LIBRARIES), platform.machine()]

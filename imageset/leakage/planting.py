@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from typing import NamedTuple
 
 from PIL import Image
@@ -123,7 +123,8 @@ def plant_copies(photo: OpenedPhoto, other: Image.Image | None, is_first: bool) 
     return PlantedPhoto(photo.seen, made, is_first)
 
 
+@cache
 def identify_copies(formats: tuple[str, ...]) -> list[str]:
-    """Return what decides the copies, to compare with another machine's answer."""
+    """Return what decides the copies, to compare with another machine's answer: see identify_search."""
     libraries = (*list_libraries(formats), "ImageHash", "matplotlib", "scipy")
     return fingerprint((*DECODE_CODE, pixels, copies, stable_hash), libraries)

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from types import FrameType
 
+from imageset.runtime import files
+
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 DVC_LOCK = Path(".dvc/tmp/rwlock")
 
@@ -27,14 +29,14 @@ def dvc_has_ended(lock: Path = DVC_LOCK) -> bool:
     While a stage runs, DVC keeps its own pid there, with each output of the stage. A dvc that was killed leaves it.
     """
     pids = set(read_writers(lock).values())
-    return bool(pids) and not any(map(is_alive, pids))
+    return bool(pids) and not any(map(files.is_alive, pids))
 
 
 def find_dvc_that_writes(path: Path, lock: Path = DVC_LOCK) -> int | None:
     """Return the pid of the dvc that makes this file now, or a folder that it is in."""
     writers, absolute = read_writers(lock), Path(os.path.abspath(path))
     pids = [writers[str(each)] for each in (absolute, *absolute.parents) if str(each) in writers]
-    return next(filter(is_alive, pids), None)
+    return next(filter(files.is_alive, pids), None)
 
 
 def read_writers(lock: Path) -> dict[str, int]:
@@ -43,17 +45,6 @@ def read_writers(lock: Path) -> dict[str, int]:
         return {path: writer["pid"] for path, writer in json.loads(lock.read_bytes())["write"].items()}
     except (OSError, ValueError, LookupError, TypeError, AttributeError):  # no file, or half of one
         return {}
-
-
-def is_alive(pid: int) -> bool:
-    """Tell whether a process of this pid is there."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # another user's
-        pass
-    return True
 
 
 def exit_cleanly(signal_number: int, frame: FrameType | None) -> None:

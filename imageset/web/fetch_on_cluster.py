@@ -37,7 +37,7 @@ def fetch_all(address: str, photos: PhotoList, bucket: Bucket, ingest: IngestPar
     """
     queues = share_out(photos)
     with dask_cluster.connect(address) as client:
-        machines = min(len(queues), len(dask_cluster.list_workers(client)))
+        machines = max(1, min(len(queues), len(dask_cluster.list_workers(client))))
         code, settings = fetch_worker.identify(ingest), fetch_worker.list_settings(bucket)
         run = Run(secrets.token_hex(8), ingest, machines, code, settings)
         runner = QueueRunner(

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -58,8 +59,14 @@ class FewPhotos:
 
 def identify(ingest: IngestParams) -> list[str]:
     """Return a line for each piece of code and each library that decides how photos end."""
+    return identify_formats(tuple(ingest.formats))
+
+
+@cache
+def identify_formats(formats: tuple[str, ...]) -> list[str]:
+    """Do as `identify`, once: files may change later, but the process goes on running the code that it loaded."""
     code = [import_module(f"{web.__name__}.{module.name}") for module in pkgutil.iter_modules(web.__path__)]
-    return fingerprint((*DECODE_CODE, *code), (*list_libraries(ingest.formats), *LIBRARIES))
+    return fingerprint((*DECODE_CODE, *code), (*list_libraries(formats), *LIBRARIES))
 
 
 def list_settings(bucket: Bucket) -> list[str]:
@@ -70,7 +77,7 @@ def list_settings(bucket: Bucket) -> list[str]:
     values: dict[str, Any] = {
         "IMAGE_STORE and its endpoint": str(bucket),
         "IMAGESET_ALLOWED_BUCKETS": sorted(settings.allowed_buckets()),
-        "IMAGESET_ALLOWED_FOLDERS": [str(folder) for folder in settings.allowed_folders()],
+        "IMAGESET_ALLOWED_FOLDERS": sorted(map(str, settings.allowed_folders())),
         "IMAGESET_ALLOWED_HOSTS": sorted(settings.allowed_hosts()),
         "IMAGESET_CONNECTIONS_PER_HOST": settings.connections_per_host(),
         "IMAGESET_HEADERS_FILE": host_headers.read(settings.headers_file()).names(),
@@ -161,7 +168,8 @@ def fetch_some(few: FewPhotos, run: Run) -> list[End]:
             secede()  # it only waits from here on: the worker's next task may begin
             return session.fetch(few.photos)
     except (ImagesetError, OSError) as error:
-        raise ImagesetError(f"the Dask worker on {socket.gethostname()}: {error}") from None
+        kind = SettingsError if isinstance(error, SettingsError) else ImagesetError
+        raise kind(f"the Dask worker on {socket.gethostname()}: {error}") from None
 
 
 def end(run_id: str) -> None:

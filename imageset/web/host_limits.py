@@ -66,6 +66,13 @@ class Host:
         self.rounds_to_raise = ROUNDS_TO_RAISE // 2  # twice as many with each 429, the first one too
         self.latencies: list[float] = []  # of the current round, which ends after `limit` answers
 
+    def allow(self, max_limit: int) -> None:
+        """Let the limit grow up to `max_limit`, if that is more than before. All else that is known stays."""
+        if max_limit > self.max_limit:
+            if self.most == self.max_limit:  # no 429 has come
+                self.most = max_limit
+            self.max_limit = max_limit
+
     @property
     def given_up(self) -> bool:
         return self.pauses > (MAX_PAUSES if self.has_answered else MAX_PAUSES_IF_NEVER_ANSWERED)

@@ -110,7 +110,8 @@ class WebClient:
             name: by urls.host_name.
             own: whether no other machine has photos of this host.
         """
-        if name not in self.hosts or (own and self.hosts[name].max_limit < self.connections_per_host):
-            connections = self.connections_per_host if own else self.connections_elsewhere
-            self.hosts[name] = Host(name, connections, BYTES_IN_MEMORY_PER_HOST)
+        most = self.connections_per_host if own else self.connections_elsewhere
+        if name not in self.hosts:
+            self.hosts[name] = Host(name, most, BYTES_IN_MEMORY_PER_HOST)
+        self.hosts[name].allow(most)  # a redirect may have led here before, and met a pause
         return self.hosts[name]

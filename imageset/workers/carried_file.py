@@ -29,8 +29,18 @@ class CarriedFile:
 
 
 def unpack_file(sha256: str, content: bytes) -> Path:
-    """Return the path of a file with this content, written if it is not there."""
+    """Return the path of a file with this content, written if it is not there.
+
+    Several threads and processes of a machine may write it at once, each with a temporary file of its own.
+
+    Raises:
+        DiskError: the disk of the temporary folder is full, is read-only, or fails.
+    """
     path = Path(tempfile.gettempdir()) / f"imageset-{os.getuid()}-{sha256}"
     if not path.is_file() or files.sha256(path) != sha256:
-        files.write_bytes(path, content)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with files.full_disk(path), tempfile.TemporaryDirectory(prefix="imageset-", dir=path.parent) as folder:
+            written = Path(folder, path.name)
+            written.write_bytes(content)
+            written.replace(path)
     return path

@@ -96,8 +96,14 @@ class QueueRunner(Generic[Item]):
 
     def run_on_workers(self, function: Callable[[], Any]) -> None:
         """Run a function once on each worker. Those that are gone by now do not matter."""
-        with suppress(TimeoutError, OSError, distributed.CancelledError, distributed.client.ClosedClientError):
-            for future in [self.client.submit(function, workers=[worker], pure=False) for worker in self.workers]:
+        gone = (TimeoutError, OSError, distributed.CancelledError, distributed.client.ClosedClientError)
+        futures: list[Any] = []
+        with suppress(*gone):
+            futures += [self.client.submit(function, workers=[worker], pure=False) for worker in self.workers]
+            send_off: Any = distributed.fire_and_forget  # not typed
+            send_off(futures)  # a worker whose threads are busy runs it later
+        for future in futures:
+            with suppress(*gone):
                 future.result(timeout=SECONDS_TO_RECEIVE)
 
     def share_out(self) -> None:

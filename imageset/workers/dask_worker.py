@@ -17,6 +17,7 @@ from imageset.workers.local import LocalWorkers
 from imageset.workers.ordered_map import ChunkFunction, Item, Lost, Result, ordered_map
 
 START_LOCK = threading.Lock()
+UNPICKLE_LOCK = threading.Lock()
 
 
 def run_chunk(
@@ -33,16 +34,22 @@ def run_chunk(
     Raises:
         ImagesetError: what the function raised, or why the chunk cannot run; the message names this worker.
     """
-    function = partial(run_if_same, function=unpickle(pickled), identify=identify, expected=expected)
     try:
+        function = partial(run_if_same, function=unpickle(pickled), identify=identify, expected=expected)
         (results,) = ordered_map(local_workers(), function, [items])
     except (ImagesetError, OSError) as error:
         raise ImagesetError(f"the Dask worker on {socket.gethostname()}: {error}") from None
     return results
 
 
-@lru_cache(maxsize=1)
 def unpickle(pickled: bytes) -> Any:
+    """Return a function, which may bring a file with it, once for all threads."""
+    with UNPICKLE_LOCK:  # lru_cache alone would let each of them write the file
+        return unpickle_anew(pickled)
+
+
+@lru_cache(maxsize=1)
+def unpickle_anew(pickled: bytes) -> Any:
     return pickle.loads(pickled)
 
 

@@ -23,6 +23,7 @@ from imageset.storage.bucket import Bucket
 from imageset.web import fetch_on_cluster, fetch_photos, fetch_worker
 from imageset.web.fetch_photo import Outcome, PhotoToFetch
 from imageset.web.fetch_photos import Outcomes
+from imageset.web.host_limits import Host
 from imageset.web.photo_list import PhotoList
 from imageset.web.web_client import WebClient
 from imageset.workers import dask_queues, dask_worker
@@ -192,6 +193,20 @@ def test_a_host_of_other_workers_gets_its_part_of_the_requests_until_it_is_this_
             return [*limits, client.host("cdn.example", own=True).max_limit, client.host("cdn.example").max_limit]
 
     assert asyncio.run(most()) == [6, 32, 32, 32]
+
+
+def test_a_host_that_becomes_this_workers_keeps_its_pause_and_its_halved_limit() -> None:
+    async def look() -> tuple[Host, Host]:
+        async with WebClient(frozenset(), 32, 1, frozenset(), machines=5) as client:
+            elsewhere = client.host("cdn.example")
+            elsewhere.record_throttling(elsewhere.epoch, "429", 60)
+            return elsewhere, client.host("cdn.example", own=True)
+
+    before, own = asyncio.run(look())
+
+    assert own is before
+    assert own.resume_at > time.monotonic() + 30
+    assert (own.most < 6, own.max_limit) == (True, 32)
 
 
 def test_a_queue_that_takes_every_worker_with_it_is_not_sent_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:

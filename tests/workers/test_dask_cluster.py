@@ -28,7 +28,7 @@ from imageset.photos.mask_cache import MaskCache
 from imageset.photos.outcomes import PhotoEmbedding, PhotoMask, Rejected
 from imageset.photos.pixel_cache import PixelCache
 from imageset.photos.preprocess import DecodedPhoto
-from imageset.runtime import files, lifetime
+from imageset.runtime import files
 from imageset.storage.bucket import Bucket, StoredObject, list_objects
 from imageset.workers import dask_cluster
 from imageset.workers.carried_file import carry_file
@@ -99,7 +99,7 @@ def test_a_nanny_starts_its_worker_again_and_the_process_beside_it_ends_with_it(
         ((beside, worker),) = pool.submit(tasks.own_pids, [1]).result()
         before = set(client.run(os.getpid).values())
         os.kill(worker, signal.SIGKILL)
-        tasks.wait_until(lambda: not lifetime.is_alive(beside))
+        tasks.wait_until(lambda: not files.is_alive(beside))
         results = list(ordered_map(pool, tasks.work, [[1], [2]]))
         tasks.wait_until(lambda: len(client.nthreads()) == 2)
         after = set(client.run(os.getpid).values())

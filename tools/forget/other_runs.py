@@ -11,7 +11,7 @@ from dvc.lock import LockError, make_lock
 from dvc.repo import Repo
 
 from imageset.errors import ImagesetError
-from imageset.runtime import files, lifetime, params, stage
+from imageset.runtime import files, params, stage
 
 
 @contextmanager
@@ -57,7 +57,7 @@ def require_no_stage_of_dvc(path: Path) -> None:
     `dvc repro` leaves the lock meanwhile. This file then has its pid, with each file that the stage reads or writes.
     """
     for pid in sorted(read_pids(path)):
-        if lifetime.is_alive(pid):
+        if files.is_alive(pid):
             raise ImagesetError(describe(str(pid), path))
 
 
