@@ -206,9 +206,9 @@ def run(project: Path) -> Found:
 
 
 def run_split(project: Path) -> dict[Key, str]:
-    paths = [project / name for name in ("data/catalog.csv", "releases/split.csv", "data/split.csv")]
+    paths = [project / name for name in ("data/catalog.csv", "data/groups.csv", "releases/split.csv", "data/split.csv")]
     split.main(*paths)
-    return by_photo(tables.read(paths[2], tables.SPLIT), "subset")
+    return by_photo(tables.read(paths[3], tables.SPLIT), "subset")
 
 
 def of_one_class(project: Path, photos: dict[Key, Image.Image], sha256: dict[Key, str] | None = None) -> Found:

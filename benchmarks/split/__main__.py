@@ -16,6 +16,7 @@ import pandas as pd
 from sklearn.model_selection import train_test_split
 
 from benchmarks.shared.tables import table
+from imageset.curation.released_subsets import of_groups
 from imageset.curation.stratified_split import assign_subsets
 from imageset.formats import tables
 from imageset.runtime.sections import SplitParams
@@ -55,7 +56,9 @@ def make_catalog(photos: int, classes: int, several: bool, seed: int) -> pd.Data
 def ours(catalog: pd.DataFrame, seed: int, released: pd.DataFrame = NOTHING) -> set[Key]:
     """Return the test rows."""
     return test_rows(
-        assign_subsets(catalog, released, SplitParams(test_share=TEST_SHARE, validation_share=0.0, seed=seed))
+        assign_subsets(
+            catalog, of_groups(catalog, released), SplitParams(test_share=TEST_SHARE, validation_share=0.0, seed=seed)
+        )
     )
 
 
@@ -87,7 +90,7 @@ def measure(share: float, chosen: argparse.Namespace) -> list[tuple[str, list[Mo
         old = set(zip(small["product_id"], small["position"], strict=True))
         for name, splitter in (("scikit-learn", scikit_learn), ("stage split", ours)):
             found[name].append(moves(splitter(small, seed), splitter(grown, seed), old))
-        released = assign_subsets(small, NOTHING, SplitParams(test_share=TEST_SHARE, validation_share=0.0, seed=seed))
+        released = assign_subsets(small, {}, SplitParams(test_share=TEST_SHARE, validation_share=0.0, seed=seed))
         found["stage split, after a release"].append(moves(test_rows(released), ours(grown, seed, released), old))
     return list(found.items())
 

@@ -44,8 +44,12 @@ def of_products(photos: pd.DataFrame, released: pd.DataFrame) -> NDArray[Any]:
     return subsets
 
 
-def of_groups(catalog: pd.DataFrame, released: pd.DataFrame) -> dict[int, str]:
+def of_groups(photos: pd.DataFrame, released: pd.DataFrame) -> dict[int, str]:
     """Return the subset of each group that holds a photo of a released product.
+
+    Args:
+        photos: rows with product_id, position and group.
+        released: the rows of releases/split.csv.
 
     Raises:
         DataError: a group holds products that were released in different subsets, or a subset is unknown.
@@ -53,22 +57,34 @@ def of_groups(catalog: pd.DataFrame, released: pd.DataFrame) -> dict[int, str]:
     unknown = sorted(set(released["subset"]) - set(SUBSETS))
     if unknown:
         raise DataError(f"releases/split.csv names a subset {unknown[0]!r}: expected train, validation or test")
-    known = catalog.assign(subset=of_products(catalog, released)).query("subset != ''")
+    known = photos.assign(subset=of_products(photos, released)).query("subset != ''")
     subsets = known.groupby("group")["subset"].agg(lambda values: sorted(set(values)))
     conflicting = known[known["group"].isin(subsets.index[subsets.map(len) > 1])]
     if len(conflicting):
         raise DataError(
             f"{len(conflicting)} photos were released in different subsets, but now share a group: "
-            f"{name_photos(conflicting)}. Section duplicates or source.group_by was changed, or photos were replaced "
-            "(see data/near_duplicates.csv): undo that, or remove the rows of one subset from releases/split.csv "
-            "and release a new major version"
+            f"{name_photos(conflicting)}. Section duplicates or source.group_by was changed, photos were replaced, or "
+            "a product of an earlier release came back (see data/near_duplicates.csv): undo that, or remove the rows "
+            "of one subset from releases/split.csv and release a new major version"
         )
     return {int(number): values[0] for number, values in subsets.items()}
 
 
-def count_fixed(catalog: pd.DataFrame, released: pd.DataFrame) -> int:
-    """Return how many photos are in a group that a release put into a subset: no param of split moves them."""
-    return int(catalog["group"].isin(list(of_groups(catalog, released))).sum())
+def find_fixed(catalog: pd.DataFrame, known: pd.DataFrame, released: pd.DataFrame) -> dict[int, str]:
+    """Return the subset of each group of the catalog that a release fixed: no param of split moves it.
+
+    A released photo that has no class now, or that people excluded, counts as well: it may come back, and models of the
+    earlier release have seen it.
+
+    Args:
+        catalog: the rows of catalog.csv.
+        known: product_id, position and group of all photos, those of the catalog too.
+        released: the rows of releases/split.csv.
+
+    Raises:
+        DataError: as of_groups.
+    """
+    return of_groups(known[known["group"].isin(catalog["group"])], released)
 
 
 def name_photos(photos: pd.DataFrame) -> str:

@@ -14,7 +14,7 @@ HELD_OUT = ("test", "validation")  # filled in this order; all other groups trai
 Group = tuple[int, int]  # its number, and how many photos it has
 
 
-def assign_subsets(catalog: pd.DataFrame, released: pd.DataFrame, split: SplitParams) -> pd.DataFrame:
+def assign_subsets(catalog: pd.DataFrame, fixed: dict[int, str], split: SplitParams) -> pd.DataFrame:
     """Return the subset of each photo: a table of product_id, position and subset.
 
     The first groups of a class fill the test share, the last ones the validation share, so that neither takes photos
@@ -23,13 +23,10 @@ def assign_subsets(catalog: pd.DataFrame, released: pd.DataFrame, split: SplitPa
 
     Args:
         catalog: the rows of catalog.csv.
-        released: the rows of releases/split.csv.
+        fixed: the subset of each group that a release fixed.
         split: the shares of the subsets, and the seed.
-
-    Raises:
-        DataError: as released_subsets.of_groups.
     """
-    subsets = released_subsets.of_groups(catalog, released)
+    subsets = dict(fixed)
     for _, of_class in group_classes(catalog).groupby("label"):
         groups = zip(of_class["group"].tolist(), of_class["photos"].tolist(), strict=True)
         ranked = sorted(groups, key=lambda group: stable_hash.rank(split.seed, group[0]))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from imageset.curation.released_subsets import SUBSETS
+from imageset.curation.released_subsets import SUBSETS, of_groups
 from imageset.curation.stratified_split import assign_subsets, group_classes
 from imageset.formats import tables
 from imageset.runtime.sections import SplitParams
@@ -55,7 +55,7 @@ even_classes = st.lists(st.lists(st.integers(1, 2), min_size=5, max_size=8), min
 
 
 def subsets(photos: pd.DataFrame, released: pd.DataFrame, split: SplitParams) -> dict[tuple[int, int], str]:
-    result = assign_subsets(photos, released, split)
+    result = assign_subsets(photos, of_groups(photos, released), split)
 
     assert not result.duplicated(["product_id", "position"]).any()
     return {(product_id, position): subset for product_id, position, subset in result.itertuples(index=False)}
@@ -65,7 +65,7 @@ def subsets(photos: pd.DataFrame, released: pd.DataFrame, split: SplitParams) ->
 @given(catalogs, choices)
 def test_groups_stay_whole_and_every_class_has_its_shares(photos: pd.DataFrame, split: SplitParams) -> None:
     """Every photo has one subset, and no group two. A class of one group trains."""
-    result = assign_subsets(photos, NOTHING, split)
+    result = assign_subsets(photos, {}, split)
     keys = ["product_id", "position"]
 
     assert sorted(result[keys].itertuples(index=False, name=None)) == sorted(
@@ -95,7 +95,7 @@ def test_groups_stay_whole_and_every_class_has_its_shares(photos: pd.DataFrame, 
 @pytest.mark.parametrize("seed", range(8))
 def test_a_group_that_is_most_of_its_class_trains(seed: int) -> None:
     photos = catalog([[(0, 90)], [(0, 5)], [(0, 5)]])
-    found = assign_subsets(photos, NOTHING, section(seed=seed)).merge(photos, on=["product_id", "position"])
+    found = assign_subsets(photos, {}, section(seed=seed)).merge(photos, on=["product_id", "position"])
 
     assert found.groupby("group")["subset"].first().tolist() == ["train", "test", "test"]
 
@@ -126,7 +126,7 @@ def singles(count: int, classes: int) -> pd.DataFrame:
 
 
 def test_the_share_is_met_where_groups_are_small() -> None:
-    found = assign_subsets(singles(1000, 10), NOTHING, section(0.2, 0.1))
+    found = assign_subsets(singles(1000, 10), {}, section(0.2, 0.1))
 
     assert found["subset"].value_counts().to_dict() == {"train": 700, "test": 200, "validation": 100}
 
@@ -168,7 +168,7 @@ def test_validation_takes_nothing_from_the_test_set() -> None:
 @pytest.mark.parametrize("more", [20, 200, 2000])
 def test_with_a_release_no_released_photo_moves_however_many_listings_are_added(more: int) -> None:
     grown = singles(2000 + more, 20)
-    released = assign_subsets(grown[grown["product_id"] < 2000], NOTHING, section())
+    released = assign_subsets(grown[grown["product_id"] < 2000], {}, section())
     before, after = subsets(grown[grown["product_id"] < 2000], NOTHING, section()), subsets(grown, released, section())
 
     assert all(after[photo] == before[photo] for photo in before)
@@ -211,7 +211,7 @@ def test_another_seed_is_another_split() -> None:
 def test_released_photos_count_towards_the_share() -> None:
     photos = singles(100, 1)
     released = tables.frame(tables.SPLIT, [(number, 0, "test") for number in range(15)])
-    found = assign_subsets(photos, released, section(0.2))
+    found = assign_subsets(photos, of_groups(photos, released), section(0.2))
 
     assert (found["subset"] == "test").sum() == 20
 

@@ -181,7 +181,7 @@ def test_the_split() -> None:
     ]
     found = assign_subsets(
         tables.frame(tables.CATALOG, photos),
-        tables.frame(tables.SPLIT, []),
+        {},
         SplitParams(test_share=0.2, validation_share=0.1, seed=1),
     )
 

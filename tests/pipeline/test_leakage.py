@@ -110,7 +110,7 @@ class Listings:
             data / "catalog_rejects.csv",
             data / "spent_corrections.csv",
         )
-        split.main(data / "catalog.csv", releases / "split.csv", data / "split.csv")
+        split.main(data / "catalog.csv", data / "groups.csv", releases / "split.csv", data / "split.csv")
         both = tables.read(data / "catalog.csv", tables.CATALOG).merge(tables.read(data / "split.csv", tables.SPLIT))
         return both.assign(source=both["product_id"].map(self.source), kind=both["product_id"].map(self.kind))
 

@@ -190,8 +190,9 @@ def split_on_top(pattern_of: dict[Key, int], unlabelled: set[Key], before: dict[
     left_out = {key for key, reason in by_photo(photos, "reason").items() if reason}
     has_label = np.array([key not in unlabelled for key in sorted(pattern_of)])
     kept = photos[(photos["reason"] == "") & has_label].assign(catalog_id=10, label=0)
+    fixed = released_subsets.find_fixed(kept, photos[photos["reason"] == ""], split_table(before))
     subsets = by_photo(
-        assign_subsets(kept, split_table(before), SplitParams(test_share=0.5, validation_share=0.1, seed=seed)),
+        assign_subsets(kept, fixed, SplitParams(test_share=0.5, validation_share=0.1, seed=seed)),
         "subset",
     )
 

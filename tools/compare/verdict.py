@@ -268,7 +268,8 @@ def count_free(base: Snapshot, head: Snapshot, found: Found, released: pd.DataFr
     """Return how many photos there are, and how many of them are in no subset by a release; None if not known."""
     if found.sides is not None:
         photos = found.sides[1].photos.reset_index()
-        return len(photos), len(photos) - released_subsets.count_fixed(photos, released)
+        fixed = released_subsets.of_groups(photos, released)  # but for those that a photo without a class fixes
+        return len(photos), int((~photos["group"].isin(list(fixed))).sum())
     side = base if head.reports[IDENTITY].problem else head
     known = side.reports[IDENTITY].content or {}
     subsets = {name: known[name] for name in hdf5.SUBSETS if name in known}
