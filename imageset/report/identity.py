@@ -1,4 +1,4 @@
-"""Which photos and classes the scores of a dataset are of: two datasets with the same digests have the same tests."""
+"""Which photos and classes the scores of a dataset are of. Labels of test photos may differ behind equal digests."""
 
 import hashlib
 from collections.abc import Iterable

@@ -22,7 +22,7 @@ from tests.conftest import run_stage
 from tests.project import ROOT
 
 PATIENCE = 60.0
-SPLIT = ("data/catalog.csv", "releases/split.csv", "data/split.csv")
+SPLIT = ("data/catalog.csv", "data/groups.csv", "releases/split.csv", "data/split.csv")
 BUILD = (
     "data/processed.h5",
     "data/catalog.csv",
@@ -81,6 +81,8 @@ def project(in_project: Path) -> Path:
     """A project whose split stage has what it needs."""
     photos = [(product_id, 0, product_id - 1, 1201, 0, product_id) for product_id in range(1, PHOTOS + 1)]
     tables.write(in_project / "data/catalog.csv", tables.CATALOG, tables.frame(tables.CATALOG, photos))
+    groups = [(product_id, 0, row, group, row, "") for product_id, _, row, _, _, group in photos]
+    tables.write(in_project / "data/groups.csv", tables.GROUPS, tables.frame(tables.GROUPS, groups))
     return in_project
 
 
@@ -144,8 +146,9 @@ def test_a_wrong_number_of_paths_is_told_with_the_right_ones(arguments: tuple[st
     said = run_stage("split", *arguments, cwd=project)
 
     assert said.returncode != 0
-    assert said.stderr.startswith("usage: python -m stages.split [-h] CATALOG_CSV RELEASED_SPLIT_CSV SPLIT_CSV\n")
-    assert left_in(project / "data") == {"catalog.csv"}
+    usage = "usage: python -m stages.split [-h] CATALOG_CSV GROUPS_CSV RELEASED_SPLIT_CSV SPLIT_CSV "
+    assert " ".join(said.stderr.split()).startswith(usage)
+    assert left_in(project / "data") == {"catalog.csv", "groups.csv"}
 
 
 def test_wrong_params_exit_with_2_and_one_line(project: Path, edit_params: Callable[[str, str], None]) -> None:
@@ -319,7 +322,14 @@ def test_a_killed_stage_leaves_the_old_file_no_process_and_no_hindrance(
     said = run_stage("build", *BUILD, cwd=project)
 
     assert said.returncode == 0, said.stderr
-    assert left_in(project / "data") == {"catalog.csv", "split.csv", "label_map.csv", "processed.h5", "dataset.h5"}
+    assert left_in(project / "data") == {
+        "catalog.csv",
+        "groups.csv",
+        "split.csv",
+        "label_map.csv",
+        "processed.h5",
+        "dataset.h5",
+    }
     with hdf5.open_file(project / "data/dataset.h5", hdf5.DATASET) as file:
         assert len(file["train_ids"]) + len(file["test_ids"]) == PHOTOS
 
