@@ -217,7 +217,7 @@ import torch
 from examples import train
 
 os.chdir(FOLDER)
-train.IMAGES, train.EPOCHS_PER_SAVE = (6000, 10) if ALL else (250, 1)
+train.IMAGES, train.EPOCHS_PER_SAVE = (6000, 10) if ALL else (100, 1)
 train.main(DATASET, "first.pt")
 train.main(DATASET, "second.pt")
 save, saved = torch.save, []
