@@ -11,7 +11,7 @@ import pandas as pd
 from imageset.formats import hdf5, source_ids, tables
 from imageset.report import card, class_counts, croissant, sheets
 from imageset.report.figures import COUNTED, STAGE_TABLES, StageTables, class_table, metrics, photo_flow
-from imageset.report.identity import identify
+from imageset.report.identity import identify, identify_test_labels
 from imageset.report.least_recall import find_least
 from imageset.report.markdown import escape, escape_cell
 from imageset.runtime import files, params, stage
@@ -172,11 +172,17 @@ def main(
         "background": params.load().masks.background,
     }
     pictures["near_duplicates"] = sheets.draw_look_alikes(data.near_duplicates, thumbnails_h5)
-    files.write_text(reports / "identity.json", json.dumps(identify(data.split, data.label_map), indent=2) + "\n")
+    files.write_text(reports / "identity.json", describe_tests(data))
     files.write_text(reports / "class_counts.csv", list_classes(classes))
     write(reports, templates, values, pictures)
     files.write_text(reports / "croissant.json", describe_file(dataset_h5, filled, values, data.label_map))
     print(f"report: {values['metrics']['rows']} rows, {len(classes)} classes; see {reports}/README.md")
+
+
+def describe_tests(data: StageTables) -> str:
+    """Return identity.json: what scores of the dataset are of."""
+    found = identify(data.split, data.label_map) | identify_test_labels(data.split, data.catalog)
+    return json.dumps(found, indent=2) + "\n"
 
 
 def list_classes(classes: pd.DataFrame) -> str:

@@ -1,4 +1,4 @@
-"""Which photos and classes the scores of a dataset are of. Labels of test photos may differ behind equal digests."""
+"""Which photos and classes the scores of a dataset are of: two datasets with the same digests have the same tests."""
 
 import hashlib
 from collections.abc import Iterable
@@ -35,6 +35,19 @@ def identify(split: pd.DataFrame, label_map: pd.DataFrame) -> dict[str, Any]:
             found[subset] = {"photos": len(photos), "digest": digest(lines)}
     catalog_ids = sorted(label_map["catalog_id"].tolist())
     return found | {"classes": {"count": len(catalog_ids), "digest": digest(map(str, catalog_ids))}}
+
+
+def identify_test_labels(split: pd.DataFrame, catalog: pd.DataFrame) -> dict[str, Any]:
+    """Return what reports/identity.json says of the labels of the test photos: a digest. Order does not count.
+
+    Args:
+        split: product_id, position and subset of each photo.
+        catalog: product_id, position and catalog_id of each photo.
+    """
+    keys = ["product_id", "position"]
+    photos = split[split["subset"] == "test"].merge(catalog[[*keys, "catalog_id"]], on=keys).sort_values(keys)
+    rows = photos[[*keys, "catalog_id"]].itertuples(index=False, name=None)
+    return {"test_labels": {"digest": digest(",".join(map(str, row)) for row in rows)}}
 
 
 def digest(lines: Iterable[str]) -> str:

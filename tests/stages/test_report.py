@@ -18,7 +18,7 @@ from imageset.leakage.copies import KINDS
 from imageset.leakage.recall import Recall, describe
 from imageset.report import figures, sheets
 from imageset.report.figures import STAGE_TABLES
-from imageset.report.identity import identify
+from imageset.report.identity import identify, identify_test_labels
 from stages import baseline, report, validate
 from tests.forked import run_python
 from tests.project import ROOT
@@ -170,6 +170,11 @@ def test_the_identity_is_of_the_photos_of_each_subset_and_of_the_classes(data: P
     written = json.loads((reports / "identity.json").read_text())
     moved = split.assign(subset=split["subset"].mask(split.index == split.index[split["subset"] == "test"][0], "train"))
 
+    catalog = tables.read(data / "catalog.csv", tables.CATALOG)
+    labels = {"test_labels": written.pop("test_labels")}
+    relabelled = catalog.assign(catalog_id=catalog["catalog_id"].max())
+
+    assert labels == identify_test_labels(split[::-1], catalog[::-1]) != identify_test_labels(split, relabelled)
     assert written == identify(split, label_map) == identify(split[::-1], label_map[::-1])
     assert {name: found["photos"] for name, found in written.items() if name != "classes"} == {"train": 8, "test": 3}
     assert written["classes"]["count"] == 3

@@ -13,7 +13,7 @@ import pytest
 
 from imageset.formats import hdf5, row_checksums, source_ids, tables
 from imageset.leakage.recall import Recall, describe
-from imageset.report.identity import identify
+from imageset.report.identity import identify, identify_test_labels
 from tests.tools.test_compare import commit, dvc, edit, git, run, section, write
 from tools.compare.command import compare, read_found
 from tools.compare.markdown import cut, fold
@@ -135,7 +135,7 @@ class Dataset:
         accuracy = 1 - len(self.wrong & set(tested)) / len(tested)
         written = {
             "baseline": {"accuracy": accuracy, "accuracy_standard_error": 0.14, "floor": {"accuracy": 0.6}},
-            "identity": identify(frames["split"], label_map),
+            "identity": identify(frames["split"], label_map) | identify_test_labels(frames["split"], frames["catalog"]),
             "metrics": {
                 "content_digest": self.digest,
                 "rejected": {"preprocess": dict.fromkeys(self.left_out.values(), 1)},
@@ -270,6 +270,14 @@ def test_other_test_photos_are_not_compared(repository: Path) -> None:
     assert said(verdict, r"^Of 5 test photos that both sides share, 0 are right only now and 1 was right only before")
     assert said(verdict, r"5 moved between subsets\.$")
     assert verdict.flags == set()
+
+
+def test_test_photos_with_other_labels_are_not_compared(repository: Path) -> None:
+    dataset = Dataset()
+    dataset.classes |= {3: 1201 if dataset.classes[3] != 1201 else 1202}
+    change(repository, dataset)
+
+    assert said(judged(), r"^\*\*Other labels of the test photos: scores are not comparable\.\*\* ")
 
 
 def test_photos_that_move_though_no_param_asks_for_it_are_a_flag(repository: Path) -> None:

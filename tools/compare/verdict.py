@@ -160,6 +160,8 @@ def find_other_tests(base: Snapshot, head: Snapshot) -> str | None:
     texts = []
     if before["test"]["digest"] != after["test"]["digest"]:
         texts.append(f"Other test photos ({before['test']['photos']:,} → {after['test']['photos']:,})")
+    elif "test_labels" in before and before["test_labels"] != after.get("test_labels", before["test_labels"]):
+        texts.append("other labels of the test photos")  # earlier versions wrote no digest of them
     if before["classes"]["digest"] != after["classes"]["digest"]:
         texts.append(f"other classes ({before['classes']['count']:,} → {after['classes']['count']:,})")
     text = " and ".join(texts)
