@@ -140,7 +140,7 @@ class BucketFile:
         target = out[begin - start : end - start]
         if self._cache is not None and is_here:
             self._cache.read(begin, target)
-        elif self._cache is not None and self._reserve(first, stop):
+        elif self._reserve(first, stop):
             content = self._fetch_grains(first, stop)
             target[:] = content[begin - first * GRAIN_BYTES :][: len(target)]
         else:
