@@ -215,17 +215,19 @@ def kill_stages(
             trial = stage.prepare(trial)
             for point in group:
                 remove_outputs_at_times(trial, stage, point)
-                killed = run_and_kill(trial, command, point)
-                if not killed.injected and stage.cold:
-                    # What the kills before have left spared this call, or a cache had less to commit: it commits by
-                    # time, and a quicker run has fewer writes.
-                    trial, earlier = stage.prepare(trial), replace(point, number=(point.number + 1) // 2)
-                    remove_outputs_at_times(trial, stage, point)
-                    killed = run_and_kill(trial, command, earlier)
+                at, killed = point, run_and_kill(trial, command, point)
+                # What the kills before have left may spare this call. Or the cache had less to commit: it commits by
+                # time, so a quicker run has fewer writes, and an earlier one of this file is taken.
+                for number in (point.number, (point.number + 1) // 2) if stage.cold else ():
+                    if killed.injected:
+                        break
+                    trial, at = stage.prepare(trial), replace(point, number=number)
+                    remove_outputs_at_times(trial, stage, at)
+                    killed = run_and_kill(trial, command, at)
                 if not killed.injected:
                     missed.append(f"{stage}: {point}")
                     continue
-                with trials.trial(f"{stage}: {point}"):
+                with trials.trial(f"{stage}: {at}"):
                     require_no_harm(trial, project, undisturbed, killed)
                     if point == group[-1]:
                         trial.succeed(*command)
