@@ -45,6 +45,7 @@ from tools.forget import remaining, working_files
 
 COMMAND = (sys.executable, "-m", "tools.forget")
 TAG = "dataset@v1.0.0"
+KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
 class Released(NamedTuple):
@@ -220,8 +221,9 @@ def copied(copy_of: Callable[[Path], Released], tmp_path: Path) -> Released:
 
 @pytest.fixture(scope="module")
 def forgotten(copy_of: Callable[[Path], Released], tmp_path_factory: pytest.TempPathFactory) -> tuple[Released, str]:
-    """A copy whose product was taken down, and what the command printed."""
+    """A copy whose product was taken down, and what the command printed. Its .env has the keys."""
     copy = copy_of(tmp_path_factory.mktemp("forgotten") / "project")
+    (copy.project.folder / ".env").write_text("".join(f"{name}={copy.project.environment[name]}\n" for name in KEYS))
     return copy, copy.project.succeed(*COMMAND, str(copy.product_id), "--yes")
 
 
@@ -489,9 +491,10 @@ def test_while_a_stage_runs_nothing_is_removed(copied: Released) -> None:
 
 @pytest.fixture
 def again(forgotten: tuple[Released, str], tmp_path: Path) -> Project:
-    """A copy of the project that has forgotten, with a DVC remote and an origin of its own."""
+    """A copy of the project that has forgotten, with an origin of its own. Its keys are in .env alone."""
     shutil.copytree(forgotten[0].project.folder, tmp_path / "project", symlinks=True)
-    project = Project(tmp_path / "project", forgotten[0].project.environment)
+    environment = forgotten[0].project.environment
+    project = Project(tmp_path / "project", {name: environment[name] for name in environment if name not in KEYS})
     project.succeed(
         "git",
         "clone",
@@ -549,13 +552,35 @@ def test_the_printed_commands_remake_and_delete_what_holds_the_product(
     assert TAG not in again.succeed("git", "ls-remote", "origin")
     assert {before[name] for name in ("data/dataset.h5", "data/masks.h5", "data/processed.h5")} & left == set()
     assert new["data/dataset.h5"] in left
-    again.succeed("dvc", "get", ".", "data/dataset.h5", "--rev", "dataset@v1.0.1", "--out", str(tmp_path / "new.h5"))
+    with_keys = {name: released.project.environment[name] for name in KEYS}
+    get = ("dvc", "get", ".", "data/dataset.h5", "--rev", "dataset@v1.0.1", "--out", str(tmp_path / "new.h5"))
+    again.succeed(*get, **with_keys)
     assert copy.product_id not in read_ids(tmp_path / "new.h5")
     absent = (sys.executable, "-m", "tools.verify", "data/dataset.h5", "--absent", str(copy.product_id), "--reference")
     assert "absent_by_pixels        passed" in again.succeed(
         *absent, str(released.project.folder / "data/processed.h5")
     )
     assert f"products {copy.product_id}\n" in again.succeed(*COMMAND, str(copy.product_id), "--yes")
+
+
+@pytest.mark.parametrize(
+    ("file", "begins"),
+    [
+        (None, "dvc push"),
+        ("project/.env", "dotenv run -- dvc push"),
+        (".env", "dotenv --file '{folder}/.env' run -- dvc push"),  # a project in a folder of its repository
+    ],
+)
+def test_a_printed_command_takes_the_keys_from_the_env_file_that_the_settings_are_of(
+    file: str | None, begins: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "a shop"
+    (folder / "project").mkdir(parents=True)
+    monkeypatch.chdir(folder / "project")
+    if file is not None:
+        (folder / file).write_text("AWS_ACCESS_KEY_ID=key\n")
+
+    assert remaining.with_keys("dvc push") == begins.format(folder=folder)
 
 
 def test_what_cannot_be_reached_is_named(forgotten: tuple[Released, str]) -> None:

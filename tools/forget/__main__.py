@@ -185,11 +185,12 @@ def say_what_remains(found: Found) -> str:
     kept = "".join(f"{line}\n" for line in ["", *describe_kept(found)]) if found.listed.kept else ""
     return (
         f"{kept}\nNow make the dataset again, and commit and push it:\n"
-        f'    dvc repro && git add {TAKEDOWNS} dvc.lock reports && git commit -m "A takedown" && dvc push\n\n'
+        f'    dvc repro && git add {TAKEDOWNS} dvc.lock reports && git commit -m "A takedown" && '
+        f"{remaining.with_keys('dvc push')}\n\n"
         f"{releases}\n"
         f"When that is done, this deletes the data of all other commits from the remote and from this machine. First "
         f"check out or fetch\nthe branches of others whose data has to stay, as their own local branches:\n"
-        f"    {remaining.GARBAGE}\n\n{remaining.UNREACHABLE}"
+        f"    {remaining.with_keys(remaining.GARBAGE)}\n\n{remaining.UNREACHABLE}"
     )
 
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from dotenv import find_dotenv
+
 from imageset.errors import DataError
 from imageset.formats import takedowns
 from imageset.runtime import dvc, progress
@@ -72,6 +74,15 @@ def is_held(tag: str, product_ids: frozenset[int], cache: Path | None) -> bool |
         return None if working_files.holds(copy, "split.csv", open_ids) else False
 
 
+def with_keys(dvc_command: str) -> str:
+    """Return a dvc command as a shell finds the keys of the remote: from .env where there is one, which DVC ignores."""
+    file = find_dotenv(usecwd=True)
+    if not file:
+        return dvc_command
+    elsewhere = "" if Path(file).parent == Path.cwd() else f"--file {shlex.quote(file)} "
+    return f"dotenv {elsewhere}run -- {dvc_command}"
+
+
 def describe_releases(releases: Iterable[Release], branch: str, has_origin: bool) -> str:
     """Return which released versions hold the product, with the commands that remake and delete them.
 
@@ -120,6 +131,7 @@ Not reached from here:
   files that no stage names: exports, copies, experiments that were killed (.dvc/tmp/exps);
   other machines: their caches, those of Dask workers included. Run this command there as well;
   git's history: ids in releases/ and corrections/, pictures in reports/ that may show the product;
-  data/listings.csv and data/labels.csv, as long as the database has the product: delete it there, then `make refresh`;
+  the tables that say what the database says, such as data/listings.csv: delete it there, then `make refresh`;
+  rows of corrections/labels.csv and corrections/exclusions.csv: edit them by hand;
   backups, logs of servers, and earlier versions of objects where the bucket of the DVC remote keeps versions.
 """
