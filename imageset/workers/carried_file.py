@@ -1,18 +1,25 @@
 """A file that travels by pickle, for workers on machines that do not have it."""
 
-import os
+import atexit
+import secrets
 import tempfile
+import threading
 from collections.abc import Callable
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import cast
 
 from imageset.runtime import files
 
+CARRIED = "imageset-carried-"  # begins the names of the folders of copies
+LOCK = threading.Lock()
+
 
 def carry_file(path: Path) -> Path:
     """Return a stand-in for a path that takes the file's content along when it is pickled.
 
-    Where it is unpickled it becomes the path of a copy in the temporary folder, written once for each content. On this
+    Where it is unpickled it becomes the path of a copy, which the process has to itself and which goes with it. On this
     machine it is not a path yet: pass it to a worker pool only.
     """
     return cast(Path, CarriedFile(path))
@@ -29,18 +36,37 @@ class CarriedFile:
 
 
 def unpack_file(sha256: str, content: bytes) -> Path:
-    """Return the path of a file with this content, written if it is not there.
+    """Return the path of a file with this content, written if this process has none.
 
-    Several threads and processes of a machine may write it at once, each with a temporary file of its own.
+    Its folder has a name that nobody can guess and only this user may enter it, so no other user can put a file there,
+    or a link, or change one after the check. The folder is removed when this process ends. What killed processes left
+    is removed here, nothing that a process uses.
 
     Raises:
         DiskError: the disk of the temporary folder is full, is read-only, or fails.
     """
-    path = Path(tempfile.gettempdir()) / f"imageset-{os.getuid()}-{sha256}"
-    if not path.is_file() or files.sha256(path) != sha256:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with files.full_disk(path), tempfile.TemporaryDirectory(prefix="imageset-", dir=path.parent) as folder:
-            written = Path(folder, path.name)
-            written.write_bytes(content)
-            written.replace(path)
+    with LOCK:
+        folder = name_folder(Path(tempfile.gettempdir()))
+        path = folder / sha256
+        if not path.is_file() or files.sha256(path) != sha256:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            for left in folder.parent.glob(f"{CARRIED}*"):
+                files.remove_unused(left)
+            locks().enter_context(files.scratch_folder(folder))
+            with files.full_disk(path):
+                path.write_bytes(content)
     return path
+
+
+@cache
+def name_folder(temporary: Path) -> Path:
+    """Return this process's folder in a temporary folder."""
+    return temporary / f"{CARRIED}{secrets.token_hex(16)}"
+
+
+@cache
+def locks() -> ExitStack:
+    """Return what holds the locks on this process's folders, until it ends."""
+    held = ExitStack()
+    atexit.register(held.close)
+    return held

@@ -129,7 +129,7 @@ def test_a_carried_file_becomes_a_copy_where_it_is_unpickled(tmp_path: Path, mon
     (tmp_path / "weights").write_bytes(b"weights")
     sent = pickle.dumps(carry_file(tmp_path / "weights"))
     (tmp_path / "weights").unlink()
-    (arrived,) = (tmp_path / "there").iterdir() if (path := pickle.loads(sent)).exists() else []
+    (arrived,) = (tmp_path / "there").glob("*/*") if (path := pickle.loads(sent)).exists() else []
 
     assert (path, path.read_bytes()) == (arrived, b"weights")
 
@@ -190,7 +190,7 @@ def test_a_network_in_a_zip_predicts_on_workers(dask: Cluster, weights: Path, tm
     with dask_cluster.connect_workers(dask.address, tasks.same_code) as pool:
         ((made,),) = list(ordered_map(pool, sent, [[image]]))
 
-    assert made == (f"imageset-{os.getuid()}-{files.sha256(network.weights)}", expected[1])
+    assert made == (files.sha256(network.weights), expected[1])
 
 
 def calculate(
