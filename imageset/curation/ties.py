@@ -1,8 +1,8 @@
 """Pairs of photos that must stay in one subset, and what they connect; pure.
 
-Photos show the same picture when they have the same bytes or are near-duplicates. Two photos are tied when they show
-the same picture, belong to one product, have the same perceptual hash (also when one is the other's mirror image), or
-are of products that source.group_by groups. Ties chain: if a is tied to b and b to c, then a, b and c are connected.
+Two photos are tied when they have the same bytes, are near-duplicates, belong to one product, have the same
+perceptual hash (also when one is the other's mirror image), or are of products that source.group_by groups.
+Ties chain: if a is tied to b and b to c, then a, b and c are connected.
 """
 
 from collections.abc import Iterable, Iterator
@@ -84,20 +84,20 @@ def value_ties(
 
 def all_ties(
     photos: pd.DataFrame,
-    same_picture: Ties,
+    alike: Ties,
     values: pd.DataFrame,
     released: NDArray[np.bool_],
     kept: NDArray[np.bool_] | None = None,
 ) -> Ties:
-    """Return all ties of the photos of a mask, (N,): of the same picture (given), of one product, of equal hashes,
-    whatever the photos show, and of products with the same value.
+    """Return all ties of the photos of a mask, (N,): alike (given: same bytes or near-duplicates), of one
+    product, of equal hashes, whatever the photos show, and of products with the same value.
 
     Photos that are not kept tie nothing: else the photos of a product of which the first one is left out would come
     apart.
     """
-    pictures = same_picture if kept is None else same_picture.among(kept)
+    kept_alike = alike if kept is None else alike.among(kept)
     of_products, of_hashes = product_ties(photos, released, kept), hash_ties(photos, released, kept)
-    return join([pictures, of_products, of_hashes, value_ties(photos, values, released, kept)])
+    return join([kept_alike, of_products, of_hashes, value_ties(photos, values, released, kept)])
 
 
 def tie_orders(released: NDArray[np.bool_], kept: NDArray[np.bool_] | None = None) -> list[Indices]:

@@ -357,7 +357,7 @@ def test_a_view_without_anything_says_what_that_means(view: str, browser: Browse
     data["suspects"] = {name: [] for name in data["suspects"]}
     data["pairs"], data["changes"] = ({name: [] for name in data[table]} for table in ("pairs", "changes"))
     data["photos"]["foreground_share"] = [None] * len(PRODUCTS)
-    words = {"labels": "another class", "masks": "masks.background", "oddities": "no outlier", "pairs": "same picture"}
+    words = {"labels": "another class", "masks": "masks.background", "oddities": "no outlier", "pairs": "nearly alike"}
     path = write_page(tmp_path, data)
     with opened(browser, path, view) as (page, seen):
         expect(page.locator(".review-empty")).to_contain_text(words.get(view, "nothing disagreed"))

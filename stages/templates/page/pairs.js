@@ -1,4 +1,4 @@
-// Near-duplicates: pairs that show the same picture, with the doubtful ones first.
+// Near-duplicates: pairs of photos that look nearly alike, with the doubtful ones first.
 
 import { dateInWords, latestRow, roomySides, tileButtons } from "./beside.js";
 import { changesOf, classLabel, membersOf, page, photoLabel, photos, rejectOf, inWords } from "./data.js";
@@ -100,9 +100,9 @@ function pairWords(first, second) {
         isOut ? null : "Without a mark, both photos stay, and both are in the same subset: the test score is as good as without the copy.",
         isOut ? null : `To keep one of them, exclude the ${worseInWords(first, second)}.`,
         olderInWords(first, second),
-        "A class that you give one of them goes to both, but not to a photo with a correction of its own.",
+        "A class that you give one of them goes to both if they are one picture, in colour, but not to a photo with a correction of its own.",
         "Are these two garments? No mark parts them. If their classes differ, raise duplicates.likeness in params.yaml: then only photos "
-            + "that are more alike count as one picture.",
+            + "that are more alike count as near-duplicates.",
     ].filter(Boolean);
 }
 
@@ -135,8 +135,8 @@ export const pairsView = {
         suggestion: otherClass,
         reason: REASON_OF_COPIES,
         whyWords: WHY_PAIR,
-        listLabel: "Pairs that show the same picture, doubtful ones first",
-        intro: "Pairs found to show the same picture. Pairs that disagree come first, then the least alike. Left and right choose the photo that the keys mark.",
-        empty: "No two photos were found to show the same picture with other bytes. Equal photos are in one group without a comparison.",
+        listLabel: "Near-duplicates, doubtful ones first",
+        intro: "Pairs of photos that look nearly alike. Pairs that disagree come first, then the least alike. Left and right choose the photo that the keys mark.",
+        empty: "No two photos with other bytes were found to look nearly alike. Equal photos are in one group without a comparison.",
     }),
 };
