@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import boto3
 import botocore.session
@@ -29,7 +29,7 @@ CONFIG = Config(
     retries={"mode": "standard", "max_attempts": 5}, connect_timeout=5, read_timeout=60, max_pool_connections=64
 )
 
-# boto3 retries until the headers have arrived. A body that breaks off is requested again by get_object.
+# boto3 retries until the headers have arrived. A body that breaks off is requested again by read_object.
 BODY_ATTEMPTS = 4
 BROKEN_BODIES = (FlexibleChecksumError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
 
@@ -149,11 +149,17 @@ def keeps_versions(bucket: Bucket) -> bool:
         raise
 
 
-def get_object(bucket: Bucket, stored: StoredObject) -> bytes:
-    """Return the bytes of an object as it was listed.
+class ReadObject(NamedTuple):
+    """An object's bytes, and whether a sha256 or an md5 proved them."""
 
-    They are checked against the sha256 that ingest stored with the object, the etag where it is an md5, and the listed
-    length.
+    body: bytes
+    is_proven: bool
+
+
+def get_object(bucket: Bucket, stored: StoredObject) -> bytes:
+    """Return the bytes of an object as it was listed, from one read.
+
+    They are checked as read_object says, and may be unproven.
 
     Args:
         bucket: where the object is.
@@ -163,6 +169,22 @@ def get_object(bucket: Bucket, stored: StoredObject) -> bytes:
         ObjectChanged: the object was replaced or deleted after it was listed.
         SettingsError: there are no credentials.
         ServerError: the bucket cannot be reached, refuses, or sends other bytes than it should.
+    """
+    return read_object(bucket, stored).body
+
+
+def read_object(bucket: Bucket, stored: StoredObject) -> ReadObject:
+    """Return the bytes of an object as it was listed, from one read, and whether they are proven.
+
+    They are checked against the sha256 that ingest stored with the object, the etag where it is an md5, and the listed
+    length. The length alone proves nothing.
+
+    Args:
+        bucket: where the object is.
+        stored: the object, from list_objects or the inventory.
+
+    Raises:
+        ImagesetError: as get_object does.
     """
     with bucket_errors(bucket, stored.key):
         for attempt in range(1, BODY_ATTEMPTS + 1):
@@ -179,11 +201,12 @@ def get_object(bucket: Bucket, stored: StoredObject) -> bytes:
     sha256 = answer.get("Metadata", {}).get("sha256")
     if sha256 and hashlib.sha256(body).hexdigest() != sha256:
         raise ServerError(f"{bucket}: {stored.key} is not what ingest uploaded")
-    if is_md5(stored.etag, answer) and hashlib.md5(body, usedforsecurity=False).hexdigest() != stored.etag:
+    has_sum = is_md5(stored.etag, answer)
+    if has_sum and hashlib.md5(body, usedforsecurity=False).hexdigest() != stored.etag:
         raise ServerError(f"{bucket}: {stored.key} does not match its etag")
     if len(body) != stored.bytes:
         raise ServerError(f"{bucket}: {stored.key} has {len(body)} bytes, but was listed with {stored.bytes}")
-    return body
+    return ReadObject(body, bool(sha256) or has_sum)
 
 
 def request_object(bucket: Bucket, stored: StoredObject) -> dict[str, Any]:

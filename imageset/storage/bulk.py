@@ -18,7 +18,7 @@ from obstore.auth.boto3 import Boto3CredentialProvider
 from obstore.store import S3Store
 
 from imageset.errors import ObjectChanged, ObjectExists, ServerError
-from imageset.storage.bucket import BODY_ATTEMPTS, Bucket, StoredObject, bucket_errors, get_object
+from imageset.storage.bucket import BODY_ATTEMPTS, Bucket, StoredObject, bucket_errors, read_object
 from imageset.storage.object_cache import ObjectCache
 
 if TYPE_CHECKING:
@@ -149,35 +149,32 @@ def get_all(
 def get_or_changed(client: S3Store, bucket: Bucket, stored: StoredObject) -> bytes | ObjectChanged:
     """Return an object's bytes as it was listed, checked, or that it changed. Raises ImagesetError as get_object does.
 
-    obstore does not check a body's checksum, so the body is compared with its sha256 or md5 here. After any failure
-    boto3 reads the object again, and its result counts. A body with neither sha256 nor md5 is read until two reads in
-    a row are equal.
+    obstore does not check a body's checksum, so the body is compared with its sha256 or md5 here. What that does not
+    prove boto3 reads again, and its result counts. A body that has neither sha256 nor md5, such as one that KMS
+    encrypts, is read until two reads in a row are equal.
     """
     unproven = None
     try:
         pinned: GetOptions = {"version": stored.version_id} if stored.version_id else {}
         answer = obstore.get(client, bucket.prefix + stored.key, options={"if_match": stored.etag, **pinned})
-        body = bytes(answer.bytes())
-        proven = matches_checksum(body, answer.attributes.get("sha256"), stored.etag)
-        if proven and len(body) == stored.bytes:
-            return body
-        unproven = body if proven is None else None
+        unproven = bytes(answer.bytes())
+        if matches_checksum(unproven, answer.attributes.get("sha256"), stored.etag) and len(unproven) == stored.bytes:
+            return unproven
     except (obstore.exceptions.BaseError, OSError, ValueError):
         pass  # FileNotFoundError, or a key that obstore refuses, such as a//b
     try:
         for _ in range(BODY_ATTEMPTS):
-            before, unproven = unproven, get_object(bucket, stored)
-            if before is None or unproven == before:
-                return unproven
+            read = read_object(bucket, stored)
+            if read.is_proven or read.body == unproven:
+                return read.body
+            unproven = read.body
     except ObjectChanged as changed:
         return changed
     raise ServerError(f"{bucket}: every read of {stored.key} gave other bytes: run again")
 
 
-def matches_checksum(body: bytes, sha256: str | None, etag: str) -> bool | None:
-    """Return whether a body has the sha256 that ingest stored, else the md5 that is the etag; None without either."""
+def matches_checksum(body: bytes, sha256: str | None, etag: str) -> bool:
+    """Return whether a body has the sha256 that ingest stored, or without one the md5 that is the etag."""
     if sha256:
         return hashlib.sha256(body).hexdigest() == sha256
-    if re.fullmatch("[0-9a-f]{32}", etag):
-        return hashlib.md5(body, usedforsecurity=False).hexdigest() == etag
-    return None
+    return hashlib.md5(body, usedforsecurity=False).hexdigest() == etag

@@ -20,10 +20,20 @@ from botocore.config import Config
 
 from imageset.errors import ObjectChanged, ObjectExists, ServerError, SettingsError
 from imageset.storage import bulk
-from imageset.storage.bucket import BODY_ATTEMPTS, Bucket, StoredObject, get_object, list_objects, open_bucket
+from imageset.storage.bucket import (
+    BODY_ATTEMPTS,
+    Bucket,
+    ReadObject,
+    StoredObject,
+    get_object,
+    list_objects,
+    open_bucket,
+    read_object,
+)
 from imageset.storage.bulk import FetchedObject
 from imageset.storage.object_cache import ObjectCache
 from tests.conftest import put
+from tests.storage.answering import Answer, answering
 from tests.storage.test_bucket import keep_versions, only
 
 PHOTO = b"a photo of a shirt"
@@ -86,13 +96,13 @@ def wire(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wire]:
 def read_by_boto3(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The keys that boto3 reads."""
     keys: list[str] = []
-    real = get_object
+    real = read_object
 
-    def get(bucket: Bucket, stored: StoredObject) -> bytes:
+    def read(bucket: Bucket, stored: StoredObject) -> ReadObject:
         keys.append(stored.key)
         return real(bucket, stored)
 
-    monkeypatch.setattr("imageset.storage.bulk.get_object", get)
+    monkeypatch.setattr(bulk, "read_object", read)
     return keys
 
 
@@ -250,6 +260,32 @@ def test_a_bit_that_flips_while_reading_an_object_without_a_checksum_is_correcte
     wire.flipped = range(flipped, flipped + 1)
 
     assert get(open_bucket()) == PHOTO
+
+
+# An etag that looks like an md5 and is none.
+BY_KMS = {
+    "ETag": f'"{"a" * 32}"',
+    "Last-Modified": "Mon, 30 Nov 2026 00:00:00 GMT",
+    "x-amz-server-side-encryption": "aws:kms",
+}
+WHOLE, SPOILED, REFUSED = Answer(200, PHOTO, BY_KMS), Answer(200, FLIPPED, BY_KMS), Answer(403, b"")
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [[WHOLE, WHOLE], [SPOILED, WHOLE, WHOLE], [WHOLE, SPOILED, WHOLE, WHOLE], [REFUSED, SPOILED, WHOLE, WHOLE]],
+)
+@pytest.mark.usefixtures("bucket", "impatient")
+def test_an_object_that_kms_encrypts_is_read_until_two_reads_are_equal(
+    answers: list[Answer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = iter(answers)
+    with answering(given) as endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        got = get_all(open_bucket(), [StoredObject("1.jpeg", "a" * 32, len(PHOTO), "")])
+
+    assert got == [PHOTO]
+    assert list(given) == []
 
 
 def test_a_bit_that_flips_while_uploading_is_never_stored(bucket: Bucket, wire: Wire) -> None:
