@@ -83,13 +83,11 @@ def find_commit(root: Path, rev: str) -> str:
 def find_key(project: Project, path: PurePosixPath, rev: str | None) -> PurePosixPath:
     """Return the place of an output in a remote. Raises DataError if no dvc.lock or .dvc file of the project has it."""
     for folder in path.parents:
-        stages = load(project, str(folder / LOCK)).get("stages", {})
-        for stage in stages.values():
-            for out in stage.get("outs", []):
-                if folder / out["path"] == path and (key := key_of(out)):
-                    return key
-    for out in load(project, f"{path}.dvc").get("outs", []):
-        if out["path"] == path.name and (key := key_of(out)):
+        for name, key in list_outs(project, str(folder / LOCK)):
+            if folder / name == path and key:
+                return key
+    for name, key in list_outs(project, f"{path}.dvc"):
+        if name == path.name and key:
             return key
     where = f"{rev} of {project.root}" if rev is not None else project.root
     raise DataError(
@@ -120,7 +118,7 @@ def find_settings(project: Project, name: str | None) -> tuple[str, dict[str, st
     try:
         parser.read_string(project.read(CONFIG))
         parser.read_string(Project(project.root, "").read(LOCAL_CONFIG))
-    except configparser.Error as error:
+    except (configparser.Error, UnicodeDecodeError) as error:
         raise DataError(f"{project.root}/{CONFIG} cannot be read ({type(error).__name__}): correct it") from None
     chosen = name or parser.get("core", "remote", fallback="").strip("'\"")
     for section in parser.sections():
@@ -129,18 +127,23 @@ def find_settings(project: Project, name: str | None) -> tuple[str, dict[str, st
     raise DataError(f"{project.root}/{CONFIG} has no remote {chosen!r}: name another one, or run `dvc remote add`")
 
 
-def load(project: Project, path: str) -> dict[str, Any]:
-    """Return what a file of DVC has, nothing where there is none. Raises DataError if it is no YAML."""
+def list_outs(project: Project, path: str) -> list[tuple[str, PurePosixPath | None]]:
+    """Return the outputs that a dvc.lock or .dvc file names, with their places; nothing where there is no such file.
+
+    Raises:
+        DataError: the file is damaged.
+    """
     try:
         import yaml
     except ModuleNotFoundError:
         raise ImportError("DVC's files are read with PyYAML: pip install pyyaml") from None
-    text = project.read(path)
     try:
+        text = project.read(path)
         found = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)) if text else {}
-    except yaml.YAMLError as error:
+        stages = found["stages"].values() if "stages" in found else [found]
+        return [(str(out["path"]), key_of(out)) for stage in stages for out in stage.get("outs", [])]
+    except (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path} cannot be read ({' '.join(str(error).split())}): restore it from git") from None
-    return found if isinstance(found, dict) else {}
 
 
 def run_git(root: Path, *arguments: str) -> str | None:

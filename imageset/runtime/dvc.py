@@ -103,7 +103,7 @@ def find_md5(lock: str, output: str) -> str:
         stages = yaml.load(lock, getattr(yaml, "CSafeLoader", yaml.SafeLoader))["stages"].values()
         md5 = next(out["md5"] for stage in stages for out in stage.get("outs", []) if out["path"] == output)
         return md5 if re.fullmatch("[0-9a-f]{32}", md5) else ""
-    except (yaml.YAMLError, StopIteration, AttributeError, KeyError, TypeError):
+    except (yaml.YAMLError, StopIteration, AttributeError, KeyError, TypeError, ValueError):  # such as of a date
         return ""
 
 

@@ -137,6 +137,33 @@ def test_damaged_files_and_a_folder_without_git_are_said(project: Path) -> None:
         remote(project / "data/dataset.h5", "v1")
 
 
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        lock(MD5)[: lock(MD5).index("    cmd")].encode(),
+        lock(MD5)[: lock(MD5).index("    - path")].encode(),
+        lock(MD5)[: lock(MD5).index("stages:") + 7].encode(),
+        lock("7").encode(),
+        b"- 7",
+        b"stages: \xff",
+    ],
+)
+def test_a_damaged_lock_of_any_revision_is_said(damaged: bytes, project: Path) -> None:
+    (project / "dvc.lock").write_bytes(damaged)
+    git(project, "commit", "--quiet", "--all", "-m", "damaged")
+
+    for revision in (None, "HEAD"):
+        with pytest.raises(DataError, match=r"dvc\.lock cannot be read \(.*\): restore it from git"):
+            remote(project / "data/dataset.h5", revision)
+
+
+def test_a_config_that_is_no_text_is_said(project: Path) -> None:
+    (project / ".dvc/config").write_bytes(b"[core]\n\xff")
+
+    with pytest.raises(DataError, match=r"config cannot be read \(UnicodeDecodeError\): correct it"):
+        remote(project / "data/dataset.h5")
+
+
 def test_without_yaml_it_says_how_to_install_it(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "yaml", None)
 

@@ -151,3 +151,54 @@ def test_an_md5_of_an_earlier_dvc_is_no_md5_of_the_bytes(graph: Path) -> None:
     flip("data/catalog.csv")
 
     unchanged.require_inputs("split", GIVEN)
+
+
+@pytest.mark.parametrize("end", ["  catalog:", "outs:", "- path: d", "hash: ", "hash: md5", "md5: ", "md5: 0"])
+def test_a_lock_that_is_cut_is_an_error(end: str, graph: Path) -> None:
+    """A dvc that is killed while it writes dvc.lock leaves a part of it."""
+    text = Path("dvc.lock").read_text().replace(" md5: ", " md5: 0")
+    Path("dvc.lock").write_text(text[: text.index(end) + len(end)])
+
+    with pytest.raises(
+        DataError, match=r"^dvc\.lock cannot be read: `git checkout -- dvc\.lock` restores the last one$"
+    ):
+        unchanged.require_inputs("split", GIVEN)
+
+
+@pytest.mark.parametrize(
+    "more", ["hash: md5\n      md5: 0123456789abcdef0123456789abcdef.dir", "hash: md5\n      files: []"]
+)
+def test_a_folder_in_the_lock_is_accepted(more: str, graph: Path) -> None:
+    with Path("dvc.lock").open("a") as file:
+        file.write(f"    - path: data/photos\n      {more}\n")
+    unchanged.require_inputs("split", GIVEN)
+    flip("data/catalog.csv")
+
+    with pytest.raises(DamagedFile):
+        unchanged.require_inputs("split", GIVEN)
+
+
+@pytest.mark.parametrize("wrong", ["deps: 7", "outs: 7", "outs: [{a: null, b: null}]"])
+def test_a_graph_that_has_another_form_is_an_error(wrong: str, graph: Path) -> None:
+    Path("dvc.yaml").write_text(f"{GRAPH}  other:\n    {wrong}\n")
+
+    with pytest.raises(DataError, match=r"^dvc\.yaml cannot be read"):
+        unchanged.require_inputs("split", GIVEN)
+
+
+@pytest.mark.parametrize(("at", "new"), [(3, b"\xff"), (3, b"x"), (32, b"\0"), (40, b"\xff"), (-1, b"")])
+def test_a_damaged_note_is_an_error(at: int, new: bytes, graph: Path) -> None:
+    """It must not end the check of what dvc.lock does not have."""
+    unchanged.note_outputs("catalog", GIVEN)
+    note = Path(".cache/catalog.md5")
+    text = note.read_bytes()
+    note.write_bytes(text[:at] + new + text[at:][1:])
+
+    with pytest.raises(
+        DataError, match=r"^\.cache/catalog\.md5 cannot be read: remove it, and if stage catalog was run w"
+    ):
+        unchanged.require_inputs("split", GIVEN)
+
+    note.write_bytes(b"")
+    with pytest.raises(DataError, match=r"^\.cache/catalog\.md5 cannot be read"):
+        unchanged.require_inputs("split", GIVEN)
