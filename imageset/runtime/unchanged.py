@@ -137,7 +137,7 @@ def read_notes() -> dict[Path, str]:
     Raises:
         DataError: a note is damaged. Without it nothing would check a file that dvc.lock does not have.
     """
-    noted = {}
+    noted: dict[Path, str] = {}
     for path in sorted(NOTES.glob("*.md5")):
         remedy = f"remove it, and if stage {path.stem} was run without dvc, run it again"
         with explained(path, remedy):
