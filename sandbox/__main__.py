@@ -55,20 +55,31 @@ def fill_marketplace(sandbox: servers.Servers, photos: Path | None) -> dict[str,
 
 def serve(photos: Path | None) -> None:
     """Run the servers until a signal comes. While they run, .env holds the settings that reach them."""
+    require_own(ENV_FILE)
     with servers.running(HOME) as sandbox:
         lines = [f"{name}='{value}'\n" for name, value in fill_marketplace(sandbox, photos).items()]
+        require_own(ENV_FILE)  # a person may have written it while the photos were drawn
+        ENV_FILE.unlink(missing_ok=True)
         try:
-            ENV_FILE.touch(mode=0o600)
-            ENV_FILE.write_text(ENV_MARK + "".join(lines) + ENV_END, encoding="utf-8")
+            with open(os.open(ENV_FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+                file.write(ENV_MARK + "".join(lines) + ENV_END)
             signal.sigwait({signal.SIGTERM, signal.SIGINT})
         finally:
             if not written_by_a_person(ENV_FILE):
                 ENV_FILE.unlink(missing_ok=True)
 
 
+def require_own(env_file: Path) -> None:
+    """Raise ImagesetError where the file is there and the sandbox did not write it."""
+    if written_by_a_person(env_file):
+        raise ImagesetError(
+            f"{env_file} was not written by the sandbox: move it away first, for example to {env_file}.mine"
+        )
+
+
 def written_by_a_person(env_file: Path) -> bool:
     """Return whether the file is there and the sandbox did not write it."""
-    return env_file.exists() and not env_file.read_text(encoding="utf-8").startswith(ENV_MARK)
+    return env_file.exists() and not env_file.read_bytes().startswith(ENV_MARK.encode())
 
 
 @contextmanager
@@ -87,8 +98,7 @@ def starting() -> Iterator[None]:
 @starting()
 def start_services(photos: Path | None) -> None:
     """Start `serve` in the background and return when it is ready."""
-    if written_by_a_person(ENV_FILE):
-        raise ImagesetError(".env was not written by the sandbox: move it away first, for example to .env.mine")
+    require_own(ENV_FILE)
     require_home()
     ENV_FILE.unlink(missing_ok=True)
     photos = photos or last_photos()

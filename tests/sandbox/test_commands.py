@@ -116,14 +116,39 @@ def test_what_serve_says_while_it_draws_is_shown_line_by_line(
     assert capsys.readouterr().out == "draw: 20 of 196\n"
 
 
-def test_an_env_file_that_the_sandbox_did_not_write_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("start", [command.start_services, command.serve])
+def test_an_env_file_that_the_sandbox_did_not_write_stays(
+    start: Callable[[Path | None], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".env").write_text("DATABASE_URL=postgresql://shop/production\n")
 
-    with pytest.raises(ImagesetError, match=r"\.env was not written by the sandbox"):
-        command.start_services(None)
+    with pytest.raises(ImagesetError, match=r"^\.env was not written by the sandbox: move it away first"):
+        start(None)
 
     assert (tmp_path / ".env").read_text() == "DATABASE_URL=postgresql://shop/production\n"
+
+
+@pytest.mark.faults_only
+def test_an_env_file_that_a_person_writes_while_the_servers_start_stays(photos: Path, tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "sandbox", "serve", "--photos", str(photos)],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as serve:
+        wait_for(lambda: (tmp_path / ".sandbox/postgres.log").exists())
+        (tmp_path / ".env").write_text("DATABASE_URL=sqlite:///shop.db\n")
+        try:
+            _, said = serve.communicate(timeout=SECONDS)
+        finally:
+            serve.terminate()
+
+    assert serve.returncode == 1
+    assert said.startswith("sandbox: .env was not written by the sandbox")
+    assert (tmp_path / ".env").read_text() == "DATABASE_URL=sqlite:///shop.db\n"
 
 
 @pytest.mark.faults_only
