@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psutil
+from dotenv import find_dotenv
 
 from imageset.errors import DiskError, ImagesetError
 from imageset.runtime import command, dvc, files
@@ -23,11 +24,21 @@ ENV_FILE = Path(".env")
 ENV_MARK = "# Written by `make services`; `make stop` removes it.\n"
 ENV_END = "# That is all.\n"
 SECONDS_TO_START = 300
+# Settings that would lead to other servers than ours: boto3 reads them before those of `servers.running`.
+ELSEWHERE = (
+    "AWS_DEFAULT_PROFILE",
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
+    "AWS_PROFILE",
+    "AWS_SECURITY_TOKEN",
+    "AWS_SESSION_TOKEN",
+)
 SOURCE_STAGES = ("listings", "labels", "ingest", "inventory")
 
 
 def run_demo(photos: Path | None) -> None:
     """Run servers, a marketplace, dvc repro and dvc push, then print where the results are."""
+    require_own(Path(find_dotenv(usecwd=True) or ENV_FILE))  # the stages read it
     require_home()
     with servers.running(HOME) as sandbox:
         environment = os.environ | fill_marketplace(sandbox, photos)
@@ -172,8 +183,7 @@ def main() -> None:
         )
     commands.add_parser("stop")
     arguments = parser.parse_args()
-    # These settings would lead to other servers than ours.
-    for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN"):
+    for name in ELSEWHERE:
         os.environ.pop(name, None)
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = HOST
     if arguments.command == "stop":

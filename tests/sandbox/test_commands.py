@@ -129,6 +129,17 @@ def test_an_env_file_that_the_sandbox_did_not_write_stays(
     assert (tmp_path / ".env").read_text() == "DATABASE_URL=postgresql://shop/production\n"
 
 
+def test_a_demo_refuses_an_env_file_that_its_stages_would_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_text("AWS_PROFILE=of-the-office\n")
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+
+    with pytest.raises(ImagesetError, match=rf"^{tmp_path}/\.env was not written by the sandbox"):
+        command.run_demo(None)
+
+
 @pytest.mark.faults_only
 def test_an_env_file_that_a_person_writes_while_the_servers_start_stays(photos: Path, tmp_path: Path) -> None:
     with subprocess.Popen(
