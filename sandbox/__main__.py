@@ -123,18 +123,30 @@ def start_services(photos: Path | None) -> None:
             start_new_session=True,
         )
     print("sandbox: starting the servers", flush=True)
-    deadline, shown = time.monotonic() + SECONDS_TO_START, 0
-    while not (ENV_FILE.exists() and ENV_FILE.read_text(encoding="utf-8").endswith(ENV_END)):
-        if server.poll() is not None or time.monotonic() > deadline:
-            lines = (HOME / "serve.log").read_text(errors="replace").strip().splitlines() or ["their log is empty"]
-            raise ImagesetError(f"the services did not start: {lines[-1]} (see {HOME / 'serve.log'})")
-        shown = show_progress(shown)
-        time.sleep(0.1)
-    show_progress(shown)
+    try:
+        wait_until_served(server)
+    except BaseException:  # Ctrl-C, too: `serve` has a session of its own, and would go on
+        server.terminate()
+        server.wait()
+        raise
     print(
         "The services run. The pipeline finds them by .env: `. .venv/bin/activate`, then `dvc repro`.\n"
         "`make stop` ends them. DVC itself does not read .env: `dotenv run -- dvc push`, `dotenv run -- dvc pull`."
     )
+
+
+def wait_until_served(server: subprocess.Popen[bytes]) -> None:
+    """Show what `serve` says until it has written .env. Raises ImagesetError where it ends, or takes too long."""
+    log, deadline, shown = HOME / "serve.log", time.monotonic() + SECONDS_TO_START, 0
+    while not (ENV_FILE.exists() and ENV_FILE.read_bytes().endswith(ENV_END.encode())):
+        if server.poll() is not None:
+            lines = log.read_text(errors="replace").strip().splitlines() or ["their log is empty"]
+            raise ImagesetError(f"the services did not start: {lines[-1]} (see {log})")
+        if time.monotonic() > deadline:
+            raise ImagesetError(f"the services took longer than {SECONDS_TO_START} s to start (see {log})")
+        shown = show_progress(shown)
+        time.sleep(0.1)
+    show_progress(shown)
 
 
 def require_home() -> None:

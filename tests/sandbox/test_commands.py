@@ -2,11 +2,12 @@
 
 import os
 import re
+import signal
 import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import psutil
@@ -97,6 +98,47 @@ def test_a_supervisor_that_is_terminated_stops_the_servers_and_removes_the_env_f
     assert mode == 0o600
     assert [done.returncode for done in refused] == [1, 1]
     assert {done.stderr for done in refused} == {"sandbox: the services or a demo already run: `make stop` ends them\n"}
+
+
+def test_services_that_take_too_long_to_start_do_not_go_on(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(command, "SECONDS_TO_START", 0)
+    before = set(psutil.Process().children())
+    with pytest.raises(ImagesetError, match=r"^the services took longer than 0 s to start \(see .sandbox/serve.log\)$"):
+        command.start_services(photos)
+
+    assert end_all(set(psutil.Process().children()) - before) == []
+
+
+@pytest.mark.faults_only
+def test_ctrl_c_ends_services_that_have_not_started(photos: Path, tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "sandbox", "services", "--photos", str(photos)],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as starting:
+        wait_for(lambda: (tmp_path / ".sandbox/postgres.log").exists())
+        serve = psutil.Process(starting.pid).children(recursive=True)
+        starting.send_signal(signal.SIGINT)
+        _, said = starting.communicate(timeout=SECONDS)
+
+    assert (starting.returncode, said) == (130, "sandbox: interrupted\n")
+    assert len(serve) >= 2
+    assert end_all(serve) == []
+    assert not (tmp_path / ".env").exists()
+
+
+def end_all(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
+    """Return which of them run, and end these."""
+    running = [process for process in processes if process.is_running()]
+    for process in running:
+        process.terminate()
+    return running
 
 
 def test_what_serve_says_while_it_draws_is_shown_line_by_line(
