@@ -94,19 +94,20 @@ def written_by_a_person(env_file: Path) -> bool:
 
 
 @contextmanager
-def starting() -> Iterator[None]:
-    """Refuse a second start while the first goes on: both would write serve.log and .env."""
+def locked(name: str, refusal: str) -> Iterator[None]:
+    """Hold a lock file. Raises ImagesetError, with this message, where another process holds it."""
     with ExitStack() as stack:
         try:
-            stack.enter_context(files.lock(HOME / "start.lock"))
+            stack.enter_context(files.lock(HOME / name))
         except DiskError:
             raise
         except ImagesetError:
-            raise ImagesetError("the services are being started by another command: wait for it") from None
+            raise ImagesetError(refusal) from None
         yield
 
 
-@starting()
+# Two starts at once would write the same serve.log and .env.
+@locked("start.lock", "the services are being started by another command: wait for it")
 def start_services(photos: Path | None) -> None:
     """Start `serve` in the background and return when it is ready."""
     require_own(ENV_FILE)
@@ -151,11 +152,8 @@ def wait_until_served(server: subprocess.Popen[bytes]) -> None:
 
 def require_home() -> None:
     """Raise ImagesetError where a sandbox already runs in this folder."""
-    try:
-        with files.lock(HOME / "lock"):
-            pass
-    except ImagesetError:
-        raise ImagesetError("the services or a demo already run: `make stop` ends them") from None
+    with locked("lock", "the services or a demo already run: `make stop` ends them"):
+        pass
 
 
 def show_progress(shown: int) -> int:
@@ -179,8 +177,16 @@ def stop_services() -> None:
     try:
         with files.lock(HOME / "lock"):
             print("No services are running.")
+    except DiskError:
+        raise
     except ImagesetError:
-        server = psutil.Process(int((HOME / "lock").read_text(encoding="ascii")))
+        with (HOME / "lock").open(encoding="ascii") as file:
+            pid = files.read_holder(file)
+        if not pid.isdecimal():
+            raise ImagesetError(
+                f"{HOME / 'lock'} does not say which process runs the services: `lsof {HOME / 'lock'}` names it"
+            ) from None
+        server = psutil.Process(int(pid))
         server.terminate()
         server.wait(2 * SECONDS_TO_STOP)
         print("The services have stopped.")

@@ -1,5 +1,6 @@
 """`python -m sandbox`: services in the background, .env, signals."""
 
+import fcntl
 import os
 import re
 import signal
@@ -14,7 +15,8 @@ import psutil
 import pytest
 
 import sandbox.__main__ as command
-from imageset.errors import ImagesetError
+from imageset.errors import DiskError, ImagesetError
+from tests.faults.disks import needs_mount, small_disk
 from tests.project import ROOT
 from tests.sandbox.test_servers import SECONDS
 
@@ -171,9 +173,7 @@ def test_an_env_file_that_the_sandbox_did_not_write_stays(
     assert (tmp_path / ".env").read_text() == "DATABASE_URL=postgresql://shop/production\n"
 
 
-def test_a_demo_refuses_an_env_file_that_its_stages_would_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_demo_refuses_an_env_file_that_its_stages_would_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / ".env").write_text("AWS_PROFILE=of-the-office\n")
     (tmp_path / "project").mkdir()
     monkeypatch.chdir(tmp_path / "project")
@@ -211,6 +211,28 @@ def test_a_persons_env_file_outlives_the_servers(served: subprocess.Popen[bytes]
     served.wait(SECONDS)
 
     assert (tmp_path / ".env").read_text() == "DATABASE_URL=sqlite:///shop.db\n"
+
+
+@needs_mount
+@pytest.mark.parametrize("start", [command.stop_services, command.require_home])
+def test_a_disk_that_cannot_be_written_is_said_to_be_that(
+    start: Callable[[], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with small_disk(tmp_path / "project") as disk:
+        monkeypatch.chdir(disk.folder)
+        disk.make_read_only()
+        with pytest.raises(DiskError, match=r"^\.sandbox/lock: its disk is read-only"):
+            start()
+        monkeypatch.chdir(tmp_path)
+
+
+def test_a_lock_that_names_no_process_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".sandbox").mkdir()
+    with (tmp_path / ".sandbox/lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(ImagesetError, match=r"^\.sandbox/lock does not say which process runs the services"):
+            command.stop_services()
 
 
 def test_stopping_without_running_services_is_no_error(
