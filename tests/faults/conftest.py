@@ -3,6 +3,7 @@
 `make test` samples each part.
 """
 
+from collections import Counter
 from collections.abc import Generator, Iterator
 
 import pytest
@@ -16,9 +17,17 @@ SKIPPED = pytest.StashKey[bool]()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = Counter(place_of(item) for item in items if item.get_closest_marker("fault"))
+    if twice := [place for place, count in places.items() if count > 1]:
+        raise pytest.UsageError(f"tests whose results would replace each other: {', '.join(twice)}")
     if ALL:
         for item in items:
             item.add_marker(pytest.mark.timeout(SECONDS_FOR_ALL_TRIALS))
+
+
+def place_of(item: pytest.Item) -> str:
+    """Return the name of the file with a test's result."""
+    return f"{item.path.stem}.{item.name}"
 
 
 @pytest.hookimpl(wrapper=True)
@@ -36,7 +45,7 @@ def trials(request: pytest.FixtureRequest) -> Iterator[Trials]:
     yield counted
     if request.node.stash.get(SKIPPED, False):
         return
-    counted.save(request.node.name)
+    counted.save(place_of(request.node))
     assert counted.trials, "no trial was made"
     assert not counted.failures, f"{len(counted.failures)} of {counted.trials} failed:\n" + "\n".join(counted.failures)
 

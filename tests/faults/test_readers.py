@@ -86,16 +86,20 @@ def write_mutations(good: list[Path], seeds: Sequence[int]) -> dict[str, tuple[P
 
 
 @pytest.mark.fault(
+    "Readers",
+    "damaged dataset.h5: ImageSet without verify, which checks no pixel, id or text",
+    "the same; a trial that read other values has not passed",
+)
+@pytest.mark.fault(
     "Readers", "damaged dataset.h5: ImageSet with verify=True, tools.verify, export", "500 seeded changes of bytes"
 )
-def test_damage_is_found_by_who_checks_and_is_an_error_for_all(trials: Trials, good: list[Path]) -> None:
+def test_damage_is_found_by_who_checks_and_is_an_error_for_all(
+    trials: Trials, good: list[Path], request: pytest.FixtureRequest
+) -> None:
     made = write_mutations(good, trials.choose(range(MUTATIONS), sample=24))
     found = read_files([*good, *(good[0].with_name(name) for name in made)])
-    unchecked = Trials(
-        "Readers",
-        "damaged dataset.h5: ImageSet without verify, which checks no pixel, id or text",
-        "the same; a trial that read other values has not passed",
-    )
+    _, mark = request.node.iter_markers("fault")
+    unchecked = Trials(*mark.args)
     for name, (source, what) in made.items():
         with trials.trial(what):
             assert not wrong(found[name], found[source.name], CHECKED)
@@ -104,7 +108,7 @@ def test_damage_is_found_by_who_checks_and_is_an_error_for_all(trials: Trials, g
             assert all(len(value) == 64 for value in values.values()), values
         with unchecked.trial(what):
             assert not values, "read other values"
-    unchecked.save("test_damage_without_verify")
+    unchecked.save("test_readers.without_verify")
 
 
 @pytest.mark.fault("Readers", "dataset.h5 of somebody who means harm", "crafted HDF5, 2 GB of memory")
