@@ -14,6 +14,7 @@ from tests.project import Project
 
 SECONDS_FOR_ALL_TRIALS = 1500
 SKIPPED = pytest.StashKey[bool]()
+ENDED = pytest.StashKey[str]()  # the error that ended a test
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -31,9 +32,13 @@ def place_of(item: pytest.Item) -> str:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     item.stash[SKIPPED] = item.stash.get(SKIPPED, False) or report.skipped
+    if call.excinfo and not report.skipped:
+        item.stash[ENDED] = call.excinfo.exconly()
     return report
 
 
@@ -45,9 +50,12 @@ def trials(request: pytest.FixtureRequest) -> Iterator[Trials]:
     yield counted
     if request.node.stash.get(SKIPPED, False):
         return
+    if error := request.node.stash.get(ENDED, ""):
+        counted.end(error)
     counted.save(place_of(request.node))
     assert counted.trials, "no trial was made"
-    assert not counted.failures, f"{len(counted.failures)} of {counted.trials} failed:\n" + "\n".join(counted.failures)
+    lines = "\n".join(f"{name}: {said}" for name, said in counted.failures.items())
+    assert not lines, f"{len(counted.failures)} of {counted.trials} failed:\n{lines}"
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ Fault = tuple[str, str, str]  # part, fault, how
 def format_row(result: Trials) -> str:
     """Return the row of a fault.
 
-    >>> format_row(Trials("Crash", "kill -9 at a rename", "strace", 9, ["split"]))
+    >>> format_row(Trials("Crash", "kill -9 at a rename", "strace", 9, {"split": "half a file"}))
     '| Crash | kill -9 at a rename | strace | 9 | 8 |'
     """
     passed = result.trials - len(result.failures)

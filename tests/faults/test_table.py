@@ -20,7 +20,7 @@ def page(tmp_path: Path) -> Path:
 
 
 def test_table_is_replaced_and_the_text_around_it_stays(page: Path) -> None:
-    write_table(page, [Trials("Crash", "kill -9", "signal", 1200, [])])
+    write_table(page, [Trials("Crash", "kill -9", "signal", 1200)])
     text = page.read_text()
 
     assert text.startswith("before\n")
@@ -31,7 +31,7 @@ def test_table_is_replaced_and_the_text_around_it_stays(page: Path) -> None:
 
 def test_rows_of_faults_that_were_not_tried_may_stay(page: Path) -> None:
     write_table(
-        page, [Trials("Crash", "kill -9", "signal", 2, []), Trials("Urls", "a url", "a host", 3, ["one"])], True
+        page, [Trials("Crash", "kill -9", "signal", 2), Trials("Urls", "a url", "a host", 3, {"one": ""})], True
     )
     assert list(read_rows(page).values()) == [
         "| Crash | kill -9 | signal | 2 | 2 |",

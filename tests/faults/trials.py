@@ -24,36 +24,66 @@ class Trials:
         part: the part of the suite, such as "Crash".
         fault: what goes wrong, such as "kill -9 of a stage at a rename".
         how: how that is injected, such as "strace".
-        trials: how many were made.
-        failures: one line for each that did not pass.
+        trials: how many were made; after `end`, also those that were chosen and not begun.
+        failures: what was wrong with each that did not pass.
+        chosen: how many cases were chosen. A test makes fewer trials where a call or a moment is not reached again.
     """
 
     part: str
     fault: str
     how: str
     trials: int = 0
-    failures: list[str] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
+    chosen: int = 0
 
     def choose(self, cases: Sequence[Case], sample: int) -> list[Case]:
         """Return all cases for `make faults`; else so many of them, at even distances."""
         if ALL or sample >= len(cases):
-            return list(cases)
-        return [cases[number * len(cases) // sample] for number in range(sample)]
+            chosen = list(cases)
+        else:
+            chosen = [cases[number * len(cases) // sample] for number in range(sample)]
+        self.chosen += len(chosen)
+        return chosen
 
     @contextmanager
-    def trial(self, name: str) -> Iterator[None]:
-        """Count a trial. One that raises AssertionError has failed; the others go on."""
+    def trial(self, name: str) -> Iterator[str]:
+        """Count a trial, and give its name among the failures. One that raises has failed.
+
+        After an AssertionError the others go on. Any other error, such as a stage that hangs, ends the test.
+        """
         self.trials += 1
+        numbered = f"trial {self.trials}, {name}"
+        with self.charge(numbered):
+            yield numbered
+
+    @contextmanager
+    def charge(self, *trials: str) -> Iterator[None]:
+        """Check what some trials left together. Where that is wrong, each of them has failed."""
         try:
             yield
-        except AssertionError as error:
-            self.failures.append(f"{name}: {str(error).strip()[:2000]}")
+        except BaseException as error:
+            said = f"{'' if isinstance(error, AssertionError) else type(error).__name__} {error}".strip()[:2000]
+            for name in trials:
+                self.failures.setdefault(name, said)
+            if not isinstance(error, AssertionError):
+                raise
 
-    def save(self, test: str) -> None:
+    def end(self, error: str) -> None:
+        """Count the cases that were chosen and not tried as failed trials: an error ended the test.
+
+        It counts at least one failed trial, as the error may have come after the last of them. Where a test chooses
+        stages, and then cases of each, a stage that it did not come to counts as one case.
+        """
+        missing = max(self.chosen - self.trials, 0 if self.failures else 1)
+        for number in range(self.trials + 1, self.trials + missing + 1):
+            self.failures[f"trial {number}, not made"] = error
+        self.trials += missing
+
+    def save(self, place: str) -> None:
         """Write the result for `python -m tests.faults.table`. A sample is no result."""
         if ALL:
             RESULTS.mkdir(parents=True, exist_ok=True)
-            (RESULTS / f"{test}.json").write_text(json.dumps(asdict(self)), encoding="utf-8")
+            (RESULTS / f"{place}.json").write_text(json.dumps(asdict(self)), encoding="utf-8")
 
 
 def read_results(folder: Path = RESULTS) -> list[Trials]:
