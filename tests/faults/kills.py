@@ -27,6 +27,7 @@ RENAMES = ("rename", "renameat", "renameat2", "fsync", "fdatasync")
 WRITES = ("write", "writev", "pwrite64", "pwritev", "ftruncate", "fallocate", "sendfile", "copy_file_range", "unlink")
 BY_NAME = ("rename", "unlink")  # calls that name their files by paths
 DRAWN = 30  # writes of a stage
+GROUPS = "strace; four kills, one after the other, then the same command: the md5"
 PROBE_OF_PYTHON = "blat"  # tempfile writes this word to a file in TMPDIR to see whether it may, and removes it at once
 TEMPORARY = re.compile(r"(^|/)\.[^/]+\.tmp(/.*)?$|\.sqlite-(wal|shm|journal)$")  # until the next run
 RANDOM = re.compile(r"\.[\w-]{22}\.tmp$|/tmp\w+$|/tmp_obj_\w+$")  # names of DVC, Python and git
@@ -195,7 +196,7 @@ def kill_stages(
     """Kill each stage at the points of some calls: at all of RENAMES, at DRAWN of WRITES.
 
     Args:
-        trials: counts each kill.
+        trials: counts each kill. Where the run after a group of kills is wrong, each kill of the group has failed.
         project: the session's.
         undisturbed: the md5 of its outputs.
         folder: an empty folder.
@@ -212,27 +213,36 @@ def kill_stages(
         chosen = trials.choose(points, sample=2)
         for first in range(0, len(chosen), kills_before_a_run):
             group = chosen[first : first + kills_before_a_run]
-            trial = stage.prepare(trial)
+            trial, made = stage.prepare(trial), []
             for point in group:
-                remove_outputs_at_times(trial, stage, point)
-                at, killed = point, run_and_kill(trial, command, point)
-                # What the kills before have left may spare this call. Or the cache had less to commit: it commits by
-                # time, so a quicker run has fewer writes, and an earlier one of this file is taken.
-                for number in (point.number, (point.number + 1) // 2) if stage.cold else ():
-                    if killed.injected:
-                        break
-                    trial, at = stage.prepare(trial), replace(point, number=number)
-                    remove_outputs_at_times(trial, stage, at)
-                    killed = run_and_kill(trial, command, at)
+                trial, at, killed = kill_at(trial, stage, command, point)
                 if not killed.injected:
                     missed.append(f"{stage}: {point}")
                     continue
-                with trials.trial(f"{stage}: {at}"):
+                with trials.trial(f"{stage}: {at}") as name:
+                    made.append(name)
                     require_no_harm(trial, project, undisturbed, killed)
-                    if point == group[-1]:
-                        trial.succeed(*command)
-                        require_undisturbed(trial, project, undisturbed)
+            with trials.charge(*made):
+                trial.succeed(*command)
+                require_undisturbed(trial, project, undisturbed)
     assert len(missed) <= trials.trials // 20, missed
+
+
+def kill_at(trial: Project, stage: Stage, command: list[str], point: Point) -> tuple[Project, Point, Killed]:
+    """Run a stage and kill it at a point. Return the project as its next runs see it, and where the stage was killed.
+
+    What the kills before have left may spare this call. Or the cache had less to commit: it commits by time, so a
+    quicker run has fewer writes, and an earlier one of this file is taken.
+    """
+    remove_outputs_at_times(trial, stage, point)
+    at, killed = point, run_and_kill(trial, command, point)
+    for number in (point.number, (point.number + 1) // 2) if stage.cold else ():
+        if killed.injected:
+            break
+        trial, at = stage.prepare(trial), replace(point, number=number)
+        remove_outputs_at_times(trial, stage, at)
+        killed = run_and_kill(trial, command, at)
+    return trial, at, killed
 
 
 def remove_outputs_at_times(trial: Project, stage: Stage, point: Point) -> None:

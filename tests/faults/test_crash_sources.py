@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.kills import RENAMES, WRITES, Stage, kill_stages, needs_strace
+from tests.faults.kills import GROUPS, RENAMES, WRITES, Stage, kill_stages, needs_strace
 from tests.faults.trials import Trials
 from tests.project import Project
 
@@ -33,7 +33,7 @@ def test_kill_from_listings_to_embed_at_each_rename_and_fsync(
 
 @pytest.mark.faults_only
 @needs_strace
-@pytest.mark.fault("Crash", "kill -9 of stages listings to embed at 30 drawn writes each", "strace")
+@pytest.mark.fault("Crash", "kill -9 of stages listings to embed at 30 drawn writes each", GROUPS)
 def test_kill_from_listings_to_embed_at_drawn_writes(
     trials: Trials, project: Project, undisturbed: dict[str, str], tmp_path: Path
 ) -> None:
