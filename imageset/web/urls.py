@@ -1,6 +1,7 @@
 """URLs as sellers write them: which are valid, their host, where a redirect leads."""
 
 import re
+from ipaddress import IPv6Address
 from urllib.parse import quote, urljoin
 
 import yarl
@@ -10,7 +11,7 @@ from imageset.errors import BadUrl
 Origin = tuple[str, str, int]
 
 URL = re.compile(
-    r"(?P<base>https?://([^/?#\x00-\x1f\x7f]*@)?(\[[0-9a-f:.]+\]|[^]/?#@:[\x00-\x1f\x7f]+)(:[0-9]*)?)"
+    r"(?P<base>https?://([^/?#\x00-\x1f\x7f]*@)?(\[(?P<address>[0-9a-f:.]+)\]|[^]/?#@:[\x00-\x1f\x7f]+)(:[0-9]*)?)"
     r"(?P<rest>([/?#][^\x00-\x1f\x7f]*)?)",
     re.IGNORECASE,
 )
@@ -38,8 +39,10 @@ def parse(url: str) -> yarl.URL:
         if parts is None:
             raise ValueError("not an http or https URL")
         base = yarl.URL(parts["base"])
-        if not re.fullmatch(r"[a-z0-9_.-]{1,253}|[0-9a-f:.]*:[0-9a-f:.]*", base.raw_host or ""):
-            raise ValueError("neither a name nor an address")
+        if parts["address"]:
+            IPv6Address(parts["address"])  # else yarl takes what is behind a colon in the brackets for the port
+        elif not re.fullmatch(r"[a-z0-9_.-]{1,253}", base.raw_host or ""):
+            raise ValueError("no name")
         if not base.port or (base.port < 1024 and base.port not in (80, 443)):
             raise ValueError("a port of another protocol")
         rest = percent_encode(parts["rest"])

@@ -3,6 +3,7 @@
 from contextlib import suppress
 
 import pytest
+import yarl
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -133,6 +134,14 @@ def test_a_url_has_a_port(url: str, port: int) -> None:
         "http://[g::1]/",
         "http://[::1]a/",
         "http://[127.0.0.1]/",
+        "http://[192.0.2.1:22]/",
+        "http://[192.0.2.1:8080]/",
+        "http://[192.0.2.1:22]:8080/",
+        "http://[1:2]/",
+        "http://[:0:]/",
+        "http://[:]/",
+        "http://[::1::2]/",
+        "http://[1:2:3:4:5:6:7:8:9]/",
         "http://[]@",
         "http://[a]@/a",
         "http://[@shop.example]/",
@@ -144,9 +153,10 @@ def test_a_url_that_is_not_of_the_web_is_refused(url: str) -> None:
 
 
 ANY_TEXT = st.text() | st.text("htps:/@[]?#.%0123456789ax \t\u00e9\uff10\\")
+IN_BRACKETS = st.text("0123456789af:.").map("http://[{}]/".format)
 
 
-@given(ANY_TEXT | ANY_TEXT.map("http://".__add__))
+@given(ANY_TEXT | ANY_TEXT.map("http://".__add__) | IN_BRACKETS)
 def test_any_text_is_a_valid_url_or_refused(url: str) -> None:
     try:
         target = urls.parse(url)
@@ -157,6 +167,7 @@ def test_any_text_is_a_valid_url_or_refused(url: str) -> None:
     assert target.raw_host
     assert target.port in (80, 443) or 1024 <= (target.port or 0) <= 65535
     assert target.raw_path_qs.isascii()
+    assert urls.origin(yarl.URL(str(target))) == urls.origin(target)
     assert not set(target.raw_path_qs) & set(" \r\n\t\0")
 
 
