@@ -20,6 +20,7 @@ from botocore.exceptions import (
     ReadTimeoutError,
     ResponseStreamingError,
 )
+from botocore.parsers import ResponseParserError
 
 from imageset.errors import ObjectChanged, ServerError, SettingsError
 from imageset.runtime import settings
@@ -31,6 +32,7 @@ CONFIG = Config(
 
 # boto3 retries until the headers have arrived. A body that breaks off is requested again by read_object.
 BODY_ATTEMPTS = 4
+CHECK_ENDPOINT = "check that AWS_ENDPOINT_URL names an S3 server, with its http or https, and not its web console"
 BROKEN_BODIES = (FlexibleChecksumError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
 
 
@@ -124,10 +126,7 @@ def list_objects(bucket: Bucket, page: int = 1000) -> Iterator[StoredObject]:
     with bucket_errors(bucket):
         versioned = keeps_versions(bucket)
         name, entries = ("list_object_versions", "Versions") if versioned else ("list_objects_v2", "Contents")
-        pages = bucket.client.get_paginator(name).paginate(
-            Bucket=bucket.name, Prefix=bucket.prefix, PaginationConfig={"PageSize": page}
-        )
-        for answer in pages:
+        for answer in list_pages(bucket, name, bucket.prefix, page):
             for entry in answer.get(entries, []):
                 if entry.get("IsLatest", True):
                     version = entry.get("VersionId", "")
@@ -137,6 +136,28 @@ def list_objects(bucket: Bucket, page: int = 1000) -> Iterator[StoredObject]:
                         entry["Size"],
                         "" if version == "null" else version,
                     )
+
+
+def list_pages(bucket: Bucket, operation: str, prefix: str, page: int = 1000) -> Iterator[dict[str, Any]]:
+    """Yield the answers to the requests of a listing.
+
+    Args:
+        bucket: where to list.
+        operation: list_objects_v2 or list_object_versions.
+        prefix: of the keys.
+        page: how many objects to request at once, at most 1000.
+
+    Raises:
+        ValueError: an answer is no listing. boto3 takes any XML for a listing of nothing. Use it inside bucket_errors,
+            as for what boto3 raises.
+    """
+    pages = bucket.client.get_paginator(operation).paginate(
+        Bucket=bucket.name, Prefix=prefix, PaginationConfig={"PageSize": page}
+    )
+    for answer in pages:
+        if answer.keys().isdisjoint({"Name", "IsTruncated"}):
+            raise ValueError("no listing")
+        yield answer
 
 
 def keeps_versions(bucket: Bucket) -> bool:
@@ -242,7 +263,7 @@ def bucket_errors(bucket: Bucket, key: str = "") -> Iterator[None]:
 
     Raises:
         SettingsError: there are no credentials.
-        ServerError: the bucket cannot be reached or refuses.
+        ServerError: the bucket cannot be reached, refuses, or answers what S3 does not.
     """
     try:
         yield
@@ -259,7 +280,9 @@ def bucket_errors(bucket: Bucket, key: str = "") -> Iterator[None]:
             "InvalidAccessKeyId": ": check AWS_ACCESS_KEY_ID",
             "SignatureDoesNotMatch": ": check AWS_SECRET_ACCESS_KEY",
         }.get(code, "")
-        if key and http_status(error) >= 500:
+        if not hint and is_web_page(error):  # boto3 gives one that is answered with 200 the status 500
+            hint = f" with a web page, which no S3 server does: {CHECK_ENDPOINT}"
+        elif key and http_status(error) >= 500:
             hint = (
                 f" for {key}: run again; if it answers so each time, the server cannot read this object: remove it, "
                 "and the next `make refresh` fetches it again"
@@ -269,3 +292,14 @@ def bucket_errors(bucket: Bucket, key: str = "") -> Iterator[None]:
         raise ServerError(
             f"{bucket} cannot be reached ({type(error).__name__}): start it, or correct AWS_ENDPOINT_URL"
         ) from None
+    except (ResponseParserError, KeyError, RecursionError, TypeError, ValueError) as error:
+        # boto3 raises ValueError for a number or a checksum that is none, and follows a redirect to nowhere for ever.
+        asked = f"the request for {key}" if key else "a request"
+        raise ServerError(
+            f"{bucket} answered {asked} as no S3 server does ({type(error).__name__}): {CHECK_ENDPOINT}; else run again"
+        ) from None
+
+
+def is_web_page(error: ClientError) -> bool:
+    headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    return bool(headers.get("content-type", "").startswith("text/html"))

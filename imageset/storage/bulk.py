@@ -93,7 +93,7 @@ async def put_new(client: S3Store, bucket: Bucket, key: str, body: bytes, sha256
         if "status code: 409" in str(error):  # two writers at once: S3 gives neither a definite answer
             raise ServerError(f"{bucket}: another program uploads {key} at the same time: run again") from None
         raise ObjectExists(f"{key} is already in {bucket}") from None
-    except obstore.exceptions.BaseError as error:
+    except (obstore.exceptions.BaseError, OSError, ValueError) as error:  # FileNotFoundError where the bucket is gone
         # Only codes and known phrases: the server's XML may name an access key.
         cause = re.search(r"<Code>(\w+)</Code>", str(error)) or re.search(
             r"(status code: \d+|incorrectly configured region|error sending request)", str(error)

@@ -16,17 +16,21 @@ class Answer(NamedTuple):
 
 @contextmanager
 def answering(answers: Iterable[Answer]) -> Iterator[str]:
-    """Start a server that gives each GET the next of some answers. Yields its URL."""
+    """Start a server that gives each request the next of some answers. Yields its URL."""
     given = iter(answers)
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
             answer = next(given)
             self.send_response(answer.status)
             for name, value in {"Content-Length": str(len(answer.body)), **answer.headers}.items():
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(answer.body)
+
+        def do_PUT(self) -> None:
+            self.do_GET()
 
         def log_message(self, format: str, *args: Any) -> None:
             pass

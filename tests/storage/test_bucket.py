@@ -1,5 +1,6 @@
 """The bucket, on a real S3 server: list objects, read what was listed."""
 
+import itertools
 import re
 import secrets
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ from imageset.errors import ImagesetError, ObjectChanged, ServerError, SettingsE
 from imageset.storage.bucket import BODY_ATTEMPTS, Bucket, StoredObject, get_object, list_objects, open_bucket
 from tests.conftest import put
 from tests.faults.proxy import TO_CLIENT, Proxy
+from tests.storage.answering import Answer, answering
 
 ODD_KEYS = ["a b+c%20d", "é.jpeg", "e\u0301.jpeg", "x.txt", "1.jpeg", "deep/er/1.jpeg", "&<>\"'.jpeg"]
 
@@ -346,6 +348,44 @@ def test_credentials_in_the_endpoint_are_refused_and_not_quoted(endpoint: str, m
         open_bucket()
 
     assert "hid" not in str(caught.value)
+
+
+PAGE = b"<!doctype html><html lang=en><meta charset=utf-8><title>Console</title></html>"
+AS_HTML = {"Content-Type": "text/html; charset=utf-8"}
+LISTED = b"<ListBucketResult><Name>photos</Name><Contents>%s</Contents></ListBucketResult>"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(200, PAGE, AS_HTML),
+        Answer(206, PAGE),
+        Answer(301, PAGE, AS_HTML | {"Location": "https://127.0.0.1/photos"}),
+        Answer(200, b"<html><head/><body/></html>"),
+        Answer(200, b""),
+        Answer(200, LISTED % b"<Key>1.jpeg</Key><ETag>a</ETag><Size>1x</Size>"),
+        Answer(200, LISTED % b"<Key>1.jpeg</Key><Size>1</Size>"),
+    ],
+)
+@pytest.mark.usefixtures("bucket", "impatient")
+def test_an_endpoint_that_is_no_s3_server_is_one_line(answer: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as a web console, or a server that redirects to https. None is an empty bucket."""
+    with answering(itertools.repeat(answer)) as endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        message = refusal(ServerError)
+
+    assert re.match(
+        f"s3://.* at {endpoint} answered .* no S3 server does.*: check that AWS_ENDPOINT_URL names", message
+    )
+    assert "\n" not in message
+
+
+@pytest.mark.usefixtures("bucket", "impatient")
+def test_an_answer_with_a_checksum_that_is_none_names_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    with answering([Answer(200, b"photo", {"x-amz-checksum-crc32": "AAAAA"})]) as endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        with pytest.raises(ServerError, match=r"answered the request for 1\.jpeg as no S3 server does"):
+            get_object(open_bucket(), StoredObject("1.jpeg", "a", 5, ""))
 
 
 def retrying(seconds: float) -> Config:

@@ -321,6 +321,15 @@ def test_a_failure_is_one_line_with_its_reason_and_no_secret(
         assert not re.search("hidden|sandbox|<|\n", message)
 
 
+@pytest.mark.usefixtures("bucket", "impatient")
+def test_a_bucket_that_is_gone_when_a_photo_is_put_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = b"<Error><Code>NoSuchBucket</Code><AWSAccessKeyId>hidden</AWSAccessKeyId></Error>"
+    with answering([Answer(404, body)]) as endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        with pytest.raises(ServerError, match=r"^s3://.* could not store 1\.jpeg \(NoSuchBucket\): run again$"):
+            put_new(open_bucket(), "1.jpeg", b"photo")
+
+
 def test_without_credentials_the_variables_are_named(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")

@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 
 from imageset.errors import ObjectChanged, ServerError
 from imageset.storage import object_cache
-from imageset.storage.bucket import Bucket, StoredObject, bucket_errors, get_object, http_status
+from imageset.storage.bucket import Bucket, StoredObject, bucket_errors, get_object, http_status, list_pages
 from imageset.storage.object_keys import parse_key
 from tools.forget.named import Keys
 
@@ -103,18 +103,14 @@ def is_of_ingest(bucket: Bucket, version: Version) -> bool:
 
 
 def list_versions(bucket: Bucket, prefix: str) -> Iterator[Version]:
-    pages = bucket.client.get_paginator("list_object_versions").paginate(
-        Bucket=bucket.name, Prefix=bucket.prefix + prefix
-    )
-    for page in pages:
+    for page in list_pages(bucket, "list_object_versions", bucket.prefix + prefix):
         for kind in ("Versions", "DeleteMarkers"):
             for entry in page.get(kind, []):
                 yield Version(describe(bucket, entry), entry.get("VersionId", ""), kind == "DeleteMarkers")
 
 
 def list_current(bucket: Bucket, prefix: str) -> Iterator[Version]:
-    pages = bucket.client.get_paginator("list_objects_v2").paginate(Bucket=bucket.name, Prefix=bucket.prefix + prefix)
-    for page in pages:
+    for page in list_pages(bucket, "list_objects_v2", bucket.prefix + prefix):
         for entry in page.get("Contents", []):
             yield Version(describe(bucket, entry), "", False)
 
