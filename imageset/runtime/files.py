@@ -14,6 +14,7 @@ from typing import TextIO
 
 from imageset.errors import DiskError, ImagesetError
 
+HELD: dict[Path, int] = {}  # the locks of this process, with their inodes
 FULL = (errno.ENOSPC, errno.EDQUOT)
 DISK_FAULTS = {
     errno.ENOSPC: "its disk is full: make room, then run this again",
@@ -29,25 +30,29 @@ def atomic(path: Path) -> Iterator[Path]:
 
     Yields a temporary path beside `path`. At the end it is synced and renamed to `path`; after an error the old file is
     still there. The temporary name is fixed: the stage's lock keeps other runs away, and the next run overwrites what
-    kill -9 left.
+    kill -9 left. So the locks of this process must still be its own.
 
     Args:
         path: the file to write. Its folder is made if it is missing.
 
     Raises:
         DiskError: its disk is full, is read-only, or fails.
+        ImagesetError: a lock was removed, and another run has it now. The temporary file is its, and stays.
     """
     temporary = path.with_name(f".{path.name}.tmp")
+    require_own_locks()
     with full_disk(path, temporary):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.unlink(missing_ok=True)
         try:
             yield temporary
             sync(temporary)
+            require_own_locks()
             os.replace(temporary, path)
             sync(path.parent)
         finally:
-            with suppress(OSError):  # of a read-only disk, which would hide the first error
+            with suppress(OSError, ImagesetError):  # of a read-only disk, which would hide the first error
+                require_own_locks()
                 temporary.unlink(missing_ok=True)
 
 
@@ -173,7 +178,22 @@ def lock(path: Path) -> Iterator[None]:
         with full_disk(path):
             file.truncate(0)
             os.write(file.fileno(), str(os.getpid()).encode())
-        yield
+        held = path.absolute()
+        HELD[held] = os.fstat(file.fileno()).st_ino
+        try:
+            yield
+        finally:
+            del HELD[held]
+
+
+def require_own_locks() -> None:
+    """Raise ImagesetError if a lock of this process was removed, and another process has made and got a new one."""
+    for path, inode in HELD.items():
+        with suppress(FileNotFoundError):
+            if path.stat().st_ino != inode:
+                raise ImagesetError(
+                    f"{path} was removed while this ran, and another run is active: run this again when that has ended"
+                )
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -198,6 +199,38 @@ def test_a_held_lock_is_refused_with_its_holder(tmp_path: Path) -> None:
 
     assert f"(pid {holder.pid})" in str(caught.value)
     assert str(path) in str(caught.value)
+
+
+def test_a_run_that_has_lost_its_lock_to_another_one_leaves_its_files(tmp_path: Path) -> None:
+    """Somebody removes .cache while a stage runs, and starts the stage again. Both have the same temporary name."""
+    path, output = tmp_path / ".cache" / "split.lock", tmp_path / "split.csv"
+    output.write_text("old")
+    with ExitStack() as second:
+
+        def lose_the_lock() -> None:
+            with files.lock(path), files.atomic(output) as temporary:
+                temporary.write_text("whole")
+                path.unlink()
+                second.enter_context(hold(path))
+                temporary.unlink()
+                temporary.write_text("half")
+
+        with pytest.raises(ImagesetError, match=rf"^{path} was removed .* another run is active"):
+            lose_the_lock()
+
+    assert output.read_text() == "old"
+    assert (tmp_path / ".split.csv.tmp").read_text() == "half"
+
+
+def test_a_lock_that_is_removed_and_not_taken_ends_nothing(tmp_path: Path) -> None:
+    path, output = tmp_path / ".cache" / "split.lock", tmp_path / "split.csv"
+    with files.lock(path), files.atomic(output) as temporary:
+        temporary.write_text("whole")
+        path.unlink()
+
+    assert output.read_text() == "whole"
+    files.write_text(output, "another")
+    assert output.read_text() == "another"
 
 
 def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
