@@ -5,10 +5,12 @@ boto3 and DVC read AWS_* from the environment themselves. `load` copies .env int
 
 import os
 import re
+from io import StringIO
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from dotenv import find_dotenv, load_dotenv
+from dotenv.parser import parse_stream
 
 from imageset.errors import SettingsError
 from imageset.runtime.secret_text import show_setting
@@ -17,9 +19,42 @@ BUCKET = r"[a-z0-9][a-z0-9.-]+"
 
 
 def load() -> None:
-    """Copy the nearest .env, of this folder or a parent, into the environment. A variable that is set already wins."""
+    """Copy the nearest .env, of this folder or a parent, into the environment. A variable that is set already wins.
+
+    A folder of that name, such as one of a virtual environment, is passed over.
+
+    Raises:
+        SettingsError: it cannot be read, or a line of it is not NAME=value. The message quotes nothing of it.
+    """
+    if not (found := find_dotenv(usecwd=True)):
+        return
+    text = read_env(Path(found))
     # No interpolation: a password may contain a dollar sign.
-    load_dotenv(find_dotenv(usecwd=True), interpolate=False)
+    load_dotenv(stream=StringIO(text, newline=None), interpolate=False)
+
+
+def read_env(path: Path) -> str:
+    """Return the text of a .env. python-dotenv itself passes over lines that it cannot parse. Raises SettingsError."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read ({error.strerror}): make it readable, or remove it") from None
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise SettingsError(
+            f"line {line} of {path} is not UTF-8 (byte {error.start + 1} of the file): save it as UTF-8"
+        ) from None
+    for binding in parse_stream(StringIO(text, newline=None)):
+        string = binding.original.string
+        if binding.error or "\0" in string:  # no variable may have a NUL
+            blank = string[: len(string) - len(string.lstrip())]
+            raise SettingsError(
+                f"line {binding.original.line + blank.count(chr(10))} of {path} is not NAME=value: correct it, such as "
+                "a quote that is not closed, or begin it with #"
+            )
+    return text
 
 
 def require(variable: str, example: str) -> str:

@@ -100,9 +100,17 @@ SETTINGS = [
     ("masks", "IMAGESET_DASK", "scheduler", "'scheduler': expected the address"),
 ]
 
+# name, content of .env, what the line says besides the file.
+ENV_FILES = [
+    (".env is not UTF-8", b"A=1\nDATABASE_URL=caf\xe9\n", "line 2 of"),
+    (".env with a quote that is not closed", b"A='1\n", "line 1 of"),
+    (".env with text", b"A=1\n\nto be filled in\n", "line 3 of"),
+    (".env with a NUL", b"A=\0\n", "line 1 of"),
+]
+
 
 class Case(NamedTuple):
-    """A trial: how to change params.yaml, what to set, the stage, and what its line has to say."""
+    """A trial: how to change params.yaml, what .env has, what to set, the stage, and what its line has to say."""
 
     name: str
     says: tuple[str, ...]
@@ -110,6 +118,7 @@ class Case(NamedTuple):
     param: tuple[str, str] | None = None
     replace: tuple[bytes, bytes] | None = None
     setting: tuple[str, str] | None = None
+    env_file: bytes | None = None
 
 
 CASES = [
@@ -122,6 +131,7 @@ CASES = [
         Case(f"{variable}={value}", (variable, says), stage, setting=(variable, value))
         for stage, variable, value, says in SETTINGS
     ),
+    *(Case(name, ("/.env", says), env_file=content) for name, content, says in ENV_FILES),
 ]
 
 
@@ -179,8 +189,9 @@ def read_state(folder: Path) -> dict[str, tuple[int, int, int]]:
 
 @contextmanager
 def changed(project: Project, case: Case) -> Iterator[None]:
-    """Change params.yaml for a trial."""
-    path = project.folder / "params.yaml"
+    """Change params.yaml, and write .env, for a trial."""
+    path, env_file = project.folder / "params.yaml", project.folder / ".env"
+    assert not env_file.exists()
     content = path.read_bytes()
     if case.param:
         project.set_param(*case.param)
@@ -188,10 +199,13 @@ def changed(project: Project, case: Case) -> Iterator[None]:
         old, new = case.replace
         assert old in content
         path.write_bytes(content.replace(old, new, 1))
+    if case.env_file is not None:
+        env_file.write_bytes(case.env_file)
     try:
         yield
     finally:
         path.write_bytes(content)
+        env_file.unlink(missing_ok=True)
 
 
 def show(value: str) -> str:

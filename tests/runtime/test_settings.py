@@ -57,6 +57,50 @@ def test_a_password_with_a_dollar_sign_in_the_env_file_stays_as_it_is(tmp_path: 
     assert os.environ["DATABASE_URL"] == "postgresql://user:a${HOME}b$c@host/shop"
 
 
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (
+            b"IMAGESET_WORKERS=3\n# caf\xe9 hidden\n",
+            "line 2 of {} is not UTF-8 (byte 25 of the file): save it as UTF-8",
+        ),
+        (b"IMAGESET_WORKERS=3\r\n\r\n\r\nhidden secret\r\n", "line 4 of {} is not NAME=value: correct it, "),
+        (b"\nDATABASE_URL='hidden\nIMAGESET_WORKERS=3\n", "line 2 of {} is not NAME=value: correct it, "),
+        (b"=hidden", "line 1 of {} is not NAME=value: correct it, "),
+        (b"A=1\nDATABASE_URL=hid\0den\n", "line 2 of {} is not NAME=value: correct it, "),
+    ],
+)
+def test_a_damaged_env_file_is_named_with_the_line_and_not_quoted(content: bytes, problem: str, tmp_path: Path) -> None:
+    path = tmp_path / ".env"
+    path.write_bytes(content)
+    with pytest.raises(SettingsError) as caught:
+        settings.load()
+
+    assert str(caught.value).startswith(problem.format(path))
+    assert "hid" not in str(caught.value)
+    assert "IMAGESET_WORKERS" not in os.environ
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs /proc, which Linux has")
+def test_an_env_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / ".env").symlink_to("/proc/self/mem")  # also root gets an error: nothing is at its beginning
+
+    with pytest.raises(
+        SettingsError, match=rf"^{tmp_path}/\.env cannot be read \(Input/output error\): make it readable"
+    ):
+        settings.load()
+
+
+def test_a_folder_of_that_name_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as that of `python -m venv .env`."""
+    (tmp_path / ".env").write_bytes("\ufeffIMAGESET_WORKERS=3\r\n\r\nNAME_ALONE\r\n# é\r\n".encode())
+    (tmp_path / "project" / ".env").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "project")
+    settings.load()
+
+    assert settings.workers() == 3
+
+
 @pytest.mark.parametrize("value", [None, "", "  "])
 def test_a_missing_variable_is_named_with_an_example(value: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     if value is not None:
