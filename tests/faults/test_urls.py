@@ -40,7 +40,7 @@ class Case:
         answers: the addresses of the name case{}.test, one look-up after the other.
         locations: where http://public.test/{}/0, /1, ... redirect to.
         times: how often it is downloaded.
-        reaches: whether the canary is reached without the guard: the URL is well-formed.
+        reaches: whether the canary is reached where it may not be, without the address guard and the rules for URLs.
     """
 
     url: str
@@ -50,8 +50,11 @@ class Case:
     reaches: bool = False
 
 
-# No connection leads to these addresses, whatever the guard says.
-NOWHERE = {"0.1.2.3", "::", "fe80::1", "fe80::1%1", "febf::1"}
+# No connection leads to these addresses: they need the name of a device, or are for many machines at once.
+NOWHERE = {
+    *("fe80::1", "fe80::1%1", "febf::1"),
+    *("224.0.0.1", "239.255.255.250", "255.255.255.255", "ff02::1", "ff0e::1"),
+}
 TARGETS = ["127.0.0.1", "169.254.169.254", "10.0.0.1"]
 OTHER_SPELLINGS = [
     "http://%31%32%37.0.0.1/",
@@ -138,10 +141,46 @@ INJECTIONS = [
     "http://us\r\ner:pass@public.test/",
     "http://public.test:80\r\n/",
 ]
+# URLs that lead nowhere, or where they may, also with both guards off: a control can show nothing for these.
+HARMLESS = {
+    "yarl takes no such spelling of an address": [
+        *("http://127.1/", "http://127.0.1/", "http://0/", "http://10.1/", "http://169.254.43518/"),
+        *("http://2130706433/", "http://017700000001/", "http://2852039166/", "http://3232235521/"),
+        *("http://0177.0.0.1/", "http://0177.1/", "http://0251.0376.0251.0376/", "http://0300.0250.0000.0001/"),
+        *("http://127.0.0.1./", "http://127.0.0.1.:8080/", "http://::1/", "http://[127.0.0.1]/"),
+    ],
+    "yarl takes no such URL": [
+        *("http://127.0.0.1\\@public.test/", "http://public.test\\@127.0.0.1/", "http:\\\\127.0.0.1\\"),
+        *("http://1\u200d27.0.0.1/", "http://loc\u00adalhost/", "http://127.0.0.1%0d%0aX-Injected:%20yes/"),
+        *("http:127.0.0.1/", "http:/127.0.0.1/", "http:///127.0.0.1/", "http:////127.0.0.1/", "//127.0.0.1/"),
+        *("http://127.0.0.1:80:80/", "http://[::1/", "http://[::1].public.test/"),
+        "http://public.test\r\nX-Injected: yes/",
+    ],
+    "no socket takes such an address": [
+        *("http://[fe80::1%25lo]/", "http://[::1%25lo]/", "http://[fd00:ec2::254%25lo]/latest/meta-data/"),
+        "http://[::ffff:0x7f.1]/",
+    ],
+    "no name server knows such a name": [
+        *("http://%31%32%37.0.0.1/", "http://127%2e0%2e0%2e1/", "http://127.0.0.1%09/"),
+        *("http://127.0.0.1%00.public.test/", "http://public.test%40127.0.0.1/"),
+    ],
+    "only who parses what yarl writes takes the end for a port": [
+        *(f"http://[{PUBLIC}:22]/1.jpg", f"http://[{PUBLIC}:25]/1.jpg", f"http://[{PUBLIC}:22]:8080/1.jpg"),
+        *("http://[:0:]/1.jpg", "http://[public.test:22]/1.jpg"),
+    ],
+    "aiohttp knows no such scheme": [url for url in OTHER_SCHEMES if not url.startswith("ws:")],
+    "they lead to the public host, and yarl encodes the line ends": INJECTIONS,
+}
+UNREACHED = {url for urls in HARMLESS.values() for url in urls}
+
+
+def spelled(url: str) -> Case:
+    """Return a case of a URL by itself."""
+    return Case(url, reaches=url not in UNREACHED)
 
 
 def redirected(*targets: str, reaches: bool = False) -> Case:
-    """Return a case whose URL redirects from one to the next of some targets."""
+    """Return a case that redirects from one to the next of some targets."""
     return Case("http://public.test/{}/0", locations=targets, reaches=reaches)
 
 
@@ -150,26 +189,25 @@ def hops(count: int, last: str) -> tuple[str, ...]:
     return (*(f"http://public.test/{{}}/{number + 1}" for number in range(count)), last)
 
 
-REACHABLE = [
-    address for address in FORBIDDEN if address not in NOWHERE and not address.startswith(("22", "239", "255", "ff"))
-]
+REACHABLE = [address for address in FORBIDDEN if address not in NOWHERE]
 HOSTILE = [
     *(Case(f"http://{in_url(address)}/1.jpg", reaches=address in REACHABLE) for address in FORBIDDEN),
     *(Case(f"https://{in_url(address)}:8080/1.jpg", reaches=address in REACHABLE) for address in REACHABLE[::4]),
-    *(Case(url) for url in [*SPELLINGS, *OTHER_SPELLINGS, *OTHER_SCHEMES]),
+    *(spelled(url) for url in [*SPELLINGS, *OTHER_SPELLINGS, *OTHER_SCHEMES]),
     *(Case("http://case{}.test/1.jpg", ((address,),), reaches=address in REACHABLE) for address in REACHABLE[::2]),
     *(Case("http://case{}.test/1.jpg", ((PUBLIC,), (address,)), times=2, reaches=True) for address in REACHABLE[1::3]),
     *(Case("http://case{}.test:8080/1.jpg", (tuple(TARGETS[:count]),), reaches=True) for count in (2, 3)),
     *(redirected(f"http://{in_url(address)}/", reaches=True) for address in REACHABLE[::4]),
     *(redirected(*hops(count, f"http://{target}/"), reaches=True) for count in (1, 2, 3, 4) for target in TARGETS),
     *(redirected(url) for url in OTHER_SCHEMES[:8]),
-    *(redirected(url) for url in ["//127.0.0.1/", "http://127.1/", "http://[::1]:8080/", "http://0x7f000001/"]),
+    *(redirected(url, reaches=True) for url in ["//127.0.0.1/", "http://[::1]:8080/", "http://0x7f000001/"]),
+    redirected("http://127.1/"),
     redirected(*hops(5, "http://public.test/{}/6"), "http://public.test/{}/0"),
     redirected("http://public.test/{}/0"),
     Case("http://public.test/{}/0", locations=("http://case{}.test/",), answers=(("10.0.0.1",),), reaches=True),
-    *(Case(f"http://public.test:{port}/1.jpg") for port in PORTS_OF_OTHERS),
-    *(redirected(f"http://public.test:{port}/1.jpg") for port in PORTS_OF_OTHERS[:4]),
-    *(Case(url) for url in INJECTIONS),
+    *(spelled(f"http://public.test:{port}/1.jpg") for port in PORTS_OF_OTHERS),
+    *(redirected(f"http://public.test:{port}/1.jpg", reaches=True) for port in PORTS_OF_OTHERS[:4]),
+    *(spelled(url) for url in INJECTIONS),
 ]
 GOOD = [
     *(Case(f"http://{host}/1.jpg") for host in PUBLIC_HOSTS),
@@ -189,7 +227,11 @@ GOOD = [
 def run_cases(cases: list[tuple[int, Case]], folder: Path, guard: bool) -> list[Outcome]:
     """Download the URLs of cases, each with its number, on a network of their own."""
     names = {"public.test": [[PUBLIC]], "both.test": [[PUBLIC, PUBLIC_IPV6]], "xn--bcher-kva.test": [[PUBLIC]]}
-    names["metadata.google.internal"] = [["169.254.169.254"]]
+    names |= {
+        "metadata.google.internal": [["169.254.169.254"]],
+        "localhost": [["127.0.0.1"]],
+        "ip6-localhost": [["::1"]],
+    }
     redirects = {}
     for number, case in cases:
         if case.answers:
@@ -252,9 +294,19 @@ def test_every_good_url_is_fetched(trials: Trials, tmp_path: Path) -> None:
             assert forbidden(outcome) == []
 
 
-@pytest.mark.fault("Urls", "control: with the guard off, the url reaches the canary", "the same network")
-def test_without_the_guard_the_canary_is_reached(trials: Trials, tmp_path: Path) -> None:
-    cases = trials.choose([(number, case) for number, case in enumerate(HOSTILE) if case.reaches], sample=60)
+@pytest.mark.fault("Urls", "control: without the guards, the url reaches the canary if it can", "the same network")
+def test_without_the_guards_the_canary_is_reached(trials: Trials, tmp_path: Path) -> None:
+    """The address guard, and the rules for URLs."""
+    cases = trials.choose(list(enumerate(HOSTILE)), sample=80)
     for (_, case), outcome in zip(cases, run_cases(cases, tmp_path, guard=False), strict=True):
         with trials.trial(repr(case)):
-            assert forbidden(outcome) != [], outcome
+            assert bool(forbidden(outcome)) == case.reaches, outcome
+
+
+def test_few_hostile_urls_have_no_control() -> None:
+    """Each of them is listed with its reason, or leads to an address that no connection leads to."""
+    without = [case for case in HOSTILE if not case.reaches]
+
+    assert {case.url for case in without} >= UNREACHED
+    assert len(without) - len(UNREACHED) == len(NOWHERE) + len(OTHER_SCHEMES[:8]) + len(["127.1", "6 hops", "endless"])
+    assert len(without) < len(HOSTILE) / 3
