@@ -182,34 +182,43 @@ def test_a_label_suspect_without_a_class_is_in_no_row_of_the_classes(browser: Br
         expect(page.locator("#review-heading")).to_contain_text("3000000: no class, or")
 
 
-@pytest.mark.parametrize(
-    ("text", "said", "count"),
-    [
-        ("\x89PNG\r\n\x1a\n" + "\0" * 50, "0 photos marked", 0),
-        ("", "0 photos marked", 0),
-        ("product_id,position,action\r3000001,0,right\r3000002,0,right\r", "2 photos marked", 2),
-        (
-            'product_id;position;action;reason\n3000001;0;exclude;"bad ""one"\n3000002;0;right;',
-            "1 photo marked",
-            1,
-        ),
-        ('product_id,position,action\n3000001,0,"right\n3000002,0,right\n', "1 photo marked", 1),
-        (
-            "product_id,position,action,catalog_id\n3000001,0,relabel,4711\n",
-            "line 2: the page does not have",
-            0,
-        ),
-    ],
-)
+LOADED = [
+    ("\x89PNG\r\n\x1a\n" + "\0" * 50, "0 photos marked", ""),
+    ("", "0 photos marked", ""),
+    ("product_id,position,action\r3000001,0,right\r3000002,0,right\r", "2 photos marked", "right right"),
+    ('product_id;position;action;reason\n3000001;0;exclude;"bad ""one"\n3000002;0;right;', "1 photo marked", "right"),
+    ('product_id,position,action\n3000001,0,"right\n3000002,0,right\n', "1 photo marked", "right"),
+    ("product_id,position,action,catalog_id\n3000001,0,relabel,4711\n", "line 2: the page does not have", ""),
+    ("product_id,position,action\n3000001,0,exclude\n", "1 not: line 2: Write one word", ""),
+    (
+        "product_id,position,action,class\n3000001,0,right,1200\n3000002,0,right,1202.0\n3000003,0,right,\n",
+        "2 photos marked from loaded.csv. 1 not: line 2: the photo has class 1201 by now, not 1200: look at it again.",
+        "right right",
+    ),
+    ("product_id,position,action\n3000001,,right\n", "line 2: action right needs the position of one photo", ""),
+    (
+        "product_id,position,action,catalog_id,reason\n3000001,0,exclude,,bad_photo\n3000001,,relabel,1205,\n",
+        "1 photo marked",
+        "exclude",
+    ),
+]
+
+
 def test_a_file_that_is_loaded_marks_what_it_can_and_says_what_not(
-    text: str, said: str, count: int, browser: Browser, plain: Path, tmp_path: Path
+    browser: Browser, plain: Path, tmp_path: Path
 ) -> None:
+    """As tools.suspects --apply takes its rows: a row of a photo wins over one of its product."""
     file = tmp_path / "loaded.csv"
-    file.write_text(text, encoding="utf-8", newline="")
     with opened_quietly(browser, plain, "marks") as page:
-        page.get_by_label("Load a saved file").set_input_files(file)
-        expect(page.locator("#announcement")).to_contain_text(said)
-        expect(page.locator("#tabs [href='#marks'] .count")).to_have_text(str(count))
+        for text, said, actions in LOADED:
+            file.write_text(text, encoding="utf-8", newline="")
+            page.get_by_label("Load a saved file").set_input_files(file)
+            expect(page.locator("#announcement")).to_contain_text(said)
+            expect(page.locator("#tabs [href='#marks'] .count")).to_have_text(str(len(actions.split())))
+            if actions:
+                assert " ".join(row["action"] for row in saved_rows(page)) == actions, text
+                page.get_by_role("button", name="Remove all marks").click()
+            page.evaluate("document.getElementById('announcement').textContent = ''")
 
 
 def test_only_a_row_of_the_photo_itself_refuses_another_class(browser: Browser, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ const CSV_COLUMNS = [
     "kind",
     "rank",
 ];
+const EMPTY_ROW = Object.fromEntries(CSV_COLUMNS.map((column) => [column, ""]));
 const ACTIONS = ["exclude", "relabel", "right"];
 const LARGEST_POSITION = 2 ** 15 - 1;
 const KEY_PATTERN = /^[^\p{Cc}]{1,255}\/[0-9]{1,5}$/u; // an id may be any text
@@ -435,28 +436,34 @@ export function loadCorrections(text) {
     }
     const marks = new Map();
     const refused = [];
-    rows.forEach(({ line, cells }) => {
-        const row = Object.fromEntries(columns.map((column, place) => [column, (cells[place] ?? "").trim()]));
-        const action = row.action.toLowerCase();
-        const wanted = {
-            action,
-            reason: row.reason,
-            note: row.note,
-            date: row.date,
-            by: row.by,
-            kind: Object.hasOwn(LISTED_IN, row.kind) ? row.kind : "",
-        };
-        wanted.toClass = classOfCell(row.catalog_id ?? "");
+    for (const row of rows.map(({ line, cells }) => readRow(line, columns, cells)).sort(productsFirst)) {
+        const wanted = wantedOf(row);
         const found = photosOfRow(row);
-        const why = action ? whyNotRow(found, wanted) : "";
+        const why = wanted.action ? whyNotRow(found, wanted, row) : "";
         if (why) {
-            refused.push({ line, why });
-        } else if (action) {
+            refused.push({ line: row.line, why });
+        } else if (wanted.action) {
             found.forEach((index) => marks.set(index, wanted));
         }
-    });
+    }
     const result = setMark([...marks.keys()], (index) => marks.get(index));
-    return { set: result.set, refused: [...refused, ...result.refused] };
+    return { set: result.set, refused: [...refused.sort((one, other) => one.line - other.line), ...result.refused] };
+}
+
+// A file may have some of the columns. Those that it lacks are empty.
+function readRow(line, columns, cells) {
+    const given = columns.map((column, place) => [column, (cells[place] ?? "").trim()]);
+    return { ...EMPTY_ROW, ...Object.fromEntries(given), line };
+}
+
+// A row of a photo wins over one of its whole product, wherever it is in the file.
+function productsFirst(one, other) {
+    return Number(one.position !== "") - Number(other.position !== "") || one.line - other.line;
+}
+
+function wantedOf({ action, catalog_id: catalogId, reason, note, date, by, kind }) {
+    const known = Object.hasOwn(LISTED_IN, kind) ? kind : "";
+    return { action: action.toLowerCase(), toClass: classOfCell(catalogId), reason, note, date, by, kind: known };
 }
 
 // Spreadsheets write 7.0 for 7.
@@ -473,12 +480,19 @@ function photosOfRow({ product_id: cell, position }) {
     return [...photos.product_id.keys()].filter((index) => photos.product_id[index] === productId);
 }
 
-function whyNotRow(found, { action, reason, toClass }) {
+function whyNotRow(found, { action, reason, toClass }, row) {
     if (!ACTIONS.includes(action)) {
         return `action ${action} is not one of ${ACTIONS.join(", ")}`;
     }
+    if (action === "right" && !row.position) {
+        return "action right needs the position of one photo";
+    }
     if (!found.length) {
         return "the page does not have this photo";
+    }
+    const own = photos.class[found[0]];
+    if (action === "right" && own >= 0 && row.class && classOfCell(row.class) !== own) {
+        return `the photo has class ${page.classes.catalog_id[own]} by now, not ${row.class}: look at it again`;
     }
     if (action === "relabel" && toClass < 0) {
         return "the page does not have this class";
