@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser import NARROW, opened, reload
 from tests.forked import run_python
+from tests.page.drawn_contents import write_page
 from tests.page.driving import focus_tile
 from tests.page.project import NAMES, Made
 
@@ -145,6 +146,37 @@ def test_marks_are_listed_and_removed_and_carry_notes(page: Page, made: Made, tm
         '\'=HYPERLINK("http://x")',
         "'\uff20mm",
     )
+
+
+def test_a_note_swallows_no_click_and_what_has_the_focus_keeps_it(browser: Browser, tmp_path: Path) -> None:
+    path, _ = write_page(tmp_path, classes=6, photos=120)
+    with opened(browser, path, "photos") as (page, seen):
+        press(page, 3_000_000, "Control+a", "y")
+        page.get_by_role("link", name="Marks").click()
+        rows = page.locator(".marks-table tbody tr")
+        expect(rows).to_have_count(100)
+        note = rows.nth(2).get_by_role("textbox")
+        note.fill("seen")
+        rows.nth(0).get_by_role("button", name="Remove").click()
+        expect(page.locator("#marks-link")).to_have_text("115 marks")
+        expect(rows.nth(1).get_by_role("textbox")).to_have_value("seen")
+        note.fill("seen twice")
+        page.keyboard.press("Tab")
+        expect(rows.nth(2).get_by_role("button", name="Remove")).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(page.locator("#marks-link")).to_have_text("114 marks")
+        expect(rows.nth(2).get_by_role("button", name="Remove")).to_be_focused()
+        page.locator("#undo").click()
+        page.locator("#undo").click()
+        expect(note).to_have_value("")
+        page.get_by_role("button", name="Next page").focus()
+        page.keyboard.press("Enter")
+        expect(rows).to_have_count(15)
+        expect(page.get_by_role("button", name="Previous page")).to_be_focused()
+        page.get_by_role("button", name="Remove all marks").focus()
+        page.keyboard.press("Enter")
+        expect(page.get_by_text("No photo is marked.")).to_be_focused()
+    seen.assert_quiet(path)
 
 
 def test_no_cell_of_the_file_is_a_formula_and_no_name_of_a_seller_is_in_it(

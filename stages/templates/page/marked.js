@@ -28,14 +28,14 @@ export const markedView = { id: "marks", title: "Marks", count: markCount, open:
 function openMarked(host) {
     const saving = element("div", { class: "saving" });
     const table = element("div", { class: "marks-table" });
-    const state = { first: 0 };
+    const state = { first: 0, drawn: "" };
     host.append(saving, table);
     drawSaving(saving);
     drawMarks(table, state);
     const stop = onMarks((changed) => {
         updateSaving(saving);
         if (changed === null || changed.size) {
-            drawMarks(table, state);
+            updateMarks(table, state);
         }
     });
     return stop;
@@ -154,14 +154,61 @@ async function loadFile(loader) {
     }
 }
 
-function drawMarks(place, state) {
+// Who writes a note may be about to click or to press Tab. So a note alone draws nothing anew.
+function updateMarks(place, state) {
     const marks = allMarks();
+    if (withoutNotes(marks) !== state.drawn) {
+        drawMarks(place, state);
+        return;
+    }
+    const notes = new Map(marks.map(({ key, note }) => [key, note ?? ""]));
+    for (const field of place.querySelectorAll("[data-control=note]")) {
+        if (field !== document.activeElement) {
+            field.value = notes.get(field.closest("tr").dataset.key);
+        }
+    }
+}
+
+function withoutNotes(marks) {
+    return JSON.stringify(marks.map((mark) => ({ ...mark, note: undefined })));
+}
+
+function drawMarks(place, state) {
+    const focused = focusedIn(place);
+    fillMarks(place, state);
+    if (focused) {
+        focusAgain(place, focused);
+    }
+}
+
+// What has the focus in the table: the name of the control, and the key and the number of its row.
+function focusedIn(place) {
+    const control = document.activeElement;
+    if (!place.contains(control)) {
+        return null;
+    }
+    const row = control.closest("tr");
+    return { name: control.dataset.control, key: row?.dataset.key, at: row?.sectionRowIndex ?? 0 };
+}
+
+// Focus the same control; that of the next row where the row is gone, and what says that there is no row where all are.
+function focusAgain(place, { name, key, at }) {
+    const rows = [...place.querySelectorAll("tbody tr")];
+    const row = rows.find((one) => one.dataset.key === key) ?? rows[Math.min(at, rows.length - 1)];
+    const isWanted = `[data-control="${name}"]:enabled`;
+    const found = row?.querySelector(isWanted) ?? place.querySelector(isWanted);
+    (found ?? place.querySelector(".pager button:enabled, .empty"))?.focus();
+}
+
+function fillMarks(place, state) {
+    const marks = allMarks();
+    state.drawn = withoutNotes(marks);
     state.first = Math.max(0, Math.min(state.first, Math.floor((marks.length - 1) / ROWS_A_PAGE) * ROWS_A_PAGE));
     if (!marks.length) {
         place.replaceChildren(
             element(
                 "p",
-                { class: "empty" },
+                { class: "empty", tabindex: -1 },
                 "No photo is marked. Open a photo, or press x, r or y on it. The key ? lists all keys.",
             ),
         );
@@ -185,7 +232,7 @@ function drawMarks(place, state) {
     };
     const buttons = [
         button("Show them as photos", () => go("photos?mark=any"), { quiet: true }),
-        button("Remove all marks", removeAll, { quiet: true }),
+        button("Remove all marks", removeAll, { quiet: true, "data-control": "remove-all" }),
     ];
     place.replaceChildren(
         element("div", { class: "wide" }, table),
@@ -200,7 +247,7 @@ function rowPager(place, state, shown, total) {
         drawMarks(place, state);
     };
     const turner = (name, iconName, by, disabled) =>
-        button("", () => turn(by), { iconName, quiet: true, "aria-label": name, disabled });
+        button("", () => turn(by), { iconName, quiet: true, "aria-label": name, disabled, "data-control": iconName });
     const last = state.first + shown;
     return element(
         "div",
@@ -238,7 +285,7 @@ function markRow(mark, siblings) {
                       type: "button",
                       class: "tile-button",
                       "aria-label": `Open product ${name}`,
-                      dataset: { photo },
+                      dataset: { photo, control: "open" },
                       on: { click: () => openDetail(photo, siblings, { kind: mark.kind ?? null, onClose: focusRow }) },
                   },
                   tile(photo, 48),
@@ -249,6 +296,7 @@ function markRow(mark, siblings) {
         value: mark.note ?? "",
         maxlength: 300,
         "aria-label": `Note to product ${name}`,
+        dataset: { control: "note" },
         on: { change: () => setNote(key, note.value.trim()) },
     });
     const remove = button(
@@ -257,11 +305,11 @@ function markRow(mark, siblings) {
             clearMarkKeys([key]);
             announce(`The mark of ${name} is removed.`);
         },
-        { quiet: true, "aria-label": `Remove the mark of product ${name}` },
+        { quiet: true, "aria-label": `Remove the mark of product ${name}`, "data-control": "remove" },
     );
     return element(
         "tr",
-        {},
+        { dataset: { key } },
         element("td", {}, open),
         element("th", { scope: "row" }, element("bdi", {}, name)),
         element("td", {}, element("bdi", {}, photo >= 0 ? classLabel(photos.class[photo]) : "")),
