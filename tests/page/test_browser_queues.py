@@ -138,10 +138,13 @@ def test_that_the_class_is_right_leaves_the_question_of_the_mask_open(browser: B
 
 def test_a_pair_says_whose_row_is_older_and_its_marks_say_that_it_was_one(browser: Browser, tmp_path: Path) -> None:
     data = contents()
-    data["label_rows"]["16"] = [[3, "2025-12-31"]]
+    data["label_rows"] |= {"16": [[3, "2025-12-31"], [None, "2026-01-03"]], "10": [[1, "9"]], "11": [[1, "10"]]}
     path = write_page(tmp_path, data)
     with opened(browser, path, "pairs") as (page, seen):
         expect(page.locator(".pair-words")).to_contain_text("The label row of 16 is older.")
+        press(page, "End")
+        expect(page.locator(".pair-words")).to_contain_text("The label row of 10 is older.")
+        press(page, "Home")
         press(page, "x")
         page.locator("#marks-link").click()
         expect(page.locator("table.rows tbody td", has_text="pair")).to_have_text("pair")

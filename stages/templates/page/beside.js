@@ -131,9 +131,12 @@ function reachInWords(index) {
     return parts.join(" ");
 }
 
-/** The latest row of a photo's product: {classIndex (-1 if no row names a class of the page), date ("" without one)}. */
+/**
+ * The latest row of a photo's product that names a class, as stage catalog takes it: {classIndex (-1 if there is none, or
+ * the page does not have its class), date ("" without one)}.
+ */
 export function latestRow(index) {
-    const rows = labelRowsOf(index);
+    const rows = labelRowsOf(index).filter(([catalogId]) => catalogId !== null);
     const latest = rows.find(([, date]) => date === rows.at(-1)[1]) ?? null; // they are in order; of one date the first counts
     return { classIndex: latest === null ? -1 : classOfCatalogId(latest[0]), date: latest?.[1] ?? "" };
 }

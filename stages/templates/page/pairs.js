@@ -117,7 +117,11 @@ function worseInWords(first, second) {
 
 function olderInWords(first, second) {
     const [one, other] = [first, second].map((index) => latestRow(index).date);
-    return one && other && one !== other ? `The label row of ${photoLabel(one < other ? first : second)} is older.` : null;
+    if (!one || !other || one === other) {
+        return null;
+    }
+    const isFirst = Number.isNaN(Number(one)) ? one < other : Number(one) < Number(other); // dates may be numbers
+    return `The label row of ${photoLabel(isFirst ? first : second)} is older.`;
 }
 
 /** The view of near-duplicates. */
