@@ -11,8 +11,8 @@ from imageset.page.assemble import assemble
 from tests.project import ROOT
 
 NAMES = ("<script>alert(1)</script>", "ワンピース", "เสื้อยืด", "قبعة", "=1+1", "coat")
-REASONS = (("ingest", "not_found"), ("preprocess", "mask_empty"))
-LOST = 4  # photos, the last ones: two for each reason
+REASONS = (("ingest", "too_many_pixels"), ("preprocess", "too_many_pixels"))
+LOST = 4  # photos, the last ones: two for each of REASONS
 SUBSETS = ("train", "test")
 FOUND = {"resized": 20, "cropped": 18, "padded": 19, "text": 17, "sticker": 20, "gray": 20}  # of 20 planted copies
 RECALLS = {kind: Recall(20, found, int(kind == "text")) for kind, found in FOUND.items()} | {"collage": Recall(0, 0, 0)}
@@ -76,8 +76,8 @@ def draw_contents(classes: int, photos: int) -> dict[str, Any]:
         "class_suspects": [{"class": 0, "other": 1, "why": "same_class", "score": 0.7}],
         "changes": {"photo": [], "change": [], "told": [], "class": []},
         "flow": [
-            {"stage": "ingest", "in": photos, "out": photos - 2, "rejected": {"not_found": 2}},
-            {"stage": "preprocess", "in": photos - 2, "out": kept, "rejected": {"mask_empty": 2}},
+            {"stage": "ingest", "in": photos, "out": photos - 2, "rejected": {"too_many_pixels": 2}},
+            {"stage": "preprocess", "in": photos - 2, "out": kept, "rejected": {"too_many_pixels": 2}},
         ],
         "checks": [{"name": name, "examined": 3, "passed": name != "b"} for name in ("a", "b", "c")],
         "baseline": {

@@ -136,8 +136,10 @@ def test_a_failed_check_is_shown_and_those_that_passed_are_counted(page: Page) -
 
 
 def test_a_reason_of_the_funnel_leads_to_its_photos(page: Page, drawn: Drawn) -> None:
-    page.get_by_role("link", name="mask empty 2").click()
+    """Both stages of the page have this reason."""
+    page.get_by_role("link", name="too many pixels 2").last.click()
     expect(page.locator("h2.view-title")).to_have_text("Photos")
+    expect(page.get_by_label("Rejected", exact=True)).to_have_value("preprocess:too_many_pixels")
 
     assert products(page.locator(".photo-grid")) == [
         at for at, reject in enumerate(drawn.column("reject")) if reject == 1

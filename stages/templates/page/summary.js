@@ -128,11 +128,12 @@ function originFacts() {
 }
 
 function lostReasons(stage, rejected) {
-    const known = new Set(page.rejects.map((reject) => reject.reason));
+    const known = new Set(page.rejects.map((reject) => `${reject.stage}:${reject.reason}`));
     const reasons = Object.entries(rejected).sort((one, other) => other[1] - one[1]);
     return reasons.map(([reason, count]) => {
         const words = `${inWords(reason)} ${number(count)}`;
-        const item = known.has(reason) ? element("a", { href: `#photos?reject=${encodeURIComponent(reason)}` }, words) : words;
+        const name = `${stage}:${reason}`; // stages have some reasons in common
+        const item = known.has(name) ? element("a", { href: `#photos?reject=${encodeURIComponent(name)}` }, words) : words;
         return element("li", {}, item);
     });
 }
