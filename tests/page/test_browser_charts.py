@@ -271,6 +271,13 @@ def test_the_matrix_counts_every_answer_once(page: Page, drawn: Drawn) -> None:
     assert sum(shown) == sum(cells.values())
     assert len(shown) == min(len(drawn.says["classes"]["name"]), 26) ** 2
     expect(pairs.first).to_have_text(str(most))
+    others = page.locator("td.cell[data-own='-1'][data-answer='-1']")
+    if others.count():
+        others.click()
+        sure = [drawn.column("probability")[at] for at in products(page.locator(".chosen"))]
+
+        assert len(set(sure)) > 10
+        assert sure == sorted(sure, reverse=True)
 
 
 def test_a_lasso_chooses_photos_and_marks_go_to_all_of_them(page: Page, drawn: Drawn) -> None:

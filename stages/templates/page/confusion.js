@@ -28,10 +28,12 @@ function countAnswers() {
             classes.add(own).add(answer);
         }
     }
-    for (const members of cells.values()) {
-        members.sort((one, other) => photos.probability[other] - photos.probability[one]);
-    }
+    cells.forEach((members) => members.sort(surestFirst));
     return { cells, asked, classes: [...classes].sort((one, other) => one - other) };
+}
+
+function surestFirst(one, other) {
+    return photos.probability[other] - photos.probability[one] || one - other;
 }
 
 /** Return the confused pairs, the most photos first: class, answer, and photos. */
@@ -78,8 +80,10 @@ function sumCells(answers, shown) {
     for (const [key, members] of answers.cells) {
         const [own, answer] = key.split(" ").map((place) => (known.has(Number(place)) ? Number(place) : -1));
         const cell = sums.get(`${own} ${answer}`) ?? [];
-        sums.set(`${own} ${answer}`, cell.length ? [...cell, ...members] : members);
+        members.forEach((index) => cell.push(index));
+        sums.set(`${own} ${answer}`, cell);
     }
+    sums.forEach((cell) => cell.sort(surestFirst));
     const totals = new Map(places.map((own) => [own, places.reduce((sum, answer) => sum + (sums.get(`${own} ${answer}`)?.length ?? 0), 0)]));
     return { places, sums, totals };
 }
