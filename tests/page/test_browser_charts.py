@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
@@ -205,8 +206,12 @@ def test_a_grid_has_whole_rows_again_when_the_window_changes(browser: Browser, t
     seen.assert_quiet(path)
 
 
-def test_classes_are_sorted_and_found_by_name(page: Page) -> None:
+def test_classes_are_sorted_and_found_by_name(page: Page, drawn: Drawn) -> None:
     show(page, "classes")
+    counts = np.sum(list(drawn.says["classes"]["photos"].values()), axis=0)
+    expect(page.locator("#view")).to_contain_text(
+        f"has {max(counts)} photos, the smallest {min(counts)}. The median is {np.median(counts):.0f}."
+    )
     page.get_by_role("button", name="label suspects").click()
     names = page.locator(".class-table tbody th")
     expect(names.nth(0)).to_have_text(NAMES[0])

@@ -263,6 +263,7 @@ def test_photos_of_both_classes_are_beside_it_but_none_of_its_group(labels: Page
 def test_a_mask_is_tinted_where_it_leaves_out(browser: Browser, path: Path) -> None:
     with opened(browser, path, "masks") as (page, seen):
         expect(page.locator(".usual-unusual")).to_contain_text("Mask covers 5.0 % of the photo; the median of dress is")
+        expect(page.locator(".usual-unusual")).to_contain_text("is 45.0 %.")
         page.wait_for_function("document.querySelector('.review-content canvas').width === 8")
         page.wait_for_function(
             "[1, 6].map((x) => document.querySelector('.review-content canvas').getContext('2d')"
@@ -285,7 +286,7 @@ def test_oddities_have_a_switch_and_say_what_is_unusual(browser: Browser, path: 
     with opened(browser, path, "oddities") as (page, seen):
         expect(heading(page)).to_contain_text("1. 16, 帽子: it looks like no class")
         page.get_by_role("button", name="Unusual photos (1)").click()
-        expect(page.locator(".usual-unusual")).to_contain_text("Brightness 10 of 255; the median of dress is")
+        expect(page.locator(".usual-unusual")).to_contain_text("Brightness 10 of 255; the median of dress is 125.")
         expect(page.locator(".usual-unusual")).to_contain_text("Darker than all.")
         press(page, "x")
         expect(page.locator(".review-finish")).to_contain_text("All 1 are decided.")

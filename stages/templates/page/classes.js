@@ -3,6 +3,7 @@ import { rankCurve, stackBar, chartKey } from "./charts.js";
 import { classLabel, page, photoCount, photos, suspectsOf } from "./data.js";
 import { button, counted, element, number, share } from "./dom.js";
 import { sheetTile, tile } from "./pictures.js";
+import { medianOf } from "./usual.js";
 
 const PER_PAGE = 50;
 const SAMPLE = 6;
@@ -204,8 +205,7 @@ class ClassTable {
 
 function overview(rows, table) {
     const counts = rows.map((row) => row.photos).sort((one, other) => other - one);
-    const middle = counts[Math.floor(counts.length / 2)];
-    const said = `The largest class has ${number(counts[0])} photos, the one in the middle ${number(middle)}, the smallest ${number(counts.at(-1))}.`;
+    const said = `The largest class has ${number(counts[0])} photos, the smallest ${number(counts.at(-1))}. The median is ${number(medianOf(counts))}.`;
     if (rows.length <= PER_PAGE) {
         return element("p", {}, said);
     }

@@ -58,7 +58,13 @@ function usualIn(classIndex, fact) {
 function describeValues(unsorted) {
     const values = [...unsorted].sort((first, second) => first - second);
     const at = (part) => values[Math.round(part * (values.length - 1))];
-    return { values, median: at(0.5), low: at(0.05), high: at(0.95) };
+    return { values, median: medianOf(values), low: at(0.05), high: at(0.95) };
+}
+
+/** Return the median of sorted numbers: of an even number of them the mean of both in the middle, as the audit has it. */
+export function medianOf(sorted) {
+    const middle = sorted.length / 2;
+    return (sorted[Math.ceil(middle) - 1] + sorted[Math.floor(middle)]) / 2;
 }
 
 /** Return the example of a class with the fact nearest to the median, other than the given photo; -1 without one. */
