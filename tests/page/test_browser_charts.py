@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from imageset.leakage.recall import Recall, describe
 from tests.browser import NARROW, WIDE, Theme, find_barriers, opened
-from tests.page.drawn_contents import LOST, NAMES, judge, write_page
+from tests.page.drawn_contents import LOST, NAMES, draw_contents, judge, write_contents, write_page
 from tests.page.driving import SETTLED
 from tests.samples import sample
 
@@ -163,6 +163,20 @@ def test_bars_of_a_histogram_show_the_photos_in_their_range(page: Page, drawn: D
     shown = products(page.locator(".chosen"))
     assert shown == sorted(inside, key=lambda at: values[at] // 10)[: len(shown)]  # those of one bar, then the next
     assert len(shown) in (len(inside), 154)  # 11 rows of 14 tiles: a page has whole rows
+
+
+def test_all_bars_of_a_histogram_that_is_open_at_both_ends_are_all_values(browser: Browser, tmp_path: Path) -> None:
+    contents = draw_contents(*FEW)
+    contents["photos"]["brightness"][:2] = [-1e4, 1e4]
+    with opened(browser, write_contents(tmp_path, contents)) as (page, _):
+        bars = page.get_by_role("group", name="Brightness").get_by_role("button")
+        bars.first.focus()
+        page.keyboard.press("Shift+End")
+        page.keyboard.press("Enter")
+
+        expect(page.get_by_role("heading", name="Brightness:")).to_have_text("Brightness: all values: 120 photos")
+        expect(bars.first).to_have_attribute("title", re.compile("^less than "))
+        expect(bars.last).to_have_attribute("title", re.compile(" and more: "))
 
 
 @pytest.mark.parametrize("width", [320, NARROW, WIDE])

@@ -90,6 +90,9 @@ function edgeFormat(bins) {
 
 function nameBin(first, last, format, unit) {
     const words = unit ? ` ${unit}` : "";
+    if (first.below && last.above) {
+        return "all values";
+    }
     if (first.below) {
         return `less than ${format(last.to)}${words}`;
     }
