@@ -65,7 +65,6 @@ def write_hostile(folder: Path) -> Path:
         "suggestion": [1, -1, -1, -1],
     }
     contents["label_rows"] = {"3000000": [[1201, "2026-01-01"], [77, "2026-01-02"]]}
-    contents["names"] = {"77": "gone"}
     contents["pairs"] = {"photo": [0], "other": [1], "likeness": [0.9]}
     contents["changes"] = {"photo": [0], "change": ["several_labels"], "told": [["1201", "77"]], "class": [0]}
     return drawn_contents.write_contents(folder, with_markup(contents, CLOSED))

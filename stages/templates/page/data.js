@@ -63,7 +63,7 @@ export function catalogName(catalogId) {
         return "no class";
     }
     const index = classOfCatalogId(catalogId);
-    return index >= 0 ? classLabel(index) : (page.names?.[catalogId] ?? `class ${catalogId}`);
+    return index >= 0 ? classLabel(index) : `class ${catalogId}`;
 }
 
 /** What people call a photo: its product, and its position where that is not 0. */

@@ -104,6 +104,7 @@ class MapView {
         });
         this.legend = element("ul", { class: "map-legend", "aria-label": "Colours: press one to hide or show its photos" });
         this.tip = element("div", { class: "map-tip", "aria-hidden": "true", hidden: true });
+        this.tipped = -1; // the photo that the tip shows
         this.scatter.element.append(this.tip, this.zoomButtons());
         this.chosenSection = element("section", { class: "chosen", hidden: true });
         this.strangers = element("section", { class: "chosen" });
@@ -204,14 +205,21 @@ class MapView {
 
     showTip(index, left, top) {
         this.tip.hidden = index < 0;
-        if (index < 0 || this.tipped === index) {
+        if (index < 0) {
             return;
         }
-        const doubts = suspicionsOf(index).map((found) => found.kind).join(", ");
-        this.tip.replaceChildren(tile(index, 96), element("div", {}, element("bdi", {}, classLabel(photos.class[index]))), element("div", {}, photoLabel(index)), doubts ? element("div", {}, `suspect: ${doubts}`) : "");
+        if (this.tipped !== index) {
+            this.tipped = index;
+            this.fillTip(index);
+        }
         const { width, height } = this.scatter;
         this.tip.style.insetInlineStart = `${Math.max(4, left + 150 > width ? left - 136 : left + 16)}px`;
         this.tip.style.insetBlockStart = `${Math.max(4, Math.min(top - 60, height - this.tip.offsetHeight - 4))}px`;
+    }
+
+    fillTip(index) {
+        const doubts = suspicionsOf(index).map((found) => found.kind).join(", ");
+        this.tip.replaceChildren(tile(index, 96), element("div", {}, element("bdi", {}, classLabel(photos.class[index]))), element("div", {}, photoLabel(index)), doubts ? element("div", {}, `suspect: ${doubts}`) : "");
     }
 
     toggleLasso() {
