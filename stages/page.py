@@ -128,6 +128,7 @@ def read_inputs(data: Path, decided: Path, reports: Path) -> PageInputs:
         stages=StageTables(*stages),
         classes=classes,
         suspects=tables.read(data / "suspects.csv", tables.SUSPECTS),
+        predictions=tables.read(data / "predictions.csv", tables.PREDICTIONS, ("label", "answer")),
         label_decisions=labels,
         exclusions=exclusions,
         taken_down=takedowns.read(decided / "takedowns.csv"),

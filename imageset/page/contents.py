@@ -70,7 +70,11 @@ def make_contents(data: PageInputs, photos: pd.DataFrame, labels: pd.DataFrame) 
 
 
 def class_columns(data: PageInputs) -> tuple[dict[str, Any], list[str]]:
-    """Return the classes a column each, by catalog_id: those of classes.csv and of the label map; and the subsets."""
+    """Return the classes a column each, by catalog_id: those of classes.csv and of the label map; and the subsets.
+
+    All counts are of the whole dataset: photos by subset, and of the test photos those that the baseline was asked for,
+    and those that it named right.
+    """
     label_map = data.stages.label_map
     names = dict(zip(data.classes["catalog_id"].tolist(), data.classes["name"].tolist(), strict=True))
     names |= dict(zip(label_map["catalog_id"].tolist(), label_map["name"].tolist(), strict=True))
@@ -78,12 +82,16 @@ def class_columns(data: PageInputs) -> tuple[dict[str, Any], list[str]]:
     counts = class_table(data.stages).set_index("catalog_id")
     subsets = [subset for subset in hdf5.SUBSETS if subset in counts]
     known = sorted(names)
+    of_known = [labels.get(catalog_id, -1) for catalog_id in known]
+    tested, answers = data.predictions["label"], data.predictions["answer"]
     return {
         "known": known,
         "catalog_id": [id_value(catalog_id) for catalog_id in known],
-        "label": [labels.get(catalog_id, -1) for catalog_id in known],
+        "label": of_known,
         "name": [blanks.strip(names[catalog_id]) or source_ids.text(catalog_id) for catalog_id in known],
         "photos": {subset: counts[subset].reindex(known, fill_value=0).tolist() for subset in subsets},
+        "asked": tested.value_counts().reindex(of_known, fill_value=0).tolist(),
+        "right": tested[tested == answers].value_counts().reindex(of_known, fill_value=0).tolist(),
     }, subsets
 
 

@@ -18,6 +18,7 @@ class PageInputs(NamedTuple):
     stages: StageTables  # with the columns of COUNTED
     classes: pd.DataFrame
     suspects: pd.DataFrame
+    predictions: pd.DataFrame  # label and answer of every test photo
     label_decisions: list[Decision]
     exclusions: list[Decision]
     taken_down: frozenset[int]  # products that the page must not name
@@ -39,5 +40,5 @@ class PhotoTables(NamedTuple):
     masks: pd.DataFrame
     map: pd.DataFrame
     doubts: pd.DataFrame
-    predictions: pd.DataFrame
+    predictions: pd.DataFrame  # answer and probability
     labels: pd.DataFrame  # of their products

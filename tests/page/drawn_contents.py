@@ -43,6 +43,8 @@ def draw_contents(classes: int, photos: int) -> dict[str, Any]:
         Counter(own for own, at in zip(columns["class"], columns["subset"], strict=True) if at == s) for s in (0, 1)
     ]
     counts = {name: [subsets[place][own] for own in range(classes)] for place, name in enumerate(SUBSETS)}
+    tested = [(own, said) for own, said in zip(columns["class"], columns["answer"], strict=True) if said >= 0]
+    asked, right = Counter(own for own, _ in tested), Counter(own for own, said in tested if own == said)
     kept = photos - LOST
     empty: dict[str, Any] = {"pairs": {"photo": [], "other": [], "likeness": []}, "label_rows": {}, "augmented": []}
     return empty | {
@@ -58,6 +60,8 @@ def draw_contents(classes: int, photos: int) -> dict[str, Any]:
             "label": list(range(classes)),
             "name": [name_class(place) for place in range(classes)],
             "photos": counts,
+            "asked": [asked[own] for own in range(classes)],
+            "right": [right[own] for own in range(classes)],
             "mean": [-1] * classes,
         },
         "kinds": ["label", "mask", "outlier", "photo"],

@@ -20,6 +20,7 @@ BASELINE: dict[str, Any] = {
     "photos": {"train": 3, "test": 100},
 }
 LEAKAGE = describe({"resized": Recall(20, 20, 0), "text": Recall(20, 17, 1), "collage": Recall(0, 0, 0)}, 20)
+PREDICTIONS = [(101, 0, 0, 1, "0.75"), (103, 0, 1, 1, "0.5")]
 HUGE = 2**63 - 1  # a product_id that JavaScript's numbers cannot hold
 
 
@@ -91,6 +92,7 @@ def make_inputs(**changes: Any) -> PageInputs:
             ("label", 2, 100, 1, 7, "0.9", "another_class", 8),
             ("mask", 1, 101, 0, 7, "5.0", "unsure", None),
         ),
+        predictions=frame(tables.PREDICTIONS, *PREDICTIONS),
         label_decisions=[],
         exclusions=[],
         taken_down=frozenset(),
@@ -130,7 +132,7 @@ def make_photo_tables(stages: StageTables, **changes: Any) -> PhotoTables:
             (102, 0, "", None, "2.0"),
             (103, 0, "0.8", 7, ""),
         ),
-        predictions=frame(tables.PREDICTIONS, (101, 0, 0, 1, "0.75"), (103, 0, 1, 1, "0.5")),
+        predictions=frame(tables.PREDICTIONS, *PREDICTIONS),
         labels=frame(
             tables.LABELS,
             *((product, 7, "2026-01-02T00:00:00+00:00") for product in (100, 101, 900)),

@@ -237,6 +237,16 @@ def test_classes_are_sorted_and_found_by_name(page: Page, drawn: Drawn) -> None:
     expect(page).to_have_url(re.compile(r"#photos\?class=1$"))
 
 
+def test_the_recall_of_a_class_is_that_of_all_its_test_photos(browser: Browser, tmp_path: Path) -> None:
+    contents = draw_contents(*FEW) | {"sampled": {"shown": 120, "of": 5000, "how": "a sample"}}
+    contents["classes"] |= {"asked": [200, 40, 0, 1, 1, 1], "right": [150, 40, 0, 1, 1, 1]}
+    with opened(browser, write_contents(tmp_path, contents), "classes") as (page, _):
+        recalls = page.locator(".class-table tbody td.number:last-child")
+        expect(recalls).to_have_text(["75.0 % of 200", "100.0 % of 40", "no test photo", *["100.0 % of 1"] * 3])
+        recalls.first.get_by_role("link").click()
+        expect(page).to_have_url(re.compile(r"#photos\?class=0&baseline=wrong$"))
+
+
 def test_many_classes_come_in_pages_which_the_curve_opens(page: Page, drawn: Drawn) -> None:
     show(page, "classes")
     count = len(drawn.says["classes"]["name"])

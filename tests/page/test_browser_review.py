@@ -62,7 +62,7 @@ def contents() -> dict[str, Any]:
         "digest": "0123456789abcdef", "version": "1", "sampled": None, "source": {"as_of": None, "newest_row": None},
         "params": [], "verdict": {"fit": "yes", "lines": []}, "subsets": ["train", "test"],
         "classes": {"catalog_id": [1, 2, 3], "label": [0, 1, 2], "name": list(CLASSES), "mean": [-1] * 3,
-                    "photos": {"train": [4, 3, 1], "test": [0, 0, 0]}},
+                    "photos": {"train": [4, 3, 1], "test": [0, 0, 0]}, "asked": [0] * 3, "right": [0] * 3},
         "kinds": ["label", "mask", "outlier", "photo"], "recommended_reasons": ["off_topic", "bad_mask", "bad_photo"],
         "default_reasons": {"label": "", "mask": "bad_mask", "outlier": "off_topic", "photo": "bad_photo"},
         "rejects": [], "photos": photos,

@@ -47,6 +47,8 @@ def test_the_classes_are_all_that_a_photo_may_be_given() -> None:
         "label": [0, 1, -1],
         "name": ["dress", "hat", "<script>"],
         "photos": {"train": [2, 1, 0], "test": [1, 1, 0]},
+        "asked": [1, 1, 0],
+        "right": [0, 1, 0],
     }
 
 
@@ -87,6 +89,7 @@ def test_what_concerns_photos_that_the_page_does_not_show_is_left_out() -> None:
     data = make_inputs()
     contents = contents_of(data, most=1)
 
+    assert contents["classes"] == contents_of(data)["classes"]  # counts of all photos
     assert contents["suspects"]["photo"] == contents["pairs"]["photo"] == []
     assert contents["changes"]["photo"] == [0]
     assert list(contents["label_rows"]) == ["100"]
@@ -132,12 +135,14 @@ def test_a_dataset_of_one_class_without_predictions_suspects_and_rejects_has_a_p
         label_map=frame(tables.LABEL_MAP, (0, 7, "dress")),
         split=stages.split.assign(subset="train"),
         suspects=frame(tables.SUSPECTS),
+        predictions=frame(tables.PREDICTIONS),
     )
     contents = contents_of(data, make_photo_tables(data.stages, predictions=frame(tables.PREDICTIONS)))
 
     assert contents["rejects"] == []
     assert contents["photos"]["reject"] == contents["photos"]["answer"] == [-1] * 5
     assert contents["classes"]["photos"] == {"train": [5, 0, 0], "test": [0, 0, 0]}
+    assert contents["classes"]["asked"] == [0, 0, 0]
 
 
 def classes_of(contents: dict[str, Any], column: str) -> list[str | None]:

@@ -19,7 +19,7 @@ const WHY = {
     no_better_than_chance: (one) => ["Photos of ", one, " are taken for it no more often than photos of other classes."],
 };
 
-/** Return name, photos by subset, label suspects and baseline recall of each class with photos. */
+/** Return name, photos by subset, label suspects (those of the page) and baseline recall of each class with photos. */
 function countClasses() {
     const rows = page.classes.name.map((_, place) => ({
         place,
@@ -27,8 +27,8 @@ function countClasses() {
         subsets: page.subsets.map((subset) => page.classes.photos[subset][place]),
         photos: 0,
         suspects: 0,
-        asked: 0,
-        right: 0,
+        asked: page.classes.asked[place],
+        right: page.classes.right[place],
         recall: null,
         sample: [],
     }));
@@ -40,14 +40,7 @@ function countClasses() {
     }
     for (let index = 0; index < photoCount; index += 1) {
         const row = rows[photos.class[index]];
-        if (!row) {
-            continue;
-        }
-        if (photos.answer[index] >= 0) {
-            row.asked += 1;
-            row.right += photos.answer[index] === row.place ? 1 : 0;
-        }
-        if (photos.reject[index] < 0 && photos.tile[index] >= 0 && row.sample.length < SAMPLE) {
+        if (row && photos.reject[index] < 0 && photos.tile[index] >= 0 && row.sample.length < SAMPLE) {
             row.sample.push(index);
         }
     }
