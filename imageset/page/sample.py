@@ -14,16 +14,17 @@ from imageset.page.inputs import PageInputs
 from imageset.page.photo_list import KEY
 
 OF_EACH_CLASS = 5  # before shares count: a class of which nothing is shown could not be looked at
-MOST_REJECTS = 0.1  # of the sample
+MOST_REJECTS = 0.1  # of the sample, unless the dataset has too few photos to fill it
 
 
 def choose_photos(photos: pd.DataFrame, data: PageInputs, most: int) -> tuple[NDArray[np.bool_], dict[str, Any] | None]:
     """Return which photos the page shows, and what it says of that (None where it shows all).
 
     Up to `most` photos are all shown. Of more, a sample of `most` is: a tenth of rejects at most, by reason, and for
-    the rest photos of the dataset, by class. Each class, and each reason, has OF_EACH_CLASS photos in it if it has so
-    many, else all; the others follow its share. As many photos again may come on top: all suspects, the best-ranked
-    first, then the photos of near-duplicates, the least alike first, then those of label_changes.csv.
+    the rest photos of the dataset, by class. Where the dataset has fewer photos, more rejects fill the sample. Each
+    class, and each reason, has OF_EACH_CLASS photos in it if it has so many, else all; the others follow its share. As
+    many photos again may come on top: all suspects, the best-ranked first, then the photos of near-duplicates, the
+    least alike first, then those of label_changes.csv.
 
     Args:
         photos: from `name_photos`.
@@ -36,7 +37,8 @@ def choose_photos(photos: pd.DataFrame, data: PageInputs, most: int) -> tuple[ND
     keys = photos[KEY].itertuples(index=False, name=None)
     ranks = np.fromiter((stable_hash.rank(*key) for key in keys), np.uint64, len(photos))
     is_reject = (photos["reason"] != "").to_numpy()
-    rejects = draw(photos["stage"] + photos["reason"], ranks, is_reject, int(MOST_REJECTS * most))
+    most_rejects = max(int(MOST_REJECTS * most), most - int((~is_reject).sum()))
+    rejects = draw(photos["stage"] + photos["reason"], ranks, is_reject, most_rejects)
     chosen = rejects | draw(photos["catalog_id"].astype(str), ranks, ~is_reject, most - int(rejects.sum()))
     wanted = find_wanted(photos, data)
     more = wanted[~chosen[wanted]]
@@ -45,7 +47,7 @@ def choose_photos(photos: pd.DataFrame, data: PageInputs, most: int) -> tuple[ND
         f", the first of {len(more):,}" if len(more) > most else ""
     )
     how = (
-        f"a sample by class of {most:,} photos, up to a tenth of them left out of the dataset, and "
+        f"a sample by class of {most:,} photos, {int(rejects.sum()):,} of them left out of the dataset, and "
         f"{min(len(more), most):,} more: {what}"
     )
     return chosen, {"shown": int(chosen.sum()), "of": len(photos), "how": how}

@@ -51,7 +51,19 @@ def test_the_sample_has_each_class_by_its_share_and_few_rejects() -> None:
     assert {"gone", "not_found"} <= set(base["reason"])
     assert sampled is not None
     assert (sampled["shown"], sampled["of"]) == (chosen.sum(), 2000)
-    assert "200 photos" in sampled["how"]
+    assert "200 photos, 20 of them left out of the dataset, and 3 more" in sampled["how"]
+
+
+def test_where_the_dataset_is_small_rejects_fill_the_sample() -> None:
+    photos = PHOTOS.assign(stage="ingest", reason="not_found")
+    photos.loc[1000:1059, ["stage", "reason"]] = ""
+    chosen, sampled = choose_photos(photos, inputs_of(0), 200)
+
+    assert chosen[1000:1060].all()
+    assert (photos["reason"][chosen] != "").sum() == 140 + 3  # three of inputs_of come on top
+    assert sampled is not None
+    assert sampled["shown"] == chosen.sum()
+    assert "200 photos, 140 of them left out of the dataset, and 3 more" in sampled["how"]
 
 
 def test_all_suspects_pairs_and_changed_labels_come_on_top() -> None:
