@@ -183,7 +183,7 @@ def lock(path: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            del HELD[held]
+            HELD.pop(held, None)
 
 
 def require_own_locks() -> None:
