@@ -183,6 +183,27 @@ def test_no_photo_hides_one_of_another_class_in_their_middle_on_the_map(browser:
     seen.assert_quiet(path)
 
 
+def test_the_tip_of_a_point_follows_the_pointer_and_is_filled_once(browser: Browser, tmp_path: Path) -> None:
+    data = contents()
+    data["photos"]["x"] = data["photos"]["y"] = [0.5, None, None, None, None, None, 0, 1]
+    path = write_page(tmp_path, data)
+    with opened(browser, path, "map", 1280, "light") as (page, seen):
+        canvas, tip = page.locator(".map-canvas"), page.locator(".map-tip")
+        canvas.scroll_into_view_if_needed()
+        box = canvas.bounding_box()
+        assert box
+        x, y = box["x"] + box["width"] // 2, box["y"] + box["height"] // 2  # of photo 0
+        page.mouse.move(x, y)
+        expect(tip).to_contain_text("dress10")
+        filled = tip.locator("div").first.element_handle()
+        left = tip.evaluate("(tip) => tip.offsetLeft")
+        page.mouse.move(x + 2, y)
+
+        assert tip.evaluate("(tip) => tip.offsetLeft") == left + 2
+        assert filled.evaluate("(part) => part.isConnected")
+    seen.assert_quiet(path)
+
+
 def test_points_of_the_chosen_class_are_above_those_of_its_neighbours(browser: Browser, tmp_path: Path) -> None:
     """Photos of two classes are in the same pixels, a line of one behind that of the other."""
     data = draw_contents(classes=3, photos=90)
