@@ -200,6 +200,12 @@ LOADED = [
         "1 photo marked",
         "exclude",
     ),
+    (
+        "product_id,position,action,catalog_id,reason\n3000001,0,right\n3000001,0.0,exclude,,bad_photo\n"
+        "3000001,0,relabel,1201,\n3000002,,relabel,1203,\n3000002,,relabel,1204,\n",
+        "2 photos marked from loaded.csv. 2 not: line 3: it contradicts line 2.",
+        "right relabel",
+    ),
 ]
 
 

@@ -439,7 +439,7 @@ export function loadCorrections(text) {
     for (const row of rows.map(({ line, cells }) => readRow(line, columns, cells)).sort(productsFirst)) {
         const wanted = wantedOf(row);
         const found = photosOfRow(row);
-        const why = wanted.action ? whyNotRow(found, wanted, row) : "";
+        const why = wanted.action ? whyNotRow(found, wanted, row) || whyContradicted(found, wanted, marks) : "";
         if (why) {
             refused.push({ line: row.line, why });
         } else if (wanted.action) {
@@ -461,9 +461,11 @@ function productsFirst(one, other) {
     return Number(one.position !== "") - Number(other.position !== "") || one.line - other.line;
 }
 
-function wantedOf({ action, catalog_id: catalogId, reason, note, date, by, kind }) {
+// A mark as setMark takes it, with the row's line, and whether it is of one photo.
+function wantedOf({ action, catalog_id: catalogId, position, reason, note, date, by, kind, line }) {
     const known = Object.hasOwn(LISTED_IN, kind) ? kind : "";
-    return { action: action.toLowerCase(), toClass: classOfCell(catalogId), reason, note, date, by, kind: known };
+    const mark = { action: action.toLowerCase(), toClass: classOfCell(catalogId), reason, note, date, by, kind: known };
+    return { ...mark, line, isOfPhoto: position !== "" };
 }
 
 // Spreadsheets write 7.0 for 7.
@@ -498,6 +500,18 @@ function whyNotRow(found, { action, reason, toClass }, row) {
         return "the page does not have this class";
     }
     return action === "exclude" ? whyNotReason(reason) : "";
+}
+
+// Of two rows of one photo, or of one product, nobody knows which is meant.
+function whyContradicted(found, wanted, marks) {
+    const other = found.map((index) => ({ index, before: marks.get(index) })).find(
+        ({ index, before }) => before?.isOfPhoto === wanted.isOfPhoto && decisionOfRow(index, before) !== decisionOfRow(index, wanted),
+    );
+    return other ? `it contradicts line ${other.before.line}` : "";
+}
+
+function decisionOfRow(index, { action, toClass, reason }) {
+    return action === "exclude" ? `exclude ${reason}` : `class ${action === "right" ? photos.class[index] : toClass}`;
 }
 
 /**
