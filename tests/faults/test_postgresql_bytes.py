@@ -47,8 +47,9 @@ def test_with_tls(project: Project, undisturbed: dict[str, str], trials: Trials,
                 assert proxy.injected
                 if ended.returncode:
                     require_one_line(ended)
-                else:
-                    check(ended)
+                    proxy.restore()
+                    ended = run()
+                check(ended)
 
 
 @pytest.mark.faults_only
