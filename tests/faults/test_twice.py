@@ -1,6 +1,7 @@
 """Two commands that a person may start together: each does its work, or says in a line who is active.
 
-Afterwards the work of both is done once more, alone, and the outputs are those of an undisturbed run.
+What the second command made is as if it had run alone. Afterwards the work of the first is done once more, alone, and
+the outputs are those of an undisturbed run.
 """
 
 import csv
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -24,8 +26,11 @@ from sandbox.ports import HOST, choose_ports
 from sandbox.s3 import open_client
 from tests.conftest import jpeg, plain_image
 from tests.faults import projects
+from tests.faults.test_crash_export import read_export
+from tests.faults.test_crash_release import begin_again, read_state, release_and_commit
 from tests.faults.trials import ALL, Trials
 from tests.project import ROOT, Project
+from tests.tools.test_release import AUTHOR, commands
 
 REPRO = "dvc repro --force --single-item --no-run-cache duplicates catalog split"
 # What says who is active: our stages and tools, DVC's lock of the project, and DVC's locks of single files.
@@ -37,27 +42,92 @@ SAME_IN_ALL_SANDBOXES = {"sandbox", "us-east-1", HOST}
 SECONDS = 240
 
 
+Ended = subprocess.CompletedProcess[str]
+
+
+def require_rows(trial: Project, ended: Ended) -> None:
+    """Compare rows.csv of suspects with that of a run alone; a run that failed has made none."""
+    rows = trial.folder / "rows.csv"
+    assert rows.exists() == (ended.returncode == 0), ended
+    made = rows.read_bytes() if rows.exists() else None
+    rows.unlink(missing_ok=True)
+    trial.succeed("sh", "-c", SUSPECTS)
+    assert made in (None, rows.read_bytes())
+
+
+def require_export(trial: Project, ended: Ended) -> None:
+    """Compare the export that both wrote with that of a run alone."""
+    made = read_export(trial.folder / "out")
+    shutil.rmtree(trial.folder / "out")
+    trial.succeed("sh", "-c", EXPORT)
+    assert made == read_export(trial.folder / "out")
+
+
+def require_pushed(trial: Project, ended: Ended) -> None:
+    """Pull all data from the remote, which was empty. After a push that failed, push again."""
+    if ended.returncode:
+        trial.succeed("dvc", "push")
+    outputs = projects.md5_of_outputs(trial)
+    shutil.rmtree(trial.folder / ".dvc/cache")
+    shutil.rmtree(trial.folder / "data")
+    trial.succeed("dvc", "pull")
+    assert projects.find_changed(trial, outputs) == []
+
+
+def require_released(trial: Project, ended: Ended) -> None:
+    """Commit as the release says, and compare all that it made with a release alone. One that failed is repeated."""
+    if ended.returncode:
+        release_and_commit(trial)
+    else:
+        trial.succeed("sh", "-c", commands(ended.stdout)[0], **AUTHOR)
+    outputs = projects.md5_of_outputs(trial)
+    made = read_state(trial, outputs)
+    begin_again(trial, len(PAIRS))
+    release_and_commit(trial)
+    assert made == read_state(trial, outputs)
+
+
+def require_all_kept(trial: Project, ended: Ended) -> None:
+    """Check that a prune, also one alone now, removes nothing: every row was used just now."""
+    alone = trial.succeed("sh", "-c", PRUNE)
+    for printed in (alone, *([] if ended.returncode else [ended.stdout])):
+        assert set(re.findall(r"removed (?:the \w+ of )?(\d+) photos", printed)) == {"0"}, printed
+
+
+def require_said(trial: Project, ended: Ended) -> None:
+    """Check that a command that only says something said it."""
+    assert ended.returncode or ended.stdout.strip(), ended
+
+
+SUSPECTS = "python -m tools.suspects --out rows.csv"
+EXPORT = "python -m tools.export --to numpy out"
+PRUNE = "python -m tools.prune --days 30"
+
+
 class Pair(NamedTuple):
-    """Two commands, of which the second starts some seconds after the first."""
+    """Two commands, of which the second starts some seconds after the first.
+
+    require: checks what the second made, beside outputs of stages, given how it ended. empty: the remote is empty.
+    """
 
     name: str
     first: str
     second: str
     seconds: float = 1.5
-    remote: bool = False
-    allowed: re.Pattern[str] = WHO
+    require: Callable[[Project, Ended], None] | None = None
+    empty: bool = False
 
 
 PAIRS = [
     Pair("dvc repro twice", REPRO, REPRO),
-    Pair("dvc repro and a plan", REPRO, "python -m tools.plan"),
-    Pair("dvc repro and dvc push", REPRO, "dvc push", remote=True),
-    Pair("dvc repro and a release", REPRO, "python -m tools.release v1.0.0", remote=True),
-    Pair("dvc repro and a prune", REPRO, "python -m tools.prune --days 30"),
-    Pair("dvc repro and a check", REPRO, "python -m tools.check"),
-    Pair("dvc repro and suspects", REPRO, "python -m tools.suspects --out rows.csv"),
+    Pair("dvc repro and a plan", REPRO, "python -m tools.plan", require=require_said),
+    Pair("dvc repro and dvc push", REPRO, "dvc push", require=require_pushed, empty=True),
+    Pair("dvc repro and a release", REPRO, "python -m tools.release v1.0.0", require=require_released, empty=True),
+    Pair("dvc repro and a prune", REPRO, PRUNE, require=require_all_kept),
+    Pair("dvc repro and a check", REPRO, "python -m tools.check", require=require_said),
+    Pair("dvc repro and suspects", REPRO, SUSPECTS, require=require_rows),
     Pair("a stage twice by hand", "{split}", "{split}", 0.0),
-    Pair("an export twice", "python -m tools.export --to numpy out", "python -m tools.export --to numpy out", 0.0),
+    Pair("an export twice", EXPORT, EXPORT, 0.0, require=require_export),
     Pair("dvc repro and a stage by hand", REPRO, "{split}"),
 ]
 
@@ -84,18 +154,17 @@ def start(project: Project, command: str) -> subprocess.CompletedProcess[str]:
 
 def run_both(
     one: Project, first: str, other: Project, second: str, seconds: float, allowed: re.Pattern[str] = WHO
-) -> list[str]:
-    """Run two commands that overlap. Return what is wrong with their ends; a failure may say what is allowed."""
+) -> Ended:
+    """Run two commands that overlap. Each has to succeed, or to say what is allowed. Return how the second ended."""
     with ThreadPoolExecutor(2) as threads:
         begun = threads.submit(start, one, first)
         time.sleep(seconds)
         assert not begun.done(), "the first had ended before the second began"
         done = [threads.submit(start, other, second).result(), begun.result()]
-    return [
-        f"exit code {each.returncode}: {(each.stdout + each.stderr)[-600:]}"
-        for each in done
-        if each.returncode != 0 and not allowed.search(each.stdout + each.stderr)
-    ]
+    for each in done:
+        said = each.stdout + each.stderr
+        assert each.returncode == 0 or allowed.search(said), f"exit code {each.returncode}: {said[-600:]}"
+    return done[0]
 
 
 @pytest.mark.faults_only
@@ -105,10 +174,14 @@ def test_pairs(project: Project, undisturbed: dict[str, str], trials: Trials, tm
         with trials.trial(pair.name):
             folder = tmp_path / str(number)
             folder.mkdir()
-            trial = projects.copy(project, folder, remote=pair.remote)
+            trial = projects.copy(project, folder)
+            if pair.empty:
+                begin_again(trial, number)
 
-            assert run_both(trial, pair.first, trial, pair.second, pair.seconds, pair.allowed) == []
+            ended = run_both(trial, pair.first, trial, pair.second, pair.seconds)
             assert projects.find_orphans(trial) == []
+            if pair.require:
+                pair.require(trial, ended)
             trial.succeed("sh", "-c", REPRO)
             assert projects.find_changed(trial, undisturbed) == []
             assert not list(trial.folder.rglob(".*.tmp"))
@@ -128,7 +201,7 @@ def test_two_projects_on_one_cold_cache(
             shared = {"IMAGESET_CACHE": str(tmp_path / "cache"), "IMAGESET_WORKERS": "1"}
             both.append(Project(copied.folder, copied.environment | shared))
 
-        assert run_both(both[0], command, both[1], command, 0.2) == []
+        run_both(both[0], command, both[1], command, 0.2)
         for each in both:
             assert projects.find_changed(each, undisturbed) == []
             assert projects.find_orphans(each) == []
@@ -148,7 +221,7 @@ def test_a_takedown_and_dvc(project: Project, trials: Trials, tmp_path: Path) ->
         with trials.trial(f"{first}, {second}"):
             trial = copy_with_photos(project, tmp_path / str(number))
 
-            assert run_both(trial, first, trial, second, 1.5, GONE) == []
+            run_both(trial, first, trial, second, 1.5, GONE)
             is_taken_down = product_id in (trial.folder / "corrections/takedowns.csv").read_text()
             assert is_taken_down != (product_id in list_products(trial))
             assert projects.find_orphans(trial) == []
