@@ -1,5 +1,7 @@
 """Tell whether a photo's transparency cuts out what it shows, and so is its mask. No files, no network."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
@@ -18,13 +20,17 @@ MAX_LIKE_FRAME = 0.95
 def is_cut_out(alpha: Image.Image) -> bool:
     """Return whether an alpha channel (mode L) is a cut-out: a shape on nothing, neither a frame nor a veil."""
     values = np.asarray(alpha)
-    edge = np.concatenate([values[0], values[-1], values[1:-1, 0], values[1:-1, -1]])
-    if (edge <= CLEAR).mean() < MIN_CLEAR_EDGE:
+    if (take_edge(values) <= CLEAR).mean() < MIN_CLEAR_EDGE:
         return False
     opaque = values >= OPAQUE
     if not MIN_OPAQUE <= opaque.mean() <= MAX_OPAQUE or (~opaque & (values > CLEAR)).mean() > MAX_BETWEEN:
         return False
     return max(measure_overlap(opaque, is_round) for is_round in (False, True)) <= MAX_LIKE_FRAME
+
+
+def take_edge(values: NDArray[Any]) -> NDArray[Any]:
+    """Return the outermost pixels of an image, (H, W)."""
+    return np.concatenate([values[0], values[-1], values[1:-1, 0], values[1:-1, -1]])
 
 
 def measure_overlap(shape: NDArray[np.bool_], is_round: bool) -> float:

@@ -21,6 +21,7 @@ JPEG_FACTORS = (8, 4, 2, 1)  # libjpeg itself can divide the sides by these
 CHECK_FACTOR = 8  # of a photo that is only checked: all coded data is read, and few pixels are made of it
 BOX_PLUGINS = tuple(PLUGINS[name] for name in BRANDS)
 MAX_EDGE_SHARE = 1 / 16  # of a side, that decoding at a scale may cut off
+XMP = ("xmp", "XML:com.adobe.xmp")  # where Pillow's plugins put it
 
 # What Pillow's decoders raise on broken files (its own Tests/images are full of them), and what they might.
 DECODER_ERRORS = (
@@ -221,7 +222,14 @@ def load_pixels(image: Image.Image) -> Image.Image:
 
 
 def turn_upright(image: Image.Image) -> Image.Image:
-    """Apply the EXIF orientation, where it can be read."""
+    """Apply the EXIF orientation, where it can be read.
+
+    Where EXIF has none, Pillow takes that of XMP. Browsers do not (Chromium 156): a program that turned the pixels
+    removed that of EXIF alone.
+    """
+    removed = [image.info.pop(name, None) for name in XMP]
+    if any(removed):
+        image._exif = None  # its plugin may have read it already, with that of XMP
     with suppress(*DECODER_ERRORS):
         ImageOps.exif_transpose(image, in_place=True)
     return image

@@ -100,13 +100,12 @@ def finish_mask(photo: PhotoToMask, predicted: Iterator[Image.Image]) -> PhotoMa
 def describe_mask(mask: Image.Image, photo_pixels: int) -> PhotoMask:
     """Measure a mask (mode L) and compress it. Shares are rounded to four decimals."""
     values = np.asarray(mask)
-    edge = np.concatenate([values[0], values[-1], values[1:-1, 0], values[1:-1, -1]])
     sureness = int(np.abs(values.astype(np.int64) * 2 - 255).sum()) / (255 * values.size)
     return PhotoMask(
         bytes(deflate.zlib_compress(values.tobytes(), COMPRESSION_LEVEL)),
         photo_pixels,
         round(float(values.mean()) / 255, 4),
-        round(float(edge.mean()) / 255, 4),
+        round(float(cut_outs.take_edge(values).mean()) / 255, 4),
         count_pieces(values),
         round(1 - sureness, 4),
     )

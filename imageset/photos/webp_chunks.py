@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from imageset.photos.stray_text import find_text
 
-PIXELS = (b"VP8 ", b"VP8L", b"ALPH", b"ANMF")  # the chunks that have them
+PIXELS = (b"VP8 ", b"VP8L", b"ALPH")  # the chunks that have them
+FRAME_HEADER_BYTES = 16  # of ANMF, before the chunks of a frame
 
 
 def is_cut(body: bytes) -> bool:
@@ -14,10 +15,18 @@ def is_cut(body: bytes) -> bool:
 
 def has_text(body: bytes) -> bool:
     """Return whether text is within a WebP's coded data: its pixels, but an alpha channel that is not compressed."""
-    coded = (
-        (start, end) for name, start, end in walk(body) if name in PIXELS and not is_stored_alpha(body, name, start)
-    )
-    return any(find_text(body, start, end) for start, end in coded)
+    return any(find_text(body, start, end) for start, end in find_coded(body))
+
+
+def find_coded(body: bytes) -> Iterator[tuple[int, int]]:
+    """Yield where coded data begins and ends. All chunks of a frame have some: text may be over their names."""
+    for name, start, end in walk(body, 12, read_end(body)):
+        if name == b"ANMF":
+            for inner, first, last in walk(body, start + FRAME_HEADER_BYTES, end):
+                if not is_stored_alpha(body, inner, first):
+                    yield first, last
+        elif name in PIXELS and not is_stored_alpha(body, name, start):
+            yield start, end
 
 
 def is_stored_alpha(body: bytes, name: bytes, start: int) -> bool:
@@ -25,9 +34,9 @@ def is_stored_alpha(body: bytes, name: bytes, start: int) -> bool:
     return name == b"ALPH" and int.from_bytes(body[start : start + 1]) & 3 == 0
 
 
-def walk(body: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Yield the name of each chunk of a WebP, and where its data begins and ends."""
-    start, whole = 12, min(len(body), read_end(body))
+def walk(body: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """Yield the name of each chunk within body[start:end], and where its data begins and ends."""
+    whole = min(len(body), end)
     while start + 8 <= whole:
         size = read_number(body, start + 4)
         yield body[start : start + 4], start + 8, start + 8 + size

@@ -17,7 +17,8 @@ def is_cut(body: bytes, name: str) -> bool:
 def mend(body: bytes, name: str) -> bytes:
     """Return a photo's bytes as its decoder takes them where only what has no pixels is missing or damaged.
 
-    A JPEG gets an end marker. A PNG gets an end chunk and loses ancillary chunks that are broken.
+    A JPEG gets an end marker. A PNG gets an end chunk and loses ancillary chunks that are broken. An AVIF loses its
+    EXIF.
 
     Args:
         body: the photo's bytes, untrusted.
@@ -25,7 +26,9 @@ def mend(body: bytes, name: str) -> bytes:
     """
     if name == "jpeg":
         return jpeg_damage.mend(body)
-    return png_chunks.mend(body) if name == "png" else body
+    if name == "png":
+        return png_chunks.mend(body)
+    return boxes.remove_exif(body) if name == "avif" else body
 
 
 def require_whole(body: bytes, name: str, sides: tuple[int, int]) -> bool:

@@ -36,7 +36,15 @@ DECIDING_PARAMS = {"formats", "max_bytes", "max_pixels", "refused_robots_tags"} 
 # Where newer code may take what older code refused: the version of the rule. A refusal of another version is not valid,
 # so the photo is asked for once more. Raise the number of each reason that a change concerns; refusals without a number
 # count as version 1.
-RULES = {"bad_url": 2, "encoded": 2, "not_an_image": 2, "too_many_redirects": 2, "truncated": 2, "undecodable": 2}
+RULES = {
+    "bad_url": 2,
+    "damaged": 2,
+    "encoded": 2,
+    "not_an_image": 2,
+    "too_many_redirects": 2,
+    "truncated": 2,
+    "undecodable": 3,
+}
 # Decided by the settings, the hour or the machine; not remembered.
 TEMPORARY = frozenset(
     {

@@ -7,7 +7,7 @@ import pytest
 from PIL import AvifImagePlugin, Image
 
 from imageset.errors import Undecodable
-from imageset.photos.boxes import ZEROS, is_cut
+from imageset.photos.boxes import ZEROS, is_cut, remove_exif
 from imageset.photos.decode import PhotoLimits, check, decode
 from tests.conftest import photo_bytes, saved
 from tests.photos.samples import heic
@@ -105,3 +105,39 @@ def test_a_box_of_64_bits_counts_by_its_long_size() -> None:
 
     assert not is_cut(first + header + b"x" * 100)
     assert is_cut(first + header + b"x" * 99)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_an_avif_with_broken_exif_is_used_and_turned_by_its_boxes(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x010E], exif[0x0112] = "a jacket", orientation
+    body = saved(Image.linear_gradient("L").resize((48, 32)), "AVIF", exif=exif)
+    assert body.count(b"MM\0*") == 1
+    photo = decode(body.replace(b"MM\0*", b"XXXX"), LIMITS)
+
+    assert photo.size == ((48, 32) if orientation == 1 else (32, 48))
+    assert photo.tobytes() == decode(body, LIMITS).tobytes()
+
+
+def box(kind: bytes, *parts: bytes) -> bytes:
+    content = b"".join(parts)
+    return (8 + len(content)).to_bytes(4) + kind + content
+
+
+def with_items(count: bytes, first: bytes, second: bytes) -> bytes:
+    """A file with two items of these types, the second one with an id of 32 bits."""
+    entries = box(b"infe", b"\2\0\0\0\0\1\0\0", first), box(b"infe", b"\3\0\0\0\0\0\0\2\0\0", second)
+    meta = box(b"meta", bytes(4), box(b"pitm", bytes(6)), box(b"iinf", count, *entries))
+    return box(b"ftyp", b"avif") + meta + box(b"mdat", b"Exif of no item")
+
+
+@pytest.mark.parametrize("count", [b"\0\0\0\0\0\2", b"\1\0\0\0\0\0\0\2"], ids=["of 16 bits", "of 32 bits"])
+def test_exif_is_removed_whatever_the_version_of_its_boxes(count: bytes) -> None:
+    assert remove_exif(with_items(count, b"Exif", b"Exif")) == with_items(count, b"none", b"none")
+    assert remove_exif(with_items(count, b"av01", b"Exif")) == with_items(count, b"av01", b"none")
+
+
+def test_a_file_that_ends_within_its_items_stays() -> None:
+    body = FILES["avif"]
+    for end in range(body.index(b"iinf") - 4, body.index(b"infe") + 12):
+        assert remove_exif(body[:end]) == body[:end]

@@ -110,6 +110,18 @@ def test_a_photo_with_broken_exif_is_not_turned(exif: bytes) -> None:
     assert decode(saved(quartered(), "JPEG", exif=b"Exif\x00\x00" + exif), LIMITS).size == (32, 48)
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "AVIF"])
+@pytest.mark.parametrize("with_exif", [False, True])
+def test_an_orientation_that_xmp_alone_has_does_not_count(with_exif: bool, kind: str) -> None:
+    """A program that turns the pixels removes that of EXIF, and may know nothing of XMP."""
+    exif = Image.Exif()
+    exif[0x010E] = "a jacket"
+    options: dict[str, Any] = {"exif": exif} if with_exif else {}
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><tiff:Orientation>6</tiff:Orientation></x:xmpmeta>'
+
+    assert decode(saved(quartered(), kind, xmp=xmp, **options), LIMITS).size == (32, 48)
+
+
 def test_a_photo_with_a_broken_colour_profile_is_accepted() -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()[:100]
 

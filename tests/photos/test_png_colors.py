@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from imageset.photos import png_colors
+from imageset.photos import png_chunks, png_colors
 from imageset.photos.colors import Color
 from imageset.photos.decode import Mode, PhotoLimits, check, decode
 from imageset.photos.preprocess import DecodedPhoto, PreparedPhoto, preprocess_photo
@@ -236,15 +236,18 @@ def test_metadata_that_pillow_would_refuse_a_photo_for_does_not_count(name: str)
     assert isinstance(preprocess_photo(data, section(max_pixels=1000)), DecodedPhoto)
 
 
-def test_compressed_text_that_can_be_read_stays() -> None:
+def test_compressed_text_that_can_be_read_stays_and_turns_no_photo() -> None:
     turned = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><tiff:Orientation>6</tiff:Orientation></x:xmpmeta>'
     text = chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0en\0\0" + zlib.compress(turned))
     broken = chunk(b"pHYs", b"\0\1")
 
-    data = png(even((100, 150, 50), (8, 4)), 8, COLOR, text + broken)
+    values = even((100, 150, 50), (8, 4))
+    data = png(values, 8, COLOR, text + broken)
+    mended = png_chunks.mend(data)
 
-    upright = decode(png(even((100, 150, 50), (8, 4)), 8, COLOR), PhotoLimits(1000)).size
-    assert decode(data, PhotoLimits(1000)).size == upright[::-1]
+    assert text in mended
+    assert broken not in mended
+    assert decode(data, PhotoLimits(1000)).size == decode(png(values, 8, COLOR), PhotoLimits(1000)).size
 
 
 def test_a_profile_wins_over_srgb_and_srgb_over_gamma() -> None:

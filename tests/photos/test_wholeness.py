@@ -396,17 +396,23 @@ def test_an_alpha_channel_that_is_not_compressed_is_no_text() -> None:
         return name + struct.pack("<I", len(data)) + data + b"\0" * (len(data) % 2)
 
     sides = struct.pack("<I", len(alpha) - 1)[:3] + struct.pack("<I", 49)[:3]
-    chunks = chunk(b"VP8X", b"\x10\0\0\0" + sides) + chunk(b"ALPH", b"\0" + alpha * 50) + plain[12:]
-    body = b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WEBP" + chunks
+    pixels = chunk(b"ALPH", b"\0" + alpha * 50) + plain[12:]
+    still = chunk(b"VP8X", b"\x10\0\0\0" + sides) + pixels
+    frame = chunk(b"ANMF", bytes(6) + sides + bytes(4) + pixels)
+    animated = chunk(b"VP8X", b"\x12\0\0\0" + sides) + chunk(b"ANIM", bytes(6)) + frame * 2
+    for chunks in (still, animated):
+        body = b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WEBP" + chunks
 
-    with Image.open(io.BytesIO(body)) as image:
-        assert image.getchannel("A").tobytes() == alpha * 50
-    assert judge(body) == ""
+        with Image.open(io.BytesIO(body)) as image:
+            assert getattr(image, "n_frames", 1) == (1 if chunks is still else 2)
+            assert image.getchannel("A").tobytes() == alpha * 50
+        assert judge(body) == ""
 
 
-@pytest.mark.parametrize("options", [{}, {"lossless": True}])
+@pytest.mark.parametrize("options", [{}, {"lossless": True}, {"save_all": True, "append_images": [PHOTO.rotate(9)]}])
 def test_a_page_within_a_webp_is_found(options: dict[str, Any]) -> None:
     body = saved(PHOTO, "WEBP", **options)
+    assert (b"ANMF" in body) == ("save_all" in options)
 
     assert judge(body[:900] + PAGE + body[900 + len(PAGE) :]) in ("damaged", "truncated")
     assert judge(body[:2000] + PAGE + body[2000 + len(PAGE) :]) in ("damaged", "truncated")
