@@ -81,9 +81,14 @@ def look_up(inventory_csv: Path, masks_h5: Path | None, cache: PixelCache) -> It
         if masked is not None and masked.reason:
             yield PhotoRow(product_id, position, PhotoRequest(stored), Rejected(masked.reason))
             continue
-        mask = None if masked is None else masked.mask
-        known = cache.find(stored, mask)
-        yield PhotoRow(product_id, position, PhotoRequest(stored, None if known else mask), known)
+        mask, from_alpha = (masked.mask, masked.from_alpha) if masked is not None else (None, False)
+        known = cache.find(stored, mask, from_alpha)
+        yield PhotoRow(product_id, position, PhotoRequest(stored, None if known else mask, from_alpha), known)
+
+
+def remember(cache: PixelCache, request: PhotoRequest, made: DecodedPhoto | Rejected) -> None:
+    """Put into the cache what a request became."""
+    cache.add(request.stored, request.mask, made, request.from_alpha)
 
 
 def pair_with_masks(inventory_csv: Path, masks_h5: Path | None) -> Iterator[tuple[InventoryRow, MaskRow | None]]:
@@ -199,7 +204,7 @@ def main(
         rows = look_up(inventory_csv, masks_h5 if background == "remove" else None, cache)
         batches = make_batches(rows, PHOTOS_AT_ONCE, result_bytes)
         function = partial(pixel_worker.preprocess_batch, preprocess=preprocess, formats=formats)
-        answers = run_batches(batches, pool, function, lambda request, made: cache.add(*request, made))
+        answers = run_batches(batches, pool, function, partial(remember, cache))
         collected = Collected(add_square, add_thumbnail, add_preview, add_processed, add_photo, add_reject)
         outcomes, asked, profiles = collect(answers, photos, collected, preprocess, listed)
         assert outcomes.total == photos

@@ -86,7 +86,7 @@ def answer(rows: list[PhotoRow], cache: PixelCache, chosen: Any, formats: tuple[
         made = [Answer(preprocess.preprocess_photo(body, chosen, None, formats), asked) for body, asked in got]
         received = pipe.load([bytearray(part) for part in pipe.dump((True, made))])[1]
         for row, each in zip(batch, received, strict=True):
-            cache.add(*row.request, each.outcome)
+            cache.add(row.request.stored, None, each.outcome)
             yield row, each
 
 

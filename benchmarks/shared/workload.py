@@ -118,8 +118,8 @@ class Workload:
         path = self.home / "masks.h5"
         with writing_masks(path, len(self.rows), side, "masks that repeat") as add:
             for number, (key, product_id, position, *rest) in enumerate(self.rows):
-                mask, reason = made[number % photos][-2:]
-                outcome = PhotoMask(mask, 1, 0.0, 0.0, 0, 0.0) if mask else Rejected(reason)
+                row = made[number % photos]
+                outcome = PhotoMask(row.mask, 1, 0.0, 0.0, 0, 0.0) if row.mask else Rejected(row.reason)
                 add(product_id, position, StoredObject(key, *rest), outcome)
         return path
 

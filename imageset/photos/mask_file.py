@@ -35,13 +35,17 @@ AddMask = Callable[[int, int, StoredObject, PhotoMask | Rejected], None]
 
 
 class MaskRow(NamedTuple):
-    """A photo of masks.h5: its mask, compressed, or the reason why it has none."""
+    """A photo of masks.h5: its mask, compressed, or the reason why it has none.
+
+    from_alpha: whether the photo's transparency is the mask.
+    """
 
     product_id: int
     position: int
     name: bytes  # of the object that was masked, by `photo_file.name_object`
     mask: bytes | None
     reason: str
+    from_alpha: bool = False
 
 
 @contextmanager
@@ -81,8 +85,9 @@ def scan_masks(path: Path) -> Iterator[MaskRow]:
     """
     with row_checksums.open_file(path, hdf5.MASKS) as file:
         masks = MaskRows(file)
-        for start, (ids, positions, objects, reasons) in photo_file.read_columns(file, *photo_file.COLUMNS):
-            photos = zip(ids.tolist(), positions.tolist(), objects, reasons.tolist(), strict=True)
-            for row, (product_id, position, name, reason) in enumerate(photos, start):
+        for start, columns in photo_file.read_columns(file, *photo_file.COLUMNS, "from_alpha"):
+            ids, positions, objects, reasons, alphas = columns
+            photos = zip(ids.tolist(), positions.tolist(), objects, reasons.tolist(), alphas.tolist(), strict=True)
+            for row, (product_id, position, name, reason, alpha) in enumerate(photos, start):
                 mask = None if reason else masks.read_compressed(row)
-                yield MaskRow(product_id, position, name.tobytes(), mask, reason.decode("ascii"))
+                yield MaskRow(product_id, position, name.tobytes(), mask, reason.decode("ascii"), bool(alpha))

@@ -51,9 +51,11 @@ class PixelCache(PhotoCache):
         super().__init__(path, TABLE, COLUMNS, bucket, json.dumps([identify_pixels(formats), shaping], sort_keys=True))
         self.side = section.image_side
 
-    def find(self, stored: StoredObject, mask: bytes | None) -> DecodedPhoto | Rejected | None:
+    def find(
+        self, stored: StoredObject, mask: bytes | None, from_alpha: bool = False
+    ) -> DecodedPhoto | Rejected | None:
         """Return what an earlier run made of this object with this mask, None if nothing is known."""
-        values = self.look_up(self.make_key(stored, identify_mask(mask)))
+        values = self.look_up(self.make_key(stored, identify_mask(mask, from_alpha)))
         if values is None:
             return None
         reason, measured, preview, sha256, phash, phash_mirrored, content = values
@@ -68,9 +70,11 @@ class PixelCache(PhotoCache):
         thumbnail = both[-(small**2) :].reshape(small, small, 1)
         return DecodedPhoto(found, preview, PreparedPhoto(square, thumbnail, sha256, phash, phash_mirrored))
 
-    def add(self, stored: StoredObject, mask: bytes | None, outcome: DecodedPhoto | Rejected) -> None:
+    def add(
+        self, stored: StoredObject, mask: bytes | None, outcome: DecodedPhoto | Rejected, from_alpha: bool = False
+    ) -> None:
         """Remember what an object became, but no decoder_* rejection, which another run or machine might not repeat."""
-        key = self.make_key(stored, identify_mask(mask))
+        key = self.make_key(stored, identify_mask(mask, from_alpha))
         if isinstance(outcome, Rejected):
             if outcome.is_lasting:
                 self.put(key, stored.etag, outcome.reason, *[None] * 6)
@@ -95,6 +99,8 @@ def identify_pixels(formats: tuple[str, ...] = FORMATS) -> list[str]:
     return fingerprint(PIXEL_CODE, (*list_libraries(formats), *PIXEL_LIBRARIES))
 
 
-def identify_mask(mask: bytes | None) -> str:
-    """Return a hash of a mask as masks.h5 holds it, "" for none."""
-    return hashlib.blake2b(mask, digest_size=16).hexdigest() if mask is not None else ""
+def identify_mask(mask: bytes | None, from_alpha: bool) -> str:
+    """Return a hash of a mask as masks.h5 holds it, "" for none; and whether the photo's transparency is the mask."""
+    if mask is None:
+        return ""
+    return hashlib.blake2b(mask, digest_size=16).hexdigest() + (" alpha" if from_alpha else "")

@@ -33,7 +33,7 @@ def preprocess_batch(
         Answer(
             body
             if isinstance(body, ChangedObject)
-            else preprocess_photo(body, preprocess, read_mask(request), formats),
+            else preprocess_photo(body, preprocess, read_mask(request), formats, request.from_alpha),
             asked,
         )
         for request, (body, asked) in zip(batch, get_bodies(batch), strict=True)

@@ -65,6 +65,7 @@ def preprocess_photo(
     preprocess: PreprocessParams,
     mask: Image.Image | None = None,
     formats: tuple[str, ...] = FORMATS,
+    from_alpha: bool = False,
 ) -> DecodedPhoto | Rejected:
     """Turn one photo into pixels: decode, remove the background, make it square, make its thumbnail and hashes.
 
@@ -78,6 +79,7 @@ def preprocess_photo(
         mask: the photo's mask (mode L), stretched over it; None to keep the background. A photo that has one is whole:
             stage masks made sure of that.
         formats: of photos that are decoded, as params.yaml names them.
+        from_alpha: whether the mask is the photo's own transparency, which decoding applies already, in more detail.
 
     Returns:
         The photo as it was and its pixels, or the reason why it cannot be decoded.
@@ -95,7 +97,8 @@ def preprocess_photo(
     if mask is not None:
         if reason := check_mask(mask, preprocess):
             return DecodedPhoto(measured, preview, Rejected(reason))
-        photo = pixels.composite(photo, mask, preprocess.fill)
+        if not from_alpha:
+            photo = pixels.composite(photo, mask, preprocess.fill)
     square = pixels.to_array(pixels.fit(photo, preprocess.image_side, preprocess.fit, preprocess.fill))
     small = pixels.make_thumbnail(whole)
     sha256 = hashlib.sha256(body).hexdigest()

@@ -18,10 +18,14 @@ GETS_AT_ONCE = 32
 
 
 class PhotoRequest(NamedTuple):
-    """An object of the inventory, and its mask as masks.h5 holds it, where the work needs one."""
+    """An object of the inventory, and its mask as masks.h5 holds it, where the work needs one.
+
+    from_alpha: whether the photo's transparency is the mask.
+    """
 
     stored: StoredObject
     mask: bytes | None = None
+    from_alpha: bool = False
 
 
 class Answer(NamedTuple):

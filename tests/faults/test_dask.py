@@ -126,9 +126,9 @@ def inject(
     add = PixelCache.add
 
     def add_then_fall(
-        cache: PixelCache, stored: StoredObject, mask: bytes | None, made: DecodedPhoto | Rejected
+        cache: PixelCache, stored: StoredObject, mask: bytes | None, made: DecodedPhoto | Rejected, from_alpha: bool
     ) -> None:
-        add(cache, stored, mask, made)
+        add(cache, stored, mask, made, from_alpha)
         arrived.append(stored.key)
         if len(arrived) == after:
             fell.extend(fault.at(cluster))

@@ -38,7 +38,7 @@ def pixels(number: int, side: int = SIDE) -> Pixels:
 
 def make_mask(number: int, side: int = SIDE) -> PhotoMask:
     compressed = bytes(deflate.zlib_compress(pixels(number, side).tobytes(), 6))
-    return PhotoMask(compressed, 1_000_000 + number, number / 16384, number / 32768, number % 5, 0.25)
+    return PhotoMask(compressed, 1_000_000 + number, number / 16384, number / 32768, number % 5, 0.25, number % 2)
 
 
 def make_rows(count: int) -> list[Row]:
@@ -108,7 +108,7 @@ def test_what_was_measured_stands_beside_each_mask(written: Path) -> None:
 
 def test_the_rows_come_back_in_order(written: Path) -> None:
     assert list(scan_masks(written)) == [
-        MaskRow(product_id, position, name_object(stored), outcome.compressed, "")
+        MaskRow(product_id, position, name_object(stored), outcome.compressed, "", outcome.from_alpha == 1)
         if isinstance(outcome, PhotoMask)
         else MaskRow(product_id, position, name_object(stored), None, outcome.reason)
         for product_id, position, stored, outcome in make_rows(23)
@@ -154,7 +154,7 @@ def test_more_rows_than_are_held_at_once(tmp_path: Path) -> None:
         assert row == (
             MaskRow(number, 0, name, None, "empty")
             if number % 3 == 2
-            else MaskRow(number, 0, name, mask.compressed, "")
+            else MaskRow(number, 0, name, mask.compressed, "", True)
         )
 
     assert number == count - 1

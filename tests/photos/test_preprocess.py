@@ -226,6 +226,19 @@ def test_a_photo_on_its_side_is_turned_upright_before_the_mask_is_put_on_it() ->
     assert is_near(pixels[:, 18:], GREEN)
 
 
+@pytest.mark.parametrize(("from_alpha", "gray"), [(True, 127), (False, 191)])
+def test_transparency_that_is_the_mask_is_applied_once(from_alpha: bool, gray: int) -> None:
+    """Half of black on white; a mask of the network that keeps a half takes away half of that."""
+    photo = saved(Image.new("RGBA", (48, 48), (0, 0, 0, 128)), "PNG")
+    mask, white = Image.new("L", (320, 320), 128), section(fit="stretch", fill=(255, 255, 255))
+    made = decoded(preprocess_photo(photo, white, mask, from_alpha=from_alpha)).prepared
+    bounded = decoded(preprocess_photo(photo, section(min_foreground=0.51), mask, from_alpha=from_alpha)).prepared
+
+    assert isinstance(made, PreparedPhoto)
+    assert np.unique(made.pixels).tolist() == [gray]
+    assert bounded == Rejected("mask_empty")
+
+
 @pytest.mark.parametrize(
     ("bounds", "reason"),
     [((0.0, 1.0), ""), ((0.5, 0.5), ""), ((0.501, 1.0), "mask_empty"), ((0.0, 0.499), "mask_full")],

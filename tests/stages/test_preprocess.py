@@ -351,6 +351,20 @@ def test_a_second_run_asks_for_nothing_and_another_mask_for_its_own_photo_alone(
     assert asked()[6:] == ["4.jpeg"]
 
 
+def test_transparency_that_is_the_mask_is_applied_once_and_known_by_that(removing: Path, bucket: Bucket) -> None:
+    transparent = Image.new("RGBA", (48, 48), (0, 0, 0, 128))
+    fill(bucket, removing, {"1.jpeg": saved(transparent, "PNG")})
+    mask = half()._replace(compressed=bytes(deflate.zlib_compress(bytes([128]) * 64**2, 6)))
+    made = []
+    for from_alpha in (1, 0, 1):
+        write_masks(removing, {(1, 0): mask._replace(from_alpha=from_alpha)})
+        run(removing)
+        with hdf5.open_file(removing / "data/processed.h5", hdf5.PROCESSED) as file:
+            made.append(np.unique(file["images"][:], axis=None).tolist())
+
+    assert made == [[0, 127], [0, 191], [0, 127]]
+
+
 def test_no_mask_is_held_of_a_photo_that_is_known(removing: Path, bucket: Bucket) -> None:
     fill(bucket, removing, {f"{number}.jpeg": jpeg(plain_image((9 * number, 0, 0))) for number in range(1, 4)})
     masks: dict[tuple[int, int], PhotoMask | Rejected] = {(number, 0): half(number / 4) for number in range(1, 4)}

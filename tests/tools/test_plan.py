@@ -380,14 +380,16 @@ def test_photos_that_a_cache_knows_are_not_made_and_looking_leaves_no_trace(inve
         cache.add(stored(1), mask)
         cache.add(stored(2), mask._replace(compressed=b"other"))
         cache.add(stored(3), Rejected("not_an_image"))
+        cache.add(stored(4), mask._replace(from_alpha=1))
     with closing(PixelCache(settings.pixel_cache(), bucket, values.preprocess)) as cache:
         cache.add(stored(1), b"mask", Rejected("empty"))
         cache.add(stored(2), b"mask", Rejected("empty"))
+        cache.add(stored(4), b"mask", Rejected("empty"), from_alpha=True)
     before = settings.mask_cache().read_bytes()
 
     work = count_work(values, inventory, {"masks", "preprocess", "embed"})
 
-    assert work.made == {"masks": 2, "preprocess": 3, "embed": 5}
+    assert work.made == {"masks": 1, "preprocess": 2, "embed": 5}
     assert work.unknown == []
     assert settings.mask_cache().read_bytes() == before
 

@@ -27,7 +27,6 @@ from imageset.photos.engines import Network
 from imageset.photos.mask_cache import MaskCache
 from imageset.photos.outcomes import PhotoEmbedding, PhotoMask, Rejected
 from imageset.photos.pixel_cache import PixelCache
-from imageset.photos.preprocess import DecodedPhoto
 from imageset.runtime import files
 from imageset.storage.bucket import Bucket, StoredObject, list_objects
 from imageset.workers import dask_cluster
@@ -322,7 +321,7 @@ def test_the_stages_on_a_cluster_that_loses_a_worker_make_the_same_bytes(
                 dask.workers[0].kill()
             masked.append(stored.key)
 
-        def note(cache: PixelCache, stored: StoredObject, mask: bytes | None, made: DecodedPhoto | Rejected) -> None:
+        def note(cache: PixelCache, stored: StoredObject, *_: Any) -> None:
             squared.append(stored.key)
 
         def note_embedding(cache: EmbeddingCache, stored: StoredObject, made: PhotoEmbedding | Rejected) -> None:

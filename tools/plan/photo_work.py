@@ -21,7 +21,7 @@ from imageset.photos.engines import Network
 from imageset.photos.file_formats import list_decodable
 from imageset.photos.mask_cache import MaskCache
 from imageset.photos.outcome_cache import OutcomeCache
-from imageset.photos.outcomes import Rejected
+from imageset.photos.outcomes import PhotoMask, Rejected
 from imageset.photos.pixel_cache import PixelCache, identify_mask
 from imageset.runtime import settings
 from imageset.runtime.sections import Params
@@ -92,7 +92,7 @@ def count_embeddings(params: Params, inventory_csv: Path, bucket: Bucket, _pixel
         cache = opened.enter_context(reading(lambda: EmbeddingCache(path, bucket, recipe, max_pixels), path))
         earlier = Earlier(opened, EARLIER_EMBEDDINGS, EMBEDDINGS_H5, recipe)
         for _, _, stored in scan_inventory(inventory_csv):
-            if find_result(cache, "embedding", stored) is NOT_KNOWN and earlier.find(stored) is NOT_KNOWN:
+            if find_result(cache, stored) is NOT_KNOWN and earlier.find(stored) is NOT_KNOWN:
                 unknown += 1
     return {"embed": unknown}
 
@@ -111,7 +111,7 @@ def count_masks_and_pixels(params: Params, inventory_csv: Path, bucket: Bucket, 
         )
         earlier = Earlier(opened, EARLIER_MASKS, MASKS_H5, recipe)
         for _, _, stored in scan_inventory(inventory_csv):
-            mask = None if keep else find_result(cache, "mask", stored)
+            mask = None if keep else find_result(cache, stored)
             mask = earlier.find(stored) if mask is NOT_KNOWN else mask
             made["masks"] += int(mask is NOT_KNOWN)
             if pixels and not isinstance(mask, Rejected):
@@ -119,23 +119,24 @@ def count_masks_and_pixels(params: Params, inventory_csv: Path, bucket: Bucket, 
     return made
 
 
-def find_result(cache: OutcomeCache[Any] | None, column: str, stored: StoredObject) -> Any:
-    """Return what a cache has of a photo in a column, a Rejected, or NOT_KNOWN, and leave no note that it was used."""
+def find_result(cache: OutcomeCache[Any] | None, stored: StoredObject) -> Any:
+    """Return what a cache has of a photo, a Rejected, or NOT_KNOWN, and leave no note that it was used."""
     if cache is None:
         return NOT_KNOWN
-    select = f"SELECT {column} FROM {cache.table} WHERE key = ?"
+    select = f"SELECT * FROM {cache.table} WHERE key = ?"
     if row := cache.database.execute(select, (cache.make_key(stored),)).fetchone():
-        return row[0]
+        return cache.result(*row[-len(cache.result._fields) :])
     select = f"SELECT reason FROM {cache.table} WHERE key = ?"
     row = cache.database.execute(select, (cache.make_rejected_key(stored),)).fetchone()
     return Rejected(row[0]) if row else NOT_KNOWN
 
 
-def has_pixels(cache: PixelCache | None, stored: StoredObject, mask: bytes | None) -> bool:
+def has_pixels(cache: PixelCache | None, stored: StoredObject, mask: PhotoMask | None) -> bool:
     """Say whether the cache has the pixels of a photo with this mask."""
     if cache is None:
         return False
-    key = cache.make_key(stored, identify_mask(mask))
+    identity = identify_mask(mask.compressed, bool(mask.from_alpha)) if mask else identify_mask(None, False)
+    key = cache.make_key(stored, identity)
     return cache.database.execute(f"SELECT 1 FROM {cache.table} WHERE key = ?", (key,)).fetchone() is not None
 
 
@@ -158,15 +159,13 @@ class Earlier:
         self.is_open = False
 
     def find(self, stored: StoredObject) -> Any:
-        """Return a photo's mask, or what else the file has, a Rejected, or NOT_KNOWN."""
+        """Return what the file has of a photo, a Rejected, or NOT_KNOWN."""
         if not self.is_open:
             with contextlib.redirect_stdout(io.StringIO()):  # it says why it cannot be used, as the stage will
                 self.file = self.opened.enter_context(open_earlier(self.kind, self.path, self.recipe))
             self.is_open = True
         found = self.file.find(stored) if self.file else None
-        if found is None:
-            return NOT_KNOWN
-        return found if isinstance(found, Rejected) else found[0]
+        return NOT_KNOWN if found is None else found
 
 
 def count_requests(params: Params, listings_csv: Path, ingest_csv: Path) -> int:
