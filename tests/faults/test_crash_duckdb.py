@@ -13,7 +13,8 @@ from tests.faults.trials import Trials
 from tests.project import ROOT
 
 KILLS = 5
-# Two million rows of 40 bytes do not fit into the memory that the process says.
+# Two million rows of 40 bytes do not fit into the memory that the process says. DuckDB takes `python -c` for a person, and
+# shows one a bar after two seconds.
 QUERY = """
 import sys
 from contextlib import closing
@@ -22,6 +23,7 @@ with closing(engines.connect_duckdb(None)) as connection:
     query = connection.cursor()
     query.execute("SET memory_limit = '40MB'")
     query.execute("SET threads = 1")
+    query.execute("SET enable_progress_bar = false")
     query.execute("CREATE TABLE rows AS SELECT md5(range::VARCHAR) AS text FROM range(2000000)")
     print("done", flush=True)
     sys.stdin.read()
