@@ -9,7 +9,7 @@ from imageset.runtime import secret_text
 from tools.check.findings import Findings
 from tools.check.line import Line, ok, untried, wrong
 
-SECONDS = 15.0
+SECONDS = 30.0
 NO_KEYS = "NoCredentialsError: "  # as botocore says it
 # An empty place and one that is not there look alike to DVC, but a missing bucket has a message of its own.
 CODE = """
