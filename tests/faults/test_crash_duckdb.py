@@ -13,8 +13,8 @@ from tests.faults.trials import Trials
 from tests.project import ROOT
 
 KILLS = 5
-# Two million rows of 40 bytes do not fit into the memory that the process says. DuckDB takes `python -c` for a person, and
-# shows one a bar after two seconds.
+# Two million rows of 40 bytes do not fit into the memory that the process says. DuckDB takes `python -c` for a person,
+# and shows one a bar after two seconds.
 QUERY = """
 import sys
 from contextlib import closing
