@@ -15,6 +15,8 @@ Text = Annotated[str, Field(pattern=r"\S")]
 Line = Annotated[str, Field(pattern=r"^[^\r\n]*\S[^\r\n]*$")]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Channel = Annotated[int, Field(ge=0, le=255)]
+LARGEST_PHOTO = 178_956_970  # pixels: Pillow opens no larger one, twice its Image.MAX_IMAGE_PIXELS
+PhotoPixels = Annotated[int, Field(ge=1, le=LARGEST_PHOTO)]
 Color = Literal["grayscale", "rgb"]
 Fit = Literal["stretch", "pad", "crop"]
 Precision = Literal["float32", "bfloat16", "int8"]
@@ -63,7 +65,7 @@ class IngestParams(Section):
 
     enabled: bool
     max_bytes: int = Field(ge=1)
-    max_pixels: int = Field(ge=1)
+    max_pixels: PhotoPixels
     formats: list[Format] = Field(min_length=1)
     refused_robots_tags: list[str]
     robots: Literal["ignore", "obey"]
@@ -115,7 +117,7 @@ class PreprocessParams(Section):
     image_side: int = Field(ge=8, le=4096)
     min_foreground: Share
     max_foreground: Share
-    max_pixels: int = Field(ge=1)
+    max_pixels: PhotoPixels
     min_sharpness: Share | None
     min_brightness: float | None = Field(ge=0, le=255)
     max_brightness: float | None = Field(ge=0, le=255)

@@ -14,6 +14,7 @@ from PIL import Image, ImageCms, ImageFile
 from imageset.errors import Undecodable
 from imageset.photos.decode import Mode, PhotoLimits, check, decode, read_sides
 from imageset.photos.file_formats import PLUGINS
+from imageset.runtime.sections import LARGEST_PHOTO
 from sandbox import draw
 from tests.conftest import jpeg, photo_bytes, plain_image
 from tests.conftest import saved as saved
@@ -423,6 +424,14 @@ def test_no_plugin_but_that_of_the_format_sees_a_photo(monkeypatch: pytest.Monke
 @pytest.mark.parametrize("sides", [(1001, 1000), (50_000, 50_000), (2**31 - 1, 2**31 - 1)])
 def test_a_pixel_bomb_is_refused_by_its_header(sides: tuple[int, int]) -> None:
     assert reason(png_header(*sides)) == "too_many_pixels"
+
+
+def test_params_allow_the_largest_photo_that_pillow_opens() -> None:
+    larger = LARGEST_PHOTO + 1
+
+    assert read_sides(png_header(LARGEST_PHOTO, 1), PhotoLimits(larger)) == (LARGEST_PHOTO, 1)
+    with pytest.raises(Undecodable, match=r"^too_many_pixels$"):
+        read_sides(png_header(larger, 1), PhotoLimits(larger))
 
 
 def with_sides(body: bytes, width: int, height: int) -> bytes:

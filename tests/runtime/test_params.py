@@ -244,6 +244,10 @@ def test_params_do_not_change_after_loading(path: Path) -> None:
         ("formats: [jpeg, png, webp, gif, avif]", "formats: []", r"ingest.formats = \[\]: expected more values"),
         ("formats: [jpeg, png, webp, gif, avif]", "formats: [tiff]", "ingest.formats.0 = 'tiff': .*'avif' or 'heic'"),
         ("robots: ignore", "robots: yes", "ingest.robots = True: .*'ignore' or 'obey'"),
+        *(
+            (f"pixels: 50000000\n{after}", f"pixels: 178956971\n{after}", f"{key} = 178956971: .* equal to 178956970")
+            for key, after in (("ingest.max_pixels", "  # File"), ("preprocess.max_pixels", "  # Limits"))
+        ),
         ("use_alpha: false", "use_alpha: maybe", "masks.use_alpha = 'maybe': expected true or false"),
         ("use_alpha: false", "use_alpha: [1]", r"masks.use_alpha = \[1\]: expected true or false"),
     ],
