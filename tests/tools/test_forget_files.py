@@ -194,6 +194,12 @@ def test_damaged_and_unfinished_files_are_taken_to_hold_the_product(cache: Path)
     assert working_files.find_outputs(IDS) == [Path("data/dataset.h5")]
 
 
+@pytest.mark.parametrize("text", ["stages: 2026-13-45", "stages: {report: {outs: [", "stages: {report: 7}", "- report"])
+def test_a_lock_that_is_none_says_nothing_of_files(text: str) -> None:
+    """A damaged lock, here or in an old commit, does not end a takedown."""
+    assert working_files.parse_stages(text) == []
+
+
 def test_of_files_that_no_run_has_recorded_only_those_of_imageset_are_ours(cache: Path) -> None:
     """Several projects may share a cache."""
     ours = {

@@ -95,7 +95,7 @@ def parse_stages(text: str) -> list[Made]:
         content = yaml.load(text, yaml.CSafeLoader if hasattr(yaml, "CSafeLoader") else yaml.SafeLoader)
         stages = content["stages"].values() if "stages" in content else [content]
         return [Made(read_sums(stage.get("deps", [])), read_sums(stage.get("outs", []))) for stage in stages]
-    except (yaml.YAMLError, AttributeError, KeyError, TypeError):
+    except (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError):  # such as of a date
         return []
 
 
