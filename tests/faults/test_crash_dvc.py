@@ -25,9 +25,9 @@ from tests.faults.trials import ALL, Trials
 from tests.project import Project
 
 STAGES = ("split", "ingest", "masks", "preprocess", "build", "report")
-MOMENTS = 3  # of each command
+MOMENTS = 2  # of each command
 RENAMES_DRAWN = 12  # of each command
-SECONDS = 3.0  # in which they are drawn, one in each part of it
+SECONDS = 2.0  # in which they are drawn, one in each part of it: most commands have ended by then
 
 
 def kill_group(project: Project, command: list[str], seconds: float) -> bool:
@@ -118,6 +118,7 @@ def test_kill_dvc_push(trials: Trials, project: Project, undisturbed: dict[str, 
             trial.succeed("dvc", "push")
             shutil.rmtree(trial.folder / ".dvc/cache")
             trial.succeed("dvc", "fetch")
+            require_none("damaged", find_damaged(trial.folder / ".dvc/cache"))
             require_none("changed", find_changed(trial, undisturbed))
 
 

@@ -25,7 +25,7 @@ from tests.project import Project, command_line
 
 STAGES = ("split", "ingest", "masks", "embed", "preprocess", "build", "report")
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
-MOMENTS = 3  # of each stage
+MOMENTS = 2  # of each stage
 SECONDS = 1.5  # after the stage's start, in which they are drawn
 
 
