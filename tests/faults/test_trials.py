@@ -56,6 +56,17 @@ def test_an_error_fails_its_trial_and_the_trials_after_it(
     assert found == {name: (5, 2 if name == "assertions" else 4) for name in BODIES}
 
 
+def test_tests_with_one_place_for_their_results_are_refused(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest("from tests.faults.conftest import pytest_collection_modifyitems")
+    pytester.makeini(INI)
+    for folder in ("one", "other"):
+        pytester.mkpydir(folder).joinpath("test_same.py").write_text(TESTS.format(name="same", body="pass"))
+    ended = pytester.runpytest_inprocess()
+
+    assert ended.ret == pytest.ExitCode.USAGE_ERROR
+    ended.stderr.fnmatch_lines("*would replace each other: test_same.test_same")
+
+
 def test_an_error_after_the_last_trial_fails_one_more() -> None:
     counted = make_trials()
     for name in counted.choose(["one", "two"], sample=2):
