@@ -11,15 +11,13 @@ from imageset.errors import BadUrl, DataError, Undecodable
 from imageset.formats import hdf5, tables
 from imageset.photos import png_chunks
 from imageset.photos.decode import PhotoLimits, decode
-from imageset.photos.file_formats import PLUGINS
 from imageset.reader import ImageSet
 from imageset.web import headers, urls
 from tests.faults.dataset_bytes import write_dataset
-from tests.faults.fuzz.seeds import DECODE
 from tests.faults.hdf5_bytes import find_parts, with_checksums
 
 Target = Callable[[bytes], bool]  # returns whether the input was taken
-LIMITS = PhotoLimits(2_000_000, tuple(name for name in PLUGINS if name != "heic" or "HEIC, two" in DECODE))
+LIMITS = PhotoLimits(2_000_000)
 
 
 @cache
