@@ -106,13 +106,23 @@ def check_repository(version: str) -> str:
     folder = dvc.find_folder()
     versions.require_folder(folder)
     versions.require_higher(version, git("tag", "--list").split(), versions.name_artifact(folder))
-    listed = git("status", "--porcelain", "-z", "--no-renames", "-uall", "--", ".").split("\0")[:-1]
-    changed = [os.path.relpath(root / entry[3:]) for entry in listed]
+    changed = list_changed(root)
+    if "dvc.lock" in changed:
+        from tools import dvc_lock  # DVC takes a second
+
+        with dvc_lock.hold():  # one that runs may just write it
+            changed = list_changed(root)
     if changed:
         more = f" and {len(changed) - 5} more" if len(changed) > 5 else ""
         hint = f"; `{UNDO}` undoes a release that was stopped" if changed[0].split("/")[0] in RELEASE_PATHS else ""
         raise ImagesetError(f"not committed: {', '.join(changed[:5])}{more}; commit first{hint}")
     return branch
+
+
+def list_changed(root: Path) -> list[str]:
+    """Return the files of this folder that git does not have as they are."""
+    listed = git("status", "--porcelain", "-z", "--no-renames", "-uall", "--", ".").split("\0")[:-1]
+    return [os.path.relpath(root / entry[3:]) for entry in listed]
 
 
 def check_data() -> str:

@@ -173,6 +173,15 @@ def edit_code(project: Project) -> None:
     (project.folder / "notes.txt").touch()
 
 
+def let_dvc_write(project: Project) -> None:
+    """Leave what there is while a dvc writes dvc.lock: half of it, and DVC's list of files in use."""
+    path = project.folder / "dvc.lock"
+    path.write_text(path.read_text()[:2000])
+    used = {"write": {str(project.folder / "data/split.csv"): {"pid": os.getpid(), "cmd": "dvc repro"}}}
+    (project.folder / ".dvc/tmp").mkdir(exist_ok=True)
+    (project.folder / ".dvc/tmp/rwlock").write_text(json.dumps(used))
+
+
 def edit_report(project: Project) -> None:
     path = project.folder / "reports/metrics.json"
     path.write_text(path.read_text() + "\n")
@@ -216,6 +225,7 @@ def damage_dataset(project: Project) -> None:
     [
         (tag, "v1.2.0 is not higher than v1.2.0, which tag dataset@v1.2.0 released"),
         (edit_code, "not committed: stages/split.py, notes.txt; commit first$"),
+        (let_dvc_write, rf"^another run is active \(pid {os.getpid()}\); wait for it or stop it"),
         (edit_report, "not committed: reports/metrics.json; commit first; `git checkout"),
         (detach, "no branch is checked out"),
         (remove_git, "not a git repository"),
