@@ -225,7 +225,7 @@ def damage_dataset(project: Project) -> None:
     [
         (tag, "v1.2.0 is not higher than v1.2.0, which tag dataset@v1.2.0 released"),
         (edit_code, "not committed: stages/split.py, notes.txt; commit first$"),
-        (let_dvc_write, rf"^another run is active \(pid {os.getpid()}\); wait for it or stop it"),
+        (let_dvc_write, r"^another run is active \(pid \d+\); wait for it or stop it"),
         (edit_report, "not committed: reports/metrics.json; commit first; `git checkout"),
         (detach, "no branch is checked out"),
         (remove_git, "not a git repository"),
