@@ -40,6 +40,7 @@ from tests.faults.trials import ALL
 from tests.forked import run_python
 from tests.forked_dvc import fork_dvc
 from tests.project import PHOTOS, ROOT, Project, copy_project
+from tests.samples import examples
 
 U2NETP_SHA256 = "309c8469258dda742793dce0ebea8e6dd393174f89934733ecc8b14c76f4ddd8"
 DATABASE = "shop"  # of the project
@@ -51,7 +52,9 @@ WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 numbers = itertools.count()
 
 # Other processes share the cores: how long an example takes says nothing of the code.
-settings.register_profile("shared cores", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "shared cores", deadline=None, max_examples=examples(100), suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("shared cores")
 
 # The processes that tests start compile each module once, also where the environment says that nobody keeps that.
@@ -83,10 +86,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def leave_out_faults(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the faults that take seconds to `make faults`."""
-    left_out = [] if ALL else [item for item in items if item.get_closest_marker("faults_only")]
-    config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if item not in left_out]
+    """Leave the tests that take seconds to `make faults`, and to `make test` those that it runs whole."""
+    runs_here = is_for_faults if ALL else is_for_all_runs
+    config.hook.pytest_deselected(items=[item for item in items if not runs_here(item)])
+    items[:] = [item for item in items if runs_here(item)]
+
+
+def is_for_all_runs(item: pytest.Item) -> bool:
+    return not item.get_closest_marker("faults_only")
+
+
+def is_for_faults(item: pytest.Item) -> bool:
+    marks = {mark.name for mark in item.iter_markers()}
+    return (
+        ROOT / "tests/faults" in item.path.parents
+        or not marks.isdisjoint({"faults_only", "sampled"})
+        or getattr(getattr(item, "function", None), "is_hypothesis_test", False)
+    )
 
 
 def put_in_order(items: list[pytest.Item]) -> None:

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from imageset.curation import classes
 from imageset.formats import tables
+from tests.samples import examples
 
 FIRST, LAST = "2026-01-01T00:00:00+00:00", "2026-02-01T00:00:00+00:00"
 NONE_RELEASED = tables.frame(tables.LABEL_MAP, [])
 LARGE = 2**53 + 1  # a float would make 2**53 of it
-UNHURRIED = settings(deadline=None, max_examples=100)  # other processes share the cores
+UNHURRIED = settings(deadline=None)  # other processes share the cores
 
 LabelRow = tuple[Any, Any, str]
 PhotoRow = tuple[int, int, str]  # product, picture, reason
@@ -216,7 +217,7 @@ label_rows = st.lists(
 )
 
 
-@settings(UNHURRIED, max_examples=60)
+@settings(UNHURRIED, max_examples=examples(60))
 @given(photo_rows, label_rows, st.booleans(), st.randoms(use_true_random=False))
 def test_every_photo_ends_with_a_class_or_a_reason_by_the_rule(
     rows: list[PhotoRow], claimed: list[LabelRow], keeps_latest: bool, dice: Any

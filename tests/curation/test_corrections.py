@@ -18,6 +18,7 @@ from imageset.formats import hand_edited, source_ids, tables
 from imageset.runtime.sections import CatalogParams
 from tests.curation.test_classes import FIRST, LARGE, LAST, UNHURRIED, labels, named
 from tests.project import ROOT
+from tests.samples import examples
 
 BETWEEN, AFTER = "2026-01-15", "2026-02-15T12:00:00Z"
 CLASSES = named(11, 12, 13)
@@ -494,7 +495,7 @@ relabel_rows = st.dictionaries(places, st.tuples(st.sampled_from([11, 12, 13]), 
 exclude_rows = st.dictionaries(places, st.tuples(st.sampled_from(["off_topic", "bad_mask"]), dates), max_size=3)
 
 
-@settings(UNHURRIED, max_examples=40)
+@settings(UNHURRIED, max_examples=examples(40))
 @given(photo_rows, label_rows, relabel_rows, exclude_rows, st.booleans())
 def test_every_photo_ends_as_the_rule_says_and_spent_rows_change_nothing(
     rows: list[PhotoRow], claimed: list[Any], relabel: dict[Any, Any], exclude: dict[Any, Any], keeps_latest: bool

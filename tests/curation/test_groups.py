@@ -18,7 +18,7 @@ from imageset.curation.union_find import UnionFind
 from imageset.errors import DataError
 from imageset.formats import tables
 
-UNHURRIED = settings(deadline=None, max_examples=100)  # other processes share the cores
+UNHURRIED = settings(deadline=None)  # other processes share the cores
 
 
 class Photo(NamedTuple):

@@ -21,6 +21,7 @@ from imageset.errors import DataError
 from imageset.formats import source_ids, tables
 from imageset.formats.tables import Table
 from tests.project import ROOT
+from tests.samples import examples
 
 SHOP = Table({"product_id": "int64", "name": "string", "parent_id": "Int64"}, ("product_id",))
 VISITS = Table({"name": "string", "parent_id": "Int64"}, ("name", "parent_id"), unique=False)
@@ -36,7 +37,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("\r\n\
 SHOP_ROWS = st.lists(st.tuples(INT64, TEXT, st.none() | INT64), max_size=8, unique_by=lambda row: row[0])
 
 Row = tuple[Any, ...]
-few = settings(max_examples=40, deadline=None)  # each one writes to the disk
+few = settings(max_examples=examples(40), deadline=None)  # each one writes to the disk
 
 
 def write(path: Path, rows: list[Row], table: Table = SHOP) -> bytes:

@@ -109,6 +109,7 @@ def test_what_is_decided_in_the_page_reaches_the_catalog(
         assert not [its_id for its_id in TEXT_CLASSES if str(source_ids.number(its_id)) in text], name
 
 
+@pytest.mark.faults_only
 def test_a_product_is_taken_down_by_its_uuid_and_proven_absent(
     text_project: Path, weights: Path, embedding_weights: Path, tmp_path: Path
 ) -> None:

@@ -25,6 +25,7 @@ from tests.faults import projects
 from tests.faults.trials import ALL
 from tests.pipeline.test_graph import outputs
 from tests.project import KEPT, PHOTOS, ROOT, Project, command_line, copy_project
+from tests.samples import sample
 
 # For every row of the table in docs/settings.md a value to change to.
 CHANGES: dict[str, object] = {
@@ -85,7 +86,7 @@ def test_the_page_has_the_stages_that_read_a_param_and_none_that_does_not_follow
 SAMPLE = ("ingest.max_bytes", "preprocess.min_sharpness", "catalog.min_photos", "card.contact")
 
 
-@pytest.mark.parametrize("key", CHANGES if ALL else SAMPLE)
+@pytest.mark.parametrize("key", sample(list(CHANGES), *SAMPLE))
 def test_a_changed_param_reruns_the_stages_that_the_page_says(unchanged: Project, key: str) -> None:
     unchanged.set_param(key, CHANGES[key])
 
@@ -210,6 +211,7 @@ def test_the_exports_are_read_as_the_page_says(project: Project, tmp_path: Path)
     assert project.succeed("git", "status", "--porcelain") == ""
 
 
+@pytest.mark.sampled
 def test_the_example_gives_the_same_number_twice_and_after_it_was_stopped(project: Project, tmp_path: Path) -> None:
     script = """
 import os

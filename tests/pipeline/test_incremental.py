@@ -422,6 +422,7 @@ def test_masks_after_a_killed_run_repeat_only_the_unfinished_part(
     assert mask(project, weights) == resumed
 
 
+@pytest.mark.faults_only
 def test_embeddings_after_a_killed_run_repeat_only_the_unfinished_part(
     project: Path, bucket: Bucket, wire: Wire, embedding_weights: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

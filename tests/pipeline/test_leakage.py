@@ -19,11 +19,12 @@ from sandbox import draw
 from sandbox.garments import GARMENTS
 from stages import catalog, duplicates, split
 from tests import planted
+from tests.faults.trials import ALL
 from tests.project import ROOT
 from tests.samples import sample
 
 REAL_PHOTOS = ROOT.parent / "shared/photos"
-PHOTOS = 60
+PHOTOS = 60 if ALL else 24
 DATE = "2026-01-01T00:00:00+00:00"
 
 
@@ -119,6 +120,7 @@ class Listings:
 SOURCES = [drawn_photos, real_photos] if REAL_PHOTOS.is_dir() else [drawn_photos]
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("photos", sample(SOURCES, SOURCES[-1]))
 def test_no_copy_of_a_photo_crosses_the_split(
     photos: Callable[[], list[tuple[str, Image.Image]]], in_project: Path, edit_params: Callable[[str, str], None]

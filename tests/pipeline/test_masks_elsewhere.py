@@ -118,6 +118,7 @@ def test_new_listings_cost_their_own_masks_alone(fresh: Project, project: Projec
     assert fresh.md5("data/masks.h5") == project.md5("data/masks.h5")
 
 
+@pytest.mark.faults_only
 def test_without_a_lock_in_the_working_tree_that_of_head_tells_of_masks(
     fresh: Project, project: Project, tmp_path: Path
 ) -> None:

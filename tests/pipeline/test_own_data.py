@@ -120,6 +120,7 @@ def test_a_marketplace_in_postgresql(own: Project, database: str, photo_folder: 
     assert set(photos.columns["brand"]) <= {f"Brand {number}" for number in range(EACH)}
 
 
+@pytest.mark.sampled
 def test_parquet_files_and_a_bucket_that_is_filled_already(own: Project, bucket: Bucket) -> None:
     text = write_files(own, "Parquet files, and a bucket that is filled already")
     exports = own.folder / "exports"
@@ -150,6 +151,7 @@ def test_parquet_files_and_a_bucket_that_is_filled_already(own: Project, bucket:
     assert tables.read(own.folder / "data/inventory.csv", tables.INVENTORY)["key"].str.endswith(".JPG").all()
 
 
+@pytest.mark.sampled
 def test_a_folder_of_photos_with_a_csv_of_labels(own: Project, bucket: Bucket, tmp_path: Path) -> None:
     folder = tmp_path / "my photos"
     text = write_files(

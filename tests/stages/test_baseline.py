@@ -272,11 +272,12 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     assert peak < 80e6
 
 
-def test_threads_and_hash_seeds_change_no_byte(tmp_path: Path) -> None:
+@pytest.mark.parametrize("other", sample(["2", "8"], "8"))
+def test_threads_and_hash_seeds_change_no_byte(other: str, tmp_path: Path) -> None:
     """On noise, where many answers are near to a tie."""
     dataset = make(tmp_path / "dataset.h5", noise, train=[12] * 8, test=[25] * 8)
     found = set()
-    for threads, seed in sample([("1", "0"), ("2", "1"), ("8", "2")], ("1", "0"), ("8", "2")):
+    for threads, seed in (("1", "0"), (other, "2")):
         folder = tmp_path / threads
         folder.mkdir()
         shutil.copy(ROOT / "params.yaml", folder)  # which every stage checks

@@ -28,6 +28,7 @@ from tests.curated import (
     run_split,
     write_release,
 )
+from tests.samples import examples
 from tools import release
 
 
@@ -227,7 +228,7 @@ histories = st.dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=examples(30))
 @given(history=histories, seed=st.integers(0, 3))
 @example(
     history={

@@ -366,6 +366,7 @@ KILLS = (  # in the order of the command
 )
 
 
+@pytest.mark.sampled
 def test_a_run_finishes_what_killed_ones_left(copied: Released) -> None:
     """Killed just before it replaces a file, opens a cache, removes a pack, an object or a file.
 

@@ -339,6 +339,7 @@ def test_the_stages_on_a_cluster_that_loses_a_worker_make_the_same_bytes(
     assert made == expected
 
 
+@pytest.mark.faults_only
 def test_a_worker_with_other_code_for_masks_is_refused_before_it_gets_a_photo(
     project: Path,
     both_weights: tuple[Path, Path],
