@@ -26,6 +26,7 @@ from sandbox import draw
 from sandbox.garments import GARMENTS
 from tests import planted
 from tests.project import ROOT
+from tests.samples import sample
 
 SHIPPED = yaml.safe_load((ROOT / "params.yaml").read_text())["duplicates"]
 DISTANCE, LIKENESS = SHIPPED["distance"], SHIPPED["likeness"]
@@ -359,15 +360,20 @@ def test_a_photo_is_never_a_pair_with_itself(originals: Photos, compared_pairs: 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [
-        ("candidates.HASHES_AT_ONCE", 1),
+    sample(
+        [
+            ("candidates.HASHES_AT_ONCE", 1),
+            ("candidates.HASHES_AT_ONCE", 7 * len(VIEWS)),
+            ("near_duplicates.PAIRS_AT_ONCE", 1),
+            ("near_duplicates.PAIRS_AT_ONCE", 5),
+            ("near_duplicates.ALIGNED_AT_ONCE", 3),
+            ("near_duplicates.SEARCHED_AT_ONCE", 7),
+            ("candidates.PHOTOS_AT_ONCE", 11),
+        ],
         ("candidates.HASHES_AT_ONCE", 7 * len(VIEWS)),
-        ("near_duplicates.PAIRS_AT_ONCE", 1),
         ("near_duplicates.PAIRS_AT_ONCE", 5),
-        ("near_duplicates.ALIGNED_AT_ONCE", 3),
-        ("near_duplicates.SEARCHED_AT_ONCE", 7),
         ("candidates.PHOTOS_AT_ONCE", 11),
-    ],
+    ),
 )
 def test_the_size_of_a_block_changes_nothing(
     name: str, value: int, few: Photos, monkeypatch: pytest.MonkeyPatch

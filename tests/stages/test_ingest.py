@@ -386,15 +386,15 @@ def test_heic_without_its_package_is_an_error_before_the_first_photo(
     assert host.asked == {}
 
 
-WHOLE = {name: photo_bytes(kind=PLUGINS[name]) for name in ("jpeg", "png", "webp", "gif", "avif")} | {"heic": heic()}
-
-
 @pytest.mark.usefixtures("any_share")
 def test_a_cut_photo_of_any_format_is_refused(
     project: Path, bucket: Bucket, host: PhotoHost, edit_params: Edit
 ) -> None:
     edit_params(f"  formats: {SHIPPED}", "  formats: [jpeg, png, webp, gif, avif, heic]")
-    cut = {name: each[: len(each) * 3 // 4] for name, each in WHOLE.items()}
+    whole = {name: photo_bytes(kind=PLUGINS[name]) for name in ("jpeg", "png", "webp", "gif", "avif")} | {
+        "heic": heic()
+    }
+    cut = {name: each[: len(each) * 3 // 4] for name, each in whole.items()}
     urls = [host.at(f"/{name}", body(each, Content_Length=str(len(each)))) for name, each in cut.items()]
     reasons = run(project, *urls)
 
