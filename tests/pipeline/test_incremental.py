@@ -372,6 +372,7 @@ def kill_when(done: Callable[[], bool], project: Path, *command: object) -> None
             run.kill()
 
 
+@pytest.mark.faults_only
 def test_a_run_after_a_killed_one_repeats_only_the_unfinished_part(
     undisturbed: Undisturbed, project: Path, wire: Wire
 ) -> None:
@@ -465,6 +466,7 @@ def start_stage(name: str, *arguments: object, cwd: Path) -> subprocess.Complete
     )
 
 
+@pytest.mark.faults_only
 def test_two_runs_at_once_with_one_cache_both_succeed_with_the_same_bytes(
     undisturbed: Undisturbed, project: Path, wire: Wire
 ) -> None:

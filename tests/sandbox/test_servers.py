@@ -170,6 +170,7 @@ def s3_of(environment: dict[str, str]) -> Any:
     return open_client(environment)
 
 
+@pytest.mark.faults_only
 def test_a_sandbox_that_ended_leaves_no_process(ended: Ended) -> None:
     assert ended.processes
     assert [process for process in ended.processes if process.is_running()] == []

@@ -69,6 +69,7 @@ def killed(processes: multiprocessing.context.ForkServerContext, *arguments: Any
 
 
 @pytest.mark.parametrize("to", sample(FORMATS, "imagefolder"))
+@pytest.mark.faults_only
 def test_killed_again_and_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str, processes: multiprocessing.context.ForkServerContext
 ) -> None:
