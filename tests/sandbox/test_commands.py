@@ -34,20 +34,25 @@ def run_command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[st
 
 
 @pytest.fixture
-def served(photos: Path, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+def served(photos: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """`python -m sandbox serve`, ready, in tmp_path."""
-    arguments = [sys.executable, "-m", "sandbox", "serve", "--photos", str(photos)]
-    supervisor = subprocess.Popen(
-        arguments,
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    supervisor = start("serve", photos, tmp_path, stderr=subprocess.DEVNULL)
     wait_for(lambda: (tmp_path / ".env").exists() or supervisor.poll() is not None)
     yield supervisor
     supervisor.terminate()
     supervisor.wait(SECONDS)
+
+
+def start(subcommand: str, photos: Path, folder: Path, stderr: int = subprocess.PIPE) -> subprocess.Popen[str]:
+    """Start `python -m sandbox` in a folder."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "sandbox", subcommand, "--photos", str(photos)],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=stderr,
+        text=True,
+    )
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -60,7 +65,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 @pytest.mark.faults_only
 def test_servers_end_with_a_supervisor_that_is_killed_and_services_start_after_it(
-    served: subprocess.Popen[bytes], tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+    served: subprocess.Popen[str], tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Settings for other servers do not disturb the services."""
     children = psutil.Process(served.pid).children(recursive=True)
@@ -85,7 +90,7 @@ def test_servers_end_with_a_supervisor_that_is_killed_and_services_start_after_i
 
 
 def test_a_supervisor_that_is_terminated_stops_the_servers_and_removes_the_env_file(
-    served: subprocess.Popen[bytes], tmp_path: Path
+    served: subprocess.Popen[str], tmp_path: Path
 ) -> None:
     children = psutil.Process(served.pid).children(recursive=True)
     mode = stat.S_IMODE((tmp_path / ".env").stat().st_mode)
@@ -116,14 +121,7 @@ def test_services_that_take_too_long_to_start_do_not_go_on(
 
 @pytest.mark.faults_only
 def test_ctrl_c_ends_services_that_have_not_started(photos: Path, tmp_path: Path) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-m", "sandbox", "services", "--photos", str(photos)],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as starting:
+    with start("services", photos, tmp_path) as starting:
         wait_for(lambda: (tmp_path / ".sandbox/postgres.log").exists())
         serve = psutil.Process(starting.pid).children(recursive=True)
         starting.send_signal(signal.SIGINT)
@@ -160,15 +158,15 @@ def test_what_serve_says_while_it_draws_is_shown_line_by_line(
     assert capsys.readouterr().out == "draw: 20 of 196\n"
 
 
-@pytest.mark.parametrize("start", [command.start_services, command.serve])
+@pytest.mark.parametrize("begin", [command.start_services, command.serve])
 def test_an_env_file_that_the_sandbox_did_not_write_stays(
-    start: Callable[[Path | None], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    begin: Callable[[Path | None], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".env").write_text("DATABASE_URL=postgresql://shop/production\n")
 
     with pytest.raises(ImagesetError, match=r"^\.env was not written by the sandbox: move it away first"):
-        start(None)
+        begin(None)
 
     assert (tmp_path / ".env").read_text() == "DATABASE_URL=postgresql://shop/production\n"
 
@@ -184,14 +182,7 @@ def test_a_demo_refuses_an_env_file_that_its_stages_would_read(tmp_path: Path, m
 
 @pytest.mark.faults_only
 def test_an_env_file_that_a_person_writes_while_the_servers_start_stays(photos: Path, tmp_path: Path) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-m", "sandbox", "serve", "--photos", str(photos)],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as serve:
+    with start("serve", photos, tmp_path) as serve:
         wait_for(lambda: (tmp_path / ".sandbox/postgres.log").exists())
         (tmp_path / ".env").write_text("DATABASE_URL=sqlite:///shop.db\n")
         try:
@@ -205,7 +196,7 @@ def test_an_env_file_that_a_person_writes_while_the_servers_start_stays(photos: 
 
 
 @pytest.mark.faults_only
-def test_a_persons_env_file_outlives_the_servers(served: subprocess.Popen[bytes], tmp_path: Path) -> None:
+def test_a_persons_env_file_outlives_the_servers(served: subprocess.Popen[str], tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("DATABASE_URL=sqlite:///shop.db\n")
     served.terminate()
     served.wait(SECONDS)
@@ -214,15 +205,15 @@ def test_a_persons_env_file_outlives_the_servers(served: subprocess.Popen[bytes]
 
 
 @needs_mount
-@pytest.mark.parametrize("start", [command.stop_services, command.require_home])
+@pytest.mark.parametrize("begin", [command.stop_services, command.require_home])
 def test_a_disk_that_cannot_be_written_is_said_to_be_that(
-    start: Callable[[], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    begin: Callable[[], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with small_disk(tmp_path / "project") as disk:
         monkeypatch.chdir(disk.folder)
         disk.make_read_only()
         with pytest.raises(DiskError, match=r"^\.sandbox/lock: its disk is read-only"):
-            start()
+            begin()
         monkeypatch.chdir(tmp_path)
 
 
